@@ -1,0 +1,59 @@
+"""Every name that more than one part must agree on: group, labels, objects, ports, paths."""
+
+from typing import Final
+
+GROUP: Final = "lorapool.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+POOL_KIND: Final = "BaseModelPool"
+POOL_PLURAL: Final = "basemodelpools"
+ADAPTER_KIND: Final = "LoraAdapter"
+ADAPTER_PLURAL: Final = "loraadapters"
+
+FIELD_MANAGER: Final = "lorapool-operator"
+# Not the name in kopf's own settings: kopf removes a finalizer of that name where it finds one.
+ADAPTER_FINALIZER: Final = f"{GROUP}/unregister"
+
+POOL_LABEL: Final = f"{GROUP}/pool"
+NAME_LABEL: Final = "app.kubernetes.io/name"
+INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
+COMPONENT_LABEL: Final = "app.kubernetes.io/component"
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+RUNTIME_APP: Final = "lorapool-runtime"
+MANAGED_BY: Final = "lorapool-operator"
+
+RUNTIME_CONTAINER: Final = "runtime"
+SERVING_PORT: Final = 8080
+CONTROL_PORT: Final = 8081
+SERVING_PORT_NAME: Final = "serving"
+CONTROL_PORT_NAME: Final = "control"
+
+# Inside a runtime pod.
+CACHE_DIR: Final = "/var/cache/lorapool"
+CONTROL_TOKEN_DIR: Final = "/etc/lorapool/control"
+CONTROL_TOKEN_KEY: Final = "token"  # noqa: S105 -- the key in the Secret, not a token
+CONFIG_ENV: Final = "LORAPOOL_RUNTIME_CONFIG"
+
+# A Service is named `<pool>-runtime` and a name of a Service has at most 63 characters.
+MAX_POOL_NAME: Final = 50
+
+
+def runtime_name(pool: str) -> str:
+    """The Deployment, Service and PodDisruptionBudget of a pool."""
+    return f"{pool}-runtime"
+
+
+def control_secret_name(pool: str) -> str:
+    """The Secret with the token that the control port of the pool's pods asks for."""
+    return f"{pool}-control"
+
+
+def full_name(namespace: str, name: str) -> str:
+    """The name of a namespaced object that no other of its kind has: `namespace/name`."""
+    return f"{namespace}/{name}"
+
+
+def split_full_name(key: str) -> tuple[str, str]:
+    """The inverse of `full_name`: (namespace, name)."""
+    namespace, _, name = key.partition("/")
+    return namespace, name

@@ -1,0 +1,41 @@
+"""The base of every model of the API, and the marks that the CRD generator reads from it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A CEL validation rule (`x-kubernetes-validations`) of the object or field that it is attached to."""
+
+    rule: str
+    message: str
+
+
+class ApiModel(BaseModel):
+    """A frozen part of a manifest: camelCase outside, snake_case inside.
+
+    What the schema does not know is ignored here: the API server refuses it at the door, and an object that a
+    newer version stored must stay readable.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def manifest(self) -> dict[str, Any]:
+        """The model as it stands in a manifest: camelCase, JSON types, without what has no value."""
+        dumped: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return dumped
+
+
+def rules(*items: Rule) -> dict[str, Any]:
+    """`json_schema_extra` that attaches CEL rules to a model or a field."""
+    return {"x-kubernetes-validations": [{"rule": r.rule, "message": r.message} for r in items]}
+
+
+def exactly_one_of(*fields: str) -> Rule:
+    """The rule of a union: one of these fields, and only one."""
+    present = ", ".join(f"has(self.{f})" for f in fields)
+    return Rule(f"[{present}].exists_one(x, x)", f"exactly one of {' or '.join(fields)} must be set")

@@ -1,0 +1,120 @@
+"""Where a base model and an adapter come from."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from lorapool_api.schema import ApiModel, exactly_one_of, rules
+
+RepoId = Annotated[
+    str,
+    Field(
+        description="Repository on the Hugging Face Hub, `owner/name`.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9._-]{1,96}$",
+        max_length=193,
+        examples=["stabilityai/stable-diffusion-xl-base-1.0"],
+    ),
+]
+Revision = Annotated[
+    str,
+    Field(
+        description="Branch, tag or commit. It is resolved to a commit once; an edit of the object asks again.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        max_length=128,
+    ),
+]
+# No `..` can stand in it: a source names a place below a mounted root, never a way out of it.
+AbsolutePath = Annotated[
+    str,
+    Field(
+        description="Absolute path in the runtime container, below a volume that the pool's podTemplate mounts.",
+        pattern=r"^(/[A-Za-z0-9_@+=:,-][A-Za-z0-9._@+=:,-]*)+$",
+        max_length=1024,
+        examples=["/models/shapes-xl"],
+    ),
+]
+Sha256 = Annotated[
+    str,
+    Field(
+        description="sha256 of the weights file, 64 hexadecimal digits in lower case; checked before the weights are used.",
+        pattern=r"^[0-9a-f]{64}$",
+        min_length=64,
+        max_length=64,
+    ),
+]
+
+
+class SecretKeyRef(ApiModel):
+    """A key of a Secret in the object's own namespace."""
+
+    name: str = Field(description="Name of the Secret.", min_length=1, max_length=253)
+    key: str = Field(description="Key in the Secret.", min_length=1, max_length=253)
+
+
+class HubModel(ApiModel):
+    """A diffusers pipeline in a repository on the Hugging Face Hub."""
+
+    repo: RepoId
+    revision: Revision = "main"
+    variant: str | None = Field(
+        default=None,
+        description="Variant of the weight files, as diffusers names it: `fp16` for `*.fp16.safetensors`.",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        max_length=32,
+    )
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret with a Hub token, for private and gated repositories. The pods get it as HF_TOKEN.",
+    )
+
+
+class ModelSource(ApiModel):
+    """Where a base model comes from: exactly one of the fields."""
+
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("hub", "path")))
+
+    hub: HubModel | None = Field(default=None, description="A repository on the Hugging Face Hub.")
+    path: AbsolutePath | None = None
+
+    @property
+    def label(self) -> str:
+        """The source in a few words, for people."""
+        return self.hub.repo if self.hub else str(self.path)
+
+
+class HubAdapter(ApiModel):
+    """A weights file in a repository on the Hugging Face Hub."""
+
+    repo: RepoId
+    revision: Revision = "main"
+    file: str | None = Field(
+        default=None,
+        description=(
+            "File in the repository. Default: pytorch_lora_weights.safetensors, else the first *.safetensors that is "
+            "not an embedding."
+        ),
+        pattern=r"^([A-Za-z0-9_@+=, -][A-Za-z0-9._@+=, -]*/)*[A-Za-z0-9_@+=, -][A-Za-z0-9._@+=, -]*\.safetensors$",
+        max_length=256,
+    )
+
+
+class AdapterSource(ApiModel):
+    """Where an adapter's file comes from: exactly one of the fields."""
+
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("hub", "url", "path")))
+
+    hub: HubAdapter | None = Field(default=None, description="A repository on the Hugging Face Hub.")
+    url: str | None = Field(
+        default=None,
+        description="Address of the file, on a host that the installation allows.",
+        pattern=r"^https?://[^/\s?#@]+/[^\s#]+$",
+        max_length=2048,
+    )
+    path: AbsolutePath | None = None
+
+    @property
+    def label(self) -> str:
+        """The source in a few words, for people. The query of an address may hold a signature: it is left out."""
+        if self.hub:
+            return f"{self.hub.repo}/{self.hub.file}" if self.hub.file else self.hub.repo
+        return self.url.partition("?")[0] if self.url else str(self.path)
