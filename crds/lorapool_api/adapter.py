@@ -8,7 +8,7 @@ from lorapool_api.conditions import AdapterCondition, Condition, find
 from lorapool_api.metadata import Metadata
 from lorapool_api.names import full_name
 from lorapool_api.pool import ModelId
-from lorapool_api.schema import ApiModel
+from lorapool_api.schema import ApiModel, Rule, rules
 from lorapool_api.sources import AdapterSource, Sha256
 
 
@@ -25,14 +25,20 @@ class PoolRef(ApiModel):
 
     name: str = Field(description="Name of the BaseModelPool.", min_length=1, max_length=253)
     namespace: str | None = Field(
-        default=None, description="Its namespace, when it is not the adapter's own.", min_length=1, max_length=63
+        default=None,
+        description="Its namespace, when it is not the adapter's own.",
+        min_length=1,
+        max_length=63,
     )
 
 
 class AdapterSpec(ApiModel):
     """The wanted state of an adapter."""
 
-    pool_ref: PoolRef = Field(description="The pool that serves the adapter.")
+    pool_ref: PoolRef = Field(
+        description="The pool that serves the adapter. It cannot be changed: another pool is another LoraAdapter.",
+        json_schema_extra=rules(Rule("self == oldSelf", "poolRef cannot be changed; make another LoraAdapter")),
+    )
     source: AdapterSource = Field(description="Where the weights file comes from: exactly one of hub, url, path.")
     sha256: Sha256 | None = None
     model_ids: tuple[ModelId, ...] = Field(
@@ -41,9 +47,7 @@ class AdapterSpec(ApiModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    scale: float = Field(
-        default=1.0, description="Strength, where a request does not say.", ge=-10, le=10
-    )
+    scale: float = Field(default=1.0, description="Strength, where a request does not say.", ge=-10, le=10)
     trigger_words: tuple[str, ...] = Field(
         default=(),
         description="Words that bring the adapter out in a prompt, told to clients.",

@@ -30,7 +30,7 @@ CONTROL_PORT_NAME: Final = "control"
 
 # Inside a runtime pod.
 CACHE_DIR: Final = "/var/cache/lorapool"
-CONTROL_TOKEN_DIR: Final = "/etc/lorapool/control"
+CONTROL_TOKEN_DIR: Final = "/etc/lorapool/control"  # noqa: S105 -- a folder
 CONTROL_TOKEN_KEY: Final = "token"  # noqa: S105 -- the key in the Secret, not a token
 CONFIG_ENV: Final = "LORAPOOL_RUNTIME_CONFIG"
 

@@ -10,7 +10,8 @@ from lorapool_api.metadata import LabelSelector, Metadata
 from lorapool_api.schema import ApiModel, Rule, rules
 from lorapool_api.sources import ModelSource
 
-QUANTITY_PATTERN = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+_NUMBER = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+QUANTITY_PATTERN = rf"^(\+|-)?{_NUMBER}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_NUMBER}))?$"
 IntOrQuantity = Annotated[
     str | int,
     Field(
@@ -81,7 +82,9 @@ class BaseModelSpec(ApiModel):
     )
     dtype: Dtype = Field(default=Dtype.FLOAT16, description="Type of the weights on the device.")
     aliases: tuple[ModelId, ...] = Field(
-        default=(), description="Names that a request may use for the bare base, besides the pool's own.", max_length=16
+        default=(),
+        description="Names that a request may use for the bare base, besides the pool's own.",
+        max_length=16,
     )
 
 
@@ -134,7 +137,9 @@ class Cache(ApiModel):
         )
     )
 
-    empty_dir: CacheEmptyDir | None = Field(default=None, description="A folder that lives as long as the pod (default).")
+    empty_dir: CacheEmptyDir | None = Field(
+        default=None, description="A folder that lives as long as the pod (default)."
+    )
     claim: CacheClaim | None = Field(default=None, description="A PersistentVolumeClaim.")
     host_path: CacheHostPath | None = Field(default=None, description="A folder of the node.")
 
@@ -154,7 +159,10 @@ class RuntimeSpec(ApiModel):
     )
     stub: StubTimings | None = Field(default=None, description="Timings of the stub engine.")
     image: str | None = Field(
-        default=None, description="Image of the runtime container; default from the installation.", min_length=1, max_length=512
+        default=None,
+        description="Image of the runtime container; default from the installation.",
+        min_length=1,
+        max_length=512,
     )
     device: Device = Field(default=Device.CUDA, description="cuda or cpu.")
     resources: ResourceRequirements | None = Field(default=None, description="Compute resources of the container.")
@@ -191,7 +199,9 @@ class AdapterNamespaces(ApiModel):
     )
 
     from_: NamespacesFrom = Field(
-        default=NamespacesFrom.SAME, alias="from", description="Same namespace, All, or those that a Selector picks."
+        default=NamespacesFrom.SAME,
+        alias="from",
+        description="Same namespace, All, or those that a Selector picks.",
     )
     selector: LabelSelector | None = Field(default=None, description="Labels of the namespaces.")
 
@@ -238,12 +248,18 @@ class Serving(ApiModel):
     )
 
     max_pending: int = Field(
-        default=64, description="Requests that may wait in one pod; more are refused with 429.", ge=1, le=10_000
+        default=64,
+        description="Requests that may wait in one pod; more are refused with 429.",
+        ge=1,
+        le=10_000,
     )
     defaults: ServingDefaults = Field(default=ServingDefaults(), description="What a request gets that does not say.")
     limits: ServingLimits = Field(default=ServingLimits(), description="What a request may ask for.")
     request_timeout_seconds: int = Field(
-        default=300, description="Longest time from request to image, waiting for a pod included.", ge=1, le=3600
+        default=300,
+        description="Longest time from request to image, waiting for a pod included.",
+        ge=1,
+        le=3600,
     )
 
 

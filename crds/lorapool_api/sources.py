@@ -36,7 +36,7 @@ AbsolutePath = Annotated[
 Sha256 = Annotated[
     str,
     Field(
-        description="sha256 of the weights file, 64 hexadecimal digits in lower case; checked before the weights are used.",
+        description="sha256 of the weights file in lower-case hexadecimal; checked before the weights are used.",
         pattern=r"^[0-9a-f]{64}$",
         min_length=64,
         max_length=64,

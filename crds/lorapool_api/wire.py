@@ -7,7 +7,7 @@ Control port of a runtime pod (`Authorization: Bearer <control token>`, else 401
 | GET /v1/base | | 200 `BaseReport`; 503 `ErrorReply` (`NotReady`) until the base is loaded |
 | PUT /v1/catalog | `Catalog` | 200 `PodState`, complete |
 | PATCH /v1/catalog | `CatalogDelta` | 200 `PodState` with the adapters it names; 409 `ErrorReply` (`DigestMismatch`) |
-| GET /v1/state?since=N&instance=I&wait=S | | 200 `PodState`, as soon as its version exceeds N, at the latest after S <= 60 s |
+| GET /v1/state?since=N&instance=I&wait=S | | 200 `PodState`, as soon as its version exceeds N, or after S <= 60 s |
 
 Serving port (no token; NetworkPolicy keeps it to the gateway):
 
@@ -17,7 +17,9 @@ Serving port (no token; NetworkPolicy keeps it to the gateway):
 | GET /readyz | 200 when the base is warm and a catalog has arrived, and it is not stopping; else 503 |
 | GET /metrics | Prometheus text |
 | GET /v1/status | 200 `ServingStatus` |
-| POST /v1/generate | `GenerateRequest` -> 200 `GenerateReply` (or the first image itself where `Accept` names an image type); else `ErrorReply` |
+| POST /v1/generate | 200 `GenerateReply` to a `GenerateRequest`; the first image itself where `Accept` names an image |
+
+Everything that is not 200 carries an `ErrorReply`.
 """
 
 import hashlib
@@ -60,7 +62,8 @@ class RuntimeConfig(Wire):
         default=(), description="Folders below which `path` sources may lie: the mounts of the podTemplate."
     )
     url_hosts: tuple[str, ...] = Field(
-        default=(), description="Hosts that `url` sources may name: `host` or `host:port`, `*.example.org` for all below."
+        default=(),
+        description="Hosts that `url` sources may name: `host` or `host:port`, `*.example.org` for all below.",
     )
 
 
@@ -256,7 +259,8 @@ class AdapterUse(Wire):
     key: str = Field(description="namespace/name.", max_length=320)
     scale: float | None = Field(default=None, ge=-10, le=10, description="None: the adapter's own.")
     sha256: str | None = Field(
-        default=None, description="The file that must be used; a pod that has another answers 409 `AdapterNotReady`."
+        default=None,
+        description="The file that must be used; a pod that has another answers 409 `AdapterNotReady`.",
     )
 
 
