@@ -1,0 +1,126 @@
+"""Headers of safetensors files are hostile input."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lorapool_api.conditions import Reason
+from lorapool_api.header import MAX_TENSORS, FactsError, header_length, parse_header
+
+from tests import make
+
+
+def refused(text: bytes, size_bytes: int) -> str:
+    with pytest.raises(FactsError) as refusal:
+        parse_header(text, size_bytes)
+    assert refusal.value.reason is Reason.INVALID_WEIGHTS
+    return refusal.value.message
+
+
+def entry(begin: int, end: int, shape: object = (4,), dtype: str = "F32") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def file_of(data_bytes: int, **tensors: object) -> tuple[bytes, int]:
+    text = json.dumps(tensors).encode()
+    return text, 8 + len(text) + data_bytes
+
+
+def test_a_plain_header_is_read() -> None:
+    text, size = make.safetensors_header({"a": (2, 3), "b": (4,)}, "F16")
+    header = parse_header(text, size)
+    assert header.tensors["b"].shape == (4,)
+    assert (header.tensors["b"].begin, header.tensors["b"].end) == (12, 20)
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "words"),
+    [
+        (1000, 500, "cut off"),
+        (2**63, 500, "cut off"),
+        (2**30, 2**40, "at most"),
+    ],
+)
+def test_a_length_that_lies_is_refused(length: int, size: int, words: str) -> None:
+    with pytest.raises(FactsError, match=words):
+        header_length(length.to_bytes(8, "little"), size)
+
+
+@pytest.mark.parametrize("first", [b"PK\x03\x04\x00\x00\x00\x00", b"\x80\x02}q\x00X\x00\x00"])
+def test_a_pickle_under_another_name_is_refused(first: bytes) -> None:
+    with pytest.raises(FactsError, match="pickle"):
+        header_length(first, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({"a": entry(0, 16), "b": entry(8, 24)}, "overlap"),
+        ({"a": entry(16, 32)}, "gap"),
+        ({"a": entry(0, 20)}, "do not hold"),
+        ({"a": entry(0, -16)}, "do not hold"),
+        ({"a": entry(0, 16, [-4])}, "shape"),
+        ({"a": entry(0, 16, [2.0, 2.0])}, "shape"),
+        ({"a": entry(0, 16, [True, 4])}, "shape"),
+        ({"a": entry(0, 16, [1] * 9)}, "shape"),
+        ({"a": entry(0, 16, [2**62, 2**62])}, "shape"),
+        ({"a": entry(0, 16, dtype="X")}, "dtype"),
+        ({"a": [1, 2]}, "lacks"),
+        ({"a": entry(0, 16)}, "follow"),
+        ({"__metadata__": {"a": 1}}, "__metadata__"),
+    ],
+)
+def test_what_the_format_does_not_allow_is_refused(tensors: dict[str, object], words: str) -> None:
+    assert words in refused(*file_of(32, **tensors))
+
+
+def test_a_file_that_is_cut_off_is_refused() -> None:
+    text, size = make.safetensors_header({"a": (100,)})
+    assert "cut off" in refused(text, size - 1)
+
+
+def test_more_tensors_than_anybody_needs_are_refused() -> None:
+    tensors = {f"t{i}": entry(0, 0, [0]) for i in range(MAX_TENSORS + 1)}
+    assert "at most" in refused(*file_of(0, **tensors))
+
+
+def test_a_name_that_occurs_twice_is_refused() -> None:
+    text = b'{"a": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}, "a": {"dtype": "F32", "shape": [0]}}'
+    refused(text, 8 + len(text))
+
+
+def test_deep_nesting_is_refused() -> None:
+    text = b"[" * 100_000 + b"]" * 100_000
+    refused(text, 8 + len(text))
+
+
+@given(st.binary(max_size=400), st.integers(min_value=0, max_value=2**63))
+def test_any_bytes_are_a_header_or_a_refusal(text: bytes, size_bytes: int) -> None:
+    with suppress(FactsError):
+        parse_header(text, size_bytes)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "dtype": st.sampled_from(["F32", "F16", "I8", "Q"]) | st.none(),
+                "shape": st.lists(st.integers(-2, 4) | st.floats() | st.booleans(), max_size=4) | st.none(),
+                "data_offsets": st.lists(st.integers(-4, 64), max_size=3) | st.none(),
+            },
+        ),
+        max_size=4,
+    ),
+    st.integers(0, 300),
+)
+def test_any_entries_are_a_header_or_a_refusal(entries: dict[str, object], data_bytes: int) -> None:
+    text, size = file_of(data_bytes, **entries)
+    try:
+        header = parse_header(text, size)
+    except FactsError:
+        return
+    assert sum(t.end - t.begin for t in header.tensors.values()) == data_bytes
