@@ -44,9 +44,15 @@ def _convert(node: Schema, definitions: dict[str, Schema]) -> Schema:
         if f"exclusive{bound}" in converted:
             converted[bound.lower()] = converted[f"exclusive{bound}"]
             converted[f"exclusive{bound}"] = True
-    if converted.get("default") is None:
-        converted.pop("default", None)
-    return converted
+    return _with_default(converted)
+
+
+def _with_default(node: Schema) -> Schema:
+    """The default as an API server takes it: an object's is empty, its fields bring their own; no nulls, no empty lists."""
+    default = node.pop("default", None)
+    if isinstance(default, dict):
+        return node | {"default": {}}
+    return node | ({"default": default} if default not in (None, []) else {})
 
 
 def _inlined(node: Schema, definitions: dict[str, Schema]) -> Schema:
