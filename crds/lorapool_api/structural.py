@@ -48,11 +48,15 @@ def _convert(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _with_default(node: Schema) -> Schema:
-    """The default as an API server takes it: an object's is empty, its fields bring their own; no nulls, no empty lists."""
-    default = node.pop("default", None)
-    if isinstance(default, dict):
-        return node | {"default": {}}
-    return node | ({"default": default} if default not in (None, []) else {})
+    """Defaults are written out in full: an API server runs the CEL rules on them too. Nulls are no values to it."""
+    default = _without_nothing(node.pop("default", None))
+    return node if default in (None, []) else node | {"default": default}
+
+
+def _without_nothing(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: v for k, v in ((k, _without_nothing(v)) for k, v in value.items()) if v not in (None, [])}
+    return value
 
 
 def _inlined(node: Schema, definitions: dict[str, Schema]) -> Schema:
