@@ -1,0 +1,1 @@
+"""Input and output: the API server, the pods, the sources of adapters."""

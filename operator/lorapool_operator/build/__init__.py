@@ -1,0 +1,1 @@
+"""Builders: pure functions from a pool to the manifests of its objects."""
