@@ -3,18 +3,54 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := crds operator gateway runtime local
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(VENV)/.ready ## A virtual environment with the locked dependencies (TORCH_INDEX=URL: torch from that index)
 
-$(VENV)/.ready: requirements/dev.txt requirements/torch.txt pyproject.toml scripts/setup.sh
+$(VENV)/.ready: requirements/installer.txt requirements/dev.txt requirements/torch.txt pyproject.toml scripts/setup.sh
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
+
+.PHONY: demo
+demo: setup ## One warm base model, several adapters, by kubectl apply (EXIT=1: end by itself)
+	@lorapool demo $(if $(EXIT),--exit)
+
+.PHONY: check
+check: setup ## Format, lint, types, import contracts, generated files
+	ruff format --check .
+	ruff check .
+	mypy $(PACKAGES) tests
+	lint-imports
+	python -m lorapool_api.crdgen --check
+
+.PHONY: format
+format: setup ## Format the code and mend what ruff can mend
+	ruff format .
+	ruff check --fix .
+
+.PHONY: test
+test: setup ## Everything that runs on this machine, fast tests first
+	pytest tests/unit tests/runtime tests/cluster tests/e2e $(ARGS)
+
+.PHONY: test-fast
+test-fast: setup ## Only what needs no control plane
+	pytest tests/unit tests/runtime $(ARGS)
+
+.PHONY: test-kind
+test-kind: setup ## The e2e tests on a kind cluster with both images (needs a Docker engine and kind)
+	scripts/test-kind.sh
+
+.PHONY: crds
+crds: setup ## Write the CRDs from the models
+	python -m lorapool_api.crdgen
 
 .PHONY: lock
 lock: setup ## Write the locked requirements anew (UPGRADE=1: newest versions)
 	requirements/compile.sh
+
+-include models/targets.mk
