@@ -12,7 +12,10 @@ from tests import make
 Shapes = dict[str, tuple[int, ...]]
 MODULE = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 FLAT = MODULE.replace(".", "_")
-BASE = {"unet": {MODULE: (64, 2048), "conv_in": (32, 4, 3, 3)}, "text_encoder": {"text_model.encoder.fc1": (8, 4)}}
+BASE: dict[str, Shapes] = {
+    "unet": {MODULE: (64, 2048), "conv_in": (32, 4, 3, 3)},
+    "text_encoder": {"text_model.encoder.fc1": (8, 4)},
+}
 
 
 def facts_of(tensors: Shapes, dtype: str = "F16") -> AdapterFacts:
@@ -94,7 +97,7 @@ def test_text_encoders_are_named_with_and_without_their_prefix() -> None:
 
 
 def test_convolutions_are_judged_with_their_kernel() -> None:
-    fits = {"unet.conv_in.lora_A.weight": (2, 4, 3, 3), "unet.conv_in.lora_B.weight": (32, 2, 1, 1)}
+    fits: Shapes = {"unet.conv_in.lora_A.weight": (2, 4, 3, 3), "unet.conv_in.lora_B.weight": (32, 2, 1, 1)}
     check_fits(facts_of(fits), BASE)
     message = misfit({"unet.conv_in.lora_A.weight": (2, 4, 5, 5), "unet.conv_in.lora_B.weight": (32, 2, 1, 1)})
     assert "32 x 4 x 3 x 3" in message
@@ -166,8 +169,8 @@ def test_parts_that_do_not_belong_together_are_refused(tensors: Shapes) -> None:
 
 
 def test_each_network_type_is_recognised() -> None:
-    dora = LAYOUTS["kohya"][1] | {f"lora_unet_{FLAT}.dora_scale": (64, 1)}
-    loha = {f"lora_unet_{FLAT}.hada_w{i}_{p}": s for i in (1, 2) for p, s in (("a", (64, 4)), ("b", (4, 2048)))}
-    lokr = {f"lora_unet_{FLAT}.lokr_w1": (8, 8), f"lora_unet_{FLAT}.lokr_w2": (8, 256)}
+    dora: Shapes = LAYOUTS["kohya"][1] | {f"lora_unet_{FLAT}.dora_scale": (64, 1)}
+    loha: Shapes = {f"lora_unet_{FLAT}.hada_w{i}_{p}": s for i in (1, 2) for p, s in (("a", (64, 4)), ("b", (4, 2048)))}
+    lokr: Shapes = {f"lora_unet_{FLAT}.lokr_w1": (8, 8), f"lora_unet_{FLAT}.lokr_w2": (8, 256)}
     found = [facts_of(t).networks for t in (dora, loha, lokr)]
     assert found == [{Network.DORA}, {Network.LOHA}, {Network.LOKR}]
