@@ -1,0 +1,116 @@
+"""What can be wrong with a request, as the gateway sees it. Only `http/` knows status codes.
+
+GatewayError
+├── BadRequest          the request itself: parameters, body, size
+│   └── BodyTooLarge
+├── Unauthorized        no key, or a wrong one
+├── UnknownRoute        nothing is served under that path
+├── UnknownModel        nothing has that name
+├── AmbiguousModel      more than one has it
+├── AdapterUnavailable  it is known, and cannot be served now or at all
+├── Busy                every pod's queue is full
+├── NoPodReady          no pod became ready in time
+├── TimedOut            a pod did not answer in time
+└── PodFailed           pods answered, but with failures
+"""
+
+from collections.abc import Sequence
+
+from lorapool_api.conditions import TRANSIENT, Reason
+
+
+class GatewayError(Exception):
+    """A request that gets no image. `message` is one sentence for the caller; `transient` says that time may help."""
+
+    transient = False
+    pool = ""  # set once it is known, for the metrics
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(GatewayError):
+    """The request cannot be served as it stands; `param` names the field where one is at fault."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class BodyTooLarge(BadRequest):
+    """The body exceeds what a request may hold."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the body is larger than the {limit_bytes} bytes that a request may have")
+
+
+class Unauthorized(GatewayError):
+    """The gateway asks for an API key, and the request has none or a wrong one."""
+
+    def __init__(self) -> None:
+        super().__init__("an API key is needed: send the header 'Authorization: Bearer <key>' with a valid one")
+
+
+class UnknownRoute(GatewayError):
+    """Nothing is served under that path."""
+
+
+class UnknownModel(GatewayError):
+    """No pool and no adapter has that name."""
+
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        hint = f"; did you mean {_either(near)}?" if near else ""
+        super().__init__(f"no model is called {name!r}{hint}")
+        self.name = name
+        self.near = tuple(near)
+
+
+class AmbiguousModel(GatewayError):
+    """More than one has that name, each under a full name of its own."""
+
+    def __init__(self, name: str, choices: Sequence[str]) -> None:
+        super().__init__(f"{name!r} names more than one model; say which: {', '.join(choices)}")
+        self.name = name
+        self.choices = tuple(choices)
+
+
+class AdapterUnavailable(GatewayError):
+    """The adapter exists but is not served, for the reason that its condition gives."""
+
+    def __init__(self, key: str, reason: Reason, message: str, transient: bool | None = None) -> None:
+        super().__init__(f"adapter {key} is not served ({reason}): {message or 'no details yet'}")
+        self.key = key
+        self.reason = reason
+        self.transient = reason in TRANSIENT if transient is None else transient
+
+
+class Busy(GatewayError):
+    """Every pod that could serve the request has a full queue."""
+
+    transient = True
+
+
+class NoPodReady(GatewayError):
+    """No pod of the pool became ready while the request was held."""
+
+    transient = True
+
+
+class TimedOut(GatewayError):
+    """The pool's time for a request ran out."""
+
+    transient = True
+
+
+class PodFailed(GatewayError):
+    """The pods that were asked failed."""
+
+    def __init__(self, message: str, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+def _either(names: Sequence[str]) -> str:
+    quoted = [repr(n) for n in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"

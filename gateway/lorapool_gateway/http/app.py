@@ -1,0 +1,82 @@
+"""The two ASGI applications: inference, and health with metrics."""
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from lorapool_gateway.errors import GatewayError
+from lorapool_gateway.http import hf_routes, openai_routes, status
+from lorapool_gateway.http.gate import Gate
+from lorapool_gateway.http.reply_headers import EXPOSED
+from lorapool_gateway.metrics import Metrics
+
+
+def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
+    """Both dialects; each error in the shape of the dialect whose path was asked."""
+    app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
+    app.add_exception_handler(GatewayError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(Exception, _fail)
+    app.include_router(openai_routes.routes(gate))
+    app.include_router(hf_routes.routes(gate))
+    return app
+
+
+def health_app(metrics: Metrics, synced: asyncio.Event, stopping: asyncio.Event) -> FastAPI:
+    """`/healthz`, `/readyz`: the API server was read and it is not stopping, `/metrics`."""
+    app = FastAPI(title="lorapool gateway health", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return Response("ok")
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        obstacle = "stopping" if stopping.is_set() else "" if synced.is_set() else "the API server was not read yet"
+        return Response(obstacle or "ok", status_code=503 if obstacle else 200)
+
+    @app.get("/metrics")
+    async def numbers() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101 -- registered for this class
+    body = status.openai_body(error) if _is_openai(request) else status.hf_body(error)
+    return JSONResponse(body, status.status(error), status.headers(error))
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    """A method that no route has."""
+    assert isinstance(error, HTTPException)  # noqa: S101 -- registered for this class
+    return _plain(request, error.detail, error.status_code, error.headers)
+
+
+async def _fail(request: Request, _: Exception) -> Response:
+    """A defect of ours: the log has the traceback."""
+    return _plain(request, "the gateway failed; its log says why", 500, None)
+
+
+def _plain(request: Request, message: str, code: int, headers: object) -> Response:
+    body: object = {"error": message}
+    if _is_openai(request):
+        kind = "server_error" if code >= 500 else "invalid_request_error"
+        body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    return JSONResponse(body, code, headers if isinstance(headers, dict) else None)
+
+
+def _is_openai(request: Request) -> bool:
+    return request.url.path.startswith(f"{openai_routes.PREFIX}/")

@@ -1,0 +1,50 @@
+"""The models that there are, as OpenAI lists them: pure."""
+
+from typing import Any
+
+from lorapool_gateway.errors import AmbiguousModel, UnknownModel
+from lorapool_gateway.resolve import near_misses
+from lorapool_gateway.snapshot import Model, Snapshot, other_names, shortest_name
+
+
+def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The base of every pool and every adapter that is served, each under its shortest name that is unambiguous."""
+    bases = [Model(key) for key in snapshot.pools]
+    adapters = [Model(a.pool_key, key) for key, a in snapshot.adapters.items() if a.is_ready and not a.spec.suspend]
+    known = [m for m in (*bases, *adapters) if m.pool in snapshot.pools]
+    return sorted((_describe(model, snapshot) for model in known), key=lambda row: (row["kind"] != "base", row["id"]))
+
+
+def find_model(name: str, snapshot: Snapshot) -> dict[str, Any]:
+    """One model, under the name that was asked for."""
+    models = snapshot.names.get(name)
+    if not models:
+        raise UnknownModel(name, near_misses(name, snapshot))
+    if len(models) > 1:
+        raise AmbiguousModel(name, sorted(m.full_name for m in models))
+    return _describe(next(iter(models)), snapshot) | {"id": name}
+
+
+def _describe(model: Model, snapshot: Snapshot) -> dict[str, Any]:
+    """OpenAI's fields of a model, and ours."""
+    adapter = snapshot.adapters.get(model.adapter) if model.adapter else None
+    found = adapter or snapshot.pools[model.pool]
+    created = found.metadata.creation_timestamp
+    row: dict[str, Any] = {
+        "id": shortest_name(model, snapshot),
+        "object": "model",
+        "created": int(created.timestamp()) if created else 0,
+        "owned_by": found.metadata.namespace,
+        "kind": "adapter" if adapter else "base",
+        "pool": model.pool,
+        "names": list(other_names(model, snapshot)),
+    }
+    if adapter:
+        resolved = adapter.status.resolved
+        row |= {
+            "ready": adapter.is_ready and not adapter.spec.suspend,
+            "scale": adapter.spec.scale,
+            "trigger_words": list(adapter.spec.trigger_words),
+            "sha256": resolved.sha256 if resolved else None,
+        }
+    return row

@@ -1,0 +1,89 @@
+"""What each error is over HTTP: its status, and its words in OpenAI's terms."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from lorapool_gateway.errors import (
+    AdapterUnavailable,
+    AmbiguousModel,
+    BadRequest,
+    BodyTooLarge,
+    Busy,
+    GatewayError,
+    NoPodReady,
+    PodFailed,
+    TimedOut,
+    Unauthorized,
+    UnknownModel,
+    UnknownRoute,
+)
+
+RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    status: HTTPStatus
+    type: str
+    code: str
+
+
+_INVALID, _SERVER = "invalid_request_error", "server_error"
+_MEANINGS: dict[type[GatewayError], _Meaning] = {
+    BadRequest: _Meaning(HTTPStatus.BAD_REQUEST, _INVALID, "invalid_value"),
+    BodyTooLarge: _Meaning(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _INVALID, "body_too_large"),
+    Unauthorized: _Meaning(HTTPStatus.UNAUTHORIZED, "authentication_error", "invalid_api_key"),
+    UnknownRoute: _Meaning(HTTPStatus.NOT_FOUND, _INVALID, "unknown_url"),
+    UnknownModel: _Meaning(HTTPStatus.NOT_FOUND, _INVALID, "model_not_found"),
+    AmbiguousModel: _Meaning(HTTPStatus.CONFLICT, _INVALID, "model_ambiguous"),
+    AdapterUnavailable: _Meaning(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "adapter_unavailable"),
+    Busy: _Meaning(HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error", "too_many_pending"),
+    NoPodReady: _Meaning(HTTPStatus.SERVICE_UNAVAILABLE, _SERVER, "no_pod_ready"),
+    TimedOut: _Meaning(HTTPStatus.GATEWAY_TIMEOUT, _SERVER, "timeout"),
+    PodFailed: _Meaning(HTTPStatus.BAD_GATEWAY, _SERVER, "pod_failed"),
+}
+_INTERNAL = _Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, _SERVER, "internal_error")
+
+
+def _meaning(error: GatewayError) -> _Meaning:
+    return _MEANINGS.get(type(error), _INTERNAL)
+
+
+def status(error: GatewayError) -> HTTPStatus:
+    """The status; an adapter that is on its way is a matter of the server, one that cannot work is not."""
+    if isinstance(error, AdapterUnavailable) and error.transient:
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return _meaning(error).status
+
+
+def headers(error: GatewayError) -> dict[str, str]:
+    """Whether and when to try again; OpenAI's client obeys both, and retries a 409 or 5xx that says nothing."""
+    found = {"x-should-retry": "true" if error.transient else "false"}
+    if status(error) in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        found["retry-after"] = str(RETRY_AFTER_S)
+    if isinstance(error, Unauthorized):
+        found["www-authenticate"] = "Bearer"
+    return found
+
+
+def outcome(error: GatewayError) -> str:
+    """The error's name in metrics and logs."""
+    return _meaning(error).code
+
+
+def hf_body(error: GatewayError) -> dict[str, Any]:
+    """The error as clients of Hugging Face inference read it; older ones wait `estimated_time` after a 503."""
+    body: dict[str, Any] = {"error": error.message}
+    if status(error) is HTTPStatus.SERVICE_UNAVAILABLE:
+        body["estimated_time"] = float(RETRY_AFTER_S)
+    return body
+
+
+def openai_body(error: GatewayError) -> dict[str, Any]:
+    """The error as OpenAI's client reads it."""
+    meaning = _meaning(error)
+    is_about_model = isinstance(error, UnknownModel | AmbiguousModel | AdapterUnavailable)
+    param = "model" if is_about_model else error.param if isinstance(error, BadRequest) else None
+    kind = _SERVER if status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR else meaning.type
+    return {"error": {"message": error.message, "type": kind, "param": param, "code": meaning.code}}

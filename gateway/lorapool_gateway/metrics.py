@@ -1,0 +1,68 @@
+"""What the gateway counts, for Prometheus."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+
+
+class Metrics:
+    """The gateway's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "lorapool_gateway_requests",
+            "Requests for images that were answered.",
+            ["dialect", "pool", "outcome"],
+            registry=self._registry,
+        )
+        self._waiting = Gauge(
+            "lorapool_gateway_waiting_requests",
+            "Requests that are held until a pod or an adapter is ready.",
+            ["pool"],
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "lorapool_gateway_running_requests", "Requests that a pod has.", ["pool"], registry=self._registry
+        )
+        self._retries = Counter(
+            "lorapool_gateway_retries",
+            "Requests that were given to another pod, or again to the same.",
+            ["pool", "cause"],
+            registry=self._registry,
+        )
+        self._stages = Histogram(
+            "lorapool_gateway_stage_seconds",
+            "Where the time of a request went.",
+            ["pool", "stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+
+    def answered(self, dialect: str, pool: str, outcome: str) -> None:
+        self._requests.labels(dialect, pool, outcome).inc()
+
+    def retried(self, pool: str, cause: str) -> None:
+        self._retries.labels(pool, cause).inc()
+
+    def took(self, pool: str, stage: str, seconds: float) -> None:
+        self._stages.labels(pool, stage).observe(seconds)
+
+    @contextmanager
+    def waiting(self, pool: str) -> Iterator[None]:
+        """Count a request as held while it lasts."""
+        with self._waiting.labels(pool).track_inprogress():
+            yield
+
+    @contextmanager
+    def running(self, pool: str) -> Iterator[None]:
+        """Count a request as running while it lasts."""
+        with self._in_flight.labels(pool).track_inprogress():
+            yield
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,48 @@
+"""Which pod gets a request: a pure choice."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from lorapool_api.wire import Tier
+from lorapool_gateway.snapshot import Pod
+
+
+@dataclass(frozen=True)
+class PodLoad:
+    """A pod that takes requests, as far as is known.
+
+    Attributes:
+        tiers: the adapters that it can serve, and how near their weights are.
+        queue: requests that wait or run in it.
+    """
+
+    pod: Pod
+    tiers: Mapping[str, Tier]
+    queue: int
+    is_full: bool
+
+
+# How much waiting the way of an adapter to the device is worth, in requests of the queue. A pod that
+# does not know the adapter (yet) is the last resort.
+_DISTANCE = {Tier.DEVICE: 0.0, Tier.HOST: 0.25, Tier.DISK: 0.5, Tier.REMOTE: 2.0, None: 8.0}
+
+
+def pick_pod(loads: Iterable[PodLoad], adapters: Collection[str], avoid: Collection[str] = ()) -> PodLoad | None:
+    """The pod where the adapters are nearest and the queue is short, or None without pods.
+
+    Args:
+        adapters: keys of the stack.
+        avoid: uids of pods that have just refused this request: only where no other is left.
+    """
+    return min(loads, key=lambda load: _cost(load, adapters, avoid), default=None)
+
+
+def _cost(load: PodLoad, adapters: Collection[str], avoid: Collection[str]) -> tuple[bool, bool, float, bytes]:
+    way = max((_DISTANCE[load.tiers.get(key)] for key in adapters), default=0.0)
+    return load.pod.uid in avoid, load.is_full, load.queue + way, _affinity(load, adapters)
+
+
+def _affinity(load: PodLoad, adapters: Collection[str]) -> bytes:
+    """Among equals every gateway sends the same stack to the same pod, and different stacks to different pods."""
+    return hashlib.sha256("\n".join([load.pod.uid, *adapters]).encode()).digest()

@@ -1,0 +1,47 @@
+"""What the gateway is configured with: environment variables `LORAPOOL_*`."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of a gateway pod; the chart sets them."""
+
+    model_config = SettingsConfigDict(env_prefix="LORAPOOL_", frozen=True)
+
+    listen: str = Field(
+        default="0.0.0.0",  # noqa: S104 -- a pod is reached at its own address
+        validation_alias=AliasChoices("LORAPOOL_LISTEN", "POD_IP"),
+        description="Address of both ports. A pod that shares its host's network names its own.",
+    )
+    # Not LORAPOOL_PORT: Kubernetes puts an address under that name where a Service is called lorapool.
+    http_port: int = Field(default=8080, description="Inference.")
+    health_port: int = Field(default=8081, description="Health and metrics: never behind an Ingress, needs no API key.")
+    namespaces: str = Field(default="", description="Namespaces to watch, separated by commas; empty: all.")
+    api_keys_dir: Path | None = Field(
+        default=None, description="Folder with one API key a file, as a Secret is mounted; None: everyone may ask."
+    )
+    cors_origins: str = Field(default="*", description="Origins whose pages may call, separated by commas.")
+    max_body_bytes: int = Field(default=1 << 20, description="Largest body of a request.")
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long it still takes requests after SIGTERM, while Services forget its address.",
+    )
+    grace_seconds: int = Field(default=60, ge=1, description="How long requests may then take to end.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @property
+    def watched(self) -> tuple[str | None, ...]:
+        """The namespaces to watch; (None,) stands for all."""
+        return _words(self.namespaces) or (None,)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return _words(self.cors_origins)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
