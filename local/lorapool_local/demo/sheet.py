@@ -1,0 +1,43 @@
+"""The contact sheet: a column for each model, a row for each prompt."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+_PAPER: Final = (250, 249, 246)
+_INK: Final = (32, 34, 40)
+_FAINT: Final = (118, 122, 132)
+_CELL: Final = 192
+_GAP: Final = 14
+_MARGIN: Final = 28
+_HEAD: Final = 58
+_CAPTION: Final = 30
+
+
+def contact_sheet(prompts: Sequence[str], columns: Sequence[tuple[str, str, Sequence[bytes]]], target: Path) -> None:
+    """Write a PNG.
+
+    Args:
+        prompts: one for each row.
+        columns: (title, subtitle, an encoded image for each prompt).
+        target: where the PNG goes.
+    """
+    width = 2 * _MARGIN + len(columns) * (_CELL + _GAP) - _GAP
+    height = 2 * _MARGIN + _HEAD + len(prompts) * (_CELL + _CAPTION) - 8
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for c, (title, subtitle, images) in enumerate(columns):
+        x = _MARGIN + c * (_CELL + _GAP)
+        draw.text((x, _MARGIN - 4), title, fill=_INK, font=ImageFont.load_default(20))
+        draw.text((x, _MARGIN + 24), subtitle, fill=_FAINT, font=ImageFont.load_default(13))
+        for r, encoded in enumerate(images):
+            y = _MARGIN + _HEAD + r * (_CELL + _CAPTION)
+            picture = Image.open(io.BytesIO(encoded)).convert("RGB")
+            sheet.paste(picture.resize((_CELL, _CELL), Image.Resampling.LANCZOS), (x, y))
+    for r, prompt in enumerate(prompts):
+        y = _MARGIN + _HEAD + r * (_CELL + _CAPTION) + _CELL + 4
+        draw.text((_MARGIN, y), prompt, fill=_FAINT, font=ImageFont.load_default(13))
+    sheet.save(target)

@@ -1,0 +1,201 @@
+"""The demo, told in order: a plane, lorapool on it, a base model, adapters that arrive, images."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lorapool_local import plane as planes
+from lorapool_local.binaries import Binaries
+from lorapool_local.demo import clients
+from lorapool_local.demo.clients import Ask, Client, Made
+from lorapool_local.demo.cluster import Cluster
+from lorapool_local.demo.screen import Screen
+from lorapool_local.demo.sheet import contact_sheet
+
+HUB_IMAGE: Final = "lorapool.dev/demo-hub"
+PROMPTS: Final = (
+    "a red circle on a blue background",
+    "a yellow star on a purple background",
+    "a white square on a green background",
+)
+SEED: Final = 7
+
+
+class DemoFailed(Exception):
+    """What the demo shows did not come true."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model of the contact sheet, and the client that asks for it."""
+
+    title: str
+    client_name: str
+    client: Client
+
+
+COLUMNS: Final = (
+    Column("base", "curl", clients.curl(None)),
+    Column("pixel", "huggingface_hub", clients.hugging_face("lorapool/pixel")),
+    Column("outline", "openai", clients.openai("lorapool/outline")),
+    Column("night", "curl -H 'lora:'", clients.curl("lorapool/night")),
+    Column(
+        "pixel + night",
+        "openai, stack",
+        clients.openai("shapes-xl", [{"name": "pixel", "scale": 0.8}, {"name": "night", "scale": 0.8}]),
+    ),
+    Column("base again", "curl", clients.curl(None)),
+)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the demo reads and writes.
+
+    Attributes:
+        checkout: the repository: chart, examples, weights.
+        state: the plane's folder; removed at the end.
+        output: the images and the contact sheet; kept.
+    """
+
+    checkout: Path
+    state: Path
+    output: Path
+
+
+def tell(screen: Screen, binaries: Binaries, places: Places, config: planes.PlaneConfig) -> Iterator[Cluster]:
+    """Tell the story; yields once, when everything is up and shown, and takes the plane away afterwards.
+
+    Raises:
+        DemoFailed, CommandFailed, ClientFailed: something did not come true; the plane is taken away all the same.
+    """
+    screen.chapter("A control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, one node")
+    planes.remove(places.state)  # what a demo that was killed left behind
+    with control_plane(screen, binaries, places.state, config) as plane:
+        cluster = Cluster(plane)
+        examples = places.checkout / "examples" / "demo"
+
+        screen.chapter("A stand-in for huggingface.co, and lorapool by Helm")
+        hub = start_hub(screen, cluster, examples)
+        install(screen, cluster, places.checkout, hub)
+
+        screen.chapter("A base model: a BaseModelPool")
+        start_pool(screen, cluster, examples)
+
+        screen.chapter("Adapters, while the pool runs: LoraAdapters")
+        add_adapters(screen, cluster, examples)
+
+        screen.chapter("Images, by the clients that people use")
+        make_images(screen, cluster, places.output)
+        yield cluster
+
+
+@contextmanager
+def control_plane(
+    screen: Screen, binaries: Binaries, state: Path, config: planes.PlaneConfig
+) -> Iterator[planes.Plane]:
+    with screen.waiting("control plane", usually_s=8):
+        plane, process = planes.start(state, binaries, config, lifeline=True)
+    try:
+        screen.note(f"kubeconfig {plane.kubeconfig}")
+        yield plane
+    finally:
+        planes.stop_process(process)
+        planes.remove(state)
+
+
+def start_hub(screen: Screen, cluster: Cluster, examples: Path) -> str:
+    """The address of the demo's Hub, a pod like any other."""
+    apply(screen, cluster, examples / "hub.yaml")
+    with screen.waiting("hub is available", usually_s=3):
+        cluster.kubectl("rollout", "status", "deployment/hub", "--timeout=60s")
+    return cluster.service_address("hub")
+
+
+def install(screen: Screen, cluster: Cluster, checkout: Path, hub: str) -> None:
+    command = (
+        "install", "lorapool", str(checkout / "charts" / "lorapool"),
+        "--namespace", "lorapool-system", "--create-namespace",
+        "--set", f"hub.endpoint={hub}",
+    )  # fmt: skip
+    screen.command("helm", *(w.replace(f"{checkout}/", "") for w in command))
+    with screen.waiting("operator and gateway are available", usually_s=6):
+        cluster.helm(*command, "--wait", "--timeout", "90s")
+    for pod in cluster.list("pods", "app.kubernetes.io/part-of=lorapool"):
+        screen.note(f"pod {pod['metadata']['name']} under ServiceAccount {pod['spec']['serviceAccountName']}")
+
+
+def start_pool(screen: Screen, cluster: Cluster, examples: Path) -> None:
+    apply(screen, cluster, examples / "pool.yaml")
+    with screen.waiting("base model is warm, pool is Ready", usually_s=15):
+        cluster.kubectl("wait", "bmp/shapes-xl", "--for=condition=Ready", "--timeout=180s")
+    for line in cluster.kubectl("get", "bmp").splitlines():
+        screen.note(line)
+
+
+def add_adapters(screen: Screen, cluster: Cluster, examples: Path) -> None:
+    folder = examples / "adapters"
+    before = cluster.snapshot()
+    screen.command("kubectl", "apply", "-f", "examples/demo/adapters/")
+    ready = cluster.apply_and_time(folder, expected=len(list(folder.glob("*.yaml"))), deadline_s=60)
+    for name, (adapter, took_s) in sorted(ready.items()):
+        found = adapter.status.resolved
+        facts = f"{found.format} layout, rank {found.rank}, {found.targets} modules" if found else ""
+        screen.good(f"{name}: Ready {took_s:.2f} s after apply ({facts})")
+    after = cluster.snapshot()
+    if before != after:
+        changed = {**before, **after}
+        raise DemoFailed(f"pods or Deployments changed: {', '.join(changed[u] for u in before.keys() ^ after.keys())}")
+    screen.good(f"the same {len(after)} pods and Deployments as before, by uid")
+
+
+def make_images(screen: Screen, cluster: Cluster, output: Path) -> None:
+    """Every model, every prompt, through the gateway; files, contact sheet, table; base again is base."""
+    gateway = gateway_address(cluster)
+    made: list[list[Made]] = []
+    for column in COLUMNS:
+        with screen.waiting(f"{column.title} with {column.client_name}", usually_s=3):
+            made.append([column.client(Ask(gateway, prompt, SEED)) for prompt in PROMPTS])
+    output.mkdir(parents=True, exist_ok=True)
+    for column, images in zip(COLUMNS, made, strict=True):
+        for number, image in enumerate(images, start=1):
+            name = column.title.replace(" + ", "+").replace(" ", "-")
+            (output / f"{name}-{number}.png").write_bytes(image.image)
+    sheet = output / "contact-sheet.png"
+    columns = [(c.title, c.client_name, [i.image for i in images]) for c, images in zip(COLUMNS, made, strict=True)]
+    contact_sheet(PROMPTS, columns, sheet)
+    screen.table(
+        ("model", "client", "pod", "switch ms", "inference s", "adapter file's sha256"),
+        [_row(column, images[0]) for column, images in zip(COLUMNS, made, strict=True)],
+    )
+    if [i.image for i in made[0]] != [i.image for i in made[-1]]:
+        raise DemoFailed("base again is not the same bytes as base")
+    screen.good("base again is the same bytes as base")
+    screen.good(f"contact sheet: {sheet}")
+
+
+def gateway_address(cluster: Cluster) -> str:
+    return cluster.service_address("lorapool-gateway", "lorapool-system")
+
+
+def apply(screen: Screen, cluster: Cluster, file: Path) -> None:
+    screen.command("kubectl", "apply", "-f", f"examples/demo/{file.name}")
+    cluster.kubectl("apply", "-f", str(file))
+
+
+def what_to_try(screen: Screen, cluster: Cluster) -> None:
+    screen.chapter("It stays up. In another terminal")
+    screen.command(f"export KUBECONFIG={cluster.plane.kubeconfig}")
+    screen.command("kubectl get lorapool")
+    ask = Ask(gateway_address(cluster), PROMPTS[0], SEED)
+    shown = shlex.join(w for w in clients.curl_command(ask, "lorapool/pixel") if w != "-i")
+    screen.command(f"{shown} > pixel.png")
+    screen.note("Ctrl-C ends it and leaves nothing behind but the cache and the images.")
+
+
+def _row(column: Column, made: Made) -> Sequence[str]:
+    files = ", ".join(s[:16] for s in made.sha256) or "-"
+    return column.title, column.client_name, made.pod, f"{made.switch_ms:.1f}", f"{made.inference_s:.2f}", files
