@@ -1,0 +1,1 @@
+"""What makes images: the contract, and the engines that keep it."""

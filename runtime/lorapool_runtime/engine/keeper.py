@@ -1,0 +1,92 @@
+"""Getting the base warm, and keeping on trying where it cannot be loaded."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import structlog
+from lorapool_api.conditions import Reason
+from lorapool_api.wire import BasePhase, BaseReport, BaseState
+
+from lorapool_runtime.engine.contract import BaseInfo, Engine, Modules
+from lorapool_runtime.errors import ModelError
+from lorapool_runtime.store.versions import Versions
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def back_off_s(failures: int) -> float:
+    """Seconds until the base is tried again: from 5 s, doubling, five minutes at most."""
+    return min(2.5 * 2.0 ** min(failures, 16), 300.0)
+
+
+class BaseKeeper:
+    """The base model's state. A base that cannot be loaded leaves the process up, so that it can say why."""
+
+    def __init__(
+        self, engine: Engine, thread: Executor, versions: Versions, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`thread` is the one thread on which the engine works; the clock starts here, at the process's start."""
+        self._engine = engine
+        self._thread = thread
+        self._versions = versions
+        self._clock = clock
+        self._start = clock()
+        self._warm = asyncio.Event()
+        self._info: BaseInfo | None = None
+        self.state = BaseState(phase=BasePhase.LOADING, message="loading the base model")
+
+    @property
+    def info(self) -> BaseInfo | None:
+        """The base, once it is warm."""
+        return self._info
+
+    async def modules(self) -> Modules:
+        """What an adapter may change; waits until the base is warm."""
+        await self._warm.wait()
+        assert self._info is not None  # noqa: S101 -- set before the event
+        return self._info.modules
+
+    def report(self) -> BaseReport | None:
+        if self._info is None:
+            return None
+        return BaseReport(
+            revision=self._info.revision, modules={c: dict(named) for c, named in self._info.modules.items()}
+        )
+
+    async def keep_trying(self) -> None:
+        """Load and warm the base; return when it is warm."""
+        failures = 0
+        while not await self._attempt():
+            failures += 1
+            await asyncio.sleep(back_off_s(failures))
+
+    async def _attempt(self) -> bool:
+        try:
+            self._info = await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.load)
+        except ModelError as error:
+            self._fail(str(error))
+            return False
+        except Exception as error:
+            log.exception("loading the base model failed")
+            self._fail(f"{type(error).__name__}: {str(error)[:500]}")
+            return False
+        self._warm_up_done(self._info)
+        return True
+
+    def _fail(self, message: str) -> None:
+        log.error("the base model cannot be loaded", message=message)
+        self._set(BaseState(phase=BasePhase.FAILED, reason=Reason.MODEL_LOAD_FAILED, message=message))
+
+    def _warm_up_done(self, info: BaseInfo) -> None:
+        took_s = self._clock() - self._start
+        log.info("the base model is warm", revision=info.revision, size_bytes=info.size_bytes, cold_start_s=took_s)
+        self._warm.set()
+        self._set(
+            BaseState(phase=BasePhase.WARM, revision=info.revision, size_bytes=info.size_bytes, cold_start_s=took_s)
+        )
+
+    def _set(self, state: BaseState) -> None:
+        self.state = state
+        self._versions.bump()

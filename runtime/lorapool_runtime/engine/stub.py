@@ -1,0 +1,91 @@
+"""The stub engine: no torch, no base, images that show what was asked for, timings that can be set.
+
+An image is a pure function of the base's label, the files and strengths of the adapters, and the recipe. A wrong
+adapter is visible in the bytes.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from lorapool_api.pool import StubTimings
+from PIL import Image
+
+from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.stub_image import draw
+from lorapool_runtime.errors import Stopped
+from lorapool_runtime.store.files import AdapterFile, HostAdapter
+
+# As if the device had room for so many adapters.
+_ON_DEVICE: Final = 8
+# A pretended wait looks that often whether it is still wanted.
+_TICK_S: Final = 0.02
+
+
+@dataclass(frozen=True)
+class StubAdapter:
+    """The stub needs no weights; the file was checked like any other."""
+
+    identity: str
+    sha256: str
+    size_bytes: int
+
+
+class StubEngine:
+    """See `engine.contract.Engine`."""
+
+    def __init__(self, label: str, timings: StubTimings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._label = label
+        self._timings = timings
+        self._sleep = sleep
+        self._active: tuple[tuple[str, float], ...] = ()
+        self._on_device: OrderedDict[str, None] = OrderedDict()
+
+    def load(self) -> BaseInfo:
+        self._sleep(self._timings.load_milliseconds / 1000)
+        return BaseInfo(revision=sha256(self._label.encode()).hexdigest()[:40], size_bytes=0, modules={})
+
+    def read(self, file: AdapterFile) -> HostAdapter:
+        return StubAdapter(file.identity, file.sha256, file.facts.size_bytes)
+
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+        start = time.monotonic()
+        self._switch(stack)
+        switched = time.monotonic()
+        for _ in range(recipe.steps * recipe.images):
+            self._pretend(self._timings.step_milliseconds / 1000, stop)
+        images = tuple(self._image(recipe, stack, seed) for seed in recipe.seeds)
+        return Rendering(images, 0.0, switched - start, time.monotonic() - switched)
+
+    def on_device(self) -> frozenset[str]:
+        return frozenset(self._on_device.copy())
+
+    def forget(self, identity: str) -> None:
+        self._on_device.pop(identity, None)
+
+    def _switch(self, stack: Sequence[Use]) -> None:
+        wanted = tuple((use.adapter.identity, use.scale) for use in stack)
+        if wanted != self._active:
+            self._sleep(self._timings.switch_milliseconds / 1000)
+            self._active = wanted
+        for identity, _ in wanted:
+            self._on_device[identity] = None
+            self._on_device.move_to_end(identity)
+        while len(self._on_device) > _ON_DEVICE:
+            self._on_device.popitem(last=False)
+
+    def _pretend(self, seconds: float, stop: Stop) -> None:
+        while True:
+            if stop():
+                raise Stopped
+            if seconds <= 0:
+                return
+            self._sleep(min(seconds, _TICK_S))
+            seconds -= _TICK_S
+
+    def _image(self, recipe: Recipe, stack: Sequence[Use], seed: int) -> Image.Image:
+        adapters = tuple((use.key, use.adapter.identity, use.scale) for use in stack)
+        return draw(self._label, recipe, adapters, seed)

@@ -1,0 +1,60 @@
+"""The picture of the stub engine: colours from everything that went in, and the same in words."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Final
+
+from PIL import Image, ImageDraw
+
+from lorapool_runtime.engine.contract import Recipe
+
+_GRID: Final = 8
+_MARGIN: Final = 8
+_CHARACTER_WIDTH: Final = 6
+
+
+def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, str, float]], seed: int) -> Image.Image:
+    """A mosaic in colours that the whole input decides, a band per adapter, and a text.
+
+    Args:
+        adapters: (key, identity of the file, scale); the key is only written, the colours come from the file.
+    """
+    files = [(identity, scale) for _, identity, scale in adapters]
+    what = {**asdict(recipe), "seed": seed, "images": 1, "base": label, "adapters": files}
+    digest = sha256(json.dumps(what, sort_keys=True).encode()).digest()
+    picture = _mosaic(digest).resize((recipe.width, recipe.height), Image.Resampling.NEAREST)
+    pen = ImageDraw.Draw(picture)
+    _bands(pen, recipe, files)
+    _words(pen, recipe, _caption(label, recipe, adapters, seed))
+    return picture
+
+
+def _mosaic(digest: bytes) -> Image.Image:
+    """8 x 8 tiles; dark, so that the words can be read on them."""
+    tiles = b"".join(sha256(digest + bytes([i])).digest() for i in range(_GRID * _GRID * 3 // 32))
+    return Image.frombytes("RGB", (_GRID, _GRID), bytes(b // 2 for b in tiles))
+
+
+def _bands(pen: ImageDraw.ImageDraw, recipe: Recipe, files: Sequence[tuple[str, float]]) -> None:
+    height = max(recipe.height // 32, 2)
+    for i, (identity, scale) in enumerate(files):
+        colour = sha256(f"{identity} {scale}".encode()).digest()[:3]
+        top = recipe.height - (i + 1) * height
+        pen.rectangle((0, top, recipe.width, top + height - 1), fill=tuple(colour))
+
+
+def _words(pen: ImageDraw.ImageDraw, recipe: Recipe, lines: Sequence[str]) -> None:
+    columns = (recipe.width - 2 * _MARGIN) // _CHARACTER_WIDTH
+    if columns >= _CHARACTER_WIDTH:
+        wrapped = [part for line in lines for part in textwrap.wrap(line, columns) or [""]]
+        # The built-in font knows Latin-1 only.
+        text = "\n".join(wrapped).encode("latin-1", "replace").decode("latin-1")
+        pen.multiline_text((_MARGIN, _MARGIN), text, fill="white")
+
+
+def _caption(label: str, recipe: Recipe, adapters: Sequence[tuple[str, str, float]], seed: int) -> tuple[str, ...]:
+    stack = [f"+ {key} x {scale:g} ({identity[:8]})" for key, identity, scale in adapters]
+    return (label, *stack, f"seed {seed}, {recipe.steps} steps", "", recipe.prompt[:300])

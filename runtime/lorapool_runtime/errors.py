@@ -1,0 +1,57 @@
+"""The errors of the runtime.
+
+    RuntimeFailure
+      AdapterError      an adapter cannot be served; says why with a `Reason`
+      ModelError        the base model cannot be loaded
+      RequestError      a request is not served; says why with an `ErrorCode`
+      Stopped           an image was given up between two steps
+
+Only `http/` turns them into statuses.
+"""
+
+from lorapool_api.conditions import TRANSIENT, Reason
+from lorapool_api.header import FactsError
+from lorapool_api.wire import ErrorCode
+
+
+class RuntimeFailure(Exception):
+    """Base of all errors that the runtime raises on purpose."""
+
+
+class AdapterError(RuntimeFailure):
+    """An adapter that cannot be served.
+
+    Attributes:
+        reason: what a condition will carry.
+        message: what was found and what was expected; never holds a token or the query of an address.
+        transient: whether the same entry may succeed later without anybody's doing.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, transient: bool | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.transient = reason in TRANSIENT if transient is None else transient
+
+    @classmethod
+    def of(cls, error: FactsError) -> "AdapterError":
+        return cls(error.reason, error.message)
+
+
+class ModelError(RuntimeFailure):
+    """The base model cannot be loaded; the text says what was found and what was expected."""
+
+
+class RequestError(RuntimeFailure):
+    """A request that is not served, in the terms of the wire contract."""
+
+    def __init__(self, code: ErrorCode, message: str, *, reason: Reason | None = None, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.reason = reason
+        self.retryable = retryable
+
+
+class Stopped(RuntimeFailure):
+    """An image was given up between two steps, because nobody wants it any more or its time is over."""

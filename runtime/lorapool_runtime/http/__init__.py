@@ -1,0 +1,1 @@
+"""The serving and the control port."""

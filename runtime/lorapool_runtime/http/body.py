@@ -1,0 +1,46 @@
+"""Reading a request's body: bounded, and with one clear sentence about what is wrong with it."""
+
+from typing import Final, TypeVar
+
+from fastapi import Request
+from lorapool_api.wire import ErrorCode
+from pydantic import BaseModel, ValidationError
+
+from lorapool_runtime.errors import RequestError
+
+GENERATE_MAX_BYTES: Final = 1024 * 1024
+# A thousand entries have some hundred kilobytes.
+CATALOG_MAX_BYTES: Final = 64 * 1024 * 1024
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read(request: Request, model: type[Model], max_bytes: int) -> Model:
+    """The body as that model. Raises: RequestError (`TooLarge`, `InvalidRequest`)."""
+    try:
+        return model.model_validate_json(await _bytes(request, max_bytes))
+    except ValidationError as error:
+        raise RequestError(ErrorCode.INVALID_REQUEST, sentence(error)) from error
+
+
+async def _bytes(request: Request, max_bytes: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> RequestError:
+    return RequestError(ErrorCode.TOO_LARGE, f"the body has more than {max_bytes} bytes")
+
+
+def sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, with its place."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

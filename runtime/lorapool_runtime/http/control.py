@@ -1,0 +1,81 @@
+"""The control port: the catalog comes in, the state goes out. Only for who has the pool's token."""
+
+import asyncio
+import hmac
+from pathlib import Path
+from typing import Annotated, Final
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from lorapool_api.wire import BaseReport, Catalog, CatalogDelta, ErrorCode, PodState
+
+from lorapool_runtime.errors import RequestError
+from lorapool_runtime.http import body, errors
+from lorapool_runtime.pod import Pod
+
+_MAX_WAIT_S: Final = 60.0
+
+
+def control_app(pod: Pod, token_file: Path) -> FastAPI:
+    """The routes of the control port, see `lorapool_api.wire`."""
+    app = FastAPI(title="lorapool runtime control", openapi_url=None, dependencies=[Depends(_token_check(token_file))])
+    errors.install(app)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_bad_query(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        message = f"{first['loc'][-1]}: {first['msg']}"
+        return errors.reply(RequestError(ErrorCode.INVALID_REQUEST, message))
+
+    @app.get("/v1/base")
+    async def base() -> BaseReport:
+        report = pod.base.report()
+        if report is None:
+            raise RequestError(ErrorCode.NOT_READY, "the base model is not loaded yet", retryable=True)
+        return report
+
+    @app.put("/v1/catalog")
+    async def replace(request: Request) -> PodState:
+        pod.registry.replace(await body.read(request, Catalog, body.CATALOG_MAX_BYTES))
+        pod.keep_catalog()
+        return pod.state()
+
+    @app.patch("/v1/catalog")
+    async def patch(request: Request) -> PodState:
+        delta = await body.read(request, CatalogDelta, body.CATALOG_MAX_BYTES)
+        pod.registry.patch(delta)
+        pod.keep_catalog()
+        named = pod.registry.states(keys=(e.key for e in delta.upsert))
+        return pod.state().model_copy(update={"complete": False, "adapters": named})
+
+    @app.get("/v1/state")
+    async def state(
+        since: Annotated[int | None, Query(ge=0)] = None,
+        instance: str | None = None,
+        wait: Annotated[float, Query(ge=0)] = 0,
+    ) -> PodState:
+        if since is None or instance != pod.instance:
+            return pod.state()
+        await pod.versions.beyond(since, min(wait, _MAX_WAIT_S))
+        return pod.state(since)
+
+    return app
+
+
+def _token_check(token_file: Path):  # type: ignore[no-untyped-def]  # a dependency of FastAPI
+    async def check(request: Request) -> None:
+        """Read anew each time: the Secret behind the file can be rotated."""
+        expected = await asyncio.to_thread(_read, token_file)
+        given = request.headers.get("authorization", "")
+        if not expected or not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
+            raise RequestError(ErrorCode.UNAUTHORIZED, "the control port needs the pool's token")
+
+    return check
+
+
+def _read(token_file: Path) -> str:
+    try:
+        return token_file.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,19 @@
+"""Images as bytes."""
+
+from io import BytesIO
+
+from lorapool_api.wire import ImageFormat
+from PIL.Image import Image
+
+_OPTIONS: dict[ImageFormat, dict[str, int | bool]] = {
+    ImageFormat.JPEG: {"quality": 92},
+    ImageFormat.WEBP: {"quality": 92},
+    ImageFormat.PNG: {"compress_level": 4},
+}
+
+
+def encode(image: Image, format_: ImageFormat) -> bytes:
+    """The image in that encoding; the same image gives the same bytes."""
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, format_.value, **_OPTIONS.get(format_, {}))
+    return buffer.getvalue()

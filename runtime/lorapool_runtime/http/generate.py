@@ -1,0 +1,159 @@
+"""POST /v1/generate: from a body to images, or to one clear sentence."""
+
+import asyncio
+import base64
+import json
+import secrets
+import time
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from lorapool_api import names
+from lorapool_api.wire import (
+    AdapterUse,
+    BasePhase,
+    ErrorCode,
+    GenerateReply,
+    GenerateRequest,
+    ImageFormat,
+    MadeImage,
+    Timings,
+    UsedAdapter,
+)
+
+from lorapool_runtime.engine.contract import Recipe, Use
+from lorapool_runtime.errors import RequestError
+from lorapool_runtime.http import body
+from lorapool_runtime.http.accept import image_wanted
+from lorapool_runtime.http.encode import encode
+from lorapool_runtime.http.recipe import complete
+from lorapool_runtime.pod import Pod
+from lorapool_runtime.queue.job import Outcome
+
+# A seed that people can copy, and that every client's number type holds.
+_RANDOM_SEEDS = 2**32
+# Nobody reads it: the client has gone.
+_CLIENT_GONE = Response(status_code=499)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Encoded images of a request, and all that there is to say of them."""
+
+    images: tuple[bytes, ...]
+    reply: GenerateReply
+
+    @property
+    def headers(self) -> dict[str, str]:
+        used = [a.model_dump() for a in self.reply.adapters]
+        timings = self.reply.timings.model_dump()
+        headers = {
+            "x-lorapool-pod": self.reply.pod,
+            "x-lorapool-adapters": json.dumps(used),
+            "x-lorapool-seed": str(self.reply.images[0].seed),
+            "server-timing": ", ".join(f"{k.removesuffix('_s')};dur={v * 1000:.3f}" for k, v in timings.items()),
+        }
+        if self.reply.warnings:
+            headers["x-lorapool-warnings"] = json.dumps(self.reply.warnings)
+        return headers
+
+
+class Generator:
+    """Answers requests for images with one pod."""
+
+    def __init__(self, pod: Pod) -> None:
+        self._pod = pod
+        self._namespace, _ = names.split_full_name(pod.config.pool)
+
+    async def answer(self, request: Request) -> Response:
+        """The response; whatever its end, its outcome is counted."""
+        outcome = "ClientGone"
+        try:
+            wanted = await body.read(request, GenerateRequest, body.GENERATE_MAX_BYTES)
+            response = await self._unless_gone(request, wanted)
+            outcome = "ClientGone" if response is _CLIENT_GONE else "Ok"
+        except RequestError as error:
+            outcome = error.code.value
+            raise
+        finally:
+            self._pod.metrics.requests.labels(outcome).inc()
+        return response
+
+    async def _unless_gone(self, request: Request, wanted: GenerateRequest) -> Response:
+        """Work for as long as somebody waits for it."""
+        work = asyncio.create_task(self._respond(request.headers.get("accept", ""), wanted))
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            return work.result() if work.done() else _CLIENT_GONE
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    async def _respond(self, accept: str, wanted: GenerateRequest) -> Response:
+        image_format = image_wanted(accept, wanted.format)
+        made = await self._make(wanted, image_format or wanted.format, want_json=image_format is None)
+        if image_format is None:
+            return JSONResponse(made.reply.model_dump(mode="json"))
+        return Response(made.images[0], media_type=image_format.media_type, headers=made.headers)
+
+    async def _make(self, wanted: GenerateRequest, format_: ImageFormat, *, want_json: bool) -> Made:
+        self._check_ready()
+        recipe = complete(wanted, self._pod.config.serving, secrets.randbelow(_RANDOM_SEEDS))
+        self._pod.dispatcher.check_room()
+        taken = await self._pod.registry.take([self._full(use) for use in wanted.adapters])
+        stack = tuple(Use(key, adapter, scale) for key, adapter, scale in taken)
+        outcome = await self._pod.dispatcher.render(recipe, stack)
+        return await self._encoded(recipe, stack, outcome, format_, want_json=want_json)
+
+    def _check_ready(self) -> None:
+        state = self._pod.base.state
+        if self._pod.stopping:
+            raise RequestError(ErrorCode.NOT_READY, "this pod is stopping", retryable=True)
+        if state.phase is not BasePhase.WARM:
+            message = f"the base model is {state.phase}: {state.message}"
+            raise RequestError(ErrorCode.NOT_READY, message, reason=state.reason, retryable=True)
+
+    def _full(self, use: AdapterUse) -> AdapterUse:
+        """A bare name means an adapter of the pool's own namespace."""
+        if "/" in use.key:
+            return use
+        return use.model_copy(update={"key": names.full_name(self._namespace, use.key)})
+
+    async def _encoded(
+        self, recipe: Recipe, stack: tuple[Use, ...], outcome: Outcome, format_: ImageFormat, *, want_json: bool
+    ) -> Made:
+        rendering = outcome.rendering
+        start = time.monotonic()
+        images = tuple([await asyncio.to_thread(encode, image, format_) for image in rendering.images])
+        timings = Timings(
+            queue_s=outcome.queue_s,
+            load_s=rendering.load_s,
+            switch_s=rendering.switch_s,
+            inference_s=rendering.inference_s,
+            encode_s=time.monotonic() - start,
+        )
+        info = self._pod.base.info
+        reply = GenerateReply(
+            images=tuple(
+                MadeImage(data=base64.b64encode(data).decode() if want_json else "", seed=seed)
+                for data, seed in zip(images, recipe.seeds, strict=True)
+            ),
+            format=format_,
+            width=recipe.width,
+            height=recipe.height,
+            base=self._pod.config.model.source.label,
+            base_revision=info.revision if info else "",
+            adapters=tuple(UsedAdapter(key=u.key, sha256=u.adapter.sha256, scale=u.scale) for u in stack),
+            pod=self._pod.settings.pod_name,
+            timings=timings,
+            warnings=rendering.warnings,
+        )
+        return Made(images, reply)
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client has gone. The body has been read: nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,1 @@
+"""The modules of a base model with places for adapters in them."""

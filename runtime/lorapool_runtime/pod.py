@@ -1,0 +1,133 @@
+"""The parts of one process, put together: what both ports talk to."""
+
+import asyncio
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+from lorapool_api.wire import BasePhase, PodState, RuntimeConfig, ServingStatus
+
+from lorapool_runtime.engine.contract import Engine
+from lorapool_runtime.engine.keeper import BaseKeeper
+from lorapool_runtime.metrics import Metrics
+from lorapool_runtime.queue.dispatcher import Dispatcher
+from lorapool_runtime.queue.job import Outcome
+from lorapool_runtime.settings import Settings
+from lorapool_runtime.store.blobs import BlobFolder
+from lorapool_runtime.store.bring import Bringer
+from lorapool_runtime.store.fetch import Fetcher, Rules
+from lorapool_runtime.store.files import AdapterFile, HostAdapter
+from lorapool_runtime.store.last_catalog import LastCatalog
+from lorapool_runtime.store.memory import HostMemory
+from lorapool_runtime.store.registry import Registry
+from lorapool_runtime.store.versions import Versions
+
+log = structlog.stdlib.get_logger(__name__)
+
+# Reading files to host memory: requests wait for it, so a few at once.
+_READERS = 2
+
+
+@dataclass
+class Pod:
+    """One base, its adapters and its queue. Made and used on the event loop."""
+
+    settings: Settings
+    instance: str
+    versions: Versions
+    base: BaseKeeper
+    registry: Registry
+    dispatcher: Dispatcher
+    metrics: Metrics
+    last_catalog: LastCatalog
+    bringer: Bringer
+    threads: tuple[ThreadPoolExecutor, ...]
+    stopping: bool = False
+
+    @classmethod
+    def build(cls, settings: Settings, engine: Engine) -> "Pod":
+        """Wire the parts; nothing runs yet. Needs a running event loop."""
+        config = settings.config
+        engine_thread = ThreadPoolExecutor(1, "engine")
+        readers = ThreadPoolExecutor(_READERS, "read")
+        versions, metrics = Versions(), Metrics()
+        blobs = BlobFolder(settings.cache_dir)
+        bringer = Bringer(Fetcher(blobs, Rules.of(config)), blobs, config.max_rank)
+        base = BaseKeeper(engine, engine_thread, versions)
+
+        async def read(file: AdapterFile) -> HostAdapter:
+            return await asyncio.get_running_loop().run_in_executor(readers, engine.read, file)
+
+        def rendered(outcome: Outcome) -> None:
+            metrics.rendered(outcome)
+            registry.refresh_tiers()
+
+        registry = Registry(versions, bringer, HostMemory(settings.host_bytes, read), engine, base.modules)
+        dispatcher = Dispatcher(
+            engine,
+            engine_thread,
+            config.serving.max_pending,
+            config.serving.request_timeout_seconds,
+            on_rendered=rendered,
+        )
+        last = LastCatalog(settings.cache_dir, config.pool)
+        instance = uuid.uuid4().hex
+        threads = (engine_thread, readers)
+        return cls(settings, instance, versions, base, registry, dispatcher, metrics, last, bringer, threads)
+
+    @property
+    def config(self) -> RuntimeConfig:
+        return self.settings.config
+
+    @property
+    def is_ready(self) -> bool:
+        """Base warm, catalog there, not stopping."""
+        warm = self.base.state.phase is BasePhase.WARM
+        return warm and self.registry.digest is not None and not self.stopping
+
+    def state(self, since: int | None = None) -> PodState:
+        """The state for the operator: complete, or what changed since a version."""
+        complete = since is None or self.registry.removed_since(since)
+        return PodState(
+            instance=self.instance,
+            version=self.versions.current,
+            digest=self.registry.digest,
+            base=self.base.state,
+            complete=complete,
+            adapters=self.registry.states(None if complete else since),
+        )
+
+    def status(self) -> ServingStatus:
+        """The state for the gateway."""
+        return ServingStatus(
+            instance=self.instance,
+            digest=self.registry.digest,
+            ready=self.is_ready,
+            pending=self.dispatcher.pending,
+            running=self.dispatcher.running,
+            max_pending=self.config.serving.max_pending,
+            tiers=self.registry.tiers(),
+        )
+
+    def restore_catalog(self) -> None:
+        """Serve on with what the cache folder remembers."""
+        catalog = self.last_catalog.read()
+        if catalog is not None and self.registry.digest is None:
+            log.info("serving on with the last catalog", digest=catalog.digest[:12], adapters=len(catalog.entries))
+            self.registry.replace(catalog)
+
+    def keep_catalog(self) -> None:
+        """Remember the catalog for the next process in this pod."""
+        catalog = self.registry.catalog()
+        if catalog is not None:
+            self.last_catalog.write(catalog)
+
+    async def stop(self) -> None:
+        """Refuse new work and finish what runs."""
+        self.stopping = True
+        await self.dispatcher.stop(self.settings.grace_seconds)
+        await self.registry.close()
+        self.bringer.close()
+        for executor in self.threads:
+            executor.shutdown(wait=False, cancel_futures=True)

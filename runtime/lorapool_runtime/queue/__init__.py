@@ -1,0 +1,1 @@
+"""Which request comes next, and running it on the one engine thread."""

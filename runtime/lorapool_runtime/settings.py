@@ -1,0 +1,61 @@
+"""What the process is told by its environment."""
+
+import ipaddress
+import os
+from pathlib import Path
+
+from lorapool_api import names
+from lorapool_api.wire import RuntimeConfig
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+GIB = 1024**3
+
+
+class Settings(BaseSettings):
+    """The process's settings: in a pod all of them come from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="LORAPOOL_", frozen=True, extra="ignore", populate_by_name=True)
+
+    config: RuntimeConfig = Field(validation_alias=names.CONFIG_ENV)
+    pod_name: str = Field(default="local", validation_alias="POD_NAME")
+    pod_ip: str | None = Field(default=None, validation_alias="POD_IP")
+    listen: str | None = Field(default=None, description="Address to listen on, when it is not the pod's.")
+    serving_port: int = names.SERVING_PORT
+    control_port: int | None = names.CONTROL_PORT
+    cache_dir: Path = Path(names.CACHE_DIR)
+    control_token_dir: Path = Path(names.CONTROL_TOKEN_DIR)
+    host_bytes: int = Field(default=4 * GIB, description="Most memory for adapters that nobody uses right now.")
+    device_bytes: int = Field(default=4 * GIB, description="Most device memory for adapters that are not in use.")
+    grace_seconds: float = Field(default=25.0, description="How long a stopping process finishes what runs.")
+    log_level: str = "INFO"
+
+    @property
+    def host(self) -> str:
+        """The address to listen on.
+
+        A pod on a loopback address shares it with nobody but must not take the ports of others: it listens
+        there alone. Any other pod has a network of its own and listens on all of it.
+        """
+        if self.listen:
+            return self.listen
+        if self.pod_ip and ipaddress.ip_address(self.pod_ip).is_loopback:
+            return self.pod_ip
+        return "0.0.0.0"  # noqa: S104 -- the pod's own network namespace; NetworkPolicy says who reaches it
+
+    @property
+    def control_token_file(self) -> Path:
+        return self.control_token_dir / names.CONTROL_TOKEN_KEY
+
+
+def prepare_environment(cache_dir: Path) -> None:
+    """Set what libraries read from the environment when they are imported, so call it before that.
+
+    Everything that they write goes below the cache folder: the root file system is read-only.
+    """
+    os.environ.setdefault("HF_HOME", str(cache_dir / "hf"))
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "20")
+    os.environ.setdefault("HF_XET_CACHE", str(cache_dir / "xet"))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,0 +1,158 @@
+"""A server without Kubernetes: the same configuration and catalog, made from the command line and manifests."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from lorapool_api import names
+from lorapool_api.adapter import AdapterSpec
+from lorapool_api.pool import BaseModelSpec, Device, Dtype, Engine, Serving, ServingDefaults
+from lorapool_api.sources import AdapterSource, HubAdapter, HubModel, ModelSource
+from lorapool_api.wire import Catalog, CatalogEntry, FileSource, HubFile, PathFile, RuntimeConfig, UrlFile
+from pydantic import ValidationError
+
+from lorapool_runtime.errors import AdapterError
+
+NAMESPACE: Final = "local"
+# Where SDXL was trained; the size of a pipeline that does not say.
+_USUAL_SIZE: Final = 1024
+
+
+class UnusableManifest(Exception):
+    """What the command line names cannot be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    model: str
+    adapters: tuple[Path, ...]
+    engine: Engine
+    device: Device | None
+    dtype: Dtype | None
+    steps: int | None
+    size: int | None
+
+
+def config(options: Options) -> RuntimeConfig:
+    """The configuration of a pod, from a command line. Raises: UnusableManifest."""
+    folder = Path(options.model).expanduser()
+    device = options.device or _best_device(options.engine)
+    dtype = options.dtype or (Dtype.FLOAT16 if device is Device.CUDA else Dtype.FLOAT32)
+    size = options.size or _trained_size(folder)
+    defaults = ServingDefaults().model_copy(
+        update={"width": size, "height": size, **({"steps": options.steps} if options.steps else {})}
+    )
+    return RuntimeConfig(
+        pool=names.full_name(NAMESPACE, folder.name),
+        model=BaseModelSpec(source=_model_source(options.model, folder), dtype=dtype),
+        engine=options.engine,
+        device=device,
+        serving=Serving(defaults=defaults),
+        # Whoever starts this process may read these files anyway, and names the hosts in the manifests.
+        path_roots=("/",),
+        url_hosts=("*",),
+    )
+
+
+def catalog(files: Iterable[Path]) -> Catalog:
+    """The catalog of manifests and bare files. Raises: UnusableManifest."""
+    entries = [entry for file in files for entry in _entries(file)]
+    twice = {e.key for e in entries if sum(o.key == e.key for o in entries) > 1}
+    if twice:
+        raise UnusableManifest(f"two adapters are called {', '.join(sorted(twice))}")
+    return Catalog.of(entries)
+
+
+def _model_source(model: str, folder: Path) -> ModelSource:
+    if folder.is_dir():
+        # Not validated: a folder of this machine may have any name.
+        return ModelSource.model_construct(path=str(folder.resolve()))
+    repo, _, revision = model.partition("@")
+    try:
+        return ModelSource(hub=HubModel(repo=repo, **({"revision": revision} if revision else {})))
+    except ValidationError as error:
+        raise UnusableManifest(f"--model {model} is neither a folder nor OWNER/NAME on the Hub") from error
+
+
+def _best_device(engine: Engine) -> Device:
+    if engine is Engine.STUB:
+        return Device.CPU
+    import torch
+
+    return Device.CUDA if torch.cuda.is_available() else Device.CPU
+
+
+def _trained_size(folder: Path) -> int:
+    """Pixels of a side that the pipeline was trained for: the latents' size times the VAE's factor."""
+    denoiser = next((c for n in ("unet", "transformer") if (c := _json(folder / n / "config.json"))), {})
+    sample, blocks = denoiser.get("sample_size"), _json(folder / "vae" / "config.json").get("block_out_channels")
+    if not isinstance(sample, int) or not isinstance(blocks, list):
+        return _USUAL_SIZE
+    return sample << (len(blocks) - 1)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        parsed = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _entries(file: Path) -> Iterator[CatalogEntry]:
+    if not file.is_file():
+        raise UnusableManifest(f"{file} does not exist")
+    if file.suffix == ".safetensors":
+        yield CatalogEntry(key=names.full_name(NAMESPACE, file.stem), source=PathFile(path=str(file.resolve())))
+        return
+    try:
+        documents = [d for d in yaml.safe_load_all(file.read_text()) if d is not None]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UnusableManifest(f"{file} is not YAML: {str(error).splitlines()[0]}") from error
+    for document in documents:
+        yield _entry(document, file)
+
+
+def _entry(document: object, file: Path) -> CatalogEntry:
+    match document:
+        case {"kind": names.ADAPTER_KIND, "metadata": {"name": str(name)}, "spec": dict(spec)}:
+            pass
+        case _:
+            raise UnusableManifest(f"{file} holds something else than {names.ADAPTER_KIND} objects")
+    try:
+        # Here nothing but the adapter itself counts: the one pool is this process.
+        parsed = AdapterSpec.model_validate({"poolRef": {"name": NAMESPACE}, **spec})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise UnusableManifest(f"{file}: {name}: spec.{place}: {first['msg']}") from error
+    return CatalogEntry(
+        key=names.full_name(NAMESPACE, name),
+        source=_file_source(parsed.source, f"{file}: {name}"),
+        sha256=parsed.sha256,
+        scale=parsed.scale,
+    )
+
+
+def _file_source(source: AdapterSource, where: str) -> FileSource:
+    chosen = [s for s in (source.hub, source.url, source.path) if s is not None]
+    if len(chosen) != 1:
+        raise UnusableManifest(f"{where}: exactly one of hub, url or path must be set in spec.source")
+    if source.hub:
+        return _resolved(source.hub)
+    return UrlFile(url=source.url) if source.url else PathFile(path=str(source.path))
+
+
+def _resolved(source: HubAdapter) -> HubFile:
+    # Imported late: it reads the environment that `prepare_environment` sets.
+    from lorapool_runtime.store.hub import resolve
+
+    try:
+        return resolve(source)
+    except AdapterError as error:
+        raise UnusableManifest(error.message) from error

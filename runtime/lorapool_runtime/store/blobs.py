@@ -1,0 +1,128 @@
+"""Files on disk by the sha256 of their content. Several processes, and pods, may share the folder."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+from lorapool_api.conditions import Reason
+from lorapool_api.wire import FileSource
+
+from lorapool_runtime.errors import AdapterError
+
+# Longer than any download may take: whoever holds a lock longer than that has lost its way.
+LOCK_TIMEOUT_S: Final = 1800.0
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A whole file in the folder; its name is its sha256."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+class BlobFolder:
+    """`blobs/<sha256>` for content, `refs/<source>` for what an address turned out to be, `tmp/` on the way there."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs"
+        self._refs = root / "refs"
+        self._locks = root / "locks"
+        self._tmp = root / "tmp"
+        for folder in (self._blobs, self._refs, self._locks, self._tmp):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._verified: set[str] = set()
+
+    def find(self, sha256: str) -> Blob | None:
+        """The blob, its content proved by hashing once per process. What does not prove true is deleted."""
+        path = self._blobs / sha256
+        try:
+            size_bytes = path.stat().st_size
+        except FileNotFoundError:
+            return None
+        if sha256 not in self._verified:
+            if hash_file(path) != sha256:
+                path.unlink(missing_ok=True)
+                return None
+            self._verified.add(sha256)
+        return Blob(path, sha256, size_bytes)
+
+    def adopt(self, file: Path, sha256: str) -> Blob:
+        """Move a finished file of that content into the folder; the move is atomic."""
+        target = self._blobs / sha256
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+        file.replace(target)
+        self._verified.add(sha256)
+        return Blob(target, sha256, target.stat().st_size)
+
+    def drop(self, sha256: str) -> None:
+        """Delete a file that turned out to be unusable: it must leave no trace."""
+        self._verified.discard(sha256)
+        (self._blobs / sha256).unlink(missing_ok=True)
+
+    # ---- what an address held when it was last read ------------------------------------------------------------
+
+    def remembered(self, source: FileSource) -> str | None:
+        """sha256 of what the source held when it was last fetched."""
+        with suppress(FileNotFoundError):
+            return (self._refs / source_digest(source)).read_text().strip() or None
+        return None
+
+    def remember(self, source: FileSource, sha256: str) -> None:
+        write_atomically(self._refs / source_digest(source), sha256.encode())
+
+    def forget(self, source: FileSource) -> None:
+        (self._refs / source_digest(source)).unlink(missing_ok=True)
+
+    # ---- working space -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """One thread of one process at a time per name."""
+        try:
+            with FileLock(self._locks / f"{name}.lock", timeout=LOCK_TIMEOUT_S):
+                yield
+        except Timeout as error:
+            message = "another process has been fetching the same file for too long"
+            raise AdapterError(Reason.SOURCE_UNAVAILABLE, message) from error
+
+    @contextmanager
+    def working_folder(self) -> Iterator[Path]:
+        """A folder on the same file system as the blobs; gone afterwards, whatever happened."""
+        with tempfile.TemporaryDirectory(dir=self._tmp, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+
+def hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def source_digest(source: FileSource) -> str:
+    """A file name for a source."""
+    text = json.dumps(source.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Readers see the old content or the new, never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,109 @@
+"""`hub` sources: files of a Hugging Face Hub repository at a commit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from lorapool_api.conditions import Reason
+from lorapool_api.sources import HubAdapter
+from lorapool_api.wire import HubFile
+
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.store.blobs import hash_file
+from lorapool_runtime.store.limits import Expected
+
+_USUAL_NAME: Final = "pytorch_lora_weights.safetensors"
+
+
+def resolve(source: HubAdapter) -> HubFile:
+    """The file and the commit that a source means today. Raises: AdapterError."""
+    try:
+        info = HfApi().model_info(source.repo, revision=source.revision)
+    except Exception as error:  # the library lets errors of its HTTP client through, whichever it has
+        named = HubFile(repo=source.repo, revision=source.revision, file=source.file or "")
+        raise _typed(error, named) from error
+    file = source.file or _usual_file([s.rfilename for s in info.siblings or ()])
+    if file is None or info.sha is None:
+        raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{source.repo} holds no .safetensors file of weights")
+    return HubFile(repo=source.repo, revision=info.sha, file=file)
+
+
+def _usual_file(names: Sequence[str]) -> str | None:
+    weights = sorted(n for n in names if n.endswith(".safetensors") and "embedding" not in n)
+    return _USUAL_NAME if _USUAL_NAME in weights else next(iter(weights), None)
+
+
+def fetch(source: HubFile, folder: Path, expected: Expected) -> tuple[Path, str]:
+    """Download the file at its commit into the folder; return it and its sha256.
+
+    Raises:
+        AdapterError: what the Hub answers instead, or another content than expected.
+    """
+    try:
+        _check_announced(source, folder, expected)
+        file = Path(hf_hub_download(source.repo, source.file, revision=source.revision, local_dir=folder))
+    except AdapterError:
+        raise
+    except Exception as error:  # the library lets errors of its HTTP client through, whichever it has
+        raise _typed(error, source) from error
+    sha256 = hash_file(file)
+    expected.check_sha256(sha256)
+    expected.check_size(file.stat().st_size)
+    return file, sha256
+
+
+def fetch_beside(source: HubFile, name: str, folder: Path, max_bytes: int) -> bytes | None:
+    """The small file of that name in the same folder of the repository, or None where there is none.
+
+    Raises:
+        AdapterError: the Hub does not say whether there is one.
+    """
+    beside = source.model_copy(update={"file": str(Path(source.file).with_name(name))})
+    try:
+        file, _ = fetch(beside, folder, Expected(None, None, max_bytes))
+    except AdapterError as error:
+        if error.transient:
+            raise
+        return None
+    return file.read_bytes()
+
+
+def _check_announced(source: HubFile, folder: Path, expected: Expected) -> None:
+    """Refuse what is too large before its first byte."""
+    announced = hf_hub_download(source.repo, source.file, revision=source.revision, local_dir=folder, dry_run=True)
+    if announced.file_size is not None and announced.file_size > expected.max_bytes:
+        expected.check_size(announced.file_size)
+
+
+def _typed(error: Exception, source: HubFile) -> AdapterError:
+    where = f"{source.repo}/{source.file} at {source.revision[:12]}"
+    match error:
+        case LocalEntryNotFoundError() | OfflineModeIsEnabled():
+            return AdapterError(Reason.SOURCE_UNAVAILABLE, f"{where}: the Hub cannot be reached")
+        case GatedRepoError():
+            return AdapterError(Reason.SOURCE_FORBIDDEN, f"{source.repo} is gated: the token has no access to it")
+        case RepositoryNotFoundError() | RevisionNotFoundError() | EntryNotFoundError() | HFValidationError():
+            return AdapterError(Reason.SOURCE_NOT_FOUND, f"{where} does not exist on the Hub, or needs a token")
+        case HfHubHTTPError():
+            return _by_status(error.response.status_code, where)
+        case OSError() if error.errno is not None:
+            return AdapterError(Reason.POD_FAILED, f"{where} cannot be stored: {error.strerror}", transient=True)
+        case _:
+            return AdapterError(Reason.SOURCE_UNAVAILABLE, f"{where}: {type(error).__name__}")
+
+
+def _by_status(status: int, where: str) -> AdapterError:
+    forbidden = status in (401, 403)
+    reason = Reason.SOURCE_FORBIDDEN if forbidden else Reason.SOURCE_UNAVAILABLE
+    return AdapterError(reason, f"{where}: the Hub answered {status}")
