@@ -1,0 +1,133 @@
+"""What the API server itself says of manifests: schemas, CEL rules, columns, explain."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lorapool_local.plane import Plane
+
+from tests import make
+
+CRDS = Path(__file__).parents[2] / "crds"
+Kubectl = Any
+
+
+class Refused(Exception):
+    """kubectl's own words."""
+
+
+@pytest.fixture(scope="module")
+def kubectl(plane: Plane) -> Kubectl:
+    def run(*args: str, stdin: object = None) -> str:
+        done = subprocess.run(
+            [plane.kubectl, "--kubeconfig", plane.kubeconfig, *args],
+            input=json.dumps(stdin) if stdin is not None else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if done.returncode:
+            raise Refused(done.stderr)
+        return done.stdout
+
+    run("apply", "--server-side", "-f", str(CRDS))
+    run("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")
+    return run
+
+
+def pool_with(path: str, value: object) -> dict[str, Any]:
+    """A pool manifest with one field, named by its dotted path in the spec, set."""
+    manifest = json.loads(json.dumps(make.pool_manifest("crd-test")))
+    *parents, last = path.split(".")
+    node = manifest["spec"]
+    for parent in parents:
+        node = node.setdefault(parent, {})
+    node[last] = value
+    return manifest
+
+
+REFUSED_POOLS = [
+    ("model.source", {"path": "/m", "hub": {"repo": "a/b"}}, "exactly one of hub or path"),
+    ("model.source", {}, "exactly one of hub or path"),
+    ("model.source", {"path": "/models/../etc"}, "spec.model.source.path"),
+    ("model.source", {"path": "models"}, "spec.model.source.path"),
+    ("model.dtype", "float8", "spec.model.dtype"),
+    ("replica", 2, "replica"),
+    ("replicas", -1, "spec.replicas"),
+    ("adapters.maxRank", -4, "spec.adapters.maxRank"),
+    ("adapters.namespaces", {"from": "Selector"}, "selector goes with from: Selector"),
+    ("adapters.namespaces", {"from": "All", "selector": {}}, "selector goes with from: Selector"),
+    ("runtime.resources", {"limits": {"memory": "a lot"}}, "spec.runtime.resources.limits.memory"),
+    ("runtime.cache", {"emptyDir": {}, "claim": {"claimName": "x"}}, "at most one of emptyDir, claim or hostPath"),
+    ("runtime.cache", {"emptyDir": {"sizeLimit": "much"}}, "sizeLimit"),
+    ("serving.limits", {"steps": 5}, "defaults.steps must not exceed limits.steps"),
+    ("serving.limits", {"pixels": 4096}, "must not exceed limits.pixels"),
+    ("serving.defaults", {"width": 100}, "width"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), REFUSED_POOLS, ids=[f"{p}-{v}" for p, v, _ in REFUSED_POOLS])
+def test_a_bad_pool_is_refused_and_the_field_named(kubectl: Kubectl, path: str, value: object, words: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        kubectl("apply", "-f", "-", stdin=pool_with(path, value))
+    assert words in str(refusal.value)
+
+
+def test_stub_timings_need_the_stub_engine(kubectl: Kubectl) -> None:
+    with pytest.raises(Refused, match="stub timings need engine: stub"):
+        kubectl("apply", "-f", "-", stdin=pool_with("runtime", {"stub": {"stepMilliseconds": 1}}))
+
+
+def test_a_pool_has_a_name_that_its_service_can_have(kubectl: Kubectl) -> None:
+    with pytest.raises(Refused, match="at most 50 characters"):
+        kubectl("apply", "-f", "-", stdin=make.pool_manifest("a" * 51))
+
+
+REFUSED_ADAPTERS = [
+    ({"source": {"path": "/a/x.safetensors", "url": "https://h/x.safetensors"}}, "exactly one of hub or url or path"),
+    ({"source": {"url": "ftp://h/x"}}, "spec.source.url"),
+    ({"source": {"url": "https://user:secret@h/x"}}, "spec.source.url"),
+    ({"source": {"hub": {"repo": "no-owner"}}}, "spec.source.hub.repo"),
+    ({"source": {"hub": {"repo": "a/b", "file": "../x.safetensors"}}}, "spec.source.hub.file"),
+    ({"source": {"hub": {"repo": "a/b", "file": "x.bin"}}}, "spec.source.hub.file"),
+    ({"sha256": "abc"}, "spec.sha256"),
+    ({"scale": 1e9}, "spec.scale"),
+    ({"modelIds": ["a b"]}, "spec.modelIds"),
+    ({"rank": 4}, "rank"),
+]
+
+
+@pytest.mark.parametrize(("spec", "words"), REFUSED_ADAPTERS, ids=[str(s) for s, _ in REFUSED_ADAPTERS])
+def test_a_bad_adapter_is_refused_and_the_field_named(kubectl: Kubectl, spec: dict[str, Any], words: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-test", **spec))
+    assert words in str(refusal.value)
+
+
+def test_an_adapter_stays_with_its_pool(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", pool="one"))
+    with pytest.raises(Refused, match="poolRef cannot be changed"):
+        kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", pool="two"))
+    kubectl("delete", "lora", "crd-moves", "--wait=false")
+
+
+def test_a_pool_scales_like_a_deployment(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=make.pool_manifest("crd-scales"))
+    kubectl("scale", "bmp/crd-scales", "--replicas=0")
+    assert kubectl("get", "bmp", "crd-scales", "-o", "jsonpath={.spec.replicas}") == "0"
+    kubectl("delete", "bmp", "crd-scales", "--wait=false")
+
+
+@pytest.mark.parametrize(
+    "field", ["loraadapter", "loraadapter.spec", "loraadapter.spec.source.hub", "bmp.spec.serving"]
+)
+def test_every_field_explains_itself(kubectl: Kubectl, field: str) -> None:
+    text = kubectl("explain", field)
+    assert "<no description>" not in text.partition("metadata\t")[0]
+
+
+def test_both_kinds_are_in_one_category(kubectl: Kubectl) -> None:
+    found = kubectl("api-resources", "--categories=lorapool", "-o", "name").split()
+    assert sorted(found) == ["basemodelpools.lorapool.dev", "loraadapters.lorapool.dev"]
