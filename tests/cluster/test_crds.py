@@ -39,7 +39,7 @@ def kubectl(plane: Plane) -> Kubectl:
 
 def pool_with(path: str, value: object) -> dict[str, Any]:
     """A pool manifest with one field, named by its dotted path in the spec, set."""
-    manifest = json.loads(json.dumps(make.pool_manifest("crd-test")))
+    manifest: dict[str, Any] = json.loads(json.dumps(make.pool_manifest("crd-test")))
     *parents, last = path.split(".")
     node = manifest["spec"]
     for parent in parents:
