@@ -1,0 +1,129 @@
+"""The four components, brought up in order."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorapool_local.binaries import Binaries
+from lorapool_local.control_plane import flags
+from lorapool_local.control_plane.component import Component, Program, log_tail
+from lorapool_local.control_plane.credentials import PlaneCredentials
+from lorapool_local.errors import PlaneFailed
+from lorapool_local.kube import Kube, KubeError
+from lorapool_local.paths import StateDir
+
+_START_TIMEOUT_S = 90.0
+_POLL_S = 0.05
+_STOP_PATIENCE_S = 3.0
+
+OnWaiting = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where this plane's components listen."""
+
+    host: str
+    ports: flags.Ports
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.host}:{self.ports.apiserver}"
+
+
+class ControlPlane:
+    """Components and an admin's client. Ready only while its own children are alive."""
+
+    def __init__(
+        self,
+        state: StateDir,
+        layout: Layout,
+        binaries: Binaries,
+        credentials: PlaneCredentials,
+        extra_flags: dict[str, list[str]],
+    ) -> None:
+        self.layout = layout
+        programs = _programs(state, layout, binaries, credentials, extra_flags)
+        self.components = [Component(program) for program in programs]
+        self.admin = Kube(layout.server, credentials.authority, token=credentials.admin_token)
+        self._etcd = Kube(
+            f"https://{layout.host}:{layout.ports.etcd}",
+            credentials.authority,
+            pair=credentials.components.etcd_client,
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self, tasks: asyncio.TaskGroup, on_waiting: OnWaiting) -> AsyncIterator[None]:
+        """Up inside the block; a component that dies too often fails the task group."""
+        etcd, apiserver, *others = self.components
+        keepers: list[asyncio.Task[None]] = []
+
+        def keep(component: Component) -> None:
+            keepers.append(tasks.create_task(component.keep_running(), name=component.program.name))
+
+        try:
+            keep(etcd)
+            await self._wait_for(etcd, lambda: self._etcd.is_ready("/health"), on_waiting)
+            keep(apiserver)
+            await self._wait_for(apiserver, self.admin.is_ready, on_waiting)
+            for component in others:
+                keep(component)
+            await self._wait_for(others[0], self._default_service_account_exists, on_waiting)
+            yield
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+            for component in reversed(self.components):
+                await component.stop(_STOP_PATIENCE_S)
+            await self.admin.close()
+            await self._etcd.close()
+
+    async def _default_service_account_exists(self) -> bool:
+        try:
+            await self.admin.get("/api/v1/namespaces/default/serviceaccounts/default")
+        except KubeError:
+            return False
+        return True
+
+    async def _wait_for(
+        self, component: Component, is_ready: Callable[[], Awaitable[bool]], on_waiting: OnWaiting
+    ) -> None:
+        on_waiting(component.program.name)
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        # The answer counts only from our own, living child.
+        while not (component.pid is not None and await is_ready() and component.pid is not None):
+            if time.monotonic() > deadline:
+                log = component.program.log
+                raise PlaneFailed(
+                    f"{component.program.name} is not ready after {_START_TIMEOUT_S:.0f} s:\n{log_tail(log)}"
+                )
+            await asyncio.sleep(_POLL_S)
+
+
+def _programs(
+    state: StateDir,
+    layout: Layout,
+    binaries: Binaries,
+    credentials: PlaneCredentials,
+    extra_flags: dict[str, list[str]],
+) -> list[Program]:
+    host, ports, files = layout.host, layout.ports, credentials.components
+
+    def program(name: str, path: Path, own: flags.Flags, port: int) -> Program:
+        command = flags.command(path, own, extra_flags.get(name, []))
+        return Program(name, command, state.logs / f"{name}.log", port)
+
+    return [
+        program("etcd", binaries.etcd, flags.etcd(host, ports, files, state.etcd), ports.etcd),
+        program("kube-apiserver", binaries.apiserver, flags.apiserver(host, ports, files), ports.apiserver),
+        program(
+            "kube-controller-manager",
+            binaries.controller_manager,
+            flags.controller_manager(host, ports, files),
+            ports.controller_manager,
+        ),
+        program("kube-scheduler", binaries.scheduler, flags.scheduler(host, ports, files), ports.scheduler),
+    ]

@@ -1,0 +1,204 @@
+"""What the node reads of a Pod: frozen values, parsed once at the edge."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class HttpGet(_Value):
+    path: str = "/"
+    port: int | str
+    host: str = ""
+    scheme: str = "HTTP"
+    http_headers: tuple[dict[str, str], ...] = ()
+
+
+class TcpSocket(_Value):
+    port: int | str
+    host: str = ""
+
+
+class Exec(_Value):
+    command: tuple[str, ...] = ()
+
+
+class Sleep(_Value):
+    seconds: float
+
+
+class Handler(_Value):
+    """What a probe asks or a hook does: exactly one of these."""
+
+    http_get: HttpGet | None = None
+    tcp_socket: TcpSocket | None = None
+    exec: Exec | None = None
+    sleep: Sleep | None = None
+
+
+class Probe(Handler):
+    initial_delay_seconds: float = 0
+    period_seconds: float = 10
+    timeout_seconds: float = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+    termination_grace_period_seconds: float | None = None
+
+
+class Lifecycle(_Value):
+    post_start: Handler | None = None
+    pre_stop: Handler | None = None
+
+
+class VolumeMount(_Value):
+    name: str
+    mount_path: str
+    read_only: bool = False
+    sub_path: str = ""
+
+
+class EnvVar(_Value):
+    name: str
+    value: str = ""
+    value_from: dict[str, Any] | None = None
+
+
+class EnvFrom(_Value):
+    prefix: str = ""
+    config_map_ref: dict[str, Any] | None = None
+    secret_ref: dict[str, Any] | None = None
+
+
+class ContainerPort(_Value):
+    name: str = ""
+    container_port: int
+
+
+class Capabilities(_Value):
+    drop: tuple[str, ...] = ()
+
+
+class SecurityContext(_Value):
+    read_only_root_filesystem: bool = False
+    allow_privilege_escalation: bool = True
+    capabilities: Capabilities = Capabilities()
+
+
+class Resources(_Value):
+    limits: dict[str, str] = Field(default_factory=dict)
+    requests: dict[str, str] = Field(default_factory=dict)
+
+
+class Container(_Value):
+    name: str
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    working_dir: str = ""
+    env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFrom, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    volume_mounts: tuple[VolumeMount, ...] = ()
+    resources: Resources = Resources()
+    startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
+    lifecycle: Lifecycle = Lifecycle()
+    security_context: SecurityContext = SecurityContext()
+    restart_policy: str | None = None
+    termination_message_path: str = "/dev/termination-log"
+    termination_message_policy: str = "File"
+
+    def port_number(self, port: int | str) -> int:
+        """A port as a probe names it: a number or the name of one of this container's ports."""
+        if isinstance(port, int):
+            return port
+        for candidate in self.ports:
+            if candidate.name == port:
+                return candidate.container_port
+        return int(port)
+
+
+class Volume(_Value):
+    """One volume; `source` is the JSON of its kind, as `("emptyDir", {...})`."""
+
+    name: str
+    kind: str
+    source: dict[str, Any]
+
+    @classmethod
+    def parse(cls, value: dict[str, Any]) -> "Volume":
+        kind = next((key for key in value if key != "name"), "emptyDir")
+        return cls(name=value["name"], kind=kind, source=value.get(kind) or {})
+
+
+class PodSpec(_Value):
+    node_name: str = ""
+    service_account_name: str = "default"
+    restart_policy: str = "Always"
+    termination_grace_period_seconds: float = 30
+    enable_service_links: bool = True
+    hostname: str = ""
+    containers: tuple[Container, ...]
+    init_containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    readiness_gates: tuple[dict[str, str], ...] = ()
+
+    @field_validator("volumes", mode="before")
+    @classmethod
+    def _parse_volumes(cls, value: Any) -> Any:
+        return [Volume.parse(volume) if isinstance(volume, dict) else volume for volume in value or ()]
+
+
+class Metadata(_Value):
+    name: str
+    namespace: str
+    uid: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    deletion_timestamp: datetime | None = None
+    deletion_grace_period_seconds: float | None = None
+
+
+class OldContainerStatus(_Value):
+    """What an earlier run of the node, or this one, reported of a container."""
+
+    name: str
+    restart_count: int = 0
+    state: dict[str, Any] = Field(default_factory=dict)
+
+
+class OldStatus(_Value):
+    phase: str = "Pending"
+    start_time: datetime | None = None
+    conditions: tuple[dict[str, Any], ...] = ()
+    container_statuses: tuple[OldContainerStatus, ...] = ()
+    init_container_statuses: tuple[OldContainerStatus, ...] = ()
+
+
+class Pod(_Value):
+    metadata: Metadata
+    spec: PodSpec
+    status: OldStatus = OldStatus()
+
+    @property
+    def uid(self) -> str:
+        return self.metadata.uid
+
+    @property
+    def key(self) -> str:
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def path(self) -> str:
+        """In the API."""
+        return f"/api/v1/namespaces/{self.metadata.namespace}/pods/{self.metadata.name}"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status.phase in ("Succeeded", "Failed")

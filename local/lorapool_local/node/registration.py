@@ -1,0 +1,125 @@
+"""The Node object, and the Lease that says it lives."""
+
+import asyncio
+import platform
+from datetime import UTC, datetime
+
+import structlog
+
+from lorapool_local.config import NodeConfig
+from lorapool_local.kube import Kube, KubeError, Object
+from lorapool_local.node.status import condition, timestamp
+
+_log = structlog.get_logger()
+
+_LEASE_S = 40
+_RENEW_S = 10.0
+# The kubelet's period for a status in which nothing has changed.
+_STATUS_EVERY = 30
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+
+def allocatable(config: NodeConfig) -> dict[str, str]:
+    """What the scheduler may give to pods."""
+    resources = {
+        "cpu": config.cpu,
+        "memory": config.memory,
+        "pods": str(config.pods),
+        "ephemeral-storage": "100Gi",
+    }
+    return resources | ({"nvidia.com/gpu": str(config.gpus)} if config.gpus else {})
+
+
+def node_object(config: NodeConfig, address: str, kubelet_port: int, now: datetime) -> Object:
+    labels = {
+        "kubernetes.io/hostname": config.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": config.name, "labels": labels},
+        "status": node_status(config, address, kubelet_port, now),
+    }
+
+
+def node_status(config: NodeConfig, address: str, kubelet_port: int, now: datetime) -> Object:
+    times = {"lastHeartbeatTime": timestamp(now), "lastTransitionTime": timestamp(now)}
+    conditions = [
+        condition("Ready", True, "KubeletReady", "the node runs pods as processes"),
+        *(condition(kind, False, "KubeletHasEnough") for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")),
+    ]
+    return {
+        "capacity": allocatable(config),
+        "allocatable": allocatable(config),
+        "addresses": [
+            {"type": "InternalIP", "address": address},
+            {"type": "Hostname", "address": config.name},
+        ],
+        "conditions": [c | times for c in conditions],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
+        "nodeInfo": {
+            "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+            "operatingSystem": "linux",
+            "osImage": platform.platform(),
+            "kernelVersion": platform.release(),
+            "kubeletVersion": "v1.34.1",
+            "kubeProxyVersion": "",
+            "containerRuntimeVersion": "lorapool://processes",
+            "machineID": "",
+            "systemUUID": "",
+            "bootID": "",
+        },
+    }
+
+
+class Registration:
+    """Keeps the node registered and its lease fresh."""
+
+    def __init__(self, kube: Kube, config: NodeConfig, address: str, kubelet_port: int) -> None:
+        self._kube = kube
+        self._config = config
+        self._address = address
+        self._port = kubelet_port
+
+    async def register(self) -> None:
+        """Create the Node or bring it up to date. Raises `KubeError`."""
+        now = datetime.now(UTC)
+        try:
+            await self._kube.post("/api/v1/nodes", node_object(self._config, self._address, self._port, now))
+        except KubeError as failure:
+            if failure.code != _CONFLICT:
+                raise
+        # Also after creating: admission may have left parts of the status out.
+        status = node_status(self._config, self._address, self._port, now)
+        await self._kube.patch(f"/api/v1/nodes/{self._config.name}/status", {"status": status})
+        await self._renew_lease()
+
+    async def keep(self) -> None:
+        """Never returns."""
+        beats = 0
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            beats += 1
+            try:
+                await self._renew_lease()
+                if beats % _STATUS_EVERY == 0:
+                    await self.register()
+            except KubeError as failure:
+                _log.warning("node not renewed", reason=str(failure))
+
+    async def _renew_lease(self) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        name = self._config.name
+        collection = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": now}
+        try:
+            await self._kube.patch(f"{collection}/{name}", {"spec": spec})
+        except KubeError as failure:
+            if failure.code != _NOT_FOUND:
+                raise
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
+            await self._kube.post(collection, lease)

@@ -1,0 +1,252 @@
+"""One pod of the node, from its binding to its end: volumes, containers, status, deletion."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from lorapool_local.kube import KubeError
+from lorapool_local.node.container import ContainerRunner, PodContext
+from lorapool_local.node.environment import Placement
+from lorapool_local.node.history import past_of
+from lorapool_local.node.pod import Container, OldStatus, Pod
+from lorapool_local.node.services import NodeServices
+from lorapool_local.node.status import PodView, Terminated, pod_status
+from lorapool_local.node.volumes import PodVolumes, VolumeError
+
+_log = structlog.get_logger()
+
+_FIRST_RETRY_S = 0.1
+_LONGEST_RETRY_S = 5.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+
+class PodWorker:
+    """Runs one pod. `update` and `gone` tell it what the apiserver says; `run` does everything else."""
+
+    def __init__(self, services: NodeServices, pod: Pod) -> None:
+        self.pod = pod
+        self._services = services
+        self._folder = services.pods_dir / pod.uid
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._placement = Placement(
+            pod_ip=services.addresses.take(),
+            host_ip=services.host_ip,
+            node_name=services.config.name,
+            allocatable=services.allocatable,
+        )
+        self._volumes = PodVolumes(pod, self._folder, services.kube, services.references, self._placement)
+        self._start_time = pod.status.start_time or datetime.now(UTC)
+        self._failure: tuple[str, str] | None = None
+        self._dirty = asyncio.Event()
+        self._dirty.set()
+        self._ending = asyncio.Event()
+        self._is_gone = False
+        self._reported: dict[str, object] | None = None
+        context = PodContext(pod, self._placement, self._volumes, self._folder, services)
+        self._init_containers = [self._runner(c, context, is_init=True) for c in pod.spec.init_containers]
+        self._containers = [self._runner(c, context, is_init=False) for c in pod.spec.containers]
+
+    def update(self, pod: Pod) -> None:
+        """A newer version of the pod."""
+        before = self.pod.metadata
+        # The status here is what this worker last wrote: the watch may lag behind it.
+        self.pod = pod.model_copy(update={"status": self.pod.status})
+        if (before.labels, before.annotations) != (pod.metadata.labels, pod.metadata.annotations):
+            self._volumes.update(self.pod)
+        grace_s = pod.metadata.deletion_grace_period_seconds
+        if pod.metadata.deletion_timestamp is not None and grace_s is not None:
+            if self._ending.is_set() and grace_s < (before.deletion_grace_period_seconds or 0):
+                asyncio.get_running_loop().call_later(grace_s, self.kill)
+            self._ending.set()
+
+    def gone(self) -> None:
+        """The pod is no longer in the API: someone deleted it by force."""
+        self._is_gone = True
+        self.kill()
+        self._ending.set()
+
+    def kill(self) -> None:
+        for runner in self._all():
+            runner.kill()
+
+    async def run(self) -> None:
+        """Until the pod is deleted. Leaves nothing of it on this machine."""
+        reporting = asyncio.create_task(self._report_changes())
+        living = asyncio.create_task(self._live())
+        try:
+            await self._until_ending(living)
+            await self._stop_containers(self._grace_s())
+            living.cancel()
+            reporting.cancel()
+            await asyncio.gather(living, reporting, return_exceptions=True)
+            await self._finish_deletion()
+        finally:
+            living.cancel()
+            reporting.cancel()
+            self.kill()
+            self._services.addresses.give_back(self._placement.pod_ip)
+        self._services.events.forget(self.pod)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def stop(self, patience_s: float) -> None:
+        """End the containers because the node ends; the pod stays in the API."""
+        await self._stop_containers(min(self._grace_s(), patience_s))
+
+    def container(self, name: str) -> ContainerRunner | None:
+        return next((runner for runner in self._all() if runner.container.name == name), None)
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    # -- life
+
+    async def _until_ending(self, living: asyncio.Task[None]) -> None:
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            await asyncio.wait({living, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if living.done():
+                living.result()
+            # A pod that has run to its end waits to be deleted.
+            await ending
+        finally:
+            ending.cancel()
+
+    async def _live(self) -> None:
+        if self.pod.is_finished or self.pod.metadata.deletion_timestamp is not None:
+            return
+        async with self._volumes.references_held(), asyncio.TaskGroup() as tasks:
+            await self._make_volumes()
+            refreshing = tasks.create_task(self._volumes.keep_fresh())
+            sidecars: list[asyncio.Task[None]] = []
+            if await self._initialize(tasks, sidecars):
+                await asyncio.gather(*(runner.run() for runner in self._containers))
+                await self._stop_all(self._sidecars(), self.pod.spec.termination_grace_period_seconds)
+            for task in (refreshing, *sidecars):
+                task.cancel()
+
+    async def _make_volumes(self) -> None:
+        pause_s = _FIRST_RETRY_S
+        while True:
+            try:
+                return await self._volumes.make()
+            except VolumeError as failure:
+                self._services.events.warning(self.pod, "FailedMount", str(failure))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+
+    async def _initialize(self, tasks: asyncio.TaskGroup, sidecars: list[asyncio.Task[None]]) -> bool:
+        """Run the init containers one after the other; False when one failed for good."""
+        for runner in self._init_containers:
+            if runner.view.is_sidecar:
+                sidecars.append(tasks.create_task(runner.run()))
+                await runner.wait_until_started()
+                continue
+            await runner.run()
+            state = runner.view.state
+            if not isinstance(state, Terminated) or state.exit_code != 0:
+                return False
+        return True
+
+    # -- death
+
+    def _grace_s(self) -> float:
+        asked = self.pod.metadata.deletion_grace_period_seconds
+        return self.pod.spec.termination_grace_period_seconds if asked is None else asked
+
+    async def _stop_containers(self, grace_s: float) -> None:
+        """Side-cars go last: the others may need them to end well."""
+        await self._stop_all([*self._containers, *(r for r in self._init_containers if not r.view.is_sidecar)], grace_s)
+        await self._stop_all(self._sidecars(), grace_s)
+
+    async def _stop_all(self, runners: Iterable[ContainerRunner], grace_s: float) -> None:
+        await asyncio.gather(*(runner.stop(grace_s) for runner in runners))
+
+    async def _finish_deletion(self) -> None:
+        """Say how the containers ended, then take the object away: only this very one, not its successor."""
+        pause_s = _FIRST_RETRY_S
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+        while not self._is_gone:
+            try:
+                await self._report()
+                await self._services.kube.delete(self.pod.path, {**options, "preconditions": {"uid": self.pod.uid}})
+            except KubeError as failure:
+                if failure.code in (_NOT_FOUND, _CONFLICT):
+                    return
+                _log.warning("pod not deleted yet", pod=self.pod.key, reason=str(failure))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+            else:
+                return
+
+    # -- status
+
+    async def _report_changes(self) -> None:
+        pause_s = _FIRST_RETRY_S
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            try:
+                await self._report()
+                pause_s = _FIRST_RETRY_S
+            except KubeError as failure:
+                if failure.code == _NOT_FOUND:
+                    return
+                _log.warning("status not written", pod=self.pod.key, reason=str(failure))
+                self._dirty.set()
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+
+    async def _report(self) -> None:
+        """Write the status if it differs from what was written before."""
+        if self.pod.is_finished:
+            return
+        status = pod_status(self.pod, self._view(), datetime.now(UTC))
+        if status == self._reported:
+            return
+        body = {"metadata": {"uid": self.pod.uid}, "status": status}
+        answer = await self._services.kube.patch(f"{self.pod.path}/status", body)
+        self._reported = status
+        self.pod = self.pod.model_copy(update={"status": OldStatus.model_validate(answer["status"])})
+
+    def _view(self) -> PodView:
+        return PodView(
+            init_containers=tuple(runner.view for runner in self._init_containers),
+            containers=tuple(runner.view for runner in self._containers),
+            pod_ip=self._placement.pod_ip,
+            host_ip=self._placement.host_ip,
+            start_time=self._start_time,
+            failure=self._failure,
+        )
+
+    # -- small things
+
+    def _runner(self, container: Container, context: PodContext, *, is_init: bool) -> ContainerRunner:
+        policy = context.pod.spec.restart_policy
+        is_sidecar = is_init and container.restart_policy == "Always"
+        if is_init:
+            policy = "Always" if is_sidecar else "Never" if policy == "Never" else "OnFailure"
+        old = context.pod.status
+        statuses = old.init_container_statuses if is_init else old.container_statuses
+        past = past_of(container.name, statuses, policy)
+        return ContainerRunner(
+            container,
+            context,
+            self._dirty.set,
+            restart_policy=policy,
+            past=past,
+            is_init=is_init,
+            is_sidecar=is_sidecar,
+        )
+
+    def _sidecars(self) -> list[ContainerRunner]:
+        return [runner for runner in reversed(self._init_containers) if runner.view.is_sidecar]
+
+    def _all(self) -> list[ContainerRunner]:
+        return [*self._init_containers, *self._containers]

@@ -1,0 +1,140 @@
+"""The process that a plane lives in: it starts the control plane and the node, and ends both.
+
+Everything below it ends with it, however it ends: components and containers are tethered to it by the kernel (see
+`sandbox`). With a lifeline (its standard input) it ends by itself when whoever started it has gone.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+from lorapool_api import logs
+from lorapool_local.binaries import Binaries
+from lorapool_local.config import PlaneConfig
+from lorapool_local.control_plane.control_plane import ControlPlane, Layout
+from lorapool_local.control_plane.credentials import write_credentials
+from lorapool_local.control_plane.flags import Ports
+from lorapool_local.errors import LocalError
+from lorapool_local.loopback import Subnet, claim_subnet, free_ports
+from lorapool_local.node.node import Node, NodeSettings
+from lorapool_local.paths import StateDir
+from lorapool_local.report import ComponentReport, Phase, PlaneReport, hold, read_report, write_report
+
+_log = structlog.get_logger()
+
+# How often the report follows components that were started again.
+_REPORT_S = 1.0
+
+
+class SupervisorConfig(BaseModel):
+    """What the supervisor reads from its state folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    plane: PlaneConfig
+    binaries: dict[str, str]
+    lifeline: bool
+
+
+def main() -> None:
+    """Argument: the state folder, with a `config.json` in it."""
+    logs.configure()
+    state = StateDir(Path(sys.argv[1]))
+    config = SupervisorConfig.model_validate_json(state.config.read_text())
+    asyncio.run(Supervisor(state, config).run())
+
+
+class Supervisor:
+    def __init__(self, state: StateDir, config: SupervisorConfig) -> None:
+        self._state = state
+        self._config = config
+        self._report = PlaneReport(pid=os.getpid(), phase=Phase.STARTING)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run the plane until asked to stop. A failure ends in the report, for whoever waits."""
+        before = read_report(self._state)
+        with hold(self._state):
+            self._say(phase=Phase.STARTING)
+            try:
+                await self._until_stopped(before.subnet if before else None)
+            except* LocalError as failures:
+                message = "; ".join(str(failure) for failure in failures.exceptions)
+                _log.error("plane failed", message=message)
+                self._say(phase=Phase.FAILED, message=message)
+                raise SystemExit(1) from None
+
+    async def _until_stopped(self, preferred_subnet: int | None) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(self._listen_for_the_end())]
+            async with self._plane(tasks, claim_subnet(preferred_subnet)) as plane:
+                self._say(phase=Phase.READY, waiting_for="")
+                background.append(tasks.create_task(self._keep_report_fresh(plane)))
+                await self._stop.wait()
+                self._say(phase=Phase.STOPPING)
+                for task in background:
+                    task.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _plane(self, tasks: asyncio.TaskGroup, subnet: Subnet) -> AsyncIterator[ControlPlane]:
+        config, state = self._config.plane, self._state
+        layout = Layout(subnet.host, Ports(*free_ports(subnet.host, 5)))
+        credentials = write_credentials(state, subnet.host, layout.server, config.node.name)
+        binaries = Binaries.from_json(self._config.binaries)
+        plane = ControlPlane(state, layout, binaries, credentials, config.extra_flags)
+        self._say(server=layout.server, kubeconfig=str(state.kubeconfig), subnet=subnet.index, node=config.node.name)
+        settings = NodeSettings(config.node, subnet, layout.server, credentials.authority, credentials.node, state)
+        node = Node(settings)
+        async with plane.running(tasks, lambda name: self._say_waiting(plane, name)):
+            self._say_waiting(plane, "node")
+            async with node.running(tasks):
+                self._say(isolation=node.isolation)
+                yield plane
+
+    async def _listen_for_the_end(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        if self._config.lifeline:
+            reader = asyncio.StreamReader()
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            await reader.read()
+            self._stop.set()
+
+    async def _keep_report_fresh(self, plane: ControlPlane) -> None:
+        while True:
+            self._say(components=_components(plane))
+            await asyncio.sleep(_REPORT_S)
+
+    def _say_waiting(self, plane: ControlPlane, name: str) -> None:
+        self._say(waiting_for=name, components=_components(plane))
+
+    def _say(self, **changes: object) -> None:
+        report = self._report.model_copy(update=changes)
+        if report != self._report or not self._state.report.exists():
+            self._report = report
+            write_report(self._state, report)
+
+
+def _components(plane: ControlPlane) -> tuple[ComponentReport, ...]:
+    host = plane.layout.host
+    return tuple(
+        ComponentReport(
+            name=component.program.name,
+            pid=component.pid,
+            address=f"{host}:{component.program.port}",
+            log=str(component.program.log),
+        )
+        for component in plane.components
+    )
+
+
+if __name__ == "__main__":
+    main()
