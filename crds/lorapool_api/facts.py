@@ -132,6 +132,11 @@ def read_facts(header: Header) -> AdapterFacts:
     return AdapterFacts(layouts.pop(), targets, header.size_bytes)
 
 
+def parts_by_module(header: Header) -> Mapping[tuple[str, str], Mapping[str, TensorInfo]]:
+    """(component, module with underscores) -> part (down, up, alpha, ...) -> its tensor; for who reads the weights."""
+    return _group(header.tensors)[0]
+
+
 def _group(
     tensors: Mapping[str, TensorInfo],
 ) -> tuple[dict[tuple[str, str], Parts], set[AdapterFormat], list[str]]:
