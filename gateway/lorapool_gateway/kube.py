@@ -72,7 +72,7 @@ class Kube:
         reply = await self._get(
             kind, namespace, query, ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_SECONDS)
         )
-        with reply.response:
+        async with reply.response:
             async for line in _lines(reply.response.content.iter_any()):
                 event = json.loads(line)
                 if event["type"] == "ERROR":

@@ -155,8 +155,10 @@ def test_an_adapter_that_is_not_ready_is_not_listed_but_found() -> None:
 
 
 def test_a_pod_takes_requests_only_while_it_runs_and_stays() -> None:
+    metadata: dict[str, object] = {"name": "p", "namespace": "default", "uid": "u"}
+    metadata["labels"] = {"lorapool.dev/pool": "shapes"}
     manifest = {
-        "metadata": {"name": "p", "namespace": "default", "uid": "u", "labels": {"lorapool.dev/pool": "shapes"}},
+        "metadata": metadata,
         "spec": {"containers": [{"name": "runtime", "ports": [{"name": "serving", "containerPort": 9000}]}]},
         "status": {"phase": "Running", "podIP": "10.0.0.7"},
     }
@@ -165,5 +167,5 @@ def test_a_pod_takes_requests_only_while_it_runs_and_stays() -> None:
     assert (found.url, found.pool) == ("http://10.0.0.7:9000", POOL)
     assert read_pod(manifest | {"status": {"phase": "Pending", "podIP": "10.0.0.7"}}) is None
     assert read_pod(manifest | {"status": {"phase": "Running"}}) is None
-    going = manifest["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    going = metadata | {"deletionTimestamp": "2026-01-01T00:00:00Z"}
     assert read_pod(manifest | {"metadata": going}) is None

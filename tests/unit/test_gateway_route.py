@@ -56,7 +56,7 @@ def test_without_pods_there_is_no_choice() -> None:
 
 def status(**known: int | bool) -> ServingStatus:
     plain = {"ready": True, "pending": 0, "running": 0, "max_pending": 4}
-    return ServingStatus(instance="i", digest="d", **(plain | known))  # type: ignore[arg-type]
+    return ServingStatus(instance="i", digest="d", **(plain | known))
 
 
 def test_requests_since_a_pods_last_word_count_as_its_queue() -> None:
