@@ -1,0 +1,203 @@
+"""The pods: a long poll to each, and the catalog to each, none waiting for another."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from lorapool_api.wire import BaseReport, Catalog
+
+from lorapool_operator.act.control import Control, ControlError, DigestMismatch, NotLoaded
+from lorapool_operator.act.talk import Memory
+from lorapool_operator.backoff import Backoff
+from lorapool_operator.decide.plan import delta
+from lorapool_operator.observed import PodView, Talk
+
+log = structlog.get_logger(__name__)
+
+PUSHES_AT_ONCE: Final = 32
+# How long a pass waits for pods that are being told of a new catalog, so that their answers are in the same status.
+SETTLE_S: Final = 1.0
+# Between two answers with news: a pod that loads a thousand adapters has news all the time.
+_PAUSE_S: Final = 0.02
+
+
+@dataclass
+class Link:
+    """The connection to one pod: a task that listens, a task that keeps the pod's catalog as it shall be."""
+
+    pod: PodView
+    token: str
+    control: Control
+    pushes: asyncio.Semaphore
+    on_change: Callable[[], None]
+    bases: dict[str, BaseReport]
+    memory: Memory = field(default_factory=Memory)
+    wanted: Catalog | None = None
+    _stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _failing: bool = False
+    _tasks: tuple[asyncio.Task[None], ...] = ()
+
+    def start(self) -> None:
+        self._tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._push()))
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def want(self, catalog: Catalog) -> None:
+        """Say which catalog the pod shall have; it is sent as soon as that differs from the one it has."""
+        self.wanted = catalog
+        self._stir()
+
+    async def settled(self) -> None:
+        """Return when the pod has its catalog, or is known not to answer."""
+        await self._settled.wait()
+
+    @property
+    def _is_done(self) -> bool:
+        return self.wanted is None or self.memory.digest == self.wanted.digest
+
+    def _stir(self) -> None:
+        if self._is_done or self._failing:
+            self._settled.set()
+        else:
+            self._settled.clear()
+        if not self._is_done:
+            self._stirred.set()
+
+    async def _listen(self) -> None:
+        """Long polls for ever; a restarted container, or one that forgot its catalog, stirs the other task."""
+        backoff = Backoff(0.1, 2.0)
+        while True:
+            try:
+                state = await self.control.state(self.pod.ip or "", self.token, self.memory.since, self.memory.instance)
+            except ControlError as error:
+                self._unreachable(error)
+                await asyncio.sleep(backoff.next())
+                continue
+            backoff.reset()
+            changed = self.memory.hear(state) or not self.memory.reachable
+            self.memory.since, self.memory.reachable, self._failing = state.version, True, False
+            changed |= await self._learn_base()
+            self._stir()
+            if changed:
+                self.on_change()
+                await asyncio.sleep(_PAUSE_S)
+
+    def _unreachable(self, error: ControlError) -> None:
+        self._failing = True
+        self._settled.set()
+        if self.memory.reachable:
+            log.info("a pod does not answer", pod=self.pod.key, error=str(error))
+            self.memory.reachable = False
+            self.on_change()
+
+    async def _learn_base(self) -> bool:
+        """Ask for the base's modules, once per base; whether they are new."""
+        base = self.memory.base
+        if not self.memory.talk().is_warm or base is None or base.revision is None or base.revision in self.bases:
+            return False
+        try:
+            report = await self.control.base(self.pod.ip or "", self.token)
+        except NotLoaded:
+            return False
+        except ControlError as error:
+            log.warning("a pod does not say what its base is made of", pod=self.pod.key, error=str(error))
+            return False
+        self.bases[base.revision] = report
+        return True
+
+    async def _push(self) -> None:
+        backoff = Backoff(0.1, 5.0)
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            if self._is_done or self.wanted is None:
+                self._settled.set()
+                continue
+            try:
+                async with self.pushes:
+                    await self._send(self.wanted)
+            except ControlError as error:
+                self._failing = True
+                self._settled.set()
+                log.info("a pod did not take its catalog", pod=self.pod.key, error=str(error))
+                await asyncio.sleep(backoff.next())
+                self._stirred.set()
+                continue
+            backoff.reset()
+            self._failing = False
+            self._stir()
+            self.on_change()
+
+    async def _send(self, catalog: Catalog) -> None:
+        ip, held = self.pod.ip or "", self.memory.held
+        if held is not None and held.digest == self.memory.digest:
+            try:
+                change = delta(held, catalog)
+                state = await self.control.patch(ip, self.token, change)
+                self.memory.hear(state)
+                self.memory.drop(change.remove)
+            except DigestMismatch:
+                state = await self.control.put(ip, self.token, catalog)
+                self.memory.hear(state)
+        else:
+            state = await self.control.put(ip, self.token, catalog)
+            self.memory.hear(state)
+        if state.digest != catalog.digest:
+            raise ControlError(f"the pod took the catalog, but says it holds {state.digest}")
+        self.memory.held = catalog
+
+
+class Pods:
+    """The links to the pods of one pool."""
+
+    def __init__(self, control: Control, pushes: asyncio.Semaphore, on_change: Callable[[], None]) -> None:
+        self._control = control
+        self._pushes = pushes
+        self._on_change = on_change
+        self._links: dict[str, Link] = {}
+        self.bases: dict[str, BaseReport] = {}
+
+    def follow(self, pods: Iterable[PodView], token: str | None) -> None:
+        """Open links to new pods, close those to pods that went, were replaced or may not be talked to."""
+        wanted = {p.key: p for p in pods if p.can_talk} if token else {}
+        for key, link in list(self._links.items()):
+            pod = wanted.get(key)
+            if pod is None or (pod.uid, pod.ip, token) != (link.pod.uid, link.pod.ip, link.token):
+                self._links.pop(key).stop()
+        for key, pod in wanted.items():
+            if key not in self._links and token:
+                self._links[key] = self._open(pod, token)
+
+    def _open(self, pod: PodView, token: str) -> Link:
+        link = Link(pod, token, self._control, self._pushes, self._on_change, self.bases)
+        link.start()
+        return link
+
+    async def distribute(self, catalog: Catalog) -> None:
+        """Let every pod have the catalog. Waits a moment for those that answer; never for one that does not."""
+        for link in self._links.values():
+            link.want(catalog)
+        waiting = [asyncio.ensure_future(link.settled()) for link in self._links.values()]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=SETTLE_S)
+            for task in late:
+                task.cancel()
+
+    def talks(self) -> Mapping[str, Talk]:
+        """Pod's key -> what it said."""
+        return {key: link.memory.talk() for key, link in self._links.items()}
+
+    def base(self, talks: Mapping[str, Talk]) -> BaseReport | None:
+        """The modules of the base that the warm pods hold."""
+        revisions = (t.base.revision for t in talks.values() if t.is_warm and t.base and t.base.revision)
+        return next((self.bases[r] for r in revisions if r in self.bases), None)
+
+    def close(self) -> None:
+        for link in self._links.values():
+            link.stop()
+        self._links.clear()

@@ -1,0 +1,202 @@
+"""Looks at the sources of adapters, a few at a time, and remembers what it found.
+
+A source is looked at once per edit of its object; the commit that was found stays. What failed for a passing reason
+is tried again with growing delays; what is missing or forbidden is looked at every few minutes, because it may be put
+right without an edit; anything else waits for an edit.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from weakref import WeakValueDictionary
+
+import httpx
+import structlog
+from lorapool_api.adapter import Adapter
+from lorapool_api.conditions import TRANSIENT, AdapterCondition, Reason, find
+from lorapool_api.facts import AdapterFacts, Target, read_facts
+from lorapool_api.header import FactsError, Header
+from lorapool_api.sources import AdapterSource
+
+from lorapool_operator.act.header import SourceError, fetch_header
+from lorapool_operator.act.hub import Hub
+from lorapool_operator.backoff import Backoff
+from lorapool_operator.hosts import is_allowed
+from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
+
+log = structlog.get_logger(__name__)
+
+LOOKS_AT_ONCE: Final = 8
+LOOK_TIMEOUT_S: Final = 60.0
+RECHECK_S: Final = 300.0
+_MAY_BE_PUT_RIGHT: Final = frozenset({Reason.SOURCE_NOT_FOUND, Reason.SOURCE_FORBIDDEN})
+
+# A thousand adapters of one trainer name the same modules: each description of a module is kept once.
+_TARGETS: Final[WeakValueDictionary[Target, Target]] = WeakValueDictionary()
+
+
+@dataclass
+class _Record:
+    """What is known about one adapter's source."""
+
+    source: AdapterSource
+    generation: int
+    outcome: Outcome
+    backoff: Backoff = field(default_factory=lambda: Backoff(2.0, RECHECK_S))
+    task: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Resolver:
+    """Sources to outcomes. `on_found` is called with the adapter's pool when one is there."""
+
+    def __init__(
+        self, hub: Hub, http: httpx.AsyncClient, url_hosts: tuple[str, ...], on_found: Callable[[str], None]
+    ) -> None:
+        self._hub = hub
+        self._http = http
+        self._url_hosts = url_hosts
+        self._on_found = on_found
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._records: dict[str, _Record] = {}
+
+    def outcome(self, adapter: Adapter) -> Outcome:
+        """What is known now; starts looking where that is needed.
+
+        An edit that leaves the source alone keeps the old outcome until the new look is done: pods go on serving.
+        """
+        uid, generation = adapter.metadata.uid, adapter.metadata.generation
+        record = self._records.get(uid)
+        if record is not None and record.source == adapter.spec.source and record.generation == generation:
+            return record.outcome
+        if record is None or record.source != adapter.spec.source:
+            self.forget(uid)
+            record = self._records[uid] = _Record(adapter.spec.source, generation, _from_status(adapter))
+            needed = _needs_a_look(record.outcome)
+        else:
+            record.cancel()
+            record.generation, needed = generation, True
+        if needed and adapter.spec.source.path is None:  # pods look at paths
+            record.task = asyncio.create_task(self._look(record, adapter))
+        return record.outcome
+
+    def forget(self, uid: str) -> None:
+        """The adapter is gone."""
+        record = self._records.pop(uid, None)
+        if record is not None:
+            record.cancel()
+
+    def close(self) -> None:
+        for uid in list(self._records):
+            self.forget(uid)
+
+    async def _look(self, record: _Record, adapter: Adapter) -> None:
+        """Look until there is an outcome that only an edit can change."""
+        while True:
+            async with self._looks:
+                outcome, delay_s = await self._try(record, adapter)
+            record.outcome = outcome
+            self._on_found(adapter.pool_key)
+            if delay_s is None:
+                return
+            await asyncio.sleep(delay_s)
+
+    async def _try(self, record: _Record, adapter: Adapter) -> tuple[Outcome, float | None]:
+        """The outcome, and when to look again."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                return await self._resolve(adapter.spec.source), None
+        except (FactsError, SourceError) as error:
+            verdict = Verdict(error.reason, error.message)
+            asked = error.retry_after_s if isinstance(error, SourceError) else None
+        except TimeoutError:
+            text = f"{adapter.spec.source.label}: no answer within {LOOK_TIMEOUT_S:.0f} s"
+            verdict, asked = Verdict(Reason.SOURCE_UNAVAILABLE, text), None
+        except Exception:  # a card or an answer that nobody foresaw concerns this adapter alone
+            log.exception("a source could not be looked at", adapter=adapter.key)
+            verdict, asked = Verdict(Reason.INTERNAL_ERROR, "the operator's log says why"), RECHECK_S
+        return _keep_if_passing(record.outcome, verdict), _delay(record, verdict.reason, asked)
+
+    async def _resolve(self, source: AdapterSource) -> Resolution:
+        if source.hub is not None:
+            found = await self._hub.find(source.hub)
+            header = await fetch_header(self._http, found.url, _anywhere)
+            return _resolution(header, found.revision, found.file, found.sha256, found.base_models)
+        if source.url is not None:
+            header = await fetch_header(self._http, source.url, lambda url: is_allowed(url, self._url_hosts))
+            return _resolution(header, file=source.label.rpartition("/")[2])
+        return Resolution()
+
+
+def _anywhere(url: str) -> bool:
+    """The Hub says where its files are."""
+    return True
+
+
+def _resolution(
+    header: Header,
+    revision: str | None = None,
+    file: str | None = None,
+    sha256: str | None = None,
+    base_models: tuple[str, ...] = (),
+) -> Resolution:
+    facts = read_facts(header)
+    shared = AdapterFacts(facts.format, tuple(_TARGETS.setdefault(t, t) for t in facts.targets), facts.size_bytes)
+    return Resolution(
+        revision=revision,
+        file=file,
+        sha256=sha256,
+        size_bytes=facts.size_bytes,
+        rank=facts.rank,
+        targets=len(facts.targets),
+        format=facts.format,
+        facts=shared,
+        base_models=base_models,
+    )
+
+
+def _from_status(adapter: Adapter) -> Outcome:
+    """What an earlier life of the operator found about this very generation."""
+    status, generation = adapter.status, adapter.metadata.generation
+    if adapter.spec.source.path is not None:
+        return Resolution()
+    condition = find(status.conditions, AdapterCondition.RESOLVED)
+    if condition is None or condition.observed_generation != generation:
+        return Resolving()
+    known = status.resolved
+    if condition.is_true and known is not None and known.size_bytes is not None:
+        return Resolution(
+            revision=known.revision,
+            file=known.file,
+            sha256=known.sha256 if adapter.spec.source.hub else None,
+            size_bytes=known.size_bytes,
+            rank=known.rank,
+            targets=known.targets,
+            format=known.format,
+            last_misfit=_last_misfit(adapter),
+        )
+    return Resolving() if condition.is_true else Resolving(Verdict(condition.reason, condition.message))
+
+
+def _last_misfit(adapter: Adapter) -> Verdict | None:
+    fit = find(adapter.status.conditions, AdapterCondition.COMPATIBLE)
+    return Verdict(fit.reason, fit.message) if fit is not None and not fit.is_true else None
+
+
+def _needs_a_look(outcome: Outcome) -> bool:
+    return not isinstance(outcome, Resolution) or outcome.last_misfit is not None
+
+
+def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:
+    """A file that was found stays found while the way to it is disturbed."""
+    return known if isinstance(known, Resolution) and verdict.reason in TRANSIENT else Unresolved(verdict)
+
+
+def _delay(record: _Record, reason: Reason, asked_s: float | None) -> float | None:
+    if reason in TRANSIENT or asked_s is not None:
+        return max(record.backoff.next(), min(asked_s or 0.0, RECHECK_S))
+    return RECHECK_S if reason in _MAY_BE_PUT_RIGHT else None

@@ -1,0 +1,23 @@
+"""What the process of a runtime pod is told when it starts."""
+
+from lorapool_api.pool import Pool, StubTimings
+from lorapool_api.wire import RuntimeConfig
+
+from lorapool_operator.build.merge import added_mounts
+from lorapool_operator.quantity import quantity_bytes
+
+
+def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
+    runtime, adapters = pool.spec.runtime, pool.spec.adapters
+    return RuntimeConfig(
+        pool=pool.key,
+        model=pool.spec.model,
+        engine=runtime.engine,
+        device=runtime.device,
+        stub=runtime.stub or StubTimings(),
+        serving=pool.spec.serving,
+        max_rank=adapters.max_rank,
+        max_file_bytes=quantity_bytes(adapters.max_file_size),
+        path_roots=added_mounts(pool),
+        url_hosts=url_hosts,
+    )

@@ -1,0 +1,212 @@
+"""What the status of an adapter says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lorapool_api.adapter import Adapter, AdapterPods, AdapterStatus, PodFailure, Resolved
+from lorapool_api.conditions import AdapterCondition, Condition, Reason, Status, with_transition_times
+from lorapool_api.wire import AdapterPhase, AdapterState
+
+from lorapool_operator.decide.checks import Finding
+from lorapool_operator.decide.judge import Judgement
+from lorapool_operator.observed import Observed, PodView
+from lorapool_operator.resolution import Resolution, Verdict
+
+MAX_FAILURES_NAMED: Final = 10
+
+_ORDER: Final = tuple(AdapterCondition)
+# A condition whose check could not decide yet is Unknown, not False.
+_UNDECIDED: Final = frozenset({Reason.RESOLVING, Reason.WAITING_FOR_PODS, Reason.DOWNLOADING, Reason.LOADING})
+_ABOUT_THE_SOURCE: Final = frozenset(
+    {
+        Reason.SOURCE_NOT_FOUND,
+        Reason.SOURCE_FORBIDDEN,
+        Reason.SOURCE_UNAVAILABLE,
+        Reason.CHECKSUM_MISMATCH,
+        Reason.FILE_TOO_LARGE,
+        Reason.NOT_A_LORA,
+        Reason.UNSUPPORTED_FORMAT,
+        Reason.INVALID_WEIGHTS,
+    }
+)
+_ABOUT_THE_FIT: Final = frozenset({Reason.BASE_MODEL_MISMATCH, Reason.RANK_TOO_HIGH})
+
+
+@dataclass(frozen=True)
+class InPods:
+    """How an adapter fares in the pods, for the generation that its object has now.
+
+    Attributes:
+        warm: pods whose base is warm.
+        states: (pod, state) of the pods that speak about this generation.
+    """
+
+    warm: int
+    states: tuple[tuple[PodView, AdapterState], ...]
+    warm_names: frozenset[str]
+
+    @property
+    def serving(self) -> int:
+        """Pods that can serve it: it is ready there, and so is the base."""
+        return sum(s.phase is AdapterPhase.READY and p.key in self.warm_names for p, s in self.states)
+
+    @property
+    def failed(self) -> tuple[tuple[PodView, AdapterState], ...]:
+        return tuple((p, s) for p, s in self.states if s.phase is AdapterPhase.FAILED)
+
+    def under_way(self, phase: AdapterPhase) -> int:
+        return sum(s.phase is phase for _, s in self.states)
+
+
+def in_pods(adapter: Adapter, seen: Observed) -> InPods:
+    """What the pods say of the adapter. Words about an earlier generation say nothing about this one."""
+    pods = [p for p in seen.pods if p.can_talk]
+    warm = frozenset(p.key for p in pods if seen.is_warm(p))
+    heard = ((p, seen.talk(p).adapters.get(adapter.key)) for p in pods)
+    states = tuple((p, s) for p, s in heard if s and s.generation == adapter.metadata.generation)
+    return InPods(len(warm), states, warm)
+
+
+def adapter_status(judgement: Judgement, seen: Observed) -> AdapterStatus:
+    """The whole status; what did not change is equal to what was there, times included."""
+    adapter = judgement.adapter
+    pods = in_pods(adapter, seen) if judgement.entry else InPods(_warm(seen), (), frozenset())
+    conditions = with_transition_times(_conditions(judgement, pods, seen), adapter.status.conditions, seen.now)
+    return AdapterStatus(
+        observed_generation=adapter.metadata.generation,
+        pool_name=adapter.pool_key,
+        resolved=_resolved(judgement, pods),
+        pods=AdapterPods(ready=pods.serving, total=pods.warm, failed=_failures(pods)) if seen.pool else None,
+        summary=_summary(conditions),
+        conditions=conditions,
+    )
+
+
+def _warm(seen: Observed) -> int:
+    return sum(seen.is_warm(p) for p in seen.pods)
+
+
+def _conditions(judgement: Judgement, pods: InPods, seen: Observed) -> list[Condition]:
+    finding = judgement.finding or _finding_of_pods(judgement, pods, seen)
+    generation = judgement.adapter.metadata.generation
+    conditions = []
+    for position, type_ in enumerate(_ORDER):
+        status, verdict = _state(type_, position, finding, judgement, pods, seen)
+        conditions.append(
+            Condition(
+                type=type_,
+                status=status,
+                reason=verdict.reason,
+                message=verdict.message,
+                observed_generation=generation,
+            )
+        )
+    return conditions
+
+
+def _state(
+    type_: AdapterCondition,
+    position: int,
+    finding: Finding | None,
+    judgement: Judgement,
+    pods: InPods,
+    seen: Observed,
+) -> tuple[Status, Verdict]:
+    """Before the finding: true. At it: false or undecided. After it: unknown. Ready is never unknown."""
+    if finding is None or position < _ORDER.index(finding.condition):
+        return "True", _when_true(type_, judgement, pods, seen)
+    undecided = finding.condition is not type_ or finding.verdict.reason in _UNDECIDED
+    return "Unknown" if undecided and type_ is not AdapterCondition.READY else "False", finding.verdict
+
+
+def _finding_of_pods(judgement: Judgement, pods: InPods, seen: Observed) -> Finding | None:
+    """What keeps the adapter from being served although no check speaks against it; None: it is served."""
+    if pods.serving:
+        return None
+    if pods.failed:
+        pod, state = pods.failed[0]
+        return _failure(state, f"pod {pod.name}")
+    sees_file_only_in_pods = judgement.resolution is not None and judgement.resolution.facts is None
+    was_seen = judgement.adapter.status.resolved is not None
+    first = AdapterCondition.RESOLVED if sees_file_only_in_pods and not was_seen else AdapterCondition.READY
+    return Finding(first, _progress(pods, seen))
+
+
+def _failure(state: AdapterState, where: str) -> Finding:
+    reason = state.reason or Reason.INTERNAL_ERROR
+    condition = AdapterCondition.READY
+    if reason in _ABOUT_THE_SOURCE:
+        condition = AdapterCondition.RESOLVED
+    elif reason in _ABOUT_THE_FIT:
+        condition = AdapterCondition.COMPATIBLE
+    return Finding(condition, Verdict(reason, f"{state.message or reason} ({where})"))
+
+
+def _progress(pods: InPods, seen: Observed) -> Verdict:
+    if downloading := pods.under_way(AdapterPhase.DOWNLOADING):
+        return Verdict(Reason.DOWNLOADING, f"{_pods(downloading)} fetching the file")
+    if not pods.warm:
+        return Verdict(Reason.WAITING_FOR_PODS, _why_no_pod(seen))
+    return Verdict(Reason.LOADING, f"{_pods(pods.warm)} reading the file")
+
+
+def _why_no_pod(seen: Observed) -> str:
+    if seen.pool is not None and seen.pool.spec.replicas == 0:
+        return f"pool {seen.key} has no replicas: scale it up"
+    running = sum(p.can_talk for p in seen.pods)
+    if running:
+        return f"{_pods(running)} of pool {seen.key} loading the base model"
+    return f"no pod of pool {seen.key} is up yet; its own conditions say why"
+
+
+def _when_true(type_: AdapterCondition, judgement: Judgement, pods: InPods, seen: Observed) -> Verdict:
+    match type_:
+        case AdapterCondition.ACCEPTED:
+            return Verdict(Reason.ACCEPTED, f"pool {seen.key} takes it")
+        case AdapterCondition.RESOLVED:
+            return Verdict(Reason.RESOLVED, _what_was_found(judgement, pods))
+        case AdapterCondition.COMPATIBLE:
+            return Verdict(Reason.COMPATIBLE, "it fits the base model")
+        case AdapterCondition.READY:
+            return Verdict(Reason.SERVED, f"served by {pods.serving} of {pods.warm} pods")
+
+
+def _what_was_found(judgement: Judgement, pods: InPods) -> str:
+    found = _resolved(judgement, pods)
+    if found is None or found.rank is None:
+        return judgement.adapter.spec.source.label
+    return f"{judgement.adapter.spec.source.label}: {found.format}, rank {found.rank}, {found.targets} modules"
+
+
+def _resolved(judgement: Judgement, pods: InPods) -> Resolved | None:
+    """What pods found in the file, else what the source says, else what was known of this very generation before:
+    pods that are away do not make it untrue."""
+    status, found = judgement.adapter.status, judgement.resolution or Resolution()
+    same = status.observed_generation == judgement.adapter.metadata.generation
+    before = status.resolved if same and status.resolved else Resolved()
+    facts = next((s.facts for _, s in pods.states if s.facts is not None), None)
+    from_source = {name: getattr(found, name) for name in Resolved.model_fields}
+    from_pods = facts.model_dump() if facts else {}
+    known = _known(before.model_dump() | _known(from_source) | from_pods)
+    return Resolved.model_validate(known) if known else None
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _failures(pods: InPods) -> tuple[PodFailure, ...]:
+    return tuple(
+        PodFailure(pod=p.name, reason=s.reason or Reason.INTERNAL_ERROR, message=s.message)
+        for p, s in sorted(pods.failed, key=lambda pair: pair[0].name)[:MAX_FAILURES_NAMED]
+    )
+
+
+def _summary(conditions: Sequence[Condition]) -> str:
+    """The reason of the first condition that is not true; of Ready, when all are."""
+    return next((c.reason for c in conditions if not c.is_true), conditions[-1].reason)
+
+
+def _pods(count: int) -> str:
+    return "1 pod is" if count == 1 else f"{count} pods are"

@@ -1,0 +1,241 @@
+"""What an adapter must pass, in order. The first check that says something decides."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from lorapool_api.adapter import Adapter
+from lorapool_api.claims import Claims
+from lorapool_api.conditions import AdapterCondition, Reason
+from lorapool_api.fit import check_fits, check_rank
+from lorapool_api.header import FactsError
+from lorapool_api.pool import NamespacesFrom, Pool
+from lorapool_api.wire import BaseReport
+
+from lorapool_operator.build.merge import added_mounts
+from lorapool_operator.hosts import is_allowed
+from lorapool_operator.observed import Observed
+from lorapool_operator.quantity import human_bytes, quantity_bytes
+from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
+
+
+@dataclass(frozen=True)
+class Case:
+    """An adapter before the checks, with what they need to know."""
+
+    adapter: Adapter
+    seen: Observed
+    claims: Claims
+    outcome: Outcome = field(default_factory=Resolving)
+
+    @property
+    def pool(self) -> Pool:
+        """The pool; `pool_exists` comes first, so that the others can rely on it."""
+        if self.seen.pool is None:
+            raise LookupError(self.seen.key)
+        return self.seen.pool
+
+
+Check = Callable[[Case], Verdict | None]
+
+
+def pool_exists(case: Case) -> Verdict | None:
+    if case.seen.pool is not None:
+        return None
+    key = case.seen.key
+    return Verdict(
+        Reason.POOL_NOT_FOUND,
+        f"there is no BaseModelPool {key}; create it, and the adapter joins when it comes, or correct spec.poolRef",
+    )
+
+
+def namespace_is_allowed(case: Case) -> Verdict | None:
+    namespace = case.adapter.metadata.namespace
+    if admits(case.pool, namespace, case.seen):
+        return None
+    rule = case.pool.spec.adapters.namespaces
+    return Verdict(
+        Reason.NAMESPACE_NOT_ALLOWED,
+        f"pool {case.pool.key} does not take adapters of namespace {namespace} "
+        f"(spec.adapters.namespaces.from: {rule.from_}); the pool's owner can allow it",
+    )
+
+
+def admits(pool: Pool, namespace: str, seen: Observed) -> bool:
+    """Whether adapters of the namespace may join the pool."""
+    rule = pool.spec.adapters.namespaces
+    match rule.from_:
+        case NamespacesFrom.ALL:
+            return True
+        case NamespacesFrom.SAME:
+            return namespace == pool.metadata.namespace
+        case NamespacesFrom.SELECTOR:
+            labels = seen.namespace_labels.get(namespace)
+            return rule.selector is not None and labels is not None and rule.selector.matches(dict(labels))
+
+
+def has_its_names(case: Case) -> Verdict | None:
+    taken = case.claims.conflicts.get(case.adapter.key)
+    if not taken:
+        return None
+    names = "; ".join(f"{name!r} belongs to {_owner(owner, case)}" for name, owner in sorted(taken.items()))
+    return Verdict(Reason.NAME_CONFLICT, f"{names}; choose other names, or wait until it goes")
+
+
+def _owner(owner: str, case: Case) -> str:
+    return f"the pool {owner} itself" if owner == case.pool.key else f"adapter {owner}"
+
+
+def is_not_suspended(case: Case) -> Verdict | None:
+    if not case.adapter.spec.suspend:
+        return None
+    return Verdict(Reason.SUSPENDED, "spec.suspend is true: no pod serves the adapter until it is false again")
+
+
+def source_is_allowed(case: Case) -> Verdict | None:
+    source = case.adapter.spec.source
+    if source.url is not None and not is_allowed(source.url, case.seen.url_hosts):
+        hosts = ", ".join(case.seen.url_hosts) or "none"
+        return Verdict(
+            Reason.SOURCE_FORBIDDEN,
+            f"{source.label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)",
+        )
+    if source.path is not None and not _is_below(source.path, roots := added_mounts(case.pool)):
+        listed = ", ".join(roots) or "none"
+        return Verdict(
+            Reason.SOURCE_FORBIDDEN,
+            f"{source.path} lies below no volume that the pool's podTemplate mounts (mounted: {listed})",
+        )
+    return None
+
+
+def _is_below(path: str, roots: Sequence[str]) -> bool:
+    return any(path.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def is_resolved(case: Case) -> Verdict | None:
+    match case.outcome:
+        case Unresolved(verdict):
+            return verdict
+        case Resolving(last):
+            return last or Verdict(Reason.RESOLVING, f"looking at {case.adapter.spec.source.label}")
+        case Resolution():
+            return None
+
+
+def file_is_small_enough(case: Case) -> Verdict | None:
+    found, limit = _resolution(case).size_bytes, case.pool.spec.adapters.max_file_size
+    if found is None or found <= quantity_bytes(limit):
+        return None
+    return Verdict(
+        Reason.FILE_TOO_LARGE,
+        f"the file has {human_bytes(found)}; the pool takes at most {limit} (spec.adapters.maxFileSize)",
+    )
+
+
+def file_is_the_pinned_one(case: Case) -> Verdict | None:
+    found, pinned = _resolution(case).sha256, case.adapter.spec.sha256
+    if found is None or pinned is None or found == pinned:
+        return None
+    return Verdict(
+        Reason.CHECKSUM_MISMATCH,
+        f"the file has sha256 {found}, spec.sha256 asks for {pinned}; correct the pin or the revision",
+    )
+
+
+def rank_is_low_enough(case: Case) -> Verdict | None:
+    facts = _resolution(case).facts
+    if facts is None:
+        return None
+    try:
+        check_rank(facts, case.pool.spec.adapters.max_rank)
+    except FactsError as error:
+        return Verdict(error.reason, f"{error.message} (spec.adapters.maxRank)")
+    return None
+
+
+def fits_the_base(case: Case) -> Verdict | None:
+    """By the modules of the base where a pod reported them; by the card where the base has none to report."""
+    resolution, base = _resolution(case), case.seen.base
+    if resolution.facts is None:
+        return resolution.last_misfit  # only the pods see the file: they judge
+    if base is None:
+        return Verdict(Reason.WAITING_FOR_PODS, "judged as soon as a pod of the pool has loaded its base model")
+    if base.modules:
+        return _misfit(resolution, base)
+    return _card_contradicts(resolution, case.pool)
+
+
+_Misfits = WeakKeyDictionary[Resolution, tuple[BaseReport, Verdict | None]]
+# Comparing hundreds of modules takes a millisecond: once per adapter and base is enough.
+_MISFITS: Final[_Misfits] = WeakKeyDictionary()
+
+
+def _misfit(resolution: Resolution, base: BaseReport) -> Verdict | None:
+    known = _MISFITS.get(resolution)
+    if known is None or known[0] is not base:
+        known = _MISFITS[resolution] = (base, _compare(resolution, base))
+    return known[1]
+
+
+def _compare(resolution: Resolution, base: BaseReport) -> Verdict | None:
+    try:
+        if resolution.facts is not None:
+            check_fits(resolution.facts, base.modules)
+    except FactsError as error:
+        return Verdict(error.reason, error.message)
+    return None
+
+
+def _card_contradicts(resolution: Resolution, pool: Pool) -> Verdict | None:
+    hub = pool.spec.model.source.hub
+    if hub is None or not resolution.base_models or hub.repo in resolution.base_models:
+        return None
+    return Verdict(
+        Reason.BASE_MODEL_MISMATCH,
+        f"its card says that it was trained for {', '.join(resolution.base_models)}; the pool holds {hub.repo}",
+    )
+
+
+def _resolution(case: Case) -> Resolution:
+    """The file; `is_resolved` comes before the checks that ask for it."""
+    match case.outcome:
+        case Resolution() as resolution:
+            return resolution
+        case _:
+            raise LookupError(case.adapter.key)
+
+
+CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
+    (AdapterCondition.ACCEPTED, pool_exists),
+    (AdapterCondition.ACCEPTED, namespace_is_allowed),
+    (AdapterCondition.ACCEPTED, has_its_names),
+    (AdapterCondition.ACCEPTED, is_not_suspended),
+    (AdapterCondition.ACCEPTED, source_is_allowed),
+    (AdapterCondition.RESOLVED, is_resolved),
+    (AdapterCondition.RESOLVED, file_is_small_enough),
+    (AdapterCondition.RESOLVED, file_is_the_pinned_one),
+    (AdapterCondition.COMPATIBLE, rank_is_low_enough),
+    (AdapterCondition.COMPATIBLE, fits_the_base),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The first condition that an adapter does not meet, and why."""
+
+    condition: AdapterCondition
+    verdict: Verdict
+
+
+def first_finding(case: Case) -> Finding | None:
+    """The finding of the first check that has one; None: nothing speaks against the adapter."""
+    found = ((condition, check(case)) for condition, check in CHAIN)
+    return next((Finding(condition, verdict) for condition, verdict in found if verdict), None)
+
+
+def needs_resolving(case: Case) -> bool:
+    """Whether its source is worth a look: nothing before it speaks against the adapter."""
+    before = (check for condition, check in CHAIN if condition is AdapterCondition.ACCEPTED)
+    return not any(check(case) for check in before)

@@ -1,0 +1,94 @@
+"""Every adapter of a pool before the checks: who may be in the catalog, and what is wrong with the others."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from lorapool_api.adapter import Adapter
+from lorapool_api.claims import Claims, settle
+from lorapool_api.conditions import AdapterCondition, Reason
+from lorapool_api.wire import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
+
+from lorapool_operator.decide.checks import Case, Finding, admits, first_finding, needs_resolving
+from lorapool_operator.observed import Observed
+from lorapool_operator.resolution import Resolution, Resolving, Verdict
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the checks say of an adapter.
+
+    Attributes:
+        finding: what speaks against it; None: nothing.
+        resolution: its file, as far as it is known.
+        entry: what the pods are told; None: they shall not have it.
+    """
+
+    adapter: Adapter
+    finding: Finding | None
+    resolution: Resolution | None
+    entry: CatalogEntry | None
+
+
+def settle_names(seen: Observed) -> Claims:
+    """Who has which name. Adapters that may not join claim nothing; one that is being deleted keeps its names."""
+    pool = seen.pool
+    if pool is None:
+        return Claims(seen.key)
+    return settle(pool, (a for a in seen.adapters if admits(pool, a.metadata.namespace, seen)))
+
+
+def to_resolve(seen: Observed, claims: Claims) -> tuple[Adapter, ...]:
+    """The adapters whose source is worth a look."""
+    return tuple(a for a in seen.adapters if not a.metadata.is_going and needs_resolving(Case(a, seen, claims)))
+
+
+def judge_all(seen: Observed, claims: Claims) -> dict[str, Judgement]:
+    """By adapter's key; those that are being deleted are left out."""
+    return {a.key: _judge(a, seen, claims) for a in seen.adapters if not a.metadata.is_going}
+
+
+def _judge(adapter: Adapter, seen: Observed, claims: Claims) -> Judgement:
+    outcome = seen.outcomes.get(adapter.key, Resolving())
+    resolution = outcome if isinstance(outcome, Resolution) else None
+    try:
+        finding = first_finding(Case(adapter, seen, claims, outcome))
+    except Exception:  # one adapter that nobody foresaw must not hold up the others
+        log.exception("an adapter could not be judged", adapter=adapter.key)
+        verdict = Verdict(Reason.INTERNAL_ERROR, "the operator could not judge this adapter; its log says why")
+        finding = Finding(AdapterCondition.ACCEPTED, verdict)
+    entry = catalog_entry(adapter, resolution) if resolution and not _keeps_out(finding) else None
+    return Judgement(adapter, finding, resolution, entry)
+
+
+def _keeps_out(finding: Finding | None) -> bool:
+    """Waiting for a base to judge by keeps nothing out: pods fetch the file while they load, and judge too."""
+    return finding is not None and finding.verdict.reason is not Reason.WAITING_FOR_PODS
+
+
+def catalog_entry(adapter: Adapter, resolution: Resolution) -> CatalogEntry:
+    return CatalogEntry(
+        key=adapter.key,
+        generation=adapter.metadata.generation,
+        source=_file_source(adapter, resolution),
+        sha256=adapter.spec.sha256 or resolution.sha256,
+        size_bytes=resolution.size_bytes,
+        scale=adapter.spec.scale,
+    )
+
+
+def _file_source(adapter: Adapter, resolution: Resolution) -> FileSource:
+    source = adapter.spec.source
+    if source.hub is not None and resolution.revision and resolution.file:
+        return HubFile(repo=source.hub.repo, revision=resolution.revision, file=resolution.file)
+    if source.url is not None:
+        return UrlFile(url=source.url)
+    if source.path is not None:
+        return PathFile(path=source.path)
+    raise ValueError(f"{adapter.key} has no source that its resolution fits")
+
+
+def entries(judgements: Mapping[str, Judgement]) -> Iterable[CatalogEntry]:
+    return (j.entry for j in judgements.values() if j.entry is not None)

@@ -1,0 +1,49 @@
+"""Which changes of a status a person wants to be told of."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lorapool_api.adapter import AdapterStatus
+from lorapool_api.conditions import TRANSIENT, AdapterCondition, Condition, PoolCondition, Reason, find
+from lorapool_api.pool import PoolStatus
+
+
+@dataclass(frozen=True)
+class News:
+    """What an event will say."""
+
+    reason: str
+    message: str
+    is_warning: bool
+
+
+def adapter_news(before: AdapterStatus, now: AdapterStatus) -> tuple[News, ...]:
+    """One when the summary changed to something that lasts: served, or what somebody has to do."""
+    if now.summary is None or now.summary == before.summary or Reason(now.summary) in TRANSIENT:
+        return ()
+    deciding = next((c for c in now.conditions if not c.is_true), find(now.conditions, AdapterCondition.READY))
+    if deciding is None:
+        return ()
+    good = deciding.is_true or deciding.reason is Reason.SUSPENDED
+    return (News(deciding.reason, deciding.message, not good),)
+
+
+def pool_news(before: PoolStatus, now: PoolStatus) -> tuple[News, ...]:
+    """When it becomes available or not, and when it becomes degraded or for another reason."""
+    available = _change(PoolCondition.AVAILABLE, before.conditions, now.conditions)
+    degraded = _change(PoolCondition.DEGRADED, before.conditions, now.conditions)
+    news = []
+    if available and (available.is_true or find(before.conditions, PoolCondition.AVAILABLE)):
+        is_bad = not available.is_true and available.reason is not Reason.SCALED_TO_ZERO
+        news.append(News(available.reason, available.message, is_bad))
+    if degraded and degraded.is_true:
+        news.append(News(degraded.reason, degraded.message, True))
+    return tuple(news)
+
+
+def _change(type_: str, before: Iterable[Condition], now: Iterable[Condition]) -> Condition | None:
+    """The condition as it is now, if its status or the reason for it is another."""
+    old, new = find(before, type_), find(now, type_)
+    if new is None or (old is not None and (old.status, old.reason) == (new.status, new.reason)):
+        return None
+    return new

@@ -1,0 +1,201 @@
+"""What the status of a pool says."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from lorapool_api.adapter import AdapterStatus
+from lorapool_api.conditions import (
+    TRANSIENT,
+    AdapterCondition,
+    Condition,
+    PoolCondition,
+    Reason,
+    Status,
+    find,
+    with_transition_times,
+)
+from lorapool_api.pool import AdapterCounts, ModelStatus, Pool, PoolStatus
+from lorapool_api.wire import BasePhase, BaseState
+
+from lorapool_operator.build.common import selector
+from lorapool_operator.build.service import service_url
+from lorapool_operator.observed import Observed, PodTrouble, PodView
+from lorapool_operator.resolution import Verdict
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+def pool_status(pool: Pool, seen: Observed, adapters: Mapping[str, AdapterStatus]) -> PoolStatus:
+    """The whole status; what did not change is equal to what was there, times included."""
+    pods = [p for p in seen.pods if p.counts]
+    base = _newest_base(pods, seen)
+    before = pool.status
+    return PoolStatus(
+        observed_generation=pool.metadata.generation,
+        replicas=len(pods),
+        ready_replicas=sum(p.ready for p in pods),
+        selector=",".join(f"{key}={value}" for key, value in sorted(selector(pool).items())),
+        adapters=_counts(adapters.values()),
+        model=ModelStatus(revision=base.revision, size_bytes=base.size_bytes) if base else before.model,
+        last_cold_start_seconds=_cold_start(base, before),
+        url=service_url(pool),
+        conditions=with_transition_times(_conditions(pool, pods, seen), before.conditions, seen.now),
+    )
+
+
+def _cold_start(base: BaseState | None, before: PoolStatus) -> float | None:
+    return before.last_cold_start_seconds if base is None or base.cold_start_s is None else round(base.cold_start_s, 3)
+
+
+def _newest_base(pods: Iterable[PodView], seen: Observed) -> BaseState | None:
+    """The base as the pod that was created last holds it."""
+    warm = [(p.created or _BEGINNING, p.name, t.base) for p in pods if (t := seen.talk(p)).is_warm and t.base]
+    return max(warm, key=lambda row: row[:2])[2] if warm else None
+
+
+def _counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:
+    rows = list(statuses)
+    return AdapterCounts(
+        total=len(rows), ready=sum(_is_ready(s) for s in rows), failed=sum(_needs_somebody(s) for s in rows)
+    )
+
+
+def _is_ready(status: AdapterStatus) -> bool:
+    ready = find(status.conditions, AdapterCondition.READY)
+    return ready is not None and ready.is_true
+
+
+def _needs_somebody(status: AdapterStatus) -> bool:
+    """Whether waiting does not help. A suspended adapter is as somebody wants it."""
+    if _is_ready(status) or status.summary is None:
+        return False
+    return Reason(status.summary) not in TRANSIENT | {Reason.SUSPENDED}
+
+
+def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:
+    trouble = _trouble(pods, seen)
+    ready = sum(p.ready for p in pods)
+    available = _available(pool, pods, ready, trouble, seen)
+    progressing = _progressing(pool, pods, ready, seen)
+    rows: list[tuple[PoolCondition, Status, Verdict]] = [
+        (PoolCondition.READY, *_ready(pool, ready, available, progressing, trouble)),
+        (PoolCondition.AVAILABLE, *available),
+        (PoolCondition.PROGRESSING, *progressing),
+        (
+            PoolCondition.DEGRADED,
+            *(_true(trouble) if trouble else _false(Verdict(Reason.STABLE, "nothing is wrong with its pods"))),
+        ),
+    ]
+    return [
+        Condition(
+            type=type_,
+            status=status,
+            reason=verdict.reason,
+            message=verdict.message,
+            observed_generation=pool.metadata.generation,
+        )
+        for type_, status, verdict in rows
+    ]
+
+
+Row = tuple[Status, Verdict]
+
+
+def _true(verdict: Verdict) -> Row:
+    return "True", verdict
+
+
+def _false(verdict: Verdict) -> Row:
+    return "False", verdict
+
+
+def _ready(pool: Pool, ready: int, available: Row, progressing: Row, trouble: Verdict | None) -> Row:
+    """All wanted pods, of the wanted kind, take requests."""
+    if available[0] != "True":
+        return available
+    if trouble is not None:
+        return _false(trouble)
+    if progressing[0] == "True":
+        return _false(progressing[1])
+    return _true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
+
+
+def _available(pool: Pool, pods: list[PodView], ready: int, trouble: Verdict | None, seen: Observed) -> Row:
+    """At least one pod takes requests."""
+    if ready:
+        return _true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
+    if pool.spec.replicas == 0:
+        return _false(Verdict(Reason.SCALED_TO_ZERO, "spec.replicas is 0: scale it up to serve"))
+    return _false(trouble or Verdict(Reason.STARTING, _how_far(pods, seen)))
+
+
+def _how_far(pods: list[PodView], seen: Observed) -> str:
+    unscheduled = _unscheduled(pods)
+    if unscheduled:
+        return unscheduled
+    loading = [t.base for p in pods if (t := seen.talk(p)).base and t.base and t.base.phase is BasePhase.LOADING]
+    if loading:
+        return f"{len(loading)} of {len(pods)} pods load the base model" + (
+            f": {loading[0].message}" if loading[0].message else ""
+        )
+    if any(seen.talk(p).is_warm for p in pods):
+        return "the base model is loaded; the pods are about to take requests"
+    return f"{len(pods)} pods are starting" if pods else "waiting for the first pod"
+
+
+def _progressing(pool: Pool, pods: list[PodView], ready: int, seen: Observed) -> Row:
+    """Pods come, go or are replaced."""
+    wanted, deployment = pool.spec.replicas, seen.deployment
+    unscheduled = _unscheduled(pods)
+    detail = f"; {unscheduled}" if unscheduled else ""
+    if deployment is None:
+        return _true(Verdict(Reason.ROLLING_OUT, "its Deployment is being made"))
+    if deployment.observed_generation < deployment.generation or deployment.updated < min(wanted, len(pods)):
+        text = f"{deployment.updated} of {wanted} pods are of the newest kind{detail}"
+        return _true(Verdict(Reason.ROLLING_OUT, text))
+    if ready < wanted or len(pods) > wanted:
+        return _true(Verdict(Reason.STARTING, f"{ready} of {wanted} pods take requests{detail}"))
+    return _false(Verdict(Reason.STABLE, "all pods are as they should be"))
+
+
+def _unscheduled(pods: list[PodView]) -> str | None:
+    problems = (p.problem for p in pods if p.problem and p.problem.kind is PodTrouble.UNSCHEDULABLE)
+    first = next(problems, None)
+    return f"no node for a pod: {first.message}" if first else None
+
+
+def _trouble(pods: list[PodView], seen: Observed) -> Verdict | None:
+    """What somebody has to look at, the most telling first."""
+    if seen.refusal is not None:
+        return seen.refusal
+    for pod in pods:
+        base = seen.talk(pod).base
+        if base is not None and base.phase is BasePhase.FAILED:
+            reason = base.reason or Reason.MODEL_LOAD_FAILED
+            return Verdict(reason, f"{base.message or 'the base model cannot be loaded'} (pod {pod.name})")
+    for pod in pods:
+        if pod.problem is not None and pod.problem.kind is not PodTrouble.UNSCHEDULABLE:
+            return Verdict(Reason.POD_FAILED, f"pod {pod.name}: {pod.problem.reason}: {pod.problem.message}")
+    if seen.deployment is not None and seen.deployment.failure is not None:
+        return Verdict(Reason.POD_FAILED, f"pods cannot be made: {seen.deployment.failure}")
+    return None
+
+
+def pods_by_state(seen: Observed) -> dict[str, int]:
+    """How many pods are in which state, for the metrics."""
+    counts = dict.fromkeys(("ready", "warm", "loading", "failed", "pending"), 0)
+    for pod in seen.pods:
+        if pod.counts:
+            counts[_state_of(pod, seen)] += 1
+    return counts
+
+
+def _state_of(pod: PodView, seen: Observed) -> str:
+    base = seen.talk(pod).base
+    if pod.problem is not None or (base is not None and base.phase is BasePhase.FAILED):
+        return "failed" if pod.problem is None or pod.problem.kind is not PodTrouble.UNSCHEDULABLE else "pending"
+    if pod.ready:
+        return "ready"
+    if base is None:
+        return "pending"
+    return "warm" if base.phase is BasePhase.WARM else "loading"

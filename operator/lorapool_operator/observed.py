@@ -1,0 +1,217 @@
+"""What one pass sees: frozen values, cut down from manifests and from what pods say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from lorapool_api import names
+from lorapool_api.adapter import Adapter
+from lorapool_api.names import full_name
+from lorapool_api.pool import Pool
+from lorapool_api.wire import AdapterState, BasePhase, BaseReport, BaseState
+
+from lorapool_operator.resolution import Outcome, Verdict
+
+HASH_ANNOTATION: Final = f"{names.GROUP}/applied"
+
+# Reasons for which a container waits that do not go away by themselves.
+_CONTAINER_PROBLEMS: Final = frozenset(
+    {
+        "CrashLoopBackOff",
+        "ErrImagePull",
+        "ErrImageNeverPull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+    }
+)
+
+Manifest = Mapping[str, Any]
+
+
+class PodTrouble(StrEnum):
+    """Kinds of trouble that a pod can be in without the runtime's help."""
+
+    CONTAINER = "container"
+    UNSCHEDULABLE = "unschedulable"
+    EVICTED = "failed"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What keeps a pod from working, in the cluster's own words."""
+
+    kind: PodTrouble
+    reason: str
+    message: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A runtime pod."""
+
+    name: str
+    namespace: str
+    uid: str
+    pool: str
+    ip: str | None
+    phase: str
+    ready: bool
+    going: bool
+    created: datetime | None
+    problem: Problem | None = None
+    resource_version: str = ""
+
+    @property
+    def key(self) -> str:
+        return full_name(self.namespace, self.name)
+
+    @property
+    def can_talk(self) -> bool:
+        """Whether there is a process to talk to, ready for traffic or not."""
+        return self.ip is not None and self.phase == "Running" and not self.going
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the pool's pods, not one that is on its way out."""
+        return not self.going and self.phase not in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """The Deployment of a pool."""
+
+    name: str
+    namespace: str
+    uid: str
+    pool: str
+    generation: int
+    observed_generation: int
+    replicas: int
+    updated: int
+    applied_hash: str | None
+    failure: str | None
+    resource_version: str = ""
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What a pod last said of itself. `adapters` is a live view: it follows the pod."""
+
+    reachable: bool = False
+    digest: str | None = None
+    base: BaseState | None = None
+    adapters: Mapping[str, AdapterState] = field(default_factory=dict)
+
+    @property
+    def is_warm(self) -> bool:
+        return self.base is not None and self.base.phase is BasePhase.WARM
+
+
+NOT_HEARD: Final = Talk()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that a pass decides by.
+
+    Attributes:
+        pool: None where there is none of that name, or where it is being deleted.
+        adapters: all that name the pool, also those being deleted.
+        outcomes: adapter's key -> what its source turned out to be.
+        talks: pod's key -> what it said.
+        base: the modules of the base, once a pod of that base was warm.
+        namespace_labels: labels by namespace, as far as they are known.
+        refusal: why the API server does not take the pool's objects; None: it does.
+    """
+
+    key: str
+    pool: Pool | None
+    adapters: tuple[Adapter, ...]
+    pods: tuple[PodView, ...]
+    deployment: DeploymentView | None
+    outcomes: Mapping[str, Outcome]
+    talks: Mapping[str, Talk]
+    base: BaseReport | None
+    namespace_labels: Mapping[str, Mapping[str, str]]
+    url_hosts: tuple[str, ...]
+    now: datetime
+    refusal: Verdict | None = None
+
+    def talk(self, pod: PodView) -> Talk:
+        return self.talks.get(pod.key, NOT_HEARD)
+
+    def is_warm(self, pod: PodView) -> bool:
+        """Whether its base is loaded. A pod that fell silent counts for as long as the kubelet finds it ready."""
+        talk = self.talk(pod)
+        return pod.can_talk and talk.is_warm and (talk.reachable or pod.ready)
+
+
+def pod_view(body: Manifest) -> PodView:
+    """A pod from its manifest."""
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    return PodView(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        pool=full_name(meta["namespace"], (meta.get("labels") or {}).get(names.POOL_LABEL, "")),
+        ip=status.get("podIP") or None,
+        phase=status.get("phase", "Pending"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        going=meta.get("deletionTimestamp") is not None,
+        created=_time(meta.get("creationTimestamp")),
+        problem=_problem(spec, status, conditions),
+        resource_version=meta.get("resourceVersion", ""),
+    )
+
+
+def _problem(spec: Manifest, status: Manifest, conditions: Mapping[str, Manifest]) -> Problem | None:
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        since = _time(scheduled.get("lastTransitionTime"))
+        return Problem(PodTrouble.UNSCHEDULABLE, "Unschedulable", scheduled.get("message", ""), since)
+    if status.get("phase") == "Failed":
+        return Problem(PodTrouble.EVICTED, status.get("reason") or "Failed", status.get("message", ""))
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return next((p for c in containers if (p := _container_problem(c))), None)
+
+
+def _container_problem(container: Manifest) -> Problem | None:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    if waiting.get("reason") not in _CONTAINER_PROBLEMS:
+        return None
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    # What the process said when it ended tells more than "back-off 40s restarting failed container".
+    said = (last.get("message") or "").strip()
+    ended = f"{last.get('reason', 'ended')} with exit code {last['exitCode']}" if "exitCode" in last else ""
+    parts = (ended, said) if last else (waiting.get("message", ""),)
+    return Problem(PodTrouble.CONTAINER, waiting["reason"], ": ".join(p for p in parts if p))
+
+
+def deployment_view(body: Manifest) -> DeploymentView:
+    """A Deployment from its manifest."""
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    failed = (c for c in status.get("conditions") or () if c["type"] == "ReplicaFailure" and c["status"] == "True")
+    return DeploymentView(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        pool=full_name(meta["namespace"], (meta.get("labels") or {}).get(names.POOL_LABEL, "")),
+        generation=meta.get("generation", 0),
+        observed_generation=status.get("observedGeneration", 0),
+        replicas=spec.get("replicas", 1),
+        updated=status.get("updatedReplicas", 0),
+        applied_hash=(meta.get("annotations") or {}).get(HASH_ANNOTATION),
+        failure=next((c.get("message", "") for c in failed), None),
+        resource_version=meta.get("resourceVersion", ""),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

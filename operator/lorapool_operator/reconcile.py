@@ -1,0 +1,239 @@
+"""A pass over one pool: observe -> decide -> act -> report. Every trigger runs the same pass."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+from lorapool_api.adapter import Adapter, AdapterStatus
+from lorapool_api.names import ADAPTER_FINALIZER, split_full_name
+from lorapool_api.pool import Pool
+from lorapool_api.wire import Catalog
+
+from lorapool_operator.act.events import Note
+from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, merge_patch
+from lorapool_operator.act.objects import Objects
+from lorapool_operator.act.pods import Pods
+from lorapool_operator.build.deployment import Installation, deployment
+from lorapool_operator.build.disruption import disruption_budget
+from lorapool_operator.build.secret import control_secret, control_token
+from lorapool_operator.build.service import service
+from lorapool_operator.context import Context
+from lorapool_operator.decide.adapter_status import adapter_status
+from lorapool_operator.decide.judge import Judgement, entries, judge_all, settle_names, to_resolve
+from lorapool_operator.decide.news import News, adapter_news, pool_news
+from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
+from lorapool_operator.decide.pool_status import pods_by_state, pool_status
+from lorapool_operator.observed import Observed
+from lorapool_operator.parse import read_adapter, read_pool
+from lorapool_operator.resolution import Verdict
+
+log = structlog.get_logger(__name__)
+
+Judgements = Mapping[str, Judgement]
+_NO_CATALOG: Final = Catalog.of(())
+
+
+class Reconciler:
+    """What is remembered from pass to pass about one pool, and the pass itself."""
+
+    def __init__(self, key: str, context: Context, wake: Callable[[], None]) -> None:
+        self.key = key
+        self._ctx = context
+        self._wake = wake
+        self._pods = Pods(context.control, context.pushes, wake)
+        self._objects = Objects(context.kube, context.metrics)
+        self._catalog = _NO_CATALOG
+        self._refusal: Verdict | None = None
+        self._going_since: dict[str, float] = {}
+        self._uids: dict[str, str] = {}
+        self._failures = 0
+
+    def close(self) -> None:
+        """Hang up on the pods. Objects and statuses stay as they are."""
+        self._pods.close()
+        self._ctx.metrics.forget(self.key)
+
+    def refresh(self) -> None:
+        """Let the next pass assume nothing about the pool's objects."""
+        self._objects.refresh()
+
+    async def run(self) -> bool:
+        """One pass; whether all that it wanted was done. What failed for one object did not hold up the others."""
+        self._failures = 0
+        pool = self._pool()
+        await self._apply_objects(pool)
+        self._pods.follow(self._ctx.store.pods.of_pool(self.key), self._token(pool))
+        seen, judgements = self._decide()
+        catalog = await self._register(seen, judgements)
+        await self._pods.distribute(catalog)
+        seen, judgements = self._decide()
+        await self._unregister(seen, judgements, catalog)
+        await self._report(seen, judgements)
+        self._forget_gone(seen)
+        return not self._failures
+
+    # ---- observe and decide
+
+    def _pool(self) -> Pool | None:
+        """The pool; one that is being deleted is as good as gone: what we made for it would only come back."""
+        pool = self._ctx.store.pools.get(self.key)
+        return None if pool is None or pool.metadata.is_going else pool
+
+    def _token(self, pool: Pool | None) -> str | None:
+        return control_token(self._ctx.key, pool) if pool else None
+
+    def _decide(self) -> tuple[Observed, Judgements]:
+        seen = self._observe()
+        claims = settle_names(seen)
+        outcomes = {a.key: self._ctx.resolver.outcome(a) for a in to_resolve(seen, claims)}
+        seen = replace(seen, outcomes=outcomes)
+        return seen, judge_all(seen, claims)
+
+    def _observe(self) -> Observed:
+        store, talks = self._ctx.store, self._pods.talks()
+        return Observed(
+            key=self.key,
+            pool=self._pool(),
+            adapters=store.adapters.of_pool(self.key),
+            pods=store.pods.of_pool(self.key),
+            deployment=next(iter(store.deployments.of_pool(self.key)), None),
+            outcomes={},
+            talks=talks,
+            base=self._pods.base(talks),
+            namespace_labels=store.namespaces,
+            url_hosts=self._ctx.settings.url_hosts,
+            now=self._ctx.now(),
+            refusal=self._refusal,
+        )
+
+    # ---- act
+
+    async def _apply_objects(self, pool: Pool | None) -> None:
+        if pool is None:
+            self._objects.refresh()
+            self._refusal = None
+            return
+        settings, seen = self._ctx.settings, self._observe()
+        installation = Installation(
+            image=settings.image_for(pool.spec.runtime.engine),
+            hf_endpoint=settings.hf_endpoint,
+            url_hosts=settings.url_hosts,
+        )
+        manifests = [
+            control_secret(pool, control_token(self._ctx.key, pool)),
+            service(pool),
+            disruption_budget(pool),
+            deployment(pool, installation, give_way=must_give_way(seen)),
+        ]
+        try:
+            await self._objects.apply(manifests, seen.deployment)
+            self._refusal = None
+        except ApiError as error:
+            self._refusal = error.verdict or self._refusal
+            # What was refused will be refused again; it is tried again when the pool changes, or now and then.
+            self._failed("the pool's objects could not be applied", error, again=not error.is_refusal)
+
+    async def _register(self, seen: Observed, judgements: Judgements) -> Catalog:
+        """The catalog of the adapters that bear our finalizer; those that lack it get it first."""
+        plan = plan_finalizers(seen, judgements, _NO_CATALOG, {})
+        marked = {a.key for a in seen.adapters if has_finalizer(a)}
+        added = await _each(self._add_finalizer, plan.add)
+        ready = marked | {a.key for a, done in zip(plan.add, added, strict=True) if done}
+        wanted = tuple(sorted((e for e in entries(judgements) if e.key in ready), key=lambda e: e.key))
+        if wanted != self._catalog.entries:
+            self._catalog = Catalog.of(wanted)
+        return self._catalog
+
+    async def _add_finalizer(self, adapter: Adapter) -> bool:
+        return await self._set_finalizers(adapter, [*adapter.metadata.finalizers, ADAPTER_FINALIZER])
+
+    async def _remove_finalizer(self, adapter: Adapter) -> bool:
+        return await self._set_finalizers(adapter, [f for f in adapter.metadata.finalizers if f != ADAPTER_FINALIZER])
+
+    async def _set_finalizers(self, adapter: Adapter, finalizers: list[str]) -> bool:
+        """Only if nobody changed the object meanwhile: the list is replaced as a whole."""
+        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
+        return await self._patch_adapter(adapter, patch)
+
+    async def _unregister(self, seen: Observed, judgements: Judgements, catalog: Catalog) -> None:
+        """Let go of adapters that are being deleted, once no pod has them, or when pods take too long."""
+        now = time.monotonic()
+        going = {a.key for a in seen.adapters if a.metadata.is_going and has_finalizer(a)}
+        self._going_since = {key: self._going_since.get(key, now) for key in going}
+        plan = plan_finalizers(seen, judgements, catalog, {k: now - since for k, since in self._going_since.items()})
+        await _each(self._remove_finalizer, plan.remove)
+        if plan.waiting:
+            asyncio.get_running_loop().call_later(UNREGISTER_GRACE_S, self._wake)
+
+    # ---- report
+
+    async def _report(self, seen: Observed, judgements: Judgements) -> None:
+        statuses = {key: adapter_status(j, seen) for key, j in judgements.items()}
+        changed = [(judgements[key].adapter, s) for key, s in statuses.items() if s != judgements[key].adapter.status]
+        await _each(self._write_adapter_status, changed)
+        if seen.pool is not None:
+            await self._write_pool_status(seen.pool, pool_status(seen.pool, seen, statuses))
+        self._ctx.metrics.set_adapters(self.key, Counter(s.summary or "" for s in statuses.values()))
+        self._ctx.metrics.set_pods(self.key, pods_by_state(seen))
+
+    async def _write_adapter_status(self, change: tuple[Adapter, AdapterStatus]) -> None:
+        adapter, status = change
+        patch = {"status": merge_patch(adapter.status.manifest(), status.manifest())}
+        if await self._patch_adapter(adapter, patch, "status"):
+            self._tell(adapter, adapter_news(adapter.status, status))
+
+    async def _patch_adapter(self, adapter: Adapter, patch: dict[str, Any], subresource: str | None = None) -> bool:
+        meta = adapter.metadata
+        try:
+            written = await self._ctx.kube.patch(ADAPTERS, meta.namespace, meta.name, patch, subresource)
+        except ApiError as error:
+            self._failed("an adapter could not be written", error, adapter=adapter.key)
+            return False
+        self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
+        self._ctx.store.adapters.refresh(adapter.key, read_adapter(written))
+        return True
+
+    async def _write_pool_status(self, pool: Pool, status: Any) -> None:
+        patch = merge_patch(pool.status.manifest(), status.manifest())
+        if not patch:
+            return
+        namespace, name = split_full_name(pool.key)
+        try:
+            written = await self._ctx.kube.patch(POOLS, namespace, name, {"status": patch}, "status")
+        except ApiError as error:
+            self._failed("the pool's status could not be written", error)
+            return
+        self._ctx.metrics.writes.labels("status").inc()
+        self._ctx.store.pools.refresh(pool.key, read_pool(written))
+        self._tell(pool, pool_news(pool.status, status))
+
+    def _tell(self, about: Adapter | Pool, news: Iterable[News]) -> None:
+        for item in news:
+            self._ctx.recorder.note(Note(about, item.reason, item.message, item.is_warning))
+
+    def _failed(self, event: str, error: ApiError, *, again: bool = True, **fields: str) -> None:
+        """Count what must be tried again. An object that went or changed brings an event of its own."""
+        if error.is_gone or error.is_conflict:
+            self._wake()
+            return
+        self._failures += again
+        log.warning(event, pool=self.key, status=error.status, error=error.message, **fields)
+
+    def _forget_gone(self, seen: Observed) -> None:
+        """Drop what is remembered about adapters that no longer exist; one that joined another pool still does."""
+        now = {a.metadata.uid: a.key for a in seen.adapters}
+        for uid, key in self._uids.items():
+            if uid not in now:
+                elsewhere = self._ctx.store.adapters.get(key)
+                if elsewhere is None or elsewhere.metadata.uid != uid:
+                    self._ctx.resolver.forget(uid)
+        self._uids = now
+
+
+async def _each(act: Callable[[Any], Awaitable[Any]], items: Iterable[Any]) -> list[Any]:
+    """All at once; the connection bounds how many really are."""
+    return list(await asyncio.gather(*(act(item) for item in items)))

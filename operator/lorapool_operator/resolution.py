@@ -1,0 +1,55 @@
+"""What became of the look at an adapter's source."""
+
+from dataclasses import dataclass
+
+from lorapool_api.adapter import AdapterFormat
+from lorapool_api.conditions import Reason
+from lorapool_api.facts import AdapterFacts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why something is not as it should be: a word for programs, a sentence for people that says what to do."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """The file behind a source. Compared by identity: judgements about it are kept with it.
+
+    Attributes:
+        facts: what the header says; None where only the pods see the file (`path`), or where this was taken over
+            from the status after a restart.
+        base_models: what the card says that the adapter was trained for; empty where it says nothing.
+        last_misfit: what the status said against its fit before a restart; it holds until the file was looked at again.
+    """
+
+    revision: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+    rank: int | None = None
+    targets: int | None = None
+    format: AdapterFormat | None = None
+    facts: AdapterFacts | None = None
+    base_models: tuple[str, ...] = ()
+    last_misfit: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """The source cannot be used."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Resolving:
+    """Not looked at yet. `last` is what the status said before, so that a restart changes no status."""
+
+    last: Verdict | None = None
+
+
+Outcome = Resolution | Unresolved | Resolving

@@ -1,0 +1,67 @@
+"""The operator's settings, from the environment of its pod."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Final
+
+from lorapool_api.pool import Engine
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_KEY_BYTES: Final = 16
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class SettingsError(Exception):
+    """The installation is not complete; the message says what is missing."""
+
+
+class Settings(BaseSettings):
+    """See the table in this package's README."""
+
+    model_config = SettingsConfigDict(env_prefix="LORAPOOL_", frozen=True, populate_by_name=True)
+
+    namespace: str = Field(default="default", validation_alias="POD_NAMESPACE")
+    identity: str = Field(default_factory=socket.gethostname, validation_alias="POD_NAME")
+    pod_ip: str | None = Field(default=None, validation_alias="POD_IP")
+    listen: str | None = None
+    port: int = 8080
+    key_file: Path = Path("/etc/lorapool/operator/key")
+    runtime_image: str = "lorapool-runtime"
+    stub_image: str | None = None
+    namespaces: Names = ()
+    url_hosts: Names = ()
+    hf_endpoint: str | None = Field(default=None, validation_alias="HF_ENDPOINT")
+    lease: str = "lorapool-operator"
+    log_level: str = "INFO"
+
+    @field_validator("namespaces", "url_hosts", mode="before")
+    @classmethod
+    def _by_commas(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name for part in value.split(",") if (name := part.strip()))
+
+    @property
+    def address(self) -> str:
+        """Where health and metrics are served."""
+        return self.listen or self.pod_ip or "0.0.0.0"  # noqa: S104 -- outside a pod there is no address to prefer
+
+    def image_for(self, engine: Engine) -> str:
+        """The image of a pool that names none."""
+        return self.stub_image or self.runtime_image if engine is Engine.STUB else self.runtime_image
+
+    def read_key(self) -> bytes:
+        """The key that control tokens are derived from.
+
+        Raises:
+            SettingsError: the file cannot be read or holds too little.
+        """
+        try:
+            key = self.key_file.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"the operator's key cannot be read: {error}; set LORAPOOL_KEY_FILE") from error
+        if len(key) < MIN_KEY_BYTES:
+            raise SettingsError(f"{self.key_file} holds {len(key)} bytes; at least {MIN_KEY_BYTES} are needed")
+        return key
