@@ -1,7 +1,5 @@
 """The engine that the configuration names. Only the diffusers engine imports torch."""
 
-from pathlib import Path
-
 from lorapool_api import pool
 from lorapool_api.wire import RuntimeConfig
 
@@ -9,10 +7,10 @@ from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.stub import StubEngine
 
 
-def make_engine(config: RuntimeConfig, cache_dir: Path, device_bytes: int) -> Engine:
+def make_engine(config: RuntimeConfig, device_bytes: int) -> Engine:
     """The engine, nothing loaded yet."""
     if config.engine is pool.Engine.STUB:
         return StubEngine(config.model.source.label, config.stub)
     from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
-    return DiffusersEngine(config.model, config.device, cache_dir, device_bytes)
+    return DiffusersEngine(config.model, config.device, device_bytes)

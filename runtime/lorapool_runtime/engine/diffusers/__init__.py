@@ -1,0 +1,1 @@
+"""The engine that makes images with diffusers pipelines."""

@@ -1,0 +1,164 @@
+"""The diffusers engine: one warm pipeline, adapters put in force by setting pointers."""
+
+import inspect
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import structlog
+import torch
+from lorapool_api.conditions import Reason
+from lorapool_api.pool import BaseModelSpec, Device, SchedulerName
+from PIL import Image
+
+from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.diffusers.device import DeviceMemory
+from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, load_pipeline
+from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
+from lorapool_runtime.errors import AdapterError, ModelError, Stopped
+from lorapool_runtime.layers.low_rank import LoraAdapter, read_lora
+from lorapool_runtime.layers.switchboard import Switchboard
+from lorapool_runtime.store.files import AdapterFile
+
+log = structlog.stdlib.get_logger(__name__)
+
+_WARM_UP_PIXELS: Final = 64
+
+
+class DiffusersEngine:
+    """See `engine.contract.Engine`."""
+
+    def __init__(self, model: BaseModelSpec, device: Device, device_bytes: int) -> None:
+        self._model = model
+        self._device = device
+        self._memory = DeviceMemory(torch.device(device.value), device_bytes)
+        self._pipeline: Any = None
+        self._own_scheduler: Any = None
+        self._board: Switchboard
+        self._active: tuple[str, ...] = ()
+        self._rendering = threading.Lock()
+
+    # ---- the base ----------------------------------------------------------------------------------------------
+
+    def load(self) -> BaseInfo:
+        start = time.monotonic()
+        loaded = load_pipeline(self._model, self._device)
+        pipeline = loaded.pipeline
+        components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
+        if not {"unet", "transformer"} & components.keys():
+            raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
+        self._board = Switchboard(components)
+        self._own_scheduler = pipeline.scheduler
+        self._pipeline = pipeline
+        log.info("base model loaded", seconds=round(time.monotonic() - start, 3))
+        self._warm_up()
+        return BaseInfo(loaded.revision, loaded.size_bytes, self._board.modules())
+
+    def _warm_up(self) -> None:
+        """One small forward through all of it: what is lazy happens here, and what is broken shows here."""
+        start = time.monotonic()
+        recipe = Recipe(
+            prompt="warm up",
+            negative_prompt="",
+            width=_WARM_UP_PIXELS,
+            height=_WARM_UP_PIXELS,
+            steps=1,
+            guidance_scale=1.0,
+            scheduler=SchedulerName.EULER_A,
+            seed=0,
+            images=1,
+        )
+        self._run(recipe, 0, lambda: False)
+        log.info("base model warmed up", seconds=round(time.monotonic() - start, 3))
+
+    # ---- adapters ----------------------------------------------------------------------------------------------
+
+    def read(self, file: AdapterFile) -> LoraAdapter:
+        pinned = self._device is Device.CUDA
+        return read_lora(file, self._board, DTYPES[self._model.dtype], pinned=pinned)
+
+    def on_device(self) -> frozenset[str]:
+        return self._memory.identities()
+
+    def forget(self, identity: str) -> None:
+        self._memory.forget(identity)
+        # Idle: its pointers can go now. Else the end of what runs sees to it.
+        if self._rendering.acquire(blocking=False):
+            try:
+                self._drop_forgotten()
+            finally:
+                self._rendering.release()
+
+    def _drop_forgotten(self) -> None:
+        if not self._memory.identities().issuperset(self._active):
+            self._board.clear()
+            self._active = ()
+
+    # ---- images ------------------------------------------------------------------------------------------------
+
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+        with self._rendering:
+            try:
+                return self._render(recipe, stack, stop)
+            finally:
+                self._drop_forgotten()
+
+    def _render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+        start = time.monotonic()
+        in_use = frozenset(use.adapter.identity for use in stack)
+        adapters = [(_lora(use), use.scale) for use in stack]
+        residents = [(self._memory.bring(adapter, in_use), scale) for adapter, scale in adapters]
+        loaded = time.monotonic()
+        self._board.switch([(resident.pairs, scale) for resident, scale in residents])
+        self._active = tuple(adapter.identity for adapter, _ in adapters)
+        switched = time.monotonic()
+        results = [self._run(recipe, seed, stop) for seed in recipe.seeds]
+        images = tuple(_picture(pixels, stack) for pixels, _ in results)
+        warnings = tuple(dict.fromkeys(w for _, w in results if w))
+        return Rendering(images, loaded - start, switched - loaded, time.monotonic() - switched, warnings)
+
+    @torch.inference_mode()
+    def _run(self, recipe: Recipe, seed: int, stop: Stop) -> tuple[Any, str | None]:
+        """(pixels as floats in height x width x 3, warning). One image at a time: its bytes depend on its seed only."""
+
+        def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if stop():
+                raise Stopped
+            return tensors
+
+        if stop():
+            raise Stopped
+        self._pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler)
+        wanted = {
+            "prompt": recipe.prompt,
+            "negative_prompt": recipe.negative_prompt or None,
+            "width": recipe.width,
+            "height": recipe.height,
+            "num_inference_steps": recipe.steps,
+            "guidance_scale": recipe.guidance_scale,
+            "generator": torch.Generator("cpu").manual_seed(seed),
+            "output_type": "np",
+            "callback_on_step_end": between_steps,
+        }
+        # Pipelines of other families lack some of these, for example a negative prompt.
+        known = inspect.signature(self._pipeline.__call__).parameters
+        result = self._pipeline(**{k: v for k, v in wanted.items() if k in known})
+        return result.images[0], warning
+
+
+def _lora(use: Use) -> LoraAdapter:
+    if not isinstance(use.adapter, LoraAdapter):
+        raise TypeError(f"{use.key} was not read by this engine")
+    return use.adapter
+
+
+def _picture(pixels: Any, stack: Sequence[Use]) -> Image.Image:
+    """The image; a forward that ran into infinity is an error, not a black square."""
+    if not np.isfinite(pixels).all():
+        if not stack:
+            raise ArithmeticError("the base model made pixels that are not finite")
+        scales = ", ".join(f"{use.key} at {use.scale:g}" for use in stack)
+        raise AdapterError(Reason.INVALID_WEIGHTS, f"with {scales} the image is not finite; try smaller scales")
+    return Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))

@@ -1,0 +1,96 @@
+"""PEFT's configuration of an adapter, as far as it decides what the weights mean.
+
+PEFT writes no alpha into the weights: it stands in `adapter_config.json` beside them, or, where diffusers saved the
+file, in the safetensors metadata with the component's name before each key.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lorapool_api.conditions import Reason
+
+from lorapool_runtime.errors import AdapterError
+
+METADATA_KEY: Final = "lora_adapter_metadata"
+Number = int | float
+_PLAIN: Final = re.compile(r"^\^?[A-Za-z0-9_.]+$")
+
+
+@dataclass(frozen=True)
+class PeftConfig:
+    """Alpha of the modules of one component; `alpha_pattern` names the exceptions."""
+
+    alpha: float | None
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    rank_stabilized: bool = False
+
+    def scale(self, names: Iterable[str], rank: int) -> float:
+        """What multiplies B·A of a module: alpha / r, or alpha / sqrt(r) where ranks are stabilized.
+
+        Args:
+            names: the module's dotted names, as different versions of the libraries call it.
+            rank: r of its weights.
+        """
+        alpha = next((a for n in names for p, a in self.alpha_pattern.items() if _matches(p, n)), self.alpha)
+        if alpha is None:
+            return 1.0
+        return alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
+
+
+def from_file(content: bytes) -> PeftConfig:
+    """The configuration in an `adapter_config.json`. Raises: AdapterError (`UnsupportedFormat`)."""
+    return _config(_json(content))
+
+
+def from_metadata(metadata: Mapping[str, str]) -> dict[str, PeftConfig]:
+    """The configuration of each component in the metadata of a file that diffusers saved; empty: it holds none.
+
+    Raises:
+        AdapterError: `UnsupportedFormat`.
+    """
+    if METADATA_KEY not in metadata:
+        return {}
+    by_component: dict[str, dict[str, Any]] = {}
+    for key, value in _json(metadata[METADATA_KEY].encode()).items():
+        component, _, name = key.partition(".")
+        by_component.setdefault(component, {})[name] = value
+    return {component: _config(values) for component, values in by_component.items()}
+
+
+def _config(values: Mapping[str, Any]) -> PeftConfig:
+    kind = values.get("peft_type", "LORA")
+    if kind != "LORA":
+        raise _unsupported(f"its type is {str(kind)[:40]!r}, not LORA")
+    alpha, pattern = values.get("lora_alpha"), values.get("alpha_pattern") or {}
+    if not isinstance(alpha, Number | None) or not isinstance(pattern, dict):
+        raise _unsupported("lora_alpha or alpha_pattern is not what PEFT writes")
+    if not all(isinstance(a, Number) for a in pattern.values()):
+        raise _unsupported("alpha_pattern must map modules to numbers")
+    if odd := [p for p in pattern if not _PLAIN.match(p)]:
+        raise _unsupported(f"alpha_pattern holds the expression {odd[0][:80]!r}; only names of modules are read")
+    return PeftConfig(alpha, pattern, rank_stabilized=bool(values.get("use_rslora")))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """PEFT's rule for a name: the whole one, or its end after a dot; `^` at its start anchors it."""
+    if pattern.startswith("^"):
+        return name == pattern[1:]
+    return name == pattern or name.endswith("." + pattern)
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _unsupported("it is not JSON") from error
+    if not isinstance(parsed, dict):
+        raise _unsupported("it is not a JSON object")
+    return parsed
+
+
+def _unsupported(what: str) -> AdapterError:
+    return AdapterError(Reason.UNSUPPORTED_FORMAT, f"the adapter's PEFT configuration cannot be used: {what}")
