@@ -14,11 +14,10 @@ from rich.table import Table
 
 from lorapool_local import plane
 from lorapool_local.binaries import Binaries, ensure_binaries
-from lorapool_local.config import Isolation, NodeConfig, PlaneConfig
+from lorapool_local.config import Isolation, NodeConfig, PlaneConfig, SupervisorConfig
 from lorapool_local.errors import LocalError, PlaneNotRunning
 from lorapool_local.paths import STATE_ENV, StateDir, default_state_dir
 from lorapool_local.report import PlaneReport, is_supervised, read_report
-from lorapool_local.supervisor import SupervisorConfig
 
 _console = Console()
 _errors = Console(stderr=True)

@@ -49,3 +49,14 @@ class PlaneConfig(BaseModel):
     node: NodeConfig = Field(default_factory=NodeConfig)
     extra_flags: dict[str, list[str]] = Field(default_factory=dict)
     """Component (as `kube-apiserver`) to flags that are added to its own."""
+
+
+class SupervisorConfig(BaseModel):
+    """What a supervisor reads from its state folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plane: PlaneConfig
+    binaries: dict[str, str]
+    lifeline: bool
+    """Whether the plane ends when standard input does."""

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorapool_local.binaries import Binaries
-from lorapool_local.config import PlaneConfig
+from lorapool_local.config import PlaneConfig, SupervisorConfig
 from lorapool_local.control_plane.component import log_tail
 from lorapool_local.errors import PlaneAlreadyRunning, PlaneFailed, PlaneNotRunning
 from lorapool_local.files import write_atomically
 from lorapool_local.paths import StateDir
 from lorapool_local.report import Phase, PlaneReport, is_supervised, read_report
-from lorapool_local.supervisor import SupervisorConfig
 
 _POLL_S = 0.05
 _READY_TIMEOUT_S = 120.0
@@ -100,12 +99,21 @@ def running(
     try:
         yield plane
     finally:
-        process.terminate()
-        process.wait(_STOP_TIMEOUT_S)
-        if process.stdin is not None:
-            process.stdin.close()
+        stop_process(process)
         if purge:
             remove(state_dir)
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """End the plane of a supervisor that this process started."""
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def stop(state_dir: Path) -> None:

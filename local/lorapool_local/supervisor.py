@@ -13,11 +13,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
-from pydantic import BaseModel, ConfigDict
-
 from lorapool_api import logs
+
 from lorapool_local.binaries import Binaries
-from lorapool_local.config import PlaneConfig
+from lorapool_local.config import SupervisorConfig
 from lorapool_local.control_plane.control_plane import ControlPlane, Layout
 from lorapool_local.control_plane.credentials import write_credentials
 from lorapool_local.control_plane.flags import Ports
@@ -31,16 +30,6 @@ _log = structlog.get_logger()
 
 # How often the report follows components that were started again.
 _REPORT_S = 1.0
-
-
-class SupervisorConfig(BaseModel):
-    """What the supervisor reads from its state folder."""
-
-    model_config = ConfigDict(frozen=True)
-
-    plane: PlaneConfig
-    binaries: dict[str, str]
-    lifeline: bool
 
 
 def main() -> None:

@@ -1,19 +1,143 @@
-"""Get each program by the quickest way that works on this machine."""
+"""Get each program by the quickest way that works here: found, cached, downloaded, built."""
 
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from lorapool_local.binaries.tools import Binaries, ETCD_VERSION, HELM_VERSION, KUBERNETES_VERSION
+from lorapool_local.binaries.build import build, go_problem
+from lorapool_local.binaries.download import OnBytes, download, host_of, reachable_hosts
+from lorapool_local.binaries.durations import Durations, spoken
+from lorapool_local.binaries.find import find
+from lorapool_local.binaries.tools import SOURCES, Binaries, Source
+from lorapool_local.errors import BinariesUnavailable
 from lorapool_local.paths import cache_dir
 
 
-def ensure_binaries(console: Console) -> Binaries:
-    c = cache_dir() / "bin"
-    k = c / f"kubernetes-{KUBERNETES_VERSION}"
-    return Binaries(
-        c / f"etcd-{ETCD_VERSION}" / "etcd",
-        k / "kube-apiserver",
-        k / "kube-controller-manager",
-        k / "kube-scheduler",
-        k / "kubectl",
-        c / f"helm-{HELM_VERSION}" / "helm",
-    )
+def ensure_binaries(console: Console, *, may_build: bool = True) -> Binaries:
+    """All programs of a plane, with progress on the console.
+
+    Raises:
+        BinariesUnavailable: says which program is missing and what was tried.
+    """
+    acquisition = _Acquisition(console, cache_dir(), may_build=may_build)
+    missing = [source for source in SOURCES if not acquisition.is_at_hand(source)]
+    acquisition.fetch(missing)
+    return acquisition.binaries()
+
+
+class _Acquisition:
+    def __init__(self, console: Console, cache: Path, *, may_build: bool) -> None:
+        self._console = console
+        self._cache = cache
+        self._may_build = may_build
+        self._found: dict[str, Path] = {}
+        self._durations = Durations(cache / "durations.json")
+
+    def is_at_hand(self, source: Source) -> bool:
+        """Look on the machine and in the cache."""
+        for tool in source.tools:
+            cached = self._folder(source) / tool.name
+            path = find(tool) or (cached if os.access(cached, os.X_OK) else None)
+            if path is not None:
+                self._found[tool.name] = path
+        return all(tool.name in self._found for tool in source.tools)
+
+    def fetch(self, missing: list[Source]) -> None:
+        if not missing:
+            return
+        names = ", ".join(f"{source.name} {source.version}" for source in missing)
+        self._console.print(f"the control plane needs {names}: looking where they can be had", highlight=False)
+        hosts = reachable_hosts(missing)
+        for source in missing:
+            with self._lock(source):
+                # Another process may have brought it while this one waited.
+                if not self.is_at_hand(source):
+                    self._fetch(source, hosts)
+                    self.is_at_hand(source)
+
+    def binaries(self) -> Binaries:
+        found = self._found
+        return Binaries(
+            etcd=found["etcd"],
+            apiserver=found["kube-apiserver"],
+            controller_manager=found["kube-controller-manager"],
+            scheduler=found["kube-scheduler"],
+            kubectl=found["kubectl"],
+            helm=found["helm"],
+        )
+
+    def _fetch(self, source: Source, hosts: set[str]) -> None:
+        host = host_of(source.archive.url)
+        tried = [f"no answer from {host}"]
+        if host in hosts:
+            try:
+                return self._into_cache(source, "download", self._download)
+            except BinariesUnavailable as failure:
+                tried = [str(failure)]
+        problem = go_problem(source) if self._may_build else "building takes minutes: run `make binaries` for it"
+        if problem is None:
+            return self._into_cache(source, "build", self._build)
+        missing = ", ".join(tool.name for tool in source.tools if tool.name not in self._found)
+        raise BinariesUnavailable(f"{missing} ({source.version}) cannot be had: {'; '.join([*tried, problem])}")
+
+    def _into_cache(self, source: Source, way: str, get: Callable[[Source, Path], None]) -> None:
+        """Get into a folder aside, then move each program to its place in one step."""
+        folder = self._folder(source)
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as aside:
+            get(source, Path(aside))
+            for tool in source.tools:
+                (Path(aside) / tool.name).replace(folder / tool.name)
+        took = time.monotonic() - began
+        self._durations.remember(f"{way} {source.folder}", took)
+        self._console.print(f"  {source.name} {source.version}: {way} took {spoken(took)}", highlight=False)
+
+    def _download(self, source: Source, folder: Path) -> None:
+        with self._progress(DownloadColumn()) as progress:
+
+            def follow(tool: str) -> OnBytes:
+                bar = progress.add_task(f"download {tool}", total=None, said="")
+                return lambda so_far, total: progress.update(bar, completed=so_far, total=total)
+
+            download(source, folder, follow)
+
+    def _build(self, source: Source, folder: Path) -> None:
+        last = self._durations.last(f"build {source.folder}")
+        expected = (
+            f"took {spoken(last)} last time" if last else f"usually takes {spoken(source.usual_build_s)} on 2 cores"
+        )
+        self._console.print(f"  building {source.name} {source.version} with Go: {expected}", highlight=False)
+        with self._progress(TaskProgressColumn()) as progress:
+            bar = progress.add_task(f"build {source.name}", total=source.usual_packages, said="")
+            build(source, folder, lambda compiled, line: progress.update(bar, completed=compiled, said=line[-60:]))
+
+    def _progress(self, amount: DownloadColumn | TaskProgressColumn) -> Progress:
+        said = TextColumn("{task.fields[said]}", style="dim")
+        columns = (TextColumn("  {task.description}"), BarColumn(), amount, TimeElapsedColumn(), said)
+        return Progress(*columns, console=self._console, transient=True)
+
+    @contextlib.contextmanager
+    def _lock(self, source: Source) -> Iterator[None]:
+        locks = self._cache / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{source.folder}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self._console.print(f"  waiting for another process that gets {source.name}", highlight=False)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _folder(self, source: Source) -> Path:
+        return self._cache / "bin" / source.folder

@@ -1,11 +1,18 @@
-"""Which programs a plane needs, in which versions."""
+"""Which programs a plane needs, in which versions, and where they come from."""
 
+import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
-KUBERNETES_VERSION = "1.34.1"
-ETCD_VERSION = "3.6.5"
-HELM_VERSION = "3.19.0"
+KUBERNETES_VERSION: Final = "1.34.1"
+ETCD_VERSION: Final = "3.6.5"
+HELM_VERSION: Final = "3.19.0"
+
+ARCHITECTURE: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+Version = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -23,5 +30,108 @@ class Binaries:
         return {name: str(path) for name, path in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, value: dict[str, str]) -> "Binaries":
+    def from_json(cls, value: Mapping[str, str]) -> "Binaries":
         return cls(**{name: Path(path) for name, path in value.items()})
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One program."""
+
+    name: str
+    version_arguments: tuple[str, ...]
+    oldest: Version
+    """One that is found on the machine will do from this version on..."""
+    below: Version
+    """... and before this one."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What is downloaded, and where its checksum stands. `{tool}` is the program's name."""
+
+    url: str
+    checksum_url: str
+    member: str | None
+    """The program inside an archive; None where the download is the program itself."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Programs of one project and version: they are built together, and lie in one folder of the cache."""
+
+    name: str
+    version: str
+    tools: tuple[Tool, ...]
+    archive: Archive
+    packages: tuple[str, ...]
+    """What `go build` is asked for, in the module of this name under `go/`."""
+    linker_flags: str
+    usual_build_s: float
+    usual_packages: int
+    """How many Go packages a build from nothing compiles: for the progress bar."""
+
+    @property
+    def folder(self) -> str:
+        return f"{self.name}-{self.version}"
+
+
+_K8S_MINOR = KUBERNETES_VERSION.split(".")[1]
+_K8S_VERSION_PACKAGE = "k8s.io/component-base/version"
+# Controller manager and scheduler must not be newer than the apiserver: all three of one minor version.
+_SAME_MINOR = {"oldest": (1, int(_K8S_MINOR)), "below": (1, int(_K8S_MINOR) + 1)}
+_K8S_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+KUBERNETES: Final = Source(
+    name="kubernetes",
+    version=KUBERNETES_VERSION,
+    tools=(
+        *(Tool(name, ("--version",), **_SAME_MINOR) for name in _K8S_COMPONENTS),
+        # kubectl may be one minor version older or newer.
+        Tool("kubectl", ("version", "--client"), (1, int(_K8S_MINOR) - 1), (1, int(_K8S_MINOR) + 2)),
+    ),
+    archive=Archive(
+        url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}",
+        checksum_url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}.sha256",
+        member=None,
+    ),
+    packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in (*_K8S_COMPONENTS, "kubectl")),
+    linker_flags=(
+        f"-X {_K8S_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_VERSION} "
+        f"-X {_K8S_VERSION_PACKAGE}.gitMajor=1 -X {_K8S_VERSION_PACKAGE}.gitMinor={_K8S_MINOR}"
+    ),
+    usual_build_s=260,
+    usual_packages=2100,
+)
+
+ETCD: Final = Source(
+    name="etcd",
+    version=ETCD_VERSION,
+    tools=(Tool("etcd", ("--version",), (3, 5, 21), (3, 7)),),
+    archive=Archive(
+        url=f"https://github.com/etcd-io/etcd/releases/download/v{ETCD_VERSION}/etcd-v{ETCD_VERSION}-linux-{ARCHITECTURE}.tar.gz",
+        checksum_url=f"https://github.com/etcd-io/etcd/releases/download/v{ETCD_VERSION}/SHA256SUMS",
+        member=f"etcd-v{ETCD_VERSION}-linux-{ARCHITECTURE}/etcd",
+    ),
+    packages=(".",),
+    linker_flags="",
+    usual_build_s=20,
+    usual_packages=500,
+)
+
+HELM: Final = Source(
+    name="helm",
+    version=HELM_VERSION,
+    tools=(Tool("helm", ("version", "--short"), (3, 14), (4,)),),
+    archive=Archive(
+        url=f"https://get.helm.sh/helm-v{HELM_VERSION}-linux-{ARCHITECTURE}.tar.gz",
+        checksum_url=f"https://get.helm.sh/helm-v{HELM_VERSION}-linux-{ARCHITECTURE}.tar.gz.sha256sum",
+        member=f"linux-{ARCHITECTURE}/helm",
+    ),
+    packages=("helm.sh/helm/v3/cmd/helm",),
+    linker_flags=f"-X helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}",
+    usual_build_s=50,
+    usual_packages=1100,
+)
+
+SOURCES: Final = (KUBERNETES, ETCD, HELM)

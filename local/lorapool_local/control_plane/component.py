@@ -71,7 +71,8 @@ class Component:
         if process is None or process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            if patience_s > 0:
+                process.terminate()
         try:
             await asyncio.wait_for(process.wait(), patience_s)
         except TimeoutError:

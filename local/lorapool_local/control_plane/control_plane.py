@@ -76,8 +76,11 @@ class ControlPlane:
         finally:
             for keeper in keepers:
                 keeper.cancel()
-            for component in reversed(self.components):
-                await component.stop(_STOP_PATIENCE_S)
+            # All but etcd keep nothing: their graceful end would only take time.
+            for component in others:
+                await component.stop(0)
+            await apiserver.stop(0)
+            await etcd.stop(_STOP_PATIENCE_S)
             await self.admin.close()
             await self._etcd.close()
 

@@ -188,7 +188,7 @@ class ContainerRunner:
                 path = f"/api/v1/namespaces/{namespace}/{resource}/{name}"
                 found[kind, name] = await self._context.services.kube.get(path)
             except KubeError as failure:
-                if failure.code != 404:  # noqa: PLR2004 -- not found: `environment` decides whether that matters
+                if failure.code != 404:
                     raise
         return found
 

@@ -125,12 +125,11 @@ def _value(
 def _key(kind: str, reference: Mapping[str, Any], lookup: Lookup) -> str | None:
     name, key, optional = reference.get("name", ""), reference["key"], reference.get("optional", False)
     found = lookup(kind, name)
-    if found is None:
-        return _missing(f'{kind.lower()} "{name}" not found', optional)
-    values = text_values(kind, found)
-    if key not in values:
-        return _missing(f"couldn't find key {key} in {kind} {name}", optional)
-    return values[key]
+    values = text_values(kind, found) if found is not None else {}
+    if key not in values and not optional:
+        problem = f'{kind.lower()} "{name}" not found' if found is None else f"couldn't find key {key} in {kind} {name}"
+        raise ConfigError(problem)
+    return values.get(key)
 
 
 def _from_source(source: EnvFrom, lookup: Lookup) -> dict[str, str]:
@@ -139,14 +138,10 @@ def _from_source(source: EnvFrom, lookup: Lookup) -> dict[str, str]:
     name = reference.get("name", "")
     found = lookup(kind, name)
     if found is None:
-        _missing(f'{kind.lower()} "{name}" not found', reference.get("optional", False))
-        return {}
+        if reference.get("optional", False):
+            return {}
+        raise ConfigError(f'{kind.lower()} "{name}" not found')
     return {source.prefix + key: value for key, value in text_values(kind, found).items()}
-
-
-def _missing(message: str, optional: bool) -> None:
-    if not optional:
-        raise ConfigError(message)
 
 
 def text_values(kind: str, found: Mapping[str, Any]) -> dict[str, str]:

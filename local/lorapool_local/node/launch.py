@@ -65,7 +65,7 @@ def container_spec(
 
 
 def _in_folders(spec: ContainerSpec, root: Path, mounts: Sequence[Mount]) -> ContainerSpec:
-    """Without namespaces: the volumes are linked below a folder, and paths to them in arguments and environment lead there."""
+    """Without namespaces: volumes are linked below a folder; paths in arguments and environment are led there."""
     paths = {}
     for mount in mounts:
         link = root / mount.target.lstrip("/")

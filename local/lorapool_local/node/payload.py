@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -52,7 +51,7 @@ def write_payload(folder: Path, payload: Payload) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / _DATA
-    before = os.readlink(data) if data.is_symlink() else None
+    before = str(data.readlink()) if data.is_symlink() else None
     if before is not None and _read(folder / before) == payload:
         return
     fresh = folder / f"..{uuid.uuid4().hex}"

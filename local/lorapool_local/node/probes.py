@@ -66,7 +66,7 @@ async def _http_get(get: HttpGet, target: Target, timeout_s: float) -> Answer:
     headers = {"user-agent": _USER_AGENT, "accept": "*/*", "connection": "close"}
     headers |= {header["name"]: header["value"] for header in get.http_headers}
     reply = await target.http.get(url, headers=headers, timeout=timeout_s)
-    if reply.status_code < 400:  # noqa: PLR2004 -- the kubelet's bound
+    if reply.status_code < 400:
         return Answer(True)
     return Answer(False, f"HTTP probe failed with statuscode: {reply.status_code}: {reply.text[:200]}")
 

@@ -1,7 +1,6 @@
 """One pod of the node, from its binding to its end: volumes, containers, status, deletion."""
 
 import asyncio
-import contextlib
 import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -11,6 +11,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def isolated_python(module: str) -> list[str]:
-    """The command that runs `main` of a module of this package, without site-packages and the environment's Python settings."""
+    """The command that runs `main` of a module, without site-packages and the environment's Python settings."""
     code = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from {module} import main; main()"
     return [sys.executable, "-I", "-S", "-c", code]

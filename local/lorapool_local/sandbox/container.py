@@ -1,8 +1,8 @@
 """Run one container: its process in namespaces of its own, or, where those are forbidden, with its descendants adopted.
 
 The specification comes as JSON on standard input (see `node/process.py`). What happens is reported as JSON lines
-on a pipe: `{"pid": ...}`, then `{"error": ...}` if the container could not be started, then `{"code": ..., "signal": ...}`.
-SIGTERM is passed on to the container's main process; SIGUSR1 ends everything in it at once. The death of the
+on a pipe: `{"pid": ...}`, `{"error": ...}` if the container could not be started, and at last
+`{"code": ..., "signal": ...}`. SIGTERM is passed on to the container's main process; SIGUSR1 ends everything in it at once. The death of the
 supervisor counts as SIGUSR1.
 """
 
@@ -45,7 +45,7 @@ class Container:
             self._report(error=str(refused))
             self._report(code=_START_ERROR_CODE, signal=0)
             return
-        # The container reads its end to learn that this process is gone: its parent's pid says nothing across namespaces.
+        # The container sees from its end that this process is gone: a pid says nothing across namespaces.
         container_end, own_end = os.pipe()
         child = os.fork()
         if child == 0:

@@ -8,7 +8,7 @@ in whole.
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -202,7 +202,7 @@ def _mount_kernel_files(root: str) -> None:
     with contextlib.suppress(PermissionError):
         syscalls.mount("proc", f"{root}/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
     with contextlib.suppress(FileNotFoundError):
-        syscalls.mount("shm", f"{root}/dev/shm", "tmpfs", _QUIET, "mode=1777")
+        syscalls.mount("shm", f"{root}/dev/shm", "tmpfs", _QUIET, "mode=1777")  # noqa: S108 -- the container's own
 
 
 def _mount_volume(root: str, mount: Mount) -> None:

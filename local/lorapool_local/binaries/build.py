@@ -1,0 +1,65 @@
+"""Building the programs from source with Go, from modules whose versions and hashes are in `go/`."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from lorapool_local.binaries.tools import Source, Version
+from lorapool_local.errors import BinariesUnavailable
+
+_MODULES = Path(__file__).parent / "go"
+_GO_LINE = re.compile(r"^go (\d+)\.(\d+)(?:\.(\d+))?$", re.MULTILINE)
+_KEPT_LINES = 15
+
+# (packages compiled so far, what Go said last)
+OnLine = Callable[[int, str], None]
+
+
+def go_problem(source: Source) -> str | None:
+    """Why this source cannot be built here; None if it can."""
+    go = shutil.which("go")
+    if go is None:
+        return "there is no Go"
+    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False)  # noqa: S603
+    # A pre-release is `go1.27rc1`: two numbers will do.
+    numbers = re.search(r"(\d+)\.(\d+)", said.stdout)
+    have = (int(numbers.group(1)), int(numbers.group(2))) if numbers else (0, 0)
+    need = needed_go((_MODULES / source.name / "go.mod").read_text())
+    return None if have >= need[:2] else f"Go {have[0]}.{have[1]} is older than {need[0]}.{need[1]}"
+
+
+def needed_go(go_mod: str) -> Version:
+    """The version in the `go` line of a go.mod."""
+    match = _GO_LINE.search(go_mod)
+    if match is None:
+        raise BinariesUnavailable("a go.mod without a go line")
+    return tuple(int(part or 0) for part in match.groups())
+
+
+def build(source: Source, folder: Path, on_line: OnLine) -> None:
+    """Put the source's programs into `folder`. Raises `BinariesUnavailable` with what Go said last."""
+    command = ["go", "build", "-v", "-trimpath", "-o", f"{folder}/", "-ldflags", f"-s -w {source.linker_flags}"]
+    process = subprocess.Popen(  # noqa: S603 -- Go, on our own modules
+        [*command, *source.packages],
+        cwd=_MODULES / source.name,
+        env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-mod=readonly"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    compiled = 0
+    last: list[str] = []
+    try:
+        for line in process.stderr or ():
+            compiled += not line.startswith("go: ")
+            last = [*last, line.rstrip()][-_KEPT_LINES:]
+            on_line(compiled, line.strip())
+        code = process.wait()
+    finally:
+        process.kill()
+        process.wait()
+    if code != 0:
+        raise BinariesUnavailable(f"{source.name} cannot be built:\n" + "\n".join(last))

@@ -1,0 +1,33 @@
+"""How long things took last time on this machine, to say so the next time."""
+
+import json
+from pathlib import Path
+
+from lorapool_local.files import read_json, write_json
+
+
+class Durations:
+    """Seconds by name, in a small file. A file that is broken or cannot be written only costs the memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def last(self, name: str) -> float | None:
+        seconds = self._read().get(name)
+        return float(seconds) if isinstance(seconds, (int, float)) else None
+
+    def remember(self, name: str, seconds: float) -> None:
+        write_json(self._path, self._read() | {name: round(seconds, 1)})
+
+    def _read(self) -> dict[str, object]:
+        try:
+            value = read_json(self._path)
+        except json.JSONDecodeError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def spoken(seconds: float) -> str:
+    """`45 s`, `4 min 10 s`."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
