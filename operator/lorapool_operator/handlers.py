@@ -8,6 +8,7 @@ from lorapool_api import names
 from lorapool_api.adapter import Adapter
 from lorapool_api.pool import Pool
 
+from lorapool_operator.act.kube import load_configuration
 from lorapool_operator.observed import DeploymentView, PodView, deployment_view, pod_view
 from lorapool_operator.parse import read_adapter, read_pool
 from lorapool_operator.store import Shelf, Store
@@ -49,6 +50,7 @@ def watch_settings() -> kopf.OperatorSettings:
 def registry(store: Store, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
     """The handlers, all of them alike: an object came, changed or went."""
     handlers = kopf.OperatorRegistry()
+    kopf.on.login(registry=handlers)(_login)
     kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
         ((names.GROUP, names.VERSION, names.POOL_PLURAL), _keeper(store, store.pools, read_pool)),
         ((names.GROUP, names.VERSION, names.ADAPTER_PLURAL), _keeper(store, store.adapters, read_adapter)),
@@ -60,6 +62,21 @@ def registry(store: Store, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
     if watch_namespaces:
         kopf.on.event("", "v1", "namespaces", registry=handlers)(_namespace_keeper(store))
     return handlers
+
+
+async def _login(**_: Any) -> kopf.ConnectionInfo:
+    """The credentials that the rest of the operator has. kopf asks again when they are refused."""
+    found = await load_configuration()
+    bearer = str(found.api_key.get("BearerToken", ""))
+    return kopf.ConnectionInfo(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        scheme="Bearer" if bearer else None,
+        token=bearer.rpartition(" ")[2] or None,
+        certificate_path=found.cert_file,
+        private_key_path=found.key_file,
+    )
 
 
 def _keeper(store: Store, shelf: Shelf[T], read: Callable[[Mapping[str, Any]], T]) -> Any:

@@ -1,6 +1,7 @@
 """The running operator: watches always, acts while it leads."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -102,6 +103,7 @@ class Operator:
 
     async def _watch(self, stop: asyncio.Event) -> None:
         namespaces = self._settings.namespaces
+        logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells of every event that was handled
         await kopf.operator(
             registry=registry(self._store, watch_namespaces=not namespaces),
             settings=watch_settings(),

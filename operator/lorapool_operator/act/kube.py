@@ -110,7 +110,7 @@ class Kube:
     @classmethod
     async def connect(cls) -> Self:
         """In a pod: as its ServiceAccount. Elsewhere: as the kubeconfig says."""
-        return cls(ApiClient(await _configuration()))
+        return cls(ApiClient(await load_configuration()))
 
     async def __aenter__(self) -> Self:
         return self
@@ -173,7 +173,7 @@ class Kube:
     ) -> Manifest:
         reply = await self._send(method, path, body, content_type, query)
         if reply[0] == 401:  # a token file that was renewed: a kubeconfig is read once, so read it again
-            self._client.configuration.api_key = (await _configuration()).api_key
+            self._client.configuration.api_key = (await load_configuration()).api_key
             reply = await self._send(method, path, body, content_type, query)
         status, text = reply
         parsed = _parse(text)
@@ -208,12 +208,14 @@ def _parse(text: str) -> Manifest:
     return parsed if isinstance(parsed, dict) else {}
 
 
-async def _configuration() -> Configuration:
+async def load_configuration() -> Configuration:
+    """Address and credentials, read anew."""
     loaded = Configuration()
     if environ.get("KUBERNETES_SERVICE_HOST"):
         config.load_incluster_config(client_configuration=loaded)
     else:
-        await config.load_kube_config(client_configuration=loaded)
+        # Named here, because the library reads the variable only once, when it is imported.
+        await config.load_kube_config(config_file=environ.get("KUBECONFIG"), client_configuration=loaded)
     return loaded
 
 
