@@ -39,7 +39,11 @@ def make_pipeline(folder: Path, seed: int = 0) -> Path:
         tokenizer_2=tokenizer,
         unet=_unet(),
         scheduler=EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading", steps_offset=1
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            timestep_spacing="leading",
+            steps_offset=1,
         ),
         add_watermarker=False,
     )
@@ -134,7 +138,9 @@ def attention_modules(pipeline: Any) -> list[tuple[str, str]]:
 def convolutions(pipeline: Any) -> list[tuple[str, str]]:
     """(component, module) of the residual blocks' convolutions."""
     return [
-        ("unet", name) for name, _ in pipeline.unet.named_modules() if name.endswith(("conv1", "conv2", "conv_shortcut"))
+        ("unet", name)
+        for name, _ in pipeline.unet.named_modules()
+        if name.endswith(("conv1", "conv2", "conv_shortcut"))
     ]
 
 
@@ -225,8 +231,6 @@ def _inner(kind: str, rest: list[str]) -> list[str]:
     return rest if kind == "attentions" else [_RESNET[rest[0]], *rest[1:]]
 
 
-def _write(
-    path: Path, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, metadata: dict[str, str]
-) -> Path:
+def _write(path: Path, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, metadata: dict[str, str]) -> Path:
     save_file({k: t.to(dtype).contiguous() for k, t in tensors.items()}, path, metadata)
     return path

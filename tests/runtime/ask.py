@@ -1,0 +1,73 @@
+"""Short words for what the engine's tests do again and again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lorapool_api.pool import SchedulerName
+from lorapool_runtime.engine.contract import Engine, Recipe, Use
+from lorapool_runtime.formats.check import check_file
+from lorapool_runtime.store.blobs import hash_file
+from lorapool_runtime.store.files import AdapterFile, HostAdapter
+from numpy.typing import NDArray
+
+from tests import tiny
+
+Pixels = NDArray[np.uint8]
+
+
+def recipe(**changes: Any) -> Recipe:
+    plain: dict[str, Any] = {
+        "prompt": "a red circle",
+        "negative_prompt": "",
+        "width": tiny.SIZE,
+        "height": tiny.SIZE,
+        "steps": 3,
+        "guidance_scale": 3.0,
+        "scheduler": SchedulerName.EULER_A,
+        "seed": 7,
+        "images": 1,
+    }
+    return Recipe(**plain | changes)
+
+
+def adapter_file(path: Path) -> AdapterFile:
+    """The file as the store hands it over."""
+    config = path.with_name("adapter_config.json")
+    return AdapterFile(
+        path, hash_file(path), check_file(path, max_rank=128), config.read_bytes() if config.exists() else None
+    )
+
+
+def read(engine: Engine, path: Path) -> HostAdapter:
+    return engine.read(adapter_file(path))
+
+
+def image(engine: Engine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:
+    """The engine's picture with these adapters in force."""
+    uses = [Use(f"test/{i}", adapter, scale) for i, (adapter, scale) in enumerate(stack)]
+    return np.asarray(engine.render(recipe(**changes), uses, lambda: False).images[0])
+
+
+def reference_image(pipeline: Any, **changes: Any) -> Pixels:
+    """The picture of diffusers itself, by the same recipe."""
+    from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
+
+    wanted = recipe(**changes)
+    pipeline.scheduler, _ = make_scheduler(pipeline.scheduler, wanted.scheduler)
+    with torch.inference_mode():
+        made = pipeline(
+            prompt=wanted.prompt,
+            width=wanted.width,
+            height=wanted.height,
+            num_inference_steps=wanted.steps,
+            guidance_scale=wanted.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(wanted.seed),
+        )
+    return np.asarray(made.images[0])
+
+
+def distance(one: Pixels, other: Pixels) -> int:
+    """The largest difference of a pixel, in 1/255."""
+    return int(np.abs(one.astype(int) - other.astype(int)).max())

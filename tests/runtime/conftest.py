@@ -1,0 +1,59 @@
+"""The tiny pipeline and an engine on it, made once: no test may change either."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline
+from lorapool_api.pool import BaseModelSpec, Device, Dtype
+from lorapool_api.sources import ModelSource
+from lorapool_runtime.engine.contract import BaseInfo
+from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+
+from tests import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The machine is shared, and sums in one thread have one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_pipeline(tmp_path_factory.mktemp("models") / "tiny-xl")
+
+
+def load_reference(model: Path) -> Any:
+    """The pipeline as diffusers itself loads it."""
+    pipeline = StableDiffusionXLPipeline.from_pretrained(model, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture
+def reference(model: Path) -> Any:
+    return load_reference(model)
+
+
+@pytest.fixture(scope="session")
+def loaded(model: Path) -> tuple[DiffusersEngine, BaseInfo]:
+    engine = make_engine(model)
+    return engine, engine.load()
+
+
+@pytest.fixture
+def engine(loaded: tuple[DiffusersEngine, BaseInfo]) -> DiffusersEngine:
+    return loaded[0]
+
+
+def make_engine(model: Path, **options: Any) -> DiffusersEngine:
+    # Not validated: a temporary folder may have any name.
+    source = ModelSource.model_construct(path=str(model))
+    spec = BaseModelSpec(source=source, dtype=Dtype.FLOAT32, **options)
+    return DiffusersEngine(spec, Device.CPU, device_bytes=2**30)
