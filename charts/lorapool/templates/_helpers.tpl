@@ -1,0 +1,104 @@
+{{- /* Names, labels and images that several templates share. Each takes the root context unless it says otherwise. */}}
+
+{{- define "lorapool.fullname" -}}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains "lorapool" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-lorapool" (.Release.Name | trunc 31 | trimSuffix "-") }}
+{{- end }}
+{{- end }}
+
+{{- /* Labels that pick the pods of a component. Takes (dict "root" $ "component" "operator"). */}}
+{{- define "lorapool.selector" -}}
+app.kubernetes.io/name: lorapool-{{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
+{{- define "lorapool.labels" -}}
+{{ include "lorapool.selector" . }}
+app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/part-of: lorapool
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_") }}
+{{- end }}
+
+{{- /* Takes (dict "image" .Values.image.operator "tag" "default tag"). */}}
+{{- define "lorapool.image" -}}
+{{- if .image.digest }}{{ .image.repository }}@{{ .image.digest }}
+{{- else }}{{ .image.repository }}:{{ .image.tag | default .tag }}
+{{- end }}
+{{- end }}
+
+{{- define "lorapool.operatorKeySecret" -}}
+{{ .Values.operator.existingKeySecret | default (printf "%s-operator-key" (include "lorapool.fullname" .)) }}
+{{- end }}
+
+{{- /* The `restricted` Pod Security Standard, and no writable root. */}}
+{{- define "lorapool.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "lorapool.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* Where a pod runs. Takes the values of a component. */}}
+{{- define "lorapool.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .topologySpreadConstraints }}
+topologySpreadConstraints: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- /*
+A role and its binding: for the whole cluster, or one binding in each watched namespace.
+Takes (dict "root" $ "component" "operator" "name" NAME "rules" YAML "annotations" DICT).
+*/}}
+{{- define "lorapool.access" -}}
+{{- $ := .root }}
+{{- $labels := include "lorapool.labels" (dict "root" $ "component" .component) }}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ .name }}
+  labels: {{- $labels | nindent 4 }}
+  {{- with .annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+rules: {{- .rules | nindent 2 }}
+{{- $access := . }}
+{{- range $namespace := ($.Values.watchNamespaces | default (list "")) }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ ternary "RoleBinding" "ClusterRoleBinding" (ne $namespace "") }}
+metadata:
+  name: {{ $access.name }}
+  {{- with $namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- $labels | nindent 4 }}
+  {{- with $access.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $access.name }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ $access.account }}, namespace: {{ $.Release.Namespace }}}
+{{- end }}
+{{- end }}
