@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from lorapool_api.wire import BaseReport, Catalog
+from lorapool_api.wire import BaseReport, Catalog, PodState
 
 from lorapool_operator.act.control import Control, ControlError, DigestMismatch, NotLoaded
 from lorapool_operator.act.talk import Memory
@@ -37,7 +37,8 @@ class Link:
     wanted: Catalog | None = None
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
-    _failing: bool = False
+    _was_tried: bool = False
+    _refuses: bool = False
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self) -> None:
@@ -61,11 +62,12 @@ class Link:
         return self.wanted is None or self.memory.digest == self.wanted.digest
 
     def _stir(self) -> None:
-        if self._is_done or self._failing:
+        silent = self._was_tried and not self.memory.reachable
+        if self._is_done or self._refuses or silent:
             self._settled.set()
         else:
             self._settled.clear()
-        if not self._is_done:
+        if not self._is_done and self.memory.reachable:
             self._stirred.set()
 
     async def _listen(self) -> None:
@@ -73,14 +75,14 @@ class Link:
         backoff = Backoff(0.1, 2.0)
         while True:
             try:
-                state = await self.control.state(self.pod.ip or "", self.token, self.memory.since, self.memory.instance)
+                state = await self.control.state(self._ip, self.token, self.memory.since, self.memory.instance)
             except ControlError as error:
                 self._unreachable(error)
                 await asyncio.sleep(backoff.next())
                 continue
             backoff.reset()
             changed = self.memory.hear(state) or not self.memory.reachable
-            self.memory.since, self.memory.reachable, self._failing = state.version, True, False
+            self.memory.since, self.memory.reachable, self._was_tried = state.version, True, True
             changed |= await self._learn_base()
             self._stir()
             if changed:
@@ -88,11 +90,10 @@ class Link:
                 await asyncio.sleep(_PAUSE_S)
 
     def _unreachable(self, error: ControlError) -> None:
-        self._failing = True
-        self._settled.set()
-        if self.memory.reachable:
+        was_reachable, self.memory.reachable, self._was_tried = self.memory.reachable, False, True
+        self._stir()
+        if was_reachable:
             log.info("a pod does not answer", pod=self.pod.key, error=str(error))
-            self.memory.reachable = False
             self.on_change()
 
     async def _learn_base(self) -> bool:
@@ -101,7 +102,7 @@ class Link:
         if not self.memory.talk().is_warm or base is None or base.revision is None or base.revision in self.bases:
             return False
         try:
-            report = await self.control.base(self.pod.ip or "", self.token)
+            report = await self.control.base(self._ip, self.token)
         except NotLoaded:
             return False
         except ControlError as error:
@@ -115,41 +116,48 @@ class Link:
         while True:
             await self._stirred.wait()
             self._stirred.clear()
-            if self._is_done or self.wanted is None:
-                self._settled.set()
-                continue
+            if self._is_done or self.wanted is None or not self.memory.reachable:
+                continue  # the listener stirs again when the pod answers
             try:
                 async with self.pushes:
                     await self._send(self.wanted)
             except ControlError as error:
-                self._failing = True
-                self._settled.set()
-                log.info("a pod did not take its catalog", pod=self.pod.key, error=str(error))
+                if not self._refuses:
+                    log.warning("a pod did not take its catalog", pod=self.pod.key, error=str(error))
+                self._refuses = True
+                self._stir()
                 await asyncio.sleep(backoff.next())
-                self._stirred.set()
-                continue
+                continue  # `_stir` asked for another round
             backoff.reset()
-            self._failing = False
+            self._refuses = False
             self._stir()
             self.on_change()
 
     async def _send(self, catalog: Catalog) -> None:
-        ip, held = self.pod.ip or "", self.memory.held
-        if held is not None and held.digest == self.memory.digest:
-            try:
-                change = delta(held, catalog)
-                state = await self.control.patch(ip, self.token, change)
-                self.memory.hear(state)
-                self.memory.drop(change.remove)
-            except DigestMismatch:
-                state = await self.control.put(ip, self.token, catalog)
-                self.memory.hear(state)
-        else:
-            state = await self.control.put(ip, self.token, catalog)
-            self.memory.hear(state)
+        """A delta where the pod's catalog is known, else all of it."""
+        state = await self._send_delta(catalog) or await self.control.put(self._ip, self.token, catalog)
+        self.memory.hear(state)
         if state.digest != catalog.digest:
-            raise ControlError(f"the pod took the catalog, but says it holds {state.digest}")
+            raise ControlError(f"the pod took the catalog, but says that it holds {state.digest}")
         self.memory.held = catalog
+
+    async def _send_delta(self, catalog: Catalog) -> PodState | None:
+        """None: the pod needs all of it."""
+        held = self.memory.held
+        if held is None or held.digest != self.memory.digest:
+            return None
+        change = delta(held, catalog)
+        try:
+            state = await self.control.patch(self._ip, self.token, change)
+        except DigestMismatch:
+            return None
+        self.memory.drop(change.remove)
+        return state
+
+    @property
+    def _ip(self) -> str:
+        """`PodView.can_talk` holds for every pod that has a link, so there is one."""
+        return self.pod.ip or ""
 
 
 class Pods:
