@@ -35,6 +35,16 @@ class Subnet:
         self._claim.close()
 
 
+# The third byte of addresses: pods below, Services from here on.
+_FIRST_SERVICE = 240
+
+
+def service_range(host: str) -> str:
+    """The cluster IPs of the plane whose own address is this one: the upper 4,096 addresses of its /16."""
+    network = ".".join(host.split(".")[:2])
+    return f"{network}.{_FIRST_SERVICE}.0/20"
+
+
 def claim_subnet(preferred: int | None = None) -> Subnet:
     """Claim the preferred /16 if nobody has it, else a random free one."""
     candidates = random.sample(_SECOND_BYTES, k=len(_SECOND_BYTES))
@@ -67,7 +77,7 @@ class PodAddresses:
     _next: Iterator[str] | None = None
 
     def take(self) -> str:
-        for _ in range(254 * 254):
+        for _ in range(_FIRST_SERVICE * 254):
             address = self._following()
             if address not in self._taken:
                 self._taken.add(address)
@@ -80,7 +90,7 @@ class PodAddresses:
     def _following(self) -> str:
         while True:
             if self._next is None:
-                self._next = (f"127.{self.index}.{c}.{d}" for c in range(1, 255) for d in range(1, 255))
+                self._next = (f"127.{self.index}.{c}.{d}" for c in range(1, _FIRST_SERVICE) for d in range(1, 255))
             for address in self._next:
                 return address
             self._next = None

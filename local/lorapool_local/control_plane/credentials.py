@@ -60,7 +60,7 @@ def _components(folder: Path, authority: Authority, host: str, server: str, admi
 
 
 def _apiserver_addresses(host: str) -> list[str]:
-    in_cluster = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1"]
+    in_cluster = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     return [host, *in_cluster]
 
 

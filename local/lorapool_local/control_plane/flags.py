@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorapool_local.control_plane.pki import KeyPair
+from lorapool_local.loopback import service_range
 
 Flags = dict[str, str]
 
@@ -81,7 +82,7 @@ def apiserver(host: str, ports: Ports, files: Credentials) -> Flags:
         "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
         "service-account-key-file": str(files.service_account_key),
         "service-account-signing-key-file": str(files.service_account_key),
-        "service-cluster-ip-range": "10.96.0.0/16",
+        "service-cluster-ip-range": service_range(host),
         "endpoint-reconciler-type": "none",
         "kubelet-client-certificate": str(files.kubelet_client.certificate),
         "kubelet-client-key": str(files.kubelet_client.key),
