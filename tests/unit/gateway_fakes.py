@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from PIL import Image
-
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import POOL_LABEL
 from lorapool_api.wire import (
@@ -37,6 +35,8 @@ from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.proxy import Proxy
 from lorapool_gateway.service import Service
 from lorapool_gateway.snapshot import Pod
+from PIL import Image
+
 from tests import make
 
 SHA = "ab" * 32

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from lorapool_gateway.errors import Unauthorized
 from lorapool_gateway.http.keys import FRESH_SECONDS, ApiKeys
+
 from tests.unit.gateway_fakes import World
 
 

@@ -5,10 +5,10 @@ import io
 from typing import Any
 
 import pytest
-from PIL import Image
-
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import ErrorCode, ErrorReply, ImageFormat
+from PIL import Image
+
 from tests.unit.gateway_fakes import FakePod, World, encoded_image
 
 
