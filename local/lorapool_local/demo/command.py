@@ -9,11 +9,11 @@ from typing import Annotated
 import platformdirs
 import typer
 
+from lorapool_local.binaries.durations import Durations
 from lorapool_local.config import NodeConfig, PlaneConfig
 from lorapool_local.demo import story
 from lorapool_local.demo.clients import ClientFailed
 from lorapool_local.demo.cluster import CommandFailed
-from lorapool_local.demo.durations import Durations
 from lorapool_local.demo.screen import Screen
 from lorapool_local.errors import LocalError
 from lorapool_local.paths import cache_dir

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lorapool_local.demo.durations import Durations
+from lorapool_local.binaries import Binaries, ensure_binaries
+from lorapool_local.binaries.durations import Durations, spoken
 
 _WIDTH: Final = 110
 
@@ -25,6 +26,10 @@ class Screen:
     def chapter(self, title: str) -> None:
         self._chapter += 1
         self._console.print(f"\n[bold cyan]{self._chapter}[/] [bold]{escape(title)}[/]")
+
+    def binaries(self) -> Binaries:
+        """The programs of the control plane, with progress where they have to be fetched or built."""
+        return ensure_binaries(self._console)
 
     def command(self, *words: str) -> None:
         """A command that is run now, as it can be typed again."""
@@ -49,7 +54,8 @@ class Screen:
     @contextmanager
     def waiting(self, what: str, usually_s: float) -> Iterator[None]:
         """Say what is waited for and how long it took last time (or usually takes); then how long it took."""
-        text = f"{what} ({self._durations.expectation(what, usually_s)})"
+        last_s = self._durations.last(what)
+        text = f"{what} (usually {spoken(usually_s)})" if last_s is None else f"{what} (last time {spoken(last_s)})"
         began = time.monotonic()
         if self._console.is_terminal:
             with self._console.status(escape(text)):

@@ -1,14 +1,15 @@
 """The demo, told in order: a plane, lorapool on it, a base model, adapters that arrive, images."""
 
+import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
+from lorapool_local.config import PlaneConfig
 from lorapool_local.demo import clients
 from lorapool_local.demo.clients import Ask, Client, Made
 from lorapool_local.demo.cluster import Cluster
@@ -66,13 +67,15 @@ class Places:
     output: Path
 
 
-def tell(screen: Screen, binaries: Binaries, places: Places, config: planes.PlaneConfig) -> Iterator[Cluster]:
+def tell(screen: Screen, places: Places, config: PlaneConfig) -> Iterator[Cluster]:
     """Tell the story; yields once, when everything is up and shown, and takes the plane away afterwards.
 
     Raises:
-        DemoFailed, CommandFailed, ClientFailed: something did not come true; the plane is taken away all the same.
+        DemoFailed, CommandFailed, ClientFailed, LocalError: something did not come true;
+            the plane is taken away all the same.
     """
     screen.chapter("A control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, one node")
+    binaries = screen.binaries()
     planes.remove(places.state)  # what a demo that was killed left behind
     with control_plane(screen, binaries, places.state, config) as plane:
         cluster = Cluster(plane)
@@ -93,10 +96,8 @@ def tell(screen: Screen, binaries: Binaries, places: Places, config: planes.Plan
         yield cluster
 
 
-@contextmanager
-def control_plane(
-    screen: Screen, binaries: Binaries, state: Path, config: planes.PlaneConfig
-) -> Iterator[planes.Plane]:
+@contextlib.contextmanager
+def control_plane(screen: Screen, binaries: Binaries, state: Path, config: PlaneConfig) -> Iterator[planes.Plane]:
     with screen.waiting("control plane", usually_s=8):
         plane, process = planes.start(state, binaries, config, lifeline=True)
     try:
