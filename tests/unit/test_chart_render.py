@@ -9,6 +9,7 @@ import pytest
 import yaml
 from lorapool_gateway.settings import Settings as GatewaySettings
 from lorapool_operator.settings import Settings as OperatorSettings
+from pydantic_settings import BaseSettings
 
 from tests.unit.chart_helm import (
     CHART,
@@ -128,8 +129,8 @@ def test_the_operator_writes_one_lease_by_name() -> None:
 
 
 def test_every_binding_leads_to_an_account_and_a_role_of_the_chart() -> None:
-    for values in ({}, {"watchNamespaces": ["one", "two"]}):
-        objects = render(**values)
+    for namespaces in ([], ["one", "two"]):
+        objects = render(watchNamespaces=namespaces)
         accounts = {o["metadata"]["name"] for o in kinds(objects, "ServiceAccount")}
         roles = {(o["kind"], o["metadata"]["name"]) for o in objects if o["kind"] in ("Role", "ClusterRole")}
         for binding in kinds(objects, "RoleBinding") + kinds(objects, "ClusterRoleBinding"):
@@ -154,7 +155,7 @@ def test_watched_namespaces_get_bindings_of_their_own_and_nothing_is_granted_els
 
 def test_the_pods_understand_every_variable_that_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     objects = render(**EVERYTHING)
-    known = {
+    known: dict[str, tuple[type[BaseSettings], set[str]]] = {
         "lorapool-gateway": (GatewaySettings, {"X"}),
         "lorapool-operator": (OperatorSettings, {"POD_NAME", "POD_NAMESPACE", "POD_IP", "HF_ENDPOINT"}),
     }

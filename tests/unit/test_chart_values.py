@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # its stubs are not among our dependencies
 import yaml
 
 from tests.unit.chart_helm import CHART
