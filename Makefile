@@ -35,6 +35,7 @@ format: setup ## Format the code and mend what ruff can mend
 
 .PHONY: test
 test: setup ## Everything that runs on this machine, fast tests first
+	@python -m lorapool_local.binaries || [ -z "$$CI" ]
 	pytest tests/unit tests/runtime tests/cluster tests/e2e $(ARGS)
 
 .PHONY: test-fast

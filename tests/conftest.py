@@ -1,0 +1,20 @@
+"""What tests of several folders share."""
+
+import os
+
+import pytest
+from lorapool_local.binaries import Binaries, ensure_binaries
+from lorapool_local.errors import BinariesUnavailable
+from rich.console import Console
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """The programs of the control plane; without them a test is skipped, with CI=true it fails."""
+    try:
+        # Building takes minutes, and would run into the time limit of whichever test comes first.
+        return ensure_binaries(Console(stderr=True), may_build=False)
+    except BinariesUnavailable as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))

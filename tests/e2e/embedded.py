@@ -1,0 +1,28 @@
+"""lorapool on an embedded plane, installed by its chart."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lorapool_local import plane as planes
+from lorapool_local.binaries import Binaries
+from lorapool_local.config import PlaneConfig
+
+from tests.e2e.cluster import Cluster
+
+CHART = Path(__file__).parents[2] / "charts" / "lorapool"
+NAMESPACE = "lorapool-system"
+
+
+@contextmanager
+def embedded_installation(folder: Path, binaries: Binaries) -> Iterator[Cluster]:
+    """A plane of its own for the length of the block, with operator and gateway running on it as pods."""
+    with planes.running(folder, binaries, PlaneConfig(), purge=True) as plane:
+        install = ["install", "lorapool", CHART, "--namespace", NAMESPACE, "--create-namespace", "--wait"]
+        subprocess.run([plane.helm, "--kubeconfig", plane.kubeconfig, *install, "--timeout=120s"], check=True)
+        cluster = Cluster(str(plane.kubectl), plane.kubeconfig, "", NAMESPACE)
+        service = json.loads(cluster.run("get", "service", "lorapool-gateway", "-o", "json"))["spec"]
+        gateway = f"http://{service['clusterIP']}:{service['ports'][0]['port']}"
+        yield Cluster(str(plane.kubectl), plane.kubeconfig, gateway)
