@@ -15,9 +15,7 @@ command -v kubectl >/dev/null || missing "kubectl is not installed: https://kube
 
 work=$(mktemp -d)
 export KUBECONFIG=$work/kubeconfig
-forward=
 cleanup() {
-  [ -z "$forward" ] || kill "$forward" 2>/dev/null || true
   [ -n "${KEEP:-}" ] || kind delete cluster --name "$cluster" >/dev/null 2>&1 || true
   rm -rf "$work"
 }
@@ -35,6 +33,7 @@ say "chart"
 helm install lorapool charts/lorapool --namespace lorapool-system --create-namespace --wait --timeout 180s \
   --values tests/e2e/kind-values.yaml
 
-kubectl -n lorapool-system port-forward service/lorapool-gateway 18080:80 >/dev/null &
-forward=$!
-LORAPOOL_E2E_KUBECONFIG=$KUBECONFIG LORAPOOL_E2E_GATEWAY=http://127.0.0.1:18080 pytest tests/e2e "$@"
+# By the node's own address: a port-forward would end with the gateway pod that a test kills.
+node=$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+port=$(kubectl -n lorapool-system get service lorapool-gateway -o jsonpath='{.spec.ports[0].nodePort}')
+LORAPOOL_E2E_KUBECONFIG=$KUBECONFIG LORAPOOL_E2E_GATEWAY=http://$node:$port pytest tests/e2e "$@"
