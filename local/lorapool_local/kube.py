@@ -50,6 +50,9 @@ class Kube:
     async def get(self, path: str, **query: str) -> Object:
         return await self._call("GET", path, query=query)
 
+    async def get_text(self, path: str, **query: str) -> str:
+        return (await self._send("GET", path, query=query)).text
+
     async def post(self, path: str, body: Object) -> Object:
         return await self._call("POST", path, body=body)
 
@@ -95,6 +98,17 @@ class Kube:
         body: Object | None = None,
         content_type: str = "application/json",
     ) -> Object:
+        result: Object = (await self._send(method, path, query, body, content_type)).json()
+        return result
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> httpx.Response:
         content = None if body is None else json.dumps(body)
         headers = {} if body is None else {"content-type": content_type}
         try:
@@ -103,8 +117,7 @@ class Kube:
             raise KubeError(0, f"{method} {path}: {broken!r}") from broken
         if reply.is_error:
             raise _refusal(reply)
-        result: Object = reply.json()
-        return result
+        return reply
 
 
 def _refusal(reply: httpx.Response) -> KubeError:

@@ -81,6 +81,7 @@ def start(
     except BaseException:
         process.kill()
         process.wait()
+        _close_lifeline(process)
         raise
     return Plane(state.root, binaries, report), process
 
@@ -112,8 +113,7 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
+    _close_lifeline(process)
 
 
 def stop(state_dir: Path) -> None:
@@ -169,3 +169,8 @@ def _wait_until_ready(state: StateDir, process: subprocess.Popen[bytes], on_wait
             on_waiting(told)
         time.sleep(_POLL_S)
     raise PlaneFailed(f"the plane is not ready after {_READY_TIMEOUT_S:.0f} s: see {state.logs}")
+
+
+def _close_lifeline(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

@@ -2,44 +2,31 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
-
 from lorapool_local.kube import KubeError
 from lorapool_local.node.back_off import BackOff
-from lorapool_local.node.environment import ConfigError, Placement, command_line, environment, references
+from lorapool_local.node.context import PodContext
+from lorapool_local.node.environment import ConfigError
+from lorapool_local.node.health import Health
 from lorapool_local.node.history import Past
-from lorapool_local.node.launch import base_environment, container_spec
-from lorapool_local.node.logs import LogWriter, last_lines, log_file
-from lorapool_local.node.pod import Container, Pod, Probe
-from lorapool_local.node.probes import Target, ask, watch_probe
+from lorapool_local.node.logs import LogWriter, last_lines
+from lorapool_local.node.pod import Container, Probe
+from lorapool_local.node.preparation import ImageMissing, prepare
+from lorapool_local.node.probes import Target, ask
 from lorapool_local.node.process import ContainerProcess, ContainerSpec, Exit, Mode
-from lorapool_local.node.services import NodeServices
 from lorapool_local.node.status import COMPLETED, ERROR, ContainerView, Running, Terminated, Waiting
-from lorapool_local.node.volumes import PodVolumes, VolumeError
-from lorapool_local.sandbox.rootfs import Mount
-
-_log = structlog.get_logger()
+from lorapool_local.node.volumes import VolumeError
 
 _MAX_MESSAGE = 4096
+_CONFIG_RETRY_S = 1.0
 # What a container gets after its hook has used up the whole grace period, as on a real node.
 _LEAST_GRACE_S = 2.0
-
-
-@dataclass(frozen=True)
-class PodContext:
-    """What a container knows of its pod."""
-
-    pod: Pod
-    placement: Placement
-    volumes: PodVolumes
-    folder: Path
-    services: NodeServices
 
 
 class ContainerRunner:
@@ -72,11 +59,10 @@ class ContainerRunner:
         self._back_off = BackOff(context.services.config.back_off)
         self._process: ContainerProcess | None = None
         self._stopping = False
-        self._stop_reason = ""
         self._is_over = past.is_final
         self._has_run = past.ended is not None or past.restart_count > 0
         self._was_started = asyncio.Event()
-        self._environment: dict[str, str] = {}
+        self._environment: Mapping[str, str] = {}
         self._ending: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -133,71 +119,32 @@ class ContainerRunner:
     async def _specification(self) -> ContainerSpec:
         """Wait until the image is there and everything that the container refers to."""
         while True:
-            command = self._context.services.images.command(self.container.image)
-            if command is None:
-                await self._wait_for_image()
-                continue
             try:
-                return await self._build_specification(command)
+                spec = await prepare(self._context, self.container)
+            except ImageMissing as missing:
+                await self._wait_for_image(str(missing))
             except (ConfigError, VolumeError, KubeError) as failure:
-                self._context.services.events.warning(self._context.pod, "Failed", f"Error: {failure}")
+                self._context.warning("Failed", f"Error: {failure}")
                 self._waiting("CreateContainerConfigError", str(failure))
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_CONFIG_RETRY_S)
+            else:
+                self._environment = spec.env
+                return spec
 
-    async def _wait_for_image(self) -> None:
-        pod, image = self._context.pod, self.container.image
-        message = f'Failed to pull image "{image}": this node runs only images of lorapool, as processes'
-        self._context.services.events.warning(pod, "Failed", message)
+    async def _wait_for_image(self, message: str) -> None:
+        self._context.warning("Failed", message)
         self._waiting("ErrImagePull", message)
+        await asyncio.sleep(_CONFIG_RETRY_S)
         pause_s = self._back_off.after_failed_start()
-        await asyncio.sleep(min(1.0, pause_s))
-        self._waiting("ImagePullBackOff", f'Back-off pulling image "{image}": {message}')
+        self._waiting("ImagePullBackOff", f'Back-off pulling image "{self.container.image}": {message}')
         await asyncio.sleep(pause_s)
-
-    async def _build_specification(self, image_command: list[str]) -> ContainerSpec:
-        context, services = self._context, self._context.services
-        objects = await self._referenced_objects()
-        base = base_environment(context.pod, self.container, services.api_host, services.api_port)
-        env = environment(
-            self.container, context.pod, context.placement, lambda kind, name: objects.get((kind, name)), base
-        )
-        message_file = self._message_file()
-        message_file.parent.mkdir(parents=True, exist_ok=True)
-        message_file.write_bytes(b"")
-        mounts = context.volumes.mounts(self.container)
-        mounts.append(Mount(str(message_file), self.container.termination_message_path, read_only=False))
-        spec = container_spec(
-            context.pod,
-            self.container,
-            mode=services.mode,
-            argv=command_line(self.container, image_command, env),
-            env=env,
-            mounts=mounts,
-            pod_dir=context.folder,
-            state_dir=services.state_dir,
-        )
-        self._environment = dict(spec.env)
-        return spec
-
-    async def _referenced_objects(self) -> dict[tuple[str, str], dict[str, object]]:
-        found = {}
-        namespace = self._context.pod.metadata.namespace
-        for kind, name in references(self.container):
-            resource = "secrets" if kind == "Secret" else "configmaps"
-            try:
-                path = f"/api/v1/namespaces/{namespace}/{resource}/{name}"
-                found[kind, name] = await self._context.services.kube.get(path)
-            except KubeError as failure:
-                if failure.code != 404:
-                    raise
-        return found
 
     # -- one run
 
     async def _run_once(self, spec: ContainerSpec) -> tuple[Exit, datetime]:
         count = self.view.restart_count + 1 if self._has_run else 0
         self._has_run = True
-        log = LogWriter(log_file(self._context.folder, self.container.name, count))
+        log = LogWriter(self._context.log_file(self.container.name, count))
         _remove_old_logs(self._context.folder, self.container.name, count)
         started_at = datetime.now(UTC)
         self._process = process = await ContainerProcess.start(spec, log)
@@ -214,85 +161,44 @@ class ContainerRunner:
                 is_restarting=False,
             )
         )
-        self._context.services.events.normal(self._context.pod, "Started", f"Started container {self.container.name}")
-        probes = asyncio.create_task(self._probe())
+        self._context.normal("Started", f"Started container {self.container.name}")
+        probes = asyncio.create_task(self._look_after())
         try:
             return await process.wait(), started_at
         finally:
             probes.cancel()
             process.kill()
 
-    async def _probe(self) -> None:
+    async def _look_after(self) -> None:
+        """The start hook, then the probes, for as long as this run lasts."""
         target = self._target()
         if hook := self.container.lifecycle.post_start:
             answer = await ask(hook, target, self._context.pod.spec.termination_grace_period_seconds)
             if not answer.ok:
-                await self._kill_unhealthy("FailedPostStartHook", answer.message, None)
+                self._context.warning("FailedPostStartHook", answer.message)
+                await self._replace("failed its start hook", None)
                 return
-        async with asyncio.TaskGroup() as probes:
-            if self.container.startup_probe is not None:
-                await self._wait_for_startup(probes, self.container.startup_probe, target)
-            if probe := self.container.readiness_probe:
-                probes.create_task(self._watch_readiness(probe, target))
-            if probe := self.container.liveness_probe:
-                probes.create_task(self._watch_liveness(probe, target))
+        await Health(self.container, target, self).watch()
 
-    async def _wait_for_startup(self, probes: asyncio.TaskGroup, probe: Probe, target: Target) -> None:
-        verdict: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
+    def on_started(self) -> None:
+        self._set(replace(self.view, started=True, ready=self.container.readiness_probe is None))
 
-        def decide(ok: bool, message: str) -> None:
-            if not verdict.done():
-                verdict.set_result((ok, message))
+    def on_ready(self, ready: bool) -> None:
+        self._set(replace(self.view, ready=ready))
 
-        watching = probes.create_task(
-            watch_probe(probe, target, on_verdict=decide, on_failure=lambda text: self._unhealthy("Startup", text))
-        )
-        ok, message = await verdict
-        watching.cancel()
-        if ok:
-            self._set(replace(self.view, started=True, ready=self.container.readiness_probe is None))
-        else:
-            await self._kill_unhealthy("Startup", message, probe)
+    def on_bad_answer(self, kind: str, message: str) -> None:
+        self._context.warning("Unhealthy", f"{kind} probe failed: {message}")
 
-    async def _watch_readiness(self, probe: Probe, target: Target) -> None:
-        await watch_probe(
-            probe,
-            target,
-            on_verdict=lambda ok, _: self._set(replace(self.view, ready=ok)),
-            on_failure=lambda text: self._unhealthy("Readiness", text),
-        )
+    async def on_ill(self, kind: str, probe: Probe) -> None:
+        await self._replace(f"failed {kind.lower()} probe", probe.termination_grace_period_seconds)
 
-    async def _watch_liveness(self, probe: Probe, target: Target) -> None:
-        failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def decide(ok: bool, message: str) -> None:
-            if not ok and not failed.done():
-                failed.set_result(message)
-
-        watching = asyncio.create_task(
-            watch_probe(probe, target, on_verdict=decide, on_failure=lambda text: self._unhealthy("Liveness", text))
-        )
-        try:
-            message = await failed
-        finally:
-            watching.cancel()
-        await self._kill_unhealthy("Liveness", message, probe)
-
-    def _unhealthy(self, kind: str, message: str) -> None:
-        text = f"{kind} probe failed: {message}"
-        self._context.services.events.warning(self._context.pod, "Unhealthy", text)
-
-    async def _kill_unhealthy(self, kind: str, message: str, probe: Probe | None) -> None:
+    async def _replace(self, why: str, grace_s: float | None) -> None:
+        """End this run; the restart policy says whether there is another."""
         if self._stopping:
             return
-        self._stop_reason = f"{kind} failed: {message}"
-        text = f"Container {self.container.name} failed {kind.lower()} probe, will be restarted"
-        self._context.services.events.normal(self._context.pod, "Killing", text)
-        grace_s = probe.termination_grace_period_seconds if probe is not None else None
-        if grace_s is None:
-            grace_s = self._context.pod.spec.termination_grace_period_seconds
-        # Not awaited by the probes' task: that ends with the container.
-        self._ending = asyncio.create_task(self._end_process(grace_s))
+        self._context.normal("Killing", f"Container {self.container.name} {why}, will be restarted")
+        # A task of its own: the probes' task ends with the run.
+        self._ending = asyncio.create_task(self._end_process(self._grace_s() if grace_s is None else grace_s))
 
     # -- after a run
 
@@ -329,17 +235,17 @@ class ContainerRunner:
             return
         name, key = self.container.name, self._context.pod.key
         message = f"back-off {pause_s:g}s restarting failed container={name} pod={key}"
-        self._context.services.events.warning(self._context.pod, "BackOff", message)
+        self._context.warning("BackOff", message)
         self._waiting("CrashLoopBackOff", message)
         await asyncio.sleep(pause_s)
 
     def _termination_message(self, outcome: Exit) -> str:
         with contextlib.suppress(OSError):
-            text = self._message_file().read_bytes()[:_MAX_MESSAGE].decode(errors="replace")
+            text = self._context.message_file(self.container.name).read_bytes()[:_MAX_MESSAGE].decode(errors="replace")
             if text:
                 return text
         if self.container.termination_message_policy == "FallbackToLogsOnError" and outcome.shown_code != 0:
-            return last_lines(log_file(self._context.folder, self.container.name, self.view.restart_count))
+            return last_lines(self._context.log_file(self.container.name, self.view.restart_count))
         return ""
 
     # -- small things
@@ -352,7 +258,7 @@ class ContainerRunner:
         if (hook := self.container.lifecycle.pre_stop) and grace_s > 0:
             answer = await ask(hook, self._target(), grace_s)
             if not answer.ok:
-                self._context.services.events.warning(self._context.pod, "FailedPreStopHook", answer.message)
+                self._context.warning("FailedPreStopHook", answer.message)
             deadline = max(deadline, time.monotonic() + _LEAST_GRACE_S)
         process.terminate()
         with contextlib.suppress(TimeoutError):
@@ -363,8 +269,8 @@ class ContainerRunner:
     def _target(self) -> Target:
         return Target(self.container, self._context.placement.pod_ip, self.execute, self._context.services.probe_http)
 
-    def _message_file(self) -> Path:
-        return self._context.folder / "messages" / self.container.name
+    def _grace_s(self) -> float:
+        return self._context.pod.spec.termination_grace_period_seconds
 
     def _waiting(self, reason: str, message: str) -> None:
         self._set(replace(self.view, state=Waiting(reason, message), started=False, ready=False))
@@ -382,7 +288,7 @@ def _enter_command(mode: Mode, pid: int) -> list[str]:
     if mode is Mode.FOLDERS:
         return []
     user = ["--user", "--preserve-credentials"] if mode is Mode.USER else []
-    return ["nsenter", f"--target={pid}", *user, "--mount", "--pid", "--uts", "--ipc", "--"]
+    return [shutil.which("nsenter") or "nsenter", f"--target={pid}", *user, "--mount", "--pid", "--uts", "--ipc", "--"]
 
 
 def _remove_old_logs(folder: Path, container: str, restart_count: int) -> None:

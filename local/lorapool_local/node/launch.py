@@ -14,7 +14,7 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def base_environment(pod: Pod, container: Container, api_host: str, api_port: int) -> dict[str, str]:
+def base_environment(pod: Pod, api_host: str, api_port: int) -> dict[str, str]:
     """What an image and the kubelet would set."""
     return {
         "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
@@ -23,7 +23,8 @@ def base_environment(pod: Pod, container: Container, api_host: str, api_port: in
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOSTNAME": hostname(pod),
-        **_service_variables("kubernetes", api_host, api_port),
+        "KUBERNETES_SERVICE_HOST": api_host,
+        "KUBERNETES_SERVICE_PORT": str(api_port),
         "KUBERNETES_SERVICE_PORT_HTTPS": str(api_port),
     }
 
@@ -88,8 +89,3 @@ def _in_folders(spec: ContainerSpec, root: Path, mounts: Sequence[Mount]) -> Con
     return ContainerSpec(
         **{**vars(spec), "argv": [moved(word) for word in spec.argv], "env": env, "cwd": cwd, "mounts": []}
     )
-
-
-def _service_variables(name: str, host: str, port: int) -> dict[str, str]:
-    prefix = name.upper().replace("-", "_")
-    return {f"{prefix}_SERVICE_HOST": host, f"{prefix}_SERVICE_PORT": str(port)}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from lorapool_local.node.probes import probe_client
 from lorapool_local.node.process import Mode, detect_mode
 from lorapool_local.node.references import References
 from lorapool_local.node.registration import Registration, allocatable
+from lorapool_local.node.service_network import ServiceNetwork
 from lorapool_local.node.services import NodeServices
 from lorapool_local.node.worker import PodWorker
 from lorapool_local.paths import StateDir
@@ -31,6 +33,7 @@ from lorapool_local.paths import StateDir
 _log = structlog.get_logger()
 
 _RETRY_S = 0.5
+_REGISTER_S = 20.0
 _GONE = 410
 # Pods get this long when the whole plane ends, whatever their own grace period.
 _SHUTDOWN_S = 5.0
@@ -66,10 +69,7 @@ class Node:
         self._services = self._make_services(mode)
         server = KubeletServer(self, settings.subnet.host, settings.authority, settings.pair)
         registration = Registration(self._kube, settings.config, settings.subnet.host, server.port)
-        try:
-            await registration.register()
-        except KubeError as refused:
-            raise PlaneFailed(f"the node could not be registered: {refused}") from refused
+        await _register(registration)
         background = [
             tasks.create_task(coroutine, name=name)
             for name, coroutine in (
@@ -77,6 +77,7 @@ class Node:
                 ("lease", registration.keep()),
                 ("events", self._events.write()),
                 ("pods", self._follow_pods()),
+                ("services", ServiceNetwork(self._kube, settings.config.name).serve()),
             )
         ]
         try:
@@ -190,3 +191,15 @@ class Node:
             api_port=api.port or 0,
             allocatable=allocatable(settings.config),
         )
+
+
+async def _register(registration: Registration) -> None:
+    """A fresh apiserver makes its namespaces and roles in the background: it may refuse at first."""
+    deadline = time.monotonic() + _REGISTER_S
+    while True:
+        try:
+            return await registration.register()
+        except KubeError as refused:
+            if time.monotonic() > deadline:
+                raise PlaneFailed(f"the node could not be registered: {refused}") from refused
+        await asyncio.sleep(_RETRY_S)

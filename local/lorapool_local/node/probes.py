@@ -82,8 +82,8 @@ async def watch_probe(
     probe: Probe,
     target: Target,
     *,
-    on_verdict: Callable[[bool, str], None],
-    on_failure: Callable[[str], None] = lambda _: None,
+    on_verdict: Callable[[bool], None],
+    on_failure: Callable[[str], None],
 ) -> None:
     """Ask for ever; tell the verdict, reached after a number of like answers in a row, when it changes."""
     verdict: bool | None = None
@@ -98,5 +98,5 @@ async def watch_probe(
         threshold = probe.success_threshold if answer.ok else probe.failure_threshold
         if answer.ok != verdict and row_length >= threshold:
             verdict = answer.ok
-            on_verdict(verdict, answer.message)
+            on_verdict(verdict)
         await asyncio.sleep(probe.period_seconds)

@@ -2,13 +2,14 @@
 
 import asyncio
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import structlog
 
 from lorapool_local.config import NodeConfig
 from lorapool_local.kube import Kube, KubeError, Object
-from lorapool_local.node.status import condition, timestamp
+from lorapool_local.node.status import condition, timestamp, with_time
 
 _log = structlog.get_logger()
 
@@ -32,7 +33,7 @@ def allocatable(config: NodeConfig) -> dict[str, str]:
     return resources | ({"nvidia.com/gpu": str(config.gpus)} if config.gpus else {})
 
 
-def node_object(config: NodeConfig, address: str, kubelet_port: int, now: datetime) -> Object:
+def node_object(config: NodeConfig) -> Object:
     labels = {
         "kubernetes.io/hostname": config.name,
         "kubernetes.io/os": "linux",
@@ -42,16 +43,18 @@ def node_object(config: NodeConfig, address: str, kubelet_port: int, now: dateti
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": config.name, "labels": labels},
-        "status": node_status(config, address, kubelet_port, now),
     }
 
 
-def node_status(config: NodeConfig, address: str, kubelet_port: int, now: datetime) -> Object:
-    times = {"lastHeartbeatTime": timestamp(now), "lastTransitionTime": timestamp(now)}
+def node_status(
+    config: NodeConfig, address: str, kubelet_port: int, present: Iterable[Object], now: datetime
+) -> Object:
+    """The status to report, given the conditions that the node has at present."""
     conditions = [
         condition("Ready", True, "KubeletReady", "the node runs pods as processes"),
         *(condition(kind, False, "KubeletHasEnough") for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")),
     ]
+    old = {c["type"]: c for c in present}
     return {
         "capacity": allocatable(config),
         "allocatable": allocatable(config),
@@ -59,7 +62,9 @@ def node_status(config: NodeConfig, address: str, kubelet_port: int, now: dateti
             {"type": "InternalIP", "address": address},
             {"type": "Hostname", "address": config.name},
         ],
-        "conditions": [c | times for c in conditions],
+        "conditions": [
+            with_time(c, old.get(c["type"]), now) | {"lastHeartbeatTime": timestamp(now)} for c in conditions
+        ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
         "nodeInfo": {
             "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
@@ -87,15 +92,15 @@ class Registration:
 
     async def register(self) -> None:
         """Create the Node or bring it up to date. Raises `KubeError`."""
-        now = datetime.now(UTC)
         try:
-            await self._kube.post("/api/v1/nodes", node_object(self._config, self._address, self._port, now))
+            await self._kube.post("/api/v1/nodes", node_object(self._config))
         except KubeError as failure:
             if failure.code != _CONFLICT:
                 raise
-        # Also after creating: admission may have left parts of the status out.
-        status = node_status(self._config, self._address, self._port, now)
-        await self._kube.patch(f"/api/v1/nodes/{self._config.name}/status", {"status": status})
+        path = f"/api/v1/nodes/{self._config.name}"
+        present = (await self._kube.get(path)).get("status", {}).get("conditions", [])
+        status = node_status(self._config, self._address, self._port, present, datetime.now(UTC))
+        await self._kube.patch(f"{path}/status", {"status": status})
         await self._renew_lease()
 
     async def keep(self) -> None:

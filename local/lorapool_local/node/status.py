@@ -141,7 +141,7 @@ def _conditions(pod: Pod, view: PodView, now: datetime) -> list[Json]:
         condition("PodScheduled", True),
     ]
     old = {c["type"]: c for c in pod.status.conditions}
-    return [_with_time(c, old.get(c["type"]), now) for c in wanted]
+    return [with_time(c, old.get(c["type"]), now) for c in wanted]
 
 
 def _ready_condition(all_ready: bool, open_gates: bool, why: str, text: str) -> Json:
@@ -150,7 +150,7 @@ def _ready_condition(all_ready: bool, open_gates: bool, why: str, text: str) -> 
     return condition("Ready", True) if all_ready else condition("Ready", False, why, text)
 
 
-def _with_time(wanted: Json, old: Mapping[str, Any] | None, now: datetime) -> Json:
+def with_time(wanted: Json, old: Mapping[str, Any] | None, now: datetime) -> Json:
     same = old is not None and old.get("status") == wanted["status"] and old.get("lastTransitionTime")
     return {**wanted, "lastTransitionTime": old["lastTransitionTime"] if old and same else timestamp(now)}
 

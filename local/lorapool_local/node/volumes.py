@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from lorapool_local.kube import Kube, KubeError
 from lorapool_local.node.environment import ConfigError, Placement, field_value, resource_value
 from lorapool_local.node.payload import FileContent, Payload, checked_path, object_payload, write_payload
 from lorapool_local.node.pod import Container, Pod, Volume
+from lorapool_local.node.quantity import parse_quantity
 from lorapool_local.node.references import Reference, References
 from lorapool_local.node.tokens import PodTokens
 from lorapool_local.sandbox.rootfs import Mount
@@ -83,6 +85,22 @@ class PodVolumes:
                 # The files stay as they are, as on a real node.
                 _log.warning("volume not refreshed", pod=self._pod.key, reason=str(failure))
                 await asyncio.sleep(_RETRY_S)
+
+    def size_limits(self) -> list[tuple[Volume, int]]:
+        """The volumes that must not grow beyond a number of bytes."""
+        return [
+            (volume, int(parse_quantity(str(volume.source["sizeLimit"]))))
+            for volume in self._pod.spec.volumes
+            if volume.kind == "emptyDir" and volume.source.get("sizeLimit") not in (None, "", "0")
+        ]
+
+    def over_limit(self) -> str | None:
+        """Which volume has grown too large, for a person to read. Looks at every file: not for the event loop."""
+        for volume, limit in self.size_limits():
+            if _size_on_disk(self.path(volume)) > limit:
+                written = volume.source["sizeLimit"]
+                return f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{written}".'
+        return None
 
     def path(self, volume: Volume) -> Path:
         if volume.kind == "hostPath":
@@ -192,3 +210,13 @@ def _check_host_path(path: Path, kind: str) -> None:
     is_right = {"Directory": path.is_dir, "DirectoryOrCreate": path.is_dir, "File": path.is_file}.get(kind, path.exists)
     if not is_right():
         raise ConfigError(f"hostPath {path} is not there, or no {kind or 'file or folder'}")
+
+
+def _size_on_disk(folder: Path) -> int:
+    """What its files occupy; files that go meanwhile do not count."""
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += os.lstat(f"{path}/{name}").st_blocks * 512
+    return size

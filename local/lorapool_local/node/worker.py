@@ -9,7 +9,8 @@ from pathlib import Path
 import structlog
 
 from lorapool_local.kube import KubeError
-from lorapool_local.node.container import ContainerRunner, PodContext
+from lorapool_local.node.container import ContainerRunner
+from lorapool_local.node.context import PodContext
 from lorapool_local.node.environment import Placement
 from lorapool_local.node.history import past_of
 from lorapool_local.node.pod import Container, OldStatus, Pod
@@ -21,6 +22,7 @@ _log = structlog.get_logger()
 
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
+_SIZES_EVERY_S = 10.0
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -46,6 +48,7 @@ class PodWorker:
         self._dirty.set()
         self._ending = asyncio.Event()
         self._is_gone = False
+        self._reporting: asyncio.Task[None] | None = None
         self._reported: dict[str, object] | None = None
         context = PodContext(pod, self._placement, self._volumes, self._folder, services)
         self._init_containers = [self._runner(c, context, is_init=True) for c in pod.spec.init_containers]
@@ -76,7 +79,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Until the pod is deleted. Leaves nothing of it on this machine."""
-        reporting = asyncio.create_task(self._report_changes())
+        self._reporting = reporting = asyncio.create_task(self._report_changes())
         living = asyncio.create_task(self._live())
         try:
             await self._until_ending(living)
@@ -94,7 +97,9 @@ class PodWorker:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def stop(self, patience_s: float) -> None:
-        """End the containers because the node ends; the pod stays in the API."""
+        """End the containers because the node ends; the pod stays in the API as it was, and runs again later."""
+        if self._reporting is not None:
+            self._reporting.cancel()
         await self._stop_containers(min(self._grace_s(), patience_s))
 
     def container(self, name: str) -> ContainerRunner | None:
@@ -122,12 +127,14 @@ class PodWorker:
             return
         async with self._volumes.references_held(), asyncio.TaskGroup() as tasks:
             await self._make_volumes()
-            refreshing = tasks.create_task(self._volumes.keep_fresh())
-            sidecars: list[asyncio.Task[None]] = []
-            if await self._initialize(tasks, sidecars):
+            background = [
+                tasks.create_task(self._volumes.keep_fresh()),
+                tasks.create_task(self._watch_sizes()),
+            ]
+            if await self._initialize(tasks, background):
                 await asyncio.gather(*(runner.run() for runner in self._containers))
                 await self._stop_all(self._sidecars(), self.pod.spec.termination_grace_period_seconds)
-            for task in (refreshing, *sidecars):
+            for task in background:
                 task.cancel()
 
     async def _make_volumes(self) -> None:
@@ -140,11 +147,22 @@ class PodWorker:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
 
-    async def _initialize(self, tasks: asyncio.TaskGroup, sidecars: list[asyncio.Task[None]]) -> bool:
+    async def _watch_sizes(self) -> None:
+        """Evict the pod when a volume grows beyond its limit."""
+        if not self._volumes.size_limits():
+            return
+        while self._failure is None:
+            await asyncio.sleep(_SIZES_EVERY_S)
+            if (problem := await asyncio.to_thread(self._volumes.over_limit)) is not None:
+                self._failure = ("Evicted", problem)
+                self._services.events.warning(self.pod, "Evicted", problem)
+                await self._stop_containers(0)
+
+    async def _initialize(self, tasks: asyncio.TaskGroup, background: list[asyncio.Task[None]]) -> bool:
         """Run the init containers one after the other; False when one failed for good."""
         for runner in self._init_containers:
             if runner.view.is_sidecar:
-                sidecars.append(tasks.create_task(runner.run()))
+                background.append(tasks.create_task(runner.run()))
                 await runner.wait_until_started()
                 continue
             await runner.run()

@@ -2,8 +2,8 @@
 
 The specification comes as JSON on standard input (see `node/process.py`). What happens is reported as JSON lines
 on a pipe: `{"pid": ...}`, `{"error": ...}` if the container could not be started, and at last
-`{"code": ..., "signal": ...}`. SIGTERM is passed on to the container's main process; SIGUSR1 ends everything in it at once. The death of the
-supervisor counts as SIGUSR1.
+`{"code": ..., "signal": ...}`. SIGTERM is passed on to the container's main process; SIGUSR1 ends everything in it
+at once, and so does the death of the supervisor.
 """
 
 import contextlib

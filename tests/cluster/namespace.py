@@ -1,0 +1,116 @@
+"""A namespace that a test plays in: objects in, waiting for what becomes of them."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import yaml
+from lorapool_local.kube import Kube, KubeError
+from lorapool_local.paths import StateDir
+from lorapool_local.plane import Plane
+
+Object = dict[str, Any]
+Condition = Callable[[Object], Any]
+
+_POLL_S = 0.05
+
+
+def admin(plane: Plane) -> Kube:
+    """The admin's client, by what the kubeconfig says."""
+    user = yaml.safe_load(plane.kubeconfig.read_text())["users"][0]["user"]
+    return Kube(plane.server, StateDir(plane.state_dir).secrets / "ca.crt", token=user["token"])
+
+
+class Namespace:
+    def __init__(self, kube: Kube, name: str) -> None:
+        self.kube = kube
+        self.name = name
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def created(cls, plane: Plane) -> AsyncIterator["Namespace"]:
+        kube, name = admin(plane), f"test-{uuid.uuid4().hex[:8]}"
+        namespace = cls(kube, name)
+        await kube.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        try:
+            # Pods are refused until the controller manager has made it.
+            await namespace.wait("serviceaccounts/default", lambda _: True)
+            yield namespace
+        finally:
+            await kube.delete(f"/api/v1/namespaces/{name}", {})
+            await kube.close()
+
+    def path(self, what: str, api: str = "/api/v1") -> str:
+        return f"{api}/namespaces/{self.name}/{what}"
+
+    async def create(self, what: str, body: Object, api: str = "/api/v1") -> Object:
+        return await self.kube.post(self.path(what, api), body)
+
+    async def run(self, name: str, script: str, **spec: Any) -> Object:
+        """A pod with one container, which runs a Python script; fields of the container go by `container`."""
+        container = {"name": "main", "image": "test/python", "args": [script], **spec.pop("container", {})}
+        body = {"metadata": {"name": name}, "spec": {"containers": [container], **spec}}
+        return await self.create("pods", body)
+
+    async def wait(self, what: str, condition: Condition, timeout_s: float = 15.0) -> Object:
+        """Until the object is there and the condition holds."""
+        deadline, last = time.monotonic() + timeout_s, None
+        while time.monotonic() < deadline:
+            with contextlib.suppress(KubeError):
+                last = await self.kube.get(self.path(what))
+                if condition(last):
+                    return last
+            await asyncio.sleep(_POLL_S)
+        raise AssertionError(f"{what} in {timeout_s} s: {last and last.get('status', last)}")
+
+    async def wait_gone(self, what: str, timeout_s: float = 15.0) -> float:
+        """Seconds until the object was not there any more."""
+        began = time.monotonic()
+        while time.monotonic() - began < timeout_s:
+            try:
+                await self.kube.get(self.path(what))
+            except KubeError as answer:
+                if answer.code == 404:
+                    return time.monotonic() - began
+            await asyncio.sleep(_POLL_S)
+        raise AssertionError(f"{what} is still there after {timeout_s} s")
+
+    async def ended(self, pod: str, timeout_s: float = 15.0) -> Object:
+        """The one container's state when it has ended for good."""
+        found = await self.wait(f"pods/{pod}", lambda p: p["status"]["phase"] in ("Succeeded", "Failed"), timeout_s)
+        state: Object = found["status"]["containerStatuses"][0]["state"]["terminated"]
+        return state
+
+    async def wait_for_log(self, pod: str, text: str) -> None:
+        """Until the pod's one container has written just this."""
+
+        async def look() -> str:
+            with contextlib.suppress(KubeError):
+                return await self.log(pod)
+            return ""
+
+        await until(look, text)
+
+    async def log(self, pod: str, **query: str) -> str:
+        return await self.kube.get_text(self.path(f"pods/{pod}/log"), **query)
+
+
+async def until(look: Callable[[], Awaitable[str]], wanted: str, timeout_s: float = 15.0) -> None:
+    """Until the answer is the wanted one."""
+    deadline = time.monotonic() + timeout_s
+    while (found := await look()) != wanted:
+        assert time.monotonic() < deadline, f"{wanted!r} in {timeout_s} s: {found!r}"
+        await asyncio.sleep(_POLL_S)
+
+
+def container_status(pod: Object) -> Object:
+    """Of the pod's one container; empty while the node has said nothing."""
+    statuses: list[Object] = pod["status"].get("containerStatuses", [])
+    return statuses[0] if statuses else {}
+
+
+def is_ready(pod: Object) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))

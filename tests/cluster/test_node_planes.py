@@ -1,0 +1,120 @@
+"""Several planes on one machine, and one plane after another on the same state."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from lorapool_local import plane as planes
+from lorapool_local.binaries import Binaries
+from lorapool_local.config import Isolation
+from lorapool_local.errors import PlaneAlreadyRunning
+from lorapool_local.kube import Kube, KubeError
+from lorapool_local.paths import StateDir
+from lorapool_local.plane import Plane
+
+from tests.cluster.conftest import plane_config
+from tests.cluster.namespace import Namespace, admin, container_status, is_ready
+
+# A daemon that has left its parent and its session, and a container that stays.
+FORKING = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print('daemon', flush=True)
+        time.sleep(600)
+    os._exit(0)
+time.sleep(600)
+"""
+
+
+class OtherPlane:
+    """A second plane, whose pods are kept apart by folders alone; it can be killed and started again."""
+
+    plane: Plane
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, folder: Path, binaries: Binaries) -> None:
+        self.folder = folder
+        self._binaries = binaries
+        self.start()
+
+    def start(self) -> None:
+        self.plane, self.process = planes.start(self.folder, self._binaries, plane_config(Isolation.FOLDERS))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory, binaries: Binaries) -> Iterator[OtherPlane]:
+    started = OtherPlane(tmp_path_factory.mktemp("other"), binaries)
+    yield started
+    planes.stop_process(started.process)
+    planes.remove(started.folder)
+
+
+async def test_two_planes_never_meet(plane: Plane, other: OtherPlane) -> None:
+    ours, theirs = admin(plane), admin(other.plane)
+    await theirs.post("/api/v1/namespaces", {"metadata": {"name": "only-there"}})
+
+    with pytest.raises(KubeError, match="not found"):
+        await ours.get("/api/v1/namespaces/only-there")
+    assert await theirs.get("/api/v1/namespaces/only-there")
+    for client in (ours, theirs):
+        await client.close()
+
+
+async def test_a_client_of_one_plane_is_refused_by_another(plane: Plane, other: OtherPlane) -> None:
+    our_authority = StateDir(plane.state_dir).secrets / "ca.crt"
+    their_authority = StateDir(other.folder).secrets / "ca.crt"
+    our_token = (StateDir(plane.state_dir).secrets / "admin.token").read_text()
+    for authority, refusal in ((our_authority, "CERTIFICATE_VERIFY_FAILED"), (their_authority, "401")):
+        stranger = Kube(other.plane.server, authority, token=our_token)
+        with pytest.raises(KubeError, match=refusal):
+            await stranger.get("/api/v1/namespaces")
+        await stranger.close()
+
+
+def test_a_folder_holds_one_plane(other: OtherPlane, binaries: Binaries) -> None:
+    with pytest.raises(PlaneAlreadyRunning):
+        planes.start(other.folder, binaries)
+
+
+async def test_after_a_crash_nothing_runs_and_the_next_start_goes_on(other: OtherPlane) -> None:
+    before = Namespace(admin(other.plane), "default")
+    await before.create("configmaps", {"metadata": {"name": "kept"}, "data": {"a": "b"}})
+    await before.run("keeper", FORKING)
+    await before.wait_for_log("keeper", "daemon\n")
+    await before.kube.close()
+    family = psutil.Process(other.plane.pid).children(recursive=True)
+    assert {"etcd", "kube-apiserver"} <= {process.name() for process in family}
+    assert sum("time.sleep(600)" in " ".join(process.cmdline()) for process in family) == 2
+
+    other.kill()
+
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    other.start()
+    after = Namespace(admin(other.plane), "default")
+    assert (await after.wait("configmaps/kept", lambda _: True))["data"] == {"a": "b"}
+    pod = await after.wait("pods/keeper", lambda p: container_status(p).get("restartCount") == 1 and is_ready(p), 30)
+    assert container_status(pod)["lastState"]["terminated"]["exitCode"] == 137
+    await after.kube.close()
+
+
+async def test_after_an_orderly_end_pods_run_again(other: OtherPlane) -> None:
+    before = Namespace(admin(other.plane), "default")
+    await before.run("returning", FORKING)
+    await before.wait("pods/returning", is_ready)
+    await before.kube.close()
+
+    planes.stop_process(other.process)
+    other.start()
+
+    after = Namespace(admin(other.plane), "default")
+    await after.wait("pods/returning", lambda p: container_status(p).get("restartCount") == 1 and is_ready(p), 30)
+    await after.kube.close()
