@@ -6,7 +6,7 @@ are the real ones, and it takes a second on a CPU.
 
 import json
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,9 +170,10 @@ def merge(pipeline: Any, stack: Iterable[tuple[Iterable[Change], float]]) -> Non
         weight.data = (weight.data.double() + delta.reshape(weight.shape)).to(weight.dtype)
 
 
-def write_diffusers(path: Path, changes: Iterable[Change], dtype: torch.dtype = torch.float32) -> Path:
+def write_diffusers(path: Path, changes: Sequence[Change], dtype: torch.dtype = torch.float32) -> Path:
     """As `save_lora_weights` of today writes it, alpha in the metadata."""
-    tensors, metadata = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    metadata: dict[str, Any] = {}
     for c in changes:
         tensors[f"{c.component}.{c.module}.lora_A.weight"] = c.down
         tensors[f"{c.component}.{c.module}.lora_B.weight"] = c.up
@@ -181,15 +182,14 @@ def write_diffusers(path: Path, changes: Iterable[Change], dtype: torch.dtype = 
     return _write(path, tensors, dtype, {"format": "pt", "lora_adapter_metadata": json.dumps(metadata)})
 
 
-def write_peft(path: Path, changes: Iterable[Change], dtype: torch.dtype = torch.float32) -> Path:
+def write_peft(path: Path, changes: Sequence[Change], dtype: torch.dtype = torch.float32) -> Path:
     """As PEFT's `save_pretrained` writes a UNet's adapter: weights, and the configuration beside them."""
     tensors = {}
-    chosen = list(changes)
-    for c in chosen:
+    for c in changes:
         assert c.component == "unet"
         tensors[f"base_model.model.{c.module}.lora_A.weight"] = c.down
         tensors[f"base_model.model.{c.module}.lora_B.weight"] = c.up
-    config = {"peft_type": "LORA", "r": chosen[0].down.shape[0], "lora_alpha": chosen[0].alpha}
+    config = {"peft_type": "LORA", "r": changes[0].down.shape[0], "lora_alpha": changes[0].alpha}
     path.with_name("adapter_config.json").write_text(json.dumps(config))
     return _write(path, tensors, dtype, {"format": "pt"})
 

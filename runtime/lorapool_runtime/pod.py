@@ -46,15 +46,18 @@ class Pod:
     stopping: bool = False
 
     @classmethod
-    def build(cls, settings: Settings, engine: Engine) -> "Pod":
-        """Wire the parts; nothing runs yet. Needs a running event loop."""
+    def build(cls, settings: Settings, engine: Engine, started_s: float) -> "Pod":
+        """Wire the parts; nothing runs yet. Needs a running event loop.
+
+        `started_s` is the process's start on the clock of `time.monotonic`.
+        """
         config = settings.config
         engine_thread = ThreadPoolExecutor(1, "engine")
         readers = ThreadPoolExecutor(_READERS, "read")
         versions, metrics = Versions(), Metrics()
         blobs = BlobFolder(settings.cache_dir)
         bringer = Bringer(Fetcher(blobs, Rules.of(config)), blobs, config.max_rank)
-        base = BaseKeeper(engine, engine_thread, versions)
+        base = BaseKeeper(engine, engine_thread, versions, started_s)
 
         async def read(file: AdapterFile) -> HostAdapter:
             return await asyncio.get_running_loop().run_in_executor(readers, engine.read, file)

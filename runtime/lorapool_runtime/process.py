@@ -17,6 +17,7 @@ from lorapool_runtime.http.control import control_app
 from lorapool_runtime.http.serving import serving_app
 from lorapool_runtime.pod import Pod
 from lorapool_runtime.settings import Settings
+from lorapool_runtime.uptime import process_start_s
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -45,7 +46,7 @@ async def _serve(settings: Settings, engine: Engine, catalog: Catalog | None) ->
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    pod = Pod.build(settings, engine)
+    pod = Pod.build(settings, engine, process_start_s())
     if catalog is None:
         pod.restore_catalog()
     else:

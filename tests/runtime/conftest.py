@@ -1,23 +1,26 @@
-"""The tiny pipeline and an engine on it, made once: no test may change either."""
+"""The tiny pipeline and an engine on it, made once: no test may change either.
+
+torch and diffusers are imported by the fixtures: importing them takes longer than most tests here.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
-from diffusers import StableDiffusionXLPipeline
 from lorapool_api.pool import BaseModelSpec, Device, Dtype
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import BaseInfo
-from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
-from tests import tiny
+if TYPE_CHECKING:
+    from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
     """The machine is shared, and sums in one thread have one order."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -25,12 +28,16 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests import tiny
+
     return tiny.make_pipeline(tmp_path_factory.mktemp("models") / "tiny-xl")
 
 
 def load_reference(model: Path) -> Any:
     """The pipeline as diffusers itself loads it."""
+    from diffusers import StableDiffusionXLPipeline
+
     pipeline = StableDiffusionXLPipeline.from_pretrained(model, add_watermarker=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -42,17 +49,19 @@ def reference(model: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def loaded(model: Path) -> tuple[DiffusersEngine, BaseInfo]:
+def loaded(model: Path) -> "tuple[DiffusersEngine, BaseInfo]":
     engine = make_engine(model)
     return engine, engine.load()
 
 
 @pytest.fixture
-def engine(loaded: tuple[DiffusersEngine, BaseInfo]) -> DiffusersEngine:
+def engine(loaded: "tuple[DiffusersEngine, BaseInfo]") -> "DiffusersEngine":
     return loaded[0]
 
 
-def make_engine(model: Path, **options: Any) -> DiffusersEngine:
+def make_engine(model: Path, **options: Any) -> "DiffusersEngine":
+    from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+
     # Not validated: a temporary folder may have any name.
     source = ModelSource.model_construct(path=str(model))
     spec = BaseModelSpec(source=source, dtype=Dtype.FLOAT32, **options)

@@ -25,14 +25,19 @@ class BaseKeeper:
     """The base model's state. A base that cannot be loaded leaves the process up, so that it can say why."""
 
     def __init__(
-        self, engine: Engine, thread: Executor, versions: Versions, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        thread: Executor,
+        versions: Versions,
+        started_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`thread` is the one thread on which the engine works; the clock starts here, at the process's start."""
+        """`thread` is the one on which the engine works; `started_s` is when, on that clock, waiting began."""
         self._engine = engine
         self._thread = thread
         self._versions = versions
         self._clock = clock
-        self._start = clock()
+        self._started_s = started_s
         self._warm = asyncio.Event()
         self._info: BaseInfo | None = None
         self.state = BaseState(phase=BasePhase.LOADING, message="loading the base model")
@@ -80,7 +85,7 @@ class BaseKeeper:
         self._set(BaseState(phase=BasePhase.FAILED, reason=Reason.MODEL_LOAD_FAILED, message=message))
 
     def _warm_up_done(self, info: BaseInfo) -> None:
-        took_s = self._clock() - self._start
+        took_s = self._clock() - self._started_s
         log.info("the base model is warm", revision=info.revision, size_bytes=info.size_bytes, cold_start_s=took_s)
         self._warm.set()
         self._set(

@@ -142,9 +142,7 @@ def _vae(spec: BaseModelSpec, index: dict[str, Any]) -> dict[str, Any]:
         return {}
     revision = {"revision": source.hub.revision, "variant": source.hub.variant} if source.hub else {}
     try:
-        vae = AutoencoderKL.from_pretrained(
-            source.label, dtype=DTYPES[spec.dtype], use_safetensors=True, **revision
-        )
+        vae = AutoencoderKL.from_pretrained(source.label, dtype=DTYPES[spec.dtype], use_safetensors=True, **revision)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"the VAE {source.label} cannot be loaded: {_first_line(error)}") from error
     return {"vae": vae}

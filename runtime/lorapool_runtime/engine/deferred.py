@@ -1,0 +1,38 @@
+"""An engine that is made when it is loaded: importing torch takes seconds, and health must answer meanwhile."""
+
+from collections.abc import Callable, Sequence
+
+from lorapool_runtime.engine.contract import BaseInfo, Engine, Recipe, Rendering, Stop, Use
+from lorapool_runtime.store.files import AdapterFile, HostAdapter
+
+
+class DeferredEngine:
+    """See `engine.contract.Engine`."""
+
+    def __init__(self, make: Callable[[], Engine]) -> None:
+        self._make = make
+        self._engine: Engine | None = None
+
+    def load(self) -> BaseInfo:
+        if self._engine is None:
+            self._engine = self._make()
+        return self._engine.load()
+
+    def read(self, file: AdapterFile) -> HostAdapter:
+        return self._made.read(file)
+
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+        return self._made.render(recipe, stack, stop)
+
+    def on_device(self) -> frozenset[str]:
+        return self._engine.on_device() if self._engine else frozenset()
+
+    def forget(self, identity: str) -> None:
+        if self._engine is not None:
+            self._engine.forget(identity)
+
+    @property
+    def _made(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("the engine works only after it was loaded")
+        return self._engine

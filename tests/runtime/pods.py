@@ -1,0 +1,122 @@
+"""A pod of the stub engine in this process, on free ports of a loopback address."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from lorapool_api.pool import BaseModelSpec, Device, Dtype, Engine, Serving, StubTimings
+from lorapool_api.sources import ModelSource
+from lorapool_api.wire import AdapterPhase, AdapterState, Catalog, CatalogEntry, PathFile, PodState, RuntimeConfig
+from lorapool_runtime.engine.choose import make_engine
+from lorapool_runtime.engine.contract import Engine as EngineProtocol
+from lorapool_runtime.pod import Pod
+from lorapool_runtime.process import running
+from lorapool_runtime.settings import Settings
+
+from tests import files
+
+TOKEN = "secret-of-this-test"
+DEADLINE_S = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def config(root: Path, timings: StubTimings | None = None, **changes: Any) -> RuntimeConfig:
+    plain: dict[str, Any] = {
+        "pool": "default/shapes",
+        "model": BaseModelSpec(source=ModelSource(path="/models/shapes-xl"), dtype=Dtype.FLOAT32),
+        "engine": Engine.STUB,
+        "device": Device.CPU,
+        "stub": timings or StubTimings(),
+        "serving": Serving.model_validate({"defaults": {"width": 64, "height": 64, "steps": 2}}),
+        "path_roots": (str(root),),
+    }
+    return RuntimeConfig(**plain | changes)
+
+
+def settings(tmp_path: Path, config: RuntimeConfig, **changes: Any) -> Settings:
+    token_dir = tmp_path / "control"
+    token_dir.mkdir(exist_ok=True)
+    (token_dir / "token").write_text(TOKEN)
+    plain: dict[str, Any] = {
+        "config": config,
+        "pod_name": "shapes-0",
+        "listen": "127.0.0.1",
+        "serving_port": free_port(),
+        "control_port": free_port(),
+        "cache_dir": tmp_path / "cache",
+        "control_token_dir": token_dir,
+        "grace_seconds": 5.0,
+    }
+    return Settings(**plain | changes)
+
+
+@dataclass
+class Running:
+    """A pod that serves, and clients of both ports."""
+
+    pod: Pod
+    serving: httpx.AsyncClient
+    control: httpx.AsyncClient
+
+    async def apply(self, *entries: CatalogEntry) -> PodState:
+        reply = await self.control.put("/v1/catalog", json=Catalog.of(entries).model_dump(mode="json"))
+        assert reply.status_code == 200, reply.text
+        return PodState.model_validate(reply.json())
+
+    async def state(self) -> PodState:
+        return PodState.model_validate((await self.control.get("/v1/state")).raise_for_status().json())
+
+    async def until(self, key: str, *phases: AdapterPhase) -> AdapterState:
+        """Wait until the adapter has one of the phases, by default one of the last ones."""
+        wanted = phases or (AdapterPhase.READY, AdapterPhase.FAILED)
+        await eventually(lambda: self.pod.registry.states()[key].phase in wanted)
+        return self.pod.registry.states()[key]
+
+    async def generate(self, **body: Any) -> httpx.Response:
+        return await self.serving.post("/v1/generate", json={"prompt": "a circle", "seed": 1} | body)
+
+
+@contextlib.asynccontextmanager
+async def started(settings: Settings, engine: EngineProtocol | None = None) -> AsyncIterator[Running]:
+    """The pod up, its base on the way."""
+    made = engine or make_engine(settings.config, settings.device_bytes)
+    pod = Pod.build(settings, made, time.monotonic())
+    pod.restore_catalog()
+    auth = {"authorization": f"Bearer {TOKEN}"}
+    async with (
+        running(pod),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.serving_port}", timeout=30) as serving,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.control_port}", headers=auth, timeout=90) as control,
+    ):
+        yield Running(pod, serving, control)
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until it holds; fail when it does not in time."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not holds():  # noqa: ASYNC110 -- what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+def write_adapter(root: Path, name: str, **options: Any) -> Path:
+    root.mkdir(exist_ok=True)
+    path = root / f"{name}.safetensors"
+    path.write_bytes(files.lora_file(**options))
+    return path
+
+
+def entry(path: Path, key: str | None = None, **fields: Any) -> CatalogEntry:
+    plain: dict[str, Any] = {"key": key or f"default/{path.stem}", "generation": 1, "source": PathFile(path=str(path))}
+    return CatalogEntry(**plain | fields)
