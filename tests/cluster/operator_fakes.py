@@ -25,7 +25,19 @@ from lorapool_api.wire import (
     PodState,
     Tier,
 )
-from lorapool_operator.act.kube import PODS, ApiError, Kube
+from lorapool_operator.act.kube import PODS, ApiError, Kube, Resource
+
+
+class Admin(Kube):
+    """What tests may do and the operator never does."""
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str, grace_s: int | None = None) -> None:
+        body = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
+        try:
+            await self._write("DELETE", resource.path(namespace, name), body, "application/json")
+        except ApiError as error:
+            if not error.is_gone:
+                raise
 
 
 @dataclass
@@ -193,7 +205,7 @@ def _error(status: int, code: ErrorCode, message: str) -> web.Response:
 class FakeKubelet:
     """Gives every runtime pod of a namespace a process of ours, and says so in the pod's status."""
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
+    def __init__(self, kube: Admin, namespace: str) -> None:
         self.kube = kube
         self.namespace = namespace
         self.pods: dict[str, FakePod] = {}
@@ -245,8 +257,7 @@ class FakeKubelet:
         pod = self._by_uid.pop(uid, None)
         if pod is not None:
             await pod.stop()
-        path = PODS.path(self.namespace, body["metadata"]["name"])
-        await self.kube._request("DELETE", path, {"gracePeriodSeconds": 0}, "application/json")
+        await self.kube.delete(PODS, self.namespace, body["metadata"]["name"], grace_s=0)
 
     async def set_status(self, name: str, status: dict[str, Any]) -> None:
         await self.kube.patch(PODS, self.namespace, name, {"status": status}, "status")

@@ -1,6 +1,7 @@
 """Events: what a person reads in `kubectl describe`. They never hold up a pass and may be lost."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,7 +51,7 @@ class Recorder:
             try:
                 await self._kube.create(EVENTS, note.about.metadata.namespace, self._body(note))
             except ApiError as error:
-                log.debug("an event is lost", reason=note.reason, error=error.message)
+                log.warning("an event is lost", reason=note.reason, error=error.message)
             await asyncio.sleep(_PAUSE_S)
 
     def _body(self, note: Note) -> dict[str, Any]:
@@ -58,7 +59,8 @@ class Recorder:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{meta.name[:200]}.", "namespace": meta.namespace},
+            # As client-go names events: the API server would take no generated name that ends in a dot.
+            "metadata": {"name": f"{meta.name[:200]}.{time.time_ns():x}", "namespace": meta.namespace},
             "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "reportingController": f"{names.GROUP}/operator",
             "reportingInstance": self._identity,

@@ -144,7 +144,7 @@ class Kube:
             raise
         return any(r.get("name") == resource.plural for r in found.get("resources") or ())
 
-    async def create(self, resource: Resource, namespace: str, body: Manifest) -> Manifest:
+    async def create(self, resource: Resource, namespace: str | None, body: Manifest) -> Manifest:
         return await self._write("POST", resource.path(namespace), body, "application/json")
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Manifest) -> Manifest:

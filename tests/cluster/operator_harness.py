@@ -1,0 +1,289 @@
+"""The operator as a process of its own, under the chart's own role, in a namespace of its own."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from lorapool_api.conditions import Condition, find
+from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS, ApiError, Kube, Resource
+from lorapool_operator.parse import read_adapter, read_pool
+
+from tests import make
+from tests.cluster.operator_fakes import Admin, FakeKubelet
+
+CHART = Path(__file__).parents[2] / "charts" / "lorapool"
+CRDS = Path(__file__).parents[2] / "crds"
+# No scheduler takes the pods: the fake kubelet does. A mount of its own lets `path` sources be used.
+TEMPLATE: dict[str, Any] = {
+    "spec": {
+        "schedulerName": "nobody",
+        "containers": [{"name": "runtime", "volumeMounts": [{"name": "files", "mountPath": "/adapters"}]}],
+        "volumes": [{"name": "files", "emptyDir": {}}],
+    }
+}
+Manifest = dict[str, Any]
+T = TypeVar("T")
+
+
+async def connect(kubeconfig: Path) -> Admin:
+    loaded = Configuration()
+    await config.load_kube_config(config_file=str(kubeconfig), client_configuration=loaded)
+    return Admin(ApiClient(loaded))
+
+
+async def until(read: Callable[[], Awaitable[T]], holds: Callable[[T], bool], timeout_s: float = 20.0) -> T:
+    """What is read, once it holds; fails with what was read last."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = await read()
+        if holds(value):
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still not so after {timeout_s} s: {value}")
+        await asyncio.sleep(0.05)
+
+
+@dataclass
+class Cluster:
+    """A namespace with a fake kubelet, the operator's account in it, and what tests do there."""
+
+    kube: Admin
+    namespace: str
+    kubelet: FakeKubelet
+    folder: Path
+    kubeconfig: Path
+    lease: str
+    hub_url: str
+    cluster_wide: bool = False
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    # ---- the operator
+
+    def start_operator(self, identity: str = "one", **env: str) -> subprocess.Popen[bytes]:
+        settings = {
+            "KUBECONFIG": str(self.kubeconfig),
+            "POD_NAME": identity,
+            "POD_NAMESPACE": self.namespace,
+            "LORAPOOL_NAMESPACES": "" if self.cluster_wide else self.namespace,
+            "LORAPOOL_LISTEN": "127.0.0.1",
+            "LORAPOOL_PORT": str(_free_port()),
+            "LORAPOOL_LEASE": self.lease,
+            "LORAPOOL_KEY_FILE": str(self.folder / "key"),
+            "LORAPOOL_RUNTIME_IMAGE": "runtime:test",
+            "HF_ENDPOINT": self.hub_url,
+            "LORAPOOL_URL_HOSTS": self.hub_url.removeprefix("http://"),
+        }
+        with (self.folder / f"operator-{identity}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lorapool_api.cli", "operator"],
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)} | settings | env,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+    async def stop_operator(self, process: subprocess.Popen[bytes], how: int = signal.SIGTERM) -> int:
+        process.send_signal(how)
+        return await asyncio.to_thread(process.wait, 20)
+
+    def log(self, identity: str = "one") -> str:
+        return (self.folder / f"operator-{identity}.log").read_text()
+
+    # ---- objects
+
+    async def make_pool(self, name: str = "shapes", template: Manifest | None = None, **spec: Any) -> None:
+        runtime = {"engine": "stub", "device": "cpu", "podTemplate": template or TEMPLATE}
+        await self.kube.create(
+            POOLS, self.namespace, make.pool_manifest(name, self.namespace, **({"runtime": runtime} | spec))
+        )
+
+    async def make_adapter(self, name: str = "pixel", namespace: str | None = None, **spec: Any) -> None:
+        space = namespace or self.namespace
+        await self.kube.create(ADAPTERS, space, make.adapter_manifest(name, space, **spec))
+
+    async def edit(self, resource: Resource, name: str, patch: Manifest) -> Manifest:
+        return await self.kube.patch(resource, self.namespace, name, patch)
+
+    async def delete(self, resource: Resource, name: str) -> None:
+        await self.kube.delete(resource, self.namespace, name)
+
+    async def get(self, resource: Resource, name: str) -> Manifest | None:
+        try:
+            return await self.kube.get(resource, self.namespace, name)
+        except ApiError as error:
+            if error.is_gone:
+                return None
+            raise
+
+    # ---- waiting
+
+    async def adapter_says(
+        self, reason: str, name: str = "pixel", namespace: str | None = None, timeout_s: float = 20.0
+    ) -> Any:
+        """The adapter, once its summary is that, about its newest generation."""
+
+        async def read() -> Any:
+            return read_adapter(await self.kube.get(ADAPTERS, namespace or self.namespace, name))
+
+        return await until(
+            read,
+            lambda a: a.status.summary == reason and a.status.observed_generation == a.metadata.generation,
+            timeout_s,
+        )
+
+    async def pool_says(
+        self, type_: str, status: str, reason: str, name: str = "shapes", timeout_s: float = 20.0
+    ) -> Condition:
+        """The condition, once it has that status for that reason."""
+
+        async def read() -> Any:
+            return read_pool(await self.kube.get(POOLS, self.namespace, name))
+
+        def holds(pool: Any) -> bool:
+            found = find(pool.status.conditions, type_)
+            return found is not None and (found.status, found.reason) == (status, reason)
+
+        found = find((await until(read, holds, timeout_s)).status.conditions, type_)
+        assert found is not None
+        return found
+
+    async def gone(self, resource: Resource, name: str, timeout_s: float = 20.0) -> None:
+        await until(lambda: self.get(resource, name), lambda found: found is None, timeout_s)
+
+    async def pods(self, count: int, timeout_s: float = 20.0) -> None:
+        async def read() -> int:
+            return len(self.kubelet.pods)
+
+        await until(read, lambda n: n == count, timeout_s)
+
+
+@contextlib.asynccontextmanager
+async def cluster(plane: Any, folder: Path, hub_url: str, *, cluster_wide: bool = False) -> AsyncIterator[Cluster]:
+    """A fresh namespace that enforces the restricted Pod Security Standard; all that is in it goes afterwards."""
+    namespace = f"op-{secrets.token_hex(4)}"
+    install_crds(plane.kubectl, plane.kubeconfig)
+    kube = await connect(plane.kubeconfig)
+    async with kube:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted", "team": namespace}
+        await kube.create(NAMESPACES, None, {"metadata": {"name": namespace, "labels": labels}})
+        account, lease = _install_access(plane, namespace, cluster_wide)
+        kubeconfig = await _kubeconfig(kube, plane, namespace, account, folder)
+        (folder / "key").write_bytes(secrets.token_bytes(32))
+        kubelet = FakeKubelet(kube, namespace)
+        it = Cluster(kube, namespace, kubelet, folder, kubeconfig, lease, hub_url, cluster_wide)
+        try:
+            async with kubelet.running():
+                try:
+                    yield it
+                finally:
+                    for process in it.processes:
+                        process.kill()
+                        process.wait(10)
+                    await _clean(kube, namespace)
+        finally:
+            subprocess.run(
+                [plane.kubectl, "--kubeconfig", plane.kubeconfig, "delete", "-f", "-", "--wait=false"],
+                input=_access(plane, namespace, cluster_wide),
+                capture_output=True,
+                check=True,
+            )
+
+
+@cache
+def install_crds(kubectl: Path, kubeconfig: Path) -> None:
+    """Once per plane."""
+    for action in (["apply", "--server-side"], ["wait", "--for=condition=Established", "--timeout=30s"]):
+        subprocess.run(
+            [kubectl, "--kubeconfig", kubeconfig, *action, "-f", CRDS], capture_output=True, check=True, timeout=60
+        )
+
+
+async def _clean(kube: Admin, namespace: str) -> None:
+    """Without an operator nobody takes the finalizers off."""
+    for body in await kube.list(ADAPTERS, namespace):
+        if ADAPTER_FINALIZER in body["metadata"].get("finalizers", ()):
+            await kube.patch(ADAPTERS, namespace, body["metadata"]["name"], {"metadata": {"finalizers": None}})
+    for resource in (ADAPTERS, POOLS, DEPLOYMENTS):
+        for body in await kube.list(resource, namespace):
+            await kube.delete(resource, namespace, body["metadata"]["name"])
+    await kube.delete(NAMESPACES, None, namespace)
+
+
+def _access(plane: Any, namespace: str, cluster_wide: bool) -> bytes:
+    """Role, account and bindings of the operator, as the chart renders them."""
+    spaces = "" if cluster_wide else namespace
+    rendered = subprocess.run(
+        [
+            plane.helm,
+            "template",
+            namespace,
+            CHART,
+            "--kube-version",
+            "1.34",
+            "--namespace",
+            namespace,
+            "--set",
+            f"watchNamespaces={{{spaces}}}" if spaces else "watchNamespaces=null",
+        ],
+        capture_output=True,
+        check=True,
+    ).stdout
+    kinds = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount")
+    documents = [
+        d
+        for d in yaml.safe_load_all(rendered)
+        if d and d["kind"] in kinds and "-operator" in d["metadata"]["name"]
+    ]
+    return yaml.safe_dump_all(documents).encode()
+
+
+def _install_access(plane: Any, namespace: str, cluster_wide: bool) -> tuple[str, str]:
+    """(name of the ServiceAccount, name of the Lease that it may hold)."""
+    access = _access(plane, namespace, cluster_wide)
+    subprocess.run(
+        [plane.kubectl, "--kubeconfig", plane.kubeconfig, "apply", "--server-side", "-f", "-"],
+        input=access,
+        capture_output=True,
+        check=True,
+    )
+    documents = list(yaml.safe_load_all(access))
+    (account,) = (d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount")
+    named = (r.get("resourceNames") for d in documents if d["kind"] == "Role" for r in d["rules"])
+    ((lease,),) = (n for n in named if n)
+    return account, lease
+
+
+async def _kubeconfig(kube: Kube, plane: Any, namespace: str, account: str, folder: Path) -> Path:
+    """The plane's kubeconfig with a token of the account instead of the administrator's credentials."""
+    accounts = Resource("", "v1", "serviceaccounts")
+    path = Resource("", "v1", f"serviceaccounts/{account}/token")
+    await kube.get(accounts, namespace, account)
+    reply = await kube.create(path, namespace, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
+    admin = yaml.safe_load(Path(plane.kubeconfig).read_text())
+    admin["users"] = [{"name": u["name"], "user": {"token": reply["status"]["token"]}} for u in admin["users"]]
+    made = folder / "kubeconfig"
+    made.write_text(yaml.safe_dump(admin))
+    made.chmod(0o600)
+    return made
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,175 @@
+"""A pool becomes objects, and its status says how they fare."""
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lorapool_api.conditions import Reason
+from lorapool_operator.act.kube import ADAPTERS, BUDGETS, DEPLOYMENTS, POOLS, SECRETS, SERVICES, Resource
+
+from tests.cluster.operator_harness import TEMPLATE, Cluster, cluster, until
+
+pytestmark = pytest.mark.plane
+
+CORE_EVENTS = Resource("", "v1", "events")
+
+
+@pytest.fixture
+async def it(plane: Any, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with cluster(plane, tmp_path, "http://127.0.0.1:1") as running:
+        running.start_operator()
+        yield running
+
+
+async def test_a_pool_becomes_a_deployment_a_service_a_token_and_a_disruption_budget(it: Cluster) -> None:
+    await it.make_pool()
+    await it.pool_says("Ready", "True", "Available")
+
+    deployment = await it.get(DEPLOYMENTS, "shapes-runtime")
+    service = await it.get(SERVICES, "shapes-runtime")
+    secret = await it.get(SECRETS, "shapes-control")
+    assert await it.get(BUDGETS, "shapes-runtime")
+    assert deployment and service and secret
+    assert [p["port"] for p in service["spec"]["ports"]] == [8080]
+    token = base64.b64decode(secret["data"]["token"]).decode()
+    assert it.kubelet.only().tokens == {f"Bearer {token}"}
+    (owner,) = deployment["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["controller"], owner["blockOwnerDeletion"]) == ("BaseModelPool", True, False)
+
+
+async def test_status_says_how_many_pods_there_are_and_where_they_are(it: Cluster) -> None:
+    await it.make_pool(replicas=2)
+    await it.pool_says("Ready", "True", "Available")
+    pool = await it.get(POOLS, "shapes")
+    assert pool
+    status = pool["status"]
+    assert (status["replicas"], status["readyReplicas"]) == (2, 2)
+    assert status["url"] == f"http://shapes-runtime.{it.namespace}.svc:8080"
+    assert status["model"] == {"revision": "rev-1", "sizeBytes": 10}
+    assert status["lastColdStartSeconds"] == 1.5
+
+
+async def test_a_deployment_that_somebody_changed_is_put_back(it: Cluster) -> None:
+    await it.make_pool()
+    await it.pool_says("Ready", "True", "Available")
+    await it.edit(DEPLOYMENTS, "shapes-runtime", {"spec": {"replicas": 3, "paused": True}})
+
+    async def replicas() -> Any:
+        found = await it.get(DEPLOYMENTS, "shapes-runtime")
+        return found["spec"]["replicas"] if found else None
+
+    await until(replicas, lambda n: n == 1)
+
+
+async def test_a_deployment_that_somebody_deleted_comes_back(it: Cluster) -> None:
+    await it.make_pool()
+    await it.pool_says("Ready", "True", "Available")
+    before = await it.get(DEPLOYMENTS, "shapes-runtime")
+    assert before
+    await it.delete(DEPLOYMENTS, "shapes-runtime")
+    await until(
+        lambda: it.get(DEPLOYMENTS, "shapes-runtime"),
+        lambda d: d is not None and d["metadata"]["uid"] != before["metadata"]["uid"],
+    )
+
+
+async def test_a_pod_template_that_the_api_server_refuses_is_told_and_can_be_put_right(it: Cluster) -> None:
+    broken = {"spec": {**TEMPLATE["spec"], "nodeSelector": {"a b": "c"}}}
+    await it.make_pool(template=broken)
+    degraded = await it.pool_says("Degraded", "True", "InvalidSpec")
+    assert "nodeSelector" in degraded.message
+    await it.edit(POOLS, "shapes", {"spec": {"runtime": {"podTemplate": {"spec": {"nodeSelector": None}}}}})
+    await it.pool_says("Degraded", "False", "Stable")
+    await it.pool_says("Ready", "True", "Available")
+
+
+async def test_deleting_a_pool_removes_its_objects_and_its_adapters_wait_for_another(it: Cluster) -> None:
+    await it.make_pool()
+    await it.make_adapter()
+    await it.adapter_says("Served")
+    await it.delete(POOLS, "shapes")
+    await it.adapter_says("PoolNotFound")
+    for resource, name in ((DEPLOYMENTS, "shapes-runtime"), (SERVICES, "shapes-runtime"), (SECRETS, "shapes-control")):
+        await it.gone(resource, name, timeout_s=60)
+
+    await it.make_pool()
+    await it.adapter_says("Served", timeout_s=60)
+
+
+async def test_deleting_an_adapter_of_a_pool_that_is_gone_does_not_hang(it: Cluster) -> None:
+    await it.make_pool()
+    await it.make_adapter()
+    await it.adapter_says("Served")
+    await it.delete(POOLS, "shapes")
+    await it.delete(ADAPTERS, "pixel")
+    await it.gone(ADAPTERS, "pixel")
+
+
+async def test_a_base_that_cannot_be_loaded_degrades_the_pool_with_the_pods_reason(it: Cluster) -> None:
+    it.kubelet.template = {
+        "warm": False,
+        "base_failure": (Reason.MODEL_LOAD_FAILED, "no model_index.json in /models/shapes-xl"),
+    }
+    await it.make_pool()
+    degraded = await it.pool_says("Degraded", "True", "ModelLoadFailed")
+    assert "no model_index.json in /models/shapes-xl" in degraded.message
+    available = await it.pool_says("Available", "False", "ModelLoadFailed")
+    assert available.message == degraded.message
+
+
+async def test_a_crashing_pod_is_told_with_its_last_words(it: Cluster) -> None:
+    it.kubelet.template = {"warm": False}
+    await it.make_pool()
+    await it.pods(1)
+    (name,) = it.kubelet.pods
+    await it.kubelet.set_status(
+        name,
+        {
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [
+                {
+                    "name": "runtime",
+                    "ready": False,
+                    "restartCount": 3,
+                    "image": "stub",
+                    "imageID": "",
+                    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+                    "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "no CUDA device"}},
+                }
+            ],
+        },
+    )
+    degraded = await it.pool_says("Degraded", "True", "PodFailed")
+    assert "no CUDA device" in degraded.message
+    assert "exit code 1" in degraded.message
+
+
+async def test_a_pool_without_replicas_says_so_and_so_do_its_adapters(it: Cluster) -> None:
+    await it.make_pool(replicas=0)
+    await it.make_adapter()
+    await it.pool_says("Available", "False", "ScaledToZero")
+    adapter = await it.adapter_says("WaitingForPods")
+    assert "scale it up" in adapter.status.conditions[-1].message
+
+    await it.edit(POOLS, "shapes", {"spec": {"replicas": 1}})
+    await it.pool_says("Ready", "True", "Available")
+    await it.adapter_says("Served")
+
+
+async def test_events_tell_what_a_person_wants_to_know(it: Cluster) -> None:
+    await it.make_pool()
+    await it.make_adapter()
+    await it.adapter_says("Served")
+
+    async def reasons() -> set[tuple[str, str]]:
+        events = await it.kube.list(CORE_EVENTS, it.namespace)
+        return {
+            (e["involvedObject"]["kind"], e["reason"])
+            for e in events
+            if e["involvedObject"]["kind"] in ("BaseModelPool", "LoraAdapter")
+        }
+
+    await until(reasons, lambda found: found == {("BaseModelPool", "Available"), ("LoraAdapter", "Served")})
+
