@@ -67,11 +67,14 @@ class Cluster:
                 lambda name=name: self.get(kind, name).get("status"),  # type: ignore[misc]
             )
 
-    def wait_reason(self, kind: str, name: str, reason: str, type_: str = "Ready") -> str:
+    def wait_reason(
+        self, kind: str, name: str, reason: str, type_: str = "Ready", deadline_s: float = DEADLINE_S
+    ) -> str:
         """Wait for a condition to carry the reason; its message."""
         wait_until(
             lambda: self.condition(kind, name, type_).get("reason") == reason,
             f"{kind} {name} says {reason}",
+            deadline_s,
             describe=lambda: self.get(kind, name).get("status"),
         )
         return str(self.condition(kind, name, type_)["message"])
@@ -111,4 +114,5 @@ def scratch_namespace(cluster: Cluster, name: str) -> Iterator[Cluster]:
     try:
         yield Cluster(cluster.kubectl, cluster.kubeconfig, cluster.gateway, name)
     finally:
-        cluster.run("delete", "namespace", name, "--wait=true", "--timeout=120s")
+        # Not waited for: the namespace controller looks again only after half of the pods' grace period.
+        cluster.run("delete", "namespace", name, "--wait=false")

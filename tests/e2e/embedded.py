@@ -20,7 +20,15 @@ NAMESPACE = "lorapool-system"
 def embedded_installation(folder: Path, binaries: Binaries) -> Iterator[Cluster]:
     """A plane of its own for the length of the block, with operator and gateway running on it as pods."""
     with planes.running(folder, binaries, PlaneConfig(), purge=True) as plane:
-        install: list[str | Path] = ["install", "lorapool", CHART, "--namespace", NAMESPACE, "--create-namespace", "--wait"]
+        install: list[str | Path] = [
+            "install",
+            "lorapool",
+            CHART,
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+            "--wait",
+        ]
         subprocess.run([plane.helm, "--kubeconfig", plane.kubeconfig, *install, "--timeout=120s"], check=True)
         cluster = Cluster(str(plane.kubectl), plane.kubeconfig, "", NAMESPACE)
         service = json.loads(cluster.run("get", "service", "lorapool-gateway", "-o", "json"))["spec"]
