@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import random
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from secrets import randbelow
 from typing import Any
 
 from aiohttp import web
@@ -103,7 +103,7 @@ class FakePod:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         while True:
-            self.ip = f"127.{random.randint(180, 250)}.{random.randint(1, 254)}.{random.randint(2, 254)}"
+            self.ip = f"127.{180 + randbelow(70)}.{1 + randbelow(254)}.{2 + randbelow(250)}"
             with contextlib.suppress(OSError):
                 await web.TCPSite(self._runner, self.ip, CONTROL_PORT).start()
                 return
@@ -187,9 +187,7 @@ class FakePod:
     def _adapter(self, entry: CatalogEntry) -> AdapterState:
         if entry.key in self.failures:
             reason, message = self.failures[entry.key]
-            return AdapterState(
-                phase=AdapterPhase.FAILED, generation=entry.generation, reason=reason, message=message
-            )
+            return AdapterState(phase=AdapterPhase.FAILED, generation=entry.generation, reason=reason, message=message)
         phase = AdapterPhase.DOWNLOADING if self.holds_back else AdapterPhase.READY
         return AdapterState(phase=phase, tier=Tier.DISK, generation=entry.generation)
 
@@ -244,9 +242,7 @@ class FakeKubelet:
                 await self._end(uid, body)
             elif uid not in self._by_uid:
                 await self._begin(uid, body)
-        self.pods = {
-            b["metadata"]["name"]: self._by_uid[uid] for uid, b in present.items() if uid in self._by_uid
-        }
+        self.pods = {b["metadata"]["name"]: self._by_uid[uid] for uid, b in present.items() if uid in self._by_uid}
 
     async def _begin(self, uid: str, body: dict[str, Any]) -> None:
         pod = self._by_uid[uid] = FakePod(**self.template)

@@ -197,12 +197,7 @@ async def cluster(plane: Any, folder: Path, hub_url: str, *, cluster_wide: bool 
                         process.wait(10)
                     await _clean(kube, namespace)
         finally:
-            subprocess.run(
-                [plane.kubectl, "--kubeconfig", plane.kubeconfig, "delete", "-f", "-", "--wait=false"],
-                input=_access(plane, namespace, cluster_wide),
-                capture_output=True,
-                check=True,
-            )
+            _kubectl(plane, "delete", "--wait=false", manifests=_access(plane, namespace, cluster_wide))
 
 
 @cache
@@ -246,22 +241,20 @@ def _access(plane: Any, namespace: str, cluster_wide: bool) -> bytes:
     ).stdout
     kinds = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount")
     documents = [
-        d
-        for d in yaml.safe_load_all(rendered)
-        if d and d["kind"] in kinds and "-operator" in d["metadata"]["name"]
+        d for d in yaml.safe_load_all(rendered) if d and d["kind"] in kinds and "-operator" in d["metadata"]["name"]
     ]
     return yaml.safe_dump_all(documents).encode()
+
+
+def _kubectl(plane: Any, *action: str, manifests: bytes) -> None:
+    command = [plane.kubectl, "--kubeconfig", plane.kubeconfig, *action, "-f", "-"]
+    subprocess.run(command, input=manifests, capture_output=True, check=True, timeout=60)
 
 
 def _install_access(plane: Any, namespace: str, cluster_wide: bool) -> tuple[str, str]:
     """(name of the ServiceAccount, name of the Lease that it may hold)."""
     access = _access(plane, namespace, cluster_wide)
-    subprocess.run(
-        [plane.kubectl, "--kubeconfig", plane.kubeconfig, "apply", "--server-side", "-f", "-"],
-        input=access,
-        capture_output=True,
-        check=True,
-    )
+    _kubectl(plane, "apply", "--server-side", manifests=access)
     documents = list(yaml.safe_load_all(access))
     (account,) = (d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount")
     named = (r.get("resourceNames") for d in documents if d["kind"] == "Role" for r in d["rules"])
@@ -274,8 +267,10 @@ async def _kubeconfig(kube: Kube, plane: Any, namespace: str, account: str, fold
     accounts = Resource("", "v1", "serviceaccounts")
     path = Resource("", "v1", f"serviceaccounts/{account}/token")
     await kube.get(accounts, namespace, account)
-    reply = await kube.create(path, namespace, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
-    admin = yaml.safe_load(Path(plane.kubeconfig).read_text())
+    reply = await kube.create(
+        path, namespace, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    )
+    admin = yaml.safe_load(plane.kubeconfig.read_text())
     admin["users"] = [{"name": u["name"], "user": {"token": reply["status"]["token"]}} for u in admin["users"]]
     made = folder / "kubeconfig"
     made.write_text(yaml.safe_dump(admin))

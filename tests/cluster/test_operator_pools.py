@@ -31,7 +31,9 @@ async def test_a_pool_becomes_a_deployment_a_service_a_token_and_a_disruption_bu
     service = await it.get(SERVICES, "shapes-runtime")
     secret = await it.get(SECRETS, "shapes-control")
     assert await it.get(BUDGETS, "shapes-runtime")
-    assert deployment and service and secret
+    assert deployment is not None
+    assert service is not None
+    assert secret is not None
     assert [p["port"] for p in service["spec"]["ports"]] == [8080]
     token = base64.b64decode(secret["data"]["token"]).decode()
     assert it.kubelet.only().tokens == {f"Bearer {token}"}
@@ -172,4 +174,3 @@ async def test_events_tell_what_a_person_wants_to_know(it: Cluster) -> None:
         }
 
     await until(reasons, lambda found: found == {("BaseModelPool", "Available"), ("LoraAdapter", "Served")})
-

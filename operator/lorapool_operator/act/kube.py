@@ -158,7 +158,7 @@ class Kube:
         return await self._write("PATCH", path, manifest, APPLY, query)
 
     async def patch(
-        self, resource: Resource, namespace: str, name: str, body: Manifest, subresource: str | None = None
+        self, resource: Resource, namespace: str | None, name: str, body: Manifest, subresource: str | None = None
     ) -> Manifest:
         """Merge patch: null removes, lists are replaced."""
         path = resource.path(namespace, name, subresource)
