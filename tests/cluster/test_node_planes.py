@@ -26,6 +26,7 @@ if os.fork() == 0:
         print('daemon', flush=True)
         time.sleep(600)
     os._exit(0)
+os.wait()
 time.sleep(600)
 """
 

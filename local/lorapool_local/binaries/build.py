@@ -42,24 +42,23 @@ def needed_go(go_mod: str) -> Version:
 def build(source: Source, folder: Path, on_line: OnLine) -> None:
     """Put the source's programs into `folder`. Raises `BinariesUnavailable` with what Go said last."""
     command = ["go", "build", "-v", "-trimpath", "-o", f"{folder}/", "-ldflags", f"-s -w {source.linker_flags}"]
-    process = subprocess.Popen(  # noqa: S603 -- Go, on our own modules
+    compiled = 0
+    last: list[str] = []
+    with subprocess.Popen(  # noqa: S603 -- Go, on our own modules
         [*command, *source.packages],
         cwd=_MODULES / source.name,
         env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-mod=readonly"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    compiled = 0
-    last: list[str] = []
-    try:
-        for line in process.stderr or ():
-            compiled += not line.startswith("go: ")
-            last = [*last, line.rstrip()][-_KEPT_LINES:]
-            on_line(compiled, line.strip())
-        code = process.wait()
-    finally:
-        process.kill()
-        process.wait()
-    if code != 0:
+    ) as process:
+        try:
+            for line in process.stderr or ():
+                compiled += not line.startswith("go: ")
+                last = [*last, line.rstrip()][-_KEPT_LINES:]
+                on_line(compiled, line.strip())
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
         raise BinariesUnavailable(f"{source.name} cannot be built:\n" + "\n".join(last))

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -93,7 +93,12 @@ class ContainerProcess:
         reports = await _reader(read_end)
         if process.stdin is None:
             raise RuntimeError("no standard input to write the specification to")
-        told = {**asdict(spec), "parent_pid": os.getpid(), "report_fd": write_end}
+        told = {
+            **vars(spec),
+            "mounts": [mount._asdict() for mount in spec.mounts],
+            "parent_pid": os.getpid(),
+            "report_fd": write_end,
+        }
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             process.stdin.write(json.dumps(told).encode())
             process.stdin.write_eof()

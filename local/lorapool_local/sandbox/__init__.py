@@ -4,13 +4,13 @@ They see to it that nothing outlives the supervisor: `tether` for components of 
 the containers of pods, in namespaces of their own where the machine allows it.
 """
 
+import os
 import sys
-from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def isolated_python(module: str) -> list[str]:
     """The command that runs `main` of a module, without site-packages and the environment's Python settings."""
-    code = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from {module} import main; main()"
+    code = f"import sys; sys.path.insert(0, {_ROOT!r}); from {module} import main; main()"
     return [sys.executable, "-I", "-S", "-c", code]

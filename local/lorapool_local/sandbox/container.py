@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
 from typing import Any, NoReturn
 
@@ -99,7 +98,7 @@ class Container:
         if select.select([parent_is_gone], [], [], 0)[0]:
             os._exit(_START_ERROR_CODE)
         if self._isolated:
-            socket.sethostname(self._spec["hostname"])
+            syscalls.set_host_name(self._spec["hostname"])
             view = rootfs.View(
                 mounts=tuple(rootfs.Mount(**mount) for mount in self._spec["mounts"]),
                 opaque=frozenset(self._spec["opaque"]),

@@ -9,8 +9,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lorapool_local.sandbox import syscalls
 
@@ -18,8 +17,7 @@ TMP = "/tmp"  # noqa: S108 -- the container's own, never the machine's
 _QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     """A file or folder of the machine at a path of the container."""
 
     source: str
@@ -27,8 +25,7 @@ class Mount:
     read_only: bool
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """What the container is to see. All paths are absolute and free of symbolic links."""
 
     mounts: tuple[Mount, ...]
@@ -52,23 +49,24 @@ class Tree(Protocol):
     def exists(self, path: str) -> bool: ...
 
 
-@dataclass(frozen=True)
-class MakeFolder:
+class Step(NamedTuple):
+    """One thing to make in the new root. (Named tuples of different classes would be equal: so it is one class.)"""
+
+    action: str
     path: str
+    target: str = ""
 
 
-@dataclass(frozen=True)
-class MakeLink:
-    path: str
-    target: str
+def make_folder(path: str) -> Step:
+    return Step("folder", path)
 
 
-@dataclass(frozen=True)
-class Bind:
-    path: str
+def make_link(path: str, target: str) -> Step:
+    return Step("link", path, target)
 
 
-Step = MakeFolder | MakeLink | Bind
+def bind(path: str) -> Step:
+    return Step("bind", path)
 
 
 def plan(view: View, tree: Tree) -> Iterator[Step]:
@@ -76,13 +74,11 @@ def plan(view: View, tree: Tree) -> Iterator[Step]:
     return _Planner(view, tree).steps("/")
 
 
-@dataclass
 class _Planner:
-    view: View
-    tree: Tree
-    opened: set[str] = field(default_factory=lambda: {"/"})
-
-    def __post_init__(self) -> None:
+    def __init__(self, view: View, tree: Tree) -> None:
+        self.view = view
+        self.tree = tree
+        self.opened = {"/"}
         for folder in self.view.opaque:
             self.opened.update({folder, *_ancestors(folder)})
         for path in self.view.kept:
@@ -92,21 +88,21 @@ class _Planner:
                 self.opened.update(_ancestors(mount.target))
 
     def steps(self, folder: str) -> Iterator[Step]:
-        yield MakeFolder(folder)
+        yield make_folder(folder)
         shown = {_join(folder, name) for name in self._shown(folder)}
         for path in sorted(shown):
             if path in self.opened:
                 yield from self.steps(path)
             elif (target := self.tree.link(path)) is not None:
-                yield MakeLink(path, target)
+                yield make_link(path, target)
             else:
-                yield Bind(path)
+                yield bind(path)
         for path in sorted(p for p in self.opened if p != "/" and os.path.dirname(p) == folder):
             if path not in shown:
                 yield from self.steps(path)
         for path in sorted(p for p in self.view.kept if os.path.dirname(p) == folder):
             if path not in shown and path not in self.opened:
-                yield Bind(path)
+                yield bind(path)
 
     def _shown(self, folder: str) -> list[str]:
         return [] if folder in self.view.opaque or self._is_hidden(folder) else self.tree.names(folder)
@@ -156,19 +152,18 @@ def build(root: str, view: View, *, writable_tmp: bool) -> None:
 
 def _carry_out(root: str, step: Step) -> None:
     path = root + step.path
-    match step:
-        case MakeFolder():
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path)
-            if step.path == TMP:
-                syscalls.mount("tmp", path, "tmpfs", _QUIET, "mode=1777")
-        case MakeLink(target=target):
-            os.symlink(target, path)
-        case Bind(path=source):
-            # What this user may not see, or what has just vanished, the container does not see either.
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                _make_mount_point(path, source)
-                syscalls.mount(source, path, None, syscalls.MS_BIND | syscalls.MS_REC)
+    if step.action == "link":
+        os.symlink(step.target, path)
+    elif step.action == "folder":
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+        if step.path == TMP:
+            syscalls.mount("tmp", path, "tmpfs", _QUIET, "mode=1777")
+    else:
+        # What this user may not see, or what has just vanished, the container does not see either.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            _make_mount_point(path, step.path)
+            syscalls.mount(step.path, path, None, syscalls.MS_BIND | syscalls.MS_REC)
 
 
 def _make_mount_point(path: str, source: str) -> None:
