@@ -1,0 +1,243 @@
+"""Files from volumes and addresses: what is allowed, what is checked, what is left behind."""
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from lorapool_api.conditions import Reason
+from lorapool_api.wire import CatalogEntry, PathFile, UrlFile
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.store.blobs import Blob, BlobFolder
+from lorapool_runtime.store.fetch import Fetcher, Rules
+from tenacity import wait_none
+
+from tests import files
+from tests.web import Reply, Web, serving
+
+CONTENT = files.lora_file()
+SHA256 = files.sha256(CONTENT)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serving() as server:
+        server.answers["/a.safetensors"] = Reply(body=CONTENT)
+        yield server
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "adapters"
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(CONTENT)
+    return folder
+
+
+class Store:
+    """A fetcher on a folder of its own, with the rules that a test wants."""
+
+    def __init__(
+        self, tmp_path: Path, roots: tuple[Path, ...] = (), hosts: tuple[str, ...] = (), max_bytes: int = 10**6
+    ) -> None:
+        self.cache = tmp_path / "cache"
+        rules = Rules(tuple(str(r) for r in roots), hosts, max_bytes)
+        self.fetcher = Fetcher(BlobFolder(self.cache), rules, wait=wait_none())
+
+    def fetch(self, source: PathFile | UrlFile, **expected: object) -> Blob:
+        entry = CatalogEntry.model_validate({"key": "default/a", "source": source, **expected})
+        return self.fetcher.fetch(entry, lambda: False)
+
+    def refuse(self, source: PathFile | UrlFile, **expected: object) -> AdapterError:
+        """The error of a fetch that must fail, after a look that it left nothing behind."""
+        with pytest.raises(AdapterError) as refused:
+            self.fetch(source, **expected)
+        assert self.left() == []
+        return refused.value
+
+    def left(self) -> list[str]:
+        return [f.name for part in ("blobs", "tmp") for f in (self.cache / part).iterdir()]
+
+
+# ---- path ------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_below_a_root_becomes_a_blob(tmp_path: Path, root: Path) -> None:
+    store = Store(tmp_path, (root,))
+    blob = store.fetch(PathFile(path=str(root / "a.safetensors")))
+    assert (blob.sha256, blob.path.read_bytes()) == (SHA256, CONTENT)
+    assert store.left() == [SHA256]
+
+
+def test_a_file_that_changes_later_changes_nothing(tmp_path: Path, root: Path) -> None:
+    blob = Store(tmp_path, (root,)).fetch(PathFile(path=str(root / "a.safetensors")))
+    (root / "a.safetensors").write_bytes(b"other")
+    assert blob.path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "{root}/../secret", "{root}/link", "{root}/folder/secret"])
+def test_nothing_outside_of_the_roots_is_read(tmp_path: Path, root: Path, path: str) -> None:
+    (tmp_path / "secret").write_bytes(CONTENT)
+    (root / "link").symlink_to(tmp_path / "secret")
+    (root / "folder").symlink_to(tmp_path)
+    error = Store(tmp_path, (root,)).refuse(PathFile(path=path.format(root=root)))
+    assert error.reason is Reason.SOURCE_FORBIDDEN
+
+
+def test_a_link_within_the_roots_is_followed(tmp_path: Path, root: Path) -> None:
+    (root / "link.safetensors").symlink_to(root / "a.safetensors")
+    assert Store(tmp_path, (root,)).fetch(PathFile(path=str(root / "link.safetensors"))).sha256 == SHA256
+
+
+def test_a_folder_beside_a_root_with_a_longer_name_is_outside(tmp_path: Path, root: Path) -> None:
+    beside = tmp_path / "adapters-of-others"
+    beside.mkdir()
+    (beside / "a.safetensors").write_bytes(CONTENT)
+    error = Store(tmp_path, (root,)).refuse(PathFile(path=str(beside / "a.safetensors")))
+    assert error.reason is Reason.SOURCE_FORBIDDEN
+
+
+def test_a_pod_without_volumes_says_so(tmp_path: Path, root: Path) -> None:
+    error = Store(tmp_path).refuse(PathFile(path=str(root / "a.safetensors")))
+    assert error.reason is Reason.SOURCE_FORBIDDEN
+    assert "mount no volume" in error.message
+
+
+def test_a_missing_file_is_not_found_for_good(tmp_path: Path, root: Path) -> None:
+    error = Store(tmp_path, (root,)).refuse(PathFile(path=str(root / "b.safetensors")))
+    assert (error.reason, error.transient) == (Reason.SOURCE_NOT_FOUND, False)
+
+
+@pytest.mark.timeout(20)
+def test_a_named_pipe_holds_nobody(tmp_path: Path, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    assert Store(tmp_path, (root,)).refuse(PathFile(path=str(root / "pipe"))).reason is Reason.SOURCE_NOT_FOUND
+
+
+def test_another_sha256_than_pinned_is_refused(tmp_path: Path, root: Path) -> None:
+    error = Store(tmp_path, (root,)).refuse(PathFile(path=str(root / "a.safetensors")), sha256="0" * 64)
+    assert error.reason is Reason.CHECKSUM_MISMATCH
+    assert SHA256 in error.message
+    assert "0" * 64 in error.message
+
+
+def test_a_file_over_the_limit_is_refused(tmp_path: Path, root: Path) -> None:
+    error = Store(tmp_path, (root,), max_bytes=100).refuse(PathFile(path=str(root / "a.safetensors")))
+    assert error.reason is Reason.FILE_TOO_LARGE
+    assert f"{len(CONTENT)} bytes; the pool takes at most 100" in error.message
+
+
+# ---- url -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_at_an_allowed_address_becomes_a_blob(tmp_path: Path, web: Web) -> None:
+    store = Store(tmp_path, hosts=(web.host,))
+    assert store.fetch(UrlFile(url=f"{web.url}/a.safetensors?key=1")).path.read_bytes() == CONTENT
+
+
+def test_a_file_that_is_there_is_not_fetched_again(tmp_path: Path, web: Web) -> None:
+    store, source = Store(tmp_path, hosts=(web.host,)), UrlFile(url=f"{web.url}/a.safetensors")
+    store.fetch(source)
+    store.fetch(source)
+    store.fetch(source, sha256=SHA256)
+    assert web.count("GET", "/a.safetensors") == 1
+
+
+def test_a_burst_downloads_once(tmp_path: Path, web: Web) -> None:
+    source = UrlFile(url=f"{web.url}/a.safetensors")
+    # A store each: what processes that share a folder see.
+    stores = [Store(tmp_path, hosts=(web.host,)) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        blobs = list(threads.map(lambda s: s.fetch(source), stores))
+    assert {b.sha256 for b in blobs} == {SHA256}
+    assert web.count("GET", "/a.safetensors") == 1
+
+
+def test_a_host_that_is_not_allowed_is_never_asked(tmp_path: Path, web: Web) -> None:
+    error = Store(tmp_path, hosts=("example.org",)).refuse(UrlFile(url=f"{web.url}/a.safetensors?key=secret"))
+    assert error.reason is Reason.SOURCE_FORBIDDEN
+    assert "secret" not in error.message
+    assert web.seen == []
+
+
+def test_a_redirect_to_another_host_is_refused(tmp_path: Path, web: Web) -> None:
+    with serving("127.0.0.2") as inner:
+        inner.answers["/a.safetensors"] = Reply(body=CONTENT)
+        web.answers["/away"] = Reply(302, headers={"location": f"{inner.url}/a.safetensors"})
+        error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/away"))
+        assert error.reason is Reason.SOURCE_FORBIDDEN
+        assert inner.seen == []
+
+
+def test_redirects_among_allowed_hosts_are_followed(tmp_path: Path, web: Web) -> None:
+    web.answers["/moved"] = Reply(301, headers={"location": "/a.safetensors"})
+    assert Store(tmp_path, hosts=("127.0.0.1",)).fetch(UrlFile(url=f"{web.url}/moved")).sha256 == SHA256
+
+
+def test_endless_redirects_end(tmp_path: Path, web: Web) -> None:
+    web.answers["/round"] = Reply(302, headers={"location": "/round"})
+    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/round"))
+    assert error.reason is Reason.SOURCE_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "tries"),
+    [
+        (404, Reason.SOURCE_NOT_FOUND, 1),
+        (403, Reason.SOURCE_FORBIDDEN, 1),
+        (429, Reason.SOURCE_UNAVAILABLE, 3),
+        (503, Reason.SOURCE_UNAVAILABLE, 3),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(tmp_path: Path, web: Web, status: int, reason: Reason, tries: int) -> None:
+    web.answers["/a"] = Reply(status)
+    assert Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/a")).reason is reason
+    assert web.count("GET", "/a") == tries
+
+
+def test_a_server_that_breaks_off_is_tried_again(tmp_path: Path, web: Web) -> None:
+    answers = iter([Reply(body=CONTENT, headers={"content-length": str(len(CONTENT) + 9)}), Reply(body=CONTENT)])
+    web.answers["/a"] = lambda _: next(answers)
+    assert Store(tmp_path, hosts=(web.host,)).fetch(UrlFile(url=f"{web.url}/a")).sha256 == SHA256
+
+
+def test_a_download_over_the_limit_is_refused(tmp_path: Path, web: Web) -> None:
+    web.answers["/a"] = Reply(body=b"x" * 5000)
+    error = Store(tmp_path, hosts=(web.host,), max_bytes=1000).refuse(UrlFile(url=f"{web.url}/a"))
+    assert error.reason is Reason.FILE_TOO_LARGE
+
+
+def test_a_server_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> None:
+    with serving() as gone:
+        url = f"{gone.url}/a?key=secret"
+    error = Store(tmp_path, hosts=("127.0.0.1",)).refuse(UrlFile(url=url))
+    assert (error.reason, error.transient) == (Reason.SOURCE_UNAVAILABLE, True)
+    assert "secret" not in error.message
+
+
+# ---- the folder ------------------------------------------------------------------------------------------------
+
+
+def test_a_blob_that_was_damaged_is_fetched_again(tmp_path: Path, web: Web) -> None:
+    source = UrlFile(url=f"{web.url}/a.safetensors")
+    blob = Store(tmp_path, hosts=(web.host,)).fetch(source)
+    blob.path.write_bytes(CONTENT[:-4] + b"oops")
+    assert Store(tmp_path, hosts=(web.host,)).fetch(source).path.read_bytes() == CONTENT
+    assert web.count("GET", "/a.safetensors") == 2
+
+
+def test_one_download_that_hangs_delays_no_other(tmp_path: Path, web: Web) -> None:
+    hold = threading.Event()
+    web.answers["/slow"] = Reply(body=CONTENT, hold=hold)
+    store = Store(tmp_path, hosts=(web.host,))
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(store.fetch, UrlFile(url=f"{web.url}/slow"))
+        try:
+            fast = threads.submit(store.fetch, UrlFile(url=f"{web.url}/a.safetensors"))
+            assert fast.result(timeout=20).sha256 == SHA256
+            assert not slow.done()
+        finally:
+            hold.set()
+        assert slow.result(timeout=20).sha256 == SHA256
