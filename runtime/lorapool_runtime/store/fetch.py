@@ -82,8 +82,10 @@ class Fetcher:
         return self._blobs.find(known) if known else None
 
     def _retrying(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
+        # huggingface_hub tries again by itself.
+        attempts = 1 if isinstance(entry.source, HubFile) else _ATTEMPTS
         retrying = Retrying(
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=stop_after_attempt(attempts),
             wait=self._wait,
             retry=retry_if_exception(lambda e: isinstance(e, AdapterError) and e.transient and not cancelled()),
             reraise=True,

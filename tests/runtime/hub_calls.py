@@ -1,0 +1,46 @@
+"""Runs calls of the store's hub source in a process of its own: the library reads HF_ENDPOINT when imported.
+
+Reads a JSON object a line: what to do, the cache folder, arguments. Answers with one: what came, or the error.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from lorapool_api.adapter import AdapterFormat
+from lorapool_api.sources import HubAdapter
+from lorapool_api.wire import CatalogEntry, HubFile
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.settings import prepare_environment
+
+
+def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, object]:
+    from lorapool_runtime.store.blobs import BlobFolder
+    from lorapool_runtime.store.fetch import Fetcher, Rules
+    from lorapool_runtime.store.hub import resolve
+    from tenacity import wait_none
+
+    fetcher = Fetcher(BlobFolder(cache), Rules((), (), 10**6), wait=wait_none())
+    try:
+        if what == "resolve":
+            return resolve(HubAdapter.model_validate(arguments)).model_dump()
+        entry = CatalogEntry(
+            key="default/a", source=HubFile.model_validate(arguments["source"]), sha256=arguments.get("sha256")
+        )
+        if what == "config":
+            config = fetcher.peft_config(entry, AdapterFormat.PEFT)
+            return {"config": config.decode() if config is not None else None}
+        blob = fetcher.fetch(entry, lambda: False)
+    except AdapterError as error:
+        return {"reason": error.reason, "message": error.message, "transient": error.transient}
+    left = [str(p.relative_to(cache)) for p in cache.rglob("*") if p.is_file() and p.suffix == ".safetensors"]
+    return {"sha256": blob.sha256, "left": left}
+
+
+if __name__ == "__main__":
+    prepare_environment(Path(sys.argv[1]))
+    time.sleep = lambda _: None  # the library waits between its own tries; here nobody wants to
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(answer(asked["what"], Path(asked["cache"]), asked["arguments"])), flush=True)
