@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import ClientTimeout
 from kubernetes.aio import client, config
+from kubernetes.aio.config.config_exception import ConfigException
 from lorapool_api.names import ADAPTER_PLURAL, GROUP, POOL_LABEL, POOL_PLURAL, VERSION
 
 from lorapool_gateway.directory import Kind, Manifest
@@ -20,6 +21,8 @@ WATCH_SECONDS = 300
 # The API server sends a bookmark about once a minute; a watch that is silent for longer is dead.
 SILENCE_SECONDS = 90
 PAGE_ITEMS = 500
+
+__all__ = ["ConfigException", "Kube", "KubeError", "connect"]
 
 _PLURALS = {Kind.POOL: POOL_PLURAL, Kind.ADAPTER: ADAPTER_PLURAL, Kind.POD: "pods"}
 

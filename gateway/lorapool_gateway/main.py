@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 
@@ -10,6 +11,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from lorapool_api import logs
+from pydantic import ValidationError
 
 from lorapool_gateway import kube
 from lorapool_gateway.directory import Directory
@@ -28,9 +30,12 @@ log = structlog.get_logger(__name__)
 
 def command() -> None:
     """Serve images from the pools of this cluster; settings are environment variables LORAPOOL_*."""
-    settings = Settings()
-    logs.configure(settings.log_level)
-    asyncio.run(run(settings))
+    try:
+        settings = Settings()
+        logs.configure(settings.log_level)
+        asyncio.run(run(settings))
+    except (ValidationError, kube.ConfigException) as problem:
+        sys.exit(f"lorapool gateway: {problem}")
 
 
 async def run(settings: Settings) -> None:

@@ -162,7 +162,7 @@ class Proxy:
                     headers={"content-type": "application/json", "accept": "application/json"},
                     timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
                 )
-            except httpx.TransportError as problem:
+            except httpx.RequestError as problem:
                 self._loads.lost(pod)
                 error = PodFailed(f"the connection to pod {pod.name} was lost", transient=True)
                 raise _Refused(error, "lost", is_lost=not isinstance(problem, httpx.ConnectError)) from problem
