@@ -129,7 +129,7 @@ class Pod:
     async def stop(self) -> None:
         """Refuse new work and finish what runs."""
         self.stopping = True
-        await self.dispatcher.stop(self.settings.grace_seconds)
+        await self.dispatcher.stop(self.settings.grace_s)
         await self.registry.close()
         self.bringer.close()
         for executor in self.threads:

@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     control_token_dir: Path = Path(names.CONTROL_TOKEN_DIR)
     host_bytes: int = Field(default=4 * GIB, description="Most memory for adapters that nobody uses right now.")
     device_bytes: int = Field(default=4 * GIB, description="Most device memory for adapters that are not in use.")
-    grace_seconds: float = Field(default=25.0, description="How long a stopping process finishes what runs.")
+    grace_seconds: float | None = Field(
+        default=None, description="How long a stopping process finishes what runs; default: a request's longest time."
+    )
     log_level: str = "INFO"
 
     @property
@@ -42,6 +44,11 @@ class Settings(BaseSettings):
         if self.pod_ip and ipaddress.ip_address(self.pod_ip).is_loopback:
             return self.pod_ip
         return "0.0.0.0"  # noqa: S104 -- the pod's own network namespace; NetworkPolicy says who reaches it
+
+    @property
+    def grace_s(self) -> float:
+        """The operator gives a pod's process a little longer than this."""
+        return self.config.serving.request_timeout_seconds if self.grace_seconds is None else self.grace_seconds
 
     @property
     def control_token_file(self) -> Path:

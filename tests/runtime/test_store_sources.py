@@ -173,7 +173,7 @@ def test_a_redirect_to_another_host_is_refused(tmp_path: Path, web: Web) -> None
 
 def test_redirects_among_allowed_hosts_are_followed(tmp_path: Path, web: Web) -> None:
     web.answers["/moved"] = Reply(301, headers={"location": "/a.safetensors"})
-    assert Store(tmp_path, hosts=("127.0.0.1",)).fetch(UrlFile(url=f"{web.url}/moved")).sha256 == SHA256
+    assert Store(tmp_path, hosts=(web.host,)).fetch(UrlFile(url=f"{web.url}/moved")).sha256 == SHA256
 
 
 def test_endless_redirects_end(tmp_path: Path, web: Web) -> None:
@@ -211,8 +211,8 @@ def test_a_download_over_the_limit_is_refused(tmp_path: Path, web: Web) -> None:
 
 def test_a_server_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> None:
     with serving() as gone:
-        url = f"{gone.url}/a?key=secret"
-    error = Store(tmp_path, hosts=("127.0.0.1",)).refuse(UrlFile(url=url))
+        url, host = f"{gone.url}/a?key=secret", gone.host
+    error = Store(tmp_path, hosts=(host,)).refuse(UrlFile(url=url))
     assert (error.reason, error.transient) == (Reason.SOURCE_UNAVAILABLE, True)
     assert "secret" not in error.message
 

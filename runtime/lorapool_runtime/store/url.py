@@ -58,21 +58,23 @@ def _follow(
 
 def check_allowed(url: httpx.URL, hosts: Sequence[str]) -> None:
     """Raises: AdapterError (`SourceForbidden`) unless the scheme is http(s) and a pattern allows host and port."""
-    if url.scheme not in _DEFAULT_PORTS or not any(_matches(url, pattern) for pattern in hosts):
+    if url.scheme not in _DEFAULT_PORTS or url.userinfo or not any(_matches(url, pattern) for pattern in hosts):
         allowed = ", ".join(hosts) or "none"
         message = f"{url.scheme}://{url.host}:{_port(url)} is not allowed; allowed hosts: {allowed}"
         raise AdapterError(Reason.SOURCE_FORBIDDEN, message)
 
 
 def _matches(url: httpx.URL, pattern: str) -> bool:
-    """`host` allows every port of it, `host:port` that one, `*.example.org` all hosts below example.org, `*` any."""
+    """Whether `host`, `host:port` or `*.example.org` allows the address; `*` allows every one.
+
+    Without a port the scheme's own is meant, so that a listed host does not open its other services.
+    """
     if pattern == "*":
         return True
     host, _, port = pattern.lower().partition(":")
-    if port and port != str(_port(url)):
+    if _port(url) != (int(port) if port.isdigit() else _DEFAULT_PORTS[url.scheme]):
         return False
-    name = url.host.lower().rstrip(".")
-    return name.endswith(host[1:]) if host.startswith("*.") else name == host
+    return url.host.endswith(host[1:]) if host.startswith("*.") else url.host == host
 
 
 def _port(url: httpx.URL) -> int | None:
