@@ -99,7 +99,7 @@ def test_the_older_of_two_with_one_model_id_gets_the_request() -> None:
 
 
 def test_an_adapter_of_another_namespace_takes_no_name_in_a_pool_that_does_not_let_it_in() -> None:
-    stranger = make.adapter("pixel", "team", poolRef={"name": "shapes", "namespace": "default"})
+    stranger = make.adapter("pixel", "team", age_s=9, poolRef={"name": "shapes", "namespace": "default"})
     known = snapshot(adapters=(with_ready(stranger), ready("pixel")))
     assert resolve("pixel", (), known).keys == ("default/pixel",)
 
