@@ -21,7 +21,7 @@ from diffusers import (
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-SIZE = 64
+SIZE = 32
 _WIDTH = 32
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 

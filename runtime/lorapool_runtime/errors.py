@@ -3,6 +3,7 @@
     RuntimeFailure
       AdapterError      an adapter cannot be served; says why with a `Reason`
       ModelError        the base model cannot be loaded
+      RecipeError       the base cannot do what a request asks for
       RequestError      a request is not served; says why with an `ErrorCode`
       Stopped           an image was given up between two steps
 
@@ -40,6 +41,10 @@ class AdapterError(RuntimeFailure):
 
 class ModelError(RuntimeFailure):
     """The base model cannot be loaded; the text says what was found and what was expected."""
+
+
+class RecipeError(RuntimeFailure):
+    """What a request asks for is within the limits, but nothing that this base can do; the text says why."""
 
 
 class RequestError(RuntimeFailure):

@@ -57,7 +57,7 @@ def _serve_pod() -> None:
     except (ValueError, ValidationError) as error:
         sys.exit(f"lorapool runtime: {names.CONFIG_ENV} cannot be read: {error}")
     logs.configure(settings.log_level)
-    prepare_environment(settings.cache_dir)
+    prepare_environment(settings.cache)
     from lorapool_runtime.process import serve  # after the environment: it imports huggingface_hub
 
     serve(settings)

@@ -55,8 +55,8 @@ class Pod:
         engine_thread = ThreadPoolExecutor(1, "engine")
         readers = ThreadPoolExecutor(_READERS, "read")
         versions, metrics = Versions(), Metrics()
-        blobs = BlobFolder(settings.cache_dir)
-        bringer = Bringer(Fetcher(blobs, Rules.of(config)), blobs, config.max_rank)
+        blobs = BlobFolder(settings.cache)
+        bringer = Bringer(Fetcher(blobs, Rules.of(config, settings.pod_root)), blobs, config.max_rank)
         base = BaseKeeper(engine, engine_thread, versions, started_s)
 
         async def read(file: AdapterFile) -> HostAdapter:
@@ -74,7 +74,7 @@ class Pod:
             config.serving.request_timeout_seconds,
             on_rendered=rendered,
         )
-        last = LastCatalog(settings.cache_dir, config.pool)
+        last = LastCatalog(settings.cache, config.pool)
         instance = uuid.uuid4().hex
         threads = (engine_thread, readers)
         return cls(settings, instance, versions, base, registry, dispatcher, metrics, last, bringer, threads)

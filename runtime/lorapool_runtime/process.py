@@ -37,7 +37,7 @@ def serve(settings: Settings, catalog: Catalog | None = None) -> None:
         settings: what to serve and where.
         catalog: outside of Kubernetes, the adapters to serve; else the operator brings them.
     """
-    engine = make_engine(settings.config, settings.device_bytes)
+    engine = make_engine(settings)
     asyncio.run(_serve(settings, engine, catalog))
 
 

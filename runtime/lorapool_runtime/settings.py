@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 from lorapool_api import names
+from lorapool_api.pool import BaseModelSpec
+from lorapool_api.sources import ModelSource
 from lorapool_api.wire import RuntimeConfig
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +27,9 @@ class Settings(BaseSettings):
     control_port: int | None = names.CONTROL_PORT
     cache_dir: Path = Path(names.CACHE_DIR)
     control_token_dir: Path = Path(names.CONTROL_TOKEN_DIR)
+    pod_root: str = Field(
+        default="", description="Folder that stands for the root of the file system, where a node has no mounts."
+    )
     host_bytes: int = Field(default=4 * GIB, description="Most memory for adapters that nobody uses right now.")
     device_bytes: int = Field(default=4 * GIB, description="Most device memory for adapters that are not in use.")
     grace_seconds: float | None = Field(
@@ -41,9 +46,11 @@ class Settings(BaseSettings):
         """
         if self.listen:
             return self.listen
-        if self.pod_ip and ipaddress.ip_address(self.pod_ip).is_loopback:
-            return self.pod_ip
-        return "0.0.0.0"  # noqa: S104 -- the pod's own network namespace; NetworkPolicy says who reaches it
+        address = ipaddress.ip_address(self.pod_ip) if self.pod_ip else None
+        if address is not None and address.is_loopback:
+            return str(address)
+        # The pod's own network namespace; NetworkPolicy says who reaches it.
+        return "::" if address is not None and address.version == 6 else "0.0.0.0"  # noqa: S104
 
     @property
     def grace_s(self) -> float:
@@ -51,8 +58,23 @@ class Settings(BaseSettings):
         return self.config.serving.request_timeout_seconds if self.grace_seconds is None else self.grace_seconds
 
     @property
+    def cache(self) -> Path:
+        """Where the cache really is."""
+        return Path(f"{self.pod_root}{self.cache_dir}")
+
+    @property
     def control_token_file(self) -> Path:
-        return self.control_token_dir / names.CONTROL_TOKEN_KEY
+        return Path(f"{self.pod_root}{self.control_token_dir}") / names.CONTROL_TOKEN_KEY
+
+    @property
+    def model(self) -> BaseModelSpec:
+        """The base model, its folders where they really are."""
+        spec = self.config.model
+        vae = spec.vae and self._located(spec.vae)
+        return spec.model_copy(update={"source": self._located(spec.source), "vae": vae})
+
+    def _located(self, source: ModelSource) -> ModelSource:
+        return source.model_copy(update={"path": f"{self.pod_root}{source.path}"}) if source.path else source
 
 
 def prepare_environment(cache_dir: Path) -> None:

@@ -91,7 +91,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def started(settings: Settings, engine: EngineProtocol | None = None) -> AsyncIterator[Running]:
     """The pod up, its base on the way."""
-    made = engine or make_engine(settings.config, settings.device_bytes)
+    made = engine or make_engine(settings)
     pod = Pod.build(settings, made, time.monotonic())
     pod.restore_catalog()
     auth = {"authorization": f"Bearer {TOKEN}"}

@@ -75,7 +75,7 @@ class Engine(Protocol):
         """Bring a file to host memory, every key of it consumed. Raises: AdapterError."""
 
     def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
-        """Make the images. Raises: AdapterError, or Stopped soon after `stop()` says so."""
+        """Make the images. Raises: AdapterError, RecipeError, or Stopped soon after `stop()` says so."""
 
     def on_device(self) -> frozenset[str]:
         """Identities of the adapters on the device."""

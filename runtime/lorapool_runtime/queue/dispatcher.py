@@ -10,7 +10,7 @@ import structlog
 from lorapool_api.wire import ErrorCode
 
 from lorapool_runtime.engine.contract import Engine, Recipe, Rendering, Use
-from lorapool_runtime.errors import AdapterError, RequestError, Stopped
+from lorapool_runtime.errors import AdapterError, RecipeError, RequestError, Stopped
 from lorapool_runtime.queue.choice import Stack, choose
 from lorapool_runtime.queue.job import Job, Outcome
 
@@ -143,6 +143,8 @@ class Dispatcher:
         match error:
             case Stopped():
                 return self._too_late()
+            case RecipeError():
+                return RequestError(ErrorCode.INVALID_REQUEST, str(error))
             case AdapterError():
                 keys = ", ".join(use.key for use in job.stack)
                 message = f"adapter {keys}: {error.message}"

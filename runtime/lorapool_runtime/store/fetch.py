@@ -31,10 +31,13 @@ class Rules:
     path_roots: tuple[str, ...]
     url_hosts: tuple[str, ...]
     max_file_bytes: int
+    pod_root: str = ""
 
     @classmethod
-    def of(cls, config: RuntimeConfig) -> "Rules":
-        return cls(config.path_roots, config.url_hosts, config.max_file_bytes)
+    def of(cls, config: RuntimeConfig, pod_root: str) -> "Rules":
+        """`pod_root` stands before every path of the pod; empty where the pod has its own mounts."""
+        roots = tuple(f"{pod_root}{root}" for root in config.path_roots)
+        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root)
 
 
 class Fetcher:
@@ -70,7 +73,9 @@ class Fetcher:
                 with self._blobs.working_folder() as folder:
                     return hub.fetch_beside(source, PEFT_CONFIG, folder, _PEFT_CONFIG_MAX_BYTES)
             case PathFile(path=name):
-                return path.read_beside(name, PEFT_CONFIG, self._rules.path_roots, _PEFT_CONFIG_MAX_BYTES)
+                return path.read_beside(
+                    f"{self._rules.pod_root}{name}", PEFT_CONFIG, self._rules.path_roots, _PEFT_CONFIG_MAX_BYTES
+                )
             case UrlFile():
                 return None
 
@@ -108,4 +113,6 @@ class Fetcher:
             case UrlFile(url=address):
                 return target, url.fetch(address, self._rules.url_hosts, target, expected, cancelled)
             case PathFile(path=name):
-                return target, path.fetch(name, self._rules.path_roots, target, expected, cancelled)
+                return target, path.fetch(
+                    f"{self._rules.pod_root}{name}", self._rules.path_roots, target, expected, cancelled
+                )

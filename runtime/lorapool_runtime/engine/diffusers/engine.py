@@ -15,9 +15,9 @@ from PIL import Image
 
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
-from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, load_pipeline
+from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, first_line, load_pipeline
 from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
-from lorapool_runtime.errors import AdapterError, ModelError, Stopped
+from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 from lorapool_runtime.layers.low_rank import LoraAdapter, read_lora
 from lorapool_runtime.layers.switchboard import Switchboard
 from lorapool_runtime.store.files import AdapterFile
@@ -144,7 +144,10 @@ class DiffusersEngine:
         }
         # Pipelines of other families lack some of these, for example a negative prompt.
         known = inspect.signature(self._pipeline.__call__).parameters
-        result = self._pipeline(**{k: v for k, v in wanted.items() if k in known})
+        try:
+            result = self._pipeline(**{k: v for k, v in wanted.items() if k in known})
+        except ValueError as error:  # how pipelines and schedulers refuse their arguments
+            raise RecipeError(first_line(error)) from error
         return result.images[0], warning
 
 

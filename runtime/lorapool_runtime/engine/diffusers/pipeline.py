@@ -55,7 +55,7 @@ def load_pipeline(spec: BaseModelSpec, device: Device) -> LoadedPipeline:
             **options,
         )
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
-        raise ModelError(f"{spec.source.label} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
     _settle(pipeline, device)
     revision = folder.name if spec.source.hub else folder_revision(folder)
     return LoadedPipeline(pipeline, revision, folder_size_bytes(folder))
@@ -102,7 +102,7 @@ def _snapshot(hub: HubModel) -> Path:
     except HfHubHTTPError as error:
         raise ModelError(f"{where}: the Hub answered {error.response.status_code}") from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{where} cannot be had from the Hub: {_first_line(error)}") from error
+        raise ModelError(f"{where} cannot be had from the Hub: {first_line(error)}") from error
 
 
 def _index(folder: Path) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _index(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ModelError(f"{folder} is no diffusers pipeline: it holds no model_index.json") from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
         raise ModelError(f"{path} does not name the class of a pipeline of diffusers")
     for name, entry in index.items():
@@ -144,7 +144,7 @@ def _vae(spec: BaseModelSpec, index: dict[str, Any]) -> dict[str, Any]:
     try:
         vae = AutoencoderKL.from_pretrained(source.label, dtype=DTYPES[spec.dtype], use_safetensors=True, **revision)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"the VAE {source.label} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"the VAE {source.label} cannot be loaded: {first_line(error)}") from error
     return {"vae": vae}
 
 
@@ -161,5 +161,6 @@ def _settle(pipeline: Any, device: Device) -> None:
         torch.backends.cudnn.deterministic = True
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """An error of a library in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

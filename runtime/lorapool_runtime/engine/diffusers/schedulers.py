@@ -13,7 +13,7 @@ _CLASSES: Final[dict[SchedulerName, tuple[str, dict[str, Any]]]] = {
     SchedulerName.DPMPP_2M_KARRAS: ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
     SchedulerName.HEUN: ("HeunDiscreteScheduler", {}),
     SchedulerName.LCM: ("LCMScheduler", {}),
-    SchedulerName.PNDM: ("PNDMScheduler", {}),
+    SchedulerName.PNDM: ("PNDMScheduler", {"skip_prk_steps": True}),
     SchedulerName.UNIPC: ("UniPCMultistepScheduler", {}),
 }
 

@@ -1,0 +1,247 @@
+"""What cannot be applied is refused with its reason, and the base stays what it was to the bit."""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lorapool_api.conditions import Reason
+from lorapool_api.facts import read_facts
+from lorapool_api.fit import check_fits
+from lorapool_api.header import FactsError
+from lorapool_api.pool import SchedulerName
+from lorapool_runtime.engine.contract import BaseInfo, Use
+from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
+from lorapool_runtime.formats.check import read_header
+from safetensors.torch import save_file
+
+from tests import tiny
+from tests.runtime.ask import image, read, recipe
+from tests.runtime.conftest import make_engine
+from tests.tiny import Change
+
+Breaking = Callable[[list[Change]], dict[str, torch.Tensor]]
+
+
+@pytest.fixture
+def some(reference: Any) -> list[Change]:
+    return tiny.make_changes(reference, tiny.attention_modules(reference)[:6])
+
+
+def parts(changes: list[Change]) -> dict[str, torch.Tensor]:
+    """The tensors of a kohya file."""
+    tensors: dict[str, torch.Tensor] = {}
+    for c in changes:
+        name = tiny.kohya_name(c.component, c.module)
+        tensors |= {f"{name}.lora_down.weight": c.down, f"{name}.lora_up.weight": c.up}
+    return tensors
+
+
+def refused(engine: DiffusersEngine, path: Path, tensors: dict[str, torch.Tensor]) -> AdapterError:
+    save_file({k: v.contiguous() for k, v in tensors.items()}, path)
+    with pytest.raises(AdapterError) as error:
+        read(engine, path)
+    return error.value
+
+
+def renamed(tensors: dict[str, torch.Tensor], old: str, new: str) -> dict[str, torch.Tensor]:
+    return {k.replace(old, new): v for k, v in tensors.items()}
+
+
+def test_a_module_that_the_base_lacks_is_named(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
+    error = refused(engine, tmp_path / "a.safetensors", renamed(parts(some), "attn1", "attn7"))
+    assert error.reason is Reason.BASE_MODEL_MISMATCH
+    assert "attn7" in error.message
+
+
+def test_a_module_of_another_shape_is_named(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
+    first, *others = some
+    wide = Change(first.component, first.module, torch.randn(4, 99), first.up, 4.0)
+    error = refused(engine, tmp_path / "a.safetensors", parts([wide, *others]))
+    assert error.reason is Reason.BASE_MODEL_MISMATCH
+    assert "(4, 99) in the file" in error.message
+
+
+def test_keys_that_nothing_reads_are_named(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
+    error = refused(engine, tmp_path / "a.safetensors", {**parts(some), "lora_unet_odd.thing": torch.ones(1)})
+    assert error.reason is Reason.UNSUPPORTED_FORMAT
+    assert "lora_unet_odd.thing" in error.message
+
+
+def test_an_alpha_of_zero_is_no_adapter(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
+    name = tiny.kohya_name(some[0].component, some[0].module)
+    error = refused(engine, tmp_path / "a.safetensors", {**parts(some), f"{name}.alpha": torch.tensor(0.0)})
+    assert error.reason is Reason.INVALID_WEIGHTS
+    assert "alpha is 0" in error.message
+
+
+def test_dora_is_not_taken_for_plain_lora(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
+    name = tiny.kohya_name(some[0].component, some[0].module)
+    error = refused(engine, tmp_path / "a.safetensors", {**parts(some), f"{name}.dora_scale": torch.ones(1, 4)})
+    assert error.reason is Reason.UNSUPPORTED_FORMAT
+    assert "dora" in error.message
+
+
+def test_peft_weights_without_their_configuration_are_not_guessed(
+    engine: DiffusersEngine, some: list[Change], tmp_path: Path
+) -> None:
+    path = tiny.write_peft(tmp_path / "a.safetensors", some)
+    path.with_name("adapter_config.json").unlink()
+    with pytest.raises(AdapterError) as error:
+        read(engine, path)
+    assert error.value.reason is Reason.UNSUPPORTED_FORMAT
+    assert "adapter_config.json" in error.value.message
+
+
+def test_the_report_of_the_base_judges_as_the_base_does(
+    loaded: tuple[DiffusersEngine, BaseInfo], reference: Any, tmp_path: Path
+) -> None:
+    """What the operator decides from the report is what the pod finds out."""
+    _, info = loaded
+    changes = tiny.make_changes(reference, tiny.attention_modules(reference) + tiny.convolutions(reference))
+    fits = tiny.write_kohya(tmp_path / "a.safetensors", changes)
+    check_fits(read_facts(read_header(fits)), json.loads(json.dumps(info.modules)) and info.modules)
+    save_file(renamed(parts(changes), "attn2", "attn3"), tmp_path / "b.safetensors")
+    with pytest.raises(FactsError):
+        check_fits(read_facts(read_header(tmp_path / "b.safetensors")), info.modules)
+
+
+def test_an_image_that_is_not_finite_is_an_error(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
+    huge = [Change(c.component, c.module, c.down * 1e30, c.up * 1e30, c.alpha) for c in some]
+    adapter = read(engine, tiny.write_kohya(tmp_path / "a.safetensors", huge))
+    with pytest.raises(AdapterError) as error:
+        image(engine, (adapter, 10.0))
+    assert error.value.reason is Reason.INVALID_WEIGHTS
+
+
+def _digest(engine: DiffusersEngine) -> str:
+    """Over every parameter and buffer of the base."""
+    digest = hashlib.sha256()
+    for component in ("unet", "text_encoder", "text_encoder_2", "vae"):
+        for name, tensor in sorted(getattr(engine._pipeline, component).state_dict().items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def test_the_base_is_the_same_after_any_number_of_switches_and_failures(
+    engine: DiffusersEngine, reference: Any, tmp_path: Path
+) -> None:
+    modules = tiny.attention_modules(reference) + tiny.convolutions(reference)
+    adapters = [
+        read(engine, write(tmp_path / f"{i}.safetensors", tiny.make_changes(reference, modules[i::2], seed=i)))
+        for i, write in enumerate([tiny.write_kohya, tiny.write_diffusers])
+    ]
+    before, weights = image(engine, steps=1), _digest(engine)
+    choice = random.Random(5)  # noqa: S311 -- a test wants the same numbers each time
+    for _ in range(300):
+        stack = [(a, choice.uniform(-2, 2)) for a in choice.choices(adapters, k=choice.randint(0, 3))]
+        if choice.random() < 0.1:
+            engine.forget(adapters[0].identity)
+        engine._board.switch([(engine._memory.bring(a, ()).pairs, s) for a, s in stack])  # type: ignore[arg-type]
+    with pytest.raises(Stopped):
+        engine.render(recipe(), [Use("x", adapters[0], 1.0)], lambda: True)
+
+    assert _digest(engine) == weights
+    assert (image(engine, steps=1) == before).all()
+
+
+def test_a_request_can_be_given_up_between_steps(engine: DiffusersEngine) -> None:
+    asked = []
+
+    def stop() -> bool:
+        asked.append(True)
+        return len(asked) > 2
+
+    with pytest.raises(Stopped):
+        engine.render(recipe(steps=50), (), stop)
+    assert len(asked) == 3
+
+
+def test_a_forgotten_adapter_leaves_the_device(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
+    adapter = read(engine, tiny.write_kohya(tmp_path / "a.safetensors", some))
+    image(engine, (adapter, 1.0), steps=1)
+    assert adapter.identity in engine.on_device()
+    engine.forget(adapter.identity)
+    assert adapter.identity not in engine.on_device()
+    assert engine._board._in_use == []
+
+
+@pytest.mark.parametrize("name", list(SchedulerName))
+def test_every_scheduler_that_the_api_names_works(engine: DiffusersEngine, name: SchedulerName) -> None:
+    for steps in (1, 3):
+        made = engine.render(recipe(scheduler=name, steps=steps), (), lambda: False)
+        assert made.warnings == ()
+        assert np.asarray(made.images[0]).shape == (tiny.SIZE, tiny.SIZE, 3)
+
+
+def test_steps_that_a_scheduler_cannot_do_are_the_requests_fault(engine: DiffusersEngine) -> None:
+    with pytest.raises(RecipeError, match="steps"):
+        engine.render(recipe(scheduler=SchedulerName.LCM, steps=99), (), lambda: False)
+
+
+# ---- bases that cannot be loaded -------------------------------------------------------------------------------
+
+
+def copied(model: Path, target: Path) -> Path:
+    """The pipeline with its files linked, so that a test can break one."""
+    for source in model.rglob("*"):
+        if source.is_file():
+            link = target / source.relative_to(model)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(source)
+    return target
+
+
+def load_error(model: Path) -> str:
+    with pytest.raises(ModelError) as error:
+        make_engine(model).load()
+    return str(error.value)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    assert f"{tmp_path / 'none'} does not exist in the pod" in load_error(tmp_path / "none")
+
+
+def test_a_folder_without_a_pipeline_says_so(tmp_path: Path) -> None:
+    assert "it holds no model_index.json" in load_error(tmp_path)
+
+
+def test_pickled_weights_are_not_loaded(model: Path, tmp_path: Path) -> None:
+    broken = copied(model, tmp_path / "model")
+    weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    torch.save({}, weights.with_suffix(".bin"))
+    assert "safetensors" in load_error(broken)
+
+
+def test_truncated_weights_are_explained(model: Path, tmp_path: Path) -> None:
+    broken = copied(model, tmp_path / "model")
+    weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    weights.write_bytes(content[: len(content) // 2])
+    assert "cannot be loaded" in load_error(broken)
+
+
+def test_code_that_comes_with_a_model_is_never_run(model: Path, tmp_path: Path) -> None:
+    broken = copied(model, tmp_path / "model")
+    index = json.loads((broken / "model_index.json").read_text())
+    (broken / "model_index.json").unlink()
+    (broken / "model_index.json").write_text(json.dumps(index | {"unet": ["evil", "Evil"]}))
+    (broken / "unet" / "evil.py").write_text("raise SystemExit('ran')")
+    assert "code of a model is never run" in load_error(broken)
+
+
+def test_the_same_folder_elsewhere_has_the_same_revision(model: Path, tmp_path: Path) -> None:
+    from lorapool_runtime.engine.revision import folder_revision
+
+    other = copied(model, tmp_path / "elsewhere")
+    assert folder_revision(other) == folder_revision(model)
+    (other / "unet" / "config.json").unlink()
+    assert folder_revision(other) != folder_revision(model)

@@ -1,0 +1,177 @@
+"""The queue around the engine's thread: who is served, who is not, and that nothing stops it."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+from lorapool_api.conditions import Reason
+from lorapool_api.pool import SchedulerName
+from lorapool_api.wire import ErrorCode
+from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.stub import StubAdapter
+from lorapool_runtime.errors import AdapterError, RequestError, Stopped
+from lorapool_runtime.queue.dispatcher import Dispatcher
+from lorapool_runtime.queue.job import Outcome
+from lorapool_runtime.store.files import AdapterFile, HostAdapter
+
+
+@dataclass
+class ScriptedEngine:
+    """Renders when the test lets it; what it was asked for is written down."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    errors: dict[str, Exception] = field(default_factory=dict)
+    served: list[str] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+        self.threads.add(threading.get_ident())
+        self.served.append(recipe.prompt)
+        while not self.gate.wait(0.005):
+            if stop():
+                raise Stopped
+        if recipe.prompt in self.errors:
+            raise self.errors[recipe.prompt]
+        return Rendering((), 0, 0, 0)
+
+    def load(self) -> BaseInfo:
+        raise NotImplementedError
+
+    def read(self, file: AdapterFile) -> HostAdapter:
+        raise NotImplementedError
+
+    def on_device(self) -> frozenset[str]:
+        return frozenset()
+
+    def forget(self, identity: str) -> None:
+        pass
+
+
+def recipe(prompt: str) -> Recipe:
+    return Recipe(prompt, "", 64, 64, 1, 1.0, SchedulerName.EULER, 0, 1)
+
+
+def use(name: str) -> tuple[Use, ...]:
+    return (Use(f"default/{name}", StubAdapter(name, name, 1), 1.0),)
+
+
+@contextlib.asynccontextmanager
+async def queue(engine: ScriptedEngine, max_pending: int = 10, timeout_s: float = 30) -> AsyncIterator[Dispatcher]:
+    with ThreadPoolExecutor(1) as thread:
+        dispatcher = Dispatcher(engine, thread, max_pending, timeout_s)
+        serving = asyncio.create_task(dispatcher.run())
+        try:
+            yield dispatcher
+        finally:
+            engine.gate.set()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+def ask(dispatcher: Dispatcher, prompt: str, adapter: str | None = None) -> "asyncio.Task[Outcome]":
+    return asyncio.create_task(dispatcher.render(recipe(prompt), use(adapter) if adapter else ()))
+
+
+async def until_running(dispatcher: Dispatcher, pending: int = 0) -> None:
+    async with asyncio.timeout(10):
+        while dispatcher.running != 1 or dispatcher.pending != pending:  # noqa: ASYNC110 -- it has no event
+            await asyncio.sleep(0)
+
+
+async def test_requests_for_the_same_adapter_are_served_together() -> None:
+    engine = ScriptedEngine()
+    async with queue(engine) as dispatcher:
+        tasks = [ask(dispatcher, "a1", "a")]
+        await until_running(dispatcher)
+        tasks += [ask(dispatcher, "b1", "b"), ask(dispatcher, "a2", "a"), ask(dispatcher, "b2", "b")]
+        await until_running(dispatcher, pending=3)
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+    assert engine.served == ["a1", "a2", "b1", "b2"]
+    assert len(engine.threads) == 1
+
+
+async def test_one_failure_is_one_requests_failure() -> None:
+    engine = ScriptedEngine(
+        errors={"bad": AdapterError(Reason.INVALID_WEIGHTS, "not finite"), "odd": ZeroDivisionError("a defect")}
+    )
+    engine.gate.set()
+    async with queue(engine) as dispatcher:
+        with pytest.raises(RequestError) as bad:
+            await ask(dispatcher, "bad", "a")
+        with pytest.raises(RequestError) as odd:
+            await ask(dispatcher, "odd")
+        await ask(dispatcher, "good")
+    assert (bad.value.code, bad.value.reason) == (ErrorCode.ADAPTER_FAILED, Reason.INVALID_WEIGHTS)
+    assert "default/a" in bad.value.message
+    assert odd.value.code is ErrorCode.INTERNAL
+
+
+async def test_a_waiting_request_whose_client_has_gone_is_never_served() -> None:
+    engine = ScriptedEngine()
+    async with queue(engine) as dispatcher:
+        first = ask(dispatcher, "first")
+        await until_running(dispatcher)
+        second = ask(dispatcher, "second")
+        await until_running(dispatcher, pending=1)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        assert dispatcher.pending == 0
+        engine.gate.set()
+        await first
+        await ask(dispatcher, "third")
+    assert engine.served == ["first", "third"]
+
+
+async def test_a_running_request_whose_client_has_gone_is_given_up() -> None:
+    engine = ScriptedEngine()
+    async with queue(engine) as dispatcher:
+        first = ask(dispatcher, "first")
+        await until_running(dispatcher)
+        first.cancel()
+        async with asyncio.timeout(10):
+            while dispatcher.running:  # noqa: ASYNC110 -- it has no event
+                await asyncio.sleep(0)
+
+
+async def test_a_request_that_takes_too_long_ends_with_a_timeout() -> None:
+    async with queue(ScriptedEngine(), timeout_s=0.1) as dispatcher:
+        with pytest.raises(RequestError) as late:
+            await ask(dispatcher, "slow")
+        assert late.value.code is ErrorCode.TIMEOUT
+        assert dispatcher.pending == 0
+
+
+async def test_stopping_finishes_what_runs_and_sends_the_rest_elsewhere() -> None:
+    engine = ScriptedEngine()
+    async with queue(engine) as dispatcher:
+        first = ask(dispatcher, "first")
+        await until_running(dispatcher)
+        second = ask(dispatcher, "second")
+        await until_running(dispatcher, pending=1)
+        stopping = asyncio.create_task(dispatcher.stop(grace_s=10))
+        with pytest.raises(RequestError) as refused:
+            await second
+        with pytest.raises(RequestError) as late:
+            await ask(dispatcher, "third")
+        engine.gate.set()
+        await first
+        await stopping
+    assert (refused.value.code, refused.value.retryable) == (ErrorCode.NOT_READY, True)
+    assert late.value.code is ErrorCode.NOT_READY
+    assert engine.served == ["first"]
+
+
+async def test_what_still_runs_after_the_grace_period_is_given_up() -> None:
+    engine = ScriptedEngine()
+    async with queue(engine) as dispatcher:
+        first = ask(dispatcher, "first")
+        await until_running(dispatcher)
+        await dispatcher.stop(grace_s=0.05)
+        with pytest.raises(RequestError) as refused:
+            await first
+        assert refused.value.code is ErrorCode.NOT_READY
