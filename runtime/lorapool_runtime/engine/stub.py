@@ -87,5 +87,5 @@ class StubEngine:
             seconds -= _TICK_S
 
     def _image(self, recipe: Recipe, stack: Sequence[Use], seed: int) -> Image.Image:
-        adapters = tuple((use.key, use.adapter.identity, use.scale) for use in stack)
+        adapters = tuple((use.adapter.identity, use.scale) for use in stack)
         return draw(self._label, recipe, adapters, seed)

@@ -16,18 +16,17 @@ _MARGIN: Final = 8
 _CHARACTER_WIDTH: Final = 6
 
 
-def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, str, float]], seed: int) -> Image.Image:
+def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed: int) -> Image.Image:
     """A mosaic in colours that the whole input decides, a band per adapter, and a text.
 
     Args:
-        adapters: (key, identity of the file, scale); the key is only written, the colours come from the file.
+        adapters: (identity of the file, scale); not its name: the same file makes the same picture under any.
     """
-    files = [(identity, scale) for _, identity, scale in adapters]
-    what = {**asdict(recipe), "seed": seed, "images": 1, "base": label, "adapters": files}
+    what = {**asdict(recipe), "seed": seed, "images": 1, "base": label, "adapters": list(adapters)}
     digest = sha256(json.dumps(what, sort_keys=True).encode()).digest()
     picture = _mosaic(digest).resize((recipe.width, recipe.height), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(picture)
-    _bands(pen, recipe, files)
+    _bands(pen, recipe, adapters)
     _words(pen, recipe, _caption(label, recipe, adapters, seed))
     return picture
 
@@ -55,6 +54,6 @@ def _words(pen: ImageDraw.ImageDraw, recipe: Recipe, lines: Sequence[str]) -> No
         pen.multiline_text((_MARGIN, _MARGIN), text, fill="white")
 
 
-def _caption(label: str, recipe: Recipe, adapters: Sequence[tuple[str, str, float]], seed: int) -> tuple[str, ...]:
-    stack = [f"+ {key} x {scale:g} ({identity[:8]})" for key, identity, scale in adapters]
+def _caption(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed: int) -> tuple[str, ...]:
+    stack = [f"+ {identity[:12]} x {scale:g}" for identity, scale in adapters]
     return (label, *stack, f"seed {seed}, {recipe.steps} steps", "", recipe.prompt[:300])
