@@ -15,7 +15,7 @@ Object = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 
-_TIMEOUT_S = 15.0
+_TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 # The apiserver ends a watch after this many seconds; a dead connection is noticed a little later.
 _WATCH_S = 300
 
@@ -39,7 +39,7 @@ class Kube:
             base_url=server,
             verify=context,
             headers={"authorization": f"Bearer {token}"} if token else {},
-            timeout=_TIMEOUT_S,
+            timeout=_TIMEOUT,
             limits=httpx.Limits(max_connections=None),
             trust_env=False,
         )
@@ -79,7 +79,7 @@ class Kube:
         """
         asked = {**query, "watch": "1", "resourceVersion": version, "timeoutSeconds": str(_WATCH_S)}
         asked["allowWatchBookmarks"] = "true"
-        timeout = httpx.Timeout(_TIMEOUT_S, read=_WATCH_S + 30)
+        timeout = httpx.Timeout(15.0, connect=5.0, read=_WATCH_S + 30)
         try:
             async with self._http.stream("GET", path, params=asked, timeout=timeout) as reply:
                 if reply.is_error:
@@ -87,7 +87,7 @@ class Kube:
                     raise _refusal(reply)
                 async for line in reply.aiter_lines():
                     yield _watch_event(json.loads(line))
-        except httpx.HTTPError as broken:
+        except (httpx.HTTPError, json.JSONDecodeError) as broken:  # a line may be cut short
             raise KubeError(0, f"watch {path}: {broken!r}") from broken
 
     async def _call(

@@ -76,7 +76,11 @@ class PodAddresses:
     _taken: set[str] = field(default_factory=set)
     _next: Iterator[str] | None = None
 
-    def take(self) -> str:
+    def take(self, preferred: str | None = None) -> str:
+        """The preferred address if it is of this network and free, else the next one."""
+        if preferred is not None and preferred.startswith(f"127.{self.index}.") and preferred not in self._taken:
+            self._taken.add(preferred)
+            return preferred
         for _ in range(_FIRST_SERVICE * 254):
             address = self._following()
             if address not in self._taken:

@@ -1,7 +1,8 @@
 """Several planes on one machine, and one plane after another on the same state."""
 
+import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from lorapool_local.paths import StateDir
 from lorapool_local.plane import Plane
 
 from tests.cluster.conftest import plane_config
-from tests.cluster.namespace import Namespace, admin, container_status, is_ready
+from tests.cluster.namespace import Namespace, Object, admin, container_status, is_ready
 
 # A daemon that has left its parent and its session, and a container that stays.
 FORKING = """
@@ -44,6 +45,14 @@ class OtherPlane:
 
     def start(self) -> None:
         self.plane, self.process = planes.start(self.folder, self._binaries, plane_config(Isolation.FOLDERS))
+
+    @contextlib.asynccontextmanager
+    async def default_namespace(self) -> AsyncIterator[Namespace]:
+        kube = admin(self.plane)
+        try:
+            yield Namespace(kube, "default")
+        finally:
+            await kube.close()
 
     def kill(self) -> None:
         self.process.kill()
@@ -85,12 +94,28 @@ def test_a_folder_holds_one_plane(other: OtherPlane, binaries: Binaries) -> None
         planes.start(other.folder, binaries)
 
 
+async def test_a_component_that_dies_is_started_again(other: OtherPlane) -> None:
+    [apiserver] = [c for c in other.plane.report.components if c.name == "kube-apiserver"]
+    assert apiserver.pid is not None
+    process = psutil.Process(apiserver.pid)
+    async with other.default_namespace() as namespace:
+        await namespace.run("before", "import time; time.sleep(600)", terminationGracePeriodSeconds=0)
+        await namespace.wait("pods/before", is_ready)
+
+        process.kill()
+
+        assert not psutil.wait_procs([process], timeout=10)[1]
+        before = await namespace.wait("pods/before", is_ready, 60)
+        assert container_status(before)["restartCount"] == 0
+        await namespace.kube.delete(namespace.path("pods/before"), {})
+        await namespace.wait_gone("pods/before", 60)
+
+
 async def test_after_a_crash_nothing_runs_and_the_next_start_goes_on(other: OtherPlane) -> None:
-    before = Namespace(admin(other.plane), "default")
-    await before.create("configmaps", {"metadata": {"name": "kept"}, "data": {"a": "b"}})
-    await before.run("keeper", FORKING)
-    await before.wait_for_log("keeper", "daemon\n")
-    await before.kube.close()
+    async with other.default_namespace() as before:
+        await before.create("configmaps", {"metadata": {"name": "kept"}, "data": {"a": "b"}})
+        await before.run("keeper", FORKING)
+        await before.wait_for_log("keeper", "daemon\n")
     family = psutil.Process(other.plane.pid).children(recursive=True)
     assert {"etcd", "kube-apiserver"} <= {process.name() for process in family}
     assert sum("time.sleep(600)" in " ".join(process.cmdline()) for process in family) == 2
@@ -100,22 +125,23 @@ async def test_after_a_crash_nothing_runs_and_the_next_start_goes_on(other: Othe
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
     other.start()
-    after = Namespace(admin(other.plane), "default")
-    assert (await after.wait("configmaps/kept", lambda _: True))["data"] == {"a": "b"}
-    pod = await after.wait("pods/keeper", lambda p: container_status(p).get("restartCount") == 1 and is_ready(p), 30)
+    async with other.default_namespace() as after:
+        assert (await after.wait("configmaps/kept", lambda _: True))["data"] == {"a": "b"}
+        pod = await after.wait("pods/keeper", has_run_again, 60)
     assert container_status(pod)["lastState"]["terminated"]["exitCode"] == 137
-    await after.kube.close()
 
 
 async def test_after_an_orderly_end_pods_run_again(other: OtherPlane) -> None:
-    before = Namespace(admin(other.plane), "default")
-    await before.run("returning", FORKING)
-    await before.wait("pods/returning", is_ready)
-    await before.kube.close()
+    async with other.default_namespace() as before:
+        await before.run("returning", FORKING)
+        await before.wait("pods/returning", is_ready)
 
     planes.stop_process(other.process)
     other.start()
 
-    after = Namespace(admin(other.plane), "default")
-    await after.wait("pods/returning", lambda p: container_status(p).get("restartCount") == 1 and is_ready(p), 30)
-    await after.kube.close()
+    async with other.default_namespace() as after:
+        await after.wait("pods/returning", has_run_again, 60)
+
+
+def has_run_again(pod: Object) -> bool:
+    return container_status(pod).get("restartCount") == 1 and is_ready(pod)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from lorapool_local.binaries import acquire
 from lorapool_local.binaries.build import build, needed_go
-from lorapool_local.binaries.download import download, expected_checksum, reachable_hosts
+from lorapool_local.binaries.download import OnBytes, download, expected_checksum, reachable_hosts
 from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find, is_acceptable, parse_version
 from lorapool_local.binaries.tools import ETCD, HELM, KUBERNETES, Archive, Source, Tool
@@ -110,7 +110,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as http:
-        thread = threading.Thread(target=http.serve_forever, daemon=True)
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield folder, f"http://127.0.0.1:{http.server_port}"
         http.shutdown()
@@ -210,6 +210,30 @@ def test_cached_programs_are_used_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     found = acquire.ensure_binaries(Console(quiet=True))
 
     assert found.helm == tmp_path / "bin" / HELM.folder / "helm"
+
+
+def test_two_processes_download_once(server: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, address = server
+    serve(folder, b"#!/bin/sh\n")
+    downloads: list[Path] = []
+
+    def counted(wanted: Source, into: Path, on_bytes: Callable[[str], OnBytes]) -> None:
+        downloads.append(into)
+        download(wanted, into, on_bytes)
+
+    monkeypatch.setattr(acquire, "download", counted)
+
+    def get() -> None:
+        acquire.Acquisition(Console(quiet=True), tmp_path / "cache", may_build=False).fetch([source(address)])
+
+    threads = [threading.Thread(target=get) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(downloads) == 1
+    assert [path.name for path in (tmp_path / "cache" / "bin" / "mine-1").iterdir()] == ["my-tool"]
 
 
 def test_durations_are_remembered(tmp_path: Path) -> None:

@@ -116,6 +116,14 @@ def test_an_address_comes_back_only_after_all_others() -> None:
     assert "127.9.1.2" not in taken
 
 
+def test_an_address_of_before_is_taken_again_if_it_can_be() -> None:
+    addresses = PodAddresses(9)
+
+    assert addresses.take("127.9.3.3") == "127.9.3.3"
+    assert addresses.take("127.9.3.3") == "127.9.1.1"
+    assert addresses.take("127.8.3.3") == "127.9.1.2"
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1", 1), ("1500m", "1.5"), ("2Gi", 2**31), ("1e3", 1000), ("1E", 10**18), ("0.5", "0.5"), ("3k", 3000)],

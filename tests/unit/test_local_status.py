@@ -14,6 +14,7 @@ from lorapool_local.node.status import (
     Waiting,
     phase,
     pod_status,
+    status_patch,
 )
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -93,6 +94,15 @@ def test_a_transition_time_moves_only_with_its_condition() -> None:
     assert same == before
     assert conditions(ready)["Ready"]["lastTransitionTime"] == "2026-01-01T12:00:05Z"
     assert conditions(ready)["Initialized"]["lastTransitionTime"] == "2026-01-01T12:00:00Z"
+
+
+def test_a_patch_replaces_addresses_and_clears_what_is_over() -> None:
+    patch = status_patch(pod_status(POD, view(container(RUNNING, ready=True)), NOW))
+
+    assert patch["podIPs"] == [{"ip": "127.1.1.1"}, {"$patch": "replace"}]
+    assert conditions(patch)["Ready"]["reason"] is None
+    not_ready = status_patch(pod_status(POD, view(container(RUNNING)), NOW))
+    assert conditions(not_ready)["Ready"]["reason"] == "ContainersNotReady"
 
 
 def test_a_crashed_container_shows_how_it_ended() -> None:

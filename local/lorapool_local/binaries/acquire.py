@@ -26,13 +26,18 @@ def ensure_binaries(console: Console, *, may_build: bool = True) -> Binaries:
     Raises:
         BinariesUnavailable: says which program is missing and what was tried.
     """
-    acquisition = _Acquisition(console, cache_dir(), may_build=may_build)
+    acquisition = Acquisition(console, cache_dir(), may_build=may_build)
     missing = [source for source in SOURCES if not acquisition.is_at_hand(source)]
     acquisition.fetch(missing)
     return acquisition.binaries()
 
 
-class _Acquisition:
+_QUIET_S = 30.0
+
+
+class Acquisition:
+    """One round of looking and fetching, on one cache folder."""
+
     def __init__(self, console: Console, cache: Path, *, may_build: bool) -> None:
         self._console = console
         self._cache = cache
@@ -53,7 +58,7 @@ class _Acquisition:
         if not missing:
             return
         names = ", ".join(f"{source.name} {source.version}" for source in missing)
-        self._console.print(f"the control plane needs {names}: looking where they can be had", highlight=False)
+        self._console.print(f"missing: {names}; asking whether they can be downloaded", highlight=False)
         hosts = reachable_hosts(missing)
         for source in missing:
             with self._lock(source):
@@ -116,8 +121,26 @@ class _Acquisition:
         )
         self._console.print(f"  building {source.name} {source.version} with Go: {expected}", highlight=False)
         with self._progress(TaskProgressColumn()) as progress:
-            bar = progress.add_task(f"build {source.name}", total=source.usual_packages, said="")
-            build(source, folder, lambda compiled, line: progress.update(bar, completed=compiled, said=line[-60:]))
+            bar = progress.add_task(f"build {source.name}", total=source.packages_in_all, said="")
+            still_there = self._said_now_and_then()
+
+            def follow(compiled: int, line: str) -> None:
+                progress.update(bar, completed=compiled, said=line[-60:])
+                still_there(f"    {compiled} of about {source.packages_in_all} packages")
+
+            build(source, folder, follow)
+
+    def _said_now_and_then(self) -> Callable[[str], None]:
+        """Where there is no terminal for a bar, a line in a while: a log without news looks like a hang."""
+        said_at = time.monotonic()
+
+        def say(text: str) -> None:
+            nonlocal said_at
+            if not self._console.is_terminal and time.monotonic() - said_at > _QUIET_S:
+                said_at = time.monotonic()
+                self._console.print(text, highlight=False)
+
+        return say
 
     def _progress(self, amount: DownloadColumn | TaskProgressColumn) -> Progress:
         said = TextColumn("{task.fields[said]}", style="dim")

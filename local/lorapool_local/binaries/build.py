@@ -41,7 +41,7 @@ def needed_go(go_mod: str) -> Version:
 
 def build(source: Source, folder: Path, on_line: OnLine) -> None:
     """Put the source's programs into `folder`. Raises `BinariesUnavailable` with what Go said last."""
-    command = ["go", "build", "-v", "-trimpath", "-o", f"{folder}/", "-ldflags", f"-s -w {source.linker_flags}"]
+    command = ["go", "build", "-v", "-o", f"{folder}/", "-ldflags", f"-s -w {source.linker_flags}"]
     compiled = 0
     last: list[str] = []
     with subprocess.Popen(  # noqa: S603 -- Go, on our own modules

@@ -145,6 +145,8 @@ class Node:
         self._tasks.pop(pod.uid, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("pod worker failed", pod=pod.key, exc_info=error)
+            # A fault of this program: what the apiserver next says of the pod starts it again.
+            self._events.warning(pod, "NodeFault", f"{type(error).__name__}: {error}")
 
     async def _remove_leftovers(self, present: set[str]) -> None:
         """Folders of pods that went while the node was away."""

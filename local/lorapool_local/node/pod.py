@@ -175,6 +175,7 @@ class OldContainerStatus(_Value):
 
 class OldStatus(_Value):
     phase: str = "Pending"
+    pod_ip: str | None = Field(None, alias="podIP")
     start_time: datetime | None = None
     conditions: tuple[dict[str, Any], ...] = ()
     container_statuses: tuple[OldContainerStatus, ...] = ()

@@ -89,6 +89,16 @@ def pod_status(pod: Pod, view: PodView, now: datetime) -> Json:
     return status
 
 
+def status_patch(status: Json) -> Json:
+    """As a strategic merge patch that leaves nothing of the status before, but conditions of other writers."""
+    return {
+        **status,
+        # These lists are merged by address: the pod's own takes the place of one that it had before a restart.
+        **{key: [*status[key], {"$patch": "replace"}] for key in ("podIPs", "hostIPs") if key in status},
+        "conditions": [{"reason": None, "message": None, **c} for c in status["conditions"]],
+    }
+
+
 def phase(pod: Pod, view: PodView) -> str:
     """Pending until every container has been started; Succeeded or Failed once none will run again."""
     if view.failure is not None:

@@ -15,7 +15,7 @@ from lorapool_local.node.environment import Placement
 from lorapool_local.node.history import past_of
 from lorapool_local.node.pod import Container, OldStatus, Pod
 from lorapool_local.node.services import NodeServices
-from lorapool_local.node.status import PodView, Terminated, pod_status
+from lorapool_local.node.status import PodView, Terminated, pod_status, status_patch
 from lorapool_local.node.volumes import PodVolumes, VolumeError
 
 _log = structlog.get_logger()
@@ -36,7 +36,8 @@ class PodWorker:
         self._folder = services.pods_dir / pod.uid
         self._folder.mkdir(parents=True, exist_ok=True)
         self._placement = Placement(
-            pod_ip=services.addresses.take(),
+            # After a restart of the plane the address of before, if it can be had.
+            pod_ip=services.addresses.take(pod.status.pod_ip),
             host_ip=services.host_ip,
             node_name=services.config.name,
             allocatable=services.allocatable,
@@ -227,7 +228,7 @@ class PodWorker:
         status = pod_status(self.pod, self._view(), datetime.now(UTC))
         if status == self._reported:
             return
-        body = {"metadata": {"uid": self.pod.uid}, "status": status}
+        body = {"metadata": {"uid": self.pod.uid}, "status": status_patch(status)}
         answer = await self._services.kube.patch(f"{self.pod.path}/status", body)
         self._reported = status
         self.pod = self.pod.model_copy(update={"status": OldStatus.model_validate(answer["status"])})
