@@ -1,7 +1,7 @@
 """kopf's events into the store. Nothing is decided here, and kopf writes nothing: `on.event` keeps no state."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import kopf
 from lorapool_api import names
@@ -15,36 +15,6 @@ from lorapool_operator.store import Shelf, Store
 from lorapool_operator.sync import put, remove
 
 T = TypeVar("T", Adapter, Pool, PodView, DeploymentView)
-
-WATCH_TIMEOUT_S: Final = 300
-
-
-class _Endless:
-    """Delays between tries of a request, without end: an API server that is away for minutes must not end the operator.
-
-    kopf iterates over it anew for each request, so it must be iterable more than once.
-    """
-
-    def __iter__(self) -> Iterator[float]:
-        yield from (0.2, 0.5, 1.0)
-        while True:
-            yield 2.0
-
-
-def watch_settings() -> kopf.OperatorSettings:
-    """Settings for watching only. Each line has its reason."""
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False  # events are sent by our own recorder
-    settings.scanning.disabled = True  # watching CRDs would need more permissions; they are there before kopf starts
-    settings.peering.standalone = True  # kopf's peering pauses both of two equals; a Lease decides who acts
-    settings.networking.error_backoffs = _Endless()  # else a minute of 503 ends the operator
-    settings.watching.server_timeout = WATCH_TIMEOUT_S  # an int: 300.0 is refused by the API server
-    settings.watching.inactivity_timeout = 70  # notices an API server that froze
-    settings.queueing.worker_limit = None  # a limit starves objects for minutes
-    settings.queueing.idle_timeout = 0.5  # one task per object lives this long: saves memory in a burst
-    for kind in ("pods", "deployments"):
-        settings.watching.label_selectors[kind] = names.POOL_LABEL
-    return settings
 
 
 def registry(store: Store, *, watch_namespaces: bool) -> kopf.OperatorRegistry:

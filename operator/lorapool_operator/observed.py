@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final
 
 from lorapool_api import names
@@ -13,8 +14,6 @@ from lorapool_api.pool import Pool
 from lorapool_api.wire import AdapterState, BasePhase, BaseReport, BaseState
 
 from lorapool_operator.resolution import Outcome, Verdict
-
-HASH_ANNOTATION: Final = f"{names.GROUP}/applied"
 
 # Reasons for which a container waits that do not go away by themselves.
 _CONTAINER_PROBLEMS: Final = frozenset(
@@ -67,7 +66,7 @@ class PodView:
     problem: Problem | None = None
     resource_version: str = ""
 
-    @property
+    @cached_property
     def key(self) -> str:
         return full_name(self.namespace, self.name)
 
@@ -94,7 +93,6 @@ class DeploymentView:
     observed_generation: int
     replicas: int
     updated: int
-    applied_hash: str | None
     failure: str | None
     resource_version: str = ""
 
@@ -150,6 +148,16 @@ class Observed:
         """Whether its base is loaded. A pod that fell silent counts for as long as the kubelet finds it ready."""
         talk = self.talk(pod)
         return pod.can_talk and talk.is_warm and (talk.reachable or pod.ready)
+
+    @cached_property
+    def talking(self) -> tuple[tuple[PodView, Talk], ...]:
+        """The pods with a process to talk to, and what each last said."""
+        return tuple((p, self.talk(p)) for p in self.pods if p.can_talk)
+
+    @cached_property
+    def warm(self) -> frozenset[str]:
+        """Keys of the pods whose base is loaded."""
+        return frozenset(p.key for p, _ in self.talking if self.is_warm(p))
 
 
 def pod_view(body: Manifest) -> PodView:
@@ -207,7 +215,6 @@ def deployment_view(body: Manifest) -> DeploymentView:
         observed_generation=status.get("observedGeneration", 0),
         replicas=spec.get("replicas", 1),
         updated=status.get("updatedReplicas", 0),
-        applied_hash=(meta.get("annotations") or {}).get(HASH_ANNOTATION),
         failure=next((c.get("message", "") for c in failed), None),
         resource_version=meta.get("resourceVersion", ""),
     )

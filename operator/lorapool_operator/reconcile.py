@@ -22,8 +22,8 @@ from lorapool_operator.build.disruption import disruption_budget
 from lorapool_operator.build.secret import control_secret, control_token
 from lorapool_operator.build.service import service
 from lorapool_operator.context import Context
-from lorapool_operator.decide.adapter_status import adapter_status
-from lorapool_operator.decide.judge import Judgement, entries, judge_all, settle_names, to_resolve
+from lorapool_operator.decide.adapter_status import AdapterStatuses
+from lorapool_operator.decide.judge import Judge, Judgement, entries, settle_names
 from lorapool_operator.decide.news import News, adapter_news, pool_news
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
@@ -46,6 +46,8 @@ class Reconciler:
         self._wake = wake
         self._pods = Pods(context.control, context.pushes, wake)
         self._objects = Objects(context.kube, context.metrics)
+        self._judge = Judge()
+        self._statuses = AdapterStatuses()
         self._catalog = _NO_CATALOG
         self._refusal: Verdict | None = None
         self._going_since: dict[str, float] = {}
@@ -89,9 +91,9 @@ class Reconciler:
     def _decide(self) -> tuple[Observed, Judgements]:
         seen = self._observe()
         claims = settle_names(seen)
-        outcomes = {a.key: self._ctx.resolver.outcome(a) for a in to_resolve(seen, claims)}
+        outcomes = {a.key: self._ctx.resolver.outcome(a) for a in self._judge.to_resolve(seen, claims)}
         seen = replace(seen, outcomes=outcomes)
-        return seen, judge_all(seen, claims)
+        return seen, self._judge.all(seen, claims)
 
     def _observe(self) -> Observed:
         store, talks = self._ctx.store, self._pods.talks()
@@ -172,7 +174,7 @@ class Reconciler:
     # ---- report
 
     async def _report(self, seen: Observed, judgements: Judgements) -> None:
-        statuses = {key: adapter_status(j, seen) for key, j in judgements.items()}
+        statuses = self._statuses.all(judgements, seen)
         changed = [(judgements[key].adapter, s) for key, s in statuses.items() if s != judgements[key].adapter.status]
         await _each(self._write_adapter_status, changed)
         if seen.pool is not None:

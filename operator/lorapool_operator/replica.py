@@ -18,13 +18,14 @@ from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, Kube
 from lorapool_operator.act.pods import PUSHES_AT_ONCE
 from lorapool_operator.act.resolver import Resolver
 from lorapool_operator.context import Context
-from lorapool_operator.handlers import registry, watch_settings
+from lorapool_operator.handlers import registry
 from lorapool_operator.health import serve_health
 from lorapool_operator.leader import DEFAULT_TIMES, Election, Times
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.settings import Settings
 from lorapool_operator.store import Store
 from lorapool_operator.sync import Sync
+from lorapool_operator.watching import watch_settings
 from lorapool_operator.worker import Workers
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,9 @@ class Operator:
             if self._stop.is_set():
                 return
             context = await self._context(kube, stack)
-            election = Election(kube, settings.namespace, settings.lease, settings.identity, self._times)
+            # A connection of its own: behind a thousand waiting writes the Lease would be over before it is renewed.
+            lease_kube = await stack.enter_async_context(await Kube.connect())
+            election = Election(lease_kube, settings.namespace, settings.lease, settings.identity, self._times)
             await self._watch_and_lead(context, election)
 
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:

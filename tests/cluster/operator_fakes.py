@@ -60,6 +60,7 @@ class FakePod:
         self.tokens: set[str] = set()
         self.entries: dict[str, CatalogEntry] | None = None
         self._changed_at: dict[str, int] = {}
+        self._digest: tuple[dict[str, CatalogEntry], str] | None = None
         self._news = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
@@ -82,7 +83,12 @@ class FakePod:
 
     @property
     def digest(self) -> str | None:
-        return None if self.entries is None else Catalog.of(self.entries.values()).digest
+        """Of the entries as they are, also when a test changed them; made once for as long as they stay."""
+        if self.entries is None:
+            return None
+        if self._digest is None or self._digest[0] is not self.entries:
+            self._digest = (self.entries, Catalog.of(self.entries.values()).digest)
+        return self._digest[1]
 
     def generation(self, key: str) -> int | None:
         entry = (self.entries or {}).get(key)

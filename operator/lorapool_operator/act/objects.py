@@ -7,7 +7,7 @@ from typing import Any
 
 from lorapool_operator.act.kube import Kube
 from lorapool_operator.metrics import Metrics
-from lorapool_operator.observed import HASH_ANNOTATION, DeploymentView
+from lorapool_operator.observed import DeploymentView
 
 Manifest = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Objects:
             digest = manifest_hash(manifest)
             if self._is_applied(manifest, digest, deployment):
                 continue
-            written = await self._kube.apply(_marked(manifest, digest))
+            written = await self._kube.apply(manifest)
             self._metrics.writes.labels("apply").inc()
             self._applied[_name(manifest)] = digest
             if manifest["kind"] == "Deployment":
@@ -57,12 +57,6 @@ class Objects:
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _marked(manifest: Manifest, digest: str) -> Manifest:
-    metadata = manifest["metadata"]
-    annotations = {**metadata.get("annotations", {}), HASH_ANNOTATION: digest}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _name(manifest: Manifest) -> str:

@@ -1,6 +1,7 @@
 """What the status of an adapter says."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,18 +39,21 @@ class InPods:
     """How an adapter fares in the pods, for the generation that its object has now.
 
     Attributes:
-        warm: pods whose base is warm.
+        warm_pods: keys of the pods whose base is loaded.
         states: (pod, state) of the pods that speak about this generation.
     """
 
-    warm: int
-    states: tuple[tuple[PodView, AdapterState], ...]
-    warm_names: frozenset[str]
+    warm_pods: frozenset[str]
+    states: tuple[tuple[PodView, AdapterState], ...] = ()
+
+    @property
+    def warm(self) -> int:
+        return len(self.warm_pods)
 
     @property
     def serving(self) -> int:
         """Pods that can serve it: it is ready there, and so is the base."""
-        return sum(s.phase is AdapterPhase.READY and p.key in self.warm_names for p, s in self.states)
+        return sum(s.phase is AdapterPhase.READY and p.key in self.warm_pods for p, s in self.states)
 
     @property
     def failed(self) -> tuple[tuple[PodView, AdapterState], ...]:
@@ -61,17 +65,45 @@ class InPods:
 
 def in_pods(adapter: Adapter, seen: Observed) -> InPods:
     """What the pods say of the adapter. Words about an earlier generation say nothing about this one."""
-    pods = [p for p in seen.pods if p.can_talk]
-    warm = frozenset(p.key for p in pods if seen.is_warm(p))
-    heard = ((p, seen.talk(p).adapters.get(adapter.key)) for p in pods)
-    states = tuple((p, s) for p, s in heard if s and s.generation == adapter.metadata.generation)
-    return InPods(len(warm), states, warm)
+    key, generation = adapter.key, adapter.metadata.generation
+    heard = ((p, talk.adapters.get(key)) for p, talk in seen.talking)
+    return InPods(seen.warm, tuple((p, s) for p, s in heard if s and s.generation == generation))
+
+
+class AdapterStatuses:
+    """Statuses of a pool's adapters, from pass to pass.
+
+    A status depends on its judgement, on what the pods say of the adapter and on which pods are warm; where none of
+    these is new, neither is the status. With thousands of adapters that is most of a pass.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Judgement, tuple[object, ...], AdapterStatus]] = {}
+        self._surroundings: tuple[object, ...] = ()
+
+    def all(self, judgements: Mapping[str, Judgement], seen: Observed) -> dict[str, AdapterStatus]:
+        replicas = seen.pool.spec.replicas if seen.pool else None
+        surroundings = (replicas, seen.warm, tuple(p.key for p, _ in seen.talking))
+        if surroundings != self._surroundings:
+            self._made.clear()
+            self._surroundings = surroundings
+        self._made = {key: self._one(key, judgement, seen) for key, judgement in judgements.items()}
+        return {key: status for key, (_, _, status) in self._made.items()}
+
+    def _one(
+        self, key: str, judgement: Judgement, seen: Observed
+    ) -> tuple[Judgement, tuple[object, ...], AdapterStatus]:
+        states = tuple(talk.adapters.get(key) for _, talk in seen.talking)
+        made = self._made.get(key)
+        if made is not None and made[0] is judgement and all(map(operator.is_, made[1], states)):
+            return made
+        return judgement, states, adapter_status(judgement, seen)
 
 
 def adapter_status(judgement: Judgement, seen: Observed) -> AdapterStatus:
     """The whole status; what did not change is equal to what was there, times included."""
     adapter = judgement.adapter
-    pods = in_pods(adapter, seen) if judgement.entry else InPods(_warm(seen), (), frozenset())
+    pods = in_pods(adapter, seen) if judgement.entry else InPods(seen.warm)
     conditions = with_transition_times(_conditions(judgement, pods, seen), adapter.status.conditions, seen.now)
     return AdapterStatus(
         observed_generation=adapter.metadata.generation,
@@ -81,10 +113,6 @@ def adapter_status(judgement: Judgement, seen: Observed) -> AdapterStatus:
         summary=_summary(conditions),
         conditions=conditions,
     )
-
-
-def _warm(seen: Observed) -> int:
-    return sum(seen.is_warm(p) for p in seen.pods)
 
 
 def _conditions(judgement: Judgement, pods: InPods, seen: Observed) -> list[Condition]:
@@ -154,9 +182,10 @@ def _progress(pods: InPods, seen: Observed) -> Verdict:
 def _why_no_pod(seen: Observed) -> str:
     if seen.pool is not None and seen.pool.spec.replicas == 0:
         return f"pool {seen.key} has no replicas: scale it up"
-    running = sum(p.can_talk for p in seen.pods)
-    if running:
-        return f"{_pods(running)} of pool {seen.key} loading the base model"
+    if seen.talking:
+        count = len(seen.talking)
+        pods, verb = ("pod", "is") if count == 1 else ("pods", "are")
+        return f"{count} {pods} of pool {seen.key} {verb} loading the base model"
     return f"no pod of pool {seen.key} is up yet; its own conditions say why"
 
 

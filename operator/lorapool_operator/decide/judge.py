@@ -2,18 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from lorapool_api.adapter import Adapter
 from lorapool_api.claims import Claims, settle
 from lorapool_api.conditions import AdapterCondition, Reason
-from lorapool_api.wire import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
+from lorapool_api.wire import BaseReport, CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 
 from lorapool_operator.decide.checks import Case, Finding, admits, first_finding, needs_resolving
 from lorapool_operator.observed import Observed
-from lorapool_operator.resolution import Resolution, Resolving, Verdict
+from lorapool_operator.resolution import Outcome, Resolution, Resolving, Verdict
 
 log = structlog.get_logger(__name__)
+
+_NOT_ASKED: Final = Resolving()
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,33 @@ class Judgement:
     entry: CatalogEntry | None
 
 
+@dataclass(frozen=True)
+class _Key:
+    """What a judgement depends on, besides the outcome of looking at the source."""
+
+    adapter: Adapter
+    pool: tuple[str, int] | None
+    base: BaseReport | None
+    conflicts: Mapping[str, str] | None
+    labels: Mapping[str, str] | None
+
+    @classmethod
+    def of(cls, adapter: Adapter, seen: Observed, claims: Claims) -> "_Key":
+        labels = seen.namespace_labels.get(adapter.metadata.namespace)
+        # No check reads the pool's status, which changes all the time; a spec that changes has another generation.
+        pool = (seen.pool.metadata.uid, seen.pool.metadata.generation) if seen.pool else None
+        return cls(adapter, pool, seen.base, claims.conflicts.get(adapter.key), labels)
+
+    def is_same(self, other: "_Key") -> bool:
+        return (
+            self.adapter is other.adapter
+            and self.pool == other.pool
+            and self.base is other.base
+            and self.conflicts == other.conflicts
+            and self.labels == other.labels
+        )
+
+
 def settle_names(seen: Observed) -> Claims:
     """Who has which name. Adapters that may not join claim nothing; one that is being deleted keeps its names."""
     pool = seen.pool
@@ -40,18 +70,45 @@ def settle_names(seen: Observed) -> Claims:
     return settle(pool, (a for a in seen.adapters if admits(pool, a.metadata.namespace, seen)))
 
 
-def to_resolve(seen: Observed, claims: Claims) -> tuple[Adapter, ...]:
-    """The adapters whose source is worth a look."""
-    return tuple(a for a in seen.adapters if not a.metadata.is_going and needs_resolving(Case(a, seen, claims)))
+class Judge:
+    """Judgements of a pool's adapters, from pass to pass.
 
+    A judgement depends on the adapter, on its source's outcome and on what stands in `_Key`; where none of these
+    is new, the old one is returned, the same object.
+    """
 
-def judge_all(seen: Observed, claims: Claims) -> dict[str, Judgement]:
-    """By adapter's key; those that are being deleted are left out."""
-    return {a.key: _judge(a, seen, claims) for a in seen.adapters if not a.metadata.is_going}
+    def __init__(self) -> None:
+        self._accepted: dict[str, tuple[_Key, bool]] = {}
+        self._judged: dict[str, tuple[_Key, Outcome, Judgement]] = {}
+
+    def to_resolve(self, seen: Observed, claims: Claims) -> tuple[Adapter, ...]:
+        """The adapters whose source is worth a look: nothing that comes before speaks against them."""
+        live = [a for a in seen.adapters if not a.metadata.is_going]
+        self._accepted = {a.key: self._is_accepted(a, seen, claims) for a in live}
+        return tuple(a for a in live if self._accepted[a.key][1])
+
+    def all(self, seen: Observed, claims: Claims) -> dict[str, Judgement]:
+        """By adapter's key; those that are being deleted are left out."""
+        live = (a for a in seen.adapters if not a.metadata.is_going)
+        self._judged = {a.key: self._judge(a, seen, claims) for a in live}
+        return {key: judgement for key, (_, _, judgement) in self._judged.items()}
+
+    def _is_accepted(self, adapter: Adapter, seen: Observed, claims: Claims) -> tuple[_Key, bool]:
+        key, known = _Key.of(adapter, seen, claims), self._accepted.get(adapter.key)
+        if known is not None and known[0].is_same(key):
+            return known
+        return key, needs_resolving(Case(adapter, seen, claims))
+
+    def _judge(self, adapter: Adapter, seen: Observed, claims: Claims) -> tuple[_Key, Outcome, Judgement]:
+        outcome = seen.outcomes.get(adapter.key, _NOT_ASKED)
+        key, known = _Key.of(adapter, seen, claims), self._judged.get(adapter.key)
+        if known is not None and known[1] is outcome and known[0].is_same(key):
+            return known
+        return key, outcome, _judge(adapter, seen, claims)
 
 
 def _judge(adapter: Adapter, seen: Observed, claims: Claims) -> Judgement:
-    outcome = seen.outcomes.get(adapter.key, Resolving())
+    outcome = seen.outcomes.get(adapter.key, _NOT_ASKED)
     resolution = outcome if isinstance(outcome, Resolution) else None
     try:
         finding = first_finding(Case(adapter, seen, claims, outcome))

@@ -65,7 +65,7 @@ def delta(held: Catalog, wanted: Catalog) -> CatalogDelta:
     return CatalogDelta(
         base=held.digest,
         digest=wanted.digest,
-        upsert=tuple(e for e in wanted.entries if before.get(e.key) != e),
+        upsert=tuple(e for e in wanted.entries if (old := before.get(e.key)) is not e and old != e),
         remove=tuple(key for key in before if key not in after),
     )
 
