@@ -12,7 +12,8 @@ from rich.table import Table
 from lorapool_local.binaries import Binaries, ensure_binaries
 from lorapool_local.binaries.durations import Durations, spoken
 
-_WIDTH: Final = 110
+# Of a log: wide enough for a table with names of pods.
+_WIDTH: Final = 140
 
 
 class Screen:

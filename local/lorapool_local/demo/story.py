@@ -23,6 +23,8 @@ PROMPTS: Final = (
     "a white square on a green background",
 )
 SEED: Final = 7
+# What takes longer than this on any machine has failed.
+_PATIENCE: Final = "--timeout=600s"
 
 
 class DemoFailed(Exception):
@@ -112,7 +114,7 @@ def start_hub(screen: Screen, cluster: Cluster, examples: Path) -> str:
     """The address of the demo's Hub, a pod like any other."""
     apply(screen, cluster, examples / "hub.yaml")
     with screen.waiting("hub is available", usually_s=3):
-        cluster.kubectl("rollout", "status", "deployment/hub", "--timeout=60s")
+        cluster.kubectl("rollout", "status", "deployment/hub", _PATIENCE)
     return cluster.service_address("hub")
 
 
@@ -124,7 +126,7 @@ def install(screen: Screen, cluster: Cluster, checkout: Path, hub: str) -> None:
     )  # fmt: skip
     screen.command("helm", *(w.replace(f"{checkout}/", "") for w in command))
     with screen.waiting("operator and gateway are available", usually_s=6):
-        cluster.helm(*command, "--wait", "--timeout", "90s")
+        cluster.helm(*command, "--wait", _PATIENCE)
     for pod in cluster.list("pods", "app.kubernetes.io/part-of=lorapool"):
         screen.note(f"pod {pod['metadata']['name']} under ServiceAccount {pod['spec']['serviceAccountName']}")
 
@@ -132,7 +134,7 @@ def install(screen: Screen, cluster: Cluster, checkout: Path, hub: str) -> None:
 def start_pool(screen: Screen, cluster: Cluster, examples: Path) -> None:
     apply(screen, cluster, examples / "pool.yaml")
     with screen.waiting("base model is warm, pool is Ready", usually_s=15):
-        cluster.kubectl("wait", "bmp/shapes-xl", "--for=condition=Ready", "--timeout=180s")
+        cluster.kubectl("wait", "bmp/shapes-xl", "--for=condition=Ready", _PATIENCE)
     for line in cluster.kubectl("get", "bmp").splitlines():
         screen.note(line)
 
@@ -198,5 +200,5 @@ def what_to_try(screen: Screen, cluster: Cluster) -> None:
 
 
 def _row(column: Column, made: Made) -> Sequence[str]:
-    files = ", ".join(s[:16] for s in made.sha256) or "-"
+    files = " + ".join(s[:12] for s in made.sha256) or "-"
     return column.title, column.client_name, made.pod, f"{made.switch_ms:.1f}", f"{made.inference_s:.2f}", files
