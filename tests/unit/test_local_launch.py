@@ -1,5 +1,6 @@
 """From a pod to its sandbox: images, addresses, volumes without namespaces."""
 
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,12 @@ def test_restrictions_are_passed_on(tmp_path: Path) -> None:
 
 def test_a_pod_does_not_see_the_keys_of_its_plane(tmp_path: Path) -> None:
     assert str(tmp_path) in spec(Mode.ROOT, tmp_path, []).opaque
+
+
+def test_only_installed_libraries_may_be_compiled_in_place(tmp_path: Path) -> None:
+    writable = {mount.target for mount in spec(Mode.ROOT, tmp_path, []).mounts if not mount.read_only}
+
+    assert writable == {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
 
 
 def test_without_namespaces_paths_lead_into_the_pods_folder(tmp_path: Path) -> None:

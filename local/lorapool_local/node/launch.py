@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lorapool_local.node.bytecode import library_mounts
 from lorapool_local.node.pod import Container, Pod
 from lorapool_local.node.process import ContainerSpec, Mode
 from lorapool_local.sandbox.rootfs import TMP, Mount
@@ -21,7 +22,6 @@ def base_environment(pod: Pod, api_host: str, api_port: int) -> dict[str, str]:
         "HOME": TMP,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "HOSTNAME": hostname(pod),
         "KUBERNETES_SERVICE_HOST": api_host,
         "KUBERNETES_SERVICE_PORT": str(api_port),
@@ -54,7 +54,10 @@ def container_spec(
         cwd=container.working_dir or "/",
         hostname=hostname(pod),
         root=str(root),
-        mounts=[Mount(mount.source, os.path.realpath(mount.target), mount.read_only) for mount in mounts],
+        mounts=[
+            *library_mounts(),
+            *(Mount(mount.source, os.path.realpath(mount.target), mount.read_only) for mount in mounts),
+        ],
         # The plane's keys are not for pods.
         opaque=[TMP, os.path.realpath(state_dir)],
         kept=sorted({os.path.realpath(path) for path in (_CHECKOUT, sys.prefix, sys.base_prefix)}),

@@ -17,6 +17,7 @@ from lorapool_local.control_plane.pki import KeyPair
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.kube import Kube, KubeError, Object
 from lorapool_local.loopback import PodAddresses, Subnet
+from lorapool_local.node.bytecode import compile_own_packages
 from lorapool_local.node.events import Events
 from lorapool_local.node.images import Images
 from lorapool_local.node.kubelet_api import KubeletServer
@@ -75,6 +76,7 @@ class Node:
             for name, coroutine in (
                 ("kubelet api", server.serve()),
                 ("lease", registration.keep()),
+                ("bytecode", asyncio.to_thread(compile_own_packages)),
                 ("events", self._events.write()),
                 ("pods", self._follow_pods()),
                 ("services", ServiceNetwork(self._kube, settings.config.name).serve()),
