@@ -24,6 +24,9 @@ from lorapool_models.scene import SIZE
 from lorapool_models.training import Run, threads_from_environment
 
 PICTURES: Final = 6000
+CHANNELS: Final = (16, 32, 64, 64)
+NORM_GROUPS: Final = 2
+"""Few: a norm over two channels of a plain area would forget its colour."""
 LATENT_CELL: Final = 8
 """Pixels on each side of what one latent stands for."""
 
@@ -42,16 +45,15 @@ class Plan:
     """Noise on the latents that the decoder learns to see past, in their standard deviations."""
 
 
-def make(seed: int) -> Any:
-    """An untrained autoencoder of 0.98 million parameters."""
+def make(seed: int, channels: tuple[int, ...] = CHANNELS) -> Any:
+    """An untrained autoencoder, by default of 0.98 million parameters."""
     torch.manual_seed(seed)
-    levels = 4
     return AutoencoderKL(
-        block_out_channels=(16, 32, 64, 64),
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
         layers_per_block=1,
-        norm_num_groups=8,
+        norm_num_groups=NORM_GROUPS,
         latent_channels=4,
         sample_size=SIZE,
         force_upcast=False,

@@ -1,0 +1,107 @@
+"""Adapters by PEFT: put on the base, and written in the layouts that people upload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lorapool_models import kohya
+
+ATTENTION: Final = ("to_q", "to_k", "to_v", "to_out.0")
+TEXT_ATTENTION: Final = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+class Layout(StrEnum):
+    """How an adapter's file names its tensors."""
+
+    DIFFUSERS = "diffusers"  # `save_lora_weights`: alpha in the header's metadata
+    KOHYA = "kohya"  # alpha beside each pair, modules by their original names
+    PEFT = "peft"  # `save_pretrained` of PEFT: adapter_config.json beside the weights
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an adapter is made of."""
+
+    layout: Layout
+    rank: int = 4
+    alpha: float = 4.0
+    text: bool = False
+    """Whether the text encoders are adapted as well."""
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return ("unet", "text_encoder", "text_encoder_2") if self.text else ("unet",)
+
+
+def put_on(pipeline: Any, shape: Shape, seed: int, random_up: float = 0.0) -> list[torch.nn.Parameter]:
+    """Add an adapter that changes nothing yet, and return what is to be trained.
+
+    With `random_up` it does change something: the second matrices are random, of that standard deviation.
+    """
+    torch.manual_seed(seed)
+    trained = []
+    for component in shape.components:
+        model = getattr(pipeline, component)
+        model.requires_grad_(False)
+        targets = ATTENTION if component == "unet" else TEXT_ATTENTION
+        config = LoraConfig(r=shape.rank, lora_alpha=shape.alpha, target_modules=list(targets))
+        if component == "unet" and shape.layout == Layout.PEFT:
+            pipeline.unet = get_peft_model(model, config)
+        else:
+            model.add_adapter(config)
+        for name, parameter in getattr(pipeline, component).named_parameters():
+            if "lora_" in name:
+                trained.append(parameter)
+            if random_up and "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=random_up)
+    return trained
+
+
+def write(pipeline: Any, shape: Shape, folder: Path) -> None:
+    """Write the adapter that is on the pipeline, in its layout and in half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if shape.layout == Layout.PEFT:
+        pipeline.unet.half().save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card
+        return
+    weights = {component: _weights(getattr(pipeline, component)) for component in shape.components}
+    if shape.layout == Layout.KOHYA:
+        _write_kohya(weights, shape, folder)
+    else:
+        _write_diffusers(pipeline, weights, folder)
+
+
+def _weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    kept = get_peft_model_state_dict(model, adapter_name="default")
+    return {name: value.detach().half().contiguous() for name, value in kept.items()}
+
+
+def _write_diffusers(pipeline: Any, weights: Mapping[str, dict[str, Tensor]], folder: Path) -> None:
+    configs = {c: getattr(pipeline, c).peft_config["default"].to_dict() for c in weights}
+    StableDiffusionXLPipeline.save_lora_weights(
+        folder,
+        **{f"{c}_lora_layers": tensors for c, tensors in weights.items()},
+        **{f"{c}_lora_adapter_metadata": config for c, config in configs.items()},
+    )
+
+
+def _write_kohya(weights: Mapping[str, dict[str, Tensor]], shape: Shape, folder: Path) -> None:
+    tensors = {k: t for c, lora in weights.items() for k, t in kohya.layout(c, lora, shape.alpha).items()}
+    metadata = {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(shape.rank),
+        "ss_network_alpha": str(shape.alpha),
+        "ss_base_model_version": "sdxl_base_v1-0",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+    }
+    save_file(tensors, folder / f"{folder.name}.safetensors", metadata)

@@ -1,0 +1,45 @@
+"""A stand-in with random weights of a fixed seed, in the layout of the trained model, until that is there.
+
+Its pictures show nothing, but every adapter changes them plainly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from lorapool_models import base, cards, lora
+from lorapool_models.base import Size
+from lorapool_models.lora import Layout, Shape
+
+SIZE: Final = Size(unet=(16, 32), text=(16, 32), vae=(8, 8, 16, 16), time=8)
+ADAPTERS: Final = {
+    "pixel": Shape(Layout.DIFFUSERS, rank=4, alpha=4),
+    "outline": Shape(Layout.KOHYA, rank=4, alpha=8, text=True),
+    "night": Shape(Layout.PEFT, rank=8, alpha=8),
+}
+
+
+def write(root: Path, seed: int = 0) -> None:
+    """The base and the adapters, each as a repository below the root."""
+    base.save(_base(seed), root / base.NAME)
+    (root / base.NAME / "README.md").write_text(cards.base())
+    for i, (name, shape) in enumerate(ADAPTERS.items()):
+        pipeline = _base(seed)
+        lora.put_on(pipeline, shape, seed=seed + i, random_up=0.6)
+        folder = root / "adapters" / name
+        lora.write(pipeline, shape, folder)
+        (folder / "README.md").write_text(cards.adapter(name, shape))
+
+
+def _base(seed: int) -> Any:
+    with tempfile.TemporaryDirectory() as vocabulary:
+        return base.make(Path(vocabulary), seed, SIZE)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path, nargs="?", default=Path("models/weights"))
+    write(parser.parse_args().root)
