@@ -111,6 +111,7 @@ def test_scaling_up_brings_every_adapter_to_every_pod(cluster: Cluster, pool: st
     wait_until(lambda: len(cluster.pods(pool)) == 1, "one pod is left")
 
 
+@pytest.mark.timeout(240)  # it imports torch
 def test_a_base_that_cannot_be_loaded_degrades_the_pool_and_says_why(cluster: Cluster) -> None:
     manifest = make.pool_manifest("broken", cluster.namespace, model={"source": {"path": "/models/nothing-here"}})
     manifest["spec"]["runtime"] = {"engine": "diffusers", "device": "cpu"}
