@@ -43,5 +43,5 @@ def configure(level: str = "INFO", json: bool | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # One line per request of these would drown the rest, and their lines hold addresses with queries.
-    for chatty in ("httpx", "httpcore", "urllib3", "kopf.activities", "filelock"):
+    for chatty in ("httpx", "httpx2", "httpcore", "urllib3", "kopf.activities", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

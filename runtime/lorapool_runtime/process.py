@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -30,8 +33,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings, catalog: Catalog | None = None) -> None:
-    """Run until SIGTERM or SIGINT.
+def serve(settings: Settings, catalog: Catalog | None = None) -> NoReturn:
+    """Run until SIGTERM or SIGINT, then end the process.
 
     Args:
         settings: what to serve and where.
@@ -39,6 +42,10 @@ def serve(settings: Settings, catalog: Catalog | None = None) -> None:
     """
     engine = make_engine(settings)
     asyncio.run(_serve(settings, engine, catalog))
+    logging.shutdown()
+    # A thread that loads or downloads cannot be interrupted, and the interpreter would wait for it. Nothing of it
+    # can be half done: files are renamed into place when they are whole.
+    os._exit(0)
 
 
 async def _serve(settings: Settings, engine: Engine, catalog: Catalog | None) -> None:

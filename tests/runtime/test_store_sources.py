@@ -241,3 +241,15 @@ def test_one_download_that_hangs_delays_no_other(tmp_path: Path, web: Web) -> No
         finally:
             hold.set()
         assert slow.result(timeout=20).sha256 == SHA256
+
+
+def test_what_a_killed_process_left_is_swept_away_after_a_day(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old, young = store.cache / "tmp" / "old", store.cache / "tmp" / "young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "file").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    Store(tmp_path)
+    assert not old.exists()
+    assert young.exists()

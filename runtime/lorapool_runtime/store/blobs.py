@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from lorapool_runtime.errors import AdapterError
 
 # Longer than any download may take: whoever holds a lock longer than that has lost its way.
 LOCK_TIMEOUT_S: Final = 1800.0
+_ABANDONED_AFTER_S: Final = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class BlobFolder:
         for folder in (self._blobs, self._refs, self._locks, self._tmp):
             folder.mkdir(parents=True, exist_ok=True)
         self._verified: set[str] = set()
+        self._sweep()
 
     def find(self, sha256: str) -> Blob | None:
         """The blob, its content proved by hashing once per process. What does not prove true is deleted."""
@@ -94,6 +98,13 @@ class BlobFolder:
         except Timeout as error:
             message = "another process has been fetching the same file for too long"
             raise AdapterError(Reason.SOURCE_UNAVAILABLE, message) from error
+
+    def _sweep(self) -> None:
+        """Remove what processes left behind that were killed; others may work in younger folders."""
+        for folder in self._tmp.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def working_folder(self) -> Iterator[Path]:

@@ -34,7 +34,10 @@ class HostMemory:
         return identity in self._kept
 
     def drop(self, identity: str) -> None:
+        """Nobody wants it any more; what is on its way leaves as soon as it has come."""
         self._kept.pop(identity, None)
+        if identity in self._coming:
+            self._coming[identity].add_done_callback(lambda _: self._kept.pop(identity, None))
 
     async def _bring(self, file: AdapterFile) -> HostAdapter:
         try:
