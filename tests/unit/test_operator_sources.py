@@ -15,6 +15,7 @@ from lorapool_operator.act import resolver as resolving
 from lorapool_operator.act.header import SourceError, fetch_header, http_client
 from lorapool_operator.act.hub import Hub, base_models, choose_file
 from lorapool_operator.act.resolver import Resolver
+from lorapool_operator.backoff import Backoff
 from lorapool_operator.hosts import is_allowed
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved
 
@@ -233,7 +234,7 @@ async def test_another_source_takes_nothing_over_from_the_one_before(hub: FakeHu
 async def test_passing_trouble_is_tried_again_and_a_known_file_stays_known(
     hub: FakeHub, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolving.Backoff, "next", lambda _: 0.02)
+    monkeypatch.setattr(Backoff, "next", lambda _: 0.02)
     repo = hub.repos["a/b"] = Repo({NAME: lora_file()}, status=503)
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     repo.status = 200

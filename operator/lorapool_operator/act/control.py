@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 POLL_S: Final = 30
 _ANSWER_S: Final = 10.0
-_CONNECT_S: Final = 2.0
+_CONNECT_S: Final = 5.0
 
 M = TypeVar("M", bound=BaseModel)
 
