@@ -61,7 +61,7 @@ def make(seed: int, channels: tuple[int, ...] = CHANNELS) -> Any:
 
 
 def train(folder: Path, seed: int, plan: Plan | None = None) -> Any:
-    """The trained autoencoder, its latents scaled to a standard deviation of 1."""
+    """The trained autoencoder; its latents have a mean of 0 and a deviation of 1."""
     plan = plan or Plan()
     encoder = train_jointly(folder, seed, plan)
     return train_decoder(encoder, folder, seed, plan)
@@ -83,7 +83,7 @@ def train_jointly(folder: Path, seed: int, plan: Plan) -> Any:
 
     run.until(plan.joint_steps, plan.lr, loss_of)
     vae.load_state_dict(run.average.weights)
-    vae.register_to_config(scaling_factor=_scaling(vae, data))
+    settle(vae, data)
     return vae
 
 
@@ -94,13 +94,12 @@ def train_decoder(vae: Any, folder: Path, seed: int, plan: Plan) -> Any:
     vae.quant_conv.requires_grad_(False)
     trained = [p for p in vae.parameters() if p.requires_grad]
     run = Run.resume("vae-decoder", vae, trained, plan.lr, folder)
-    blur = plan.blur / vae.config.scaling_factor
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         x = _crops(data, plan)
         with torch.no_grad():
             latents = vae.encode(x).latent_dist.mean
-        y = vae.decode(latents + torch.randn_like(latents) * blur * torch.rand(len(x), 1, 1, 1)).sample
+        y = vae.decode(latents + torch.randn_like(latents) * plan.blur * torch.rand(len(x), 1, 1, 1)).sample
         if step % 200 == 0:
             sample(vae, data, folder / "vae.png")
         return _difference(y, x)
@@ -138,9 +137,18 @@ def _difference(y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, float]]:
 
 
 @torch.no_grad()
-def _scaling(vae: Any, data: Bytes) -> float:
+def settle(vae: Any, data: Bytes) -> None:
+    """Make each latent channel's mean 0 and its deviation 1, by the convolutions next to the latents alone."""
     latents = vae.encode(as_input(data[:256])).latent_dist.mean
-    return round(1 / float(latents.std()), 4)
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    channels = len(mean)
+    into, out = vae.quant_conv, vae.post_quant_conv
+    into.weight[:channels] /= deviation[:, None, None, None]
+    into.bias[:channels] = (into.bias[:channels] - mean) / deviation
+    into.bias[channels:] -= 2 * deviation.log()  # the posterior's logarithmic variance
+    out.bias += out.weight[:, :, 0, 0] @ mean
+    out.weight *= deviation[None, :, None, None]
+    vae.register_to_config(scaling_factor=1.0)
 
 
 @torch.no_grad()

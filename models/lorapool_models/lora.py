@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -73,12 +74,20 @@ def write(pipeline: Any, shape: Shape, folder: Path) -> None:
     if shape.layout == Layout.PEFT:
         pipeline.unet.half().save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card
+        _sort_targets(folder / "adapter_config.json")
         return
     weights = {component: _weights(getattr(pipeline, component)) for component in shape.components}
     if shape.layout == Layout.KOHYA:
         _write_kohya(weights, shape, folder)
     else:
         _write_diffusers(pipeline, weights, folder)
+
+
+def _sort_targets(path: Path) -> None:
+    """PEFT writes them in the order of a set: another one at every run."""
+    config = json.loads(path.read_text())
+    config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _weights(model: torch.nn.Module) -> dict[str, Tensor]:

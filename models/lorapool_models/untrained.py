@@ -28,7 +28,7 @@ def write(root: Path, seed: int = 0) -> None:
     (root / base.NAME / "README.md").write_text(cards.base())
     for i, (name, shape) in enumerate(ADAPTERS.items()):
         pipeline = _base(seed)
-        lora.put_on(pipeline, shape, seed=seed + i, random_up=0.6)
+        lora.put_on(pipeline, shape, seed=seed + i, random_up=2.0)
         folder = root / "adapters" / name
         lora.write(pipeline, shape, folder)
         (folder / "README.md").write_text(cards.adapter(name, shape))

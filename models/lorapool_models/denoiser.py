@@ -1,0 +1,160 @@
+"""UNet and both text encoders, trained together from nothing on the autoencoder's latents."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from lorapool_models import autoencoder, base, cards, pictures
+from lorapool_models.scene import SIZE
+from lorapool_models.training import Run, threads_from_environment
+
+PROMPTS: Final = (
+    "a red circle on a blue background",
+    "a yellow star on a purple background",
+    "a white square on a green background",
+    "an orange ring on a black background",
+    "a pink cross on a cyan background",
+    "a green triangle on a white background",
+)
+"""What the picture of the progress shows."""
+STEPS: Final = 20
+GUIDANCE: Final = 4.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, on how much, how fast."""
+
+    pictures: int = 12_000
+    steps: int = 5000
+    batch: int = 32
+    lr: float = 1e-3
+    untold: float = 0.1
+    """The share of pictures whose prompt is left out, so that guidance has something to lead away from."""
+    sample_every: int = 500
+
+
+class Denoiser(nn.Module):
+    """The three parts that learn together."""
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__()
+        self.unet = pipeline.unet
+        self.text_encoder = pipeline.text_encoder
+        self.text_encoder_2 = pipeline.text_encoder_2
+
+    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids (one prompt a row) as the UNet takes them: hidden states of both encoders, pooled of the second."""
+        first = self.text_encoder(ids, output_hidden_states=True)
+        second = self.text_encoder_2(ids, output_hidden_states=True)
+        return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds
+
+    def forward(self, noisy: Tensor, at: Tensor, states: Tensor, pooled: Tensor) -> Tensor:
+        """The noise in the latents at these timesteps."""
+        told = {"text_embeds": pooled, "time_ids": size_ids(len(noisy))}
+        noise: Tensor = self.unet(noisy, at, encoder_hidden_states=states, added_cond_kwargs=told).sample
+        return noise
+
+
+def size_ids(count: int) -> Tensor:
+    """SDXL's conditions on size: of the original, the crop's corner, of the target."""
+    return torch.tensor([[SIZE, SIZE, 0, 0, SIZE, SIZE]], dtype=torch.float32).expand(count, -1)
+
+
+def train(vae: Any, folder: Path, seed: int, plan: Plan | None = None) -> Any:
+    """The trained pipeline, with this autoencoder."""
+    plan = plan or Plan()
+    pipeline = base.make(folder / "vocabulary", seed)
+    pipeline.register_modules(vae=vae)
+    model = Denoiser(pipeline)
+    run = Run.resume("denoiser", model, model.parameters(), plan.lr, folder)
+    latents, ids = _lessons(pipeline, folder, seed, plan)
+    levels = _noise_levels(pipeline)
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        if step % plan.sample_every == 0 and step:
+            sample(pipeline, run, folder / f"base-{step}.png")
+        chosen = torch.randint(len(latents), (plan.batch,))
+        states, pooled = _read_most(model, ids[chosen], plan.untold)
+        at = torch.randint(len(levels), (plan.batch,))
+        noise = torch.randn(plan.batch, *latents.shape[1:])
+        kept = levels[at].view(-1, 1, 1, 1)
+        noisy = kept.sqrt() * latents[chosen] + (1 - kept).sqrt() * noise
+        loss = mse_loss(model(noisy, at, states, pooled), noise)
+        return loss, {"loss": loss.item()}
+
+    run.until(plan.steps, plan.lr, loss_of)
+    model.load_state_dict(run.average.weights)
+    draw(pipeline, folder / "base.png")
+    return pipeline
+
+
+def _read_most(model: Denoiser, ids: Tensor, untold: float) -> tuple[Tensor, Tensor]:
+    """Some prompts count as zeros: what the pipeline takes for an empty negative prompt."""
+    states, pooled = model.read(ids)
+    told = (torch.rand(len(ids)) >= untold).to(states.dtype)
+    return states * told[:, None, None], pooled * told[:, None]
+
+
+def _noise_levels(pipeline: Any) -> Tensor:
+    levels: Tensor = pipeline.scheduler.alphas_cumprod.float()
+    return levels
+
+
+@torch.no_grad()
+def _lessons(pipeline: Any, folder: Path, seed: int, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Latents of the base's pictures, encoded once and kept, and the token ids of their prompts."""
+    data, prompts = pictures.captioned(plan.pictures, seed)
+    told = pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
+    path = folder / f"latents-{plan.pictures}.pt"
+    if not path.exists():
+        parts = [data[i : i + 64] for i in range(0, len(data), 64)]
+        means = [pipeline.vae.encode(autoencoder.as_input(part)).latent_dist.mean for part in parts]
+        torch.save(torch.cat(means) * pipeline.vae.config.scaling_factor, path)
+    latents: Tensor = torch.load(path, weights_only=True)
+    return latents, told.input_ids
+
+
+def sample(pipeline: Any, run: Run, path: Path) -> None:
+    """Pictures by the averaged weights; the weights in training are put back, and so are the dice."""
+    dice = torch.get_rng_state()
+    training = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.model.load_state_dict(run.average.weights)
+    draw(pipeline, path)
+    run.model.load_state_dict(training)
+    torch.set_rng_state(dice)
+
+
+def draw(pipeline: Any, path: Path) -> None:
+    """One picture of each prompt, side by side."""
+    pipeline.set_progress_bar_config(disable=True)
+    dice = [torch.Generator().manual_seed(i) for i in range(len(PROMPTS))]
+    made = pipeline(list(PROMPTS), num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=dice).images
+    row = np.concatenate([np.asarray(image) for image in made], axis=1)
+    Image.fromarray(row).save(path)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("models/weights") / base.NAME)
+    given = parser.parse_args()
+    threads_from_environment()
+    folder = pictures.cache_folder() / f"seed-{given.seed}"
+    pipeline = train(AutoencoderKL.from_pretrained(folder / "vae"), folder, given.seed)
+    base.save(pipeline, given.out)
+    (given.out / "README.md").write_text(cards.base())
+
+
+if __name__ == "__main__":
+    _main()
