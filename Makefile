@@ -16,6 +16,10 @@ setup: $(VENV)/.ready ## A virtual environment with the locked dependencies (TOR
 $(VENV)/.ready: requirements/installer.txt requirements/dev.txt requirements/torch.txt pyproject.toml scripts/setup.sh
 	@PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 
+.PHONY: binaries
+binaries: setup ## The control plane's programs: found, cached, downloaded, or built with Go
+	@python -m lorapool_local.binaries
+
 .PHONY: demo
 demo: setup ## One warm base model, several adapters, by kubectl apply (EXIT=1: end by itself)
 	@lorapool demo $(if $(EXIT),--exit)
