@@ -131,3 +131,9 @@ def test_every_field_explains_itself(kubectl: Kubectl, field: str) -> None:
 def test_both_kinds_are_in_one_category(kubectl: Kubectl) -> None:
     found = kubectl("api-resources", "--categories=lorapool", "-o", "name").split()
     assert sorted(found) == ["basemodelpools.lorapool.dev", "loraadapters.lorapool.dev"]
+
+
+@pytest.mark.parametrize("folder", ["sdxl", "demo", "demo/adapters"])
+def test_the_examples_are_accepted(kubectl: Kubectl, folder: str) -> None:
+    applied = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(CRDS.parent / "examples" / folder))
+    assert len(applied.splitlines()) >= len(list((CRDS.parent / "examples" / folder).glob("*.yaml")))
