@@ -174,13 +174,21 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def cluster(plane: Any, folder: Path, hub_url: str, *, cluster_wide: bool = False) -> AsyncIterator[Cluster]:
-    """A fresh namespace that enforces the restricted Pod Security Standard; all that is in it goes afterwards."""
+async def cluster(
+    plane: Any,
+    folder: Path,
+    hub_url: str,
+    *,
+    cluster_wide: bool = False,
+    enforce: str = "restricted",
+    fake_pods: bool = True,
+) -> AsyncIterator[Cluster]:
+    """A fresh namespace that enforces a Pod Security Standard; all that is in it goes afterwards."""
     namespace = f"op-{secrets.token_hex(4)}"
     install_crds(plane.kubectl, plane.kubeconfig)
     kube = await connect(plane.kubeconfig)
     async with kube:
-        labels = {"pod-security.kubernetes.io/enforce": "restricted", "team": namespace}
+        labels = {"pod-security.kubernetes.io/enforce": enforce, "team": namespace}
         await kube.create(NAMESPACES, None, {"metadata": {"name": namespace, "labels": labels}})
         account, lease = _install_access(plane, namespace, cluster_wide)
         kubeconfig = await _kubeconfig(kube, plane, namespace, account, folder)
@@ -188,7 +196,7 @@ async def cluster(plane: Any, folder: Path, hub_url: str, *, cluster_wide: bool 
         kubelet = FakeKubelet(kube, namespace)
         it = Cluster(kube, namespace, kubelet, folder, kubeconfig, lease, hub_url, cluster_wide)
         try:
-            async with kubelet.running():
+            async with kubelet.running() if fake_pods else contextlib.nullcontext():
                 try:
                     yield it
                 finally:
