@@ -42,6 +42,8 @@ class Election:
         self._identity = identity
         self._times = times
         self._seen: tuple[str, float] = ("", 0.0)
+        self._holder: str | None = None
+        self._told: tuple[str, int] | None = None
         self.is_leader = False
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -95,7 +97,7 @@ class Election:
         try:
             lease = await self._kube.get(LEASES, self._namespace, self._name)
         except ApiError as error:
-            return error.is_gone and await self._write(None)
+            return await self._write(None) if error.is_gone else self._tell("read", error)
         self._observe(lease)
         holder = lease.get("spec", {}).get("holderIdentity")
         if holder and holder != self._identity and not self._is_over(lease):
@@ -107,8 +109,6 @@ class Election:
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen[0]:
             self._seen = (version, time.monotonic())
-
-    _holder: str | None = None
 
     def _held_by_another(self) -> bool:
         return bool(self._holder) and self._holder != self._identity
@@ -126,11 +126,17 @@ class Election:
             else:
                 written = await self._kube.replace(LEASES, self._namespace, self._name, body)
         except ApiError as error:
-            if not error.is_conflict:
-                log.warning("the Lease cannot be written", status=error.status, error=error.message)
-            return False
+            return False if error.is_conflict else self._tell("written", error)
         self._observe(written)
+        self._told = None
         return True
+
+    def _tell(self, what: str, error: ApiError) -> bool:
+        """Log trouble once, not at every try; always False, because the Lease is not held."""
+        if self._told != (what, error.status):
+            self._told = (what, error.status)
+            log.warning(f"the Lease cannot be {what}", status=error.status, error=error.message)
+        return False
 
     def _body(self, lease: Lease | None, holder: str) -> Lease:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

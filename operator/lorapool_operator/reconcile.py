@@ -10,8 +10,8 @@ from typing import Any, Final
 import structlog
 from lorapool_api.adapter import Adapter, AdapterStatus
 from lorapool_api.names import ADAPTER_FINALIZER, split_full_name
-from lorapool_api.pool import Pool
-from lorapool_api.wire import Catalog
+from lorapool_api.pool import BaseModelSpec, Pool, PoolStatus
+from lorapool_api.wire import BaseReport, Catalog
 
 from lorapool_operator.act.events import Note
 from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, merge_patch
@@ -49,6 +49,7 @@ class Reconciler:
         self._judge = Judge()
         self._statuses = AdapterStatuses()
         self._catalog = _NO_CATALOG
+        self._last_base: tuple[BaseModelSpec, BaseReport] | None = None
         self._refusal: Verdict | None = None
         self._going_since: dict[str, float] = {}
         self._uids: dict[str, str] = {}
@@ -95,6 +96,15 @@ class Reconciler:
         seen = replace(seen, outcomes=outcomes)
         return seen, self._judge.all(seen, claims)
 
+    def _base(self) -> BaseReport | None:
+        """The modules of the base. While no pod is warm: what the last one reported, if it held the same model."""
+        pool, report = self._pool(), self._pods.base()
+        if pool is None:
+            return None
+        if report is not None:
+            self._last_base = (pool.spec.model, report)
+        return self._last_base[1] if self._last_base and self._last_base[0] == pool.spec.model else None
+
     def _observe(self) -> Observed:
         store, talks = self._ctx.store, self._pods.talks()
         return Observed(
@@ -105,7 +115,7 @@ class Reconciler:
             deployment=next(iter(store.deployments.of_pool(self.key)), None),
             outcomes={},
             talks=talks,
-            base=self._pods.base(talks),
+            base=self._base(),
             namespace_labels=store.namespaces,
             url_hosts=self._ctx.settings.url_hosts,
             now=self._ctx.now(),
@@ -199,7 +209,7 @@ class Reconciler:
         self._ctx.store.adapters.refresh(adapter.key, read_adapter(written))
         return True
 
-    async def _write_pool_status(self, pool: Pool, status: Any) -> None:
+    async def _write_pool_status(self, pool: Pool, status: PoolStatus) -> None:
         patch = merge_patch(pool.status.manifest(), status.manifest())
         if not patch:
             return

@@ -61,7 +61,7 @@ def test_a_pod_that_never_answers_is_waited_for_a_few_seconds_only() -> None:
 
 def test_without_a_pool_nothing_is_waited_for() -> None:
     going = make.adapter(metadata=GOING)
-    assert plan(op.seen(going, pool=None, talks={})).remove == (going,)
+    assert plan(op.seen(going, pool=None, talks={"a": op.talk(digest="old")})).remove == (going,)
 
 
 # ---- catalogs

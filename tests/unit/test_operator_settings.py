@@ -1,10 +1,14 @@
 """Settings from the environment of the pod."""
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.pool import Engine
 from lorapool_operator.settings import Settings, SettingsError
+from lorapool_operator.watching import watch_settings
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +34,21 @@ def test_a_missing_or_short_key_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(b"x")
     with pytest.raises(SettingsError, match="at least 16"):
         Settings(key_file=tmp_path / "short").read_key()
+
+
+def test_the_operator_outlives_an_api_server_that_is_away_for_minutes() -> None:
+    """kopf iterates anew for each request, and ends the operator where the delays end."""
+    delays = watch_settings().networking.error_backoffs
+    assert isinstance(delays, Iterable)
+    for _ in range(2):
+        assert len(list(islice(delays, 200))) == 200
+    assert max(islice(delays, 200)) <= 2.0
+
+
+def test_kopf_keeps_nothing_on_objects_and_posts_nothing() -> None:
+    settings = watch_settings()
+    assert not settings.posting.enabled
+    assert settings.peering.standalone
+    assert settings.persistence.finalizer != ADAPTER_FINALIZER
+    assert settings.queueing.worker_limit is None
+    assert isinstance(settings.watching.server_timeout, int)

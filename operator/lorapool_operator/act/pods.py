@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -21,6 +22,7 @@ PUSHES_AT_ONCE: Final = 32
 SETTLE_S: Final = 1.0
 # Between two answers with news: a pod that loads a thousand adapters has news all the time.
 _PAUSE_S: Final = 0.02
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -168,7 +170,7 @@ class Pods:
         self._pushes = pushes
         self._on_change = on_change
         self._links: dict[str, Link] = {}
-        self.bases: dict[str, BaseReport] = {}
+        self._bases: dict[str, BaseReport] = {}
 
     def follow(self, pods: Iterable[PodView], token: str | None) -> None:
         """Open links to new pods, close those to pods that went, were replaced or may not be talked to."""
@@ -182,7 +184,7 @@ class Pods:
                 self._links[key] = self._open(pod, token)
 
     def _open(self, pod: PodView, token: str) -> Link:
-        link = Link(pod, token, self._control, self._pushes, self._on_change, self.bases)
+        link = Link(pod, token, self._control, self._pushes, self._on_change, self._bases)
         link.start()
         return link
 
@@ -200,10 +202,12 @@ class Pods:
         """Pod's key -> what it said."""
         return {key: link.memory.talk() for key, link in self._links.items()}
 
-    def base(self, talks: Mapping[str, Talk]) -> BaseReport | None:
-        """The modules of the base that the warm pods hold."""
-        revisions = (t.base.revision for t in talks.values() if t.is_warm and t.base and t.base.revision)
-        return next((self.bases[r] for r in revisions if r in self.bases), None)
+    def base(self) -> BaseReport | None:
+        """The modules of the base, as the newest warm pod holds it: during a roll-out that is the one to come."""
+        warm = [(link.pod, talk.base) for link in self._links.values() if (talk := link.memory.talk()).is_warm]
+        newest_first = sorted(warm, key=lambda pair: (pair[0].created or _BEGINNING, pair[0].name), reverse=True)
+        reports = (self._bases.get(base.revision) for _, base in newest_first if base and base.revision)
+        return next((report for report in reports if report is not None), None)
 
     def close(self) -> None:
         for link in self._links.values():

@@ -53,9 +53,10 @@ def has_finalizer(adapter: Adapter) -> bool:
 def is_forgotten_by_all(seen: Observed, catalog: Catalog) -> bool:
     """Whether every pod that can hold an adapter has a catalog without those that are being deleted.
 
-    A pod that never said which catalog it holds counts as holding the adapter; the grace period bounds that.
+    A pod that never said which catalog it holds counts as holding the adapter; the grace period bounds that. Pods of a
+    pool that is gone are about to go too, and nobody may talk to them any more.
     """
-    return all(seen.talk(p).digest == catalog.digest for p in seen.pods if p.can_talk)
+    return seen.pool is None or all(seen.talk(p).digest == catalog.digest for p in seen.pods if p.can_talk)
 
 
 def delta(held: Catalog, wanted: Catalog) -> CatalogDelta:
