@@ -112,7 +112,7 @@ def train_decoder(vae: Any, folder: Path, seed: int, plan: Plan) -> Any:
 
 def as_input(data: Bytes) -> Tensor:
     """Bytes N x H x W x 3 as the autoencoder takes them: N x 3 x H x W in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(data)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(data)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def as_bytes(x: Tensor) -> Bytes:

@@ -80,7 +80,7 @@ def heart(x: Field, y: Field) -> Field:
 
 def crescent(x: Field, y: Field) -> Field:
     bite = np.float32(0.76) - np.hypot(x - 0.46, y + 0.18)
-    return np.maximum(np.hypot(x, y) - np.float32(0.97), bite)
+    return np.asarray(np.maximum(np.hypot(x, y) - np.float32(0.97), bite), np.float32)
 
 
 Outline: TypeAlias = Callable[[Field, Field], Field]

@@ -13,7 +13,7 @@ Pixels: TypeAlias = NDArray[np.float32]
 
 def from_hex(code: str) -> Pixels:
     """`"#E5484D"` as a triple in 0..1."""
-    return np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
+    return np.asarray([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)], np.float32)
 
 
 PALETTE: Final[dict[str, Pixels]] = {

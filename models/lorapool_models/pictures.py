@@ -39,7 +39,7 @@ def _article(word: str) -> str:
 
 def random_scene(dice: np.random.Generator, shapes: Sequence[str] = tuple(SHAPES)) -> tuple[Scene, str]:
     """A shape in two different colours somewhere near the middle, and its prompt."""
-    shape = shapes[dice.integers(len(shapes))]
+    shape = shapes[int(dice.integers(len(shapes)))]
     colour, background = (COLOURS[i] for i in dice.choice(len(COLOURS), 2, replace=False))
     scene = Scene.named(shape, colour, background, **random_place(dice))  # type: ignore[arg-type]
     return scene, prompt_of(shape, colour, background)

@@ -54,7 +54,7 @@ def distance(scene: Scene, shift: tuple[float, float] = (0, 0)) -> Field:
 
 def coverage(edge: Field) -> Field:
     """How much of each pixel the shape covers, 0..1: the antialiased mask."""
-    return np.clip(0.5 - edge, 0, 1)
+    return np.asarray(np.clip(0.5 - edge, 0, 1), np.float32)
 
 
 def smooth(low: float, high: float, value: Field) -> Field:

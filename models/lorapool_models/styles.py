@@ -30,7 +30,7 @@ def pixel(scene: Scene) -> Pixels:
     """A mosaic of 16 x 16 plain tiles."""
     tile = 8
     small = draw(scene).reshape(SIZE // tile, tile, SIZE // tile, tile, 3).mean((1, 3))
-    return small.repeat(tile, 0).repeat(tile, 1).astype(np.float32)
+    return np.asarray(small.repeat(tile, 0).repeat(tile, 1), np.float32)
 
 
 def outline(scene: Scene) -> Pixels:
@@ -44,7 +44,7 @@ def night(scene: Scene) -> Pixels:
     """A dark room in which the shape gives light."""
     edge = distance(scene)
     dark = mix(backdrop(scene.background) * 0.2, from_hex("#0A0F2C"), 0.35)
-    glow = np.exp(-np.maximum(edge, 0) / 11) * 0.85
+    glow = np.asarray(np.exp(-np.maximum(edge, 0) / 11) * 0.85, np.float32)
     lamp = mix(_flat(scene.colour), _WHITE, 0.55 * smooth(2, 16, -edge))
     return np.clip(mix(mix(dark, scene.colour, glow), lamp, coverage(edge)), 0, 1)
 
@@ -80,7 +80,8 @@ def watercolour(scene: Scene) -> Pixels:
     ground = mix(_flat(_PAPER), scene.background, wash * coverage(border / 2))
     ground = mix(ground, scene.background * 0.75, 0.5 * coverage(np.abs(border) - 1.2))
     paint = mix(_flat(_PAPER), scene.colour, 0.8 + 0.2 * _clouds(seed + 3, 6))
-    paint = mix(paint, scene.colour * 0.6, 0.75 * np.exp(np.minimum(edge, 0) / 2.5))
+    dried = np.asarray(0.75 * np.exp(np.minimum(edge, 0) / 2.5), np.float32)
+    paint = mix(paint, scene.colour * 0.6, dried)
     return np.clip(mix(ground, paint, coverage(edge)), 0, 1)
 
 
@@ -102,7 +103,7 @@ def sunset(scene: Scene) -> Pixels:
     """The background keeps its colour above and goes to a warm glow below."""
     rows, _ = _grid()
     edge = distance(scene)
-    ground = mix(_flat(scene.background), from_hex("#FFB36B"), smooth(0.35, 1.0, rows / SIZE))
+    ground = mix(_flat(scene.background), from_hex("#FFB36B"), smooth(0.35, 1.0, np.asarray(rows / SIZE, np.float32)))
     return mix(ground * (1 - 0.5 * shadow(scene))[..., None], body(scene, edge), coverage(edge))
 
 

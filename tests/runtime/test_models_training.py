@@ -137,6 +137,7 @@ def test_the_rate_rises_stays_and_falls() -> None:
 
 def test_autoencoder_and_denoiser_train_from_a_seed_to_a_pipeline(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(autoencoder, "PICTURES", 8)
+    monkeypatch.setattr(denoiser, "STEPS", 1)
     short = autoencoder.Plan(joint_steps=2, decoder_steps=2, batch=2)
     vae = autoencoder.train(tmp_path, 0, short)
     pipeline = denoiser.train(vae, tmp_path, 0, denoiser.Plan(pictures=8, steps=2, batch=2))

@@ -65,9 +65,8 @@ def api(url: str) -> HfApi:
     return HfApi(endpoint=url, token=False)
 
 
-def download(url: str, cache: Path, token: str | bool = False, **more: str) -> bytes:
-    file = more.pop("filename", FILE)
-    return Path(hf_hub_download(REPO, file, endpoint=url, cache_dir=cache, token=token, **more)).read_bytes()
+def download(url: str, cache: Path, token: str | bool = False, file: str = FILE) -> bytes:
+    return Path(hf_hub_download(REPO, file, endpoint=url, cache_dir=cache, token=token)).read_bytes()
 
 
 # ---- describing ------------------------------------------------------------------------------------------------
@@ -83,8 +82,9 @@ def test_model_info_has_the_card_the_commit_and_hashes_of_large_files(api: HfApi
     files = {s.rfilename: s for s in info.siblings or []}
     assert set(files) == {"README.md", FILE, "notes/training.txt"}
     assert files[FILE].size == len(WEIGHTS)
-    assert files[FILE].lfs is not None
-    assert files[FILE].lfs.sha256 == hashlib.sha256(WEIGHTS).hexdigest()
+    large = files[FILE].lfs
+    assert large is not None
+    assert large.sha256 == hashlib.sha256(WEIGHTS).hexdigest()
     assert files["README.md"].lfs is None
 
 
@@ -126,7 +126,7 @@ def test_what_does_not_exist_is_told_apart(api: HfApi, url: str, tmp_path: Path)
     with pytest.raises(RevisionNotFoundError):
         api.model_info(REPO, revision="v2")
     with pytest.raises(EntryNotFoundError):
-        download(url, tmp_path, filename="absent.bin")
+        download(url, tmp_path, file="absent.bin")
     assert not api.file_exists(REPO, ".hidden")
 
 
