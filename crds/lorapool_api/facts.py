@@ -151,7 +151,10 @@ def _group(
             continue
         layout, component, module, part = place
         layouts.add(layout)
-        modules.setdefault((component, module), {})[part] = tensor
+        parts = modules.setdefault((component, module), {})
+        if part in parts:
+            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"two keys name the {part} part of {component} {module}")
+        parts[part] = tensor
     return modules, layouts, unknown
 
 

@@ -10,13 +10,14 @@ import pytest
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import Reason
 from lorapool_api.header import FactsError
+from lorapool_api.hosts import is_allowed
+from lorapool_api.hub_files import choose_file
 from lorapool_api.sources import HubAdapter
 from lorapool_operator.act import resolver as resolving
 from lorapool_operator.act.header import SourceError, fetch_header, http_client
-from lorapool_operator.act.hub import Hub, base_models, choose_file
+from lorapool_operator.act.hub import Hub, base_models
 from lorapool_operator.act.resolver import Resolver
 from lorapool_operator.backoff import Backoff
-from lorapool_operator.hosts import is_allowed
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved
 
 from tests import make

@@ -1,8 +1,7 @@
 """Adapters on the Hugging Face Hub: commit, file, sha256 and what the card says."""
 
 import asyncio
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,12 +14,11 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RevisionNotFoundError,
 )
 from lorapool_api.conditions import Reason
+from lorapool_api.hub_files import choose_file
 from lorapool_api.sources import HubAdapter
 
 from lorapool_operator.act.header import SourceError
 
-DEFAULT_FILE: Final = "pytorch_lora_weights.safetensors"
-_EMBEDDING: Final = re.compile(r"(^|[-_./])(embeddings?|emb)\.safetensors$", re.IGNORECASE)
 _TIMEOUT_S: Final = 15.0
 
 
@@ -97,16 +95,6 @@ def _unavailable(error: HfHubHTTPError, where: str) -> SourceError:
     return SourceError(
         Reason.SOURCE_UNAVAILABLE, f"{where}: the Hub answers HTTP {code}", float(wait) if wait.isdecimal() else None
     )
-
-
-def choose_file(files: Iterable[str], wanted: str | None) -> str | None:
-    """The named file; else the usual name, else the first weights file that is not an embedding."""
-    names = tuple(files)
-    if wanted is not None:
-        return wanted if wanted in names else None
-    if DEFAULT_FILE in names:
-        return DEFAULT_FILE
-    return next((n for n in names if n.endswith(".safetensors") and not _EMBEDDING.search(n)), None)
 
 
 def base_models(card: Any) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from lorapool_api.claims import Claims
 from lorapool_api.conditions import AdapterCondition, Reason
 from lorapool_api.fit import check_fits, check_rank
 from lorapool_api.header import FactsError
+from lorapool_api.hosts import is_allowed
 from lorapool_api.pool import NamespacesFrom, Pool
 from lorapool_api.wire import BaseReport
 
 from lorapool_operator.build.merge import added_mounts
-from lorapool_operator.hosts import is_allowed
 from lorapool_operator.observed import Observed
 from lorapool_operator.quantity import human_bytes, quantity_bytes
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict

@@ -1,8 +1,6 @@
 """`hub` sources: files of a Hugging Face Hub repository at a commit."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
@@ -16,14 +14,13 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from lorapool_api.conditions import Reason
+from lorapool_api.hub_files import choose_file
 from lorapool_api.sources import HubAdapter
 from lorapool_api.wire import HubFile
 
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import hash_file
 from lorapool_runtime.store.limits import Expected
-
-_USUAL_NAME: Final = "pytorch_lora_weights.safetensors"
 
 
 def resolve(source: HubAdapter) -> HubFile:
@@ -33,15 +30,11 @@ def resolve(source: HubAdapter) -> HubFile:
     except Exception as error:  # the library lets errors of its HTTP client through, whichever it has
         named = HubFile(repo=source.repo, revision=source.revision, file=source.file or "")
         raise _typed(error, named) from error
-    file = source.file or _usual_file([s.rfilename for s in info.siblings or ()])
+    file = choose_file((s.rfilename for s in info.siblings or ()), source.file)
     if file is None or info.sha is None:
-        raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{source.repo} holds no .safetensors file of weights")
+        wanted = f"file {source.file}" if source.file else ".safetensors file of weights"
+        raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{source.repo} holds no {wanted}")
     return HubFile(repo=source.repo, revision=info.sha, file=file)
-
-
-def _usual_file(names: Sequence[str]) -> str | None:
-    weights = sorted(n for n in names if n.endswith(".safetensors") and "embedding" not in n)
-    return _USUAL_NAME if _USUAL_NAME in weights else next(iter(weights), None)
 
 
 def fetch(source: HubFile, folder: Path, expected: Expected) -> tuple[Path, str]:

@@ -6,13 +6,13 @@ from typing import Final
 
 import httpx
 from lorapool_api.conditions import Reason
+from lorapool_api.hosts import is_allowed
 
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.limits import CHUNK_BYTES, Expected, write_hashed
 
 _MAX_REDIRECTS: Final = 5
 _TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def fetch(url: str, hosts: Sequence[str], target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
@@ -58,27 +58,12 @@ def _follow(
 
 def check_allowed(url: httpx.URL, hosts: Sequence[str]) -> None:
     """Raises: AdapterError (`SourceForbidden`) unless the scheme is http(s) and a pattern allows host and port."""
-    if url.scheme not in _DEFAULT_PORTS or url.userinfo or not any(_matches(url, pattern) for pattern in hosts):
+    if not is_allowed(str(url), hosts):
         allowed = ", ".join(hosts) or "none"
-        message = f"{url.scheme}://{url.host}:{_port(url)} is not allowed; allowed hosts: {allowed}"
-        raise AdapterError(Reason.SOURCE_FORBIDDEN, message)
-
-
-def _matches(url: httpx.URL, pattern: str) -> bool:
-    """Whether `host`, `host:port` or `*.example.org` allows the address; `*` allows every one.
-
-    Without a port the scheme's own is meant, so that a listed host does not open its other services.
-    """
-    if pattern == "*":
-        return True
-    host, _, port = pattern.lower().partition(":")
-    if _port(url) != (int(port) if port.isdigit() else _DEFAULT_PORTS[url.scheme]):
-        return False
-    return url.host.endswith(host[1:]) if host.startswith("*.") else url.host == host
-
-
-def _port(url: httpx.URL) -> int | None:
-    return url.port or _DEFAULT_PORTS.get(url.scheme)
+        port = f":{url.port}" if url.port else ""
+        raise AdapterError(
+            Reason.SOURCE_FORBIDDEN, f"{url.scheme}://{url.host}{port} is not allowed; allowed hosts: {allowed}"
+        )
 
 
 def _check_status(url: str, status: int) -> None:

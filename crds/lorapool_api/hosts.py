@@ -1,13 +1,13 @@
-"""Which hosts an address may name."""
+"""Which hosts a `url` source may name; operator and runtime ask the same question, of every redirect too."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def is_allowed(url: str, allowed: Iterable[str]) -> bool:
-    """Whether the address is http(s) and its host is among `host`, `host:port` or `*.example.org`.
+def is_allowed(url: str, allowed: Collection[str]) -> bool:
+    """Whether the address is http(s) and its host is among `host`, `host:port` or `*.example.org`; `*` allows all.
 
     An entry without a port means the scheme's own port, so that a listed host does not open its other services.
     """
@@ -18,6 +18,8 @@ def is_allowed(url: str, allowed: Iterable[str]) -> bool:
         return False
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
         return False
+    if "*" in allowed:
+        return True
     default = port == _DEFAULT_PORTS[parts.scheme]
     return any(_matches(parts.hostname, port, default, entry.lower()) for entry in allowed)
 

@@ -1,0 +1,18 @@
+"""Which file of a Hub repository holds an adapter's weights, where nobody says."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+DEFAULT_FILE: Final = "pytorch_lora_weights.safetensors"
+_EMBEDDING: Final = re.compile(r"(^|[-_./])(embeddings?|emb)\.safetensors$", re.IGNORECASE)
+
+
+def choose_file(files: Iterable[str], wanted: str | None) -> str | None:
+    """The named file; else the usual name, else the first weights file by name that is not an embedding."""
+    names = sorted(files)
+    if wanted is not None:
+        return wanted if wanted in names else None
+    if DEFAULT_FILE in names:
+        return DEFAULT_FILE
+    return next((n for n in names if n.endswith(".safetensors") and not _EMBEDDING.search(n)), None)
