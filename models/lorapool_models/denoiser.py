@@ -60,10 +60,10 @@ class Denoiser(nn.Module):
         return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds
 
     def forward(self, noisy: Tensor, at: Tensor, states: Tensor, pooled: Tensor) -> Tensor:
-        """The noise in the latents at these timesteps."""
+        """The velocity of the latents at these timesteps: sqrt(a) noise - sqrt(1 - a) latents."""
         told = {"text_embeds": pooled, "time_ids": size_ids(len(noisy))}
-        noise: Tensor = self.unet(noisy, at, encoder_hidden_states=states, added_cond_kwargs=told).sample
-        return noise
+        velocity: Tensor = self.unet(noisy, at, encoder_hidden_states=states, added_cond_kwargs=told).sample
+        return velocity
 
 
 def size_ids(count: int) -> Tensor:
@@ -72,31 +72,32 @@ def size_ids(count: int) -> Tensor:
 
 
 def train(vae: Any, folder: Path, seed: int, plan: Plan | None = None) -> Any:
-    """The trained pipeline, with this autoencoder."""
+    """The trained pipeline, with this autoencoder, of which only the encoder is needed until a picture is drawn."""
     plan = plan or Plan()
     pipeline = base.make(folder / "vocabulary", seed)
     pipeline.register_modules(vae=vae)
     model = Denoiser(pipeline)
     run = Run.resume("denoiser", model, model.parameters(), plan.lr, folder)
     latents, ids = _lessons(pipeline, folder, seed, plan)
-    levels = _noise_levels(pipeline)
+    levels = noise_levels(pipeline)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         if step % plan.sample_every == 0 and step:
             sample(pipeline, run, folder / f"base-{step}.png")
         chosen = torch.randint(len(latents), (plan.batch,))
-        states, pooled = _read_most(model, ids[chosen], plan.untold)
-        at = torch.randint(len(levels), (plan.batch,))
-        noise = torch.randn(plan.batch, *latents.shape[1:])
-        kept = levels[at].view(-1, 1, 1, 1)
-        noisy = kept.sqrt() * latents[chosen] + (1 - kept).sqrt() * noise
-        loss = mse_loss(model(noisy, at, states, pooled), noise)
+        loss = noise_loss(model, levels, latents[chosen], ids[chosen], plan.untold)
         return loss, {"loss": loss.item()}
 
     run.until(plan.steps, plan.lr, loss_of)
     model.load_state_dict(run.average.weights)
     draw(pipeline, folder / "base.png")
     return pipeline
+
+
+def blend(latents: Tensor, noise: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents of which a share is kept (one number a row), the rest noise; and their velocity."""
+    signal, spoilt = kept.sqrt().view(-1, 1, 1, 1), (1 - kept).sqrt().view(-1, 1, 1, 1)
+    return signal * latents + spoilt * noise, signal * noise - spoilt * latents
 
 
 def _read_most(model: Denoiser, ids: Tensor, untold: float) -> tuple[Tensor, Tensor]:
@@ -106,23 +107,42 @@ def _read_most(model: Denoiser, ids: Tensor, untold: float) -> tuple[Tensor, Ten
     return states * told[:, None, None], pooled * told[:, None]
 
 
-def _noise_levels(pipeline: Any) -> Tensor:
+def noise_loss(model: Denoiser, levels: Tensor, latents: Tensor, ids: Tensor, untold: float) -> Tensor:
+    """How well the velocity is told, at random levels of noise, by the prompts; a share of them is left out."""
+    states, pooled = _read_most(model, ids, untold)
+    at = torch.randint(len(levels), (len(latents),))
+    noisy, velocity = blend(latents, torch.randn(latents.shape), levels[at])
+    return mse_loss(model(noisy, at, states, pooled), velocity)
+
+
+def noise_levels(pipeline: Any) -> Tensor:
+    """The share of the picture (in variance) that is left at each timestep."""
     levels: Tensor = pipeline.scheduler.alphas_cumprod.float()
     return levels
 
 
-@torch.no_grad()
 def _lessons(pipeline: Any, folder: Path, seed: int, plan: Plan) -> tuple[Tensor, Tensor]:
     """Latents of the base's pictures, encoded once and kept, and the token ids of their prompts."""
     data, prompts = pictures.captioned(plan.pictures, seed)
-    told = pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
     path = folder / f"latents-{plan.pictures}.pt"
     if not path.exists():
-        parts = [data[i : i + 64] for i in range(0, len(data), 64)]
-        means = [pipeline.vae.encode(autoencoder.as_input(part)).latent_dist.mean for part in parts]
-        torch.save(torch.cat(means) * pipeline.vae.config.scaling_factor, path)
+        torch.save(encoded(pipeline, data), path)
     latents: Tensor = torch.load(path, weights_only=True)
-    return latents, told.input_ids
+    return latents, token_ids(pipeline.tokenizer, prompts)
+
+
+@torch.no_grad()
+def encoded(pipeline: Any, data: pictures.Bytes) -> Tensor:
+    """Pictures as the denoiser sees them: latents of a standard deviation near 1."""
+    parts = [data[i : i + 64] for i in range(0, len(data), 64)]
+    means = [pipeline.vae.encode(autoencoder.as_input(part)).latent_dist.mean for part in parts]
+    latents: Tensor = torch.cat(means) * pipeline.vae.config.scaling_factor
+    return latents
+
+
+def token_ids(tokenizer: Any, prompts: list[str]) -> Tensor:
+    ids: Tensor = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return ids
 
 
 def sample(pipeline: Any, run: Run, path: Path) -> None:
@@ -151,7 +171,10 @@ def _main() -> None:
     given = parser.parse_args()
     threads_from_environment()
     folder = pictures.cache_folder() / f"seed-{given.seed}"
-    pipeline = train(AutoencoderKL.from_pretrained(folder / "vae"), folder, given.seed)
+    # Its latents are final as soon as its encoder is; its decoder may still be in training elsewhere.
+    encoder = autoencoder.train_jointly(folder, given.seed, autoencoder.Plan())
+    pipeline = train(encoder, folder, given.seed)
+    pipeline.register_modules(vae=AutoencoderKL.from_pretrained(folder / "vae"))
     base.save(pipeline, given.out)
     (given.out / "README.md").write_text(cards.base())
 
