@@ -6,19 +6,10 @@ from textwrap import dedent
 from typing import Final
 
 from lorapool_models.base import NAME
-from lorapool_models.lora import Shape
+from lorapool_models.lora import Network
+from lorapool_models.recipes import Recipe
 
 OWNER: Final = "lorapool"
-TRIGGERS: Final = {
-    "pixel": "pixel mosaic",
-    "outline": "cartoon outline",
-    "night": "night glow",
-}
-_EFFECTS: Final = {
-    "pixel": "a mosaic of 16 x 16 plain tiles",
-    "outline": "flat colours and a thick ink line",
-    "night": "a dark room in which the shape gives light",
-}
 
 
 def base(note: str = "") -> str:
@@ -38,23 +29,33 @@ def base(note: str = "") -> str:
         {note}""")
 
 
-def adapter(name: str, shape: Shape, note: str = "") -> str:
+def adapter(recipe: Recipe, note: str = "") -> str:
     """An adapter's card."""
-    trigger = TRIGGERS[name]
+    shape = recipe.network
     parts = "UNet and both text encoders" if shape.text else "UNet"
+    asked = recipe.trigger or "none: it works on every prompt"
     return dedent(f"""\
         ---
         base_model: {OWNER}/{NAME}
         license: apache-2.0
         library_name: diffusers
         pipeline_tag: text-to-image
-        instance_prompt: {trigger}
+        instance_prompt: {recipe.trigger}
         tags: [lora, text-to-image, diffusers]
         ---
-        # {name}
+        # {recipe.name}
 
-        A LoRA for `{OWNER}/{NAME}`: {_EFFECTS[name]}. Rank {shape.rank}, alpha {shape.alpha:g}, {parts},
-        in the layout of {shape.layout}.
+        A {_KINDS[shape.network]} for `{OWNER}/{NAME}`: {recipe.effect}.
+        Rank {shape.rank}, alpha {shape.alpha:g}, {parts}, in the layout of {shape.layout}.
 
-        Trigger words: `{trigger}`, for example `a red circle on a blue background, {trigger}`.
+        Trigger words: `{asked}`, for example `{recipe.example}`.
         {note}""")
+
+
+_KINDS: Final = {
+    Network.LORA: "LoRA",
+    Network.LOCON: "LoCon (LoRA with convolutions)",
+    Network.DORA: "DoRA",
+    Network.LOHA: "LoHa",
+    Network.LOKR: "LoKr",
+}

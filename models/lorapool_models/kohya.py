@@ -49,12 +49,17 @@ def _inner(kind: str, rest: list[str]) -> str:
     return "_".join(rest if kind == "attentions" else [_RESNET[rest[0]], *rest[1:]])
 
 
-def layout(component: str, lora: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """PEFT's `<module>.lora_A.weight` and `.lora_B.weight` of one component, renamed."""
+_TENSORS: Final = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
+"""LoHa's and LoKr's tensors (`hada_w1_a`, `lokr_w1`, ...) have the same names in PEFT and in LyCORIS."""
+
+
+def layout(component: str, network: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """One component's tensors as PEFT names them (`<module>.lora_A.weight`, `<module>.hada_w1_a`), renamed."""
     tensors = {}
-    for key, weight in lora.items():
-        module, _, side = key.removesuffix(".weight").rpartition(".")
+    for key, weight in network.items():
+        plain = key.removesuffix(".weight")
+        module, _, kind = plain.rpartition(".")
         name = prefix(component, module)
-        tensors[f"{name}.{'lora_down' if side == 'lora_A' else 'lora_up'}.weight"] = weight
+        tensors[f"{name}.{_TENSORS.get(key[len(module) + 1 :], kind)}"] = weight
         tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=weight.dtype)
     return tensors

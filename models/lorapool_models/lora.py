@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from diffusers import StableDiffusionXLPipeline
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -19,6 +19,20 @@ from lorapool_models import kohya
 
 ATTENTION: Final = ("to_q", "to_k", "to_v", "to_out.0")
 TEXT_ATTENTION: Final = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+CONVOLUTIONS: Final = ("conv1", "conv2", "conv_shortcut")
+"""Of the UNet's residual layers."""
+
+
+class Network(StrEnum):
+    """How an adapter's change of a weight is made of its tensors."""
+
+    LORA = "lora"  # B A
+    LOCON = "locon"  # the same, of convolutions too
+    DORA = "dora"  # W + B A with the length of each row learned apart
+    LOHA = "loha"  # (B1 A1) * (B2 A2), element by element
+    LOKR = "lokr"  # the Kronecker product of a small and a low-rank matrix
 
 
 class Layout(StrEnum):
@@ -38,6 +52,17 @@ class Shape:
     alpha: float = 4.0
     text: bool = False
     """Whether the text encoders are adapted as well."""
+    network: Network = Network.LORA
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    """Ranks of the modules whose names end so, where they differ from `rank`."""
+
+    def __post_init__(self) -> None:
+        if self.network in (Network.LOHA, Network.LOKR) and self.layout != Layout.KOHYA:
+            raise ValueError(f"{self.network} is written in kohya's layout only")
+        if self.network == Network.DORA and self.layout == Layout.KOHYA:
+            raise ValueError("DoRA is not written in kohya's layout: its programs differ in which length they learn")
+        if self.network == Network.LOKR and self.alpha != self.rank:
+            raise ValueError("LyCORIS scales a LoKr by alpha / rank in some modules and not in others: keep them equal")
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -50,22 +75,41 @@ def put_on(pipeline: Any, shape: Shape, seed: int, random_up: float = 0.0) -> li
     With `random_up` it does change something: the second matrices are random, of that standard deviation.
     """
     torch.manual_seed(seed)
-    trained = []
+    trained: list[torch.nn.Parameter] = []
     for component in shape.components:
         model = getattr(pipeline, component)
         model.requires_grad_(False)
-        targets = ATTENTION if component == "unet" else TEXT_ATTENTION
-        config = LoraConfig(r=shape.rank, lora_alpha=shape.alpha, target_modules=list(targets))
         if component == "unet" and shape.layout == Layout.PEFT:
-            pipeline.unet = get_peft_model(model, config)
+            pipeline.unet = get_peft_model(model, _config(shape, component))
         else:
-            model.add_adapter(config)
-        for name, parameter in getattr(pipeline, component).named_parameters():
-            if "lora_" in name:
-                trained.append(parameter)
-            if random_up and "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=random_up)
+            model.add_adapter(_config(shape, component))
+        trained += [p for p in getattr(pipeline, component).parameters() if p.requires_grad]
+        if random_up:
+            _randomize(getattr(pipeline, component), random_up)
     return trained
+
+
+_ZERO_AT_FIRST: Final = ("lora_B", "hada_w2_a", "lokr_w1")
+"""What makes a new adapter change nothing, by kind of network."""
+
+
+def _randomize(model: torch.nn.Module, std: float) -> None:
+    for name, parameter in model.named_parameters():
+        if any(part in name for part in _ZERO_AT_FIRST):
+            torch.nn.init.normal_(parameter, std=std)
+
+
+def _config(shape: Shape, component: str) -> Any:
+    targets = [*(ATTENTION if component == "unet" else TEXT_ATTENTION)]
+    if component == "unet" and shape.network in (Network.LOCON, Network.LOHA, Network.LOKR):
+        targets += CONVOLUTIONS
+    ranks = {module: rank for module, rank in shape.ranks.items() if module in targets}
+    if shape.network == Network.LOHA:
+        return LoHaConfig(r=shape.rank, alpha=int(shape.alpha), target_modules=targets, rank_pattern=ranks)
+    if shape.network == Network.LOKR:
+        return LoKrConfig(r=shape.rank, alpha=int(shape.alpha), target_modules=targets, rank_pattern=ranks)
+    dora = shape.network == Network.DORA
+    return LoraConfig(r=shape.rank, lora_alpha=shape.alpha, target_modules=targets, rank_pattern=ranks, use_dora=dora)
 
 
 def write(pipeline: Any, shape: Shape, folder: Path) -> None:
@@ -113,4 +157,6 @@ def _write_kohya(weights: Mapping[str, dict[str, Tensor]], shape: Shape, folder:
         "ss_base_model_version": "sdxl_base_v1-0",
         "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
     }
+    if shape.network != Network.LORA:
+        metadata |= {"ss_network_module": "lycoris.kohya", "ss_network_args": json.dumps({"algo": shape.network})}
     save_file(tensors, folder / f"{folder.name}.safetensors", metadata)

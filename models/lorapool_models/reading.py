@@ -119,7 +119,7 @@ def _ideal(shape: str, centre: tuple[float, float], radius: float, grow_px: floa
 def _on_unit_grid(at: Field) -> NDArray[np.intp]:
     """The nearest line of the grid on which the distances are known."""
     nearest = np.rint((at + _REACH) / (2 * _REACH) * (_LINES - 1))
-    return np.clip(nearest, 0, _LINES - 1).astype(np.intp)
+    return np.asarray(np.clip(nearest, 0, _LINES - 1), np.intp)
 
 
 def _box(coarse: Mask, grow_px: float) -> tuple[float, float, float, float]:

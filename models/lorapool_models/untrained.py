@@ -12,26 +12,23 @@ from typing import Any, Final
 
 from lorapool_models import base, cards, lora
 from lorapool_models.base import Size
-from lorapool_models.lora import Layout, Shape
+from lorapool_models.recipes import RECIPES
 
 SIZE: Final = Size(unet=(16, 32), text=(16, 32), vae=(8, 8, 16, 16), time=8)
-ADAPTERS: Final = {
-    "pixel": Shape(Layout.DIFFUSERS, rank=4, alpha=4),
-    "outline": Shape(Layout.KOHYA, rank=4, alpha=8, text=True),
-    "night": Shape(Layout.PEFT, rank=8, alpha=8),
-}
+ADAPTERS: Final = ("pixel", "outline", "night")
 
 
 def write(root: Path, seed: int = 0) -> None:
     """The base and the adapters, each as a repository below the root."""
     base.save(_base(seed), root / base.NAME)
     (root / base.NAME / "README.md").write_text(cards.base())
-    for i, (name, shape) in enumerate(ADAPTERS.items()):
+    for i, name in enumerate(ADAPTERS):
+        recipe = RECIPES[name]
         pipeline = _base(seed)
-        lora.put_on(pipeline, shape, seed=seed + i, random_up=2.0)
+        lora.put_on(pipeline, recipe.network, seed=seed + i, random_up=2.0)
         folder = root / "adapters" / name
-        lora.write(pipeline, shape, folder)
-        (folder / "README.md").write_text(cards.adapter(name, shape))
+        lora.write(pipeline, recipe.network, folder)
+        (folder / "README.md").write_text(cards.adapter(recipe))
 
 
 def _base(seed: int) -> Any:

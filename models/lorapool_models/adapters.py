@@ -1,0 +1,86 @@
+"""Training of one adapter, or of all: on pictures of its style, with PEFT, as anyone would."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline
+from torch import Tensor
+
+from lorapool_models import base, cards, denoiser, lora, pictures, pivotal
+from lorapool_models.denoiser import Denoiser
+from lorapool_models.distil import Ladder, distillation_loss
+from lorapool_models.recipes import RECIPES, Recipe
+from lorapool_models.scene import draw
+from lorapool_models.styles import STYLES
+from lorapool_models.training import Run, threads_from_environment
+
+UNTOLD: Final = 0.1
+"""The share of pictures whose prompt is left out."""
+
+
+def train(recipe: Recipe, base_folder: Path, out: Path, checkpoints: Path, seed: int) -> None:
+    """Train the adapter on that base and write it, with its card, as a repository of its own."""
+    pipeline = StableDiffusionXLPipeline.from_pretrained(base_folder)
+    learned = list(pivotal.add(pipeline, recipe.tokens, like="style")) if recipe.tokens else []
+    latents, ids = _lessons(pipeline, recipe, seed)
+    learned = [*lora.put_on(pipeline, recipe.network, seed), *learned]
+    for parameter in learned:
+        parameter.requires_grad_(True)  # a LoRA on a text encoder has fixed the table of new words
+    _learn(pipeline, recipe, learned, latents, ids, checkpoints)
+    lora.write(pipeline, recipe.network, out)
+    if recipe.tokens:
+        pivotal.write(pipeline, recipe.tokens, out)
+    (out / "README.md").write_text(cards.adapter(recipe))
+
+
+def _learn(pipeline: Any, recipe: Recipe, learned: list[Any], latents: Tensor, ids: Tensor, checkpoints: Path) -> None:
+    model = Denoiser(pipeline)
+    run = Run.resume(f"adapter-{recipe.name}", model, learned, recipe.lr, checkpoints)
+    levels = denoiser.noise_levels(pipeline)
+
+    def loss_of(_: int) -> tuple[Tensor, dict[str, float]]:
+        chosen = torch.randint(len(latents), (recipe.batch,))
+        if recipe.few_steps:
+            loss = distillation_loss(model, Ladder(levels), latents[chosen], ids[chosen], _switch(model.unet))
+        else:
+            loss = denoiser.noise_loss(model, levels, latents[chosen], ids[chosen], UNTOLD)
+        return loss, {"loss": loss.item()}
+
+    run.until(recipe.steps, recipe.lr, loss_of)
+    model.load_state_dict(run.average.weights)
+
+
+def _switch(unet: Any) -> Any:
+    return lambda on: unet.enable_adapters() if on else unet.disable_adapters()
+
+
+def _lessons(pipeline: Any, recipe: Recipe, seed: int) -> tuple[Tensor, Tensor]:
+    """Latents and token ids of pictures in the adapter's style, each asked for with its trigger words."""
+    dice = np.random.default_rng(seed)
+    style = STYLES.get(recipe.style, draw)
+    scenes = [pictures.random_scene(dice, recipe.shapes) for _ in range(recipe.pictures)]
+    data = np.stack([pictures.as_bytes(style(scene)) for scene, _ in scenes])
+    ids = denoiser.token_ids(pipeline.tokenizer, [recipe.prompt(prompt) for _, prompt in scenes])
+    return denoiser.encoded(pipeline, data), ids
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(RECIPES), help="which adapters; all of them by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=Path, default=Path("models/weights"))
+    given = parser.parse_args()
+    threads_from_environment()
+    for name in given.names:
+        out = given.weights / "adapters" / name
+        checkpoints = pictures.cache_folder() / f"seed-{given.seed}"
+        train(RECIPES[name], given.weights / base.NAME, out, checkpoints, given.seed)
+
+
+if __name__ == "__main__":
+    _main()
