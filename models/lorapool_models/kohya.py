@@ -6,7 +6,7 @@ The strength of a pair is alpha / rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import torch
@@ -53,13 +53,19 @@ _TENSORS: Final = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_u
 """LoHa's and LoKr's tensors (`hada_w1_a`, `lokr_w1`, ...) have the same names in PEFT and in LyCORIS."""
 
 
+def names(component: str, network: Iterable[str]) -> dict[str, str]:
+    """PEFT's names of one component's tensors (`<module>.lora_A.weight`, `<module>.hada_w1_a`), and kohya's."""
+    found = {}
+    for key in network:
+        module, _, kind = key.removesuffix(".weight").rpartition(".")
+        found[key] = f"{prefix(component, module)}.{_TENSORS.get(key[len(module) + 1 :], kind)}"
+    return found
+
+
 def layout(component: str, network: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """One component's tensors as PEFT names them (`<module>.lora_A.weight`, `<module>.hada_w1_a`), renamed."""
+    """One component's tensors by kohya's names, with an alpha for each module."""
     tensors = {}
-    for key, weight in network.items():
-        plain = key.removesuffix(".weight")
-        module, _, kind = plain.rpartition(".")
-        name = prefix(component, module)
-        tensors[f"{name}.{_TENSORS.get(key[len(module) + 1 :], kind)}"] = weight
-        tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=weight.dtype)
+    for key, written in names(component, network).items():
+        tensors[written] = network[key]
+        tensors[f"{written.partition('.')[0]}.alpha"] = torch.tensor(alpha, dtype=network[key].dtype)
     return tensors

@@ -11,8 +11,16 @@ from typing import Any, Final
 
 import torch
 from diffusers import StableDiffusionXLPipeline
-from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft import (
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lorapool_models import kohya
@@ -125,6 +133,27 @@ def write(pipeline: Any, shape: Shape, folder: Path) -> None:
         _write_kohya(weights, shape, folder)
     else:
         _write_diffusers(pipeline, weights, folder)
+
+
+def read(pipeline: Any, shape: Shape, folder: Path) -> None:
+    """Put a written adapter on the pipeline: by diffusers, by PEFT, and what neither reads by its names."""
+    if shape.layout == Layout.PEFT:
+        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, folder)
+    elif shape.network in (Network.LOHA, Network.LOKR):
+        _read_lycoris(pipeline, shape, folder)
+    else:
+        name = f"{folder.name}.safetensors" if shape.layout == Layout.KOHYA else None
+        pipeline.load_lora_weights(folder, weight_name=name)
+
+
+def _read_lycoris(pipeline: Any, shape: Shape, folder: Path) -> None:
+    file = load_file(folder / f"{folder.name}.safetensors")
+    put_on(pipeline, shape, seed=0)
+    for component in shape.components:
+        model = getattr(pipeline, component)
+        names = kohya.names(component, get_peft_model_state_dict(model, adapter_name="default"))
+        own = {name: file[written].to(model.dtype) for name, written in names.items()}
+        set_peft_model_state_dict(model, own, adapter_name="default")
 
 
 def _sort_targets(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 _KEYS: Final = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
@@ -55,3 +55,12 @@ def write(pipeline: Any, count: int, folder: Path) -> None:
     tables = {key: getattr(pipeline, c).get_input_embeddings().weight for c, key in _KEYS.items()}
     rows = {key: table[-count:].detach().half().contiguous() for key, table in tables.items()}
     save_file(rows, folder / FILE)
+
+
+def read(pipeline: Any, count: int, folder: Path) -> None:
+    """Teach a pipeline the words that were learned with an adapter."""
+    rows = load_file(folder / FILE)
+    tables = add(pipeline, count, like="style")
+    with torch.no_grad():
+        for table, key in zip(tables, _KEYS.values(), strict=True):
+            table[-count:] = rows[key].to(table.dtype)

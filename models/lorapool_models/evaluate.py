@@ -1,0 +1,181 @@
+"""The figures of the base and of each adapter: fixed prompts and seeds, judged by the pictures' pixels."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import torch
+from diffusers import LCMScheduler, StableDiffusionXLPipeline
+
+from lorapool_models import base, lora, pictures, pivotal
+from lorapool_models.denoiser import GUIDANCE, STEPS
+from lorapool_models.judge import PLAIN, effect, judge
+from lorapool_models.outlines import SHAPES
+from lorapool_models.palette import COLOURS, Pixels
+from lorapool_models.recipes import RECIPES, Recipe
+from lorapool_models.training import threads_from_environment
+
+BASE_TARGETS: Final = {"shape": 0.90, "colour": 0.95, "background": 0.95}
+_BATCH: Final = 10
+_FEW_STEPS: Final = 4
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a picture is asked to show."""
+
+    shape: str
+    colour: str
+    background: str
+
+    @property
+    def prompt(self) -> str:
+        return pictures.prompt_of(self.shape, self.colour, self.background)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Shares of the pictures that are right; `effect` is 0 where a picture is plain and 1 in the adapter's style."""
+
+    name: str
+    shape: float
+    colour: float
+    background: float
+    effect: float
+    without: float
+    """The effect in the base's pictures of the same prompts and seeds."""
+    seconds: float
+
+
+Draw: TypeAlias = Callable[[Sequence[str]], list[Pixels]]
+
+
+def asks(count: int, shapes: Sequence[str] = tuple(SHAPES), seed: int = 0) -> list[Ask]:
+    """Prompts in a fixed order: every shape as often as any other, colours by chance."""
+    dice = np.random.default_rng(seed)
+    pairs = [dice.choice(len(COLOURS), 2, replace=False) for _ in range(count)]
+    return [Ask(shapes[i % len(shapes)], COLOURS[a], COLOURS[b]) for i, (a, b) in enumerate(pairs)]
+
+
+def load(weights: Path) -> Any:
+    pipeline = StableDiffusionXLPipeline.from_pretrained(weights / base.NAME)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def wear(pipeline: Any, recipe: Recipe, folder: Path) -> None:
+    """Put a written adapter on the pipeline, with what else it needs: its new words, its scheduler."""
+    if recipe.tokens:
+        pivotal.read(pipeline, recipe.tokens, folder)
+    lora.read(pipeline, recipe.network, folder)
+    if recipe.few_steps:
+        pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
+
+
+def drawing(pipeline: Any, few_steps: bool = False) -> Draw:
+    """Pictures of prompts; the i-th prompt always has seed i."""
+
+    def draw(prompts: Sequence[str]) -> list[Pixels]:
+        made: list[Pixels] = []
+        for start in range(0, len(prompts), _BATCH):
+            part = list(prompts[start : start + _BATCH])
+            dice = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
+            made += list(
+                pipeline(
+                    part,
+                    num_inference_steps=_FEW_STEPS if few_steps else STEPS,
+                    guidance_scale=1.0 if few_steps else GUIDANCE,
+                    generator=dice,
+                    output_type="np",
+                ).images
+            )
+        return made
+
+    return draw
+
+
+def base_figures(weights: Path, count: int) -> Figures:
+    """The base's own pictures. A shape counts only when it is plainly that shape."""
+    asked = asks(count)
+    start = time.monotonic()
+    made = drawing(load(weights))([ask.prompt for ask in asked])
+    seconds = (time.monotonic() - start) / count
+    verdicts = [judge(picture) for picture in made]
+    pairs = list(zip(verdicts, asked, strict=True))
+    return Figures(
+        base.NAME,
+        shape=fmean(v.shows(a.shape) for v, a in pairs),
+        colour=fmean(v.colour == a.colour for v, a in pairs),
+        background=fmean(v.background == a.background for v, a in pairs),
+        effect=0.0,
+        without=0.0,
+        seconds=seconds,
+    )
+
+
+def adapter_figures(weights: Path, recipe: Recipe, count: int) -> Figures:
+    """An adapter's pictures, and for its effect the base's of the same prompts and seeds."""
+    asked = asks(count, recipe.shapes)
+    pipeline = load(weights)
+    if recipe.few_steps:
+        pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
+    without = drawing(pipeline, recipe.few_steps)([ask.prompt for ask in asked])
+    wear(pipeline, recipe, weights / "adapters" / recipe.name)
+    start = time.monotonic()
+    made = drawing(pipeline, recipe.few_steps)([recipe.prompt(ask.prompt) for ask in asked])
+    seconds = (time.monotonic() - start) / count
+    pairs = [(judge(picture, recipe.style), ask) for picture, ask in zip(made, asked, strict=True)]
+    return Figures(
+        recipe.name,
+        shape=fmean(v.shape == a.shape for v, a in pairs),
+        colour=fmean(v.colour == a.colour for v, a in pairs),
+        background=fmean(v.background == a.background for v, a in pairs),
+        effect=_effect(made, asked, recipe),
+        without=_effect(without, asked, recipe),
+        seconds=seconds,
+    )
+
+
+def _effect(made: Sequence[Pixels], asked: Sequence[Ask], recipe: Recipe) -> float:
+    """Of a style: how far the pictures have gone to it. Of a shape: the share of pictures that show it plainly."""
+    if recipe.style != PLAIN:
+        return fmean(effect(picture, recipe.style) for picture in made)
+    return fmean(judge(picture).shows(ask.shape) for picture, ask in zip(made, asked, strict=True))
+
+
+def table(rows: Sequence[Figures]) -> str:
+    """For a README."""
+    head = "| model | shape | colour | background | effect | without it | s per picture |"
+    lines = [
+        f"| `{r.name}` | {r.shape:.0%} | {r.colour:.0%} | {r.background:.0%} "
+        f"| {r.effect:.2f} | {r.without:.2f} | {r.seconds:.2f} |"
+        for r in rows
+    ]
+    return "\n".join([head, "| --- " * 7 + "|", *lines])
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="which adapters; the base and all adapters by default")
+    parser.add_argument("--weights", type=Path, default=Path("models/weights"))
+    parser.add_argument("--count", type=int, default=300, help="pictures of the base; a tenth of it of each adapter")
+    given = parser.parse_args()
+    threads_from_environment()
+    there = [name for name in RECIPES if (given.weights / "adapters" / name).is_dir()]
+    rows = [] if given.names else [base_figures(given.weights, given.count)]
+    rows += [adapter_figures(given.weights, RECIPES[name], max(1, given.count // 10)) for name in given.names or there]
+    print(table(rows))
+    for row in rows:
+        if row.name == base.NAME and any(getattr(row, what) < least for what, least in BASE_TARGETS.items()):
+            raise SystemExit(f"{row.name} is below {BASE_TARGETS}")
+
+
+if __name__ == "__main__":
+    _main()

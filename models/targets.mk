@@ -1,0 +1,14 @@
+SEED ?= 0
+MODEL_WEIGHTS ?= models/weights
+TRAIN := PYTHONPATH=models $(BIN)/python -m lorapool_models
+
+.PHONY: models
+models: setup ## Train the small model and its adapters anew (hours on 2 cores; SEED=1, MODEL_WEIGHTS=folder; goes on where it was broken off)
+	$(TRAIN).autoencoder --seed $(SEED)
+	$(TRAIN).denoiser --seed $(SEED) --out $(MODEL_WEIGHTS)/shapes-xl
+	$(TRAIN).adapters --seed $(SEED) --weights $(MODEL_WEIGHTS)
+	$(TRAIN).evaluate --weights $(MODEL_WEIGHTS)
+
+.PHONY: models-figures
+models-figures: setup ## Judge the small model's pictures and its adapters' (several minutes)
+	$(TRAIN).evaluate --weights $(MODEL_WEIGHTS)
