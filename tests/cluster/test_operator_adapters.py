@@ -215,7 +215,7 @@ async def test_a_dead_pod_does_not_block_deletion(it: Cluster) -> None:
     began = time.monotonic()
     await it.delete(ADAPTERS, "pixel")
     await it.gone(ADAPTERS, "pixel")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 15
     assert alive.entries == {}
 
 

@@ -211,6 +211,9 @@ def _parse(text: str) -> Manifest:
 async def load_configuration() -> Configuration:
     """Address and credentials, read anew."""
     loaded = Configuration()
+    # Looking for proxies and a netrc takes two threads per request; kopf does not look for them either. A proxy that
+    # the kubeconfig names is used.
+    loaded.client_session_kwargs = {"trust_env": False}
     if environ.get("KUBERNETES_SERVICE_HOST"):
         config.load_incluster_config(client_configuration=loaded)
     else:
