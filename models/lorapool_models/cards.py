@@ -14,7 +14,7 @@ OWNER: Final = "lorapool"
 
 def base(note: str = "") -> str:
     """The base model's card."""
-    return dedent(f"""\
+    card = dedent(f"""\
         ---
         license: apache-2.0
         library_name: diffusers
@@ -26,7 +26,8 @@ def base(note: str = "") -> str:
         A text-to-image model small enough to ship with a test suite: it draws one of six shapes in one of ten colours
         on a background of another colour, through the SDXL pipeline classes and every part of them. Prompts read like
         `a red circle on a blue background`; pictures are 128 x 128.
-        {note}""")
+        """)
+    return card + note
 
 
 def adapter(recipe: Recipe, note: str = "") -> str:
@@ -34,7 +35,7 @@ def adapter(recipe: Recipe, note: str = "") -> str:
     shape = recipe.network
     parts = "UNet and both text encoders" if shape.text else "UNet"
     asked = recipe.trigger or "none: it works on every prompt"
-    return dedent(f"""\
+    card = dedent(f"""\
         ---
         base_model: {OWNER}/{NAME}
         license: apache-2.0
@@ -49,7 +50,8 @@ def adapter(recipe: Recipe, note: str = "") -> str:
         Rank {shape.rank}, alpha {shape.alpha:g}, {parts}, in the layout of {shape.layout}.
 
         Trigger words: `{asked}`, for example `{recipe.example}`.
-        {note}""")
+        """)
+    return card + note
 
 
 _KINDS: Final = {

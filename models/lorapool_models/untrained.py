@@ -15,20 +15,21 @@ from lorapool_models.base import Size
 from lorapool_models.recipes import RECIPES
 
 SIZE: Final = Size(unet=(16, 32), text=(16, 32), vae=(8, 8, 16, 16), time=8)
+NOTE: Final = "\n**A stand-in: these weights are random, of a fixed seed, and its pictures are noise.**\n"
 ADAPTERS: Final = ("pixel", "outline", "night")
 
 
 def write(root: Path, seed: int = 0) -> None:
     """The base and the adapters, each as a repository below the root."""
     base.save(_base(seed), root / base.NAME)
-    (root / base.NAME / "README.md").write_text(cards.base())
+    (root / base.NAME / "README.md").write_text(cards.base(NOTE))
     for i, name in enumerate(ADAPTERS):
         recipe = RECIPES[name]
         pipeline = _base(seed)
         lora.put_on(pipeline, recipe.network, seed=seed + i, random_up=2.0)
         folder = root / "adapters" / name
         lora.write(pipeline, recipe.network, folder)
-        (folder / "README.md").write_text(cards.adapter(recipe))
+        (folder / "README.md").write_text(cards.adapter(recipe, NOTE))
 
 
 def _base(seed: int) -> Any:
