@@ -43,11 +43,14 @@ class Access:
         granted = (*self.private.values(), *self.gated.values())
         return token is not None and (token in self.tokens or any(token in grant for grant in granted))
 
+    def sees(self, repo: str, token: str | None) -> bool:
+        return repo not in self.private or token in self.private[repo]
+
     def check_repo(self, repo: str, token: str | None) -> None:
         """Raises `Refused` unless the caller may know of the repository."""
         if token is not None and self._has_users and not self.is_known(token):
             raise bad_token()
-        if repo in self.private and token not in self.private[repo]:
+        if not self.sees(repo, token):
             raise repo_not_found(known_user=token is not None)
 
     def check_file(self, repo: str, token: str | None) -> None:

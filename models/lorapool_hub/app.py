@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,8 @@ class Hub:
     folders: Callable[[], Mapping[str, Path]]
     access: Access = field(default_factory=Access)
     faults: Faults = field(default_factory=Faults)
-    asked: list[str] = field(default_factory=list)
-    """`METHOD path` of every request but those to `/faults`, oldest first."""
+    asked: deque[str] = field(default_factory=lambda: deque(maxlen=10_000))
+    """`METHOD path` of the latest requests but those to `/faults`, oldest first."""
 
     def read(self, repo_id: str) -> Repo | None:
         folder = self.folders().get(repo_id)
@@ -131,9 +132,8 @@ async def _models(hub: TheHub, token: Token, search: str = "", author: str = "")
     """All that the caller may see, by id."""
     found = []
     for repo_id in sorted(hub.folders()):
-        allowed = token in hub.access.private.get(repo_id, frozenset({token}))
-        repo = hub.read(repo_id)
-        if repo and allowed and search in repo_id and author in ("", repo_id.partition("/")[0]):
+        repo = hub.read(repo_id) if hub.access.sees(repo_id, token) else None
+        if repo and search in repo_id and author in ("", repo_id.partition("/")[0]):
             found.append(_described(hub, repo, blobs=False))
     return found
 

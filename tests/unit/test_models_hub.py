@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import huggingface_hub
 import pytest
 from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import (
@@ -266,8 +265,3 @@ def test_the_program_serves_a_folder_with_private_repositories(root: Path) -> No
     finally:
         program.terminate()
         program.wait(timeout=20)
-
-
-def test_the_client_that_is_tested_here_is_the_one_that_is_locked() -> None:
-    locked = (Path(__file__).parents[2] / "requirements" / "dev.txt").read_text()
-    assert f"huggingface-hub=={huggingface_hub.__version__}" in locked
