@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lorapool_local.loopback import PodAddresses, claim_subnet, free_ports
 from lorapool_local.node.images import Images
-from lorapool_local.node.launch import POD_ROOT_ENV, container_spec
+from lorapool_local.node.launch import POD_ROOT_ENV, container_spec, uncovered
 from lorapool_local.node.pod import Container, Pod
 from lorapool_local.node.process import ContainerSpec, Mode
 from lorapool_local.node.quantity import parse_quantity
@@ -143,3 +143,8 @@ def test_quantities(text: str, value: object) -> None:
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="quantity"):
         parse_quantity(text)
+
+
+def test_a_volume_over_the_checkout_does_not_hide_the_programs() -> None:
+    volumes = [Mount("/pods/tmp", "/tmp", read_only=False), Mount("/pods/data", "/data", read_only=False)]
+    assert uncovered(["/tmp/clone", "/usr/lib/python"], volumes) == [Mount("/tmp/clone", "/tmp/clone", read_only=True)]

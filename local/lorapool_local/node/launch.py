@@ -47,6 +47,8 @@ def container_spec(
     security = container.security_context
     root = pod_dir / "root" / container.name
     root.mkdir(parents=True, exist_ok=True)
+    kept = sorted({os.path.realpath(path) for path in (_CHECKOUT, sys.prefix, sys.base_prefix)})
+    volumes = [Mount(mount.source, os.path.realpath(mount.target), mount.read_only) for mount in mounts]
     spec = ContainerSpec(
         isolation=mode,
         argv=argv,
@@ -54,18 +56,23 @@ def container_spec(
         cwd=container.working_dir or "/",
         hostname=hostname(pod),
         root=str(root),
-        mounts=[
-            *library_mounts(),
-            *(Mount(mount.source, os.path.realpath(mount.target), mount.read_only) for mount in mounts),
-        ],
+        mounts=[*library_mounts(), *volumes, *uncovered(kept, volumes)],
         # The plane's keys are not for pods.
         opaque=[TMP, os.path.realpath(state_dir)],
-        kept=sorted({os.path.realpath(path) for path in (_CHECKOUT, sys.prefix, sys.base_prefix)}),
+        kept=kept,
         writable_tmp=not security.read_only_root_filesystem,
         drop_capabilities="ALL" in security.capabilities.drop,
         no_new_privileges=not security.allow_privilege_escalation,
     )
     return _in_folders(spec, root, mounts) if mode is Mode.FOLDERS else spec
+
+
+def uncovered(kept: Sequence[str], volumes: Sequence[Mount]) -> list[Mount]:
+    """Mounts that show the programs again where a volume hides them: a checkout may lie below /tmp."""
+    targets = {mount.target for mount in volumes}
+    return [
+        Mount(path, path, True) for path in kept if any(str(above) in targets for above in (path, *Path(path).parents))
+    ]
 
 
 def _in_folders(spec: ContainerSpec, root: Path, mounts: Sequence[Mount]) -> ContainerSpec:
