@@ -74,7 +74,9 @@ if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         while True:
-            pathlib.Path('/notes/beat').write_text(str(time.monotonic())); time.sleep(0.01)
+            pathlib.Path('/notes/next').write_text(str(time.monotonic()))
+            os.replace('/notes/next', '/notes/beat')
+            time.sleep(0.01)
     os._exit(0)
 while not pathlib.Path('/notes/beat').exists(): time.sleep(0.01)
 """

@@ -76,6 +76,12 @@ def test_an_opaque_folder_shows_only_what_is_kept() -> None:
     ]
 
 
+def test_what_is_kept_deep_below_an_opaque_folder_is_shown() -> None:
+    steps = planned(opaque=["/scratch"], kept=["/scratch/new/checkout"])
+    assert bind("/scratch/new/checkout") in steps
+    assert make_folder("/scratch/new") in steps
+
+
 def test_a_volume_below_an_opaque_folder_gets_its_way() -> None:
     steps = planned("/scratch/a/b", opaque=["/scratch"])
 

@@ -82,7 +82,8 @@ class _Planner:
         for folder in self.view.opaque:
             self.opened.update({folder, *_ancestors(folder)})
         for path in self.view.kept:
-            self.opened.update(_ancestors(path) if self._is_hidden(path) else ())
+            folder = os.path.dirname(path)
+            self.opened.update(_ancestors(path) if folder in self.view.opaque or self._is_hidden(folder) else ())
         for mount in self.view.mounts:
             if self._is_hidden(mount.target) or not self.tree.exists(mount.target):
                 self.opened.update(_ancestors(mount.target))
