@@ -30,7 +30,7 @@ def demo(
         sys.exit("lorapool demo runs from a checkout of the repository: it shows the chart and the examples there")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     screen = Screen(Durations(cache_dir() / "durations.json"))
-    places = story.Places(CHECKOUT, platformdirs.user_state_path("lorapool") / "demo", output.absolute())
+    places = story.Places(CHECKOUT, platformdirs.user_state_path("lorapool-demo"), output.absolute())
     hub = [sys.executable, "-m", "lorapool_hub", "--root", str(CHECKOUT / "models" / "weights")]
     config = PlaneConfig(node=NodeConfig(images={story.HUB_IMAGE: hub}))
     try:
