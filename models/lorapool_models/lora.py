@@ -97,7 +97,7 @@ def put_on(pipeline: Any, shape: Shape, seed: int, random_up: float = 0.0) -> li
     return trained
 
 
-_ZERO_AT_FIRST: Final = ("lora_B", "hada_w2_a", "lokr_w1")
+_ZERO_AT_FIRST: Final = ("lora_B", "hada_w2_b", "lokr_w1")
 """What makes a new adapter change nothing, by kind of network."""
 
 
@@ -151,8 +151,8 @@ def _read_lycoris(pipeline: Any, shape: Shape, folder: Path) -> None:
     put_on(pipeline, shape, seed=0)
     for component in shape.components:
         model = getattr(pipeline, component)
-        names = kohya.names(component, get_peft_model_state_dict(model, adapter_name="default"))
-        own = {name: file[written].to(model.dtype) for name, written in names.items()}
+        written_as = kohya.names(component, get_peft_model_state_dict(model, adapter_name="default"))
+        own = {name: file[written].to(model.dtype) for name, written in written_as.items()}
         set_peft_model_state_dict(model, own, adapter_name="default")
 
 
