@@ -73,7 +73,7 @@ class BaseKeeper:
         except ModelError as error:
             self._fail(str(error))
             return False
-        except Exception as error:
+        except Exception as error:  # whatever a library says of a model, the pod stays up and tells it
             log.exception("loading the base model failed")
             self._fail(f"{type(error).__name__}: {str(error)[:500]}")
             return False
