@@ -185,6 +185,27 @@ def test_a_failed_build_shows_what_go_said(tmp_path: Path, monkeypatch: pytest.M
         build(ETCD, tmp_path, lambda *_: None)
 
 
+def test_builds_run_side_by_side_and_end_with_the_first_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # helm's build waits for etcd's to have begun, and would then never end by itself.
+    go = program(tmp_path / "bin", "go", "")
+    met = tmp_path / "met"
+    go.write_text(
+        "#!/bin/sh\n"
+        f"[ $1 = env ] && echo go1.999 && exit\n"
+        f"case $PWD in */etcd) until [ -e {met} ]; do :; done; echo no disk >&2; exit 1;; esac\n"
+        f"touch {met}; exec tail -f /dev/null\n"
+    )
+    monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(acquire, "reachable_hosts", lambda _: set())
+
+    with pytest.raises(BinariesUnavailable, match="no disk"):
+        acquire.Acquisition(Console(quiet=True), tmp_path / "cache", may_build=True).fetch([HELM, ETCD])
+
+    assert not list((tmp_path / "cache" / "bin").rglob(".new-*"))
+
+
 def test_without_internet_and_go_the_missing_programs_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

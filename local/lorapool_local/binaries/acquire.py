@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from lorapool_local.binaries.build import build, go_problem
+from lorapool_local.binaries.build import OnStart, build, go_problem
 from lorapool_local.binaries.download import OnBytes, download, host_of, reachable_hosts
 from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find
@@ -60,12 +63,13 @@ class Acquisition:
         names = ", ".join(f"{source.name} {source.version}" for source in missing)
         self._console.print(f"missing: {names}; asking whether they can be downloaded", highlight=False)
         hosts = reachable_hosts(missing)
-        for source in missing:
-            with self._lock(source):
-                # Another process may have brought it while this one waited.
-                if not self.is_at_hand(source):
-                    self._fetch(source, hosts)
-                    self.is_at_hand(source)
+        with contextlib.ExitStack() as locks:
+            for source in missing:
+                locks.enter_context(self._lock(source))
+            # Another process may have brought it while this one waited.
+            self._fetch([source for source in missing if not self.is_at_hand(source)], hosts)
+            for source in missing:
+                self.is_at_hand(source)
 
     def binaries(self) -> Binaries:
         found = self._found
@@ -78,19 +82,51 @@ class Acquisition:
             helm=found["helm"],
         )
 
-    def _fetch(self, source: Source, hosts: set[str]) -> None:
+    def _fetch(self, missing: list[Source], hosts: set[str]) -> None:
+        to_build = []
+        for source in missing:
+            if (failure := self._try_download(source, hosts)) is not None:
+                self._check_buildable(source, failure)
+                to_build.append(source)
+        if to_build:
+            self._build_all(to_build)
+
+    def _try_download(self, source: Source, hosts: set[str]) -> str | None:
+        """Why it did not come, or None: it is here."""
         host = host_of(source.archive.url)
-        tried = [f"no answer from {host}"]
-        if host in hosts:
-            try:
-                return self._into_cache(source, "download", self._download)
-            except BinariesUnavailable as failure:
-                tried = [str(failure)]
+        if host not in hosts:
+            return f"no answer from {host}"
+        try:
+            self._into_cache(source, "download", self._download)
+        except BinariesUnavailable as failure:
+            return str(failure)
+        return None
+
+    def _check_buildable(self, source: Source, failure: str) -> None:
         problem = go_problem(source) if self._may_build else "building takes minutes: run `make binaries` for it"
-        if problem is None:
-            return self._into_cache(source, "build", self._build)
-        missing = ", ".join(tool.name for tool in source.tools if tool.name not in self._found)
-        raise BinariesUnavailable(f"{missing} ({source.version}) cannot be had: {'; '.join([*tried, problem])}")
+        if problem is not None:
+            missing = ", ".join(tool.name for tool in source.tools if tool.name not in self._found)
+            raise BinariesUnavailable(f"{missing} ({source.version}) cannot be had: {failure}; {problem}")
+
+    def _build_all(self, sources: list[Source]) -> None:
+        """All at once: while one waits for its modules or its linker, another compiles."""
+        for source in sources:
+            last = self._durations.last(f"build {source.folder}")
+            expected = (
+                f"took {spoken(last)} last time" if last else f"usually takes {spoken(source.usual_build_s)} on 2 cores"
+            )
+            self._console.print(f"  building {source.name} {source.version} with Go: {expected}", highlight=False)
+        going: list[subprocess.Popen[str]] = []
+        with self._progress(TaskProgressColumn()) as progress, ThreadPoolExecutor(len(sources)) as threads:
+            get = partial(self._build, progress, going.append)
+            builds = [threads.submit(self._into_cache, source, "build", get) for source in sources]
+            try:
+                for finished in as_completed(builds):
+                    finished.result()
+            except BaseException:
+                for process in going:
+                    process.kill()
+                raise
 
     def _into_cache(self, source: Source, way: str, get: Callable[[Source, Path], None]) -> None:
         """Get into a folder aside, then move each program to its place in one step."""
@@ -114,21 +150,16 @@ class Acquisition:
 
             download(source, folder, follow)
 
-    def _build(self, source: Source, folder: Path) -> None:
-        last = self._durations.last(f"build {source.folder}")
-        expected = (
-            f"took {spoken(last)} last time" if last else f"usually takes {spoken(source.usual_build_s)} on 2 cores"
-        )
-        self._console.print(f"  building {source.name} {source.version} with Go: {expected}", highlight=False)
-        with self._progress(TaskProgressColumn()) as progress:
-            bar = progress.add_task(f"build {source.name}", total=source.packages_in_all, said="")
-            still_there = self._said_now_and_then()
+    def _build(self, progress: Progress, on_start: OnStart, source: Source, folder: Path) -> None:
+        bar = progress.add_task(f"build {source.name}", total=source.packages_in_all, said="")
+        still_there = self._said_now_and_then()
 
-            def follow(compiled: int, line: str) -> None:
-                progress.update(bar, completed=compiled, said=line[-60:])
-                still_there(f"    {compiled} of about {source.packages_in_all} packages")
+        def follow(compiled: int, line: str) -> None:
+            progress.update(bar, completed=compiled, said=line[-60:])
+            still_there(f"    {source.name}: {compiled} of about {source.packages_in_all} packages")
 
-            build(source, folder, follow)
+        build(source, folder, follow, on_start)
+        progress.remove_task(bar)
 
     def _said_now_and_then(self) -> Callable[[str], None]:
         """Where there is no terminal for a bar, a line in a while: a log without news looks like a hang."""

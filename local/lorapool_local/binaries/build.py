@@ -21,6 +21,7 @@ _COLLECT_SELDOM = {"GOGC": "400"}
 
 # (packages compiled so far, what Go said last)
 OnLine = Callable[[int, str], None]
+OnStart = Callable[["subprocess.Popen[str]"], None]
 
 
 def go_problem(source: Source) -> str | None:
@@ -44,8 +45,15 @@ def needed_go(go_mod: str) -> Version:
     return tuple(int(part or 0) for part in match.groups())
 
 
-def build(source: Source, folder: Path, on_line: OnLine) -> None:
-    """Put the source's programs into `folder`. Raises `BinariesUnavailable` with what Go said last."""
+def build(source: Source, folder: Path, on_line: OnLine, on_start: OnStart = lambda _: None) -> None:
+    """Put the source's programs into `folder`.
+
+    Args:
+        on_start: gets the process, so that another thread can end it.
+
+    Raises:
+        BinariesUnavailable: with what Go said last.
+    """
     command = ["go", "build", "-v", "-o", f"{folder}/", _COMPILER_FLAGS, "-ldflags", f"-s -w {source.linker_flags}"]
     compiled = 0
     last: list[str] = []
@@ -57,6 +65,7 @@ def build(source: Source, folder: Path, on_line: OnLine) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        on_start(process)
         try:
             for line in process.stderr or ():
                 compiled += not line.startswith("go: ")

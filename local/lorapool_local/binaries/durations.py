@@ -1,6 +1,7 @@
 """How long things took last time on this machine, to say so the next time."""
 
 import json
+import threading
 from pathlib import Path
 
 from lorapool_local.files import read_json, write_json
@@ -11,13 +12,15 @@ class Durations:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writing = threading.Lock()
 
     def last(self, name: str) -> float | None:
         seconds = self._read().get(name)
         return float(seconds) if isinstance(seconds, (int, float)) else None
 
     def remember(self, name: str, seconds: float) -> None:
-        write_json(self._path, self._read() | {name: round(seconds, 1)})
+        with self._writing:
+            write_json(self._path, self._read() | {name: round(seconds, 1)})
 
     def _read(self) -> dict[str, object]:
         try:
