@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := crds operator gateway runtime local
+PACKAGES := crds operator gateway runtime local models
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help

@@ -3,9 +3,10 @@
 import os
 
 import pytest
+from rich.console import Console
+
 from lorapool_local.binaries import Binaries, ensure_binaries
 from lorapool_local.errors import BinariesUnavailable
-from rich.console import Console
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ from enum import Enum
 from typing import Any, cast
 
 import structlog
+from pydantic import ValidationError
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import full_name
 from lorapool_api.pool import Pool
-from pydantic import ValidationError
-
 from lorapool_gateway.snapshot import Pod, Snapshot, read_pod
 
 log = structlog.get_logger(__name__)

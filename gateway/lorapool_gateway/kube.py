@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import ClientTimeout
 from kubernetes.aio import client, config
 from kubernetes.aio.config.config_exception import ConfigException
-from lorapool_api.names import ADAPTER_PLURAL, GROUP, POOL_LABEL, POOL_PLURAL, VERSION
 
+from lorapool_api.names import ADAPTER_PLURAL, GROUP, POOL_LABEL, POOL_PLURAL, VERSION
 from lorapool_gateway.directory import Kind, Manifest
 
 # A watch ends by itself after this time and everything is listed anew: a list shows what a watch had missed.

@@ -2,7 +2,6 @@
 
 from lorapool_api.pool import Serving
 from lorapool_api.wire import GenerateRequest
-
 from lorapool_gateway.errors import BadRequest
 
 MULTIPLE = 8  # an SDXL latent has an eighth of the image's sides

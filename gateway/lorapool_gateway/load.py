@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import httpx
 import structlog
-from lorapool_api.wire import ServingStatus
 from pydantic import ValidationError
 
+from lorapool_api.wire import ServingStatus
 from lorapool_gateway.directory import Directory, Signal
 from lorapool_gateway.route import PodLoad
 from lorapool_gateway.snapshot import Pod

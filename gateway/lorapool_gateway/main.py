@@ -10,9 +10,9 @@ import httpx
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from lorapool_api import logs
 from pydantic import ValidationError
 
+from lorapool_api import logs
 from lorapool_gateway import kube
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.http.app import health_app, inference_app

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
+from pydantic import ValidationError
+
 from lorapool_api.conditions import PoolCondition, Reason, find
 from lorapool_api.pool import Pool
 from lorapool_api.wire import ErrorCode, ErrorReply, GenerateReply, GenerateRequest
-from pydantic import ValidationError
-
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.errors import (
     AdapterUnavailable,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rapidfuzz import fuzz, process, utils
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import AdapterCondition, Condition, Reason, find
 from lorapool_api.wire import MAX_STACK, AdapterUse
-from rapidfuzz import fuzz, process, utils
-
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.snapshot import Model, Snapshot
 

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lorapool_api.wire import Tier
-
 from lorapool_gateway.snapshot import Pod
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
+
 from lorapool_api.pool import Device
 from lorapool_api.wire import GenerateRequest
-
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.errors import GatewayError, NoPodReady
 from lorapool_gateway.metrics import Metrics

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
-from lorapool_api import logs
 
+from lorapool_api import logs
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import SupervisorConfig
 from lorapool_local.control_plane.control_plane import ControlPlane, Layout

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import structlog
-from lorapool_api.names import ADAPTER_FINALIZER
 
+from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_operator.act.kube import ADAPTERS, ApiError, Kube
 
 log = structlog.get_logger(__name__)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import kopf
+
 from lorapool_api import names
 from lorapool_api.adapter import Adapter
 from lorapool_api.pool import Pool
-
 from lorapool_operator.act.kube import load_configuration
 from lorapool_operator.observed import DeploymentView, PodView, deployment_view, pod_view
 from lorapool_operator.parse import read_adapter, read_pool

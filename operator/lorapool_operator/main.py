@@ -5,8 +5,8 @@ import sys
 from typing import Annotated
 
 import typer
-from lorapool_api.logs import configure
 
+from lorapool_api.logs import configure
 from lorapool_operator.finalizers import remove_finalizers
 from lorapool_operator.replica import Operator
 from lorapool_operator.settings import Settings, SettingsError

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 import structlog
+
 from lorapool_api.adapter import Adapter, AdapterStatus
 from lorapool_api.names import ADAPTER_FINALIZER, split_full_name
 from lorapool_api.pool import BaseModelSpec, Pool, PoolStatus
 from lorapool_api.wire import BaseReport, Catalog
-
 from lorapool_operator.act.events import Note
 from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, merge_patch
 from lorapool_operator.act.objects import Objects

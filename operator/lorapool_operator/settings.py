@@ -4,9 +4,10 @@ import socket
 from pathlib import Path
 from typing import Annotated, Final
 
-from lorapool_api.pool import Engine
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from lorapool_api.pool import Engine
 
 MIN_KEY_BYTES: Final = 16
 

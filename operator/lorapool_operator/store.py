@@ -5,7 +5,6 @@ from typing import Final, Generic, TypeVar
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.pool import NamespacesFrom, Pool
-
 from lorapool_operator.observed import DeploymentView, PodView
 
 Wake = Callable[[str], None]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
+from pydantic import ValidationError
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import POOL_LABEL, full_name
 from lorapool_api.pool import Pool
-from pydantic import ValidationError
-
 from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, ApiError, Kube, Resource
 from lorapool_operator.backoff import Backoff
 from lorapool_operator.observed import DeploymentView, PodView, deployment_view, pod_view

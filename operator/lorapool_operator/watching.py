@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import kopf
+
 from lorapool_api import names
 
 WATCH_TIMEOUT_S: Final = 300

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from lorapool_api import logs, names
-from lorapool_api.pool import Device, Dtype, Engine
 from pydantic import ValidationError
 
+from lorapool_api import logs, names
+from lorapool_api.pool import Device, Dtype, Engine
 from lorapool_runtime.settings import Settings, prepare_environment
 from lorapool_runtime.standalone import Options, UnusableManifest, catalog, config
 

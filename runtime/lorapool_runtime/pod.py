@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
-from lorapool_api.wire import BasePhase, PodState, RuntimeConfig, ServingStatus
 
+from lorapool_api.wire import BasePhase, PodState, RuntimeConfig, ServingStatus
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.keeper import BaseKeeper
 from lorapool_runtime.metrics import Metrics

@@ -4,12 +4,13 @@ import ipaddress
 import os
 from pathlib import Path
 
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from lorapool_api import names
 from lorapool_api.pool import BaseModelSpec
 from lorapool_api.sources import ModelSource
 from lorapool_api.wire import RuntimeConfig
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIB = 1024**3
 

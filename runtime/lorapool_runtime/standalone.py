@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import ValidationError
+
 from lorapool_api import names
 from lorapool_api.adapter import AdapterSpec
 from lorapool_api.pool import BaseModelSpec, Device, Dtype, Engine, Serving, ServingDefaults
 from lorapool_api.sources import AdapterSource, HubAdapter, HubModel, ModelSource
 from lorapool_api.wire import Catalog, CatalogEntry, FileSource, HubFile, PathFile, RuntimeConfig, UrlFile
-from pydantic import ValidationError
-
 from lorapool_runtime.errors import AdapterError
 
 NAMESPACE: Final = "local"

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.namespace import Namespace
+
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import BackOffConfig, Isolation, NodeConfig, PlaneConfig
-
-from tests.cluster.namespace import Namespace
 
 PYTHON_IMAGE = "test/python"
 """Runs its first argument as a Python program."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import yaml
+
 from lorapool_local.kube import Kube, KubeError
 from lorapool_local.paths import StateDir
 from lorapool_local.plane import Plane

@@ -9,6 +9,7 @@ from secrets import randbelow
 from typing import Any
 
 from aiohttp import web
+
 from lorapool_api.conditions import Reason
 from lorapool_api.names import CONTROL_PORT, POOL_LABEL
 from lorapool_api.wire import (

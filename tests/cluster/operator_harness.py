@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+from tests import make
+from tests.cluster.operator_fakes import Admin, FakeKubelet
+
 from lorapool_api.conditions import Condition, find
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS, ApiError, Kube, Resource
 from lorapool_operator.parse import read_adapter, read_pool
-
-from tests import make
-from tests.cluster.operator_fakes import Admin, FakeKubelet
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 CRDS = Path(__file__).parents[2] / "crds"

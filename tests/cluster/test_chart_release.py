@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from tests import make
+
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import PlaneConfig
-
-from tests import make
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 NAMESPACE = "lorapool-system"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lorapool_local.plane import Plane
-
 from tests import make
+
+from lorapool_local.plane import Plane
 
 CRDS = Path(__file__).parents[2] / "crds"
 Kubectl = Any

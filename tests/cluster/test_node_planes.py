@@ -7,6 +7,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.cluster.conftest import plane_config
+from tests.cluster.namespace import Namespace, Object, admin, container_status, is_ready
+
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import Isolation
@@ -14,9 +17,6 @@ from lorapool_local.errors import PlaneAlreadyRunning
 from lorapool_local.kube import Kube, KubeError
 from lorapool_local.paths import StateDir
 from lorapool_local.plane import Plane
-
-from tests.cluster.conftest import plane_config
-from tests.cluster.namespace import Namespace, Object, admin, container_status, is_ready
 
 # A daemon that has left its parent and its session, and a container that stays.
 FORKING = """

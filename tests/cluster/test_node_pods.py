@@ -3,7 +3,6 @@
 import json
 
 import httpx
-
 from tests.cluster.namespace import Namespace, container_status, is_ready
 
 SERVE = "from http.server import *; import os, sys; sys.stdout.write('hello\\n'); "

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from lorapool_local.plane import Plane
-
 from tests.cluster.namespace import Namespace, is_ready, until
 from tests.cluster.test_node_pods import SERVE, server
+
+from lorapool_local.plane import Plane
 
 # A mount path that the machine lacks: it must not be made there.
 MACHINE_FOLDER = "lorapool-test"

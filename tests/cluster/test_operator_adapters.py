@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.operator_harness import Cluster, cluster, until
+from tests.files import MODULE, lora_file, sha256, whole_model_file
+from tests.operator_hub import COMMIT, FakeHub, Repo
+
 from lorapool_api.conditions import AdapterCondition, Reason, find
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.wire import HubFile
 from lorapool_operator.act.kube import ADAPTERS, NAMESPACES, POOLS
-
-from tests.cluster.operator_harness import Cluster, cluster, until
-from tests.files import MODULE, lora_file, sha256, whole_model_file
-from tests.operator_hub import COMMIT, FakeHub, Repo
 
 pytestmark = pytest.mark.plane
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, LEASES, POOLS, SECRETS, SERVICES
-
 from tests.cluster.operator_harness import Cluster, cluster, until
 from tests.files import lora_file
 from tests.operator_hub import FakeHub, Repo
+
+from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, LEASES, POOLS, SECRETS, SERVICES
 
 pytestmark = pytest.mark.plane
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lorapool_operator.act.kube import POOLS
-
 from tests.cluster.operator_harness import Cluster, cluster, until
+
+from lorapool_operator.act.kube import POOLS
 
 pytestmark = pytest.mark.plane
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.operator_harness import TEMPLATE, Cluster, cluster, until
+
 from lorapool_api.conditions import Reason
 from lorapool_operator.act.kube import ADAPTERS, BUDGETS, DEPLOYMENTS, POOLS, SECRETS, SERVICES, Resource
-
-from tests.cluster.operator_harness import TEMPLATE, Cluster, cluster, until
 
 pytestmark = pytest.mark.plane
 

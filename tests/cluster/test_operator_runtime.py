@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lorapool_api.conditions import Reason
-from lorapool_operator.act.kube import ADAPTERS, PODS, POOLS
-
 from tests.cluster.operator_harness import Cluster, cluster, until
 from tests.files import lora_file, sha256, whole_model_file
+
+from lorapool_api.conditions import Reason
+from lorapool_operator.act.kube import ADAPTERS, PODS, POOLS
 
 pytestmark = pytest.mark.plane
 

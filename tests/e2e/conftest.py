@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.cluster import Cluster
 from tests.e2e.embedded import embedded_installation
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.e2e.cluster import Cluster
+
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import PlaneConfig
-
-from tests.e2e.cluster import Cluster
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 NAMESPACE = "lorapool-system"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-
 from tests import make
 from tests.e2e.cluster import Cluster, Manifest
 

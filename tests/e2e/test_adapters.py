@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-
 from tests import files, make
 from tests.e2e.cluster import Cluster, scratch_namespace, wait_until
 from tests.e2e.images import generate, pool_with_files

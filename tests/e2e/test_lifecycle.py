@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests import files, make
 from tests.e2e.cluster import Cluster, scratch_namespace, wait_until
 from tests.e2e.images import generate, pool_with_files

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from tests import tiny
+
 from lorapool_api.pool import SchedulerName
 from lorapool_runtime.engine.contract import Engine, Recipe, Use
 from lorapool_runtime.formats.check import check_file
 from lorapool_runtime.store.blobs import hash_file
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
-from numpy.typing import NDArray
-
-from tests import tiny
 
 Pixels = NDArray[np.uint8]
 

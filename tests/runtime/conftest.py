@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from lorapool_api.pool import BaseModelSpec, Device, Dtype
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import BaseInfo

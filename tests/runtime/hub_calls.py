@@ -16,10 +16,11 @@ from lorapool_runtime.settings import prepare_environment
 
 
 def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, object]:
+    from tenacity import wait_none
+
     from lorapool_runtime.store.blobs import BlobFolder
     from lorapool_runtime.store.fetch import Fetcher, Rules
     from lorapool_runtime.store.hub import resolve
-    from tenacity import wait_none
 
     fetcher = Fetcher(BlobFolder(cache), Rules((), (), 10**6), wait=wait_none())
     try:

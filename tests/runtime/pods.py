@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests import files
+
 from lorapool_api.pool import BaseModelSpec, Device, Dtype, Engine, Serving, StubTimings
 from lorapool_api.sources import ModelSource
 from lorapool_api.wire import AdapterPhase, AdapterState, Catalog, CatalogEntry, PathFile, PodState, RuntimeConfig
@@ -18,8 +20,6 @@ from lorapool_runtime.engine.contract import Engine as EngineProtocol
 from lorapool_runtime.pod import Pod
 from lorapool_runtime.process import running
 from lorapool_runtime.settings import Settings
-
-from tests import files
 
 TOKEN = "secret-of-this-test"
 DEADLINE_S = 60.0

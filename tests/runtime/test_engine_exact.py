@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-
 from tests import tiny
 from tests.runtime.ask import distance, image, read, reference_image
 from tests.runtime.conftest import load_reference
 from tests.tiny import Change
+
+from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
 # Rounding of float32 moves a pixel by at most 1 of 255; an adapter that is seen moves it by far more.
 ROUNDING = 1

@@ -10,6 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from tests import tiny
+from tests.runtime.ask import image, read, recipe
+from tests.runtime.conftest import make_engine
+from tests.tiny import Change
+
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import read_facts
 from lorapool_api.fit import check_fits
@@ -19,12 +25,6 @@ from lorapool_runtime.engine.contract import BaseInfo, Use
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 from lorapool_runtime.formats.check import read_header
-from safetensors.torch import save_file
-
-from tests import tiny
-from tests.runtime.ask import image, read, recipe
-from tests.runtime.conftest import make_engine
-from tests.tiny import Change
 
 Breaking = Callable[[list[Change]], dict[str, torch.Tensor]]
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import load_file
+from torch import Tensor
+
 from lorapool_models import adapters, base, denoiser, distil, evaluate, kohya, lora, pivotal, untrained
 from lorapool_models.lora import Layout, Network, Shape
 from lorapool_models.outlines import SHAPES
 from lorapool_models.recipes import RECIPES, Recipe
-from safetensors.torch import load_file
-from torch import Tensor
 
 
 @pytest.fixture(autouse=True)

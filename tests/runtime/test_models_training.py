@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from peft import PeftModel
+from torch import nn
+
 from lorapool_models import autoencoder, base, denoiser, lora, pictures, untrained, words
 from lorapool_models.lora import Layout, Shape
 from lorapool_models.training import Run, rate
-from peft import PeftModel
-from torch import nn
 
 SMALL_VAE = (8, 8, 16, 16)
 

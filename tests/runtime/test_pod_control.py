@@ -4,6 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests import files
+from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
+
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import StubTimings
 from lorapool_api.wire import (
@@ -18,9 +21,6 @@ from lorapool_api.wire import (
 from lorapool_runtime.engine.contract import BaseInfo
 from lorapool_runtime.engine.stub import StubEngine
 from lorapool_runtime.errors import ModelError
-
-from tests import files
-from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
 
 
 @pytest.mark.parametrize("header", [{}, {"authorization": "Bearer wrong"}, {"authorization": "secret-of-this-test"}])

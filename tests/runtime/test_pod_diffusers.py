@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
+
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import BaseModelSpec, Dtype, Engine, Serving
 from lorapool_api.sources import ModelSource
 from lorapool_api.wire import AdapterPhase, BaseReport
-
-from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
 
 
 async def made(pod: Running, *adapters: str) -> str:

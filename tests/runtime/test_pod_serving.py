@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from tests import files
+from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
+
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import Serving, StubTimings
 from lorapool_api.wire import AdapterPhase, GenerateReply, ServingStatus, Tier
-from PIL import Image
-
-from tests import files
-from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
 
 SLOW = StubTimings(step_milliseconds=200)
 

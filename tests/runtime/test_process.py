@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+from tests.runtime.pods import TOKEN, config, free_port, write_adapter
+
 from lorapool_api import names
 from lorapool_api.pool import StubTimings
 from lorapool_api.wire import Catalog
-
-from tests.runtime.pods import TOKEN, config, free_port, write_adapter
 
 DEADLINE_S = 60.0
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests import files
 from tests.web import Reply, Web, serving
 

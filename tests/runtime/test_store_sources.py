@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tenacity import wait_none
+from tests import files
+from tests.web import Reply, Web, serving
+
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import Blob, BlobFolder
 from lorapool_runtime.store.fetch import Fetcher, Rules
-from tenacity import wait_none
-
-from tests import files
-from tests.web import Reply, Web, serving
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
+
 from lorapool_local.binaries import ensure_binaries
 from lorapool_local.binaries.find import find
 from lorapool_local.binaries.tools import SOURCES
 from lorapool_local.errors import BinariesUnavailable
-from rich.console import Console
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 NAMESPACE = "lorapool-system"

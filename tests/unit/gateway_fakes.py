@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from PIL import Image
+from tests import make
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import POOL_LABEL
 from lorapool_api.wire import (
@@ -35,9 +38,6 @@ from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.proxy import Proxy
 from lorapool_gateway.service import Service
 from lorapool_gateway.snapshot import Pod
-from PIL import Image
-
-from tests import make
 
 SHA = "ab" * 32
 STATUSES = {

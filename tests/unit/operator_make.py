@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests import make
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.claims import Claims
 from lorapool_api.conditions import Condition, Reason, find
@@ -14,8 +16,6 @@ from lorapool_operator.decide.checks import Case, Finding, first_finding
 from lorapool_operator.decide.judge import Judge, Judgement, settle_names
 from lorapool_operator.observed import DeploymentView, Observed, PodView, Talk
 from lorapool_operator.resolution import Outcome, Resolution
-
-from tests import make
 
 TEMPLATE: dict[str, Any] = {
     "spec": {"containers": [{"name": "runtime", "volumeMounts": [{"name": "files", "mountPath": "/adapters"}]}]}

@@ -1,8 +1,8 @@
 """Who has which name."""
 
-from lorapool_api.claims import settle
-
 from tests import make
+
+from lorapool_api.claims import settle
 
 
 def test_every_adapter_has_its_own_name_and_its_model_ids() -> None:

@@ -1,13 +1,13 @@
 """What a header says of an adapter, and whether it fits a base."""
 
 import pytest
+from tests import make
+
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, Network, read_facts
 from lorapool_api.fit import check_fits, check_rank
 from lorapool_api.header import FactsError, parse_header
-
-from tests import make
 
 Shapes = dict[str, tuple[int, ...]]
 MODULE = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"

@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import make
+
 from lorapool_api.conditions import Reason
 from lorapool_api.header import MAX_TENSORS, FactsError, header_length, parse_header
-
-from tests import make
 
 
 def refused(text: bytes, size_bytes: int) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from tests.unit.chart_helm import CHART
 
 ROOT = Path(__file__).parents[2]

@@ -7,10 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from lorapool_gateway.settings import Settings as GatewaySettings
-from lorapool_operator.settings import Settings as OperatorSettings
 from pydantic_settings import BaseSettings
-
 from tests.unit.chart_helm import (
     CHART,
     NAMESPACE,
@@ -25,6 +22,9 @@ from tests.unit.chart_helm import (
     render,
     run,
 )
+
+from lorapool_gateway.settings import Settings as GatewaySettings
+from lorapool_operator.settings import Settings as OperatorSettings
 
 EVERYTHING: dict[str, Any] = {
     "gateway__replicas": 2,

@@ -6,7 +6,6 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # its stubs are not among our dependencies
 import yaml
-
 from tests.unit.chart_helm import CHART
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
-from lorapool_api.wire import ErrorCode, ErrorReply, ImageFormat
-
 from tests.unit.gateway_fakes import World, encoded_image, until
+
+from lorapool_api.wire import ErrorCode, ErrorReply, ImageFormat
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.unit.gateway_fakes import World
 
 FIELDS = ("inputs", "prompt", "model", "n", "size", "seed", "loras", "lora", "scheduler", "stream", "output_format")

@@ -5,12 +5,12 @@ import io
 import json
 
 import pytest
+from PIL import Image
+from tests.unit.gateway_fakes import SHA, FakePod, World, encoded_image
+
 from lorapool_api.pool import SchedulerName
 from lorapool_api.wire import ImageFormat
 from lorapool_gateway.http.accept import preferred_format
-from PIL import Image
-
-from tests.unit.gateway_fakes import SHA, FakePod, World, encoded_image
 
 
 @pytest.fixture

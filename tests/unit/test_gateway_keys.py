@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from tests.unit.gateway_fakes import World
+
 from lorapool_gateway.errors import Unauthorized
 from lorapool_gateway.http.keys import FRESH_SECONDS, ApiKeys
-
-from tests.unit.gateway_fakes import World
 
 
 def mount(folder: Path, version: str, **keys: str) -> None:

@@ -1,14 +1,14 @@
 """From names to a pool and a stack."""
 
 import pytest
+from tests import make
+from tests.unit.gateway_fakes import SHA, with_ready
+
 from lorapool_api.conditions import Reason
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.resolve import Lora, Stack, StackItem, resolve, uses
 from lorapool_gateway.snapshot import Snapshot, read_pod
-
-from tests import make
-from tests.unit.gateway_fakes import SHA, with_ready
 
 POOL = "default/shapes"
 

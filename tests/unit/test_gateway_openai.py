@@ -5,11 +5,11 @@ import io
 from typing import Any
 
 import pytest
+from PIL import Image
+from tests.unit.gateway_fakes import FakePod, World, encoded_image
+
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import ErrorCode, ErrorReply, ImageFormat
-from PIL import Image
-
-from tests.unit.gateway_fakes import FakePod, World, encoded_image
 
 
 @pytest.fixture

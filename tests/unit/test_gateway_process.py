@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
-
 from tests import make
 from tests.unit.gateway_fakes import FakePod, read
 

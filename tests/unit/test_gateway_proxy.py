@@ -4,15 +4,15 @@ import asyncio
 
 import httpx
 import pytest
+from tests import make
+from tests.unit.gateway_fakes import SHA, World, read, until, with_ready
+
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import ErrorCode, ErrorReply, GenerateRequest, Tier
 from lorapool_gateway.directory import Kind
 from lorapool_gateway.errors import AdapterUnavailable, BadRequest, Busy, NoPodReady, PodFailed, UnknownModel
 from lorapool_gateway.load import Poller
 from lorapool_gateway.resolve import Stack, StackItem
-
-from tests import make
-from tests.unit.gateway_fakes import SHA, World, read, until, with_ready
 
 BASE = Stack("default/shapes")
 PIXEL = Stack("default/shapes", (StackItem("default/pixel", 0.5),))

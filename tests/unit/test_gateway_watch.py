@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from kubernetes.aio import client
+from tests import make
+from tests.unit.gateway_fakes import FakePod, read, until
+
 from lorapool_gateway.directory import Directory, Kind, Manifest
 from lorapool_gateway.kube import Kube, KubeError
 from lorapool_gateway.watcher import GONE, Watcher, delay_s
-
-from tests import make
-from tests.unit.gateway_fakes import FakePod, read, until
 
 Event = tuple[str, Manifest]
 

@@ -11,6 +11,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
 from lorapool_local.binaries import acquire
 from lorapool_local.binaries.build import build, needed_go
 from lorapool_local.binaries.download import OnBytes, download, expected_checksum, reachable_hosts
@@ -18,7 +20,6 @@ from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find, is_acceptable, parse_version
 from lorapool_local.binaries.tools import ETCD, HELM, KUBERNETES, Archive, Source, Tool
 from lorapool_local.errors import BinariesUnavailable
-from rich.console import Console
 
 APISERVER, *_, KUBECTL = KUBERNETES.tools
 

@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 import pytest
+
 from lorapool_local.node.environment import ConfigError, Placement, command_line, environment, expand
 from lorapool_local.node.pod import Container, Pod
 from lorapool_local.node.service_links import service_variables

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+
 from lorapool_local.control_plane import kubeconfig
 from lorapool_local.control_plane.pki import load_or_create_authority, load_or_create_token
 from lorapool_local.errors import PlaneAlreadyRunning

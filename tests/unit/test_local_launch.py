@@ -4,6 +4,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
 from lorapool_local.loopback import PodAddresses, claim_subnet, free_ports
 from lorapool_local.node.images import Images
 from lorapool_local.node.launch import POD_ROOT_ENV, container_spec, uncovered

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lorapool_local.config import BackOffConfig
 from lorapool_local.node.back_off import BackOff
 from lorapool_local.node.history import past_of

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from lorapool_local.node.logs import LogQuery, LogWriter, read_log
 from lorapool_local.node.process import ContainerProcess, ContainerSpec, Exit, Mode, detect_mode
 from lorapool_local.sandbox.rootfs import Mount, Step, View, bind, make_folder, make_link, plan

@@ -5,6 +5,7 @@ import contextlib
 from typing import Any
 
 import pytest
+
 from lorapool_local.loopback import free_ports
 from lorapool_local.node.service_proxy import Frontend, ServiceProxy, frontends
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from lorapool_local.node.pod import OldStatus, Pod
 from lorapool_local.node.status import (
     ContainerView,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+
 from lorapool_local.control_plane import component
 from lorapool_local.control_plane.component import Component, Program
 from lorapool_local.errors import PlaneFailed

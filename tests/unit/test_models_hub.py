@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
 from lorapool_hub.access import Access
 from lorapool_hub.app import Hub, serving
 from lorapool_hub.faults import Fault, Kind

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from lorapool_models.judge import effect, judge, style_of
 from lorapool_models.outlines import OUTLINES
 from lorapool_models.palette import PALETTE

@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from tests import make
+from tests.unit import operator_make as op
+
 from lorapool_api.adapter import Adapter, AdapterFormat, AdapterStatus
 from lorapool_api.conditions import AdapterCondition, Reason
 from lorapool_api.wire import AdapterFileFacts, AdapterPhase, BasePhase, BaseState
@@ -10,9 +13,6 @@ from lorapool_operator.decide.adapter_status import AdapterStatuses, adapter_sta
 from lorapool_operator.decide.news import adapter_news
 from lorapool_operator.observed import Observed
 from lorapool_operator.resolution import Resolution, Resolving, Unresolved, Verdict
-
-from tests import make
-from tests.unit import operator_make as op
 
 LOADING = BaseState(phase=BasePhase.LOADING)
 FACTS = AdapterFileFacts(sha256="c" * 64, size_bytes=9, rank=8, targets=3, format=AdapterFormat.KOHYA)

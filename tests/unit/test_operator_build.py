@@ -6,6 +6,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+from tests import make
+from tests.unit import operator_make as op
+
 from lorapool_api.wire import RuntimeConfig
 from lorapool_operator.build.deployment import Installation, deployment
 from lorapool_operator.build.disruption import disruption_budget
@@ -13,9 +16,6 @@ from lorapool_operator.build.merge import added_mounts, merge
 from lorapool_operator.build.secret import control_secret, control_token
 from lorapool_operator.build.service import service
 from lorapool_operator.quantity import human_bytes, quantity_bytes
-
-from tests import make
-from tests.unit import operator_make as op
 
 HERE = Installation(image="runtime:1", hf_endpoint="http://hub:1", url_hosts=("files.example.org",))
 KEY = b"k" * 32

@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from tests import make
+from tests.unit import operator_make as op
+
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import read_facts
 from lorapool_api.header import parse_header
@@ -10,9 +13,6 @@ from lorapool_api.hosts import is_allowed
 from lorapool_api.wire import BaseReport
 from lorapool_operator.decide.judge import Judge, settle_names
 from lorapool_operator.resolution import Resolution, Resolving, Unresolved, Verdict
-
-from tests import make
-from tests.unit import operator_make as op
 
 KEY = "unet.mid.attn2.to_k"
 PIN = "a" * 64

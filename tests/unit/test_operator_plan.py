@@ -4,6 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests import make
+from tests.unit import operator_make as op
+
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.wire import AdapterPhase, BasePhase, BaseState, Catalog, CatalogEntry, PathFile, PodState
 from lorapool_operator.act.kube import merge_patch
@@ -11,9 +14,6 @@ from lorapool_operator.act.talk import Memory
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, FinalizerPlan, delta, must_give_way, plan_finalizers
 from lorapool_operator.observed import Observed, PodTrouble, Problem
 from lorapool_operator.store import Store
-
-from tests import make
-from tests.unit import operator_make as op
 
 GOING = {"deletionTimestamp": make.EPOCH.isoformat(), "finalizers": [ADAPTER_FINALIZER]}
 EMPTY = Catalog.of(())

@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from tests import make
+from tests.unit import operator_make as op
+
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import PoolStatus
 from lorapool_api.wire import BasePhase, BaseState
@@ -10,9 +13,6 @@ from lorapool_operator.decide.news import pool_news
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.observed import Observed, PodTrouble, Problem, deployment_view, pod_view
 from lorapool_operator.resolution import Verdict
-
-from tests import make
-from tests.unit import operator_make as op
 
 LOADING = BaseState(phase=BasePhase.LOADING, message="fetching 3 of 7 GB")
 FAILED = BaseState(phase=BasePhase.FAILED, reason=Reason.MODEL_LOAD_FAILED, message="no model_index.json")

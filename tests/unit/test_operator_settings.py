@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.pool import Engine
 from lorapool_operator.settings import Settings, SettingsError

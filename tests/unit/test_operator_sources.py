@@ -7,6 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tests import make
+from tests.files import lora_file, sha256, whole_model_file
+from tests.operator_hub import COMMIT, FakeHub, Repo
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import Reason
 from lorapool_api.header import FactsError
@@ -19,10 +23,6 @@ from lorapool_operator.act.hub import Hub, base_models
 from lorapool_operator.act.resolver import Resolver
 from lorapool_operator.backoff import Backoff
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved
-
-from tests import make
-from tests.files import lora_file, sha256, whole_model_file
-from tests.operator_hub import COMMIT, FakeHub, Repo
 
 NAME = "pytorch_lora_weights.safetensors"
 

@@ -1,6 +1,7 @@
 """What a client's Accept header gets."""
 
 import pytest
+
 from lorapool_api.wire import ImageFormat
 from lorapool_runtime.http.accept import image_wanted
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
+
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import SchedulerName
 from lorapool_api.wire import ErrorCode

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors.numpy import save_file
+
 from lorapool_runtime.formats.check import read_header
 from lorapool_runtime.formats.finite import first_not_finite
-from safetensors.numpy import save_file
 
 SPECIAL = [float("nan"), float("inf"), float("-inf"), -float("nan")]
 

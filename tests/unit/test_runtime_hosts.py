@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+
 from lorapool_api.conditions import Reason
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.url import check_allowed

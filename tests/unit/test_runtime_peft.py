@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+
 from lorapool_api.conditions import Reason
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.peft import METADATA_KEY, PeftConfig, from_file, from_metadata

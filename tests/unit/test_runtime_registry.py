@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, Network, Target

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from lorapool_api import names
 from lorapool_api.pool import BaseModelSpec
 from lorapool_api.sources import ModelSource

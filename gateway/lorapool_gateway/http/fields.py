@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lorapool_api.pool import SchedulerName
-from lorapool_api.wire import GenerateRequest
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from lorapool_api.pool import SchedulerName
+from lorapool_api.wire import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.resolve import Lora
 

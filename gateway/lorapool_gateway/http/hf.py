@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lorapool_api.wire import GenerateRequest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lorapool_api.wire import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.accept import preferred_format
 from lorapool_gateway.http.fields import (

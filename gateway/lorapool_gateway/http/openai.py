@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lorapool_api.wire import GenerateReply, GenerateRequest, ImageFormat
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lorapool_api.wire import GenerateReply, GenerateRequest, ImageFormat
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import generate_request, json_object, loras_in_json, scheduler, sentence, unused
 from lorapool_gateway.resolve import Lora

@@ -100,7 +100,7 @@ KUBERNETES: Final = Source(
         f"-X {_K8S_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_VERSION} "
         f"-X {_K8S_VERSION_PACKAGE}.gitMajor=1 -X {_K8S_VERSION_PACKAGE}.gitMinor={_K8S_MINOR}"
     ),
-    usual_build_s=260,
+    usual_build_s=400,
     packages_in_all=2500,
 )
 
@@ -115,7 +115,7 @@ ETCD: Final = Source(
     ),
     packages=(".",),
     linker_flags="",
-    usual_build_s=20,
+    usual_build_s=120,
     packages_in_all=550,
 )
 
@@ -130,7 +130,7 @@ HELM: Final = Source(
     ),
     packages=("helm.sh/helm/v3/cmd/helm",),
     linker_flags=f"-X helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}",
-    usual_build_s=50,
+    usual_build_s=200,
     packages_in_all=950,
 )
 

@@ -3,9 +3,10 @@
 from typing import Any, Final, TypeVar
 
 import httpx
+from pydantic import BaseModel, ValidationError
+
 from lorapool_api.names import CONTROL_PORT
 from lorapool_api.wire import BaseReport, Catalog, CatalogDelta, ErrorCode, ErrorReply, PodState
-from pydantic import BaseModel, ValidationError
 
 POLL_S: Final = 30
 _ANSWER_S: Final = 10.0

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
+
 from lorapool_api import names
 from lorapool_api.adapter import Adapter
 from lorapool_api.pool import Pool
-
 from lorapool_operator.act.kube import EVENTS, ApiError, Kube
 
 log = structlog.get_logger(__name__)

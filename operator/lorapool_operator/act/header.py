@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 import httpx
+
 from lorapool_api.conditions import Reason
 from lorapool_api.header import LENGTH_BYTES, FactsError, Header, header_length, parse_header
 

@@ -13,10 +13,10 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
 from lorapool_api.conditions import Reason
 from lorapool_api.hub_files import choose_file
 from lorapool_api.sources import HubAdapter
-
 from lorapool_operator.act.header import SourceError
 
 _TIMEOUT_S: Final = 15.0

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+
 from lorapool_api import names
 from lorapool_api.conditions import Reason
-
 from lorapool_operator.resolution import Verdict
 
 Manifest = dict[str, Any]

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 import structlog
-from lorapool_api.wire import BaseReport, Catalog, PodState
 
+from lorapool_api.wire import BaseReport, Catalog, PodState
 from lorapool_operator.act.control import Control, ControlError, DigestMismatch, NotLoaded
 from lorapool_operator.act.talk import Memory
 from lorapool_operator.backoff import Backoff

@@ -13,13 +13,13 @@ from weakref import WeakValueDictionary
 
 import httpx
 import structlog
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import TRANSIENT, AdapterCondition, Reason, find
 from lorapool_api.facts import AdapterFacts, Target, read_facts
 from lorapool_api.header import FactsError, Header
 from lorapool_api.hosts import is_allowed
 from lorapool_api.sources import AdapterSource
-
 from lorapool_operator.act.header import SourceError, fetch_header
 from lorapool_operator.act.hub import Hub
 from lorapool_operator.backoff import Backoff

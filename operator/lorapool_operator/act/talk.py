@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 from lorapool_api.wire import AdapterState, BaseState, Catalog, PodState
-
 from lorapool_operator.observed import Talk
 
 

@@ -2,7 +2,6 @@
 
 from lorapool_api import names
 from lorapool_api.pool import Pool
-
 from lorapool_operator.build.common import Manifest, metadata, selector
 
 

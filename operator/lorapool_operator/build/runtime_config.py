@@ -2,7 +2,6 @@
 
 from lorapool_api.pool import Pool, StubTimings
 from lorapool_api.wire import RuntimeConfig
-
 from lorapool_operator.build.merge import added_mounts
 from lorapool_operator.quantity import quantity_bytes
 

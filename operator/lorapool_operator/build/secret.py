@@ -6,7 +6,6 @@ import hmac
 
 from lorapool_api import names
 from lorapool_api.pool import Pool
-
 from lorapool_operator.build.common import Manifest, metadata
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+
 from lorapool_api.adapter import Adapter
 from lorapool_api.claims import Claims, settle
 from lorapool_api.conditions import AdapterCondition, Reason
 from lorapool_api.wire import BaseReport, CatalogEntry, FileSource, HubFile, PathFile, UrlFile
-
 from lorapool_operator.decide.checks import Case, Finding, admits, first_finding, needs_resolving
 from lorapool_operator.observed import Observed
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Verdict

@@ -1,7 +1,6 @@
 """The engine that the configuration names. Only the diffusers engine imports torch."""
 
 from lorapool_api import pool
-
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.deferred import DeferredEngine
 from lorapool_runtime.engine.stub import StubEngine

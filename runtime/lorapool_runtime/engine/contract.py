@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lorapool_api.pool import SchedulerName
 from PIL.Image import Image
 
+from lorapool_api.pool import SchedulerName
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 Stop = Callable[[], bool]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 import structlog
+
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import BasePhase, BaseReport, BaseState
-
 from lorapool_runtime.engine.contract import BaseInfo, Engine, Modules
 from lorapool_runtime.errors import ModelError
 from lorapool_runtime.store.versions import Versions

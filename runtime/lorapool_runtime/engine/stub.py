@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from lorapool_api.pool import StubTimings
 from PIL import Image
 
+from lorapool_api.pool import StubTimings
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
 from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import Stopped

@@ -7,7 +7,6 @@ from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, Network, read_facts
 from lorapool_api.fit import check_rank
 from lorapool_api.header import LENGTH_BYTES, FactsError, Header, header_length, parse_header
-
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.finite import first_not_finite
 

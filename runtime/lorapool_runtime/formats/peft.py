@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lorapool_api.conditions import Reason
-
 from lorapool_runtime.errors import AdapterError
 
 METADATA_KEY: Final = "lora_adapter_metadata"

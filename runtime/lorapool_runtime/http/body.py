@@ -3,9 +3,9 @@
 from typing import Final, TypeVar
 
 from fastapi import Request
-from lorapool_api.wire import ErrorCode
 from pydantic import BaseModel, ValidationError
 
+from lorapool_api.wire import ErrorCode
 from lorapool_runtime.errors import RequestError
 
 GENERATE_MAX_BYTES: Final = 1024 * 1024

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from lorapool_api.wire import BaseReport, Catalog, CatalogDelta, ErrorCode, PodState
 
+from lorapool_api.wire import BaseReport, Catalog, CatalogDelta, ErrorCode, PodState
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, errors
 from lorapool_runtime.pod import Pod

@@ -2,8 +2,9 @@
 
 from io import BytesIO
 
-from lorapool_api.wire import ImageFormat
 from PIL.Image import Image
+
+from lorapool_api.wire import ImageFormat
 
 _OPTIONS: dict[ImageFormat, dict[str, int | bool]] = {
     ImageFormat.JPEG: {"quality": 92},

@@ -5,9 +5,9 @@ from typing import Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from lorapool_api.wire import ErrorCode, ErrorReply
 from starlette.exceptions import HTTPException
 
+from lorapool_api.wire import ErrorCode, ErrorReply
 from lorapool_runtime.errors import RequestError
 
 log = structlog.stdlib.get_logger(__name__)

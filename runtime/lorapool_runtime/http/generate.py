@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+
 from lorapool_api import names
 from lorapool_api.wire import (
     AdapterUse,
@@ -21,7 +22,6 @@ from lorapool_api.wire import (
     Timings,
     UsedAdapter,
 )
-
 from lorapool_runtime.engine.contract import Recipe, Use
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body

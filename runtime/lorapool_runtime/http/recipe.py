@@ -4,7 +4,6 @@ from typing import Final, TypeVar
 
 from lorapool_api.pool import Serving
 from lorapool_api.wire import ErrorCode, GenerateRequest
-
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.errors import RequestError
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import torch
+
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import parts_by_module
 from lorapool_api.header import Header, TensorInfo
-
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats import peft
 from lorapool_runtime.formats.check import read_header

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from lorapool_api.fit import flat_name
 from torch import nn
 
+from lorapool_api.fit import flat_name
 from lorapool_runtime.layers.adapted import Adapted, Branch, adapt, put_in_force
 
 

@@ -7,8 +7,8 @@ from concurrent.futures import Executor
 from typing import Final
 
 import structlog
-from lorapool_api.wire import ErrorCode
 
+from lorapool_api.wire import ErrorCode
 from lorapool_runtime.engine.contract import Engine, Recipe, Rendering, Use
 from lorapool_runtime.errors import AdapterError, RecipeError, RequestError, Stopped
 from lorapool_runtime.queue.choice import Stack, choose

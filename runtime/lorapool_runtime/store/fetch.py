@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lorapool_api.adapter import AdapterFormat
-from lorapool_api.conditions import Reason
-from lorapool_api.wire import CatalogEntry, HubFile, PathFile, RuntimeConfig, UrlFile
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.wait import wait_base
 
+from lorapool_api.adapter import AdapterFormat
+from lorapool_api.conditions import Reason
+from lorapool_api.wire import CatalogEntry, HubFile, PathFile, RuntimeConfig, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store import hub, path, url
 from lorapool_runtime.store.blobs import Blob, BlobFolder, source_digest

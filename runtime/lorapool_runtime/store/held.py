@@ -12,7 +12,6 @@ from lorapool_api.wire import (
     HubFile,
     Tier,
 )
-
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.files import AdapterFile
 

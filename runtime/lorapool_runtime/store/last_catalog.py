@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 import structlog
-from lorapool_api.wire import Catalog
 from pydantic import ValidationError
 
+from lorapool_api.wire import Catalog
 from lorapool_runtime.store.blobs import write_atomically
 
 log = structlog.stdlib.get_logger(__name__)

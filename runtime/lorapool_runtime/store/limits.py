@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from lorapool_api.conditions import Reason
-
 from lorapool_runtime.errors import AdapterError
 
 CHUNK_BYTES: Final = 1024 * 1024

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lorapool_api.conditions import Reason
-
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.limits import CHUNK_BYTES, Expected, write_hashed
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import structlog
+
 from lorapool_api.conditions import Reason
 from lorapool_api.fit import Modules, check_fits
 from lorapool_api.header import FactsError
@@ -19,7 +20,6 @@ from lorapool_api.wire import (
     FileSource,
     Tier,
 )
-
 from lorapool_runtime.errors import AdapterError, RequestError
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 from lorapool_runtime.store.held import Held, back_off_s, gone, must_start_over

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+
 from lorapool_api.conditions import Reason
 from lorapool_api.hosts import is_allowed
-
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.limits import CHUNK_BYTES, Expected, write_hashed
 

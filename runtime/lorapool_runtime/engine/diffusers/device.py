@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-from lorapool_api.conditions import Reason
 
+from lorapool_api.conditions import Reason
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.layers.low_rank import LoraAdapter
 from lorapool_runtime.layers.switchboard import Pair

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 import structlog
 import torch
-from lorapool_api.conditions import Reason
-from lorapool_api.pool import BaseModelSpec, Device, SchedulerName
 from PIL import Image
 
+from lorapool_api.conditions import Reason
+from lorapool_api.pool import BaseModelSpec, Device, SchedulerName
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
 from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, first_line, load_pipeline

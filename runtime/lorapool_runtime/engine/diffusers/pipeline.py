@@ -9,9 +9,9 @@ from typing import Any, Final
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from huggingface_hub.errors import HfHubHTTPError
+
 from lorapool_api.pool import BaseModelSpec, Device, Dtype
 from lorapool_api.sources import HubModel, ModelSource
-
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 

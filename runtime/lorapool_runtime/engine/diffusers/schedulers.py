@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import diffusers
+
 from lorapool_api.pool import SchedulerName
 
 _CLASSES: Final[dict[SchedulerName, tuple[str, dict[str, Any]]]] = {
