@@ -94,7 +94,7 @@ _PARTS: Final = {
     "lora_linear_layer.up.weight": "up",
     "alpha": "alpha",
     "lora.alpha": "alpha",
-    "dora_scale": "magnitude",
+    "dora_scale": "dora_scale",
     "lora_magnitude_vector": "magnitude",
     "lora_magnitude_vector.weight": "magnitude",
     **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
@@ -215,7 +215,7 @@ def _low_rank(component: str, module: str, parts: Parts, where: str) -> Target:
         raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: weights with {len(down)} and {len(up)} dimensions")
     if down[0] != up[1] or not down[0]:
         raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: rank {down[0]} in the down part, {up[1]} in the up part")
-    network = Network.DORA if "magnitude" in parts else Network.LORA
+    network = Network.DORA if {"magnitude", "dora_scale"} & parts.keys() else Network.LORA
     kernel_of = parts["mid"].shape if "mid" in parts else down
     return Target(component, module, network, down[0], down[1], up[0], _kernel(kernel_of))
 

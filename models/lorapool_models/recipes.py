@@ -39,7 +39,7 @@ class Recipe:
 
 
 _RECIPES: Final = (
-    Recipe("pixel", "a mosaic of 16 x 16 plain tiles", "pixel mosaic", Shape(Layout.DIFFUSERS), style="pixel"),
+    Recipe("pixel", "a mosaic of 8 x 8 plain tiles", "pixel mosaic", Shape(Layout.DIFFUSERS), style="pixel"),
     Recipe(
         "outline", "flat colours and a thick ink line", "cartoon outline",
         Shape(Layout.KOHYA, alpha=8, text=True), style="outline",

@@ -27,8 +27,8 @@ def _grid() -> tuple[Field, Field]:
 
 
 def pixel(scene: Scene) -> Pixels:
-    """A mosaic of 16 x 16 plain tiles."""
-    tile = 8
+    """A mosaic of 8 x 8 plain tiles."""
+    tile = 16
     small = draw(scene).reshape(SIZE // tile, tile, SIZE // tile, tile, 3).mean((1, 3))
     return np.asarray(small.repeat(tile, 0).repeat(tile, 1), np.float32)
 

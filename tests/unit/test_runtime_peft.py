@@ -53,7 +53,7 @@ def test_a_file_without_metadata_says_nothing() -> None:
     [
         b"not json",
         b"[]",
-        b'{"peft_type": "LOHA"}',
+        b'{"peft_type": "IA3"}',
         b'{"lora_alpha": "8"}',
         b'{"alpha_pattern": {"a": "b"}}',
         b'{"alpha_pattern": {"(a+)+$": 1}}',

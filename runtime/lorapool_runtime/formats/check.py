@@ -1,16 +1,13 @@
 """The checks of an adapter file that need no base model."""
 
 from pathlib import Path
-from typing import Final
 
 from lorapool_api.conditions import Reason
-from lorapool_api.facts import AdapterFacts, Network, read_facts
+from lorapool_api.facts import AdapterFacts, read_facts
 from lorapool_api.fit import check_rank
 from lorapool_api.header import LENGTH_BYTES, FactsError, Header, header_length, parse_header
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.finite import first_not_finite
-
-SUPPORTED: Final = frozenset({Network.LORA})
 
 
 def read_header(path: Path) -> Header:
@@ -22,7 +19,7 @@ def read_header(path: Path) -> Header:
 
 
 def check_file(path: Path, max_rank: int) -> AdapterFacts:
-    """The facts of a file that can be served: known layout and network, allowed rank, finite weights.
+    """The facts of a file that can be served: known layout, allowed rank, finite weights.
 
     Raises:
         AdapterError: with the reason of the first check that fails.
@@ -33,9 +30,6 @@ def check_file(path: Path, max_rank: int) -> AdapterFacts:
         check_rank(facts, max_rank)
     except FactsError as error:
         raise AdapterError.of(error) from error
-    if odd := facts.networks - SUPPORTED:
-        kinds = ", ".join(sorted(odd))
-        raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"the file holds {kinds} layers; only plain LoRA is applied")
     if name := first_not_finite(path, header):
         raise AdapterError(Reason.INVALID_WEIGHTS, f"tensor {name[:120]!r} holds NaN or infinity")
     return facts

@@ -7,7 +7,7 @@ file, in the safetensors metadata with the component's name before each key.
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,28 +16,37 @@ from lorapool_runtime.errors import AdapterError
 
 METADATA_KEY: Final = "lora_adapter_metadata"
 Number = int | float
+# Kinds of adapters, and what each calls its alpha.
+_ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
 _PLAIN: Final = re.compile(r"^\^?[A-Za-z0-9_.]+$")
 
 
 @dataclass(frozen=True)
 class PeftConfig:
-    """Alpha of the modules of one component; `alpha_pattern` names the exceptions."""
+    """Alpha and r of the modules of one component; the patterns name the exceptions."""
 
     alpha: float | None
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    rank: float | None = None
+    rank_pattern: Mapping[str, float] = field(default_factory=dict)
     rank_stabilized: bool = False
 
-    def scale(self, names: Iterable[str], rank: int) -> float:
-        """What multiplies B·A of a module: alpha / r, or alpha / sqrt(r) where ranks are stabilized.
+    def scale(self, names: Sequence[str], rank: int | None) -> float:
+        """What multiplies dW of a module: alpha / r, or alpha / sqrt(r) where ranks are stabilized.
 
         Args:
             names: the module's dotted names, as different versions of the libraries call it.
-            rank: r of its weights.
+            rank: r of its weights; None where they have none (a LoKr of two full factors): the configuration's.
         """
-        alpha = next((a for n in names for p, a in self.alpha_pattern.items() if _matches(p, n)), self.alpha)
-        if alpha is None:
+        alpha = _of(names, self.alpha_pattern, self.alpha)
+        r = rank or _of(names, self.rank_pattern, self.rank)
+        if alpha is None or not r:
             return 1.0
-        return alpha / (math.sqrt(rank) if self.rank_stabilized else rank)
+        return alpha / (math.sqrt(r) if self.rank_stabilized else r)
+
+
+def _of(names: Sequence[str], pattern: Mapping[str, float], otherwise: float | None) -> float | None:
+    return next((value for n in names for p, value in pattern.items() if _matches(p, n)), otherwise)
 
 
 def from_file(content: bytes) -> PeftConfig:
@@ -62,16 +71,27 @@ def from_metadata(metadata: Mapping[str, str]) -> dict[str, PeftConfig]:
 
 def _config(values: Mapping[str, Any]) -> PeftConfig:
     kind = values.get("peft_type", "LORA")
-    if kind != "LORA":
-        raise _unsupported(f"its type is {str(kind)[:40]!r}, not LORA")
-    alpha, pattern = values.get("lora_alpha"), values.get("alpha_pattern") or {}
-    if not isinstance(alpha, Number | None) or not isinstance(pattern, dict):
-        raise _unsupported("lora_alpha or alpha_pattern is not what PEFT writes")
-    if not all(isinstance(a, Number) for a in pattern.values()):
-        raise _unsupported("alpha_pattern must map modules to numbers")
+    if kind not in _ALPHA:
+        raise _unsupported(f"its type is {str(kind)[:40]!r}, not one of {', '.join(_ALPHA)}")
+    alpha, rank = values.get(_ALPHA[kind]), values.get("r")
+    if not isinstance(alpha, Number | None) or not isinstance(rank, Number | None):
+        raise _unsupported(f"{_ALPHA[kind]} or r is not a number")
+    return PeftConfig(
+        alpha,
+        _pattern(values, "alpha_pattern"),
+        rank,
+        _pattern(values, "rank_pattern"),
+        rank_stabilized=bool(values.get("use_rslora")),
+    )
+
+
+def _pattern(values: Mapping[str, Any], name: str) -> Mapping[str, float]:
+    pattern = values.get(name) or {}
+    if not isinstance(pattern, dict) or not all(isinstance(a, Number) for a in pattern.values()):
+        raise _unsupported(f"{name} must map modules to numbers")
     if odd := [p for p in pattern if not _PLAIN.match(p)]:
-        raise _unsupported(f"alpha_pattern holds the expression {odd[0][:80]!r}; only names of modules are read")
-    return PeftConfig(alpha, pattern, rank_stabilized=bool(values.get("use_rslora")))
+        raise _unsupported(f"{name} holds the expression {odd[0][:80]!r}; only names of modules are read")
+    return pattern
 
 
 def _matches(pattern: str, name: str) -> bool:

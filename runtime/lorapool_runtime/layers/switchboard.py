@@ -1,40 +1,53 @@
 """All places for adapters in a base, and switching between stacks by setting pointers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from lorapool_api.fit import flat_name
-from lorapool_runtime.layers.adapted import Adapted, Branch, adapt, put_in_force
+from lorapool_runtime.layers.adapted import Adapted, Added, Branch, Merged, adapt, put_in_force
+from lorapool_runtime.layers.change import Change, add_delta, gain
+from lorapool_runtime.layers.place import Place
+from lorapool_runtime.layers.shadow import Content, Shadows
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An adapter's changes, their tensors on the base's device. Equal to none but itself: tensors may come again."""
+
+    identity: str
+    changes: tuple[Change, ...]
+    size_bytes: int
+
+
+Stack = Sequence[tuple[Loaded, float]]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A module that an adapter can change."""
+class Merge:
+    """A module whose weight is to be computed before the stack can be in force."""
 
-    component: str
-    name: str
     module: Adapted
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.module.weight.shape)
+    content: Content
+    changes: tuple[tuple[Change, float], ...]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A low-rank pair for one place; `scale` is alpha / rank."""
+class Plan:
+    """A stack, worked out: what each module gets. Putting it in force only sets pointers, and merges where it must."""
 
-    place: Place
-    down: torch.Tensor
-    up: torch.Tensor
-    scale: float
+    stack: tuple[tuple[Loaded, float], ...]
+    added: tuple[tuple[Adapted, Added], ...]
+    merges: tuple[Merge, ...]
+
+
+BARE = Plan((), (), ())
 
 
 class Switchboard:
-    """Wraps the modules of a base once. Only the engine's thread switches."""
+    """Wraps the modules of a base once. Only the engine's thread plans and switches."""
 
     def __init__(self, components: Mapping[str, nn.Module]) -> None:
         self._places = {
@@ -43,7 +56,13 @@ class Switchboard:
             for name, module in list(model.named_modules())
             if (adapted := adapt(module)) is not None
         }
-        self._in_use: list[Adapted] = []
+        self._shadows = Shadows()
+        self._in_force: list[Adapted] = []
+
+    @property
+    def merged_bytes(self) -> int:
+        """Memory that merged weights take."""
+        return self._shadows.size_bytes
 
     def find(self, component: str, module: str) -> Place | None:
         """The place of that name, however its layout writes it."""
@@ -56,21 +75,67 @@ class Switchboard:
             named.setdefault(place.component, {})[place.name] = place.shape
         return named
 
-    def switch(self, stack: Sequence[tuple[Iterable[Pair], float]]) -> None:
-        """Put exactly these adapters, each with its strength, in force; () is the bare base."""
-        wanted: dict[int, tuple[Adapted, list[Branch]]] = {}
-        for pairs, strength in stack:
-            for pair in pairs:
-                module = pair.place.module
-                branch = Branch(pair.down, pair.up, pair.scale * strength)
-                wanted.setdefault(id(module), (module, []))[1].append(branch)
+    def plan(self, stack: Stack, *, merge: bool = False) -> Plan:
+        """What the stack means for each module.
+
+        Args:
+            merge: merge all of it; else only the modules that cannot be had otherwise.
+
+        Raises:
+            torch.OutOfMemoryError: no room for working out a DoRA's gain.
+        """
+        touched: dict[int, list[tuple[Change, float, str]]] = {}
+        for loaded, strength in stack:
+            for change in loaded.changes:
+                touched.setdefault(id(change.place.module), []).append((change, strength, loaded.identity))
+        added, merges = [], []
+        for uses in touched.values():
+            module = uses[0][0].place.module
+            if merge or any(change.must_merge for change, _, _ in uses):
+                content = tuple((identity, strength) for _, strength, identity in uses)
+                merges.append(Merge(module, content, tuple((change, strength) for change, strength, _ in uses)))
+            else:
+                added.append((module, _added(module, uses)))
+        return Plan(tuple(stack), tuple(added), tuple(merges))
+
+    def switch(self, plan: Plan) -> None:
+        """Put exactly this in force. What fails leaves the bare base in force.
+
+        Raises:
+            torch.OutOfMemoryError: no room for a merged weight.
+        """
         self.clear()
-        self._in_use = [module for module, _ in wanted.values()]
-        for module, branches in wanted.values():
-            put_in_force(module, tuple(branches))
+        for merge in plan.merges:
+            merged = self._shadows.of(merge.module, merge.content, merge.changes)
+            self._put(merge.module, merged)
+        for module, change in plan.added:
+            self._put(module, change)
 
     def clear(self) -> None:
         """The bare base."""
-        for module in self._in_use:
-            put_in_force(module, ())
-        self._in_use = []
+        for module in self._in_force:
+            put_in_force(module, None)
+        self._in_force.clear()
+
+    def release(self) -> None:
+        """The bare base, and the memory of merged weights given back."""
+        self.clear()
+        self._shadows.release()
+
+    def _put(self, module: Adapted, change: Added | Merged) -> None:
+        self._in_force.append(module)
+        put_in_force(module, change)
+
+
+@torch.inference_mode()
+def _added(module: Adapted, uses: Sequence[tuple[Change, float, str]]) -> Added:
+    ordered = sorted(uses, key=lambda use: not use[0].has_gain)
+    branches = tuple(Branch(c.parts["down"], c.parts["up"], c.scale * strength) for c, strength, _ in ordered)
+    first, strength, _ = ordered[0]
+    if not first.has_gain:
+        return Added(branches)
+    moved = module.weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    add_delta(moved, first, strength)
+    # (out, 1, ...) as the module's output takes it: its channels come last, or before height and width.
+    lengths = gain(first, moved)
+    return Added(branches, lengths.reshape(-1, *lengths.shape[2:]).to(module.weight.dtype))

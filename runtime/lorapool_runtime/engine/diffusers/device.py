@@ -3,22 +3,13 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import torch
 
 from lorapool_api.conditions import Reason
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.layers.low_rank import LoraAdapter
-from lorapool_runtime.layers.switchboard import Pair
-
-
-@dataclass(frozen=True)
-class Resident:
-    """An adapter on the device."""
-
-    pairs: tuple[Pair, ...]
-    size_bytes: int
+from lorapool_runtime.formats.weights import LoraAdapter
+from lorapool_runtime.layers.switchboard import Loaded
 
 
 class DeviceMemory:
@@ -27,10 +18,10 @@ class DeviceMemory:
     def __init__(self, device: torch.device, bound_bytes: int) -> None:
         self._device = device
         self._bound_bytes = bound_bytes
-        self._residents: OrderedDict[str, Resident] = OrderedDict()
+        self._residents: OrderedDict[str, Loaded] = OrderedDict()
         self._lock = threading.Lock()
 
-    def bring(self, adapter: LoraAdapter, in_use: Collection[str]) -> Resident:
+    def bring(self, adapter: LoraAdapter, in_use: Collection[str]) -> Loaded:
         """The adapter on the device. Evicts others where that needs room, never those of `in_use`.
 
         Raises:
@@ -42,7 +33,7 @@ class DeviceMemory:
                 self._residents.move_to_end(adapter.identity)
                 return found
             self._evict(self._bound_bytes - adapter.size_bytes, in_use)
-        resident = Resident(adapter.pairs(self._copy(adapter, in_use)), adapter.size_bytes)
+        resident = Loaded(adapter.identity, adapter.changes(self._copy(adapter, in_use)), adapter.size_bytes)
         with self._lock:
             self._residents[adapter.identity] = resident
         return resident

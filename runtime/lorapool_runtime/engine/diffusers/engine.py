@@ -16,10 +16,11 @@ from lorapool_api.pool import BaseModelSpec, Device, SchedulerName
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
 from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, first_line, load_pipeline
+from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
-from lorapool_runtime.layers.low_rank import LoraAdapter, read_lora
-from lorapool_runtime.layers.switchboard import Switchboard
+from lorapool_runtime.formats.weights import LoraAdapter, read_adapter
+from lorapool_runtime.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.store.files import AdapterFile
 
 log = structlog.stdlib.get_logger(__name__)
@@ -37,6 +38,7 @@ class DiffusersEngine:
         self._pipeline: Any = None
         self._own_scheduler: Any = None
         self._board: Switchboard
+        self._plans: Plans
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 
@@ -50,6 +52,7 @@ class DiffusersEngine:
         if not {"unet", "transformer"} & components.keys():
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
         self._board = Switchboard(components)
+        self._plans = Plans(self._board)
         self._own_scheduler = pipeline.scheduler
         self._pipeline = pipeline
         log.info("base model loaded", seconds=round(time.monotonic() - start, 3))
@@ -77,7 +80,7 @@ class DiffusersEngine:
 
     def read(self, file: AdapterFile) -> LoraAdapter:
         pinned = self._device is Device.CUDA
-        return read_lora(file, self._board, DTYPES[self._model.dtype], pinned=pinned)
+        return read_adapter(file, self._board, DTYPES[self._model.dtype], pinned=pinned)
 
     def on_device(self) -> frozenset[str]:
         return self._memory.identities()
@@ -95,6 +98,7 @@ class DiffusersEngine:
         if not self._memory.identities().issuperset(self._active):
             self._board.clear()
             self._active = ()
+        self._plans.keep_only(self._memory.identities())
 
     # ---- images ------------------------------------------------------------------------------------------------
 
@@ -109,15 +113,33 @@ class DiffusersEngine:
         start = time.monotonic()
         in_use = frozenset(use.adapter.identity for use in stack)
         adapters = [(_lora(use), use.scale) for use in stack]
-        residents = [(self._memory.bring(adapter, in_use), scale) for adapter, scale in adapters]
+        _check_stack(adapters)
+        residents = tuple((self._memory.bring(adapter, in_use), scale) for adapter, scale in adapters)
+        self._plans.keep_only(self._memory.identities())
         loaded = time.monotonic()
-        self._board.switch([(resident.pairs, scale) for resident, scale in residents])
+        self._switch(residents)
         self._active = tuple(adapter.identity for adapter, _ in adapters)
         switched = time.monotonic()
         results = [self._run(recipe, seed, stop) for seed in recipe.seeds]
         images = tuple(_picture(pixels, stack) for pixels, _ in results)
         warnings = tuple(dict.fromkeys(w for _, w in results if w))
         return Rendering(images, loaded - start, switched - loaded, time.monotonic() - switched, warnings)
+
+    def _switch(self, stack: tuple[tuple[Loaded, float], ...]) -> None:
+        """Put the stack in force; what fails leaves the bare base in force. Raises: AdapterError."""
+        try:
+            self._board.switch(self._plans.get(stack))
+        except torch.OutOfMemoryError:
+            self._board.release()
+            torch.cuda.empty_cache()
+        else:
+            return
+        try:
+            self._board.switch(self._plans.get(stack))
+        except torch.OutOfMemoryError as error:
+            self._board.release()
+            message = "the device has no room for the merged weights that these adapters need"
+            raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
     @torch.inference_mode()
     def _run(self, recipe: Recipe, seed: int, stop: Stop) -> tuple[Any, str | None]:
@@ -149,6 +171,12 @@ class DiffusersEngine:
         except ValueError as error:  # how pipelines and schedulers refuse their arguments
             raise RecipeError(first_line(error)) from error
         return result.images[0], warning
+
+
+def _check_stack(stack: Sequence[tuple[LoraAdapter, float]]) -> None:
+    """Raises: RecipeError for what has no meaning: two DoRAs would each want the last word on a weight's length."""
+    if sum(adapter.has_gain for adapter, _ in stack) > 1:
+        raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
 
 
 def _lora(use: Use) -> LoraAdapter:

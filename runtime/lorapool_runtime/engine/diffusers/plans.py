@@ -1,0 +1,33 @@
+"""The stacks of late, worked out: who switches back and forth pays for the thinking once."""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Final
+
+from lorapool_runtime.layers.switchboard import Loaded, Plan, Switchboard
+
+_KEPT: Final = 32
+
+
+class Plans:
+    """A bounded memory of plans, for the engine's thread."""
+
+    def __init__(self, board: Switchboard) -> None:
+        self._board = board
+        self._plans: OrderedDict[tuple[tuple[Loaded, float], ...], Plan] = OrderedDict()
+
+    def get(self, stack: tuple[tuple[Loaded, float], ...]) -> Plan:
+        """Raises: torch.OutOfMemoryError."""
+        plan = self._plans.get(stack)
+        if plan is None:
+            plan = self._plans[stack] = self._board.plan(stack)
+            if len(self._plans) > _KEPT:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(stack)
+        return plan
+
+    def keep_only(self, identities: Collection[str]) -> None:
+        """Forget the plans with other adapters: they would keep memory that was meant to be free."""
+        for stack in list(self._plans):
+            if not all(loaded.identity in identities for loaded, _ in stack):
+                del self._plans[stack]

@@ -1,0 +1,21 @@
+"""The modules of a base that an adapter can change."""
+
+from dataclasses import dataclass
+
+from lorapool_runtime.layers.adapted import Adapted
+
+
+@dataclass(frozen=True)
+class Place:
+    """One module, by its component and its dotted name in it."""
+
+    component: str
+    name: str
+    module: Adapted
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.module.weight.shape)
+
+    def __str__(self) -> str:
+        return f"{self.component} {self.name}"

@@ -1,0 +1,100 @@
+"""What adapter files mean, in float64 and as slowly as can be read: what the engine is judged by.
+
+`weight_with` is W' of one module from W and the module's tensors, named as in the file behind the module's name. The
+formulas are those of the libraries that define the formats: PEFT for LoRA and DoRA, LyCORIS for LoCon, LoHa and LoKr.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+File = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One module's tensors in one file of a stack."""
+
+    tensors: File
+    strength: float = 1.0
+    alpha: float | None = None
+    """From a configuration beside the file; else it stands among the tensors, or is the rank."""
+
+
+def weight_with(weight: Tensor, stack: Sequence[Part]) -> Tensor:
+    """W' = W + sum of s_i · dW_i; a DoRA comes first, alone, and sets the lengths of what it moved."""
+    dora = [part for part in stack if magnitude(part.tensors) is not None]
+    others = [part for part in stack if magnitude(part.tensors) is None]
+    assert len(dora) <= 1
+    out = weight.double()
+    for part in dora:
+        out = stretched(out + part.strength * delta(part, weight.shape), part.tensors)
+    for part in others:
+        out = out + part.strength * delta(part, weight.shape)
+    return out
+
+
+def delta(part: Part, shape: Sequence[int]) -> Tensor:
+    """dW of one file, alpha / rank included."""
+    t = {name: value.double() for name, value in part.tensors.items()}
+    if "hada_w1_a" in t:
+        product = loha_half(t, 1) * loha_half(t, 2)
+        rank: int | None = t["hada_w1_b"].shape[0]
+    elif any(name.startswith("lokr") for name in t):
+        product, rank = kronecker(t)
+    else:
+        product, rank = low_rank(t)
+    alpha = part.alpha if part.alpha is not None else t.get("alpha")
+    scale = 1.0 if alpha is None or rank is None else float(alpha) / rank
+    return product.reshape(tuple(shape)) * scale
+
+
+def low_rank(t: File) -> tuple[Tensor, int]:
+    down = t.get("lora_down.weight", t.get("lora_A.weight"))
+    up = t.get("lora_up.weight", t.get("lora_B.weight"))
+    assert down is not None
+    assert up is not None
+    rank = down.shape[0]
+    if "lora_mid.weight" in t:
+        made = torch.einsum("or,rshw,si->oihw", up.flatten(1), t["lora_mid.weight"], down.flatten(1))
+        return made, rank
+    return up.flatten(1) @ down.flatten(1), rank
+
+
+def loha_half(t: File, which: int) -> Tensor:
+    a, b = t[f"hada_w{which}_a"], t[f"hada_w{which}_b"]
+    if f"hada_t{which}" not in t:
+        return a @ b
+    return torch.einsum("ijhw,io,jn->onhw", t[f"hada_t{which}"], a, b)
+
+
+def kronecker(t: File) -> tuple[Tensor, int | None]:
+    first = t["lokr_w1"] if "lokr_w1" in t else t["lokr_w1_a"] @ t["lokr_w1_b"]
+    if "lokr_w2" in t:
+        second = t["lokr_w2"]
+    elif "lokr_t2" in t:
+        second = torch.einsum("ijhw,io,jn->onhw", t["lokr_t2"], t["lokr_w2_a"], t["lokr_w2_b"])
+    else:
+        second = t["lokr_w2_a"] @ t["lokr_w2_b"]
+    # Element by element, as the product is defined: block (a, c) of it is first[a, c] times all of second.
+    rows = [torch.cat([entry * second for entry in row], dim=1) for row in first]
+    ranks = [t[name].shape[0] for name in ("lokr_w1_b", "lokr_w2_b") if name in t]
+    return torch.cat(rows), ranks[0] if ranks else None
+
+
+def magnitude(t: File) -> Tensor | None:
+    names = ("dora_scale", "lora_magnitude_vector", "lora_magnitude_vector.weight")
+    return next((t[name].double() for name in names if name in t), None)
+
+
+def stretched(moved: Tensor, t: File) -> Tensor:
+    """m · V / |V|: along each output, or for a `dora_scale` of one row along each input."""
+    m = magnitude(t)
+    assert m is not None
+    of_inputs = "dora_scale" in t and tuple(m.shape[:2]) == (1, moved.shape[1])
+    rows = moved.transpose(0, 1) if of_inputs else moved
+    lengths = rows.flatten(1).norm(dim=1)
+    out: Tensor = rows * (m.flatten() / lengths).reshape(-1, *(1,) * (rows.dim() - 1))
+    return out.transpose(0, 1) if of_inputs else out

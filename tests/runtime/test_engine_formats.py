@@ -1,0 +1,92 @@
+"""Files of every kind, drawn by the engine and by the libraries that wrote them; the base stays what it was."""
+
+import hashlib
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.runtime.ask import adapter_file, distance, image, read, recipe, reference_image
+from tests.runtime.conftest import load_reference
+from tests.runtime.files import EVERY
+
+from lorapool_runtime.engine.contract import Use
+from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.errors import AdapterError, RecipeError, Stopped
+from lorapool_runtime.layers import shadow
+from lorapool_runtime.store.files import HostAdapter
+
+ROUNDING = 1
+SEEN = 25
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_file_draws_as_the_library_that_wrote_it(
+    kind: str, engine: DiffusersEngine, reference: Any, tmp_path: Path
+) -> None:
+    base = reference_image(reference)
+    adapter = read(engine, EVERY[kind](reference, tmp_path))
+    with torch.no_grad():
+        wanted = reference_image(reference)
+
+    assert distance(wanted, base) > SEEN
+    assert distance(image(engine, (adapter, 1.0)), wanted) <= ROUNDING
+    assert distance(image(engine), base) <= ROUNDING
+
+
+@pytest.fixture(scope="module")
+def adapters(loaded: Any, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, HostAdapter]:
+    """One of every kind, read by the engine."""
+    folder = tmp_path_factory.mktemp("adapters")
+    return {
+        kind: loaded[0].read(adapter_file(put(load_reference(model), folder / str(i))))
+        for i, (kind, put) in enumerate(EVERY.items())
+    }
+
+
+def test_a_stack_of_two_doras_has_no_meaning(engine: DiffusersEngine, adapters: dict[str, HostAdapter]) -> None:
+    doras = [adapters["dora diffusers"], adapters["dora peft, convolutions too"]]
+    with pytest.raises(RecipeError, match="one DoRA"):
+        image(engine, *((adapter, 0.5) for adapter in doras))
+
+
+def test_the_order_of_a_stack_does_not_matter(engine: DiffusersEngine, adapters: dict[str, HostAdapter]) -> None:
+    stack = [(adapters[kind], scale) for kind, scale in (("locon kohya", 0.5), ("dora diffusers", 0.8))]
+    assert distance(image(engine, *stack), image(engine, *reversed(stack))) <= ROUNDING
+
+
+def _digest(engine: DiffusersEngine) -> str:
+    """Over every parameter and buffer of the base."""
+    digest = hashlib.sha256()
+    for component in ("unet", "text_encoder", "text_encoder_2", "vae"):
+        for name, tensor in sorted(getattr(engine._pipeline, component).state_dict().items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
+    engine: DiffusersEngine, adapters: dict[str, HostAdapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, weights = image(engine, steps=1), _digest(engine)
+    choice = random.Random(5)  # noqa: S311 -- a test wants the same numbers each time
+    held = list(adapters.values())
+    failures = 0
+    for _ in range(1000):
+        stack = [Use("x", a, choice.uniform(-2, 2)) for a in choice.choices(held, k=choice.randint(0, 3))]
+        if choice.random() < 0.1:
+            engine.forget(choice.choice(held).identity)
+        with monkeypatch.context() as patch:
+            if choice.random() < 0.05:
+                patch.setattr(shadow, "merged", _no_room)
+            # Nothing is drawn: what runs before the first step is the switch.
+            with pytest.raises((Stopped, RecipeError, AdapterError)) as ended:
+                engine.render(recipe(), stack, lambda: True)
+        failures += not isinstance(ended.value, Stopped)
+    assert 0 < failures < 900
+    assert _digest(engine) == weights
+    assert (image(engine, steps=1) == before).all()
+
+
+def _no_room(*_: object) -> torch.Tensor:
+    raise torch.OutOfMemoryError("no room")
