@@ -37,7 +37,7 @@ class Plan:
 
     pictures: int = 12_000
     steps: int = 5000
-    batch: int = 32
+    batch: int = 16
     lr: float = 1e-3
     untold: float = 0.1
     """The share of pictures whose prompt is left out, so that guidance has something to lead away from."""

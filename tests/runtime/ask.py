@@ -12,7 +12,7 @@ from lorapool_api.pool import SchedulerName
 from lorapool_runtime.engine.contract import Engine, Recipe, Use
 from lorapool_runtime.formats.check import check_file
 from lorapool_runtime.store.blobs import hash_file
-from lorapool_runtime.store.files import AdapterFile, HostAdapter
+from lorapool_runtime.store.files import AdapterFile, Beside, HostAdapter
 
 Pixels = NDArray[np.uint8]
 
@@ -34,10 +34,9 @@ def recipe(**changes: Any) -> Recipe:
 
 def adapter_file(path: Path) -> AdapterFile:
     """The file as the store hands it over."""
-    config = path.with_name("adapter_config.json")
-    return AdapterFile(
-        path, hash_file(path), check_file(path, max_rank=128), config.read_bytes() if config.exists() else None
-    )
+    config, words = path.with_name("adapter_config.json"), path.with_name("embeddings.safetensors")
+    beside = Beside(*(file.read_bytes() if file.exists() else None for file in (config, words)))
+    return AdapterFile(path, hash_file(path), check_file(path, max_rank=128), beside)
 
 
 def read(engine: Engine, path: Path) -> HostAdapter:

@@ -30,7 +30,7 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
             key="default/a", source=HubFile.model_validate(arguments["source"]), sha256=arguments.get("sha256")
         )
         if what == "config":
-            config = fetcher.peft_config(entry, AdapterFormat.PEFT)
+            config = fetcher.beside(entry, AdapterFormat.PEFT).peft_config
             return {"config": config.decode() if config is not None else None}
         blob = fetcher.fetch(entry, lambda: False)
     except AdapterError as error:

@@ -1,7 +1,7 @@
 """From a checked adapter file to the changes of a base's modules, in one flat buffer of host memory."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,10 @@ from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats import peft
 from lorapool_runtime.formats.check import read_header
 from lorapool_runtime.formats.shapes import Settled, settle
+from lorapool_runtime.formats.words import Widths, read_words
 from lorapool_runtime.layers.change import Change
 from lorapool_runtime.layers.place import Place
-from lorapool_runtime.layers.switchboard import Switchboard
+from lorapool_runtime.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.store.files import AdapterFile
 
 _DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -44,6 +45,8 @@ class LoraAdapter:
     sha256: str
     flat: torch.Tensor
     slots: tuple[Slot, ...]
+    words: Mapping[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    """New words' rows in the buffer: component -> (first element, shape)."""
 
     @property
     def size_bytes(self) -> int:
@@ -54,21 +57,28 @@ class LoraAdapter:
         """Whether it is a DoRA."""
         return any("magnitude" in p for s in self.slots for p in s.parts)
 
-    def changes(self, flat: torch.Tensor) -> tuple[Change, ...]:
-        """The changes as views into the buffer, or into a copy of it on a device."""
-        return tuple(
-            Change(
-                slot.place,
-                slot.network,
-                {name: flat[at : at + prod(shape)].view(shape) for name, (at, shape) in slot.parts.items()},
-                slot.scale,
-            )
+    def loaded(self, flat: torch.Tensor) -> Loaded:
+        """The adapter as views into the buffer, or into a copy of it on a device."""
+        words = {component: _view(flat, at) for component, at in self.words.items()}
+        changes = tuple(
+            Change(slot.place, slot.network, {name: _view(flat, at) for name, at in slot.parts.items()}, slot.scale)
             for slot in self.slots
         )
+        return Loaded(self.identity, changes, self.size_bytes, words)
 
 
-def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, pinned: bool) -> LoraAdapter:
+def _view(flat: torch.Tensor, at: tuple[int, tuple[int, ...]]) -> torch.Tensor:
+    first, shape = at
+    return flat[first : first + prod(shape)].view(shape)
+
+
+def read_adapter(
+    file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, pinned: bool, widths: Widths
+) -> LoraAdapter:
     """Read the file for that base; every key of it is consumed, every module of it is found.
+
+    Args:
+        widths: of the text encoders' tables that take new words.
 
     Raises:
         AdapterError: a module that the base lacks, parts that do not fit together, weights that the base's dtype
@@ -89,7 +99,8 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, p
         tensors = {part: _tensor(data, info) for part, info in infos.items()}
         settled = settle(place, tensors)
         found.append((place, settled, scales.of(place, tensors, settled)))
-    return _flatten(file, found, dtype, pinned=pinned)
+    words = read_words(file.beside.embeddings, widths) if file.beside.embeddings is not None else {}
+    return _flatten(file, found, words, dtype, pinned=pinned)
 
 
 class _Scales:
@@ -97,7 +108,7 @@ class _Scales:
 
     def __init__(self, file: AdapterFile, header: Header) -> None:
         self._by_component = peft.from_metadata(header.metadata)
-        self._beside = peft.from_file(file.peft_config) if file.peft_config is not None else None
+        self._beside = peft.from_file(file.beside.peft_config) if file.beside.peft_config is not None else None
         if file.facts.format is AdapterFormat.PEFT and not self._by_component and self._beside is None:
             message = "a PEFT file without its adapter_config.json: nothing says its alpha"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
@@ -145,24 +156,34 @@ def _tensor(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
 
 
 def _flatten(
-    file: AdapterFile, found: Iterable[tuple[Place, Settled, float]], dtype: torch.dtype, *, pinned: bool
+    file: AdapterFile,
+    found: Iterable[tuple[Place, Settled, float]],
+    words: Mapping[str, torch.Tensor],
+    dtype: torch.dtype,
+    *,
+    pinned: bool,
 ) -> LoraAdapter:
-    slots: list[Slot] = []
     tensors: list[tuple[int, torch.Tensor]] = []
     end = 0
-    for place, settled, scale in found:
-        parts = {}
-        for name, tensor in settled.parts.items():
-            parts[name] = (end, tuple(tensor.shape))
-            tensors.append((end, tensor))
-            end += _aligned(tensor.numel(), dtype)
-        slots.append(Slot(place, settled.network, parts, scale))
+
+    def placed(tensor: torch.Tensor) -> tuple[int, tuple[int, ...]]:
+        nonlocal end
+        at = end
+        tensors.append((at, tensor))
+        end += _aligned(tensor.numel(), dtype)
+        return at, tuple(tensor.shape)
+
+    slots = tuple(
+        Slot(place, settled.network, {name: placed(t) for name, t in settled.parts.items()}, scale)
+        for place, settled, scale in found
+    )
+    rows = {component: placed(t) for component, t in words.items()}
     flat = torch.zeros(end, dtype=dtype, pin_memory=pinned)
     for at, tensor in tensors:
         flat[at : at + tensor.numel()].copy_(tensor.flatten())
     if not torch.isfinite(flat).all():
         raise AdapterError(Reason.INVALID_WEIGHTS, f"the file holds weights that {dtype} cannot hold")
-    return LoraAdapter(file.identity, file.sha256, flat, tuple(slots))
+    return LoraAdapter(file.identity, file.sha256, flat, slots, rows)
 
 
 def _aligned(elements: int, dtype: torch.dtype) -> int:

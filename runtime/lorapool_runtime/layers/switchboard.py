@@ -1,7 +1,7 @@
 """All places for adapters in a base, and switching between stacks by setting pointers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -15,11 +15,16 @@ from lorapool_runtime.layers.shadow import Content, Shadows
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """An adapter's changes, their tensors on the base's device. Equal to none but itself: tensors may come again."""
+    """An adapter, its tensors on the base's device. Equal to none but itself: tensors may come again.
+
+    Attributes:
+        words: new words' rows, component -> (words, width).
+    """
 
     identity: str
     changes: tuple[Change, ...]
     size_bytes: int
+    words: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 Stack = Sequence[tuple[Loaded, float]]

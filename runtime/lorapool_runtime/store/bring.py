@@ -66,7 +66,7 @@ class Bringer:
             # Useless for every base; whoever wants to look at it has the source.
             self._blobs.drop(blob.sha256)
             raise
-        return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.peft_config(entry, facts.format))
+        return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.beside(entry, facts.format))
 
 
 def _host(source: FileSource) -> str:

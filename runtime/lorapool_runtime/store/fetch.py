@@ -14,10 +14,12 @@ from lorapool_api.wire import CatalogEntry, HubFile, PathFile, RuntimeConfig, Ur
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store import hub, path, url
 from lorapool_runtime.store.blobs import Blob, BlobFolder, source_digest
+from lorapool_runtime.store.files import Beside
 from lorapool_runtime.store.limits import Expected
 
 PEFT_CONFIG: Final = "adapter_config.json"
-_PEFT_CONFIG_MAX_BYTES: Final = 1024 * 1024
+EMBEDDINGS: Final = "embeddings.safetensors"
+_BESIDE_MAX_BYTES: Final = 4 * 1024 * 1024
 _ATTEMPTS: Final = 3
 _WAIT: Final = wait_random_exponential(multiplier=1, max=8)
 
@@ -64,17 +66,19 @@ class Fetcher:
             message = f"the cache folder cannot be written: {error.strerror or error}"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
-    def peft_config(self, entry: CatalogEntry, layout: AdapterFormat) -> bytes | None:
-        """The `adapter_config.json` beside a PEFT file, where its source has folders. Raises: AdapterError."""
-        if layout is not AdapterFormat.PEFT:
-            return None
+    def beside(self, entry: CatalogEntry, layout: AdapterFormat) -> Beside:
+        """What lies beside the file and belongs to it, where its source has folders. Raises: AdapterError."""
+        config = self._small(entry, PEFT_CONFIG) if layout is AdapterFormat.PEFT else None
+        return Beside(config, self._small(entry, EMBEDDINGS))
+
+    def _small(self, entry: CatalogEntry, name: str) -> bytes | None:
         match entry.source:
             case HubFile() as source:
                 with self._blobs.working_folder() as folder:
-                    return hub.fetch_beside(source, PEFT_CONFIG, folder, _PEFT_CONFIG_MAX_BYTES)
-            case PathFile(path=name):
+                    return hub.fetch_beside(source, name, folder, _BESIDE_MAX_BYTES)
+            case PathFile(path=weights):
                 return path.read_beside(
-                    f"{self._rules.pod_root}{name}", PEFT_CONFIG, self._rules.path_roots, _PEFT_CONFIG_MAX_BYTES
+                    f"{self._rules.pod_root}{weights}", name, self._rules.path_roots, _BESIDE_MAX_BYTES
                 )
             case UrlFile():
                 return None

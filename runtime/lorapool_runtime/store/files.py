@@ -9,26 +9,42 @@ from lorapool_api.facts import AdapterFacts
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Small files in the same folder as the weights that have a say in what they mean.
+
+    Attributes:
+        peft_config: an `adapter_config.json`, beside weights in PEFT's layout.
+        embeddings: an `embeddings.safetensors`: new words that were learned with the adapter.
+    """
+
+    peft_config: bytes | None = field(default=None, repr=False)
+    embeddings: bytes | None = field(default=None, repr=False)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        found = (("c", self.peft_config), ("e", self.embeddings))
+        return tuple(f"{kind}{hashlib.sha256(content).hexdigest()[:16]}" for kind, content in found if content)
+
+
+@dataclass(frozen=True)
 class AdapterFile:
     """A checked file on disk.
 
     Attributes:
         path: where it lies; the content never changes, its name is its sha256.
         facts: what its header says.
-        peft_config: the `adapter_config.json` that came with it, where there was one.
+        beside: what came with it.
     """
 
     path: Path
     sha256: str
     facts: AdapterFacts
-    peft_config: bytes | None = field(default=None, repr=False)
+    beside: Beside = Beside()
 
     @property
     def identity(self) -> str:
-        """The same for the same change of a base: the file's sha256, and that of the configuration beside it."""
-        if self.peft_config is None:
-            return self.sha256
-        return f"{self.sha256}+{hashlib.sha256(self.peft_config).hexdigest()[:16]}"
+        """The same for the same change of a base: the file's sha256, and those of the files beside it."""
+        return "+".join((self.sha256, *self.beside.digests))
 
 
 class HostAdapter(Protocol):

@@ -33,7 +33,7 @@ class DeviceMemory:
                 self._residents.move_to_end(adapter.identity)
                 return found
             self._evict(self._bound_bytes - adapter.size_bytes, in_use)
-        resident = Loaded(adapter.identity, adapter.changes(self._copy(adapter, in_use)), adapter.size_bytes)
+        resident = adapter.loaded(self._copy(adapter, in_use))
         with self._lock:
             self._residents[adapter.identity] = resident
         return resident

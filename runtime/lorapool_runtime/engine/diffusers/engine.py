@@ -20,7 +20,9 @@ from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 from lorapool_runtime.formats.weights import LoraAdapter, read_adapter
+from lorapool_runtime.formats.words import word
 from lorapool_runtime.layers.switchboard import Loaded, Switchboard
+from lorapool_runtime.layers.vocabulary import Vocabulary
 from lorapool_runtime.store.files import AdapterFile
 
 log = structlog.stdlib.get_logger(__name__)
@@ -39,6 +41,7 @@ class DiffusersEngine:
         self._own_scheduler: Any = None
         self._board: Switchboard
         self._plans: Plans
+        self._vocabulary: Vocabulary
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 
@@ -53,6 +56,7 @@ class DiffusersEngine:
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
         self._board = Switchboard(components)
         self._plans = Plans(self._board)
+        self._vocabulary = Vocabulary(pipeline)
         self._own_scheduler = pipeline.scheduler
         self._pipeline = pipeline
         log.info("base model loaded", seconds=round(time.monotonic() - start, 3))
@@ -80,7 +84,8 @@ class DiffusersEngine:
 
     def read(self, file: AdapterFile) -> LoraAdapter:
         pinned = self._device is Device.CUDA
-        return read_adapter(file, self._board, DTYPES[self._model.dtype], pinned=pinned)
+        dtype = DTYPES[self._model.dtype]
+        return read_adapter(file, self._board, dtype, pinned=pinned, widths=self._vocabulary.widths)
 
     def on_device(self) -> frozenset[str]:
         return self._memory.identities()
@@ -120,7 +125,10 @@ class DiffusersEngine:
         self._switch(residents)
         self._active = tuple(adapter.identity for adapter, _ in adapters)
         switched = time.monotonic()
-        results = [self._run(recipe, seed, stop) for seed in recipe.seeds]
+        rows = next((loaded.words for loaded, _ in residents if loaded.words), {})
+        words = tuple(word(i) for i in range(len(next(iter(rows.values()), ()))))
+        with self._vocabulary.knowing(words, rows):
+            results = [self._run(recipe, seed, stop) for seed in recipe.seeds]
         images = tuple(_picture(pixels, stack) for pixels, _ in results)
         warnings = tuple(dict.fromkeys(w for _, w in results if w))
         return Rendering(images, loaded - start, switched - loaded, time.monotonic() - switched, warnings)
@@ -177,6 +185,8 @@ def _check_stack(stack: Sequence[tuple[LoraAdapter, float]]) -> None:
     """Raises: RecipeError for what has no meaning: two DoRAs would each want the last word on a weight's length."""
     if sum(adapter.has_gain for adapter, _ in stack) > 1:
         raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
+    if sum(bool(adapter.words) for adapter, _ in stack) > 1:
+        raise RecipeError(f"a stack may hold one adapter with words of its own at most: all of them call it {word(0)}")
 
 
 def _lora(use: Use) -> LoraAdapter:
