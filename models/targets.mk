@@ -12,3 +12,7 @@ models: setup ## Train the small model and its adapters anew (hours on 2 cores; 
 .PHONY: models-figures
 models-figures: setup ## Judge the small model's pictures and its adapters' (several minutes)
 	$(TRAIN).evaluate --weights $(MODEL_WEIGHTS)
+
+.PHONY: pictures
+pictures: setup ## Draw the README's pictures through lorapool itself (a minute or two)
+	PYTHONPATH=models $(BIN)/python -m lorapool_models.gallery --weights $(MODEL_WEIGHTS)

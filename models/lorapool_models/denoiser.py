@@ -36,7 +36,7 @@ class Plan:
     """How long, on how much, how fast."""
 
     pictures: int = 12_000
-    steps: int = 5000
+    steps: int = 4200
     batch: int = 16
     lr: float = 1e-3
     untold: float = 0.1

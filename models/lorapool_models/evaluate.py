@@ -24,7 +24,7 @@ from lorapool_models.training import threads_from_environment
 
 BASE_TARGETS: Final = {"shape": 0.90, "colour": 0.95, "background": 0.95}
 _BATCH: Final = 10
-_FEW_STEPS: Final = 4
+FEW_STEPS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def drawing(pipeline: Any, few_steps: bool = False) -> Draw:
             made += list(
                 pipeline(
                     part,
-                    num_inference_steps=_FEW_STEPS if few_steps else STEPS,
+                    num_inference_steps=FEW_STEPS if few_steps else STEPS,
                     guidance_scale=1.0 if few_steps else GUIDANCE,
                     generator=dice,
                     output_type="np",
