@@ -103,9 +103,9 @@ REFUSED: Final = (
         "a piece of a whole model",
         lambda: save({"down_blocks.0.resnets.0.conv1.weight": torch.ones(48, 48, 3, 3, dtype=torch.float16)}),
     ),
-    Refused("cut-off", Reason.NOT_A_LORA, "the first half of a file", lambda: save(_pair())[:1000]),
-    Refused("too-short", Reason.NOT_A_LORA, "a header that announces more than there is", _lies_about_its_size),
-    Refused("a-pickle", Reason.NOT_A_LORA, "a pickle under the name of a safetensors file", _pickle),
+    Refused("cut-off", Reason.INVALID_WEIGHTS, "the first half of a file", lambda: save(_pair())[:1000]),
+    Refused("too-short", Reason.INVALID_WEIGHTS, "a header that announces more than there is", _lies_about_its_size),
+    Refused("a-pickle", Reason.INVALID_WEIGHTS, "a pickle under the name of a safetensors file", _pickle),
     Refused("not-finite", Reason.INVALID_WEIGHTS, "one weight that is not a number", _not_finite),
     Refused(
         "high-rank",

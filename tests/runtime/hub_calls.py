@@ -29,9 +29,10 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
         entry = CatalogEntry(
             key="default/a", source=HubFile.model_validate(arguments["source"]), sha256=arguments.get("sha256")
         )
-        if what == "config":
-            config = fetcher.beside(entry, AdapterFormat.PEFT).peft_config
-            return {"config": config.decode() if config is not None else None}
+        if what == "beside":
+            beside = fetcher.beside(entry, AdapterFormat.PEFT)
+            found = {"config": beside.peft_config, "embeddings": beside.embeddings}
+            return {name: content and content.decode() for name, content in found.items()}
         blob = fetcher.fetch(entry, lambda: False)
     except AdapterError as error:
         return {"reason": error.reason, "message": error.message, "transient": error.transient}

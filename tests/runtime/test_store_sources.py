@@ -11,11 +11,13 @@ from tenacity import wait_none
 from tests import files
 from tests.web import Reply, Web, serving
 
+from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import Blob, BlobFolder
 from lorapool_runtime.store.fetch import Fetcher, Rules
+from lorapool_runtime.store.files import Beside
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)
@@ -57,6 +59,9 @@ class Store:
         assert self.left() == []
         return refused.value
 
+    def beside(self, source: PathFile) -> Beside:
+        return self.fetcher.beside(CatalogEntry(key="default/a", source=source), AdapterFormat.PEFT)
+
     def left(self) -> list[str]:
         return [f.name for part in ("blobs", "tmp") for f in (self.cache / part).iterdir()]
 
@@ -84,6 +89,28 @@ def test_nothing_outside_of_the_roots_is_read(tmp_path: Path, root: Path, path: 
     (root / "folder").symlink_to(tmp_path)
     error = Store(tmp_path, (root,)).refuse(PathFile(path=path.format(root=root)))
     assert error.reason is Reason.SOURCE_FORBIDDEN
+
+
+def test_what_lies_beside_a_file_comes_along(tmp_path: Path, root: Path) -> None:
+    store, source = Store(tmp_path, (root,)), PathFile(path=str(root / "a.safetensors"))
+    assert store.beside(source) == Beside()
+    (root / "adapter_config.json").write_bytes(b"{}")
+    (root / "embeddings.safetensors").write_bytes(b"words")
+    assert store.beside(source) == Beside(b"{}", b"words")
+
+
+def test_what_lies_beside_a_file_is_bounded_and_within_the_roots(tmp_path: Path, root: Path) -> None:
+    store, source = Store(tmp_path, (root,)), PathFile(path=str(root / "a.safetensors"))
+    words = root / "embeddings.safetensors"
+    words.write_bytes(b"x" * (4 * 2**20 + 1))
+    with pytest.raises(AdapterError) as error:
+        store.beside(source)
+    assert error.value.reason is Reason.FILE_TOO_LARGE
+    words.unlink()
+    words.symlink_to("/etc/hostname")
+    with pytest.raises(AdapterError) as error:
+        store.beside(source)
+    assert error.value.reason is Reason.SOURCE_FORBIDDEN
 
 
 def test_a_link_within_the_roots_is_followed(tmp_path: Path, root: Path) -> None:

@@ -60,15 +60,15 @@ def fetch_beside(source: HubFile, name: str, folder: Path, max_bytes: int) -> by
     """The small file of that name in the same folder of the repository, or None where there is none.
 
     Raises:
-        AdapterError: the Hub does not say whether there is one.
+        AdapterError: the Hub does not say whether there is one, or it is larger than such a file can be.
     """
     beside = source.model_copy(update={"file": str(Path(source.file).with_name(name))})
     try:
         file, _ = fetch(beside, folder, Expected(None, None, max_bytes))
     except AdapterError as error:
-        if error.transient:
-            raise
-        return None
+        if error.reason is Reason.SOURCE_NOT_FOUND:
+            return None
+        raise
     return file.read_bytes()
 
 
@@ -97,6 +97,7 @@ def _typed(error: Exception, source: HubFile) -> AdapterError:
 
 
 def _by_status(status: int, where: str) -> AdapterError:
-    forbidden = status in (401, 403)
-    reason = Reason.SOURCE_FORBIDDEN if forbidden else Reason.SOURCE_UNAVAILABLE
+    # Mirrors answer without the Hub's error codes.
+    reasons = {401: Reason.SOURCE_FORBIDDEN, 403: Reason.SOURCE_FORBIDDEN, 404: Reason.SOURCE_NOT_FOUND}
+    reason = reasons.get(status, Reason.SOURCE_UNAVAILABLE)
     return AdapterError(reason, f"{where}: the Hub answered {status}")

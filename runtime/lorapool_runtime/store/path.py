@@ -25,12 +25,19 @@ def fetch(path: str, roots: Sequence[str], target: Path, expected: Expected, can
 
 
 def read_beside(path: str, name: str, roots: Sequence[str], max_bytes: int) -> bytes | None:
-    """The small file of that name in the same folder, or None where there is none within the roots."""
+    """The small file of that name in the same folder, or None where there is none.
+
+    Raises:
+        AdapterError: there is one, but outside of the roots, or larger than such a file can be.
+    """
     try:
         with _opened(str(Path(path).parent / name), roots) as (file, size_bytes):
-            return file.read(max_bytes) if size_bytes <= max_bytes else None
-    except AdapterError:
-        return None
+            Expected(None, None, max_bytes).check_size(size_bytes)
+            return file.read(max_bytes)
+    except AdapterError as error:
+        if error.reason is Reason.SOURCE_NOT_FOUND:
+            return None
+        raise
 
 
 def real_path(path: str, roots: Sequence[str]) -> Path:

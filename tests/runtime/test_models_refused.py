@@ -1,0 +1,45 @@
+"""The files that must be refused are refused by the runtime, each with the reason on its card."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorapool_api.fit import check_fits
+from lorapool_api.header import FactsError
+from lorapool_models import base, refused
+from lorapool_models.refused import FILE, REFUSED, Refused
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.formats.check import check_file
+from lorapool_runtime.layers.switchboard import Switchboard
+
+
+@pytest.fixture(scope="module")
+def files(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("refused")
+    refused.write(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def modules(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    pipeline = base.make(tmp_path_factory.mktemp("base"), 0)
+    return Switchboard({"unet": pipeline.unet}).modules()
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_each_is_refused_for_what_its_card_says(case: Refused, files: Path, modules: Any) -> None:
+    folder = files / case.name
+    assert f"`{case.reason.value}`" in (folder / "README.md").read_text()
+
+    try:
+        check_fits(check_file(folder / FILE, max_rank=128), modules)
+    except (AdapterError, FactsError) as error:
+        assert error.reason is case.reason
+    else:
+        pytest.fail("it was not refused")
+
+
+def test_the_one_for_another_base_says_for_which(files: Path, modules: Any) -> None:
+    with pytest.raises(FactsError, match=r"trained for SD 1\.x"):
+        check_fits(check_file(files / "for-sd15" / FILE, max_rank=128), modules)
