@@ -114,29 +114,35 @@ def test_a_file_over_the_limit_is_refused_before_its_first_byte(call: Call, hub:
     assert hub.count("GET", path) == 0
 
 
+def beside(hub: Web, **files: Reply) -> None:
+    """These files lie beside the weights, and no others."""
+    for name, file in {"config": "adapter_config.json", "embeddings": "embeddings.safetensors"}.items():
+        reply = files.get(name, hub_error(404, "EntryNotFound"))
+        hub.answers[f"/{REPO}/resolve/{COMMIT}/weights/{file}"] = reply
+
+
 def test_the_configuration_beside_a_peft_file_comes_along(call: Call, hub: Web) -> None:
-    hub.answers[f"/{REPO}/resolve/{COMMIT}/weights/adapter_config.json"] = hub_file(b'{"r": 4}')
+    beside(hub, config=hub_file(b'{"r": 4}'))
     assert call("beside", source=SOURCE) == {"config": '{"r": 4}', "embeddings": None}
 
 
 def test_the_words_beside_a_file_come_along(call: Call, hub: Web) -> None:
-    hub.answers[f"/{REPO}/resolve/{COMMIT}/weights/adapter_config.json"] = hub_error(404, "EntryNotFound")
-    hub.answers[f"/{REPO}/resolve/{COMMIT}/weights/embeddings.safetensors"] = hub_file(b"words")
+    beside(hub, embeddings=hub_file(b"words"))
     assert call("beside", source=SOURCE) == {"config": None, "embeddings": "words"}
 
 
 def test_words_that_are_too_many_are_not_left_out_in_silence(call: Call, hub: Web) -> None:
-    hub.answers[f"/{REPO}/resolve/{COMMIT}/weights/embeddings.safetensors"] = hub_file(b"x" * (4 * 2**20 + 1))
+    beside(hub, embeddings=hub_file(b"x" * (4 * 2**20 + 1)))
     assert call("beside", source=SOURCE)["reason"] == "FileTooLarge"
 
 
-def test_no_configuration_beside_it_is_no_error(call: Call, hub: Web) -> None:
-    hub.answers[f"/{REPO}/resolve/{COMMIT}/weights/adapter_config.json"] = hub_error(404, "EntryNotFound")
+def test_nothing_beside_it_is_no_error(call: Call, hub: Web) -> None:
+    beside(hub)
     assert call("beside", source=SOURCE) == {"config": None, "embeddings": None}
 
 
 def test_a_hub_that_does_not_say_whether_there_is_one_is_asked_again(call: Call, hub: Web) -> None:
-    hub.answers[f"/{REPO}/resolve/{COMMIT}/weights/adapter_config.json"] = Reply(500)
+    beside(hub, config=Reply(500))
     assert call("beside", source=SOURCE)["reason"] == "SourceUnavailable"
 
 

@@ -97,7 +97,6 @@ def _typed(error: Exception, source: HubFile) -> AdapterError:
 
 
 def _by_status(status: int, where: str) -> AdapterError:
-    # Mirrors answer without the Hub's error codes.
-    reasons = {401: Reason.SOURCE_FORBIDDEN, 403: Reason.SOURCE_FORBIDDEN, 404: Reason.SOURCE_NOT_FOUND}
-    reason = reasons.get(status, Reason.SOURCE_UNAVAILABLE)
+    forbidden = status in (401, 403)
+    reason = Reason.SOURCE_FORBIDDEN if forbidden else Reason.SOURCE_UNAVAILABLE
     return AdapterError(reason, f"{where}: the Hub answered {status}")
