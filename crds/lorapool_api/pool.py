@@ -55,6 +55,14 @@ class Device(StrEnum):
     CPU = "cpu"
 
 
+class ApplyMode(StrEnum):
+    """How adapters are applied to the base."""
+
+    AUTO = "Auto"
+    UNMERGED = "Unmerged"
+    MERGED = "Merged"
+
+
 class SchedulerName(StrEnum):
     """Samplers that a request or a pool may name."""
 
@@ -255,6 +263,12 @@ class Serving(ApiModel):
     )
     defaults: ServingDefaults = Field(default=ServingDefaults(), description="What a request gets that does not say.")
     limits: ServingLimits = Field(default=ServingLimits(), description="What a request may ask for.")
+    mode: ApplyMode = Field(
+        default=ApplyMode.AUTO,
+        description="How adapters are applied: Unmerged adds each low-rank pair to its module's output at every step, "
+        "Merged computes the changed weights once per switch into memory of their own, Auto chooses for each run by "
+        "what a pod measured on its device. The two differ in rounding only. LoHa and LoKr are always merged.",
+    )
     request_timeout_seconds: int = Field(
         default=300,
         description="Longest time from request to image, waiting for a pod included.",

@@ -24,9 +24,9 @@ class Recipe:
     """New words that are learned with it (`<s0>`, `<s1>`): pivotal tuning."""
     few_steps: bool = False
     """Not taught by pictures but by the base itself: to do in 4 steps what takes it 20."""
-    pictures: int = 1200
-    steps: int = 400
-    batch: int = 16
+    pictures: int = 800
+    steps: int = 300
+    batch: int = 8
     lr: float = 1e-3
 
     def prompt(self, plain: str) -> str:
@@ -79,7 +79,7 @@ _RECIPES: Final = (
     ),
     Recipe(
         "fast", "good pictures in 4 steps with the LCM scheduler", "",
-        Shape(Layout.DIFFUSERS, rank=16, alpha=16, network=Network.LOCON), few_steps=True, steps=600,
+        Shape(Layout.DIFFUSERS, rank=16, alpha=16, network=Network.LOCON), few_steps=True, steps=500,
     ),
 )  # fmt: skip
 RECIPES: Final = {recipe.name: recipe for recipe in _RECIPES}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorapool_api.pool import BaseModelSpec, Device, Dtype
+from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, Dtype
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import BaseInfo
 
@@ -60,10 +60,12 @@ def engine(loaded: "tuple[DiffusersEngine, BaseInfo]") -> "DiffusersEngine":
     return loaded[0]
 
 
-def make_engine(model: Path, **options: Any) -> "DiffusersEngine":
+def make_engine(
+    model: Path, mode: ApplyMode = ApplyMode.UNMERGED, dtype: Dtype = Dtype.FLOAT32, **options: Any
+) -> "DiffusersEngine":
     from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
     # Not validated: a temporary folder may have any name.
     source = ModelSource.model_construct(path=str(model))
-    spec = BaseModelSpec(source=source, dtype=Dtype.FLOAT32, **options)
-    return DiffusersEngine(spec, Device.CPU, device_bytes=2**30)
+    spec = BaseModelSpec(source=source, dtype=dtype, **options)
+    return DiffusersEngine(spec, Device.CPU, device_bytes=2**30, mode=mode)

@@ -2,15 +2,17 @@
 
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests.runtime.ask import adapter_file, distance, image, read, recipe, reference_image
-from tests.runtime.conftest import load_reference
+from tests.runtime.conftest import load_reference, make_engine
 from tests.runtime.files import EVERY
 
+from lorapool_api.pool import ApplyMode, Dtype
 from lorapool_runtime.engine.contract import Use
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, RecipeError, Stopped
@@ -43,6 +45,40 @@ def adapters(loaded: Any, model: Path, tmp_path_factory: pytest.TempPathFactory)
         kind: loaded[0].read(adapter_file(put(load_reference(model), folder / str(i))))
         for i, (kind, put) in enumerate(EVERY.items())
     }
+
+
+# How far the two ways may be apart, in 1/255 of a pixel after three steps: the weights are rounded in one of them, the
+# sums of the outputs in the other.
+APART = {Dtype.FLOAT32: 1, Dtype.BFLOAT16: 40}
+
+
+@pytest.mark.parametrize("dtype", APART)
+def test_merged_and_unmerged_agree_to_rounding(dtype: Dtype, model: Path, tmp_path: Path) -> None:
+    engines = [make_engine(model, mode, dtype) for mode in (ApplyMode.MERGED, ApplyMode.UNMERGED)]
+    for engine in engines:
+        engine.load()
+    for i, kind in enumerate(("lora kohya, mixed ranks, text too", "lora peft, all modules", "dora diffusers")):
+        file = adapter_file(EVERY[kind](load_reference(model), tmp_path / str(i)))
+        merged, added = (image(engine, (engine.read(file), 0.6)) for engine in engines)
+        assert distance(merged, added) <= APART[dtype]
+        assert distance(merged, image(engines[0])) > SEEN
+
+
+def test_auto_takes_the_cheaper_way_and_says_what_it_measured(model: Path, tmp_path: Path) -> None:
+    engine = make_engine(model, ApplyMode.AUTO)
+    engine.load()
+    adapter = engine.read(adapter_file(EVERY["lora kohya, mixed ranks, text too"](load_reference(model), tmp_path)))
+    costs = engine._costs
+    assert costs is not None
+    assert min(costs.branch_s, costs.merge_s) > 0
+
+    engine._costs = replace(costs, merge_s=1e9)
+    added = image(engine, (adapter, 1.0))
+    assert engine._board.merged_bytes == 0
+    engine._costs = replace(costs, merge_s=0.0)
+    merged = image(engine, (adapter, 1.0))
+    assert engine._board.merged_bytes > 0
+    assert distance(merged, added) <= ROUNDING
 
 
 def test_a_stack_of_two_doras_has_no_meaning(engine: DiffusersEngine, adapters: dict[str, HostAdapter]) -> None:

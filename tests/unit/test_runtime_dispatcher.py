@@ -29,7 +29,7 @@ class ScriptedEngine:
     served: list[str] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
         self.threads.add(threading.get_ident())
         self.served.append(recipe.prompt)
         while not self.gate.wait(0.005):

@@ -16,6 +16,6 @@ def make_engine(settings: Settings) -> Engine:
     def diffusers() -> Engine:
         from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
-        return DiffusersEngine(settings.model, config.device, settings.device_bytes)
+        return DiffusersEngine(settings.model, config.device, settings.device_bytes, config.serving.mode)
 
     return DeferredEngine(diffusers)

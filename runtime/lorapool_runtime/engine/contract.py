@@ -74,8 +74,16 @@ class Engine(Protocol):
     def read(self, file: AdapterFile) -> HostAdapter:
         """Bring a file to host memory, every key of it consumed. Raises: AdapterError."""
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
-        """Make the images. Raises: AdapterError, RecipeError, or Stopped soon after `stop()` says so."""
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
+        """Make the images.
+
+        Args:
+            waiting: how many more requests for this stack wait: what a switch costs is shared by all of them.
+
+        Raises:
+            AdapterError, RecipeError: cannot be made.
+            Stopped: soon after `stop()` says so.
+        """
 
     def on_device(self) -> frozenset[str]:
         """Identities of the adapters on the device."""

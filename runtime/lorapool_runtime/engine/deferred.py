@@ -21,8 +21,8 @@ class DeferredEngine:
     def read(self, file: AdapterFile) -> HostAdapter:
         return self._made.read(file)
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
-        return self._made.render(recipe, stack, stop)
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
+        return self._made.render(recipe, stack, stop, waiting)
 
     def on_device(self) -> frozenset[str]:
         return self._engine.on_device() if self._engine else frozenset()

@@ -51,7 +51,7 @@ class StubEngine:
     def read(self, file: AdapterFile) -> HostAdapter:
         return StubAdapter(file.identity, file.sha256, file.facts.size_bytes)
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
         start = time.monotonic()
         self._switch(stack)
         switched = time.monotonic()

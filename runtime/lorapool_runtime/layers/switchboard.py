@@ -80,6 +80,12 @@ class Switchboard:
             named.setdefault(place.component, {})[place.name] = place.shape
         return named
 
+    def usual_linear(self, component: str) -> Place | None:
+        """The Linear of median size: a stand-in for all of them where costs are measured."""
+        found = [p for p in self._places.values() if p.component == component and len(p.shape) == 2]
+        found.sort(key=lambda place: place.module.weight.numel())
+        return found[len(found) // 2] if found else None
+
     def plan(self, stack: Stack, *, merge: bool = False) -> Plan:
         """What the stack means for each module.
 

@@ -135,8 +135,9 @@ class Dispatcher:
 
     async def _on_thread(self, job: Job) -> Rendering:
         loop = asyncio.get_running_loop()
+        waiting = sum(other.key == job.key for other in self._waiting)
         return await loop.run_in_executor(
-            self._thread, self._engine.render, job.recipe, job.stack, lambda: job.is_over(self._clock)
+            self._thread, self._engine.render, job.recipe, job.stack, lambda: job.is_over(self._clock), waiting
         )
 
     def _typed(self, error: Exception, job: Job) -> RequestError:

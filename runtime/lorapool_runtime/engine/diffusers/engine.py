@@ -4,6 +4,7 @@ import inspect
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -12,30 +13,38 @@ import torch
 from PIL import Image
 
 from lorapool_api.conditions import Reason
-from lorapool_api.pool import BaseModelSpec, Device, SchedulerName
+from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, SchedulerName
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging, work_of
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
 from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, first_line, load_pipeline
-from lorapool_runtime.engine.diffusers.plans import Plans
+from lorapool_runtime.engine.diffusers.plans import Plans, Stack
 from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 from lorapool_runtime.formats.weights import LoraAdapter, read_adapter
 from lorapool_runtime.formats.words import word
-from lorapool_runtime.layers.switchboard import Loaded, Switchboard
+from lorapool_runtime.layers.switchboard import Switchboard
 from lorapool_runtime.layers.vocabulary import Vocabulary
 from lorapool_runtime.store.files import AdapterFile
 
 log = structlog.stdlib.get_logger(__name__)
 
 _WARM_UP_PIXELS: Final = 64
+# Eight pixels a side for a latent, and most of a UNet's work two levels further down, on average.
+_PIXELS_PER_POSITION: Final = 8 * 8 * 8
 
 
 class DiffusersEngine:
     """See `engine.contract.Engine`."""
 
-    def __init__(self, model: BaseModelSpec, device: Device, device_bytes: int) -> None:
+    def __init__(
+        self, model: BaseModelSpec, device: Device, device_bytes: int, mode: ApplyMode = ApplyMode.AUTO
+    ) -> None:
         self._model = model
         self._device = device
+        self._device_bytes = device_bytes
+        self._mode = mode
+        self._costs: Costs | None = None
         self._memory = DeviceMemory(torch.device(device.value), device_bytes)
         self._pipeline: Any = None
         self._own_scheduler: Any = None
@@ -79,6 +88,10 @@ class DiffusersEngine:
         )
         self._run(recipe, 0, lambda: False)
         log.info("base model warmed up", seconds=round(time.monotonic() - start, 3))
+        place = self._board.usual_linear("unet") or self._board.usual_linear("transformer")
+        if self._mode is ApplyMode.AUTO and place is not None:
+            self._costs = measure(place)
+            log.info("costs of applying adapters measured", **asdict(self._costs))
 
     # ---- adapters ----------------------------------------------------------------------------------------------
 
@@ -107,14 +120,14 @@ class DiffusersEngine:
 
     # ---- images ------------------------------------------------------------------------------------------------
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
         with self._rendering:
             try:
-                return self._render(recipe, stack, stop)
+                return self._render(recipe, stack, stop, waiting)
             finally:
                 self._drop_forgotten()
 
-    def _render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop) -> Rendering:
+    def _render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int) -> Rendering:
         start = time.monotonic()
         in_use = frozenset(use.adapter.identity for use in stack)
         adapters = [(_lora(use), use.scale) for use in stack]
@@ -122,7 +135,7 @@ class DiffusersEngine:
         residents = tuple((self._memory.bring(adapter, in_use), scale) for adapter, scale in adapters)
         self._plans.keep_only(self._memory.identities())
         loaded = time.monotonic()
-        self._switch(residents)
+        self._switch(residents, merge=self._merges(residents, recipe, waiting))
         self._active = tuple(adapter.identity for adapter, _ in adapters)
         switched = time.monotonic()
         rows = next((loaded.words for loaded, _ in residents if loaded.words), {})
@@ -133,17 +146,28 @@ class DiffusersEngine:
         warnings = tuple(dict.fromkeys(w for _, w in results if w))
         return Rendering(images, loaded - start, switched - loaded, time.monotonic() - switched, warnings)
 
-    def _switch(self, stack: tuple[tuple[Loaded, float], ...]) -> None:
+    def _merges(self, stack: Stack, recipe: Recipe, waiting: int) -> bool:
+        """Whether to merge what could also be added at every step."""
+        if self._costs is None:
+            return self._mode is ApplyMode.MERGED
+        work = work_of(stack)
+        if work.elements * DTYPES[self._model.dtype].itemsize > self._device_bytes:
+            return False
+        forwards = recipe.steps * recipe.images * (1 + waiting)
+        rows = 2 if recipe.guidance_scale > 1 else 1
+        return prefers_merging(self._costs, work, forwards, rows * recipe.width * recipe.height / _PIXELS_PER_POSITION)
+
+    def _switch(self, stack: Stack, *, merge: bool) -> None:
         """Put the stack in force; what fails leaves the bare base in force. Raises: AdapterError."""
         try:
-            self._board.switch(self._plans.get(stack))
+            self._board.switch(self._plans.get(stack, merge=merge))
         except torch.OutOfMemoryError:
             self._board.release()
             torch.cuda.empty_cache()
         else:
             return
         try:
-            self._board.switch(self._plans.get(stack))
+            self._board.switch(self._plans.get(stack, merge=merge))
         except torch.OutOfMemoryError as error:
             self._board.release()
             message = "the device has no room for the merged weights that these adapters need"

@@ -8,26 +8,29 @@ from lorapool_runtime.layers.switchboard import Loaded, Plan, Switchboard
 
 _KEPT: Final = 32
 
+Stack = tuple[tuple[Loaded, float], ...]
+
 
 class Plans:
     """A bounded memory of plans, for the engine's thread."""
 
     def __init__(self, board: Switchboard) -> None:
         self._board = board
-        self._plans: OrderedDict[tuple[tuple[Loaded, float], ...], Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[Stack, bool], Plan] = OrderedDict()
 
-    def get(self, stack: tuple[tuple[Loaded, float], ...]) -> Plan:
+    def get(self, stack: Stack, *, merge: bool) -> Plan:
         """Raises: torch.OutOfMemoryError."""
-        plan = self._plans.get(stack)
+        key = (stack, merge)
+        plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[stack] = self._board.plan(stack)
+            plan = self._plans[key] = self._board.plan(stack, merge=merge)
             if len(self._plans) > _KEPT:
                 self._plans.popitem(last=False)
-        self._plans.move_to_end(stack)
+        self._plans.move_to_end(key)
         return plan
 
     def keep_only(self, identities: Collection[str]) -> None:
         """Forget the plans with other adapters: they would keep memory that was meant to be free."""
-        for stack in list(self._plans):
+        for stack, merge in list(self._plans):
             if not all(loaded.identity in identities for loaded, _ in stack):
-                del self._plans[stack]
+                del self._plans[stack, merge]
