@@ -167,8 +167,8 @@ def write_cards(weights: Path, rows: Sequence[Figures], count: int) -> None:
         if row.name == base.NAME:
             said = (
                 f"\n## Figures\n\nOver {count} prompts with fixed seeds, {STEPS} Euler steps, guidance {GUIDANCE:g}, "
-                f"judged by pixels: shape right in {row.shape:.1%}, its colour in {row.colour:.1%}, the background's in "
-                f"{row.background:.1%}.\n"
+                f"judged by pixels: shape right in {row.shape:.1%}, its colour in {row.colour:.1%}, the "
+                f"background's in {row.background:.1%}.\n"
             )
             (weights / base.NAME / "README.md").write_text(cards.base(said))
             continue

@@ -55,7 +55,7 @@ class Pod:
         engine_thread = ThreadPoolExecutor(1, "engine")
         readers = ThreadPoolExecutor(_READERS, "read")
         versions, metrics = Versions(), Metrics()
-        blobs = BlobFolder(settings.cache)
+        blobs = BlobFolder(settings.cache, settings.disk_bytes)
         bringer = Bringer(Fetcher(blobs, Rules.of(config, settings.pod_root)), blobs, config.max_rank)
         base = BaseKeeper(engine, engine_thread, versions, started_s)
 

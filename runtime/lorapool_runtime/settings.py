@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     )
     host_bytes: int = Field(default=4 * GIB, description="Most memory for adapters that nobody uses right now.")
     device_bytes: int = Field(default=4 * GIB, description="Most device memory for adapters that are not in use.")
+    disk_bytes: int | None = Field(default=None, description="Most of the cache folder for adapter files.", gt=0)
     grace_seconds: float | None = Field(
         default=None, description="How long a stopping process finishes what runs; default: a request's longest time."
     )

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.store.blobs import Blob, BlobFolder
+from lorapool_runtime.store.blobs import Blob, BlobFolder, hash_file
 from lorapool_runtime.store.fetch import Fetcher, Rules
 from lorapool_runtime.store.files import Beside
 
@@ -280,3 +281,32 @@ def test_what_a_killed_process_left_is_swept_away_after_a_day(tmp_path: Path) ->
     Store(tmp_path)
     assert not old.exists()
     assert young.exists()
+
+
+# ---- the bound of the folder -----------------------------------------------------------------------------------
+
+
+def test_the_blobs_that_were_least_recently_used_make_room(tmp_path: Path) -> None:
+    blobs = BlobFolder(tmp_path, bound_bytes=250)
+
+    def adopt(name: str) -> Blob:
+        file = tmp_path / name
+        file.write_bytes(name.encode() * 100)
+        return blobs.adopt(file, hash_file(file))
+
+    first, second = adopt("a"), adopt("b")
+    for age_s, blob in ((20, first), (10, second)):
+        os.utime(blob.path, ns=(0, time.time_ns() - age_s * 10**9))
+    assert blobs.find(first.sha256) == first  # used again: now the younger one
+    third = adopt("c")
+
+    assert blobs.find(second.sha256) is None
+    assert (blobs.find(first.sha256), blobs.find(third.sha256)) == (first, third)
+
+
+def test_one_that_is_larger_than_the_bound_stays_while_it_is_the_newest(tmp_path: Path) -> None:
+    blobs = BlobFolder(tmp_path, bound_bytes=10)
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 100)
+    sha256 = hash_file(file)
+    assert blobs.find(blobs.adopt(file, sha256).sha256) is not None

@@ -222,21 +222,48 @@ async def test_a_burst_for_one_absent_adapter_reads_it_once() -> None:
     assert len(bench.reads) == 1
 
 
-async def test_a_file_that_left_the_cache_is_fetched_again() -> None:
-    bench = Bench(bound_bytes=0)
+async def without_a_file(bench: Bench) -> None:
+    """One adapter that is ready, neither in memory nor, as it turns out, on the disk."""
     bench.apply(entry("one"))
     await bench.ready("one")
+    fetched = len(bench.sources.asked)
 
-    async def vanished(file: AdapterFile) -> HostAdapter:
-        raise FileNotFoundError(file.path)
+    async def read(file: AdapterFile) -> HostAdapter:
+        if len(bench.sources.asked) == fetched:
+            raise FileNotFoundError(file.path)
+        return await bench._read(file)
 
-    bench.memory._read = vanished
+    bench.memory._read = read
+
+
+async def test_a_burst_for_a_file_that_left_the_disk_waits_for_one_download() -> None:
+    bench = Bench(bound_bytes=0)
+    await without_a_file(bench)
+    taken = await asyncio.gather(*(bench.registry.take([AdapterUse(key="default/one")]) for _ in range(20)))
+    assert {weights.sha256 for ((_, weights, _),) in taken} == {"sha-of-/a/one"}
+    assert bench.sources.asked == ["/a/one", "/a/one"]
+
+
+async def test_a_file_that_cannot_be_had_again_is_tried_until_it_can() -> None:
+    bench = Bench(bound_bytes=0)
+    await without_a_file(bench)
+    bench.sources.faults["/a/one"] = AdapterError(Reason.SOURCE_UNAVAILABLE, "the Hub is away")
     with pytest.raises(RequestError) as refused:
         await bench.registry.take([AdapterUse(key="default/one")])
     assert (refused.value.code, refused.value.retryable) == (ErrorCode.ADAPTER_FAILED, True)
-    bench.memory._read = bench._read
+    del bench.sources.faults["/a/one"]
     await bench.ready("one")
-    assert bench.sources.asked == ["/a/one", "/a/one"]
+
+
+async def test_a_file_that_vanishes_while_it_is_brought_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    monkeypatch.setattr("lorapool_runtime.store.registry.back_off_s", lambda failures: 0.01)
+    bench.sources.faults["/a/one"] = FileNotFoundError("evicted")
+    bench.apply(entry("one"))
+    await bench.until(lambda: bench.phase("one") is AdapterPhase.FAILED)
+    assert bench.registry.states()["default/one"].reason is Reason.SOURCE_UNAVAILABLE
+    del bench.sources.faults["/a/one"]
+    await bench.ready("one")
 
 
 async def test_one_bad_adapter_of_a_stack_refuses_the_stack() -> None:

@@ -33,9 +33,14 @@ class Blob:
 
 
 class BlobFolder:
-    """`blobs/<sha256>` for content, `refs/<source>` for what an address turned out to be, `tmp/` on the way there."""
+    """`blobs/<sha256>` for content, `refs/<source>` for what an address turned out to be, `tmp/` on the way there.
 
-    def __init__(self, root: Path) -> None:
+    With a bound, the blobs that were least recently used leave when a new one comes; the time of the last use is the
+    file's own, so that all processes on the folder agree. One that has left is fetched again when it is wanted.
+    """
+
+    def __init__(self, root: Path, bound_bytes: int | None = None) -> None:
+        self._bound_bytes = bound_bytes
         self._blobs = root / "blobs"
         self._refs = root / "refs"
         self._locks = root / "locks"
@@ -57,6 +62,7 @@ class BlobFolder:
                 path.unlink(missing_ok=True)
                 return None
             self._verified.add(sha256)
+        self._touch(path)
         return Blob(path, sha256, size_bytes)
 
     def adopt(self, file: Path, sha256: str) -> Blob:
@@ -65,13 +71,37 @@ class BlobFolder:
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
         file.replace(target)
+        self._touch(target)
         self._verified.add(sha256)
-        return Blob(target, sha256, target.stat().st_size)
+        blob = Blob(target, sha256, target.stat().st_size)
+        self._make_room(keep=target)
+        return blob
 
     def drop(self, sha256: str) -> None:
         """Delete a file that turned out to be unusable: it must leave no trace."""
         self._verified.discard(sha256)
         (self._blobs / sha256).unlink(missing_ok=True)
+
+    def _touch(self, path: Path) -> None:
+        with suppress(OSError):
+            os.utime(path)
+
+    def _make_room(self, keep: Path) -> None:
+        """Within the bound again, if that can be without the newest one."""
+        if self._bound_bytes is None:
+            return
+        found = []
+        for path in self._blobs.iterdir():
+            with suppress(FileNotFoundError):  # another process makes room too
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size, path))
+        size_bytes = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if size_bytes <= self._bound_bytes:
+                return
+            if path != keep:
+                self.drop(path.name)
+                size_bytes -= size
 
     # ---- what an address held when it was last read ------------------------------------------------------------
 

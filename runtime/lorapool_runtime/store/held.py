@@ -28,6 +28,7 @@ class Held:
     message: str = ""
     version: int = 0
     task: asyncio.Task[None] | None = None
+    again: asyncio.Task[AdapterFile] | None = None
 
     def state(self) -> AdapterState:
         """As the wire has it."""

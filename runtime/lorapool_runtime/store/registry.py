@@ -187,6 +187,9 @@ class Registry:
             return error
         except FactsError as error:
             return AdapterError.of(error)
+        except FileNotFoundError:
+            message = "the file left the pod's cache before it was read: another one needed the room"
+            return AdapterError(Reason.SOURCE_UNAVAILABLE, message)
         except Exception as error:
             log.exception("bringing an adapter failed", adapter=held.entry.key)
             return AdapterError(Reason.INTERNAL_ERROR, f"unexpected {type(error).__name__}; see the pod's log")
@@ -249,13 +252,28 @@ class Registry:
     async def _load(self, held: Held, file: AdapterFile) -> HostAdapter:
         try:
             return await self._memory.get(file)
-        except FileNotFoundError as error:
-            missing = gone(file)
-            self._start_again(held, missing)
-            raise _failed(held.entry.key, missing) from error
+        except FileNotFoundError:
+            return await self._load_again(held, file)
         except AdapterError as error:
             self._fail(held, error)
             raise _failed(held.entry.key, error) from error
+
+    async def _load_again(self, held: Held, file: AdapterFile) -> HostAdapter:
+        """The file has left the disk since: fetch it once more, however many requests wait for it."""
+        if held.again is None or held.again.done():
+            held.again = asyncio.create_task(self._sources.bring(held.entry), name=f"bring {held.entry.key} again")
+        try:
+            fetched = await asyncio.shield(held.again)
+            if fetched.identity == file.identity:
+                return await self._memory.get(fetched)
+        except (AdapterError, FileNotFoundError) as error:
+            missing = error if isinstance(error, AdapterError) else gone(file)
+            self._start_again(held, missing)
+            raise _failed(held.entry.key, missing) from error
+        # Other weights than those that were checked: they start over.
+        missing = gone(file)
+        self._start_again(held, missing)
+        raise _failed(held.entry.key, missing)
 
     def _start_again(self, held: Held, error: AdapterError) -> None:
         if held.task is None or held.task.done():
