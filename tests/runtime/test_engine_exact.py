@@ -121,3 +121,33 @@ def test_images_of_one_request_are_those_of_single_requests(engine: DiffusersEng
     import numpy as np
 
     assert (np.asarray(both[1]) == image(engine, seed=8)).all()
+
+
+def test_a_prompt_is_encoded_once_for_the_same_text_encoders(
+    engine: DiffusersEngine, reference: Any, tmp_path: Path
+) -> None:
+    unet_only, text_too = (
+        read(engine, tiny.write_kohya(tmp_path / f"{i}.safetensors", changes(reference, components=components)))
+        for i, components in enumerate([("unet",), ("unet", "text_encoder_2")])
+    )
+    encoded: list[object] = []
+    hook = engine._pipeline.text_encoder_2.register_forward_hook(lambda *_: encoded.append(None))
+    try:
+        first = image(engine, (unet_only, 1.0), prompt="once")
+        once = len(encoded)
+        assert (image(engine, (unet_only, 1.0), prompt="once") == first).all()
+        image(engine, prompt="once")
+        assert len(encoded) == once, "the UNet has no say in what a prompt says"
+        image(engine, (text_too, 1.0), prompt="once")
+        assert len(encoded) == 2 * once
+        image(engine, (text_too, 0.5), prompt="once")
+        image(engine, prompt="once", negative_prompt="twice")
+        assert len(encoded) == 5 * once  # with a negative prompt each encoder is asked twice
+    finally:
+        hook.remove()
+
+
+def test_prompts_that_are_remembered_are_bounded(engine: DiffusersEngine) -> None:
+    for i in range(70):
+        image(engine, prompt=f"prompt {i}", steps=1)
+    assert len(engine._prompts._kept) == 64

@@ -19,6 +19,7 @@ from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merg
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
 from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, first_line, load_pipeline
 from lorapool_runtime.engine.diffusers.plans import Plans, Stack
+from lorapool_runtime.engine.diffusers.prompts import Encoded, Prompts, text_key
 from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 from lorapool_runtime.formats.weights import LoraAdapter, read_adapter
@@ -51,6 +52,7 @@ class DiffusersEngine:
         self._board: Switchboard
         self._plans: Plans
         self._vocabulary: Vocabulary
+        self._prompts: Prompts
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 
@@ -66,6 +68,7 @@ class DiffusersEngine:
         self._board = Switchboard(components)
         self._plans = Plans(self._board)
         self._vocabulary = Vocabulary(pipeline)
+        self._prompts = Prompts(pipeline)
         self._own_scheduler = pipeline.scheduler
         self._pipeline = pipeline
         log.info("base model loaded", seconds=round(time.monotonic() - start, 3))
@@ -86,7 +89,7 @@ class DiffusersEngine:
             seed=0,
             images=1,
         )
-        self._run(recipe, 0, lambda: False)
+        self._run(recipe, self._prompts.encoded(recipe, text_key((), merge=False)), 0, lambda: False)
         log.info("base model warmed up", seconds=round(time.monotonic() - start, 3))
         place = self._board.usual_linear("unet") or self._board.usual_linear("transformer")
         if self._mode is ApplyMode.AUTO and place is not None:
@@ -135,13 +138,15 @@ class DiffusersEngine:
         residents = tuple((self._memory.bring(adapter, in_use), scale) for adapter, scale in adapters)
         self._plans.keep_only(self._memory.identities())
         loaded = time.monotonic()
-        self._switch(residents, merge=self._merges(residents, recipe, waiting))
+        merge = self._merges(residents, recipe, waiting)
+        self._switch(residents, merge=merge)
         self._active = tuple(adapter.identity for adapter, _ in adapters)
         switched = time.monotonic()
         rows = next((loaded.words for loaded, _ in residents if loaded.words), {})
         words = tuple(word(i) for i in range(len(next(iter(rows.values()), ()))))
         with self._vocabulary.knowing(words, rows):
-            results = [self._run(recipe, seed, stop) for seed in recipe.seeds]
+            prompts = self._prompts.encoded(recipe, text_key(residents, merge=merge))
+        results = [self._run(recipe, prompts, seed, stop) for seed in recipe.seeds]
         images = tuple(_picture(pixels, stack) for pixels, _ in results)
         warnings = tuple(dict.fromkeys(w for _, w in results if w))
         return Rendering(images, loaded - start, switched - loaded, time.monotonic() - switched, warnings)
@@ -174,7 +179,7 @@ class DiffusersEngine:
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
     @torch.inference_mode()
-    def _run(self, recipe: Recipe, seed: int, stop: Stop) -> tuple[Any, str | None]:
+    def _run(self, recipe: Recipe, prompts: Encoded, seed: int, stop: Stop) -> tuple[Any, str | None]:
         """(pixels as floats in height x width x 3, warning). One image at a time: its bytes depend on its seed only."""
 
         def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -186,8 +191,7 @@ class DiffusersEngine:
             raise Stopped
         self._pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler)
         wanted = {
-            "prompt": recipe.prompt,
-            "negative_prompt": recipe.negative_prompt or None,
+            **prompts,
             "width": recipe.width,
             "height": recipe.height,
             "num_inference_steps": recipe.steps,
