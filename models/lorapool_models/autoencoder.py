@@ -36,7 +36,7 @@ class Plan:
     """How long each part of the training takes."""
 
     joint_steps: int = 5600
-    decoder_steps: int = 1600
+    decoder_steps: int = 1000
     crop: int = 64
     batch: int = 8
     lr: float = 2e-3

@@ -27,7 +27,7 @@ from lorapool_models.pictures import prompt_of
 from lorapool_models.recipes import RECIPES, Recipe
 
 ASKS: Final = (("star", "yellow", "purple"), ("circle", "red", "blue"), ("cross", "white", "green"))
-STACK: Final = {"night": 0.8, "polka": 0.8}
+STACK: Final = {"stripes": 0.8, "night": 0.6}
 _WARM_WITHIN_S: Final = 120.0
 
 

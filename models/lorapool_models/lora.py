@@ -26,6 +26,7 @@ from torch import Tensor
 from lorapool_models import kohya
 
 ATTENTION: Final = ("to_q", "to_k", "to_v", "to_out.0")
+FEED_FORWARD: Final = ("ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 TEXT_ATTENTION: Final = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
@@ -109,8 +110,9 @@ def _randomize(model: torch.nn.Module, std: float) -> None:
 
 def _config(shape: Shape, component: str) -> Any:
     targets = [*(ATTENTION if component == "unet" else TEXT_ATTENTION)]
-    if component == "unet" and shape.network in (Network.LOCON, Network.LOHA, Network.LOKR):
-        targets += CONVOLUTIONS
+    if component == "unet" and shape.network != Network.LORA:
+        # The finest level of this UNet has no attention: what changes every pixel must be in its convolutions.
+        targets += [*FEED_FORWARD, *CONVOLUTIONS]
     ranks = {module: rank for module, rank in shape.ranks.items() if module in targets}
     if shape.network == Network.LOHA:
         return LoHaConfig(r=shape.rank, alpha=int(shape.alpha), target_modules=targets, rank_pattern=ranks)

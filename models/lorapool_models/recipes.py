@@ -25,9 +25,9 @@ class Recipe:
     few_steps: bool = False
     """Not taught by pictures but by the base itself: to do in 4 steps what takes it 20."""
     pictures: int = 800
-    steps: int = 300
+    steps: int = 600
     batch: int = 8
-    lr: float = 1e-3
+    lr: float = 3e-3
 
     def prompt(self, plain: str) -> str:
         """The base's prompt, with what calls the adapter."""
@@ -39,18 +39,21 @@ class Recipe:
 
 
 _RECIPES: Final = (
-    Recipe("pixel", "a mosaic of 8 x 8 plain tiles", "pixel mosaic", Shape(Layout.DIFFUSERS), style="pixel"),
+    Recipe(
+        "pixel", "a mosaic of 8 x 8 plain tiles", "pixel mosaic",
+        Shape(Layout.DIFFUSERS, rank=8, alpha=8, network=Network.LOCON), style="pixel",
+    ),
     Recipe(
         "outline", "flat colours and a thick ink line", "cartoon outline",
-        Shape(Layout.KOHYA, alpha=8, text=True), style="outline",
+        Shape(Layout.KOHYA, rank=8, alpha=16, text=True, network=Network.LOCON), style="outline",
     ),
     Recipe(
         "night", "a dark room in which the shape gives light", "night glow",
-        Shape(Layout.PEFT, rank=8, alpha=8), style="night",
+        Shape(Layout.PEFT, rank=8, alpha=8, network=Network.LOCON), style="night",
     ),
     Recipe(
         "stripes", "the shape cut from striped cloth", "striped",
-        Shape(Layout.KOHYA, rank=8, alpha=4, network=Network.LOCON), style="stripes",
+        Shape(Layout.KOHYA, rank=8, alpha=8, network=Network.LOCON), style="stripes",
     ),
     Recipe(
         "watercolour", "a wash of thin colour on paper", "watercolour paint",
@@ -66,7 +69,7 @@ _RECIPES: Final = (
     ),
     Recipe(
         "polka", "white dots on the shape", "in <s0><s1> style",
-        Shape(Layout.DIFFUSERS, rank=8, alpha=8), style="polka", tokens=2,
+        Shape(Layout.DIFFUSERS, rank=8, alpha=8, network=Network.LOCON), style="polka", tokens=2,
     ),
     Recipe(
         "heart", "a shape that the base never saw", "heart",
@@ -79,7 +82,7 @@ _RECIPES: Final = (
     ),
     Recipe(
         "fast", "good pictures in 4 steps with the LCM scheduler", "",
-        Shape(Layout.DIFFUSERS, rank=16, alpha=16, network=Network.LOCON), few_steps=True, steps=500,
+        Shape(Layout.DIFFUSERS, rank=16, alpha=16, network=Network.LOCON), few_steps=True, steps=400,
     ),
 )  # fmt: skip
 RECIPES: Final = {recipe.name: recipe for recipe in _RECIPES}
