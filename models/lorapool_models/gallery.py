@@ -117,7 +117,8 @@ def _wait(http: httpx.Client, process: subprocess.Popen[bytes], names: Sequence[
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             status = http.get("/v1/status")
-            if status.is_success and {f"local/{name}" for name in names} <= status.json()["adapters"].keys():
+            found = status.json() if status.is_success else {"ready": False}
+            if found["ready"] and {f"local/{name}" for name in names} <= found["tiers"].keys():
                 return
         time.sleep(0.2)
     raise SystemExit(f"lorapool runtime did not get ready:\n{log.read_text()[-3000:]}")
