@@ -117,7 +117,7 @@ def _wait(http: httpx.Client, process: subprocess.Popen[bytes], names: Sequence[
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             status = http.get("/v1/status")
-            found = status.json() if status.is_success else {"ready": False}
+            found: dict[str, Any] = status.json() if status.is_success else {"ready": False}
             if found["ready"] and {f"local/{name}" for name in names} <= found["tiers"].keys():
                 return
         time.sleep(0.2)
