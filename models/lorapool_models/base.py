@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -101,3 +102,11 @@ def save(pipeline: Any, folder: Path) -> None:
     pipeline.save_pretrained(folder, safe_serialization=True)
     for part in ("tokenizer", "tokenizer_2"):
         words.tokenizer(folder / part)
+    _forget_origin(folder / "vae" / "config.json")
+
+
+def _forget_origin(path: Path) -> None:
+    """diffusers notes the folder that a part was loaded from: it means nothing to anybody else."""
+    config = json.loads(path.read_text())
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
