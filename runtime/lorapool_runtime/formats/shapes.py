@@ -12,6 +12,9 @@ from lorapool_api.facts import Network
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.layers.place import Place
 
+DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+"""Of safetensors' names, those that weights may have."""
+
 Tensors = Mapping[str, torch.Tensor]
 Shape = tuple[int, ...]
 

@@ -15,14 +15,13 @@ from lorapool_api.header import Header, TensorInfo
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats import peft
 from lorapool_runtime.formats.check import read_header
-from lorapool_runtime.formats.shapes import Settled, settle
+from lorapool_runtime.formats.shapes import DTYPES, Settled, settle
 from lorapool_runtime.formats.words import Widths, read_words
 from lorapool_runtime.layers.change import Change
 from lorapool_runtime.layers.place import Place
 from lorapool_runtime.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.store.files import AdapterFile
 
-_DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # Every view starts at such a multiple: kernels for matrix products want it.
 _ALIGNMENT: Final = 64
 
@@ -148,7 +147,7 @@ def _data(path: Path, header: Header) -> torch.Tensor:
 
 
 def _tensor(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
-    dtype = _DTYPES[info.dtype]
+    dtype = DTYPES[info.dtype]
     raw = data[info.begin : info.end]
     if info.begin % dtype.itemsize:
         raw = raw.clone()  # a view must start at a multiple of its element's size

@@ -13,6 +13,7 @@ from lorapool_api.conditions import Reason
 from lorapool_api.facts import TEXT_ENCODER, TEXT_ENCODER_2
 from lorapool_api.header import FLOATS, LENGTH_BYTES, FactsError, header_length, parse_header
 from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.formats.shapes import DTYPES
 
 _COMPONENTS: Final = {
     "clip_l": TEXT_ENCODER,
@@ -20,7 +21,6 @@ _COMPONENTS: Final = {
     "text_encoders_0": TEXT_ENCODER,
     "text_encoders_1": TEXT_ENCODER_2,
 }
-_DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _MOST: Final = 256
 
 Widths = Mapping[str, int]
@@ -51,7 +51,7 @@ def read_words(content: bytes, widths: Widths) -> dict[str, torch.Tensor]:
         if component is None or component in rows or info.dtype not in FLOATS or len(info.shape) != 2:
             message = f"embeddings.safetensors: {name[:80]!r} ({info.dtype}, {info.shape}) is no table of new words"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
-        table = torch.frombuffer(bytearray(content[end + info.begin : end + info.end]), dtype=_DTYPES[info.dtype])
+        table = torch.frombuffer(bytearray(content[end + info.begin : end + info.end]), dtype=DTYPES[info.dtype])
         rows[component] = table.view(info.shape)
     _check(rows, widths)
     return rows

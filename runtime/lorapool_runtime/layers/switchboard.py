@@ -43,12 +43,8 @@ class Merge:
 class Plan:
     """A stack, worked out: what each module gets. Putting it in force only sets pointers, and merges where it must."""
 
-    stack: tuple[tuple[Loaded, float], ...]
     added: tuple[tuple[Adapted, Added], ...]
     merges: tuple[Merge, ...]
-
-
-BARE = Plan((), (), ())
 
 
 class Switchboard:
@@ -107,7 +103,7 @@ class Switchboard:
                 merges.append(Merge(module, content, tuple((change, strength) for change, strength, _ in uses)))
             else:
                 added.append((module, _added(module, uses)))
-        return Plan(tuple(stack), tuple(added), tuple(merges))
+        return Plan(tuple(added), tuple(merges))
 
     def switch(self, plan: Plan) -> None:
         """Put exactly this in force. What fails leaves the bare base in force.
