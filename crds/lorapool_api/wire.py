@@ -168,6 +168,7 @@ class BaseState(Wire):
     revision: str | None = Field(default=None, description="Commit on the Hub, or a digest of the folder.")
     size_bytes: int | None = None
     cold_start_s: float | None = Field(default=None, description="From the process's start to warm.")
+    stages_s: dict[str, float] = Field(default={}, description="Seconds of each part of it, in their order.")
 
 
 class BaseReport(Wire):

@@ -18,7 +18,7 @@ from lorapool_api.wire import (
     PodState,
     Tier,
 )
-from lorapool_runtime.engine.contract import BaseInfo
+from lorapool_runtime.engine.contract import BaseInfo, Progress, untold
 from lorapool_runtime.engine.stub import StubEngine
 from lorapool_runtime.errors import ModelError
 
@@ -212,7 +212,7 @@ async def test_the_base_is_reported_once_it_is_warm(tmp_path: Path) -> None:
 
 
 class _BrokenBase(StubEngine):
-    def load(self) -> BaseInfo:
+    def load(self, progress: Progress = untold) -> BaseInfo:
         raise ModelError("/models/shapes-xl holds no model_index.json")
 
 

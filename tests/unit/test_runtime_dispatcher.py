@@ -12,7 +12,7 @@ import pytest
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import SchedulerName
 from lorapool_api.wire import ErrorCode
-from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, Rendering, Stop, Use, untold
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, RequestError, Stopped
 from lorapool_runtime.queue.dispatcher import Dispatcher
@@ -39,7 +39,7 @@ class ScriptedEngine:
             raise self.errors[recipe.prompt]
         return Rendering((), 0, 0, 0)
 
-    def load(self) -> BaseInfo:
+    def load(self, progress: Progress = untold) -> BaseInfo:
         raise NotImplementedError
 
     def read(self, file: AdapterFile) -> HostAdapter:

@@ -1,7 +1,7 @@
 """What the rest of the runtime knows of an engine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL.Image import Image
@@ -11,15 +11,26 @@ from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 Stop = Callable[[], bool]
 Modules = Mapping[str, Mapping[str, tuple[int, ...]]]
+# What share of the base's weights is there, from 0 to 1. Called on any thread.
+Progress = Callable[[float], None]
+
+
+def untold(share: float) -> None:
+    """Progress that nobody wants to hear of."""
 
 
 @dataclass(frozen=True)
 class BaseInfo:
-    """A base model that is loaded and warm."""
+    """A base model that is loaded and warm.
+
+    Attributes:
+        stages_s: seconds that each part of it took, in their order.
+    """
 
     revision: str
     size_bytes: int
     modules: Modules
+    stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Engine(Protocol):
     `load` and `render` run on one and the same thread; `read` and `on_device` may run on any, after `load`.
     """
 
-    def load(self) -> BaseInfo:
+    def load(self, progress: Progress = untold) -> BaseInfo:
         """Load the base and warm it up. Raises: ModelError."""
 
     def read(self, file: AdapterFile) -> HostAdapter:

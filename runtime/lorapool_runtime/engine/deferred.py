@@ -1,8 +1,10 @@
 """An engine that is made when it is loaded: importing torch takes seconds, and health must answer meanwhile."""
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from lorapool_runtime.engine.contract import BaseInfo, Engine, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.contract import BaseInfo, Engine, Progress, Recipe, Rendering, Stop, Use, untold
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 
@@ -13,10 +15,13 @@ class DeferredEngine:
         self._make = make
         self._engine: Engine | None = None
 
-    def load(self) -> BaseInfo:
+    def load(self, progress: Progress = untold) -> BaseInfo:
+        start = time.monotonic()
         if self._engine is None:
             self._engine = self._make()
-        return self._engine.load()
+        imported_s = time.monotonic() - start
+        info = self._engine.load(progress)
+        return replace(info, stages_s={"import": imported_s, **info.stages_s})
 
     def read(self, file: AdapterFile) -> HostAdapter:
         return self._made.read(file)

@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 
 import structlog
 
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import BasePhase, BaseReport, BaseState
 from lorapool_runtime.engine.contract import BaseInfo, Engine, Modules
+from lorapool_runtime.engine.progress import told
 from lorapool_runtime.errors import ModelError
 from lorapool_runtime.store.versions import Versions
 
@@ -68,8 +70,10 @@ class BaseKeeper:
             await asyncio.sleep(back_off_s(failures))
 
     async def _attempt(self) -> bool:
+        loop = asyncio.get_running_loop()
         try:
-            self._info = await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.load)
+            with told("loading the base model", partial(_soon, loop, self._loaded)) as progress:
+                self._info = await loop.run_in_executor(self._thread, self._engine.load, progress)
         except ModelError as error:
             self._fail(str(error))
             return False
@@ -80,18 +84,39 @@ class BaseKeeper:
         self._warm_up_done(self._info)
         return True
 
+    def _loaded(self, percent: int) -> None:
+        if self.state.phase is BasePhase.LOADING:
+            self._set(BaseState(phase=BasePhase.LOADING, message=f"loading the base model: {percent}%"))
+
     def _fail(self, message: str) -> None:
         log.error("the base model cannot be loaded", message=message)
         self._set(BaseState(phase=BasePhase.FAILED, reason=Reason.MODEL_LOAD_FAILED, message=message))
 
     def _warm_up_done(self, info: BaseInfo) -> None:
         took_s = self._clock() - self._started_s
-        log.info("the base model is warm", revision=info.revision, size_bytes=info.size_bytes, cold_start_s=took_s)
+        stages_s = {stage: round(seconds, 3) for stage, seconds in info.stages_s.items()}
+        log.info(
+            "the base model is warm",
+            revision=info.revision,
+            size_bytes=info.size_bytes,
+            cold_start_s=round(took_s, 3),
+            **{f"{stage}_s": seconds for stage, seconds in stages_s.items()},
+        )
         self._warm.set()
         self._set(
-            BaseState(phase=BasePhase.WARM, revision=info.revision, size_bytes=info.size_bytes, cold_start_s=took_s)
+            BaseState(
+                phase=BasePhase.WARM,
+                revision=info.revision,
+                size_bytes=info.size_bytes,
+                cold_start_s=took_s,
+                stages_s=stages_s,
+            )
         )
 
     def _set(self, state: BaseState) -> None:
         self.state = state
         self._versions.bump()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, tell: Callable[[int], None], percent: int) -> None:
+    loop.call_soon_threadsafe(tell, percent)

@@ -14,7 +14,7 @@ from typing import Final
 from PIL import Image
 
 from lorapool_api.pool import StubTimings
-from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, Rendering, Stop, Use, untold
 from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import Stopped
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
@@ -44,8 +44,9 @@ class StubEngine:
         self._active: tuple[tuple[str, float], ...] = ()
         self._on_device: OrderedDict[str, None] = OrderedDict()
 
-    def load(self) -> BaseInfo:
+    def load(self, progress: Progress = untold) -> BaseInfo:
         self._sleep(self._timings.load_milliseconds / 1000)
+        progress(1.0)
         return BaseInfo(revision=sha256(self._label.encode()).hexdigest()[:40], size_bytes=0, modules={})
 
     def read(self, file: AdapterFile) -> HostAdapter:

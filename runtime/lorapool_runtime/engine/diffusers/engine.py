@@ -14,7 +14,7 @@ from PIL import Image
 
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, SchedulerName
-from lorapool_runtime.engine.contract import BaseInfo, Recipe, Rendering, Stop, Use
+from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, Rendering, Stop, Use, untold
 from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging, work_of
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
 from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, first_line, load_pipeline
@@ -58,9 +58,9 @@ class DiffusersEngine:
 
     # ---- the base ----------------------------------------------------------------------------------------------
 
-    def load(self) -> BaseInfo:
+    def load(self, progress: Progress = untold) -> BaseInfo:
         start = time.monotonic()
-        loaded = load_pipeline(self._model, self._device)
+        loaded = load_pipeline(self._model, self._device, progress)
         pipeline = loaded.pipeline
         components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
         if not {"unet", "transformer"} & components.keys():
@@ -71,9 +71,12 @@ class DiffusersEngine:
         self._prompts = Prompts(pipeline)
         self._own_scheduler = pipeline.scheduler
         self._pipeline = pipeline
-        log.info("base model loaded", seconds=round(time.monotonic() - start, 3))
+        loaded_s = time.monotonic() - start
+        log.info("base model loaded", seconds=round(loaded_s, 3))
+        start = time.monotonic()
         self._warm_up()
-        return BaseInfo(loaded.revision, loaded.size_bytes, self._board.modules())
+        stages_s = {"load": loaded_s, "warm_up": time.monotonic() - start}
+        return BaseInfo(loaded.revision, loaded.size_bytes, self._board.modules(), stages_s)
 
     def _warm_up(self) -> None:
         """One small forward through all of it: what is lazy happens here, and what is broken shows here."""

@@ -12,6 +12,8 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from lorapool_api.pool import BaseModelSpec, Device, Dtype
 from lorapool_api.sources import HubModel, ModelSource
+from lorapool_runtime.engine.contract import Progress
+from lorapool_runtime.engine.diffusers.assemble import Target, assemble
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
@@ -36,16 +38,19 @@ class LoadedPipeline:
     size_bytes: int
 
 
-def load_pipeline(spec: BaseModelSpec, device: Device) -> LoadedPipeline:
+def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> LoadedPipeline:
     """Load the base model. Raises: ModelError that says what was found and what was expected."""
     _check_device(device)
     _quieten()
     folder = _folder(spec.source)
     index = _index(folder)
     options = _options(index) | _vae(spec, index)
-    if spec.source.hub and spec.source.hub.variant:
-        options["variant"] = spec.source.hub.variant
+    variant = spec.source.hub.variant if spec.source.hub else None
+    if variant:
+        options["variant"] = variant
+    target = Target(DTYPES[spec.dtype], torch.device(device.value), variant)
     try:
+        options |= assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
         pipeline = DiffusionPipeline.from_pretrained(
             str(folder),
             dtype=DTYPES[spec.dtype],
