@@ -88,7 +88,7 @@ def _empty(folder: Path, entry: object, dtype: torch.dtype) -> nn.Module | None:
             made: Any = getattr(importlib.import_module(library), class_name, None)
         case _:
             return None
-    if not isinstance(made, type) or not issubclass(made, ModelMixin | PreTrainedModel):
+    if not _is_model(made):
         return None
     if dtype is not torch.float32 and _kept_in_float32(made):
         return None
@@ -102,6 +102,10 @@ def _empty(folder: Path, entry: object, dtype: torch.dtype) -> nn.Module | None:
     if not isinstance(module, nn.Module) or (dtype is not torch.float32 and _has_float_buffers(module)):
         return None
     return module.eval()  # as `from_pretrained` leaves it
+
+
+def _is_model(made: object) -> bool:
+    return isinstance(made, type) and issubclass(made, ModelMixin | PreTrainedModel)
 
 
 def _kept_in_float32(made: type) -> bool:
