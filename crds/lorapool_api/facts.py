@@ -1,29 +1,18 @@
-"""What an adapter file is, from its header alone: layout, network type, ranks and the modules that it changes."""
+"""What an adapter file is, from its header alone: layout, networks, ranks and the modules that it changes."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
 
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
+from lorapool_api.families import Family, family_in_metadata, family_of_modules
 from lorapool_api.header import FLOATS, FactsError, Header, TensorInfo
-from lorapool_api.sgm import diffusers_name
+from lorapool_api.hints import alphas_in_metadata
+from lorapool_api.keys import TEXT_ENCODER, TEXT_ENCODER_2, TRANSFORMER, UNET, place_of
+from lorapool_api.mmdit import Fused, rows_of, taken_apart
+from lorapool_api.networks import Made, Network, made_of
 
-UNET: Final = "unet"
-TRANSFORMER: Final = "transformer"
-TEXT_ENCODER: Final = "text_encoder"
-TEXT_ENCODER_2: Final = "text_encoder_2"
-
-
-class Network(StrEnum):
-    """Kinds of low-rank change."""
-
-    LORA = "lora"
-    DORA = "dora"
-    LOHA = "loha"
-    LOKR = "lokr"
+__all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "TRANSFORMER", "UNET", "AdapterFacts", "Network", "Target", "read_facts"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +20,12 @@ class Target:
     """A module that the file changes.
 
     Attributes:
-        component: unet, transformer, text_encoder or text_encoder_2.
+        component: unet, transformer, text_encoder, ...; unet also where the file does not tell it from a transformer.
         module: name in the component, with `_` for `.` as kohya writes it, so that all layouts compare.
         rank: 0 where the parts have no rank of their own (a full LoKr).
         in_features, out_features: channels of the module's weight; None where the parts do not say.
         kernel: (height, width) of a convolution, or None.
+        columns: in_features and kernel multiplied, where the parts hold both in one side; None where they do not say.
     """
 
     component: str
@@ -45,15 +35,25 @@ class Target:
     in_features: int | None
     out_features: int | None
     kernel: tuple[int, int] | None = None
+    columns: int | None = None
 
 
 @dataclass(frozen=True)
 class AdapterFacts:
-    """What the header says of an adapter file."""
+    """What the header says of an adapter file.
+
+    Attributes:
+        dtypes: of the weights, in safetensors' names.
+        alphas: that the metadata names; a file's own tensors of alpha are weights, not header.
+        made_for: the family of bases that it seems made for; None: it does not say. It only words messages.
+    """
 
     format: AdapterFormat
     targets: tuple[Target, ...]
     size_bytes: int
+    dtypes: frozenset[str] = frozenset()
+    alphas: frozenset[float] = frozenset()
+    made_for: Family | None = None
 
     @property
     def rank(self) -> int:
@@ -61,52 +61,13 @@ class AdapterFacts:
         return max(t.rank for t in self.targets)
 
     @property
+    def ranks(self) -> frozenset[int]:
+        return frozenset(t.rank for t in self.targets)
+
+    @property
     def networks(self) -> frozenset[Network]:
         return frozenset(t.network for t in self.targets)
 
-
-_KOHYA_PREFIXES: Final = {
-    "lora_unet_": UNET,
-    "lora_transformer_": TRANSFORMER,
-    "lora_te1_": TEXT_ENCODER,
-    "lora_te2_": TEXT_ENCODER_2,
-    "lora_te_": TEXT_ENCODER,
-}
-_DOTTED_PREFIXES: Final = {
-    "unet.": UNET,
-    "transformer.": TRANSFORMER,
-    "text_encoder.": TEXT_ENCODER,
-    "text_encoder_2.": TEXT_ENCODER_2,
-    "base_model.model.": UNET,
-}
-# What follows a module's name, and the part that it stands for.
-_PARTS: Final = {
-    "lora_down.weight": "down",
-    "lora_up.weight": "up",
-    "lora_mid.weight": "mid",
-    "lora_A.weight": "down",
-    "lora_B.weight": "up",
-    "lora_A.default.weight": "down",
-    "lora_B.default.weight": "up",
-    "lora.down.weight": "down",
-    "lora.up.weight": "up",
-    "lora_linear_layer.down.weight": "down",
-    "lora_linear_layer.up.weight": "up",
-    "alpha": "alpha",
-    "lora.alpha": "alpha",
-    "dora_scale": "dora_scale",
-    "lora_magnitude_vector": "magnitude",
-    "lora_magnitude_vector.weight": "magnitude",
-    **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
-    **{name: name for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2")},
-}
-_PART: Final = re.compile(
-    r"^(?P<module>.+?)\.(?P<part>" + "|".join(re.escape(p) for p in sorted(_PARTS, key=len, reverse=True)) + r")$"
-)
-# diffusers before 0.20: `...attn1.processor.to_q_lora.down.weight`.
-_OLD_ATTENTION: Final = re.compile(
-    r"^(?P<attention>.+)\.processor\.(?P<projection>to_[a-z]+)_lora\.(?P<part>down|up)\.weight$"
-)
 
 Parts = dict[str, TensorInfo]
 
@@ -128,12 +89,24 @@ def read_facts(header: Header) -> AdapterFacts:
             Reason.UNSUPPORTED_FORMAT, f"keys of several layouts in one file: {', '.join(sorted(layouts))}"
         )
     _check_dtypes(header.tensors)
-    targets = tuple(_target(*place, parts) for place, parts in sorted(modules.items()))
-    return AdapterFacts(layouts.pop(), targets, header.size_bytes)
+    targets = tuple(target for place, parts in sorted(modules.items()) for target in _targets(*place, parts))
+    _check_once(targets)
+    return AdapterFacts(
+        layouts.pop(),
+        targets,
+        header.size_bytes,
+        frozenset(t.dtype for t in header.tensors.values()),
+        alphas_in_metadata(header.metadata),
+        family_of_modules({(t.component, t.module): t.in_features or t.columns for t in targets})
+        or family_in_metadata(header.metadata),
+    )
 
 
 def parts_by_module(header: Header) -> Mapping[tuple[str, str], Mapping[str, TensorInfo]]:
-    """(component, module with underscores) -> part (down, up, alpha, ...) -> its tensor; for who reads the weights."""
+    """(component, module with underscores) -> part (down, up, alpha, ...) -> its tensor; for who reads the weights.
+
+    A module may be one of an original layout that `mmdit.taken_apart` takes apart.
+    """
     return _group(header.tensors)[0]
 
 
@@ -145,108 +118,47 @@ def _group(
     layouts: set[AdapterFormat] = set()
     unknown: list[str] = []
     for key, tensor in tensors.items():
-        place = _place(key)
+        place = place_of(key)
         if place is None:
             unknown.append(key)
             continue
-        layout, component, module, part = place
-        layouts.add(layout)
-        parts = modules.setdefault((component, module), {})
-        if part in parts:
-            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"two keys name the {part} part of {component} {module}")
-        parts[part] = tensor
+        layouts.add(place.layout)
+        parts = modules.setdefault((place.component, place.module), {})
+        if place.part in parts:
+            message = f"two keys name the {place.part} part of {place.component} {place.module}"
+            raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
+        parts[place.part] = tensor
     return modules, layouts, unknown
 
 
-def _place(key: str) -> tuple[AdapterFormat, str, str, str] | None:
-    """(layout, component, module with underscores, part) of a key, or None."""
-    if old := _OLD_ATTENTION.match(key):
-        projection = {"to_out": "to_out.0"}.get(old["projection"], old["projection"])
-        component, module = _component(f"{old['attention']}.{projection}")
-        return AdapterFormat.DIFFUSERS, component, module.replace(".", "_"), old["part"]
-    match = _PART.match(key)
-    if match is None:
-        return None
-    name, part = match["module"], _PARTS[match["part"]]
-    for prefix, component in _KOHYA_PREFIXES.items():
-        if name.startswith(prefix):
-            module = name.removeprefix(prefix)
-            return (
-                AdapterFormat.KOHYA,
-                component,
-                diffusers_name(module) if component == UNET else module,
-                part,
-            )
-    layout = AdapterFormat.PEFT if name.startswith("base_model.model.") else AdapterFormat.DIFFUSERS
-    component, module = _component(name)
-    return layout, component, module.replace(".", "_"), part
-
-
-def _component(name: str) -> tuple[str, str]:
-    for prefix, component in _DOTTED_PREFIXES.items():
-        if name.startswith(prefix):
-            rest = name.removeprefix(prefix)
-            # PEFT's wrapper around a whole component: base_model.model.unet... is read as that component.
-            return (
-                _component(rest)
-                if prefix == "base_model.model." and rest.startswith(_COMPONENTS)
-                else (component, rest)
-            )
-    return UNET, name
-
-
-_COMPONENTS: Final = tuple(p for p in _DOTTED_PREFIXES if p != "base_model.model.")
-
-
-def _target(component: str, module: str, parts: Parts) -> Target:
+def _targets(component: str, module: str, parts: Parts) -> Iterator[Target]:
+    """The module, or those that its rows belong to."""
     where = f"{component} {module}"
-    if "down" in parts or "up" in parts:
-        return _low_rank(component, module, parts, where)
-    if "hada_w1_a" in parts:
-        return _loha(component, module, parts, where)
-    if any(p.startswith("lokr_w") for p in parts):
-        return _lokr(component, module, parts, where)
-    raise FactsError(Reason.INVALID_WEIGHTS, f"{where} has {', '.join(sorted(parts))} but no weights")
+    made = made_of(parts, where)
+    fused = taken_apart(module)
+    cut = rows_of(fused, made.outputs, made.columns)
+    if cut is None:
+        raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: {made.outputs} rows are not those of {_names(fused)}")
+    for name, rows in zip(fused.modules, cut, strict=True):
+        outputs = sum(end - begin for begin, end in rows) or made.outputs
+        yield _target(component, name, made, outputs)
 
 
-def _low_rank(component: str, module: str, parts: Parts, where: str) -> Target:
-    down, up = (_shape(parts, p, where) for p in ("down", "up"))
-    if len(down) not in (2, 4) or len(up) not in (2, 4):
-        raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: weights with {len(down)} and {len(up)} dimensions")
-    if down[0] != up[1] or not down[0]:
-        raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: rank {down[0]} in the down part, {up[1]} in the up part")
-    network = Network.DORA if {"magnitude", "dora_scale"} & parts.keys() else Network.LORA
-    kernel_of = parts["mid"].shape if "mid" in parts else down
-    return Target(component, module, network, down[0], down[1], up[0], _kernel(kernel_of))
+def _target(component: str, module: str, made: Made, outputs: int) -> Target:
+    return Target(component, module, made.network, made.rank, made.inputs, outputs, made.kernel, made.columns)
 
 
-def _loha(component: str, module: str, parts: Parts, where: str) -> Target:
-    first, second = _shape(parts, "hada_w1_a", where), _shape(parts, "hada_w1_b", where)
-    for part in ("hada_w2_a", "hada_w2_b"):
-        _shape(parts, part, where)
-    if len(first) != 2 or len(second) < 2:
-        raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: LoHa parts with {len(first)} and {len(second)} dimensions")
-    if "hada_t1" in parts:  # with the core tensor, w1_a is (rank, out) and w1_b (rank, in)
-        return Target(component, module, Network.LOHA, first[0], second[1], first[1], _kernel(parts["hada_t1"].shape))
-    return Target(component, module, Network.LOHA, first[1], None, first[0])
+def _names(fused: Fused) -> str:
+    return ", ".join(fused.modules)
 
 
-def _lokr(component: str, module: str, parts: Parts, where: str) -> Target:
-    ranks = [parts[p].shape[0] for p in ("lokr_w1_b", "lokr_w2_b") if p in parts and parts[p].shape]
-    for factor in ("lokr_w1", "lokr_w2"):
-        if factor not in parts and not {f"{factor}_a", f"{factor}_b"} <= parts.keys():
-            raise FactsError(Reason.INVALID_WEIGHTS, f"{where} lacks {factor}")
-    return Target(component, module, Network.LOKR, max(ranks, default=0), None, None)
-
-
-def _shape(parts: Parts, part: str, where: str) -> tuple[int, ...]:
-    if part not in parts:
-        raise FactsError(Reason.INVALID_WEIGHTS, f"{where} lacks its {part} part")
-    return parts[part].shape
-
-
-def _kernel(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    return (shape[2], shape[3]) if len(shape) == 4 and shape[2:] != (1, 1) else None
+def _check_once(targets: Iterable[Target]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for target in targets:
+        place = (target.component, target.module)
+        if place in seen:
+            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"two modules of the file change {' '.join(place)}")
+        seen.add(place)
 
 
 def _check_dtypes(tensors: Mapping[str, TensorInfo]) -> None:

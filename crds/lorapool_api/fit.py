@@ -1,16 +1,14 @@
 """Whether an adapter fits a base, judged by the modules that the base reports."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from math import prod
 
 from lorapool_api.conditions import Reason
-from lorapool_api.facts import TRANSFORMER, AdapterFacts, Target
+from lorapool_api.facts import TRANSFORMER, UNET, AdapterFacts, Target
+from lorapool_api.families import TEXT_WIDTHS
 from lorapool_api.header import FactsError
 
 Modules = Mapping[str, Mapping[str, tuple[int, ...]]]
-
-# Width of the text states that cross-attention reads, by family. It only words messages.
-_FAMILIES: Final = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 
 
 def check_rank(facts: AdapterFacts, max_rank: int) -> None:
@@ -35,16 +33,22 @@ def check_fits(facts: AdapterFacts, modules: Modules) -> None:
         (component, flat_name(module)): shape for component, named in modules.items() for module, shape in named.items()
     }
     for target in facts.targets:
-        shape = shapes.get((target.component, flat_name(target.module)))
+        component = denoiser(target.component, modules)
+        shape = shapes.get((component, flat_name(target.module)))
         if shape is None:
-            raise _mismatch(facts, modules, f"the base has no module {target.component} {target.module}")
+            raise _mismatch(facts, modules, f"the base has no module {component} {target.module}")
         if not _same(target, shape):
-            found = (target.out_features, target.in_features, *(target.kernel or ()))
+            found = (target.out_features, target.in_features or target.columns, *(target.kernel or ()))
             raise _mismatch(
                 facts,
                 modules,
-                f"{target.component} {target.module} is {_x(shape)} in the base, {_x(found)} in the file",
+                f"{component} {target.module} is {_x(shape)} in the base, {_x(found)} in the file",
             )
+
+
+def denoiser(component: str, components: Iterable[str]) -> str:
+    """The component that a file means in a base that has these: many layouts call a transformer `unet` too."""
+    return TRANSFORMER if component == UNET and UNET not in components and TRANSFORMER in components else component
 
 
 def flat_name(module: str) -> str:
@@ -53,28 +57,32 @@ def flat_name(module: str) -> str:
 
 
 def _same(target: Target, shape: tuple[int, ...]) -> bool:
+    if target.out_features not in (None, shape[0]) or target.columns not in (None, prod(shape[1:])):
+        return False
+    # LoHa without a core tensor and LoKr do not tell inputs from kernel: their product was compared.
     kernel = shape[2:] if shape[2:] not in ((), (1, 1)) else None
-    same_in = target.in_features is None or target.in_features == shape[1]
-    same_out = target.out_features is None or target.out_features == shape[0]
-    # LoHa without a core tensor and LoKr flatten the kernel into the columns: nothing to compare.
-    return same_in and same_out and (target.in_features is None or target.kernel == kernel)
+    return target.in_features is None or (target.in_features == shape[1] and target.kernel == kernel)
 
 
 def _mismatch(facts: AdapterFacts, modules: Modules, detail: str) -> FactsError:
     theirs, ours = _text_width(_widths_in_file(facts)), _text_width(_widths_in_base(modules))
-    family = "a transformer (Flux, SD3)" if any(t.component == TRANSFORMER for t in facts.targets) else None
+    family = facts.made_for
     if theirs and ours and theirs != ours:
-        family = f"{_FAMILIES.get(theirs, 'another base')} (cross-attention {theirs}); this base needs {ours}"
-    trained = f"trained for {family}: " if family else ""
-    return FactsError(Reason.BASE_MODEL_MISMATCH, trained + detail)
+        seems = f"{TEXT_WIDTHS.get(theirs, 'another base')} (cross-attention {theirs}); this base needs {ours}"
+    elif family is None and any(t.component == TRANSFORMER for t in facts.targets):
+        seems = "a transformer (Flux, SD 3.x)"
+    else:
+        seems = family or ""
+    return FactsError(Reason.BASE_MODEL_MISMATCH, f"trained for {seems}: {detail}" if seems else detail)
 
 
 def _widths_in_file(facts: AdapterFacts) -> Iterable[int]:
-    return (t.in_features for t in facts.targets if t.module.endswith("attn2_to_k") and t.in_features)
+    widths = ((t.module, t.in_features or t.columns) for t in facts.targets)
+    return (width for module, width in widths if module.endswith("attn2_to_k") and width)
 
 
 def _widths_in_base(modules: Modules) -> Iterable[int]:
-    return (shape[1] for name, shape in modules.get("unet", {}).items() if name.endswith("attn2.to_k"))
+    return (shape[1] for name, shape in modules.get(UNET, {}).items() if name.endswith("attn2.to_k"))
 
 
 def _text_width(widths: Iterable[int]) -> int | None:

@@ -5,18 +5,20 @@ Format: 8 bytes, little-endian length n; n bytes of JSON; the tensors' bytes. Ea
 strings (https://github.com/huggingface/safetensors#format).
 """
 
-import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 from lorapool_api.conditions import Reason
+from lorapool_api.entries import METADATA, Malformed, entries
 
 LENGTH_BYTES: Final = 8
 MAX_HEADER_BYTES: Final = 16 * 1024 * 1024
 MAX_TENSORS: Final = 50_000
 MAX_DIMENSIONS: Final = 8
+MAX_NAME_CHARS: Final = 512
 
 _BITS: Final = {
     "F64": 64,
@@ -35,6 +37,17 @@ _BITS: Final = {
     "U8": 8,
     "BOOL": 8,
 }
+# How files begin that are taken for safetensors again and again.
+_PICKLE: Final = "a pickle or a zip archive under another name"
+_OTHERS: Final = {
+    b"PK": _PICKLE,
+    **dict.fromkeys((bytes((0x80, protocol)) for protocol in range(2, 6)), _PICKLE),
+    b"version ": "a pointer of Git LFS instead of the file",
+    b"<!DOCTYP": "a page of HTML",
+    b"<!doctyp": "a page of HTML",
+    b"<html": "a page of HTML",
+    b"GGUF": "a GGUF file",
+}
 FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 
 
@@ -47,7 +60,7 @@ class FactsError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One tensor as the header describes it; offsets are in bytes from the end of the header."""
 
@@ -75,8 +88,9 @@ def header_length(first: bytes, size_bytes: int) -> int:
     if len(first) < LENGTH_BYTES or size_bytes < LENGTH_BYTES + 2:
         raise _not_safetensors(f"the file has {size_bytes} bytes, too few for a safetensors header")
     length = int.from_bytes(first[:LENGTH_BYTES], "little")
-    if first[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04"):
-        raise _not_safetensors("the file is a pickle or a zip archive under another name; only safetensors is read")
+    for begin, other in _OTHERS.items():
+        if first.startswith(begin):
+            raise _not_safetensors(f"the file is {other}; only safetensors is read")
     if length > size_bytes - LENGTH_BYTES:
         raise _not_safetensors(
             f"the header announces {length} bytes, but the file has {size_bytes}: not safetensors or cut off"
@@ -89,40 +103,39 @@ def header_length(first: bytes, size_bytes: int) -> int:
 def parse_header(text: bytes, size_bytes: int) -> Header:
     """The header from its JSON and the size of the whole file.
 
+    What it takes of memory is bounded by the length of the text, whatever the text says.
+
     Raises:
         FactsError: anything that the format does not allow.
     """
-    entries = _json_object(text)
-    metadata = entries.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise _not_safetensors("__metadata__ must map strings to strings")
-    if len(entries) > MAX_TENSORS:
-        raise _not_safetensors(f"the header names {len(entries)} tensors; at most {MAX_TENSORS} are read")
-    tensors = {name: _tensor(name, entry) for name, entry in entries.items()}
+    tensors: dict[str, TensorInfo] = {}
+    metadata: dict[str, str] = {}
+    try:
+        for name, entry in entries(text):
+            if name == METADATA:
+                metadata = entry
+            elif len(tensors) == MAX_TENSORS:
+                raise _not_safetensors(f"the header names more tensors than the {MAX_TENSORS} that are read at most")
+            else:
+                tensors[_checked(name)] = _tensor(name, entry)
+    except Malformed as error:
+        raise _not_safetensors(str(error)) from error
     _check_layout(tensors, size_bytes - LENGTH_BYTES - len(text))
     return Header(tensors, metadata, size_bytes)
 
 
-def _json_object(text: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text, object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise _not_safetensors("the header is not JSON") from error
-    if not isinstance(parsed, dict):
-        raise _not_safetensors("the header is not a JSON object")
-    return parsed
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return entries
+def _checked(name: str) -> str:
+    """The name, which messages and logs may repeat."""
+    if len(name) > MAX_NAME_CHARS or not name.isprintable():
+        raise _not_safetensors(f"a tensor is called {name[:80]!a}: at most {MAX_NAME_CHARS} printable characters")
+    return name
 
 
 def _tensor(name: str, entry: object) -> TensorInfo:
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]} if (
+            type(begin) is type(end) is int
+        ):
             pass
         case _:
             raise _not_safetensors(f"tensor {name[:80]!r} lacks dtype, shape or data_offsets")
@@ -132,7 +145,7 @@ def _tensor(name: str, entry: object) -> TensorInfo:
         raise _not_safetensors(f"tensor {name[:80]!r} has an impossible shape")
     if prod(shape) * _BITS[dtype] != (end - begin) * 8 or begin < 0:
         raise _not_safetensors(f"tensor {name[:80]!r}: offsets {begin} to {end} do not hold {dtype} {shape}")
-    return TensorInfo(dtype, tuple(shape), begin, end)
+    return TensorInfo(sys.intern(dtype), tuple(shape), begin, end)
 
 
 def _check_layout(tensors: Mapping[str, TensorInfo], data_bytes: int) -> None:

@@ -11,7 +11,7 @@ from tests.reference import Part, weight_with
 from tests.runtime.networks import MAKERS, Made, Shape
 from torch import Tensor, nn
 
-from lorapool_api.facts import _PARTS as PARTS
+from lorapool_api.keys import PARTS
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.shapes import settle
 from lorapool_runtime.layers.adapted import put_in_force

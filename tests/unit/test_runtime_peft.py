@@ -6,8 +6,9 @@ import math
 import pytest
 
 from lorapool_api.conditions import Reason
+from lorapool_api.hints import DIFFUSERS_KEY
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.formats.peft import METADATA_KEY, PeftConfig, from_file, from_metadata
+from lorapool_runtime.formats.peft import PeftConfig, from_file, from_metadata
 
 NAME = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 
@@ -39,7 +40,7 @@ def test_an_anchored_pattern_is_the_whole_name() -> None:
 
 def test_the_metadata_of_diffusers_names_the_component() -> None:
     text = json.dumps({"unet.lora_alpha": 8, "unet.r": 4, "text_encoder.lora_alpha": 2})
-    made = from_metadata({METADATA_KEY: text})
+    made = from_metadata({DIFFUSERS_KEY: text})
     assert made["unet"].scale([NAME], 4) == 2.0
     assert made["text_encoder"].scale(["q_proj"], 4) == 0.5
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lorapool_api.conditions import Reason
+from lorapool_api.hints import DIFFUSERS_KEY
 from lorapool_runtime.errors import AdapterError
 
-METADATA_KEY: Final = "lora_adapter_metadata"
-Number = int | float
 # Kinds of adapters, and what each calls its alpha.
 _ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
+# Ways to start a training that change the base, so that the weights alone mean something else.
+_MOVE_THE_BASE: Final = ("olora", "loftq", "corda")
 _PLAIN: Final = re.compile(r"^\^?[A-Za-z0-9_.]+$")
 
 
@@ -60,10 +61,10 @@ def from_metadata(metadata: Mapping[str, str]) -> dict[str, PeftConfig]:
     Raises:
         AdapterError: `UnsupportedFormat`.
     """
-    if METADATA_KEY not in metadata:
+    if DIFFUSERS_KEY not in metadata:
         return {}
     by_component: dict[str, dict[str, Any]] = {}
-    for key, value in _json(metadata[METADATA_KEY].encode()).items():
+    for key, value in _json(metadata[DIFFUSERS_KEY].encode()).items():
         component, _, name = key.partition(".")
         by_component.setdefault(component, {})[name] = value
     return {component: _config(values) for component, values in by_component.items()}
@@ -74,8 +75,10 @@ def _config(values: Mapping[str, Any]) -> PeftConfig:
     if kind not in _ALPHA:
         raise _unsupported(f"its type is {str(kind)[:40]!r}, not one of {', '.join(_ALPHA)}")
     alpha, rank = values.get(_ALPHA[kind]), values.get("r")
-    if not isinstance(alpha, Number | None) or not isinstance(rank, Number | None):
+    if not all(value is None or _is_number(value) for value in (alpha, rank)):
         raise _unsupported(f"{_ALPHA[kind]} or r is not a number")
+    if (start := values.get("init_lora_weights")) in _MOVE_THE_BASE or str(start).startswith("pissa"):
+        raise _unsupported(f"{str(start)[:40]!r} starts from a base whose weights it moved; convert it to a plain LoRA")
     return PeftConfig(
         alpha,
         _pattern(values, "alpha_pattern"),
@@ -87,11 +90,16 @@ def _config(values: Mapping[str, Any]) -> PeftConfig:
 
 def _pattern(values: Mapping[str, Any], name: str) -> Mapping[str, float]:
     pattern = values.get(name) or {}
-    if not isinstance(pattern, dict) or not all(isinstance(a, Number) for a in pattern.values()):
+    if not isinstance(pattern, dict) or not all(_is_number(a) for a in pattern.values()):
         raise _unsupported(f"{name} must map modules to numbers")
     if odd := [p for p in pattern if not _PLAIN.match(p)]:
         raise _unsupported(f"{name} holds the expression {odd[0][:80]!r}; only names of modules are read")
     return pattern
+
+
+def _is_number(value: object) -> bool:
+    """JSON as Python reads it has NaN and infinity; and a bool is an int."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -3,20 +3,26 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import Network
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.layers.place import Place
 
 DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Of safetensors' names, those that weights may have."""
 
 Tensors = Mapping[str, torch.Tensor]
 Shape = tuple[int, ...]
+
+
+class Place(Protocol):
+    """A weight, by its shape and the name that messages give it: a module of the base, or several that a file fuses."""
+
+    @property
+    def shape(self) -> Shape: ...
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,17 @@ def settle(place: Place, tensors: Tensors) -> Settled:
     if network is None:
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"{place} has {', '.join(sorted(tensors))} but no weights")
     settled = _SETTLERS[network](place, tensors)
-    parts = settled.parts | _magnitude(place, tensors)
-    used = settled.parts.keys() | {"alpha", "magnitude" if "magnitude" in tensors else "dora_scale"}
+    gain = _magnitude(place, tensors)
+    used = (
+        settled.parts.keys()
+        | {"alpha"}
+        | ({"magnitude" if "magnitude" in tensors else "dora_scale"} if gain else set())
+    )
     if network is Network.LORA:
         used.add("mid")
     if odd := tensors.keys() - used:
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"{place}: {network} does not read {', '.join(sorted(odd))}")
-    return Settled(network, parts, settled.rank)
+    return Settled(network, settled.parts | gain, settled.rank)
 
 
 def _lora(place: Place, tensors: Tensors) -> Settled:
@@ -64,9 +74,13 @@ def _lora(place: Place, tensors: Tensors) -> Settled:
 
 def _with_mid(down: torch.Tensor, mid: torch.Tensor, place: Place) -> torch.Tensor:
     """LoCon's three parts as two: a 1 x 1 convolution before a larger one is one larger convolution."""
-    if down.shape[2:] not in ((), (1, 1)) or mid.dim() != 4 or mid.shape[1] != down.shape[0]:
+    rank = down.shape[0]
+    if down.shape[2:] not in ((), (1, 1)) or mid.dim() != 4 or mid.shape[:2] != (rank, rank):
         message = f"{place}: down {tuple(down.shape)} and mid {tuple(mid.shape)} do not fit"
         raise AdapterError(Reason.INVALID_WEIGHTS, message)
+    # Before the product: a large kernel times many inputs would take more memory than the file is large.
+    _shaped(place, "down", down, (rank, place.shape[1], *(1 for _ in place.shape[2:])))
+    _shaped(place, "mid", mid, (rank, rank, *_kernel(place)))
     return torch.einsum("rshw,si->rihw", mid.double(), down.flatten(1).double())
 
 
@@ -95,6 +109,10 @@ def _lokr(place: Place, tensors: Tensors) -> Settled:
         message = f"{place}: the factors make {made[0]} x {made[1]} of a weight of {place.shape}"
         raise AdapterError(Reason.BASE_MODEL_MISMATCH, message)
     return Settled(Network.LOKR, first | second, first_rank or second_rank)
+
+
+def _full(place: Place, tensors: Tensors) -> Settled:
+    return Settled(Network.FULL, {"diff": _shaped(place, "diff", tensors["diff"], place.shape)}, None)
 
 
 def _factor(place: Place, tensors: Tensors, name: str) -> tuple[dict[str, torch.Tensor], Shape, int | None]:
@@ -170,9 +188,11 @@ _FIRST_PARTS: Final = {
     Network.LORA: ("down", "up"),
     Network.LOHA: ("hada_",),
     Network.LOKR: ("lokr_",),
+    Network.FULL: ("diff",),
 }
 _SETTLERS: Final[dict[Network, Callable[[Place, Tensors], Settled]]] = {
     Network.LORA: _lora,
     Network.LOHA: _loha,
     Network.LOKR: _lokr,
+    Network.FULL: _full,
 }

@@ -1,5 +1,6 @@
 """From a checked adapter file to the changes of a base's modules, in one flat buffer of host memory."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -12,10 +13,12 @@ from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import Network, parts_by_module
 from lorapool_api.header import Header, TensorInfo
+from lorapool_api.mmdit import Rows
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats import peft
 from lorapool_runtime.formats.check import read_header
-from lorapool_runtime.formats.shapes import DTYPES, Settled, settle
+from lorapool_runtime.formats.pieces import Piece, pieces_of
+from lorapool_runtime.formats.shapes import DTYPES
 from lorapool_runtime.formats.words import Widths, read_words
 from lorapool_runtime.layers.change import Change
 from lorapool_runtime.layers.place import Place
@@ -34,6 +37,7 @@ class Slot:
     network: Network
     parts: Mapping[str, tuple[int, tuple[int, ...]]]
     scale: float
+    rows: Rows = ()
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,12 @@ class LoraAdapter:
     def loaded(self, flat: torch.Tensor) -> Loaded:
         """The adapter as views into the buffer, or into a copy of it on a device."""
         words = {component: _view(flat, at) for component, at in self.words.items()}
-        changes = tuple(
-            Change(slot.place, slot.network, {name: _view(flat, at) for name, at in slot.parts.items()}, slot.scale)
-            for slot in self.slots
-        )
-        return Loaded(self.identity, changes, self.size_bytes, words)
+        return Loaded(self.identity, tuple(_change(slot, flat) for slot in self.slots), self.size_bytes, words)
+
+
+def _change(slot: Slot, flat: torch.Tensor) -> Change:
+    parts = {name: _view(flat, at) for name, at in slot.parts.items()}
+    return Change(slot.place, slot.network, parts, slot.scale, slot.rows)
 
 
 def _view(flat: torch.Tensor, at: tuple[int, tuple[int, ...]]) -> torch.Tensor:
@@ -90,16 +95,23 @@ def read_adapter(
     modules = parts_by_module(header)
     if sum(len(parts) for parts in modules.values()) != len(header.tensors):
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, "two keys of the file name the same part of a module")
-    found = []
+    found: list[tuple[Piece, float]] = []
     for (component, module), infos in sorted(modules.items()):
-        place = board.find(component, module)
-        if place is None:
-            raise AdapterError(Reason.BASE_MODEL_MISMATCH, f"the base has no module {component} {module}")
         tensors = {part: _tensor(data, info) for part, info in infos.items()}
-        settled = settle(place, tensors)
-        found.append((place, settled, scales.of(place, tensors, settled)))
+        pieces = pieces_of(board, component, module, tensors)
+        scale = scales.of(pieces[0], tensors)
+        found += [(piece, scale) for piece in pieces]
+    _check_once(found)
     words = read_words(file.beside.embeddings, widths) if file.beside.embeddings is not None else {}
     return _flatten(file, found, words, dtype, pinned=pinned)
+
+
+def _check_once(found: Iterable[tuple[Piece, float]]) -> None:
+    seen: set[int] = set()
+    for piece, _ in found:
+        if id(piece.place.module) in seen:
+            raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"two modules of the file change {piece.place}")
+        seen.add(id(piece.place.module))
 
 
 class _Scales:
@@ -112,21 +124,22 @@ class _Scales:
             message = "a PEFT file without its adapter_config.json: nothing says its alpha"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
 
-    def of(self, place: Place, tensors: Mapping[str, torch.Tensor], settled: Settled) -> float:
+    def of(self, piece: Piece, tensors: Mapping[str, torch.Tensor]) -> float:
+        place = piece.place
         if "alpha" in tensors:
-            return self._checked(_alpha(tensors["alpha"], place), settled.rank, place)
+            alpha = self._checked(_alpha(tensors["alpha"], place), place)
+            # LyCORIS writes an alpha for two full factors too, and does not use it.
+            return alpha / piece.rank if piece.rank else 1.0
         config = self._by_component.get(place.component, self._beside)
         if config is None:
             return 1.0  # both diffusers and kohya: no alpha means alpha = rank
-        scale = config.scale((place.name, f"text_model.{place.name}"), settled.rank)
-        return self._checked(scale, 1, place)
+        return self._checked(config.scale((place.name, f"text_model.{place.name}"), piece.rank), place)
 
     @staticmethod
-    def _checked(alpha: float, rank: int | None, place: Place) -> float:
-        if alpha == 0:
-            raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is 0")
-        # LyCORIS writes an alpha for two full factors too, and does not use it.
-        return alpha / rank if rank else 1.0
+    def _checked(alpha: float, place: Place) -> float:
+        if alpha == 0 or not math.isfinite(alpha):
+            raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is {alpha:g}")
+        return alpha
 
 
 def _alpha(tensor: torch.Tensor, place: Place) -> float:
@@ -156,25 +169,28 @@ def _tensor(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
 
 def _flatten(
     file: AdapterFile,
-    found: Iterable[tuple[Place, Settled, float]],
+    found: Iterable[tuple[Piece, float]],
     words: Mapping[str, torch.Tensor],
     dtype: torch.dtype,
     *,
     pinned: bool,
 ) -> LoraAdapter:
     tensors: list[tuple[int, torch.Tensor]] = []
+    known: dict[int, int] = {}
     end = 0
 
     def placed(tensor: torch.Tensor) -> tuple[int, tuple[int, ...]]:
         nonlocal end
-        at = end
-        tensors.append((at, tensor))
-        end += _aligned(tensor.numel(), dtype)
+        # What pieces of one module share lies there once.
+        at = known.setdefault(id(tensor), end)
+        if at == end:
+            tensors.append((at, tensor))
+            end += _aligned(tensor.numel(), dtype)
         return at, tuple(tensor.shape)
 
     slots = tuple(
-        Slot(place, settled.network, {name: placed(t) for name, t in settled.parts.items()}, scale)
-        for place, settled, scale in found
+        Slot(piece.place, piece.network, {name: placed(t) for name, t in piece.parts.items()}, scale, piece.rows)
+        for piece, scale in found
     )
     rows = {component: placed(t) for component, t in words.items()}
     flat = torch.zeros(end, dtype=dtype, pin_memory=pinned)

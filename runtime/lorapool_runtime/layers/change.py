@@ -1,7 +1,8 @@
 """What an adapter makes of one weight, by kind of network, in float32 and out of place.
 
 LoRA and LoCon (arXiv:2106.09685): dW = B A. DoRA (arXiv:2402.09353): W' = m (W + s dW) / |W + s dW|. LoHa and LoKr
-(arXiv:2309.14859): dW = (B1 A1) * (B2 A2) element by element, and dW = C (x) B A, the Kronecker product.
+(arXiv:2309.14859): dW = (B1 A1) * (B2 A2) element by element, and dW = C (x) B A, the Kronecker product. A full
+difference (LyCORIS): dW itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from lorapool_api.facts import Network
+from lorapool_api.mmdit import Rows
 from lorapool_runtime.layers.place import Place
 
 Parts = Mapping[str, torch.Tensor]
@@ -21,16 +23,19 @@ class Change:
     """What one adapter's file says about one module.
 
     Attributes:
-        network: LoRA, LoHa or LoKr: how `parts` make dW. A DoRA is a LoRA with a magnitude.
+        network: LoRA, LoHa, LoKr or a full difference: how `parts` make dW. A DoRA is a LoRA with a magnitude.
         parts: tensors by the names of `lorapool_api.facts`, in the shapes that `formats.shapes` settles. DoRA's is
             `magnitude`, (out, 1, ...), or `magnitude_in`, (1, in, 1, ...), of the weight's number of dimensions.
         scale: alpha / rank.
+        rows: of what `parts` make, those that are this module's: the file changes a module that the base has in
+            pieces. (): all of them.
     """
 
     place: Place
     network: Network
     parts: Parts
     scale: float
+    rows: Rows = ()
 
     @property
     def has_gain(self) -> bool:
@@ -63,7 +68,10 @@ def add_delta(out: torch.Tensor, change: Change, strength: float) -> None:
             out.add_((_loha_half(parts, "1") * _loha_half(parts, "2")).view(out.shape), alpha=scale)
         case Network.LOKR:
             first = _product(parts, "lokr_w1")
-            out.add_(torch.kron(first.contiguous(), _second(parts).contiguous()).view(out.shape), alpha=scale)
+            made = torch.kron(first.contiguous(), _second(parts).contiguous())
+            out.add_(rows_of(made, change.rows).view(out.shape), alpha=scale)
+        case Network.FULL:
+            out.add_(parts["diff"].view(out.shape), alpha=scale)
         case _:
             raise ValueError(f"no dW of {change.network}")
 
@@ -75,6 +83,13 @@ def gain(change: Change, moved: torch.Tensor) -> torch.Tensor:
     over = tuple(d for d in range(moved.dim()) if d != kept)
     lengths: torch.Tensor = torch.linalg.vector_norm(moved, dim=over, keepdim=True)
     return change.parts[name].float() / lengths
+
+
+def rows_of(tensor: torch.Tensor, rows: Rows, dim: int = 0) -> torch.Tensor:
+    """These rows, one range below the other; () means all."""
+    if not rows:
+        return tensor
+    return torch.cat([tensor.narrow(dim, begin, end - begin) for begin, end in rows], dim=dim)
 
 
 def _loha_half(parts: Parts, which: str) -> torch.Tensor:

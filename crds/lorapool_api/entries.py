@@ -1,0 +1,117 @@
+"""The JSON of a safetensors header, entry by entry.
+
+A parser of all JSON would build whatever sixteen megabytes can say before anybody can refuse it. This one knows what a
+header holds: what is wrong, or too much, ends the reading where it stands.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_ENTRY_CHARS: Final = 1024
+"""Dtype, shape and offsets take about a hundred."""
+_DECODER: Final = json.JSONDecoder()
+
+METADATA: Final = "__metadata__"
+
+
+class Malformed(Exception):
+    """Not the JSON of a header; the text says why."""
+
+
+def entries(text: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and value of each entry in their order; the value of `__metadata__` maps strings to strings.
+
+    Raises:
+        Malformed: with the first thing that is wrong.
+    """
+    try:
+        scanner = _Scanner(text.decode())
+    except UnicodeDecodeError as error:
+        raise Malformed("the header is not JSON in UTF-8") from error
+    for name in scanner.names():
+        yield name, scanner.metadata() if name == METADATA else scanner.entry(name)
+    scanner.end()
+
+
+class _Scanner:
+    """A place in the text; each method moves it past what it reads."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def names(self) -> Iterator[str]:
+        """The names of an object; who takes one must read its value before the next."""
+        seen: set[str] = set()
+        self._take("{", "the header is not a JSON object")
+        if self._next_is("}"):
+            self._at += 1
+            return
+        while True:
+            name = self._string("a name")
+            if name in seen:
+                raise Malformed(f"the name {name[:80]!r} occurs twice")
+            seen.add(name)
+            self._take(":", "the header is not JSON")
+            yield name
+            if self._next_is("}"):
+                self._at += 1
+                return
+            self._take(",", "the header is not JSON")
+
+    def metadata(self) -> dict[str, str]:
+        if not self._next_is("{"):
+            raise Malformed("__metadata__ must map strings to strings")
+        return {name: self._string("__metadata__ must map strings to strings: a value") for name in self.names()}
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """An object that holds no other: the first brace ends it."""
+        is_object = self._next_is("{")
+        end = self._text.find("}", self._at, self._at + _ENTRY_CHARS) + 1
+        if not is_object or not end:
+            raise Malformed(f"tensor {name[:80]!r} lacks dtype, shape or data_offsets")
+        entry = self._parsed(lambda: json.loads(self._text[self._at : end], object_pairs_hook=_no_duplicates))
+        self._at = end
+        return dict(entry)
+
+    def end(self) -> None:
+        """Only padding may follow."""
+        self._skip()
+        if self._at != len(self._text):
+            raise Malformed("something follows the JSON of the header")
+
+    def _string(self, what: str) -> str:
+        if not self._next_is('"'):
+            raise Malformed(f"{what} is not a string")
+        string, self._at = self._parsed(lambda: _DECODER.raw_decode(self._text, self._at))
+        return str(string)
+
+    def _take(self, char: str, otherwise: str) -> None:
+        if not self._next_is(char):
+            raise Malformed(otherwise)
+        self._at += 1
+
+    def _next_is(self, char: str) -> bool:
+        self._skip()
+        return self._text.startswith(char, self._at)
+
+    def _skip(self) -> None:
+        space = _SPACE.match(self._text, self._at)
+        self._at = space.end() if space else self._at
+
+    @staticmethod
+    def _parsed(parse: Callable[[], Any]) -> Any:
+        try:
+            return parse()
+        except (ValueError, RecursionError) as error:
+            raise Malformed("the header is not JSON") from error
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entry = dict(pairs)
+    if len(entry) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return entry
