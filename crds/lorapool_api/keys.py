@@ -70,6 +70,7 @@ PARTS: Final = {
     **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
     **{name: name for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2")},
     "diff": "diff",
+    "diff_b": "diff_b",
 }
 _PART: Final = re.compile(
     r"^(?P<module>.+?)\.(?P<part>" + "|".join(re.escape(p) for p in sorted(PARTS, key=len, reverse=True)) + r")$"

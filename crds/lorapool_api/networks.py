@@ -24,7 +24,7 @@ class Network(StrEnum):
     LOHA = "loha"
     LOKR = "lokr"
     FULL = "full"
-    """The difference itself: `diff` of LyCORIS."""
+    """The difference itself: `diff` of LyCORIS, with that of the bias in `diff_b`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Made:
     kernel: tuple[int, int] | None = None
 
 
-_COMMON: Final = frozenset({"alpha", "dora_scale", "magnitude"})
+_COMMON: Final = frozenset({"alpha", "dora_scale", "magnitude", "diff_b"})
 _LORA: Final = frozenset({"down", "up", "mid"})
 _LOHA: Final = frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"})
 _LOKR: Final = frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"})

@@ -41,6 +41,7 @@ class _Whole:
 
     name: str
     shape: Shape
+    has_bias: bool
 
     def __str__(self) -> str:
         return self.name
@@ -57,7 +58,8 @@ def pieces_of(board: Switchboard, component: str, module: str, tensors: Tensors)
     if fused.cut is Cut.WHOLE:
         settled = settle(places[0], tensors)
         return [Piece(places[0], settled.network, settled.parts, settled.rank)]
-    whole = _Whole(f"{component} {module}", (sum(p.shape[0] for p in places), *places[0].shape[1:]))
+    shape = (sum(p.shape[0] for p in places), *places[0].shape[1:])
+    whole = _Whole(f"{component} {module}", shape, all(p.has_bias for p in places))
     settled = settle(whole, tensors)
     if len(places) > 1 and "magnitude_in" in settled.parts:
         message = f"{whole}: dora_scale along the inputs, over modules that the base has apart"
@@ -88,7 +90,7 @@ _ROWS: Final = {Network.LORA: {"up": 0}, Network.FULL: {"diff": 0}, Network.LOKR
 def _piece(place: Place, settled: Settled, rows: Rows) -> Piece:
     parts, network = dict(settled.parts), settled.network
     sides = _ROWS.get(network) if network is not Network.LOHA else _loha_sides(parts)
-    for name, side in {**(sides or {}), "magnitude": 0}.items():
+    for name, side in {**(sides or {}), "magnitude": 0, "diff_b": 0}.items():
         if name in parts:
             parts[name] = change.rows_of(parts[name], rows, side)
     # A block of a Kronecker product is none of smaller factors: it is cut out of the whole.

@@ -23,6 +23,8 @@ class Place(Protocol):
 
     @property
     def shape(self) -> Shape: ...
+    @property
+    def has_bias(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,13 @@ def settle(place: Place, tensors: Tensors) -> Settled:
     if network is None:
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"{place} has {', '.join(sorted(tensors))} but no weights")
     settled = _SETTLERS[network](place, tensors)
-    gain = _magnitude(place, tensors)
-    used = (
-        settled.parts.keys()
-        | {"alpha"}
-        | ({"magnitude" if "magnitude" in tensors else "dora_scale"} if gain else set())
-    )
+    more = _magnitude(place, tensors) | _bias(place, tensors)
+    used = settled.parts.keys() | more.keys() | {"alpha", "magnitude" if "magnitude" in tensors else "dora_scale"}
     if network is Network.LORA:
         used.add("mid")
     if odd := tensors.keys() - used:
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"{place}: {network} does not read {', '.join(sorted(odd))}")
-    return Settled(network, settled.parts | gain, settled.rank)
+    return Settled(network, settled.parts | more, settled.rank)
 
 
 def _lora(place: Place, tensors: Tensors) -> Settled:
@@ -112,7 +110,7 @@ def _lokr(place: Place, tensors: Tensors) -> Settled:
 
 
 def _full(place: Place, tensors: Tensors) -> Settled:
-    return Settled(Network.FULL, {"diff": _shaped(place, "diff", tensors["diff"], place.shape)}, None)
+    return Settled(Network.FULL, {"diff": _shaped(place, "diff", _part(place, tensors, "diff"), place.shape)}, None)
 
 
 def _factor(place: Place, tensors: Tensors, name: str) -> tuple[dict[str, torch.Tensor], Shape, int | None]:
@@ -151,6 +149,14 @@ def _magnitude(place: Place, tensors: Tensors) -> dict[str, torch.Tensor]:
     if tuple(scale.shape[:2]) == (1, place.shape[1]):
         return {"magnitude_in": _of_size(place, "dora_scale", scale, inputs)}
     return {"magnitude": _of_size(place, "dora_scale", scale, outputs)}
+
+
+def _bias(place: Place, tensors: Tensors) -> dict[str, torch.Tensor]:
+    if "diff_b" not in tensors:
+        return {}
+    if not place.has_bias:
+        raise AdapterError(Reason.BASE_MODEL_MISMATCH, f"{place} has no bias in the base; the file has its diff_b")
+    return {"diff_b": _of_size(place, "diff_b", tensors["diff_b"], (place.shape[0],))}
 
 
 def _of_size(place: Place, name: str, tensor: torch.Tensor, wanted: Shape) -> torch.Tensor:

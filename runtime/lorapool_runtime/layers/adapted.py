@@ -31,9 +31,10 @@ class Added(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """A weight that stands for the base's own; it lies elsewhere."""
+    """A weight that stands for the base's own, and a bias where an adapter changes that too; they lie elsewhere."""
 
     weight: torch.Tensor
+    bias: torch.Tensor | None = None
 
 
 InForce = Added | Merged | None
@@ -49,7 +50,7 @@ class AdaptedLinear(nn.Linear):
         if change is None:
             return functional.linear(input, self.weight, self.bias)
         if isinstance(change, Merged):
-            return functional.linear(input, change.weight, self.bias)
+            return functional.linear(input, change.weight, self.bias if change.bias is None else change.bias)
         return _sum(self, change, input, functional.linear(input, self.weight, _early_bias(self, change)))
 
     def low_rank(self, input: torch.Tensor, branch: Branch) -> torch.Tensor:
@@ -66,7 +67,7 @@ class AdaptedConv2d(nn.Conv2d):
         if change is None:
             return self._convolve(input, self.weight, self.bias)
         if isinstance(change, Merged):
-            return self._convolve(input, change.weight, self.bias)
+            return self._convolve(input, change.weight, self.bias if change.bias is None else change.bias)
         return _sum(self, change, input, self._convolve(input, self.weight, _early_bias(self, change)))
 
     def low_rank(self, input: torch.Tensor, branch: Branch) -> torch.Tensor:

@@ -26,6 +26,7 @@ class Change:
         network: LoRA, LoHa, LoKr or a full difference: how `parts` make dW. A DoRA is a LoRA with a magnitude.
         parts: tensors by the names of `lorapool_api.facts`, in the shapes that `formats.shapes` settles. DoRA's is
             `magnitude`, (out, 1, ...), or `magnitude_in`, (1, in, 1, ...), of the weight's number of dimensions.
+            `diff_b`, (out,), is the difference of a bias.
         scale: alpha / rank.
         rows: of what `parts` make, those that are this module's: the file changes a module that the base has in
             pieces. (): all of them.
@@ -44,7 +45,7 @@ class Change:
     @property
     def must_merge(self) -> bool:
         """Whether the base's output and one low-rank pair cannot say it."""
-        return self.network is not Network.LORA or "magnitude_in" in self.parts
+        return self.network is not Network.LORA or not self.parts.keys().isdisjoint({"magnitude_in", "diff_b"})
 
 
 def merged(weight: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> torch.Tensor:
@@ -55,6 +56,14 @@ def merged(weight: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> tor
         if change.has_gain:
             out *= gain(change, out)
     return out
+
+
+def merged_bias(bias: torch.Tensor | None, changes: Sequence[tuple[Change, float]]) -> torch.Tensor | None:
+    """b' = b + sum of s · db in the bias's dtype, computed in float32; None where nothing changes it."""
+    moved = [(change.parts["diff_b"], strength) for change, strength in changes if "diff_b" in change.parts]
+    if bias is None or not moved:
+        return None
+    return (bias.float() + sum(strength * part.float() for part, strength in moved)).to(bias.dtype)
 
 
 def add_delta(out: torch.Tensor, change: Change, strength: float) -> None:

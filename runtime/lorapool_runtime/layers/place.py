@@ -17,5 +17,9 @@ class Place:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.module.weight.shape)
 
+    @property
+    def has_bias(self) -> bool:
+        return self.module.bias is not None
+
     def __str__(self) -> str:
         return f"{self.component} {self.name}"

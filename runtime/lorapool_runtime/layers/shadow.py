@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from lorapool_runtime.layers.adapted import Adapted, Merged
-from lorapool_runtime.layers.change import Change, merged
+from lorapool_runtime.layers.change import Change, merged, merged_bias
 
 # What a buffer holds: identities of the files that change this module, with their strengths.
 Content = tuple[tuple[str, float], ...]
@@ -42,7 +42,7 @@ class Shadows:
             self._content.pop(key, None)
             found.weight.copy_(merged(module.weight, changes))
             self._content[key] = content
-        return found
+        return found._replace(bias=merged_bias(module.bias, changes))
 
     def release(self) -> None:
         """Give the memory back; nothing may be in force."""
