@@ -53,6 +53,7 @@ class AdapterSpec(ApiModel):
         description="Words that bring the adapter out in a prompt, told to clients.",
         max_length=32,
     )
+    pin: bool = Field(default=False, description="Bring it to the device of each pod at once, and keep it there.")
     suspend: bool = Field(default=False, description="Refuse requests and free the pods of it, but keep the object.")
 
 

@@ -222,6 +222,20 @@ class AdaptersSpec(ApiModel):
     )
     max_rank: int = Field(default=128, description="Highest rank of an adapter.", ge=1, le=1024)
     max_file_size: ByteQuantity = Field(default="2Gi", description="Largest file of an adapter.")
+    device_budget: ByteQuantity = Field(
+        default="4Gi",
+        description="Device memory for adapters in each pod. The least recently used ones leave first, never those in "
+        "use or pinned.",
+    )
+    host_budget: ByteQuantity = Field(
+        default="4Gi",
+        description="Memory of each pod for adapters that are not on the device; the least recently used leave first.",
+    )
+    disk_budget: ByteQuantity | None = Field(
+        default=None,
+        description="Room for adapter files in each pod's cache volume; the least recently used leave first and are "
+        "fetched again. Default: as many as the volume takes.",
+    )
 
 
 class ServingDefaults(ApiModel):
@@ -260,6 +274,14 @@ class Serving(ApiModel):
         description="Requests that may wait in one pod; more are refused with 429.",
         ge=1,
         le=10_000,
+    )
+    max_batch: int = Field(
+        default=1,
+        description="Most pictures in one forward, of requests with the same size, steps, guidance and sampler, "
+        "whatever their adapters. A pod measures whether that is faster, else it makes one after the other. With 1 "
+        "the same request always gives the same bytes; in a batch kernels may round differently.",
+        ge=1,
+        le=32,
     )
     defaults: ServingDefaults = Field(default=ServingDefaults(), description="What a request gets that does not say.")
     limits: ServingLimits = Field(default=ServingLimits(), description="What a request may ask for.")

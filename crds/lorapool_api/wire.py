@@ -19,6 +19,9 @@ Serving port (no token; NetworkPolicy keeps it to the gateway):
 | GET /v1/status | 200 `ServingStatus` |
 | POST /v1/generate | 200 `GenerateReply` to a `GenerateRequest`; the first image itself where `Accept` names an image |
 
+Where `Accept` names `text/event-stream` first, the images come as events: `step` (`StepReport`) after each step, then
+`done` (`GenerateReply`) or `error` (`ErrorReply`).
+
 Everything that is not 200 carries an `ErrorReply`.
 """
 
@@ -36,6 +39,7 @@ from lorapool_api.pool import BaseModelSpec, Device, Engine, SchedulerName, Serv
 
 MAX_STACK = 8
 MAX_PROMPT_CHARACTERS = 10_000
+MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024
 
 
 class Wire(BaseModel):
@@ -45,6 +49,14 @@ class Wire(BaseModel):
 
 
 # ---- what a pod is told when it starts -------------------------------------------------------------------------
+
+
+class Budgets(Wire):
+    """Most memory and disk for the adapters of a pod, in bytes. None: as much as there is."""
+
+    device_bytes: int = 4 * 1024**3
+    host_bytes: int = 4 * 1024**3
+    disk_bytes: int | None = None
 
 
 class RuntimeConfig(Wire):
@@ -58,6 +70,7 @@ class RuntimeConfig(Wire):
     serving: Serving = Serving()
     max_rank: int = 128
     max_file_bytes: int = 2 * 1024**3
+    budgets: Budgets = Budgets()
     path_roots: tuple[str, ...] = Field(
         default=(), description="Folders below which `path` sources may lie: the mounts of the podTemplate."
     )
@@ -105,6 +118,7 @@ class CatalogEntry(Wire):
     sha256: str | None = Field(default=None, description="Expected sha256; None: the pod reports what it finds.")
     size_bytes: int | None = None
     scale: float = 1.0
+    pin: bool = Field(default=False, description="Bring it to the device at once, and keep it there.")
 
 
 def catalog_digest(entries: Iterable[CatalogEntry]) -> str:
@@ -279,6 +293,37 @@ class GenerateRequest(Wire):
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     images: int = Field(default=1, ge=1)
     format: ImageFormat = ImageFormat.PNG
+    image: str | None = Field(
+        default=None,
+        max_length=MAX_PICTURE_CHARACTERS,
+        description="A picture to begin with (PNG, JPEG or WebP in base64): image-to-image. Without width and height "
+        "the result has its size, rounded down to multiples of 8; else it is resized to them.",
+    )
+    mask: str | None = Field(
+        default=None,
+        max_length=MAX_PICTURE_CHARACTERS,
+        description="Inpainting: what is white in it is painted anew, what is black is kept. Resized to the result.",
+    )
+    strength: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="How far the result may go from `image`; default 0.8, with a mask 1.",
+    )
+    previews: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many `step` events show roughly what the first image becomes, where the client takes events.",
+    )
+
+
+class StepReport(Wire):
+    """A step that is done."""
+
+    number: int = Field(description="From 1, over all images of the request.")
+    of: int
+    preview: str | None = Field(default=None, description="A JPEG in base64.")
 
 
 class MadeImage(Wire):

@@ -28,6 +28,12 @@ class Metrics:
         self._running = self._gauge("requests_running", "Requests that run.")
         self._warm = self._gauge("base_warm", "1 when the base model is warm.")
         self._cold_start = self._gauge("base_cold_start_seconds", "From the process's start to a warm base.")
+        self._rows = Histogram(
+            "lorapool_batch_rows", "Pictures in one forward.", buckets=(1, 2, 4, 8, 16, 32), registry=self._registry
+        )
+        self._bytes = Gauge(
+            "lorapool_adapter_bytes", "Memory that adapters take, by tier.", ["tier"], registry=self._registry
+        )
         self._adapters = Gauge(
             "lorapool_adapters", "Adapters that can be served, by tier.", ["tier"], registry=self._registry
         )
@@ -35,12 +41,21 @@ class Metrics:
     def rendered(self, outcome: Outcome) -> None:
         """Count what the engine made."""
         self._images.inc(len(outcome.rendering.images))
+        self._rows.observe(outcome.rendering.rows)
         self._queue.observe(outcome.queue_s)
         self._load.observe(outcome.rendering.load_s)
         self._switch.observe(outcome.rendering.switch_s)
         self._inference.observe(outcome.rendering.inference_s)
 
-    def text(self, *, pending: int, running: int, cold_start_s: float | None, tiers: Mapping[str, Tier]) -> bytes:
+    def text(
+        self,
+        *,
+        pending: int,
+        running: int,
+        cold_start_s: float | None,
+        tiers: Mapping[str, Tier],
+        held_bytes: Mapping[Tier, int],
+    ) -> bytes:
         """All metrics, with the state as it is now."""
         self._pending.set(pending)
         self._running.set(running)
@@ -48,6 +63,7 @@ class Metrics:
         self._cold_start.set(cold_start_s or 0)
         for tier in Tier:
             self._adapters.labels(tier.value).set(sum(t is tier for t in tiers.values()))
+            self._bytes.labels(tier.value).set(held_bytes.get(tier, 0))
         return generate_latest(self._registry)
 
     def _histogram(self, what: str, help_: str, buckets: tuple[float, ...]) -> Histogram:

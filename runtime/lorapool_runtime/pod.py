@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from lorapool_api.wire import BasePhase, PodState, RuntimeConfig, ServingStatus
+from lorapool_api.wire import BasePhase, PodState, RuntimeConfig, ServingStatus, Tier
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.keeper import BaseKeeper
 from lorapool_runtime.metrics import Metrics
@@ -36,7 +36,9 @@ class Pod:
     settings: Settings
     instance: str
     versions: Versions
+    engine: Engine
     base: BaseKeeper
+    memory: HostMemory
     registry: Registry
     dispatcher: Dispatcher
     metrics: Metrics
@@ -54,8 +56,9 @@ class Pod:
         config = settings.config
         engine_thread = ThreadPoolExecutor(1, "engine")
         readers = ThreadPoolExecutor(_READERS, "read")
+        ahead_thread = ThreadPoolExecutor(1, "ahead")
         versions, metrics = Versions(), Metrics()
-        blobs = BlobFolder(settings.cache, settings.disk_bytes)
+        blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
         bringer = Bringer(Fetcher(blobs, Rules.of(config, settings.pod_root)), blobs, config.max_rank)
         base = BaseKeeper(engine, engine_thread, versions, started_s)
 
@@ -66,18 +69,25 @@ class Pod:
             metrics.rendered(outcome)
             registry.refresh_tiers()
 
-        registry = Registry(versions, bringer, HostMemory(settings.host_bytes, read), engine, base.modules)
+        async def to_device(adapter: HostAdapter) -> None:
+            await asyncio.get_running_loop().run_in_executor(ahead_thread, engine.look_ahead, [adapter])
+
+        memory = HostMemory(config.budgets.host_bytes, read)
+        registry = Registry(versions, bringer, memory, engine, base.modules, to_device)
         dispatcher = Dispatcher(
             engine,
             engine_thread,
+            ahead_thread,
             config.serving.max_pending,
             config.serving.request_timeout_seconds,
             on_rendered=rendered,
         )
         last = LastCatalog(settings.cache, config.pool)
         instance = uuid.uuid4().hex
-        threads = (engine_thread, readers)
-        return cls(settings, instance, versions, base, registry, dispatcher, metrics, last, bringer, threads)
+        threads = (engine_thread, readers, ahead_thread)
+        return cls(
+            settings, instance, versions, engine, base, memory, registry, dispatcher, metrics, last, bringer, threads
+        )
 
     @property
     def config(self) -> RuntimeConfig:
@@ -112,6 +122,10 @@ class Pod:
             max_pending=self.config.serving.max_pending,
             tiers=self.registry.tiers(),
         )
+
+    def held_bytes(self) -> dict[Tier, int]:
+        """Memory that adapters take."""
+        return {Tier.DEVICE: self.engine.device_bytes, Tier.HOST: self.memory.size_bytes}
 
     def restore_catalog(self) -> None:
         """Serve on with what the cache folder remembers."""

@@ -12,8 +12,6 @@ from lorapool_api.pool import BaseModelSpec
 from lorapool_api.sources import ModelSource
 from lorapool_api.wire import RuntimeConfig
 
-GIB = 1024**3
-
 
 class Settings(BaseSettings):
     """The process's settings: in a pod all of them come from the environment."""
@@ -31,9 +29,6 @@ class Settings(BaseSettings):
     pod_root: str = Field(
         default="", description="Folder that stands for the root of the file system, where a node has no mounts."
     )
-    host_bytes: int = Field(default=4 * GIB, description="Most memory for adapters that nobody uses right now.")
-    device_bytes: int = Field(default=4 * GIB, description="Most device memory for adapters that are not in use.")
-    disk_bytes: int | None = Field(default=None, description="Most of the cache folder for adapter files.", gt=0)
     grace_seconds: float | None = Field(
         default=None, description="How long a stopping process finishes what runs; default: a request's longest time."
     )

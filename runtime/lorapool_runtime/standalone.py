@@ -136,6 +136,7 @@ def _entry(document: object, file: Path) -> CatalogEntry:
         source=_file_source(parsed.source, f"{file}: {name}"),
         sha256=parsed.sha256,
         scale=parsed.scale,
+        pin=parsed.pin,
     )
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from tests import tiny
 
 from lorapool_api.pool import SchedulerName
-from lorapool_runtime.engine.contract import Engine, Recipe, Use
+from lorapool_runtime.engine.contract import Engine, Order, Recipe, Rendering, Use
+from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.formats.check import check_file
 from lorapool_runtime.store.blobs import hash_file
 from lorapool_runtime.store.files import AdapterFile, Beside, HostAdapter
@@ -45,8 +46,21 @@ def read(engine: Engine, path: Path) -> HostAdapter:
 
 def image(engine: Engine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:
     """The engine's picture with these adapters in force."""
-    uses = [Use(f"test/{i}", adapter, scale) for i, (adapter, scale) in enumerate(stack)]
-    return np.asarray(engine.render(recipe(**changes), uses, lambda: False).images[0])
+    return np.asarray(rendered(engine, order(*stack, **changes)).images[0])
+
+
+def order(*stack: tuple[HostAdapter, float], **changes: Any) -> Order:
+    """A request for a picture with these adapters."""
+    uses = tuple(Use(f"test/{i}", adapter, scale) for i, (adapter, scale) in enumerate(stack))
+    return Order(recipe(**changes), uses)
+
+
+def rendered(engine: Engine, wanted: Order) -> Rendering:
+    """What the engine makes of one request. Raises: what it failed with."""
+    (result,) = engine.render([wanted])
+    if isinstance(result, RuntimeFailure):
+        raise result
+    return result
 
 
 def reference_image(pipeline: Any, **changes: Any) -> Pixels:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, Dtype
+from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, Dtype, Serving, ServingDefaults
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import BaseInfo
 
@@ -61,11 +61,19 @@ def engine(loaded: "tuple[DiffusersEngine, BaseInfo]") -> "DiffusersEngine":
 
 
 def make_engine(
-    model: Path, mode: ApplyMode = ApplyMode.UNMERGED, dtype: Dtype = Dtype.FLOAT32, **options: Any
+    model: Path,
+    mode: ApplyMode = ApplyMode.UNMERGED,
+    dtype: Dtype = Dtype.FLOAT32,
+    max_batch: int = 1,
+    **options: Any,
 ) -> "DiffusersEngine":
+    from tests import tiny
+
     from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
+    usual = ServingDefaults(width=tiny.SIZE, height=tiny.SIZE)
+    serving = Serving(mode=mode, max_batch=max_batch, defaults=usual)
     # Not validated: a temporary folder may have any name.
     source = ModelSource.model_construct(path=str(model))
     spec = BaseModelSpec(source=source, dtype=dtype, **options)
-    return DiffusersEngine(spec, Device.CPU, device_bytes=2**30, mode=mode)
+    return DiffusersEngine(spec, Device.CPU, 2**30, serving)

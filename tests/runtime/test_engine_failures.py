@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests import tiny
-from tests.runtime.ask import image, read, recipe
+from tests.runtime.ask import image, order, read, recipe, rendered
 from tests.runtime.conftest import make_engine
 from tests.tiny import Change
 
@@ -19,7 +19,7 @@ from lorapool_api.facts import read_facts
 from lorapool_api.fit import check_fits
 from lorapool_api.header import FactsError
 from lorapool_api.pool import SchedulerName
-from lorapool_runtime.engine.contract import BaseInfo
+from lorapool_runtime.engine.contract import BaseInfo, Order
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 from lorapool_runtime.formats.check import read_header
@@ -126,7 +126,7 @@ def test_a_request_can_be_given_up_between_steps(engine: DiffusersEngine) -> Non
         return len(asked) > 2
 
     with pytest.raises(Stopped):
-        engine.render(recipe(steps=50), (), stop)
+        rendered(engine, Order(recipe(steps=50), stop=stop))
     assert len(asked) == 3
 
 
@@ -142,14 +142,14 @@ def test_a_forgotten_adapter_leaves_the_device(engine: DiffusersEngine, some: li
 @pytest.mark.parametrize("name", list(SchedulerName))
 def test_every_scheduler_that_the_api_names_works(engine: DiffusersEngine, name: SchedulerName) -> None:
     for steps in (1, 3):
-        made = engine.render(recipe(scheduler=name, steps=steps), (), lambda: False)
+        made = rendered(engine, order(scheduler=name, steps=steps))
         assert made.warnings == ()
         assert np.asarray(made.images[0]).shape == (tiny.SIZE, tiny.SIZE, 3)
 
 
 def test_steps_that_a_scheduler_cannot_do_are_the_requests_fault(engine: DiffusersEngine) -> None:
     with pytest.raises(RecipeError, match="steps"):
-        engine.render(recipe(scheduler=SchedulerName.LCM, steps=99), (), lambda: False)
+        rendered(engine, order(scheduler=SchedulerName.LCM, steps=99))
 
 
 # ---- bases that cannot be loaded -------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_truncated_weights_are_explained(model: Path, tmp_path: Path) -> None:
     content = weights.read_bytes()
     weights.unlink()
     weights.write_bytes(content[: len(content) // 2])
-    assert "cannot be loaded" in load_error(broken)
+    assert "unet/diffusion_pytorch_model.safetensors: the file is cut off" in load_error(broken)
 
 
 def test_code_that_comes_with_a_model_is_never_run(model: Path, tmp_path: Path) -> None:

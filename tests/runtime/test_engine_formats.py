@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.runtime.ask import adapter_file, distance, image, read, recipe, reference_image
+from tests.runtime.ask import adapter_file, distance, image, order, read, reference_image, rendered
 from tests.runtime.conftest import load_reference, make_engine
 from tests.runtime.files import EVERY
 
 from lorapool_api.pool import ApplyMode, Dtype
-from lorapool_runtime.engine.contract import Use
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, RecipeError, Stopped
 from lorapool_runtime.layers import shadow
@@ -109,7 +108,7 @@ def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
     held = list(adapters.values())
     failures = 0
     for _ in range(1000):
-        stack = [Use("x", a, choice.uniform(-2, 2)) for a in choice.choices(held, k=choice.randint(0, 3))]
+        stack = [(a, choice.uniform(-2, 2)) for a in choice.choices(held, k=choice.randint(0, 3))]
         if choice.random() < 0.1:
             engine.forget(choice.choice(held).identity)
         with monkeypatch.context() as patch:
@@ -117,7 +116,7 @@ def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
                 patch.setattr(shadow, "merged", _no_room)
             # Nothing is drawn: what runs before the first step is the switch.
             with pytest.raises((Stopped, RecipeError, AdapterError)) as ended:
-                engine.render(recipe(), stack, lambda: True)
+                rendered(engine, replace(order(*stack), stop=lambda: True))
         failures += not isinstance(ended.value, Stopped)
     assert 0 < failures < 900
     assert _digest(engine) == weights

@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline, StableDiffusionXLPipeline, UNet2DCondit
 from safetensors.torch import load_file, save_file
 from tests import tiny
 
-from lorapool_api.pool import BaseModelSpec, Device, Dtype
+from lorapool_api.pool import BaseModelSpec, Device, Dtype, Serving
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import untold
 from lorapool_runtime.engine.diffusers.assemble import Target, assemble
@@ -117,7 +117,7 @@ def test_writing_to_a_mapped_tensor_never_reaches_the_file(tmp_path: Path) -> No
 
 def test_progress_grows_to_all_and_the_stages_are_told(folder: Path) -> None:
     shares: list[float] = []
-    info = DiffusersEngine(spec(folder), Device.CPU, 2**30).load(shares.append)
+    info = DiffusersEngine(spec(folder), Device.CPU, 2**30, Serving()).load(shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert info.stages_s.keys() == {"load", "warm_up"}

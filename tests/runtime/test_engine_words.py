@@ -8,11 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests import tiny
-from tests.runtime.ask import distance, image, read, recipe, reference_image
+from tests.runtime.ask import distance, image, order, read, reference_image, rendered
 from tests.runtime.conftest import load_reference
 
 from lorapool_api.conditions import Reason
-from lorapool_runtime.engine.contract import Use
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, RecipeError
 from lorapool_runtime.store.files import HostAdapter
@@ -70,7 +69,7 @@ def test_they_are_forgotten_when_a_request_fails(engine: DiffusersEngine, refere
     before = image(engine, prompt=PROMPT)
     adapter = read(engine, with_words(tmp_path / "a", reference, rows(1)))
     with pytest.raises(RecipeError):
-        engine.render(recipe(prompt=PROMPT, width=33), [Use("a", adapter, 1.0)], lambda: False)
+        rendered(engine, order((adapter, 1.0), prompt=PROMPT, width=33))
 
     assert (image(engine, prompt=PROMPT) == before).all()
 

@@ -16,6 +16,7 @@ from tests.runtime.pods import Running, config, entry, eventually, settings, sta
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import Serving, StubTimings
 from lorapool_api.wire import AdapterPhase, GenerateReply, ServingStatus, Tier
+from lorapool_runtime.http.body import GENERATE_MAX_BYTES
 
 SLOW = StubTimings(step_milliseconds=200)
 
@@ -115,7 +116,7 @@ async def test_broken_bodies_are_refused(pod: Running, content: bytes) -> None:
 
 
 async def test_a_huge_body_is_refused_before_it_is_read(pod: Running) -> None:
-    reply = await pod.serving.post("/v1/generate", content=b"x" * (1024 * 1024 + 1))
+    reply = await pod.serving.post("/v1/generate", content=b"x" * (GENERATE_MAX_BYTES + 1))
     assert (reply.status_code, reply.json()["code"]) == (413, "TooLarge")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,11 +12,11 @@ import pytest
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import SchedulerName
 from lorapool_api.wire import ErrorCode
-from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, Rendering, Stop, Use, untold
+from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, RequestError, Stopped
 from lorapool_runtime.queue.dispatcher import Dispatcher
-from lorapool_runtime.queue.job import Outcome
+from lorapool_runtime.queue.job import Outcome, Wish
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 
@@ -29,15 +29,39 @@ class ScriptedEngine:
     served: list[str] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
+    rows: int = 1
+    mixing: bool = False
+    ahead: list[str] = field(default_factory=list)
+
+    def batch(self, recipe: Recipe) -> int:
+        return self.rows
+
+    def mixes(self, adapter: HostAdapter) -> bool:
+        return self.mixing
+
+    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
         self.threads.add(threading.get_ident())
-        self.served.append(recipe.prompt)
+        prompts = [order.recipe.prompt for order in orders]
+        self.served.append("+".join(prompts))
         while not self.gate.wait(0.005):
-            if stop():
-                raise Stopped
-        if recipe.prompt in self.errors:
-            raise self.errors[recipe.prompt]
-        return Rendering((), 0, 0, 0)
+            if all(order.stop() for order in orders):
+                return [Stopped() for _ in orders]
+        for prompt in prompts:
+            if prompt in self.errors:
+                raise self.errors[prompt]
+        for order in orders:
+            order.on_step(Step(1, 1))
+        return [Rendering((), 0, 0, 0, rows=len(orders)) for _ in orders]
+
+    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+        self.ahead += [adapter.identity for adapter in adapters]
+
+    @property
+    def device_bytes(self) -> int:
+        return 0
+
+    def pin(self, identities: Collection[str]) -> None:
+        pass
 
     def load(self, progress: Progress = untold) -> BaseInfo:
         raise NotImplementedError
@@ -62,8 +86,8 @@ def use(name: str) -> tuple[Use, ...]:
 
 @contextlib.asynccontextmanager
 async def queue(engine: ScriptedEngine, max_pending: int = 10, timeout_s: float = 30) -> AsyncIterator[Dispatcher]:
-    with ThreadPoolExecutor(1) as thread:
-        dispatcher = Dispatcher(engine, thread, max_pending, timeout_s)
+    with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as ahead:
+        dispatcher = Dispatcher(engine, thread, ahead, max_pending, timeout_s)
         serving = asyncio.create_task(dispatcher.run())
         try:
             yield dispatcher
@@ -74,7 +98,7 @@ async def queue(engine: ScriptedEngine, max_pending: int = 10, timeout_s: float 
 
 
 def ask(dispatcher: Dispatcher, prompt: str, adapter: str | None = None) -> "asyncio.Task[Outcome]":
-    return asyncio.create_task(dispatcher.render(recipe(prompt), use(adapter) if adapter else ()))
+    return asyncio.create_task(dispatcher.render(Wish(recipe(prompt), use(adapter) if adapter else ())))
 
 
 async def until_running(dispatcher: Dispatcher, pending: int = 0) -> None:
@@ -94,6 +118,68 @@ async def test_requests_for_the_same_adapter_are_served_together() -> None:
         await asyncio.gather(*tasks)
     assert engine.served == ["a1", "a2", "b1", "b2"]
     assert len(engine.threads) == 1
+
+
+async def test_requests_of_one_shape_share_a_forward_where_that_pays() -> None:
+    engine = ScriptedEngine(rows=2, mixing=True)
+    async with queue(engine) as dispatcher:
+        first = ask(dispatcher, "a1", "a")
+        await until_running(dispatcher)
+        tasks = [ask(dispatcher, "b1", "b"), ask(dispatcher, "c1", "c"), ask(dispatcher, "b2", "b")]
+        await until_running(dispatcher, pending=3)
+        engine.gate.set()
+        outcomes = await asyncio.gather(first, *tasks)
+    assert engine.served == ["a1", "b1+b2", "c1"]
+    assert [outcome.rendering.rows for outcome in outcomes] == [1, 2, 1, 2]
+
+
+async def test_adapters_that_do_not_mix_wait_for_each_other() -> None:
+    engine = ScriptedEngine(rows=4, mixing=False)
+    async with queue(engine) as dispatcher:
+        tasks = [ask(dispatcher, "a1", "a")]
+        await until_running(dispatcher)
+        tasks += [ask(dispatcher, "b1", "b"), ask(dispatcher, "c1", "c"), ask(dispatcher, "b2", "b")]
+        await until_running(dispatcher, pending=3)
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+    assert engine.served == ["a1", "b1+b2", "c1"]
+
+
+async def test_what_fails_in_a_batch_is_tried_alone_and_fails_alone() -> None:
+    engine = ScriptedEngine(rows=3, mixing=True, errors={"bad": AdapterError(Reason.INVALID_WEIGHTS, "not finite")})
+    async with queue(engine) as dispatcher:
+        first = ask(dispatcher, "first")
+        await until_running(dispatcher)
+        bad, good = ask(dispatcher, "bad", "b"), ask(dispatcher, "good", "c")
+        await until_running(dispatcher, pending=2)
+        engine.gate.set()
+        await asyncio.gather(first, good)
+        with pytest.raises(RequestError, match="default/b"):
+            await bad
+    assert engine.served == ["first", "bad+good", "bad", "good"]
+
+
+async def test_while_one_is_made_the_next_adapter_is_brought_nearer() -> None:
+    engine = ScriptedEngine()
+    async with queue(engine) as dispatcher:
+        first = ask(dispatcher, "a1", "a")
+        await until_running(dispatcher)
+        second = ask(dispatcher, "b1", "b")
+        third = ask(dispatcher, "c1", "c")
+        await until_running(dispatcher, pending=2)
+        engine.gate.set()
+        await asyncio.gather(first, second, third)
+    # While `first` ran alone nobody waited; while `second` ran, `third` did.
+    assert engine.ahead == ["c"]
+
+
+async def test_steps_are_told_on_the_event_loop() -> None:
+    engine = ScriptedEngine()
+    engine.gate.set()
+    heard: list[tuple[Step, int]] = []
+    async with queue(engine) as dispatcher:
+        await dispatcher.render(Wish(recipe("a"), on_step=lambda step: heard.append((step, threading.get_ident()))))
+    assert heard == [(Step(1, 1), threading.get_ident())]
 
 
 async def test_one_failure_is_one_requests_failure() -> None:

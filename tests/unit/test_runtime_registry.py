@@ -1,7 +1,7 @@
 """The catalog in a pod: every adapter goes its own way, and what a request gets is what was asked for."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,12 +59,16 @@ class Device:
     """What the engine holds."""
 
     there: set[str] = field(default_factory=set)
+    pinned: set[str] = field(default_factory=set)
 
     def on_device(self) -> frozenset[str]:
         return frozenset(self.there)
 
     def forget(self, identity: str) -> None:
         self.there.discard(identity)
+
+    def pin(self, identities: Collection[str]) -> None:
+        self.pinned = set(identities)
 
 
 @dataclass
@@ -82,11 +86,14 @@ class Bench:
     def __post_init__(self) -> None:
         self.warm.set()
         self.memory = HostMemory(self.bound_bytes, self._read)
-        self.registry = Registry(self.versions, self.sources, self.memory, self.device, self._modules)
+        self.registry = Registry(self.versions, self.sources, self.memory, self.device, self._modules, self._near)
 
     async def _modules(self) -> Modules:
         await self.warm.wait()
         return self.modules
+
+    async def _near(self, adapter: HostAdapter) -> None:
+        self.device.there.add(adapter.identity)
 
     async def _read(self, file: AdapterFile) -> HostAdapter:
         self.reads.append(file.sha256)

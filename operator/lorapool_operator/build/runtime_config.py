@@ -1,7 +1,7 @@
 """What the process of a runtime pod is told when it starts."""
 
 from lorapool_api.pool import Pool, StubTimings
-from lorapool_api.wire import RuntimeConfig
+from lorapool_api.wire import Budgets, RuntimeConfig
 from lorapool_operator.build.merge import added_mounts
 from lorapool_operator.quantity import quantity_bytes
 
@@ -17,6 +17,11 @@ def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
         serving=pool.spec.serving,
         max_rank=adapters.max_rank,
         max_file_bytes=quantity_bytes(adapters.max_file_size),
+        budgets=Budgets(
+            device_bytes=quantity_bytes(adapters.device_budget),
+            host_bytes=quantity_bytes(adapters.host_budget),
+            disk_bytes=quantity_bytes(adapters.disk_budget) if adapters.disk_budget else None,
+        ),
         path_roots=added_mounts(pool),
         url_hosts=url_hosts,
     )

@@ -133,6 +133,7 @@ def catalog_entry(adapter: Adapter, resolution: Resolution) -> CatalogEntry:
         sha256=adapter.spec.sha256 or resolution.sha256,
         size_bytes=resolution.size_bytes,
         scale=adapter.spec.scale,
+        pin=adapter.spec.pin,
     )
 
 

@@ -16,6 +16,6 @@ def make_engine(settings: Settings) -> Engine:
     def diffusers() -> Engine:
         from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
-        return DiffusersEngine(settings.model, config.device, settings.device_bytes, config.serving.mode)
+        return DiffusersEngine(settings.model, config.device, config.budgets.device_bytes, config.serving)
 
     return DeferredEngine(diffusers)

@@ -1,12 +1,13 @@
 """What the rest of the runtime knows of an engine."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL.Image import Image
 
 from lorapool_api.pool import SchedulerName
+from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 Stop = Callable[[], bool]
@@ -43,6 +44,21 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Start:
+    """A picture to begin with instead of noise.
+
+    Attributes:
+        image: RGB, of the recipe's size.
+        mask: of the same size, 8-bit grey: white is painted anew, black is kept. None: all of it is changed.
+        strength: how far it may go from the picture, above 0 and up to 1; of the steps so many are done.
+    """
+
+    image: Image
+    mask: Image | None
+    strength: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One request, complete: defaults are filled in and limits are kept."""
 
@@ -55,6 +71,14 @@ class Recipe:
     scheduler: SchedulerName
     seed: int
     images: int
+    start: Start | None = None
+
+    @property
+    def shape(self) -> Hashable:
+        """What must agree for pictures to be made in one forward; None where there is nothing to agree on."""
+        if self.start is not None:
+            return None
+        return self.width, self.height, self.steps, self.guidance_scale, self.scheduler
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -63,20 +87,58 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step that is done, of `of` in all, over all images of the request."""
+
+    number: int
+    of: int
+    preview: Image | None = None
+
+
+def unheard(step: Step) -> None:
+    """Steps that nobody waits for."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request as the engine gets it.
+
+    Attributes:
+        stop: asked between two steps; true when nobody wants the images any more.
+        on_step: told of each step, on the engine's thread.
+        previews: how many of the steps show what the picture becomes, roughly, spread evenly.
+    """
+
+    recipe: Recipe
+    stack: tuple[Use, ...] = ()
+    stop: Stop = lambda: False
+    on_step: Callable[[Step], None] = unheard
+    previews: int = 0
+
+
+@dataclass(frozen=True)
 class Rendering:
-    """The images of a request, and how long the engine took for each part, in seconds."""
+    """The images of a request, and how long the engine took for each part, in seconds.
+
+    Attributes:
+        rows: how many pictures, of this request and others, went through each forward together.
+    """
 
     images: tuple[Image, ...]
     load_s: float
     switch_s: float
     inference_s: float
     warnings: tuple[str, ...] = ()
+    rows: int = 1
+
+
+Result = Rendering | RuntimeFailure
 
 
 class Engine(Protocol):
     """One base model and what makes images of it.
 
-    `load` and `render` run on one and the same thread; `read` and `on_device` may run on any, after `load`.
+    `load` and `render` run on one and the same thread; all else may run on any, after `load`.
     """
 
     def load(self, progress: Progress = untold) -> BaseInfo:
@@ -85,16 +147,32 @@ class Engine(Protocol):
     def read(self, file: AdapterFile) -> HostAdapter:
         """Bring a file to host memory, every key of it consumed. Raises: AdapterError."""
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
-        """Make the images.
+    def batch(self, recipe: Recipe) -> int:
+        """How many pictures of that shape are made fastest in one forward; 1 where a batch does not pay."""
+
+    def mixes(self, adapter: HostAdapter) -> bool:
+        """Whether a picture with this adapter can be in one forward with pictures that have others."""
+
+    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+        """Make the images of these orders in one go: they agree in shape, and are one request, or as many pictures
+        as `batch` allows. Each order has an outcome of its own, `Stopped` where nobody wanted it to the end.
 
         Args:
             waiting: how many more requests for this stack wait: what a switch costs is shared by all of them.
 
         Raises:
-            AdapterError, RecipeError: cannot be made.
-            Stopped: soon after `stop()` says so.
+            AdapterError, RecipeError: none of them can be made.
         """
+
+    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+        """Bring these nearer while others are in force. Any thread; what fails is left for `render`."""
+
+    @property
+    def device_bytes(self) -> int:
+        """Device memory that adapters take."""
+
+    def pin(self, identities: Collection[str]) -> None:
+        """From now on these adapters, and no others, are never evicted from the device."""
 
     def on_device(self) -> frozenset[str]:
         """Identities of the adapters on the device."""

@@ -1,10 +1,10 @@
 """An engine that is made when it is loaded: importing torch takes seconds, and health must answer meanwhile."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from lorapool_runtime.engine.contract import BaseInfo, Engine, Progress, Recipe, Rendering, Stop, Use, untold
+from lorapool_runtime.engine.contract import BaseInfo, Engine, Order, Progress, Recipe, Result, untold
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 
@@ -14,11 +14,13 @@ class DeferredEngine:
     def __init__(self, make: Callable[[], Engine]) -> None:
         self._make = make
         self._engine: Engine | None = None
+        self._pinned: frozenset[str] = frozenset()
 
     def load(self, progress: Progress = untold) -> BaseInfo:
         start = time.monotonic()
         if self._engine is None:
             self._engine = self._make()
+            self._engine.pin(self._pinned)
         imported_s = time.monotonic() - start
         info = self._engine.load(progress)
         return replace(info, stages_s={"import": imported_s, **info.stages_s})
@@ -26,8 +28,26 @@ class DeferredEngine:
     def read(self, file: AdapterFile) -> HostAdapter:
         return self._made.read(file)
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
-        return self._made.render(recipe, stack, stop, waiting)
+    def batch(self, recipe: Recipe) -> int:
+        return self._made.batch(recipe)
+
+    def mixes(self, adapter: HostAdapter) -> bool:
+        return self._made.mixes(adapter)
+
+    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+        return self._made.render(orders, waiting)
+
+    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+        self._made.look_ahead(adapters)
+
+    @property
+    def device_bytes(self) -> int:
+        return self._engine.device_bytes if self._engine else 0
+
+    def pin(self, identities: Collection[str]) -> None:
+        self._pinned = frozenset(identities)
+        if self._engine is not None:
+            self._engine.pin(identities)
 
     def on_device(self) -> frozenset[str]:
         return self._engine.on_device() if self._engine else frozenset()

@@ -6,7 +6,7 @@ adapter is visible in the bytes.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from PIL import Image
 
 from lorapool_api.pool import StubTimings
-from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, Rendering, Stop, Use, untold
+from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
 from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import Stopped
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
@@ -52,14 +52,37 @@ class StubEngine:
     def read(self, file: AdapterFile) -> HostAdapter:
         return StubAdapter(file.identity, file.sha256, file.facts.size_bytes)
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
+    def batch(self, recipe: Recipe) -> int:
+        return 1
+
+    def mixes(self, adapter: HostAdapter) -> bool:
+        return False
+
+    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+        return [self._made(order) for order in orders]
+
+    def _made(self, order: Order) -> Result:
         start = time.monotonic()
-        self._switch(stack)
+        self._switch(order.stack)
         switched = time.monotonic()
-        for _ in range(recipe.steps * recipe.images):
-            self._pretend(self._timings.step_milliseconds / 1000, stop)
-        images = tuple(self._image(recipe, stack, seed) for seed in recipe.seeds)
-        return Rendering(images, 0.0, switched - start, time.monotonic() - switched)
+        recipe = order.recipe
+        total = recipe.steps * recipe.images
+        images = [self._image(recipe, order.stack, seed) for seed in recipe.seeds]
+        for number in range(1, total + 1):
+            self._pretend(self._timings.step_milliseconds / 1000, order.stop)
+            is_shown = order.previews and number % (total // (order.previews + 1) or 1) == 0 and number < total
+            order.on_step(Step(number, total, images[0] if is_shown else None))
+        return Rendering(tuple(images), 0.0, switched - start, time.monotonic() - switched)
+
+    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+        pass
+
+    @property
+    def device_bytes(self) -> int:
+        return 0
+
+    def pin(self, identities: Collection[str]) -> None:
+        pass
 
     def on_device(self) -> frozenset[str]:
         return frozenset(self._on_device.copy())
@@ -78,7 +101,7 @@ class StubEngine:
         while len(self._on_device) > _ON_DEVICE:
             self._on_device.popitem(last=False)
 
-    def _pretend(self, seconds: float, stop: Stop) -> None:
+    def _pretend(self, seconds: float, stop: Callable[[], bool]) -> None:
         while True:
             if stop():
                 raise Stopped

@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import Final
 
@@ -22,13 +22,22 @@ def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed
     Args:
         adapters: (identity of the file, scale); not its name: the same file makes the same picture under any.
     """
-    what = {**asdict(recipe), "seed": seed, "images": 1, "base": label, "adapters": list(adapters)}
+    plain = asdict(replace(recipe, start=None))
+    what = {**plain, "start": _start(recipe), "seed": seed, "images": 1, "base": label, "adapters": list(adapters)}
     digest = sha256(json.dumps(what, sort_keys=True).encode()).digest()
     picture = _mosaic(digest).resize((recipe.width, recipe.height), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(picture)
     _bands(pen, recipe, adapters)
     _words(pen, recipe, _caption(label, recipe, adapters, seed))
     return picture
+
+
+def _start(recipe: Recipe) -> list[str | float]:
+    """What a picture to begin with has to say."""
+    if recipe.start is None:
+        return []
+    pictures = (recipe.start.image, recipe.start.mask)
+    return [recipe.start.strength, *(sha256(p.tobytes()).hexdigest() for p in pictures if p is not None)]
 
 
 def _mosaic(digest: bytes) -> Image.Image:

@@ -60,6 +60,12 @@ class LoraAdapter:
         """Whether it is a DoRA."""
         return any("magnitude" in p for s in self.slots for p in s.parts)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether a picture with it can share a forward with others: it adds low-rank pairs to the denoiser."""
+        of_denoiser = [s for s in self.slots if not s.place.is_text]
+        return all(s.network is Network.LORA and s.parts.keys() == {"down", "up"} for s in of_denoiser)
+
     def loaded(self, flat: torch.Tensor) -> Loaded:
         """The adapter as views into the buffer, or into a copy of it on a device."""
         words = {component: _view(flat, at) for component, at in self.words.items()}

@@ -5,10 +5,11 @@ from typing import Final, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from lorapool_api.wire import ErrorCode
+from lorapool_api.wire import MAX_PICTURE_CHARACTERS, ErrorCode
 from lorapool_runtime.errors import RequestError
 
-GENERATE_MAX_BYTES: Final = 1024 * 1024
+# Two pictures, and a few words.
+GENERATE_MAX_BYTES: Final = 2 * MAX_PICTURE_CHARACTERS + 1024 * 1024
 # A thousand entries have some hundred kilobytes.
 CATALOG_MAX_BYTES: Final = 64 * 1024 * 1024
 

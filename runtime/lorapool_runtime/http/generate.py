@@ -5,7 +5,9 @@ import base64
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -22,14 +24,14 @@ from lorapool_api.wire import (
     Timings,
     UsedAdapter,
 )
-from lorapool_runtime.engine.contract import Recipe, Use
+from lorapool_runtime.engine.contract import Step, Use
 from lorapool_runtime.errors import RequestError
-from lorapool_runtime.http import body
+from lorapool_runtime.http import body, events
 from lorapool_runtime.http.accept import image_wanted
 from lorapool_runtime.http.encode import encode
 from lorapool_runtime.http.recipe import complete
 from lorapool_runtime.pod import Pod
-from lorapool_runtime.queue.job import Outcome
+from lorapool_runtime.queue.job import Outcome, Wish
 
 # A seed that people can copy, and that every client's number type holds.
 _RANDOM_SEEDS = 2**32
@@ -68,17 +70,30 @@ class Generator:
 
     async def answer(self, request: Request) -> Response:
         """The response; whatever its end, its outcome is counted."""
-        outcome = "ClientGone"
+        outcome: str | None = "ClientGone"
         try:
             wanted = await body.read(request, GenerateRequest, body.GENERATE_MAX_BYTES)
+            if events.is_wanted(request.headers.get("accept", "")):
+                wish = await self._wish(wanted)
+                response: Response = events.streamed(partial(self._reply, wanted.format, wish), self._count)
+                outcome = None  # counted when the stream ends
+                return response
             response = await self._unless_gone(request, wanted)
             outcome = "ClientGone" if response is _CLIENT_GONE else "Ok"
         except RequestError as error:
             outcome = error.code.value
             raise
         finally:
-            self._pod.metrics.requests.labels(outcome).inc()
+            if outcome is not None:
+                self._count(outcome)
         return response
+
+    def _count(self, outcome: str) -> None:
+        self._pod.metrics.requests.labels(outcome).inc()
+
+    async def _reply(self, format_: ImageFormat, wish: Wish, on_step: Callable[[Step], None]) -> GenerateReply:
+        outcome = await self._pod.dispatcher.render(replace(wish, on_step=on_step))
+        return (await self._encoded(wish, outcome, format_, want_json=True)).reply
 
     async def _unless_gone(self, request: Request, wanted: GenerateRequest) -> Response:
         """Work for as long as somebody waits for it."""
@@ -99,13 +114,20 @@ class Generator:
         return Response(made.images[0], media_type=image_format.media_type, headers=made.headers)
 
     async def _make(self, wanted: GenerateRequest, format_: ImageFormat, *, want_json: bool) -> Made:
+        wish = await self._wish(wanted)
+        outcome = await self._pod.dispatcher.render(wish)
+        return await self._encoded(wish, outcome, format_, want_json=want_json)
+
+    async def _wish(self, wanted: GenerateRequest) -> Wish:
+        """What to make, with all that it needs in memory. Raises: RequestError."""
         self._check_ready()
-        recipe = complete(wanted, self._pod.config.serving, secrets.randbelow(_RANDOM_SEEDS))
+        seed = secrets.randbelow(_RANDOM_SEEDS)
+        # Pictures take their time to decode.
+        recipe = await asyncio.to_thread(complete, wanted, self._pod.config.serving, seed)
         self._pod.dispatcher.check_room()
         taken = await self._pod.registry.take([self._full(use) for use in wanted.adapters])
         stack = tuple(Use(key, adapter, scale) for key, adapter, scale in taken)
-        outcome = await self._pod.dispatcher.render(recipe, stack)
-        return await self._encoded(recipe, stack, outcome, format_, want_json=want_json)
+        return Wish(recipe, stack, previews=wanted.previews)
 
     def _check_ready(self) -> None:
         state = self._pod.base.state
@@ -121,10 +143,8 @@ class Generator:
             return use
         return use.model_copy(update={"key": names.full_name(self._namespace, use.key)})
 
-    async def _encoded(
-        self, recipe: Recipe, stack: tuple[Use, ...], outcome: Outcome, format_: ImageFormat, *, want_json: bool
-    ) -> Made:
-        rendering = outcome.rendering
+    async def _encoded(self, wish: Wish, outcome: Outcome, format_: ImageFormat, *, want_json: bool) -> Made:
+        rendering, recipe, stack = outcome.rendering, wish.recipe, wish.stack
         start = time.monotonic()
         images = tuple([await asyncio.to_thread(encode, image, format_) for image in rendering.images])
         timings = Timings(

@@ -1,24 +1,29 @@
 """From a request to a complete recipe: the pool's defaults filled in, its limits kept."""
 
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from lorapool_api.pool import Serving
 from lorapool_api.wire import ErrorCode, GenerateRequest
-from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.errors import RequestError
+from lorapool_runtime.http import pictures
 
 _UNIT: Final = 8
+# As the first Stable Diffusion had it.
+_IMAGE_STRENGTH: Final = 0.8
 T = TypeVar("T")
 
 
 def complete(wanted: GenerateRequest, serving: Serving, random_seed: int) -> Recipe:
     """The recipe of a request. Raises: RequestError (`InvalidRequest`) that names the value and the limit."""
     defaults = serving.defaults
+    width, height = _size(wanted, serving)
     recipe = Recipe(
         prompt=wanted.prompt,
         negative_prompt=wanted.negative_prompt,
-        width=_or(wanted.width, defaults.width),
-        height=_or(wanted.height, defaults.height),
+        width=width,
+        height=height,
         steps=_or(wanted.steps, defaults.steps),
         guidance_scale=_or(wanted.guidance_scale, defaults.guidance_scale),
         scheduler=wanted.scheduler or defaults.scheduler,
@@ -26,7 +31,28 @@ def complete(wanted: GenerateRequest, serving: Serving, random_seed: int) -> Rec
         images=wanted.images,
     )
     _check(recipe, serving)
-    return recipe
+    return replace(recipe, start=_start(wanted, recipe, serving))
+
+
+def _size(wanted: GenerateRequest, serving: Serving) -> tuple[int, int]:
+    """What the request says, or its picture, or the pool."""
+    width, height = serving.defaults.width, serving.defaults.height
+    if wanted.image is not None:
+        sent = pictures.size_of("image", wanted.image, serving.limits.pixels)
+        width, height = (max(_UNIT, side // _UNIT * _UNIT) for side in sent)
+    return _or(wanted.width, width), _or(wanted.height, height)
+
+
+def _start(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> Start | None:
+    if wanted.image is None:
+        if wanted.mask is not None or wanted.strength is not None:
+            raise _invalid("mask and strength need an image to begin with")
+        return None
+    size, most = (recipe.width, recipe.height), serving.limits.pixels
+    image = pictures.decode("image", wanted.image, most, "RGB", size)
+    if wanted.mask is None:
+        return Start(image, None, _or(wanted.strength, _IMAGE_STRENGTH))
+    return Start(image, pictures.decode("mask", wanted.mask, most, "L", size), _or(wanted.strength, 1.0))
 
 
 def _check(recipe: Recipe, serving: Serving) -> None:

@@ -34,6 +34,7 @@ def serving_app(pod: Pod) -> FastAPI:
             running=pod.dispatcher.running,
             cold_start_s=pod.base.state.cold_start_s,
             tiers=pod.registry.tiers(),
+            held_bytes=pod.held_bytes(),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

@@ -37,7 +37,26 @@ class Merged(NamedTuple):
     bias: torch.Tensor | None = None
 
 
-InForce = Added | Merged | None
+class Rows(NamedTuple):
+    """The branches of the pictures from `start` up to `stop` of a batch."""
+
+    start: int
+    stop: int
+    branches: tuple[Branch, ...]
+
+
+class Mixed(NamedTuple):
+    """Unmerged, each picture of a batch with branches of its own, or none.
+
+    `pictures` is how many there are; a denoiser's input holds them once, or several times one after the other (for
+    classifier-free guidance, first all with the negative prompt).
+    """
+
+    pictures: int
+    rows: tuple[Rows, ...]
+
+
+InForce = Added | Mixed | Merged | None
 
 
 class AdaptedLinear(nn.Linear):
@@ -51,6 +70,8 @@ class AdaptedLinear(nn.Linear):
             return functional.linear(input, self.weight, self.bias)
         if isinstance(change, Merged):
             return functional.linear(input, change.weight, self.bias if change.bias is None else change.bias)
+        if isinstance(change, Mixed):
+            return _sum_rows(self, change, input, functional.linear(input, self.weight, self.bias))
         return _sum(self, change, input, functional.linear(input, self.weight, _early_bias(self, change)))
 
     def low_rank(self, input: torch.Tensor, branch: Branch) -> torch.Tensor:
@@ -68,6 +89,8 @@ class AdaptedConv2d(nn.Conv2d):
             return self._convolve(input, self.weight, self.bias)
         if isinstance(change, Merged):
             return self._convolve(input, change.weight, self.bias if change.bias is None else change.bias)
+        if isinstance(change, Mixed):
+            return _sum_rows(self, change, input, self._convolve(input, self.weight, self.bias))
         return _sum(self, change, input, self._convolve(input, self.weight, _early_bias(self, change)))
 
     def low_rank(self, input: torch.Tensor, branch: Branch) -> torch.Tensor:
@@ -97,6 +120,21 @@ def _sum(module: Adapted, change: Added, input: torch.Tensor, out: torch.Tensor)
         branches = tuple(rest)
     for branch in branches:
         out.add_(module.low_rank(input, branch), alpha=branch.scale)
+    return out
+
+
+def _sum_rows(module: Adapted, change: Mixed, input: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """Add to each picture's rows what its branches say. Raises: ValueError for an input of another batch."""
+    copies, rest = divmod(input.shape[0], change.pictures)
+    if rest:
+        raise ValueError(f"{input.shape[0]} rows are no batch of {change.pictures} pictures")
+    pictures = input.view(copies, change.pictures, *input.shape[1:])
+    outputs = out.view(copies, change.pictures, *out.shape[1:])
+    for start, stop, branches in change.rows:
+        part = pictures[:, start:stop].flatten(0, 1)
+        for branch in branches:
+            added = module.low_rank(part, branch)
+            outputs[:, start:stop].add_(added.view(copies, stop - start, *added.shape[1:]), alpha=branch.scale)
     return out
 
 

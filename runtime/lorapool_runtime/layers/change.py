@@ -47,6 +47,11 @@ class Change:
         """Whether the base's output and one low-rank pair cannot say it."""
         return self.network is not Network.LORA or not self.parts.keys().isdisjoint({"magnitude_in", "diff_b"})
 
+    @property
+    def mixes(self) -> bool:
+        """Whether it can be had for some rows of a batch only. Not a gain: the other rows would round otherwise."""
+        return not self.must_merge and not self.has_gain
+
 
 def merged(weight: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> torch.Tensor:
     """W' in float32; each change comes with its strength. The one with a magnitude comes first, whatever the order."""

@@ -18,6 +18,11 @@ class Place:
         return tuple(self.module.weight.shape)
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is part of a text encoder."""
+        return self.component.startswith("text_encoder")
+
+    @property
     def has_bias(self) -> bool:
         return self.module.bias is not None
 

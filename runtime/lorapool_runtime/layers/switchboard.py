@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lorapool_api.fit import flat_name
-from lorapool_runtime.layers.adapted import Adapted, Added, Branch, Merged, adapt, put_in_force
+from lorapool_runtime.layers.adapted import Adapted, Added, Branch, Merged, Mixed, Rows, adapt, put_in_force
 from lorapool_runtime.layers.change import Change, add_delta, gain
 from lorapool_runtime.layers.place import Place
 from lorapool_runtime.layers.shadow import Content, Shadows
@@ -43,7 +43,7 @@ class Merge:
 class Plan:
     """A stack, worked out: what each module gets. Putting it in force only sets pointers, and merges where it must."""
 
-    added: tuple[tuple[Adapted, Added], ...]
+    added: tuple[tuple[Adapted, Added | Mixed], ...]
     merges: tuple[Merge, ...]
 
 
@@ -105,6 +105,31 @@ class Switchboard:
                 added.append((module, _added(module, uses)))
         return Plan(tuple(added), tuple(merges))
 
+    def plan_rows(self, stacks: Sequence[tuple[Stack, int]]) -> Plan:
+        """What a batch means for each module of the denoiser: so many pictures with this stack, then so many with that.
+
+        Text encoders are none of its business: they work on one prompt after the other, before the batch.
+
+        Raises: ValueError for a stack that does not mix.
+        """
+        touched: dict[int, tuple[Adapted, list[Rows]]] = {}
+        start = 0
+        for stack, count in stacks:
+            branches: dict[int, list[Branch]] = {}
+            for loaded, strength in stack:
+                for change in loaded.changes:
+                    if change.place.is_text:
+                        continue
+                    if not change.mixes:
+                        raise ValueError(f"{change.place} of {loaded.identity[:12]} cannot be had for some rows only")
+                    module = change.place.module
+                    touched.setdefault(id(module), (module, []))
+                    branches.setdefault(id(module), []).append(_branch(change, strength))
+            for key, found in branches.items():
+                touched[key][1].append(Rows(start, start + count, tuple(found)))
+            start += count
+        return Plan(tuple((module, Mixed(start, tuple(rows))) for module, rows in touched.values()), ())
+
     def switch(self, plan: Plan) -> None:
         """Put exactly this in force. What fails leaves the bare base in force.
 
@@ -129,15 +154,19 @@ class Switchboard:
         self.clear()
         self._shadows.release()
 
-    def _put(self, module: Adapted, change: Added | Merged) -> None:
+    def _put(self, module: Adapted, change: Added | Mixed | Merged) -> None:
         self._in_force.append(module)
         put_in_force(module, change)
+
+
+def _branch(change: Change, strength: float) -> Branch:
+    return Branch(change.parts["down"], change.parts["up"], change.scale * strength)
 
 
 @torch.inference_mode()
 def _added(module: Adapted, uses: Sequence[tuple[Change, float, str]]) -> Added:
     ordered = sorted(uses, key=lambda use: not use[0].has_gain)
-    branches = tuple(Branch(c.parts["down"], c.parts["up"], c.scale * strength) for c, strength, _ in ordered)
+    branches = tuple(_branch(change, strength) for change, strength, _ in ordered)
     first, strength, _ = ordered[0]
     if not first.has_gain:
         return Added(branches)

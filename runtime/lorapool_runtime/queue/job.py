@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lorapool_runtime.engine.contract import Recipe, Rendering, Use
+from lorapool_runtime.engine.contract import Order, Recipe, Rendering, Step, Use, unheard
 from lorapool_runtime.queue.choice import Stack, Waiting
 
 
@@ -17,17 +17,33 @@ class Outcome:
     queue_s: float
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What somebody asks the queue for.
+
+    Attributes:
+        on_step: told of each step, on the event loop.
+        previews: how many of the steps show the picture.
+    """
+
+    recipe: Recipe
+    stack: tuple[Use, ...] = ()
+    on_step: Callable[[Step], None] = unheard
+    previews: int = 0
+
+
 @dataclass(eq=False)
 class Job:
     """A request with everything that it needs in host memory.
 
     Attributes:
+        mixes: whether it may share a forward with requests for other adapters.
         deadline_s: on the queue's clock; after it nobody wants the answer.
         abandoned: set when the client has gone.
     """
 
-    recipe: Recipe
-    stack: tuple[Use, ...]
+    wish: Wish
+    mixes: bool
     arrived_s: float
     deadline_s: float
     result: asyncio.Future[Outcome]
@@ -35,11 +51,22 @@ class Job:
 
     @property
     def key(self) -> Stack:
-        return tuple((use.adapter.identity, use.scale) for use in self.stack)
+        return tuple((use.adapter.identity, use.scale) for use in self.wish.stack)
 
     def waiting(self) -> Waiting:
-        return Waiting(self.key, self.arrived_s)
+        recipe = self.wish.recipe
+        return Waiting(self.key, self.arrived_s, recipe.shape, self.mixes, recipe.images)
 
     def is_over(self, clock: Callable[[], float]) -> bool:
         """Whether to give it up. Asked by the engine between two steps."""
         return self.abandoned.is_set() or clock() > self.deadline_s
+
+    def order(self, clock: Callable[[], float]) -> Order:
+        """The request for the engine, which works on another thread than the one that hears of its steps."""
+        wish, loop = self.wish, self.result.get_loop()
+
+        def on_step(step: Step) -> None:
+            loop.call_soon_threadsafe(wish.on_step, step)
+
+        told = unheard if wish.on_step is unheard else on_step
+        return Order(wish.recipe, wish.stack, lambda: self.is_over(clock), told, wish.previews)

@@ -30,6 +30,11 @@ class HostMemory:
         # The one who started it may go away; the others still want it.
         return await asyncio.shield(task)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that adapters take which nobody needs to be using."""
+        return sum(a.size_bytes for a in self._kept.values())
+
     def holds(self, identity: str) -> bool:
         return identity in self._kept
 
@@ -49,7 +54,7 @@ class HostMemory:
         return adapter
 
     def _make_room(self) -> None:
-        size = sum(a.size_bytes for a in self._kept.values())
+        size = self.size_bytes
         while size > self._bound_bytes and self._kept:
             _, evicted = self._kept.popitem(last=False)
             size -= evicted.size_bytes

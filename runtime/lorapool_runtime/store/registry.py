@@ -21,6 +21,7 @@ from lorapool_api.wire import (
     Tier,
 )
 from lorapool_runtime.errors import AdapterError, RequestError
+from lorapool_runtime.store import pins
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 from lorapool_runtime.store.held import Held, back_off_s, gone, must_start_over
 from lorapool_runtime.store.memory import HostMemory
@@ -36,10 +37,9 @@ class Sources(Protocol):
     def forget(self, source: FileSource) -> None: ...
 
 
-class Device(Protocol):
+class Device(pins.Device, Protocol):
     """What the engine keeps near itself."""
 
-    def on_device(self) -> frozenset[str]: ...
     def forget(self, identity: str) -> None: ...
 
 
@@ -53,6 +53,7 @@ class Registry:
         memory: HostMemory,
         device: Device,
         modules: Callable[[], Awaitable[Modules]],
+        to_device: Callable[[HostAdapter], Awaitable[None]],
     ) -> None:
         """`modules` waits until the base is warm and tells what an adapter may change in it."""
         self._versions = versions
@@ -60,6 +61,7 @@ class Registry:
         self._memory = memory
         self._device = device
         self._modules = modules
+        self._pins = pins.Pins(device, memory, to_device, self.refresh_tiers)
         self._held: dict[str, Held] = {}
         self._digest: str | None = None
         self._last_removal = 0
@@ -93,6 +95,7 @@ class Registry:
             self._remove(key)
         for entry in upsert:
             self._upsert(entry)
+        self._settle_pins()
         if digest != self._digest:
             self._digest = digest
             self._versions.bump()
@@ -133,6 +136,11 @@ class Registry:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._pins.close()
+
+    def _settle_pins(self) -> None:
+        ready = (h for h in self._held.values() if h.phase is AdapterPhase.READY)
+        self._pins.settle(h.file for h in ready if h.file is not None and h.entry.pin)
 
     # ---- how far each one is -----------------------------------------------------------------------------------
 
@@ -204,6 +212,7 @@ class Registry:
         await self._memory.get(held.file)
         self._progress(held, AdapterPhase.READY, "")
         self.refresh_tiers()
+        self._settle_pins()
 
     def _progress(self, held: Held, phase: AdapterPhase, message: str) -> None:
         held.phase, held.message, held.error = phase, message, None

@@ -1,32 +1,34 @@
 """The diffusers engine: one warm pipeline, adapters put in force by setting pointers."""
 
-import inspect
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
-import numpy as np
 import structlog
 import torch
-from PIL import Image
 
 from lorapool_api.conditions import Reason
-from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, SchedulerName
-from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, Rendering, Stop, Use, untold
+from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, SchedulerName, Serving
+from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Use, untold
+from lorapool_runtime.engine.diffusers import batching
 from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging, work_of
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
-from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, first_line, load_pipeline
+from lorapool_runtime.engine.diffusers.finish import Sitting, finished
+from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, load_pipeline
 from lorapool_runtime.engine.diffusers.plans import Plans, Stack
+from lorapool_runtime.engine.diffusers.previews import Previews
 from lorapool_runtime.engine.diffusers.prompts import Encoded, Prompts, text_key
-from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
+from lorapool_runtime.engine.diffusers.run import Row, Run, Runner
+from lorapool_runtime.engine.diffusers.tasks import Tasks
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 from lorapool_runtime.formats.weights import LoraAdapter, read_adapter
 from lorapool_runtime.formats.words import word
-from lorapool_runtime.layers.switchboard import Switchboard
+from lorapool_runtime.layers.switchboard import Plan, Switchboard
 from lorapool_runtime.layers.vocabulary import Vocabulary
-from lorapool_runtime.store.files import AdapterFile
+from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,21 +40,21 @@ _PIXELS_PER_POSITION: Final = 8 * 8 * 8
 class DiffusersEngine:
     """See `engine.contract.Engine`."""
 
-    def __init__(
-        self, model: BaseModelSpec, device: Device, device_bytes: int, mode: ApplyMode = ApplyMode.AUTO
-    ) -> None:
+    def __init__(self, model: BaseModelSpec, device: Device, device_bytes: int, serving: Serving) -> None:
         self._model = model
         self._device = device
         self._device_bytes = device_bytes
-        self._mode = mode
+        self._serving = serving
         self._costs: Costs | None = None
+        self._batching = batching.Batching()
         self._memory = DeviceMemory(torch.device(device.value), device_bytes)
+        self._previews = Previews()
         self._pipeline: Any = None
-        self._own_scheduler: Any = None
         self._board: Switchboard
         self._plans: Plans
         self._vocabulary: Vocabulary
         self._prompts: Prompts
+        self._runner: Runner
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 
@@ -61,7 +63,7 @@ class DiffusersEngine:
     def load(self, progress: Progress = untold) -> BaseInfo:
         start = time.monotonic()
         loaded = load_pipeline(self._model, self._device, progress)
-        pipeline = loaded.pipeline
+        pipeline = self._pipeline = loaded.pipeline
         components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
         if not {"unet", "transformer"} & components.keys():
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
@@ -69,10 +71,8 @@ class DiffusersEngine:
         self._plans = Plans(self._board)
         self._vocabulary = Vocabulary(pipeline)
         self._prompts = Prompts(pipeline)
-        self._own_scheduler = pipeline.scheduler
-        self._pipeline = pipeline
+        self._runner = Runner(Tasks(pipeline), pipeline.scheduler)
         loaded_s = time.monotonic() - start
-        log.info("base model loaded", seconds=round(loaded_s, 3))
         start = time.monotonic()
         self._warm_up()
         stages_s = {"load": loaded_s, "warm_up": time.monotonic() - start}
@@ -80,24 +80,21 @@ class DiffusersEngine:
 
     def _warm_up(self) -> None:
         """One small forward through all of it: what is lazy happens here, and what is broken shows here."""
-        start = time.monotonic()
-        recipe = Recipe(
-            prompt="warm up",
-            negative_prompt="",
-            width=_WARM_UP_PIXELS,
-            height=_WARM_UP_PIXELS,
-            steps=1,
-            guidance_scale=1.0,
-            scheduler=SchedulerName.EULER_A,
-            seed=0,
-            images=1,
-        )
-        self._run(recipe, self._prompts.encoded(recipe, text_key((), merge=False)), 0, lambda: False)
-        log.info("base model warmed up", seconds=round(time.monotonic() - start, 3))
+        self._one_step(_WARM_UP_PIXELS, _WARM_UP_PIXELS, 1, decode=True)
         place = self._board.usual_linear("unet") or self._board.usual_linear("transformer")
-        if self._mode is ApplyMode.AUTO and place is not None:
+        if self._serving.mode is ApplyMode.AUTO and place is not None:
             self._costs = measure(place)
             log.info("costs of applying adapters measured", **asdict(self._costs))
+        if self._serving.max_batch > 1:
+            usual = self._serving.defaults
+            one_step = partial(self._one_step, usual.width, usual.height, decode=False)
+            self._batching = batching.measure(one_step, self._serving.max_batch, usual.width * usual.height)
+            log.info("batches measured", **asdict(self._batching))
+
+    def _one_step(self, width: int, height: int, rows: int, *, decode: bool) -> None:
+        recipe = Recipe("warm up", "", width, height, 1, 1.0, SchedulerName.EULER_A, seed=0, images=rows)
+        prompts = self._prompts.encoded(recipe, text_key((), merge=False))
+        self._runner.run(recipe, [Row(prompts, seed) for seed in recipe.seeds], lambda *_: None, decode=decode)
 
     # ---- adapters ----------------------------------------------------------------------------------------------
 
@@ -108,6 +105,20 @@ class DiffusersEngine:
 
     def on_device(self) -> frozenset[str]:
         return self._memory.identities()
+
+    @property
+    def device_bytes(self) -> int:
+        return self._memory.size_bytes
+
+    def pin(self, identities: Collection[str]) -> None:
+        self._memory.pin(identities)
+
+    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+        for adapter in adapters:
+            try:
+                self._memory.bring(_lora(adapter))
+            except AdapterError as error:
+                log.info("looking ahead failed", adapter=adapter.identity[:12], message=error.message)
 
     def forget(self, identity: str) -> None:
         self._memory.forget(identity)
@@ -126,111 +137,128 @@ class DiffusersEngine:
 
     # ---- images ------------------------------------------------------------------------------------------------
 
-    def render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int = 0) -> Rendering:
+    def batch(self, recipe: Recipe) -> int:
+        return 1 if recipe.start else self._batching.rows_for(recipe.width * recipe.height)
+
+    def mixes(self, adapter: HostAdapter) -> bool:
+        can = self._serving.mode is not ApplyMode.MERGED and self._prompts.are_apart
+        return can and _lora(adapter).mixes
+
+    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
         with self._rendering:
             try:
-                return self._render(recipe, stack, stop, waiting)
+                return self._render(orders, waiting)
+            except Stopped:
+                return [Stopped() for _ in orders]
             finally:
                 self._drop_forgotten()
 
-    def _render(self, recipe: Recipe, stack: Sequence[Use], stop: Stop, waiting: int) -> Rendering:
+    def _render(self, orders: Sequence[Order], waiting: int) -> Sequence[Result]:
         start = time.monotonic()
-        in_use = frozenset(use.adapter.identity for use in stack)
-        adapters = [(_lora(use), use.scale) for use in stack]
-        _check_stack(adapters)
-        residents = tuple((self._memory.bring(adapter, in_use), scale) for adapter, scale in adapters)
+        for order in orders:
+            _check_stack([_lora(use.adapter) for use in order.stack])
+        in_use = tuple(dict.fromkeys(use.adapter.identity for order in orders for use in order.stack))
+        self._memory.use(in_use)
+        stacks = [self._residents(order.stack) for order in orders]
         self._plans.keep_only(self._memory.identities())
         loaded = time.monotonic()
-        merge = self._merges(residents, recipe, waiting)
-        self._switch(residents, merge=merge)
-        self._active = tuple(adapter.identity for adapter, _ in adapters)
+        self._active = in_use
+        if any(stack != stacks[0] for stack in stacks):
+            prompts = self._switch_mixed(orders, stacks)
+        else:
+            prompts = self._switch_all(orders, stacks[0], waiting)
         switched = time.monotonic()
-        rows = next((loaded.words for loaded, _ in residents if loaded.words), {})
-        words = tuple(word(i) for i in range(len(next(iter(rows.values()), ()))))
-        with self._vocabulary.knowing(words, rows):
-            prompts = self._prompts.encoded(recipe, text_key(residents, merge=merge))
-        results = [self._run(recipe, prompts, seed, stop) for seed in recipe.seeds]
-        images = tuple(_picture(pixels, stack) for pixels, _ in results)
-        warnings = tuple(dict.fromkeys(w for _, w in results if w))
-        return Rendering(images, loaded - start, switched - loaded, time.monotonic() - switched, warnings)
+        sittings = self._sittings(orders)
+        runs = [self._sit(sitting, prompts) for sitting in sittings]
+        inference_s = time.monotonic() - switched
+        rows = max(len(sitting.rows) for sitting in sittings)
 
-    def _merges(self, stack: Stack, recipe: Recipe, waiting: int) -> bool:
+        def rendering(images: Any, warnings: Any) -> Rendering:
+            return Rendering(images, loaded - start, switched - loaded, inference_s, warnings, rows)
+
+        return finished(orders, sittings, runs, rendering)
+
+    def _residents(self, stack: Sequence[Use]) -> Stack:
+        return tuple((self._memory.bring(_lora(use.adapter)), use.scale) for use in stack)
+
+    def _switch_all(self, orders: Sequence[Order], stack: Stack, waiting: int) -> list[Encoded]:
+        """Put the stack in force for all of them, and say what their prompts say with it."""
+        forwards = sum(order.recipe.images for order in orders) * (1 + waiting)
+        merge = self._merges(stack, orders[0].recipe, forwards)
+        self._put_in_force(lambda: self._plans.get(stack, merge=merge))
+        return [self._encoded(order.recipe, stack, merge=merge) for order in orders]
+
+    def _switch_mixed(self, orders: Sequence[Order], stacks: Sequence[Stack]) -> list[Encoded]:
+        """Say what each prompt says with its own text encoders, then put each stack in force for its own rows."""
+        prompts = []
+        for order, stack in zip(orders, stacks, strict=True):
+            if text_key(stack, merge=False):
+                self._put_in_force(partial(self._plans.get, stack, merge=False))
+            else:
+                self._board.clear()
+            prompts.append(self._encoded(order.recipe, stack, merge=False))
+        rows = [(stack, order.recipe.images) for order, stack in zip(orders, stacks, strict=True)]
+        self._put_in_force(lambda: self._board.plan_rows(rows))
+        return prompts
+
+    def _merges(self, stack: Stack, recipe: Recipe, images: int) -> bool:
         """Whether to merge what could also be added at every step."""
         if self._costs is None:
-            return self._mode is ApplyMode.MERGED
+            return self._serving.mode is ApplyMode.MERGED
         work = work_of(stack)
         if work.elements * DTYPES[self._model.dtype].itemsize > self._device_bytes:
             return False
-        forwards = recipe.steps * recipe.images * (1 + waiting)
         rows = 2 if recipe.guidance_scale > 1 else 1
-        return prefers_merging(self._costs, work, forwards, rows * recipe.width * recipe.height / _PIXELS_PER_POSITION)
+        positions = rows * recipe.width * recipe.height / _PIXELS_PER_POSITION
+        return prefers_merging(self._costs, work, recipe.steps * images, positions)
 
-    def _switch(self, stack: Stack, *, merge: bool) -> None:
-        """Put the stack in force; what fails leaves the bare base in force. Raises: AdapterError."""
+    def _put_in_force(self, plan: Callable[[], Plan]) -> None:
+        """What fails leaves the bare base in force. Raises: AdapterError."""
         try:
-            self._board.switch(self._plans.get(stack, merge=merge))
+            self._board.switch(plan())
         except torch.OutOfMemoryError:
             self._board.release()
             torch.cuda.empty_cache()
         else:
             return
         try:
-            self._board.switch(self._plans.get(stack, merge=merge))
+            self._board.switch(plan())
         except torch.OutOfMemoryError as error:
             self._board.release()
             message = "the device has no room for the merged weights that these adapters need"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
-    @torch.inference_mode()
-    def _run(self, recipe: Recipe, prompts: Encoded, seed: int, stop: Stop) -> tuple[Any, str | None]:
-        """(pixels as floats in height x width x 3, warning). One image at a time: its bytes depend on its seed only."""
+    def _encoded(self, recipe: Recipe, stack: Stack, *, merge: bool) -> Encoded:
+        rows = next((loaded.words for loaded, _ in stack if loaded.words), {})
+        words = tuple(word(i) for i in range(len(next(iter(rows.values()), ()))))
+        with self._vocabulary.knowing(words, rows):
+            return self._prompts.encoded(recipe, text_key(stack, merge=merge))
 
-        def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            if stop():
-                raise Stopped
-            return tensors
+    def _sittings(self, orders: Sequence[Order]) -> list[Sitting]:
+        """The pictures of each forward: all of several orders in one, those of one order in as many as it takes."""
+        rows = [(i, seed) for i, order in enumerate(orders) for seed in order.recipe.seeds]
+        most = len(rows) if len(orders) > 1 else self.batch(orders[0].recipe)
+        chunks = [rows[i : i + most] for i in range(0, len(rows), most)]
+        return [Sitting(orders, tuple(chunk), i, len(chunks)) for i, chunk in enumerate(chunks)]
 
-        if stop():
-            raise Stopped
-        self._pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler)
-        wanted = {
-            **prompts,
-            "width": recipe.width,
-            "height": recipe.height,
-            "num_inference_steps": recipe.steps,
-            "guidance_scale": recipe.guidance_scale,
-            "generator": torch.Generator("cpu").manual_seed(seed),
-            "output_type": "np",
-            "callback_on_step_end": between_steps,
-        }
-        # Pipelines of other families lack some of these, for example a negative prompt.
-        known = inspect.signature(self._pipeline.__call__).parameters
-        try:
-            result = self._pipeline(**{k: v for k, v in wanted.items() if k in known})
-        except ValueError as error:  # how pipelines and schedulers refuse their arguments
-            raise RecipeError(first_line(error)) from error
-        return result.images[0], warning
+    def _sit(self, sitting: Sitting, prompts: Sequence[Encoded]) -> Run:
+        sitting.go_on()
+        rows = [Row(prompts[i], seed) for i, seed in sitting.rows]
+        run = self._runner.run(sitting.orders[0].recipe, rows, partial(sitting.watch, self._previews))
+        if run.latents is not None and (any(order.previews for order in sitting.orders) or not self._previews.knows):
+            self._previews.learn(run.latents[0], run.pixels[0])
+        return run
 
 
-def _check_stack(stack: Sequence[tuple[LoraAdapter, float]]) -> None:
+def _check_stack(stack: Sequence[LoraAdapter]) -> None:
     """Raises: RecipeError for what has no meaning: two DoRAs would each want the last word on a weight's length."""
-    if sum(adapter.has_gain for adapter, _ in stack) > 1:
+    if sum(adapter.has_gain for adapter in stack) > 1:
         raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
-    if sum(bool(adapter.words) for adapter, _ in stack) > 1:
+    if sum(bool(adapter.words) for adapter in stack) > 1:
         raise RecipeError(f"a stack may hold one adapter with words of its own at most: all of them call it {word(0)}")
 
 
-def _lora(use: Use) -> LoraAdapter:
-    if not isinstance(use.adapter, LoraAdapter):
-        raise TypeError(f"{use.key} was not read by this engine")
-    return use.adapter
-
-
-def _picture(pixels: Any, stack: Sequence[Use]) -> Image.Image:
-    """The image; a forward that ran into infinity is an error, not a black square."""
-    if not np.isfinite(pixels).all():
-        if not stack:
-            raise ArithmeticError("the base model made pixels that are not finite")
-        scales = ", ".join(f"{use.key} at {use.scale:g}" for use in stack)
-        raise AdapterError(Reason.INVALID_WEIGHTS, f"with {scales} the image is not finite; try smaller scales")
-    return Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
+def _lora(adapter: HostAdapter) -> LoraAdapter:
+    if not isinstance(adapter, LoraAdapter):
+        raise TypeError(f"{adapter.identity} was not read by this engine")
+    return adapter

@@ -1,7 +1,7 @@
 """What the text encoders make of a prompt, kept: the same prompt with the same text encoders is encoded once."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -12,7 +12,6 @@ from lorapool_runtime.engine.diffusers.plans import Stack
 
 # Of SDXL's some 0.6 MB each in half precision.
 _KEPT: Final = 64
-_TEXT: Final = "text_encoder"
 
 Encoded = Mapping[str, Any]
 
@@ -22,8 +21,23 @@ def text_key(stack: Stack, *, merge: bool) -> Hashable:
     return tuple(
         (loaded.identity, scale, merge)
         for loaded, scale in stack
-        if loaded.words or any(change.place.component.startswith(_TEXT) for change in loaded.changes)
+        if loaded.words or any(change.place.is_text for change in loaded.changes)
     )
+
+
+def together(several: Sequence[Encoded]) -> Encoded:
+    """The pipeline's arguments for a batch, from those of each picture."""
+    first, *rest = several
+    if not rest:
+        return first
+    return {name: _batch([each[name] for each in several]) for name in first}
+
+
+def _batch(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], torch.Tensor):
+        return torch.cat(list(values))
+    # The pipeline takes a list of words, all of them, or nothing at all.
+    return None if all(v is None for v in values) else [v or "" for v in values]
 
 
 class Prompts:
@@ -32,6 +46,11 @@ class Prompts:
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
         self._kept: OrderedDict[Hashable, Encoded] = OrderedDict()
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether prompts are encoded before the run, and not by the pipeline in it."""
+        return type(self._pipeline) in _NAMES
 
     def encoded(self, recipe: Recipe, text: Hashable) -> Encoded:
         """The pipeline's arguments that say what the prompts say, as embeddings where the pipeline takes them so."""

@@ -1,0 +1,73 @@
+"""What a picture becomes, before it is done: latents to colours by one small matrix.
+
+A VAE's latents hold brightness and colour of their 8 x 8 pixels almost linearly. The matrix is fitted to the pictures
+that this base has made, so it is right for any VAE.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+
+class Previews:
+    """For the engine's thread."""
+
+    def __init__(self) -> None:
+        self._colours: torch.Tensor | None = None
+        self._samples = 0
+
+    @property
+    def knows(self) -> bool:
+        """Whether it has seen a picture of a usual size."""
+        return self._samples > 100
+
+    def learn(self, latents: torch.Tensor, pixels: NDArray[np.floating[Any]]) -> None:
+        """Fit to a picture. `latents` is (channels, h, w); `pixels` (8 h, 8 w, 3) from 0 to 1, or a like multiple."""
+        height, width = latents.shape[1:]
+        if pixels.shape[0] % height or pixels.shape[1] % width or height * width < self._samples:
+            return
+        known = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(2, 0, 1)
+        small = torch.nn.functional.adaptive_avg_pool2d(known, (height, width))
+        if not torch.isfinite(small).all():
+            return
+        self._colours = torch.linalg.lstsq(_with_one(latents), small.reshape(3, -1).T).solution
+        self._samples = height * width
+
+    def draw(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
+        """A rough picture of that (width, height); None before anything was learned."""
+        if self._colours is None or latents.dim() != 3 or len(self._colours) != len(latents) + 1:
+            return None
+        colours = (_with_one(latents) @ self._colours).reshape(*latents.shape[1:], 3)
+        pixels = (colours.clamp(0, 1) * 255).round().byte().numpy()
+        return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def _with_one(latents: torch.Tensor) -> torch.Tensor:
+    """(h w, channels + 1), float32 on the host."""
+    flat = latents.detach().float().cpu().flatten(1).T
+    return torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
+
+
+def where_it_goes(before: torch.Tensor | None, after: torch.Tensor, scheduler: Any) -> torch.Tensor:
+    """The picture that a step was heading for, without its noise.
+
+    x0 = x - s (x' - x) / (s' - s) for noise levels s and s' before and after the step: exact for Euler steps, of
+    noise that is added (arXiv:2206.00364, equation 3) as of noise that is mixed in (flow matching).
+    """
+    sigmas, index = getattr(scheduler, "sigmas", None), getattr(scheduler, "step_index", None)
+    if before is None or sigmas is None or not index or index >= len(sigmas):
+        return after
+    this, following = float(sigmas[index - 1]), float(sigmas[index])
+    if this == following:
+        return after
+    return before - (after - before) * (this / (following - this))
+
+
+def is_shown(number: int, of: int, previews: int) -> bool:
+    """Whether step `number` of `of`, from 1, shows one of so many previews; the last step never does."""
+    if previews == 0 or number == of:
+        return False
+    return number * (previews + 1) // of > (number - 1) * (previews + 1) // of

@@ -1,0 +1,91 @@
+"""Running a pipeline: pictures of one shape, in one forward per step."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.engine.diffusers.pipeline import first_line
+from lorapool_runtime.engine.diffusers.prompts import Encoded, together
+from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
+from lorapool_runtime.engine.diffusers.tasks import Tasks, task_of
+from lorapool_runtime.errors import RecipeError
+
+# (done, of all, latents before the step, latents after it, the scheduler): may raise to end the run.
+Watch = Callable[[int, int, torch.Tensor | None, torch.Tensor, Any], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture of a batch."""
+
+    prompts: Encoded
+    seed: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run made: pixels as floats in pictures x height x width x 3, and the latents that they came from."""
+
+    pixels: NDArray[np.floating[Any]]
+    latents: torch.Tensor | None
+    warning: str | None
+
+
+class Runner:
+    """For the engine's thread. A scheduler is made for each run: nothing is left of the one before."""
+
+    def __init__(self, tasks: Tasks, own_scheduler: Any) -> None:
+        """`own_scheduler` is what the base came with."""
+        self._tasks = tasks
+        self._own_scheduler = own_scheduler
+
+    @torch.inference_mode()
+    def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, *, decode: bool = True) -> Run:
+        """Make the pictures; of the recipe all counts but prompts and seed.
+
+        Raises:
+            RecipeError: what the pipeline or the scheduler refuses.
+            Whatever `watch` raises.
+        """
+        pipeline = self._tasks.pipeline(task_of(recipe))
+        last: torch.Tensor | None = None
+
+        def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            nonlocal last
+            before, last = last, tensors["latents"]
+            watch(step + 1, getattr(pipeline, "num_timesteps", recipe.steps), before, last, pipeline.scheduler)
+            return {}
+
+        pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler)
+        dice = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
+        wanted = {
+            **together([row.prompts for row in rows]),
+            "width": recipe.width,
+            "height": recipe.height,
+            "num_inference_steps": recipe.steps,
+            "guidance_scale": recipe.guidance_scale,
+            "generator": dice if len(dice) > 1 else dice[0],
+            "output_type": "np" if decode else "latent",
+            "callback_on_step_end": between_steps,
+            **_start(recipe.start),
+        }
+        # Pipelines of other families or tasks lack some of these, for example a negative prompt.
+        known = inspect.signature(pipeline.__call__).parameters
+        try:
+            made = pipeline(**{k: v for k, v in wanted.items() if k in known}).images
+        except ValueError as error:  # how pipelines and schedulers refuse their arguments
+            raise RecipeError(first_line(error)) from error
+        return Run(made, last, warning)
+
+
+def _start(start: Start | None) -> Mapping[str, Any]:
+    if start is None:
+        return {}
+    mask = {} if start.mask is None else {"mask_image": start.mask}
+    return {"image": start.image, "strength": start.strength, **mask}

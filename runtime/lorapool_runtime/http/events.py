@@ -1,0 +1,82 @@
+"""A request's steps as they come: server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+`step` events carry a `StepReport`; then comes one `done` with the `GenerateReply`, or one `error` with the
+`ErrorReply`.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from lorapool_api.wire import ErrorCode, ErrorReply, GenerateReply, ImageFormat, StepReport
+from lorapool_runtime.engine.contract import Step
+from lorapool_runtime.errors import RequestError
+from lorapool_runtime.http.encode import encode
+
+MEDIA_TYPE: Final = "text/event-stream"
+# What holds its breath this long is said to be alive, for those in between who end idle connections.
+_QUIET_S: Final = 15.0
+
+Work = Callable[[Callable[[Step], None]], Awaitable[GenerateReply]]
+
+
+def is_wanted(accept: str) -> bool:
+    """Whether the client asks for events before anything else."""
+    return accept.split(",")[0].partition(";")[0].strip().lower() == MEDIA_TYPE
+
+
+def streamed(work: Work, on_end: Callable[[str], None]) -> StreamingResponse:
+    """The response while the work goes on.
+
+    Args:
+        work: gets the function that hears of its steps.
+        on_end: is told the outcome.
+    """
+    return StreamingResponse(_events(work, on_end), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"})
+
+
+async def _events(work: Work, on_end: Callable[[str], None]) -> AsyncIterator[str]:
+    steps: asyncio.Queue[Step | None] = asyncio.Queue()
+    task = asyncio.ensure_future(work(steps.put_nowait))
+    task.add_done_callback(lambda _: steps.put_nowait(None))
+    outcome = "ClientGone"
+    try:
+        async for event in _steps(steps):
+            yield event
+        try:
+            reply = await task
+        except RequestError as error:
+            outcome = error.code.value
+            yield _event("error", _error(error))
+        else:
+            outcome = "Ok"
+            yield _event("done", reply)
+    finally:
+        task.cancel()
+        on_end(outcome)
+
+
+async def _steps(steps: "asyncio.Queue[Step | None]") -> AsyncIterator[str]:
+    while True:
+        try:
+            async with asyncio.timeout(_QUIET_S):
+                step = await steps.get()
+        except TimeoutError:
+            yield ": waiting\n\n"
+            continue
+        if step is None:
+            return
+        preview = step.preview and base64.b64encode(encode(step.preview, ImageFormat.JPEG)).decode()
+        yield _event("step", StepReport(number=step.number, of=step.of, preview=preview))
+
+
+def _event(name: str, data: BaseModel) -> str:
+    return f"event: {name}\ndata: {data.model_dump_json()}\n\n"
+
+
+def _error(error: RequestError) -> ErrorReply:
+    return ErrorReply(code=ErrorCode(error.code), message=error.message, reason=error.reason, retryable=error.retryable)
