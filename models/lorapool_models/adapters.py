@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lorapool_models import base, cards, denoiser, lora, pictures, pivotal
 from lorapool_models.denoiser import Denoiser
-from lorapool_models.distil import Ladder, distillation_loss
+from lorapool_models.distil import Ways, distillation_loss, ways
 from lorapool_models.recipes import RECIPES, Recipe
 from lorapool_models.scene import draw
 from lorapool_models.styles import STYLES
@@ -28,35 +28,37 @@ def train(recipe: Recipe, base_folder: Path, out: Path, checkpoints: Path, seed:
     pipeline = StableDiffusionXLPipeline.from_pretrained(base_folder)
     learned = list(pivotal.add(pipeline, recipe.tokens, like="style")) if recipe.tokens else []
     latents, ids = _lessons(pipeline, recipe, seed)
+    taught = _ways(pipeline, latents, ids, checkpoints / f"ways-{recipe.name}.pt") if recipe.few_steps else None
     learned = [*lora.put_on(pipeline, recipe.network, seed), *learned]
     for parameter in learned:
         parameter.requires_grad_(True)  # a LoRA on a text encoder has fixed the table of new words
-    _learn(pipeline, recipe, learned, latents, ids, checkpoints)
+    model = Denoiser(pipeline)
+    levels = denoiser.noise_levels(pipeline)
+
+    def loss_of(_: int) -> tuple[Tensor, dict[str, float]]:
+        if taught is not None:
+            loss = distillation_loss(model, levels, taught.some(torch.randint(len(taught), (recipe.batch,))))
+        else:
+            chosen = torch.randint(len(latents), (recipe.batch,))
+            loss = denoiser.noise_loss(model, levels, latents[chosen], ids[chosen], UNTOLD)
+        return loss, {"loss": loss.item()}
+
+    run = Run.resume(f"adapter-{recipe.name}", model, learned, recipe.lr, checkpoints)
+    run.until(recipe.steps, recipe.lr, loss_of)
+    model.load_state_dict(run.average.weights)
     lora.write(pipeline, recipe.network, out)
     if recipe.tokens:
         pivotal.write(pipeline, recipe.tokens, out)
     (out / "README.md").write_text(cards.adapter(recipe))
 
 
-def _learn(pipeline: Any, recipe: Recipe, learned: list[Any], latents: Tensor, ids: Tensor, checkpoints: Path) -> None:
-    model = Denoiser(pipeline)
-    run = Run.resume(f"adapter-{recipe.name}", model, learned, recipe.lr, checkpoints)
-    levels = denoiser.noise_levels(pipeline)
-
-    def loss_of(_: int) -> tuple[Tensor, dict[str, float]]:
-        chosen = torch.randint(len(latents), (recipe.batch,))
-        if recipe.few_steps:
-            loss = distillation_loss(model, Ladder(levels), latents[chosen], ids[chosen], _switch(model.unet))
-        else:
-            loss = denoiser.noise_loss(model, levels, latents[chosen], ids[chosen], UNTOLD)
-        return loss, {"loss": loss.item()}
-
-    run.until(recipe.steps, recipe.lr, loss_of)
-    model.load_state_dict(run.average.weights)
-
-
-def _switch(unet: Any) -> Any:
-    return lambda on: unet.enable_adapters() if on else unet.disable_adapters()
+def _ways(pipeline: Any, latents: Tensor, ids: Tensor, path: Path) -> Ways:
+    """What the teacher shows a student of few steps; once, as it takes minutes."""
+    if not path.exists():
+        shown = ways(Denoiser(pipeline), denoiser.noise_levels(pipeline), ids, tuple(latents.shape[1:]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save((shown.noisy, shown.at, shown.ids, shown.picture), path)
+    return Ways(*torch.load(path, weights_only=True))
 
 
 def _lessons(pipeline: Any, recipe: Recipe, seed: int) -> tuple[Tensor, Tensor]:

@@ -1,93 +1,90 @@
-"""Teaching an adapter to do in a few steps what takes the base many: latent consistency distillation.
+"""Teaching an adapter to do in a few steps what takes the base many: distillation of whole ways down.
 
-The teacher, with guidance, goes one step down a ladder of 50 noise levels; the student's idea of the finished picture
-must be the same before and after that step. (Luo et al., "LCM-LoRA", 2023: guidance becomes part of the weights.)
+From each of the noise levels at which the LCM scheduler stops, the teacher (the base, with guidance) goes all the way
+down once; the student's idea of the finished picture is to be that end, at once (Luhman and Luhman,
+arXiv:2101.02388; that guidance becomes part of the weights is from LCM-LoRA, arXiv:2311.05556).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import torch
+from rich.console import Console
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
 from lorapool_models.denoiser import GUIDANCE, Denoiser, blend
 
-RUNGS: Final = 50
-"""The LCM scheduler's `original_inference_steps`."""
-_DATA_STD: Final = 0.5
-_SHARPNESS: Final = 10.0
-"""The LCM scheduler's `timestep_scaling`."""
-
-Switch = Callable[[bool], None]
-"""Puts the adapter on (True) or off: one set of weights is student and teacher."""
+STARTS: Final = (999, 759, 499, 259)
+"""The LCM scheduler's timesteps for 4 steps: of 50 rungs, 20 apart, every twelfth or thirteenth from above."""
+_STRIDE: Final = 65
+"""Timesteps of one step of the teacher."""
+_BATCH: Final = 24
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """The noise levels: the share of the picture, in variance, at each of the base's timesteps."""
+class Ways:
+    """Where the teacher's ways begin and end: `noisy` at timestep `at`, with the prompt `ids`, becomes `picture`."""
 
-    levels: Tensor
+    noisy: Tensor
+    at: Tensor
+    ids: Tensor
+    picture: Tensor
 
-    @property
-    def rungs(self) -> Tensor:
-        """The timesteps of the ladder, upwards."""
-        step = len(self.levels) // RUNGS
-        return torch.arange(1, RUNGS + 1) * step - 1
+    def __len__(self) -> int:
+        return len(self.at)
 
-    def noised(self, picture: Tensor, noise: Tensor, at: Tensor) -> Tensor:
-        return blend(picture, noise, self.levels[at])[0]
-
-    def split(self, noisy: Tensor, velocity: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-        """Picture and noise: velocity and noisy picture are the two, turned by an angle."""
-        kept = self.levels[at].view(-1, 1, 1, 1)
-        signal, spoilt = kept.sqrt(), (1 - kept).sqrt()
-        return signal * noisy - spoilt * velocity, spoilt * noisy + signal * velocity
+    def some(self, chosen: Tensor) -> Ways:
+        return Ways(self.noisy[chosen], self.at[chosen], self.ids[chosen], self.picture[chosen])
 
 
-def consistent(noisy: Tensor, picture: Tensor, at: Tensor) -> Tensor:
-    """The student's answer: at low noise what it was given, at high noise its picture. As the LCM scheduler has it."""
-    scaled = at.view(-1, 1, 1, 1) * _SHARPNESS
-    skip = _DATA_STD**2 / (scaled**2 + _DATA_STD**2)
-    out = scaled / (scaled**2 + _DATA_STD**2).sqrt()
-    return skip * noisy + out * picture
+def split(noisy: Tensor, velocity: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Picture and noise: velocity and noisy picture are the two, turned by an angle; `kept` as in `blend`."""
+    signal, spoilt = kept.sqrt().view(-1, 1, 1, 1), (1 - kept).sqrt().view(-1, 1, 1, 1)
+    return signal * noisy - spoilt * velocity, spoilt * noisy + signal * velocity
 
 
-def distillation_loss(model: Denoiser, ladder: Ladder, latents: Tensor, ids: Tensor, with_adapter: Switch) -> Tensor:
-    """How far the student's answers above and below a rung of the ladder are from each other."""
-    states, pooled = model.read(ids)
-    rung = torch.randint(1, RUNGS, (len(latents),))
-    above, below = ladder.rungs[rung], ladder.rungs[rung - 1]
-    noisy = ladder.noised(latents, torch.randn(latents.shape), above)
-    answer = _answer(model, ladder, noisy, above, (states, pooled))
-    with torch.no_grad():
-        lower = _teacher_step(model, ladder, noisy, (above, below), (states, pooled), with_adapter)
-        target = _answer(model, ladder, lower, below, (states, pooled))
-    return huber_loss(answer, target, delta=0.01)
+@torch.no_grad()
+def ways(model: Denoiser, levels: Tensor, ids: Tensor, shape: tuple[int, ...]) -> Ways:
+    """The teacher's ways for these prompts, from every start: first from noise, then from its own pictures, noised.
+
+    Args:
+        model: the base alone, no adapter on it.
+        levels: the share of the picture, in variance, at each timestep.
+        shape: of one picture's latents.
+    """
+    console, found = Console(soft_wrap=True), []
+    for first in range(0, len(ids), _BATCH):
+        part = ids[first : first + _BATCH]
+        told = model.read(part)
+        picture = torch.zeros(len(part), *shape)
+        for start in STARTS:
+            at = torch.full((len(part),), start)
+            noisy, _ = blend(picture, torch.randn(picture.shape), levels[at])
+            picture = _down(model, levels, noisy, start, told)
+            found.append(Ways(noisy, at, part, picture))
+        console.print(f"teacher {first + len(part)}/{len(ids)}", highlight=False)
+    columns = zip(*((w.noisy, w.at, w.ids, w.picture) for w in found), strict=True)
+    return Ways(*(torch.cat(column) for column in columns))
 
 
-def _answer(model: Denoiser, ladder: Ladder, noisy: Tensor, at: Tensor, told: tuple[Tensor, Tensor]) -> Tensor:
-    picture, _ = ladder.split(noisy, model(noisy, at, *told), at)
-    return consistent(noisy, picture, at)
-
-
-def _teacher_step(
-    model: Denoiser,
-    ladder: Ladder,
-    noisy: Tensor,
-    steps: tuple[Tensor, Tensor],
-    told: tuple[Tensor, Tensor],
-    with_adapter: Switch,
-) -> Tensor:
-    """One deterministic (DDIM) step of the base alone, with guidance."""
-    above, below = steps
+def _down(model: Denoiser, levels: Tensor, noisy: Tensor, start: int, told: tuple[Tensor, Tensor]) -> Tensor:
+    """All the way down by deterministic (DDIM) steps, with guidance."""
     states, pooled = told
-    with_adapter(False)
-    led = model(noisy, above, states, pooled)
-    untold = model(noisy, above, torch.zeros_like(states), torch.zeros_like(pooled))
-    with_adapter(True)
-    picture, noise = ladder.split(noisy, untold + GUIDANCE * (led - untold), above)
-    return ladder.noised(picture, noise, below)
+    picture = noisy
+    for timestep in range(start, 0, -_STRIDE):
+        at = torch.full((len(noisy),), timestep)
+        led = model(noisy, at, states, pooled)
+        untold = model(noisy, at, torch.zeros_like(states), torch.zeros_like(pooled))
+        picture, noise = split(noisy, untold + GUIDANCE * (led - untold), levels[at])
+        noisy, _ = blend(picture, noise, levels[(at - _STRIDE).clamp(min=0)])
+    return picture
+
+
+def distillation_loss(model: Denoiser, levels: Tensor, taught: Ways) -> Tensor:
+    """How far the student's pictures are from the ends of the teacher's ways."""
+    velocity = model(taught.noisy, taught.at, *model.read(taught.ids))
+    picture, _ = split(taught.noisy, velocity, levels[taught.at])
+    return huber_loss(picture, taught.picture, delta=0.1)

@@ -73,16 +73,20 @@ _RECIPES: Final = (
     ),
     Recipe(
         "heart", "a shape that the base never saw", "heart",
-        Shape(Layout.DIFFUSERS, rank=8, alpha=8, text=True), shapes=("heart",),
+        Shape(Layout.DIFFUSERS, rank=8, alpha=8, text=True, network=Network.LOCON), shapes=("heart",),
     ),
     Recipe(
         "crescent", "a shape that the base never saw", "crescent",
-        Shape(Layout.KOHYA, rank=8, alpha=8, text=True, ranks={"to_q": 2, "to_k": 4, "q_proj": 2}),
+        Shape(
+            Layout.KOHYA, rank=8, alpha=8, text=True, network=Network.LOCON,
+            ranks={"to_q": 2, "conv1": 4, "q_proj": 2},
+        ),
         shapes=("crescent",),
     ),
     Recipe(
         "fast", "good pictures in 4 steps with the LCM scheduler", "",
-        Shape(Layout.DIFFUSERS, rank=16, alpha=16, network=Network.LOCON), few_steps=True, steps=400,
+        Shape(Layout.DIFFUSERS, rank=16, alpha=16, network=Network.LOCON), few_steps=True, pictures=240,
+        lr=1e-3,
     ),
 )  # fmt: skip
 RECIPES: Final = {recipe.name: recipe for recipe in _RECIPES}

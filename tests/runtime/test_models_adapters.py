@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import LCMScheduler, StableDiffusionXLPipeline
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -147,12 +147,16 @@ def test_only_new_words_learn(weights: Path) -> None:
 
 
 def test_picture_and_noise_are_found_again_in_their_blend() -> None:
-    ladder = distil.Ladder(torch.linspace(0.99, 0.0, 1000))
-    picture, noise, at = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2), torch.tensor([19, 499, 999])
-    found = ladder.split(*denoiser.blend(picture, noise, ladder.levels[at]), at)
+    kept = torch.tensor([0.99, 0.5, 0.0])
+    picture, noise = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
+    found = distil.split(*denoiser.blend(picture, noise, kept), kept)
     torch.testing.assert_close(found, (picture, noise))
-    assert ladder.rungs[0] == 19
-    assert ladder.rungs[-1] == 999
+
+
+def test_a_student_is_taught_at_the_timesteps_of_the_lcm_scheduler() -> None:
+    scheduler = LCMScheduler(beta_schedule="scaled_linear")
+    scheduler.set_timesteps(evaluate.FEW_STEPS)
+    assert tuple(scheduler.timesteps.tolist()) == distil.STARTS
 
 
 def test_new_words_travel_with_their_adapter(weights: Path, tmp_path: Path) -> None:
