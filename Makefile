@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := crds operator gateway runtime local models
+PACKAGES := crds operator gateway runtime local models bench
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
@@ -31,6 +31,7 @@ check: setup ## Format, lint, types, import contracts, generated files
 	mypy $(PACKAGES) tests
 	lint-imports
 	python -m lorapool_api.crdgen --check
+	python -m lorapool_bench.page --check
 
 .PHONY: format
 format: setup ## Format the code and mend what ruff can mend
@@ -59,3 +60,4 @@ lock: setup ## Write the locked requirements anew (UPGRADE=1: newest versions)
 	requirements/compile.sh
 
 -include models/targets.mk
+-include bench/targets.mk
