@@ -46,12 +46,12 @@ class ClientFailed(Exception):
 Client = Callable[[Ask], Made]
 
 
-def curl(lora: str | None) -> Client:
+def curl(lora: str | None, parameters: Mapping[str, Any] | None = None) -> Client:
     """`curl` with the header `lora:`, as in the article; without it the base answers."""
 
     def make(ask: Ask) -> Made:
         done = subprocess.run(  # noqa: S603 -- our own arguments
-            curl_command(ask, lora), capture_output=True, timeout=TIMEOUT_S
+            curl_command(ask, lora, parameters), capture_output=True, timeout=TIMEOUT_S
         )
         if done.returncode:
             raise ClientFailed(f"curl: {done.stderr.decode(errors='replace').strip()}")
@@ -65,9 +65,9 @@ def curl(lora: str | None) -> Client:
     return make
 
 
-def curl_command(ask: Ask, lora: str | None) -> list[str]:
+def curl_command(ask: Ask, lora: str | None, parameters: Mapping[str, Any] | None = None) -> list[str]:
     """The command as it would be pasted into a shell, but for the quotes."""
-    body = json.dumps({"inputs": ask.prompt, "parameters": {"seed": ask.seed}})
+    body = json.dumps({"inputs": ask.prompt, "parameters": {"seed": ask.seed, **(parameters or {})}})
     header = ["-H", f"lora: {lora}"] if lora else []
     return ["curl", "-sS", "-i", *header, "-H", "Accept: image/png", "--json", body, ask.gateway]
 

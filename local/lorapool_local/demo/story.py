@@ -1,6 +1,7 @@
 """The demo, told in order: a plane, lorapool on it, a base model, adapters that arrive, images."""
 
 import contextlib
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ PROMPTS: Final = (
     "a white square on a green background",
 )
 SEED: Final = 7
+FOUR_STEPS: Final = {"num_inference_steps": 4, "guidance_scale": 1.0, "scheduler": "lcm"}
 # What takes longer than this on any machine has failed.
 _PATIENCE: Final = "--timeout=600s"
 
@@ -33,15 +35,22 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """A model of the contact sheet, and the client that asks for it. `trigger` is what its prompts end with."""
+    """A model of the contact sheet, and the client that asks for it.
+
+    Attributes:
+        trigger: what its prompts end with.
+        shape: what its prompts ask for instead of a circle, a star or a square.
+    """
 
     title: str
     client_name: str
     client: Client
     trigger: str = ""
+    shape: str = ""
 
     def prompt(self, plain: str) -> str:
-        return f"{plain}, {self.trigger}" if self.trigger else plain
+        asked = re.sub(r"\b(circle|star|square)\b", self.shape, plain) if self.shape else plain
+        return f"{asked}, {self.trigger}" if self.trigger else asked
 
 
 COLUMNS: Final = (
@@ -50,6 +59,13 @@ COLUMNS: Final = (
     Column("outline", "openai", clients.openai("lorapool/outline"), "cartoon outline"),
     Column("night", "curl -H 'lora:'", clients.curl("lorapool/night"), "night glow"),
     Column("stripes", "curl -H 'lora:'", clients.curl("lorapool/stripes"), "striped"),
+    Column("watercolour", "huggingface_hub", clients.hugging_face("lorapool/watercolour"), "watercolour paint"),
+    Column("sunset", "openai", clients.openai("lorapool/sunset"), "sunset"),
+    Column("frame", "curl -H 'lora:'", clients.curl("lorapool/frame"), "framed"),
+    Column("polka", "huggingface_hub", clients.hugging_face("lorapool/polka"), "in <s0><s1> style"),
+    Column("heart", "openai", clients.openai("lorapool/heart"), shape="heart"),
+    Column("crescent", "curl -H 'lora:'", clients.curl("lorapool/crescent"), shape="crescent"),
+    Column("fast", "curl, 4 steps", clients.curl("lorapool/fast", FOUR_STEPS)),
     Column(
         "stripes + night",
         "openai, stack",
