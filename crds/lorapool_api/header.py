@@ -88,6 +88,8 @@ def header_length(first: bytes, size_bytes: int) -> int:
     if len(first) < LENGTH_BYTES or size_bytes < LENGTH_BYTES + 2:
         raise _not_safetensors(f"the file has {size_bytes} bytes, too few for a safetensors header")
     length = int.from_bytes(first[:LENGTH_BYTES], "little")
+    if length <= min(size_bytes - LENGTH_BYTES, MAX_HEADER_BYTES):
+        return length  # also where its bytes are those that a pickle begins with: a header of 640 bytes is none
     for begin, other in _OTHERS.items():
         if first.startswith(begin):
             raise _not_safetensors(f"the file is {other}; only safetensors is read")
@@ -95,9 +97,7 @@ def header_length(first: bytes, size_bytes: int) -> int:
         raise _not_safetensors(
             f"the header announces {length} bytes, but the file has {size_bytes}: not safetensors or cut off"
         )
-    if length > MAX_HEADER_BYTES:
-        raise _not_safetensors(f"the header announces {length} bytes; at most {MAX_HEADER_BYTES} are read")
-    return length
+    raise _not_safetensors(f"the header announces {length} bytes; at most {MAX_HEADER_BYTES} are read")
 
 
 def parse_header(text: bytes, size_bytes: int) -> Header:

@@ -1,6 +1,6 @@
 """Keys of older trainers and of other families, drawn by the engine and by diffusers on the same pipeline."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +138,10 @@ def sd15(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine15(sd15: Path) -> Iterator[DiffusersEngine]:
+def engine15(sd15: Path) -> DiffusersEngine:
     engine = make_engine(sd15)
     engine.load()
-    yield engine
+    return engine
 
 
 @pytest.fixture

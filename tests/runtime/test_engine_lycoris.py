@@ -42,7 +42,7 @@ FILES = {
     "dora": _made("locon", 0.1, Network.DORA, dora_wd=True),
     "dora of inputs": _made("locon", 0.1, Network.DORA, dora_wd=True, wd_on_output=False),
     "loha": _made("loha", 0.28, Network.LOHA),
-    "loha, core": _made("loha", 0.35, Network.LOHA, use_tucker=True),
+    "loha, core": _made("loha", 0.27, Network.LOHA, use_tucker=True),
     "loha with lengths": _made("loha", 0.4, Network.LOHA, dora_wd=True),
     "lokr": _made("lokr", 0.25, Network.LOKR),
     "lokr, both factors, core": _made("lokr", 0.4, Network.LOKR, decompose_both=True, use_tucker=True, factor=4),

@@ -1,6 +1,7 @@
 """Headers of safetensors files are hostile input."""
 
 import json
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -54,6 +55,24 @@ def test_a_pickle_under_another_name_is_refused(first: bytes) -> None:
         header_length(first, 10_000)
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x4B50])
+def test_a_header_whose_length_looks_like_the_begin_of_a_pickle_is_read(length: int) -> None:
+    assert header_length(length.to_bytes(8, "little"), 100_000) == length
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (b"version https", "Git LFS"),
+        (b"<!DOCTYPE html>", "HTML"),
+        (b"GGUF\x03\x00\x00\x00", "GGUF"),
+    ],
+)
+def test_what_is_taken_for_safetensors_by_mistake_is_called_what_it_is(first: bytes, words: str) -> None:
+    with pytest.raises(FactsError, match=words):
+        header_length(first[:8], 130 if words == "Git LFS" else 2**30)
+
+
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
@@ -67,6 +86,11 @@ def test_a_pickle_under_another_name_is_refused(first: bytes) -> None:
         ({"a": entry(0, 16, [1] * 9)}, "shape"),
         ({"a": entry(0, 16, [2**62, 2**62])}, "shape"),
         ({"a": entry(0, 16, dtype="X")}, "dtype"),
+        ({"a": {"dtype": "F32", "shape": [0], "data_offsets": [False, False]}}, "lacks"),
+        ({"a\n": entry(0, 16)}, "printable"),
+        ({"\ud800": entry(0, 16)}, "printable"),
+        ({"a" * 513: entry(0, 16)}, "512"),
+        ({"a": entry(0, 16) | {"more": "x" * 2000}}, "lacks"),
         ({"a": [1, 2]}, "lacks"),
         ({"a": entry(0, 16)}, "follow"),
         ({"__metadata__": {"a": 1}}, "__metadata__"),
@@ -81,9 +105,28 @@ def test_a_file_that_is_cut_off_is_refused() -> None:
     assert "cut off" in refused(text, size - 1)
 
 
+def test_tensors_may_stand_in_any_order() -> None:
+    header = parse_header(*file_of(32, b=entry(16, 32), a=entry(0, 16)))
+    assert (header.tensors["a"].begin, header.tensors["b"].begin) == (0, 16)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a":[' + b"[]," * 2_000_000 + b"[]]}", b'{"__metadata__":{"a":' + b"[" * 4_000_000]
+)
+def test_a_header_costs_no_more_memory_than_its_length(text: bytes) -> None:
+    """What all of JSON could say in as many bytes would be a hundred times them."""
+    tracemalloc.start()
+    try:
+        refused(text, 8 + len(text))
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(text)
+    finally:
+        tracemalloc.stop()
+
+
 def test_more_tensors_than_anybody_needs_are_refused() -> None:
-    tensors = {f"t{i}": entry(0, 0, [0]) for i in range(MAX_TENSORS + 1)}
-    assert "at most" in refused(*file_of(0, **tensors))
+    names = b",".join(b'"%x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % i for i in range(250_000))
+    text = b"{" + names + b"}"
+    assert f"the {MAX_TENSORS} that are read at most" in refused(text, 8 + len(text))
 
 
 def test_a_name_that_occurs_twice_is_refused() -> None:
