@@ -1,10 +1,15 @@
 """Files from volumes and addresses: what is allowed, what is checked, what is left behind."""
 
+import errno
+import itertools
 import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,12 +21,28 @@ from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.wire import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.store import url
 from lorapool_runtime.store.blobs import Blob, BlobFolder, hash_file
+from lorapool_runtime.store.bring import Bringer
 from lorapool_runtime.store.fetch import Fetcher, Rules
 from lorapool_runtime.store.files import Beside
+from lorapool_runtime.store.limits import Expected, write_hashed
+from lorapool_runtime.store.limits import write_hashed
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)
+BAD = {
+    "a pickle": (b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.", Reason.INVALID_WEIGHTS),
+    "cut off": (CONTENT[:-1], Reason.INVALID_WEIGHTS),
+    "longer than it says": (CONTENT + b"\0", Reason.INVALID_WEIGHTS),
+    "a header beyond the file": ((2**63).to_bytes(8, "little") + CONTENT[8:], Reason.INVALID_WEIGHTS),
+    "NaN": (files.lora_file(poison=float("nan")), Reason.INVALID_WEIGHTS),
+    "infinity": (files.lora_file(poison=float("-inf")), Reason.INVALID_WEIGHTS),
+    "too high a rank": (files.lora_file(rank=17), Reason.RANK_TOO_HIGH),
+    "a whole model": (files.whole_model_file(), Reason.NOT_A_LORA),
+    "a page of HTML": (b"<!DOCTYPE html><html></html>", Reason.INVALID_WEIGHTS),
+    "nothing": (b"", Reason.INVALID_WEIGHTS),
+}
 
 
 @pytest.fixture
@@ -231,6 +252,41 @@ def test_a_server_that_breaks_off_is_tried_again(tmp_path: Path, web: Web) -> No
     assert Store(tmp_path, hosts=(web.host,)).fetch(UrlFile(url=f"{web.url}/a")).sha256 == SHA256
 
 
+def test_a_server_that_drips_is_given_up_while_it_drips(
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = threading.Event()
+    web.answers["/drip"] = Reply(body=CONTENT, hold=hold)
+    monkeypatch.setattr("lorapool_runtime.store.limits.too_slow", lambda *_: True)
+    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/drip"))
+    assert not hold.is_set()
+    hold.set()
+    assert error.reason is Reason.SOURCE_UNAVAILABLE
+    assert "too slow" in error.message
+
+
+def test_what_is_too_slow_is_told_by_the_clock(tmp_path: Path) -> None:
+    clock = iter(range(0, 10_000, 50))
+    with pytest.raises(AdapterError, match="too slow"):
+        write_hashed([b"a"] * 100, tmp_path / "a", Expected(None, None, 10**6), lambda: False, lambda: next(clock))
+
+
+@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
+async def test_a_file_that_nobody_can_use_leaves_nothing_on_the_disk(
+    tmp_path: Path, web: Web, content: bytes, reason: Reason
+) -> None:
+    web.answers["/bad.safetensors"] = Reply(body=content)
+    blobs = BlobFolder(tmp_path / "cache")
+    bringer = Bringer(Fetcher(blobs, Rules((), (web.host,), 10**6), wait=wait_none()), blobs, max_rank=16)
+    entry = CatalogEntry(key="default/a", source=UrlFile(url=f"{web.url}/bad.safetensors"))
+    with pytest.raises(AdapterError) as error:
+        await bringer.bring(entry)
+    bringer.close()
+    assert error.value.reason is reason
+    kept = [f for part in ("blobs", "tmp", "refs") for f in (tmp_path / "cache" / part).iterdir()]
+    assert kept == []
+
+
 def test_a_download_over_the_limit_is_refused(tmp_path: Path, web: Web) -> None:
     web.answers["/a"] = Reply(body=b"x" * 5000)
     error = Store(tmp_path, hosts=(web.host,), max_bytes=1000).refuse(UrlFile(url=f"{web.url}/a"))
@@ -310,3 +366,76 @@ def test_one_that_is_larger_than_the_bound_stays_while_it_is_the_newest(tmp_path
     file.write_bytes(b"x" * 100)
     sha256 = hash_file(file)
     assert blobs.find(blobs.adopt(file, sha256).sha256) is not None
+
+
+# ---- downloads that break off ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Cutting:
+    """A server that sends a part of the file, breaks off, and knows how to go on: as often as it is told to cut."""
+
+    cuts: int
+    content: bytes = CONTENT
+    versions: tuple[str, ...] = ('"one"',)
+    asked: list[str | None] = field(default_factory=list)
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> Reply:
+        wanted = request.headers.get("range")
+        self.asked.append(wanted)
+        version = self.versions[min(len(self.asked), len(self.versions)) - 1]
+        goes_on = wanted is not None and request.headers.get("if-range") == version
+        first = int(str(wanted).removeprefix("bytes=").rstrip("-")) if goes_on else 0
+        rest = self.content[first:]
+        headers = {"accept-ranges": "bytes", "etag": version, "content-length": str(len(rest))}
+        if goes_on:
+            headers["content-range"] = f"bytes {first}-{len(self.content) - 1}/{len(self.content)}"
+        sent = rest[: len(rest) // 2] if len(self.asked) <= self.cuts else rest
+        request.close_connection = True
+        return Reply(206 if goes_on else 200, sent, headers)
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path: Path, web: Web) -> None:
+    web.answers["/a.safetensors"] = server = Cutting(cuts=2)
+    store = Store(tmp_path, hosts=(web.host,))
+    assert store.fetch(UrlFile(url=f"{web.url}/a.safetensors")).path.read_bytes() == CONTENT
+    half = len(CONTENT) // 2
+    assert server.asked == [None, f"bytes={half}-", f"bytes={half + (len(CONTENT) - half) // 2}-"]
+
+
+def test_what_changed_in_between_is_read_anew_and_never_put_together(tmp_path: Path, web: Web) -> None:
+    web.answers["/a.safetensors"] = server = Cutting(cuts=1, versions=('"one"', '"two"'))
+    store = Store(tmp_path, hosts=(web.host,))
+    assert store.fetch(UrlFile(url=f"{web.url}/a.safetensors")).path.read_bytes() == CONTENT
+    assert server.asked == [None, f"bytes={len(CONTENT) // 2}-", None]
+
+
+def test_a_server_that_always_breaks_off_is_given_up(tmp_path: Path, web: Web) -> None:
+    web.answers["/a.safetensors"] = server = Cutting(cuts=10**6)
+    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/a.safetensors"))
+    assert error.reason is Reason.SOURCE_UNAVAILABLE
+    assert len(server.asked) <= 12
+
+
+def test_a_server_that_drips_bytes_is_given_up(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No read of it times out; but by this clock 100 seconds pass with each piece that comes."""
+    ticks = itertools.count(step=100.0)
+    monkeypatch.setattr(url, "write_hashed", partial(write_hashed, clock=lambda: next(ticks)))
+    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/a.safetensors"))
+    assert error.reason is Reason.SOURCE_UNAVAILABLE
+    assert "too slow" in error.message
+
+
+# ---- a cache folder that takes no more -------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_the_pods_trouble_and_leaves_nothing(
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(url, "write_hashed", full)
+    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/a.safetensors"))
+    assert (error.reason, error.transient) == (Reason.POD_FAILED, True)
+    assert "No space left on device" in error.message

@@ -65,6 +65,7 @@ class Bringer:
         except AdapterError:
             # Useless for every base; whoever wants to look at it has the source.
             self._blobs.drop(blob.sha256)
+            self._blobs.forget(entry.source)
             raise
         return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.beside(entry, facts.format))
 
