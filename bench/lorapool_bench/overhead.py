@@ -1,9 +1,9 @@
-"""`make bench-overhead`: seconds per step of a UNet, bare, wrapped, with an adapter added, with one merged."""
+"""`make bench-overhead`: seconds per step of a UNet, bare, wrapped, with adapters added, merged, mixed."""
 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any, Final
 import torch
 
 from lorapool_bench import plot_overhead
-from lorapool_bench.adapters import KINDS, write_adapter
+from lorapool_bench.adapters import KINDS, Kind, write_adapter
 from lorapool_bench.clock import timed
-from lorapool_bench.machine import machine, versions
+from lorapool_bench.machine import machine, peak_bytes, versions
 from lorapool_bench.overhead_result import OverheadResult, Variant
 from lorapool_bench.progress import steps
 from lorapool_bench.quiet import quiet
@@ -22,9 +22,16 @@ from lorapool_bench.result import RESULTS, today, write
 from lorapool_bench.spread import spread
 from lorapool_bench.unet import SHAPES, inputs, make_unet, twin
 from lorapool_bench.ways_lorapool import Pool
+from lorapool_runtime.store.files import AdapterFile
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PIXELS_PER_POSITION: Final = 8
+
+
+# Pictures in a batch, each with an adapter of its own.
+_BATCH: Final = 4
+_MIXED: Final = "46 MB"
+PLAIN: Final = "plain"
 
 
 @dataclass(frozen=True)
@@ -35,26 +42,40 @@ class State:
     words: str
     unet: Any
     enter: Callable[[], object]
+    pictures: int = 1
 
 
 def states(unet: Any, folder: Path) -> Iterator[State]:
-    """The plain UNet first. A new way to apply adapters is one more state."""
+    """All ways to apply adapters, and the plain UNet beside them."""
     dtype = next(unet.parameters()).dtype
-    names = {n: write_adapter(folder / f"{k.rank}.safetensors", unet, k, dtype, seed=1) for n, k in KINDS.items()}
-    yield State("plain", "diffusers' own UNet", twin(unet), lambda: None)
-    added, merged = Pool(twin(unet), tuple(names.values())), Pool(twin(unet), tuple(names.values()), merge=True)
+
+    def write_one(kind: Kind, seed: int) -> AdapterFile:
+        return write_adapter(folder / f"{kind.rank}-{seed}.safetensors", unet, kind, dtype, seed)
+
+    files = {name: write_one(kind, 1) for name, kind in KINDS.items()}
+    batch = [files[_MIXED], *(write_one(KINDS[_MIXED], seed) for seed in range(2, 1 + _BATCH))]
+    plain = twin(unet)
+    added = Pool(twin(unet), [*files.values(), *batch[1:]])
+    merged = Pool(twin(unet), list(files.values()), merge=True)
+    yield State(PLAIN, "diffusers' own UNet", plain, lambda: None)
     yield State("wrapped", "wrapped, no adapter", added.unet, added.bare)
-    for name, file in names.items():
+    for name, file in files.items():
         what = f"rank {KINDS[name].rank} on {len(file.facts.targets)} modules"
         yield State(f"unmerged {name}", f"unmerged, {what}", added.unet, partial(added.switch, file))
         yield State(f"merged {name}", f"merged, {what}", merged.unet, partial(merged.switch, file))
+    many = f"{_BATCH} pictures"
+    alike = partial(added.switch, batch[0])
+    yield State(f"{PLAIN} batch", f"{many}: diffusers' own UNet", plain, lambda: None, _BATCH)
+    yield State("unmerged batch", f"{many}: one adapter, unmerged", added.unet, alike, _BATCH)
+    yield State("mixed batch", f"{many}: an adapter each", added.unet, partial(added.mix, batch), _BATCH)
 
 
 def run(shape: str, rounds: int, pixels: int, dtype: str, device: str = "cpu") -> OverheadResult:
     """Measure. Nothing is written."""
     start, where = time.monotonic(), machine(device)
     unet = make_unet(SHAPES[shape], _DTYPES[dtype], device)
-    arguments = inputs(SHAPES[shape], _DTYPES[dtype], device, pixels // _PIXELS_PER_POSITION)
+    latent = pixels // _PIXELS_PER_POSITION
+    arguments = {n: inputs(SHAPES[shape], _DTYPES[dtype], device, latent, n) for n in (1, _BATCH)}
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         found = list(states(unet, Path(folder)))
         times: dict[str, list[float]] = {state.name: [] for state in found}
@@ -63,9 +84,8 @@ def run(shape: str, rounds: int, pixels: int, dtype: str, device: str = "cpu") -
                 for state in found:
                     step(f"{state.words}, " + (f"round {i} of {rounds}" if i else "warming up"))
                     state.enter()
-                    seconds = timed(lambda s=state: s.unet(**arguments), device)  # type: ignore[misc]
+                    seconds = timed(partial(state.unet, **arguments[state.pictures]), device)
                     times[state.name] += [seconds] if i else []
-    plain = times[found[0].name]
     return OverheadResult(
         measured=today(),
         took_s=time.monotonic() - start,
@@ -75,20 +95,24 @@ def run(shape: str, rounds: int, pixels: int, dtype: str, device: str = "cpu") -
             "shape": shape,
             "dtype": dtype,
             "pixels": pixels,
-            "pictures in a forward": 1,
             "rounds": rounds,
             "threads": torch.get_num_threads(),
         },
+        peak_bytes=peak_bytes(),
         parameters=sum(p.numel() for p in unet.parameters()),
-        variants=tuple(
-            Variant(
-                name=state.name,
-                words=state.words,
-                step=spread(times[state.name]),
-                ratio=spread([t / p for t, p in zip(times[state.name], plain, strict=True)]),
-            )
-            for state in found
-        ),
+        variants=tuple(_variant(state, times) for state in found),
+    )
+
+
+def _variant(state: State, times: Mapping[str, list[float]]) -> Variant:
+    plain = times[PLAIN if state.pictures == 1 else f"{PLAIN} batch"]
+    steps_s = times[state.name]
+    return Variant(
+        name=state.name,
+        words=state.words,
+        pictures=state.pictures,
+        step=spread(steps_s),
+        ratio=spread([one / other for one, other in zip(steps_s, plain, strict=True)]),
     )
 
 

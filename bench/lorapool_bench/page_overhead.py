@@ -8,6 +8,7 @@ from lorapool_bench import page_parts
 from lorapool_bench.overhead_result import OverheadResult, Variant
 from lorapool_bench.page_parts import plot, table, targets, timing, where
 from lorapool_bench.result import read
+from lorapool_bench.words_of import gib
 
 _TITLE: Final = "What a step costs with an adapter"
 _COMMAND: Final = "make bench-overhead"
@@ -17,25 +18,26 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
     result = read(OverheadResult, results, "overhead")
     if result is None:
         return page_parts.not_measured(_TITLE, _COMMAND)
-    rows = [_row(variant, is_first=not i) for i, variant in enumerate(result.variants)]
+    rows = [_row(variant) for variant in result.variants]
     what = (
         f"One forward of a UNet of {result.parameters / 1e9:.2f} B parameters in {result.settings['dtype']},\n"
         f"for pictures of {result.settings['pixels']} pixels a side, on {result.machine.device}; all states share\n"
-        "their weights and take turns. The ratio is of forwards of the same round.\n"
+        "their weights and take turns. The ratio is to the plain UNet with as many pictures, of the same round. The\n"
+        f"process took {gib(result.peak_bytes)} at most.\n"
     )
     return "\n".join(
         (
             f"## {_TITLE}\n",
             plot("overhead", "Seconds per step"),
             what,
-            table(["state of the UNet", "a step", "beside the plain one"], rows),
+            table(["state of the UNet", "a step", "beside the plain UNet"], rows),
             targets(result, notes),
             where(result, _COMMAND),
         )
     )
 
 
-def _row(variant: Variant, *, is_first: bool) -> list[str]:
+def _row(variant: Variant) -> list[str]:
     ratio = variant.ratio
-    beside = f"{(ratio.median - 1) * 100:+.1f} % ± {ratio.error * 100:.1f}" if not is_first else ""
+    beside = f"{(ratio.median - 1) * 100:+.1f} % ± {ratio.error * 100:.1f}" if not variant.is_plain else ""
     return [variant.words, timing(variant.step), beside]

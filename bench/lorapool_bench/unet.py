@@ -68,7 +68,8 @@ def make_unet(shape: Shape, dtype: torch.dtype, device: str = "cpu", seed: int =
     unet = empty_unet(shape)
     # Random numbers are drawn once and used again from other places: drawing 2.57 B of them takes minutes.
     dice = torch.Generator().manual_seed(seed)
-    pool = torch.randn(_POOL, generator=dice).to(dtype)
+    count = sum(parameter.numel() for parameter in unet.parameters())
+    pool = torch.randn(min(count, _POOL), generator=dice).to(dtype)
     for name, parameter in list(unet.named_parameters()):
         owner, _, attribute = name.rpartition(".")
         weight = _weight(tuple(parameter.shape), attribute, pool, dice).to(device)
@@ -97,18 +98,18 @@ def linears(unet: Any, ends: tuple[str, ...]) -> dict[str, nn.Linear]:
     return {n: m for n, m in named if isinstance(m, nn.Linear) and n.endswith(tuple(f".{end}" for end in ends))}
 
 
-def inputs(shape: Shape, dtype: torch.dtype, device: str, latent: int, seed: int = 0) -> dict[str, Any]:
-    """The arguments of one forward of one picture, `latent` positions a side."""
-    dice = torch.Generator().manual_seed(seed)
+def inputs(shape: Shape, dtype: torch.dtype, device: str, latent: int, pictures: int = 1) -> dict[str, Any]:
+    """The arguments of one forward of so many pictures, `latent` positions a side."""
+    dice = torch.Generator().manual_seed(0)
 
     def random(*size: int) -> torch.Tensor:
         return torch.randn(size, generator=dice).to(device, dtype)
 
     return {
-        "sample": random(1, 4, latent, latent),
+        "sample": random(pictures, 4, latent, latent),
         "timestep": torch.tensor([500.0], device=device),
-        "encoder_hidden_states": random(1, 77, shape.context),
-        "added_cond_kwargs": {"text_embeds": random(1, shape.pooled), "time_ids": random(1, 6)},
+        "encoder_hidden_states": random(pictures, 77, shape.context),
+        "added_cond_kwargs": {"text_embeds": random(pictures, shape.pooled), "time_ids": random(pictures, 6)},
     }
 
 
@@ -117,7 +118,7 @@ def _weight(size: tuple[int, ...], attribute: str, pool: torch.Tensor, dice: tor
         return torch.full(size, 1.0 if attribute == "weight" else 0.0, dtype=pool.dtype)
     weight = torch.empty(size, dtype=pool.dtype)
     flat, inputs_ = weight.view(-1), weight[0].numel()
-    start = int(torch.randint(_POOL, (1,), generator=dice))
+    start = int(torch.randint(pool.numel(), (1,), generator=dice))
     done = 0
     while done < flat.numel():
         part = pool[start : start + flat.numel() - done]

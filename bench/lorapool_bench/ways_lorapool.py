@@ -61,6 +61,13 @@ class Pool:
             self._board.switch(self._plans.get(((self._device[to.identity], 1.0),), merge=self._merge))
         return parts
 
+    def mix(self, files: Sequence[AdapterFile]) -> None:
+        """A batch in force: one picture with each of these adapters."""
+        for file in files:
+            if file.identity not in self._device:
+                self.bring(self._host[file.identity])
+        self._board.switch(self._board.plan_rows([(((self._device[f.identity], 1.0),), 1) for f in files]))
+
     def switch_from_disk(self, to: AdapterFile) -> Parts:
         parts = Parts()
         with parts.part("read"):

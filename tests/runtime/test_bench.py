@@ -61,15 +61,17 @@ def test_twins_share_their_weights() -> None:
 @torch.inference_mode()
 def test_states_of_a_step_are_what_their_names_say(tmp_path: Path) -> None:
     unet = make_unet(SHAPES["tiny"], torch.float32)
-    arguments = inputs(SHAPES["tiny"], torch.float32, "cpu", latent=4)
     outputs = {}
     for state in list(overhead.states(unet, tmp_path)):
         state.enter()
-        outputs[state.name] = state.unet(**arguments).sample
+        outputs[state.name] = state.unet(**inputs(SHAPES["tiny"], torch.float32, "cpu", 4, state.pictures)).sample
     assert torch.equal(outputs["plain"], outputs["wrapped"])
     torch.testing.assert_close(outputs["unmerged 46 MB"], outputs["merged 46 MB"], atol=1e-4, rtol=1e-4)
     assert (outputs["unmerged 46 MB"] - outputs["plain"]).abs().max() > 1e-2
     assert (outputs["unmerged 168 MB"] - outputs["unmerged 46 MB"]).abs().max() > 1e-2
+    # The first picture has the same adapter in both batches, the others have not.
+    alike = (outputs["mixed batch"] - outputs["unmerged batch"]).abs().amax(dim=(1, 2, 3))
+    assert alike[0] < 1e-4 < 1e-2 < alike[1:].min()
 
 
 def test_loaders_that_are_compared_load_the_same(tmp_path: Path) -> None:
