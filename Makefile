@@ -47,6 +47,10 @@ test: setup ## Everything that runs on this machine, fast tests first
 test-fast: setup ## Only what needs no control plane
 	pytest tests/unit tests/runtime $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup ## A hundred thousand hostile adapter files (ARGS: --cases N --seed N)
+	@python -m tests.fuzz $(ARGS)
+
 .PHONY: test-kind
 test-kind: setup ## The e2e tests on a kind cluster with both images (needs a Docker engine and kind)
 	scripts/test-kind.sh

@@ -96,6 +96,7 @@ def test_the_same_weights_with_other_words_are_another_adapter(
         pytest.param({"clip_l": torch.ones(2, 33)}, Reason.BASE_MODEL_MISMATCH, id="too wide"),
         pytest.param({"clip_l": torch.ones(2, 32, dtype=torch.int32)}, Reason.UNSUPPORTED_FORMAT, id="no floats"),
         pytest.param({"clip_l": torch.ones(64)}, Reason.UNSUPPORTED_FORMAT, id="no table"),
+        pytest.param({"clip_l": torch.ones(0, 32)}, Reason.UNSUPPORTED_FORMAT, id="no rows"),
         pytest.param({"t5": torch.ones(2, 32)}, Reason.UNSUPPORTED_FORMAT, id="for no encoder that takes words"),
         pytest.param(
             {"clip_l": torch.ones(2, 32), "clip_g": torch.ones(3, 32)}, Reason.UNSUPPORTED_FORMAT, id="of two minds"

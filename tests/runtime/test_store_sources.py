@@ -23,26 +23,12 @@ from lorapool_api.wire import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store import url
 from lorapool_runtime.store.blobs import Blob, BlobFolder, hash_file
-from lorapool_runtime.store.bring import Bringer
 from lorapool_runtime.store.fetch import Fetcher, Rules
 from lorapool_runtime.store.files import Beside
-from lorapool_runtime.store.limits import Expected, write_hashed
 from lorapool_runtime.store.limits import write_hashed
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)
-BAD = {
-    "a pickle": (b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.", Reason.INVALID_WEIGHTS),
-    "cut off": (CONTENT[:-1], Reason.INVALID_WEIGHTS),
-    "longer than it says": (CONTENT + b"\0", Reason.INVALID_WEIGHTS),
-    "a header beyond the file": ((2**63).to_bytes(8, "little") + CONTENT[8:], Reason.INVALID_WEIGHTS),
-    "NaN": (files.lora_file(poison=float("nan")), Reason.INVALID_WEIGHTS),
-    "infinity": (files.lora_file(poison=float("-inf")), Reason.INVALID_WEIGHTS),
-    "too high a rank": (files.lora_file(rank=17), Reason.RANK_TOO_HIGH),
-    "a whole model": (files.whole_model_file(), Reason.NOT_A_LORA),
-    "a page of HTML": (b"<!DOCTYPE html><html></html>", Reason.INVALID_WEIGHTS),
-    "nothing": (b"", Reason.INVALID_WEIGHTS),
-}
 
 
 @pytest.fixture
@@ -250,41 +236,6 @@ def test_a_server_that_breaks_off_is_tried_again(tmp_path: Path, web: Web) -> No
     answers = iter([Reply(body=CONTENT, headers={"content-length": str(len(CONTENT) + 9)}), Reply(body=CONTENT)])
     web.answers["/a"] = lambda _: next(answers)
     assert Store(tmp_path, hosts=(web.host,)).fetch(UrlFile(url=f"{web.url}/a")).sha256 == SHA256
-
-
-def test_a_server_that_drips_is_given_up_while_it_drips(
-    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hold = threading.Event()
-    web.answers["/drip"] = Reply(body=CONTENT, hold=hold)
-    monkeypatch.setattr("lorapool_runtime.store.limits.too_slow", lambda *_: True)
-    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/drip"))
-    assert not hold.is_set()
-    hold.set()
-    assert error.reason is Reason.SOURCE_UNAVAILABLE
-    assert "too slow" in error.message
-
-
-def test_what_is_too_slow_is_told_by_the_clock(tmp_path: Path) -> None:
-    clock = iter(range(0, 10_000, 50))
-    with pytest.raises(AdapterError, match="too slow"):
-        write_hashed([b"a"] * 100, tmp_path / "a", Expected(None, None, 10**6), lambda: False, lambda: next(clock))
-
-
-@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
-async def test_a_file_that_nobody_can_use_leaves_nothing_on_the_disk(
-    tmp_path: Path, web: Web, content: bytes, reason: Reason
-) -> None:
-    web.answers["/bad.safetensors"] = Reply(body=content)
-    blobs = BlobFolder(tmp_path / "cache")
-    bringer = Bringer(Fetcher(blobs, Rules((), (web.host,), 10**6), wait=wait_none()), blobs, max_rank=16)
-    entry = CatalogEntry(key="default/a", source=UrlFile(url=f"{web.url}/bad.safetensors"))
-    with pytest.raises(AdapterError) as error:
-        await bringer.bring(entry)
-    bringer.close()
-    assert error.value.reason is reason
-    kept = [f for part in ("blobs", "tmp", "refs") for f in (tmp_path / "cache" / part).iterdir()]
-    assert kept == []
 
 
 def test_a_download_over_the_limit_is_refused(tmp_path: Path, web: Web) -> None:

@@ -1,11 +1,16 @@
 """What a header says of an adapter, and whether it fits a base."""
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 from tests import make
 
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, Network, read_facts
+from lorapool_api.families import Family
 from lorapool_api.fit import check_fits, check_rank
 from lorapool_api.header import FactsError, parse_header
 
@@ -153,6 +158,88 @@ def test_weights_that_are_no_floats_are_refused() -> None:
     assert refusal_of(LAYOUTS["peft"][1], dtype="I8").reason is Reason.UNSUPPORTED_FORMAT
 
 
+LORA = pair("lora_unet_x.lora_down.weight", "lora_unet_x.lora_up.weight", width=8, out=8)
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ({"lora_unet_x.hada_w1_a": (8, 4)}, "hada_w1_a"),
+        ({"lora_unet_x.lokr_w1": (2, 2)}, "lokr_w1"),
+        ({"lora_unet_x.diff": (8, 8)}, "diff"),
+        ({"lora_unet_x.dora_scale": (8, 1), "lora_unet_x.lora_magnitude_vector": (8,)}, "two layouts"),
+        ({"lora_unet_norm.w_norm": (8,), "lora_unet_norm.b_norm": (8,)}, "w_norm"),
+        ({"lora_unet_x.on_input": ()}, "on_input"),
+        ({"lora_unet_y.diff": (8,)}, "no Linear and no convolution"),
+        ({"lora_te1_x.alpha": (), "lora_te_x.alpha": ()}, "two keys name"),
+        ({"base_model.model.y.lora_A.weight": (4, 8), "base_model.model.y.lora_B.weight": (8, 4)}, "several layouts"),
+    ],
+)
+def test_what_nothing_reads_beside_a_lora_is_named(extra: Shapes, named: str) -> None:
+    refusal = refusal_of(LORA | extra)
+    assert refusal.reason is Reason.UNSUPPORTED_FORMAT
+    assert named in refusal.message
+
+
+def loha(width: int, core: bool = False) -> Shapes:
+    made: Shapes = {}
+    for i in (1, 2):
+        made[f"lora_unet_{FLAT}.hada_w{i}_a"] = (4, 64) if core else (64, 4)
+        made[f"lora_unet_{FLAT}.hada_w{i}_b"] = (4, width)
+        if core:
+            made[f"lora_unet_{FLAT}.hada_t{i}"] = (4, 4, 1, 1)
+    return made
+
+
+def lokr(width: int) -> Shapes:
+    return {f"lora_unet_{FLAT}.lokr_w1": (8, 8), f"lora_unet_{FLAT}.lokr_w2": (8, width // 8)}
+
+
+@pytest.mark.parametrize("make_file", [loha, lokr, lambda width: loha(width, core=True)])
+def test_networks_without_sides_of_their_own_are_judged_by_what_they_make(make_file: Callable[[int], Shapes]) -> None:
+    check_fits(facts_of(make_file(2048)), BASE)
+    assert "SD 1.x" in misfit(make_file(768))
+
+
+def test_the_facts_say_dtypes_alphas_ranks_and_the_family() -> None:
+    said = {"unet.lora_alpha": 8, "text_encoder.lora_alpha": 4.5, "unet.alpha": float("nan")}
+    metadata = {"lora_adapter_metadata": json.dumps(said), "ss_network_alpha": "2"}
+    header = parse_header(*make.safetensors_header(LAYOUTS["diffusers"][1], "BF16"))
+    facts = read_facts(replace(header, metadata=metadata))
+    assert facts.dtypes == {"BF16"}
+    assert facts.alphas == {8.0, 4.5, 2.0}
+    assert facts.ranks == {4}
+    assert facts.made_for is Family.SDXL
+
+
+WIDE = "lora_unet_joint_blocks_0_x_block_attn_proj"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "family"),
+    [
+        (pair(f"unet.{MODULE}.lora_A.weight", f"unet.{MODULE}.lora_B.weight", width=768), {}, Family.SD1),
+        (pair(f"unet.{MODULE}.lora_A.weight", f"unet.{MODULE}.lora_B.weight", width=1024), {}, Family.SD2),
+        (pair(f"{WIDE}.lora_down.weight", f"{WIDE}.lora_up.weight", width=1536, out=1536), {}, Family.SD3),
+        (LORA, {"ss_base_model_version": "sdxl_base_v1-0"}, Family.SDXL),
+        (LORA, {"modelspec.architecture": "flux-1-dev/lora"}, Family.FLUX),
+        (LORA, {"modelspec.architecture": "something else"}, None),
+    ],
+)
+def test_the_family_of_bases_is_told_by_modules_or_metadata(
+    tensors: Shapes, metadata: dict[str, str], family: Family | None
+) -> None:
+    parsed = parse_header(*make.safetensors_header(tensors))
+    assert read_facts(replace(parsed, metadata=metadata)).made_for is family
+
+
+def test_a_transformer_may_be_called_a_unet() -> None:
+    """PEFT's files and LyCORIS' wrapper do not say which it is: the base does."""
+    base: dict[str, Shapes] = {"transformer": {"transformer_blocks.0.attn.to_q": (64, 2048)}}
+    name = "base_model.model.transformer_blocks.0.attn.to_q"
+    check_fits(facts_of(pair(f"{name}.lora_A.weight", f"{name}.lora_B.weight")), base)
+
+
 @pytest.mark.parametrize(
     "tensors",
     [
@@ -162,6 +249,12 @@ def test_weights_that_are_no_floats_are_refused() -> None:
         {"unet.x.alpha": ()},
         {"lora_unet_x.hada_w1_a": (8, 4), "lora_unet_x.hada_w1_b": (4, 8)},
         {"lora_unet_x.lokr_w1": (2, 2)},
+        {"lora_unet_x.lokr_w1": (2, 0), "lora_unet_x.lokr_w2": (2, 2)},
+        {"lora_unet_x.lokr_w1": (), "lora_unet_x.lokr_w2": (2, 2)},
+        LORA | {"lora_unet_x.alpha": (2,)},
+        LORA | {"lora_unet_x.lora_mid.weight": (4, 3, 3, 3)},
+        {"unet.x.lora_A.weight": (4, 8, 3, 3), "unet.x.lora_B.weight": (8, 4, 3, 3)},
+        loha(2048) | {f"lora_unet_{FLAT}.hada_w2_a": (65, 4)},
     ],
 )
 def test_parts_that_do_not_belong_together_are_refused(tensors: Shapes) -> None:

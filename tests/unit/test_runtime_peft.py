@@ -58,6 +58,13 @@ def test_a_file_without_metadata_says_nothing() -> None:
         b'{"lora_alpha": "8"}',
         b'{"alpha_pattern": {"a": "b"}}',
         b'{"alpha_pattern": {"(a+)+$": 1}}',
+        b'{"lora_alpha": NaN}',
+        b'{"lora_alpha": Infinity}',
+        b'{"lora_alpha": true}',
+        b'{"lora_alpha": 1e999}',
+        b'{"alpha_pattern": {"a": NaN}}',
+        b'{"init_lora_weights": "pissa_niter_4"}',
+        b'{"init_lora_weights": "olora"}',
     ],
 )
 def test_what_nobody_can_read_is_refused_and_not_guessed(content: bytes) -> None:

@@ -4,6 +4,7 @@ A float is NaN or infinite when all bits of its exponent are set. The exponent's
 bytes, so two translated byte strings and one big AND decide a whole chunk at the speed of the C library.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from lorapool_api.header import Header, TensorInfo
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
+@cache
 def _table(mask: int) -> bytes:
     return bytes(int(byte & mask == mask) for byte in range(256))
 

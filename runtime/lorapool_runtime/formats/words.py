@@ -48,7 +48,8 @@ def read_words(content: bytes, widths: Widths) -> dict[str, torch.Tensor]:
     rows: dict[str, torch.Tensor] = {}
     for name, info in header.tensors.items():
         component = _COMPONENTS.get(name)
-        if component is None or component in rows or info.dtype not in FLOATS or len(info.shape) != 2:
+        is_table = info.dtype in FLOATS and len(info.shape) == 2 and 0 not in info.shape
+        if component is None or component in rows or not is_table:
             message = f"embeddings.safetensors: {name[:80]!r} ({info.dtype}, {info.shape}) is no table of new words"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
         table = torch.frombuffer(bytearray(content[end + info.begin : end + info.end]), dtype=DTYPES[info.dtype])

@@ -1,0 +1,1 @@
+"""Hostile adapter files by the hundred thousand: `python -m tests.fuzz`."""

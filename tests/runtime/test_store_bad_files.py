@@ -1,0 +1,52 @@
+"""Files that nobody can use are refused with their reason, and leave nothing in the cache folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tenacity import wait_none
+from tests import files
+from tests.web import Reply, Web, serving
+
+from lorapool_api.conditions import Reason
+from lorapool_api.wire import CatalogEntry, UrlFile
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.store.blobs import BlobFolder
+from lorapool_runtime.store.bring import Bringer
+from lorapool_runtime.store.fetch import Fetcher, Rules
+
+CONTENT = files.lora_file()
+BAD = {
+    "a pickle": (b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01K\x01s.", Reason.INVALID_WEIGHTS),
+    "cut off": (CONTENT[:-1], Reason.INVALID_WEIGHTS),
+    "longer than it says": (CONTENT + b"\0", Reason.INVALID_WEIGHTS),
+    "a header beyond the file": ((2**63).to_bytes(8, "little") + CONTENT[8:], Reason.INVALID_WEIGHTS),
+    "NaN": (files.lora_file(poison=float("nan")), Reason.INVALID_WEIGHTS),
+    "infinity": (files.lora_file(poison=float("-inf")), Reason.INVALID_WEIGHTS),
+    "too high a rank": (files.lora_file(rank=17), Reason.RANK_TOO_HIGH),
+    "a whole model": (files.whole_model_file(), Reason.NOT_A_LORA),
+    "a page of HTML": (b"<!DOCTYPE html><html></html>", Reason.INVALID_WEIGHTS),
+    "nothing": (b"", Reason.INVALID_WEIGHTS),
+}
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serving() as server:
+        yield server
+
+
+@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
+async def test_a_file_that_nobody_can_use_leaves_nothing_on_the_disk(
+    tmp_path: Path, web: Web, content: bytes, reason: Reason
+) -> None:
+    web.answers["/bad.safetensors"] = Reply(body=content)
+    blobs = BlobFolder(tmp_path / "cache")
+    bringer = Bringer(Fetcher(blobs, Rules((), (web.host,), 10**6), wait=wait_none()), blobs, max_rank=16)
+    entry = CatalogEntry(key="default/a", source=UrlFile(url=f"{web.url}/bad.safetensors"))
+    with pytest.raises(AdapterError) as error:
+        await bringer.bring(entry)
+    bringer.close()
+    assert error.value.reason is reason
+    kept = [f for part in ("blobs", "tmp", "refs") for f in (tmp_path / "cache" / part).iterdir()]
+    assert kept == []
