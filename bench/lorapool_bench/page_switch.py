@@ -15,8 +15,8 @@ _COMMAND: Final = "make bench-switch"
 _HOW: Final = """The article's flow is `load_lora_weights` and `fuse_lora` of the new adapter and `unfuse_lora` and
 `unload_lora_weights` of the old one; hotswap is diffusers' own, for adapters of the same shape. lorapool sets pointers
 in modules that were wrapped once; from host memory it copies the adapter to the device first (on a CPU, where nothing
-would need to be copied, it is made to), from disk it reads and checks the file before that. Files are in the page cache
-for all. Merged, it computes every weight that the adapter changes anew, in float32, beside the base.
+would need to be copied, it is made to), from disk it reads the file before that. Files are in the page cache for all.
+Merged, it computes every weight that the adapter changes anew, in float32, beside the base.
 
 Nothing is put off: a figure is the switch and what the first forward after it takes longer than a steady one. That
 forward is one row through every module that the adapter changes: a whole UNet takes seconds on a CPU, and varies by

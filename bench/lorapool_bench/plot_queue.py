@@ -20,7 +20,10 @@ def draw(result: QueueResult, path: Path) -> Path:
         loads = [traffic.load for traffic in traffics]
         for i, (colour, line) in enumerate(_LINES):
             waits = [traffic.waits[i].p95_s for traffic in traffics]
-            panel.plot(loads, waits, line, color=colour, label=traffics[0].waits[i].policy, linewidth=2)
+            # The broken lines lie on top: where two policies agree, both can be seen.
+            panel.plot(
+                loads, waits, line, color=colour, label=traffics[0].waits[i].policy, linewidth=2, zorder=len(line)
+            )
         drawing.plain(panel, f"inference {seconds(traffics[0].inference_s)}", grid="y")
         panel.set_ylim(bottom=0)
         panel.yaxis.set_major_formatter(lambda value, _: seconds(value) if value else "0")

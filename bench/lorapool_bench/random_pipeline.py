@@ -1,5 +1,6 @@
 """An SDXL pipeline with random weights, in a folder, as `save_pretrained` lays it out."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def save_pipeline(folder: Path, shape: Shape, dtype: torch.dtype, seed: int = 0)
     )
     pipeline.to(dtype=dtype)
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size="100GB")
+    del pipeline
+    gc.collect()  # its modules hold each other, and the memory is wanted for what comes
 
 
 def _text(width: int, shape: Shape, tokenizer: Any) -> CLIPTextConfig:

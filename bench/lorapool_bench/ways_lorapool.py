@@ -16,7 +16,8 @@ class Pool:
     """A UNet as the engine holds it, with adapters that have been read.
 
     The engine's own `render` goes on to draw; here the modules and the adapters' tiers are all there is. Where the
-    device is the CPU, the copy that a device with memory of its own needs is made all the same.
+    device is the CPU, the copy that a device with memory of its own needs is made all the same, into memory that was
+    used before: a device's allocator keeps what was freed, where a CPU's would ask the kernel for pages again.
     """
 
     def __init__(self, unet: Any, files: Sequence[AdapterFile], *, merge: bool = False) -> None:
@@ -26,6 +27,8 @@ class Pool:
         self._plans = Plans(self._board)
         self._host = {file.identity: self.read(file) for file in files}
         self._device: dict[str, Loaded] = {}
+        self._flat: dict[str, torch.Tensor] = {}
+        self._freed: torch.Tensor | None = None
 
     def read(self, file: AdapterFile) -> LoraAdapter:
         """From disk to host memory."""
@@ -36,12 +39,17 @@ class Pool:
     def bring(self, adapter: LoraAdapter) -> None:
         """From host memory to the device."""
         device = next(self.unet.parameters()).device
-        flat = adapter.flat.to(device, non_blocking=True, copy=True)
+        if device.type == "cpu" and self._freed is not None and self._freed.shape == adapter.flat.shape:
+            flat, self._freed = self._freed.copy_(adapter.flat), None
+        else:
+            flat = adapter.flat.to(device, non_blocking=True, copy=True)
+        self._flat[adapter.identity] = flat
         self._device[adapter.identity] = adapter.loaded(flat)
 
     def forget(self, file: AdapterFile) -> None:
-        """Not on the device any more."""
+        """Not on the device any more; it must not be in force."""
         self._device.pop(file.identity, None)
+        self._freed = self._flat.pop(file.identity, None)
         self._plans.keep_only(self._device.keys())
 
     def bare(self) -> None:
