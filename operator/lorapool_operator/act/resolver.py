@@ -7,7 +7,7 @@ right without an edit; anything else waits for an edit.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -16,7 +16,7 @@ import structlog
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import TRANSIENT, AdapterCondition, Reason, find
-from lorapool_api.facts import AdapterFacts, Target, read_facts
+from lorapool_api.facts import Target, read_facts
 from lorapool_api.header import FactsError, Header
 from lorapool_api.hosts import is_allowed
 from lorapool_api.sources import AdapterSource
@@ -145,7 +145,7 @@ def _resolution(
     base_models: tuple[str, ...] = (),
 ) -> Resolution:
     facts = read_facts(header)
-    shared = AdapterFacts(facts.format, tuple(_TARGETS.setdefault(t, t) for t in facts.targets), facts.size_bytes)
+    shared = replace(facts, targets=tuple(_TARGETS.setdefault(t, t) for t in facts.targets))
     return Resolution(
         revision=revision,
         file=file,
