@@ -54,7 +54,7 @@ def pieces_of(board: Switchboard, component: str, module: str, tensors: Tensors)
         AdapterError: a module that the base lacks, parts that do not fit it or each other.
     """
     fused = taken_apart(module)
-    places = [_found(board, denoiser(component, board.modules()), name) for name in fused.modules]
+    places = [_found(board, denoiser(component, board.components), name) for name in fused.modules]
     if fused.cut is Cut.WHOLE:
         settled = settle(places[0], tensors)
         return [Piece(places[0], settled.network, settled.parts, settled.rank)]

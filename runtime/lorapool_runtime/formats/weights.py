@@ -1,6 +1,5 @@
 """From a checked adapter file to the changes of a base's modules, in one flat buffer of host memory."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -27,6 +26,8 @@ from lorapool_runtime.store.files import AdapterFile
 
 # Every view starts at such a multiple: kernels for matrix products want it.
 _ALIGNMENT: Final = 64
+# Far beyond what anybody trains with, and ten times it, the largest scale of a request, is still a float16.
+_MOST_ALPHA: Final = 6000.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class _Scales:
 
     @staticmethod
     def _checked(alpha: float, place: Place) -> float:
-        if alpha == 0 or not math.isfinite(alpha):
+        if alpha == 0 or not abs(alpha) <= _MOST_ALPHA:
             raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is {alpha:g}")
         return alpha
 

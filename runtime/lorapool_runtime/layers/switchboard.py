@@ -57,6 +57,7 @@ class Switchboard:
             for name, module in list(model.named_modules())
             if (adapted := adapt(module)) is not None
         }
+        self.components = frozenset(components)
         self._shadows = Shadows()
         self._in_force: list[Adapted] = []
 

@@ -53,7 +53,8 @@ def choose(waiting: Sequence[Waiting], turn: Turn, now_s: float, rules: Rules) -
     """Index of the request that comes next; `waiting` is in order of arrival and not empty.
 
     Requests for what is in force come first, which saves switches, but only while nobody else has waited longer than
-    `patience_s`, or the turn has just begun. Then the oldest of the others comes.
+    `patience_s`, or the turn has just begun. Then the oldest of the others comes, also where the stack in force has
+    older ones: an adapter with more requests than the engine can serve must not make all others wait for them.
     """
     same = next((i for i, w in enumerate(waiting) if w.stack == turn.stack), None)
     other = next((i for i, w in enumerate(waiting) if w.stack != turn.stack), None)

@@ -14,7 +14,7 @@ from lorapool_api.conditions import Reason
 from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, SchedulerName, Serving
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Use, untold
 from lorapool_runtime.engine.diffusers import batching
-from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging, work_of
+from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
 from lorapool_runtime.engine.diffusers.finish import Sitting, finished
 from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, load_pipeline
@@ -205,7 +205,7 @@ class DiffusersEngine:
         """Whether to merge what could also be added at every step."""
         if self._costs is None:
             return self._serving.mode is ApplyMode.MERGED
-        work = work_of(stack)
+        work = self._plans.work(stack)
         if work.elements * DTYPES[self._model.dtype].itemsize > self._device_bytes:
             return False
         rows = 2 if recipe.guidance_scale > 1 else 1

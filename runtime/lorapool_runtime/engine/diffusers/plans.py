@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final
 
+from lorapool_runtime.engine.diffusers.costs import Work, work_of
 from lorapool_runtime.layers.switchboard import Loaded, Plan, Switchboard
 
 _KEPT: Final = 32
@@ -17,6 +18,7 @@ class Plans:
     def __init__(self, board: Switchboard) -> None:
         self._board = board
         self._plans: OrderedDict[tuple[Stack, bool], Plan] = OrderedDict()
+        self._works: OrderedDict[Stack, Work] = OrderedDict()
 
     def get(self, stack: Stack, *, merge: bool) -> Plan:
         """Raises: torch.OutOfMemoryError."""
@@ -29,8 +31,21 @@ class Plans:
         self._plans.move_to_end(key)
         return plan
 
+    def work(self, stack: Stack) -> Work:
+        """What the stack is for the choice between merged and unmerged."""
+        found = self._works.get(stack)
+        if found is None:
+            found = self._works[stack] = work_of(stack)
+            if len(self._works) > _KEPT:
+                self._works.popitem(last=False)
+        self._works.move_to_end(stack)
+        return found
+
     def keep_only(self, identities: Collection[str]) -> None:
         """Forget the plans with other adapters: they would keep memory that was meant to be free."""
         for stack, merge in list(self._plans):
             if not all(loaded.identity in identities for loaded, _ in stack):
                 del self._plans[stack, merge]
+        for stack in list(self._works):
+            if not all(loaded.identity in identities for loaded, _ in stack):
+                del self._works[stack]
