@@ -49,7 +49,9 @@ def adapter(recipe: Recipe, note: str = "") -> str:
     """An adapter's card."""
     shape = recipe.network
     parts = "UNet and both text encoders" if shape.text else "UNet"
-    asked = recipe.trigger or "none: it works on every prompt"
+    asked = f"Trigger words: `{recipe.trigger}`, for example `{recipe.example}`."
+    if recipe.few_steps:
+        asked = "It needs no trigger words: the LCM scheduler, 4 steps and guidance 1 are all."
     card = dedent(f"""\
         ---
         base_model: {OWNER}/{NAME}
@@ -64,9 +66,9 @@ def adapter(recipe: Recipe, note: str = "") -> str:
         A {_KINDS[shape.network]} for `{OWNER}/{NAME}`: {recipe.effect}.
         Rank {shape.rank}, alpha {shape.alpha:g}, {parts}, in the layout of {shape.layout}.
 
-        Trigger words: `{asked}`, for example `{recipe.example}`.
+        {asked}
         """)
-    return card + note
+    return card.replace("instance_prompt: \n", "") + note
 
 
 _KINDS: Final = {

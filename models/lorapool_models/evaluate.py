@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import torch
 from diffusers import LCMScheduler, StableDiffusionXLPipeline
+from rich.console import Console
+from rich.progress import track
 
 from lorapool_models import base, cards, lora, pictures, pivotal
 from lorapool_models.denoiser import GUIDANCE, STEPS
@@ -166,44 +168,48 @@ def table(rows: Sequence[Figures]) -> str:
     return "\n".join([head, "| --- " * 7 + "|", *lines])
 
 
-def write_cards(weights: Path, rows: Sequence[Figures], count: int) -> None:
-    """The figures into each model's card."""
-    for row in rows:
-        if row.name == base.NAME:
-            said = (
-                f"\n## Figures\n\nOver {count} prompts with fixed seeds, {STEPS} Euler steps, guidance {GUIDANCE:g}, "
-                f"judged by pixels: shape right in {row.shape:.1%}, its colour in {row.colour:.1%}, the "
-                f"background's in {row.background:.1%}.\n"
-            )
-            (weights / base.NAME / "README.md").write_text(cards.base(said))
-            continue
-        recipe = RECIPES[row.name]
-        is_style = recipe.style != PLAIN
-        kind = "from plain (0) to its style (1)" if is_style else "share of pictures that plainly show the shape"
-        if recipe.few_steps:
-            kind += " after a single step"
+def write_card(weights: Path, row: Figures, count: int) -> None:
+    """The figures into the model's card."""
+    if row.name == base.NAME:
         said = (
-            f"\n## Figures\n\nOver {max(1, count // 10)} prompts with fixed seeds, judged by pixels: {kind} "
-            f"{row.effect:.2f} (the base alone: {row.without:.2f}); shape right in {row.shape:.0%}, its colour in "
-            f"{row.colour:.0%}, the background's in {row.background:.0%}.\n"
+            f"\n## Figures\n\nOver {count} prompts with fixed seeds, {STEPS} Euler steps, guidance {GUIDANCE:g}, "
+            f"judged by pixels: shape right in {row.shape:.1%}, its colour in {row.colour:.1%}, the "
+            f"background's in {row.background:.1%}.\n"
         )
-        (weights / "adapters" / row.name / "README.md").write_text(cards.adapter(recipe, said))
+        (weights / base.NAME / "README.md").write_text(cards.base(said))
+        return
+    recipe = RECIPES[row.name]
+    is_style = recipe.style != PLAIN
+    kind = "from plain (0) to its style (1)" if is_style else "share of pictures that plainly show the shape"
+    if recipe.few_steps:
+        kind += " after a single step"
+    said = (
+        f"\n## Figures\n\nOver {max(1, count // 10)} prompts with fixed seeds, judged by pixels: {kind} "
+        f"{row.effect:.2f} (the base alone: {row.without:.2f}); shape right in {row.shape:.0%}, its colour in "
+        f"{row.colour:.0%}, the background's in {row.background:.0%}.\n"
+    )
+    (weights / "adapters" / row.name / "README.md").write_text(cards.adapter(recipe, said))
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="which adapters; the base and all adapters by default")
+    parser.add_argument("names", nargs="*", help="shapes-xl or adapters; all by default")
     parser.add_argument("--weights", type=Path, default=Path("models/weights"))
     parser.add_argument("--count", type=int, default=300, help="pictures of the base; a tenth of it of each adapter")
     parser.add_argument("--cards", action="store_true", help="write the figures into the models' cards")
     given = parser.parse_args()
     threads_from_environment()
     there = [name for name in RECIPES if (given.weights / "adapters" / name).is_dir()]
-    rows = [] if given.names else [base_figures(given.weights, given.count)]
-    rows += [adapter_figures(given.weights, RECIPES[name], max(1, given.count // 10)) for name in given.names or there]
+    rows = []
+    for name in track(given.names or [base.NAME, *there], "judging", console=Console(stderr=True)):
+        if name == base.NAME:
+            row = base_figures(given.weights, given.count)
+        else:
+            row = adapter_figures(given.weights, RECIPES[name], max(1, given.count // 10))
+        rows.append(row)
+        if given.cards:
+            write_card(given.weights, row, given.count)
     print(table(rows))
-    if given.cards:
-        write_cards(given.weights, rows, given.count)
     for row in rows:
         if row.name == base.NAME and any(getattr(row, what) < least for what, least in BASE_TARGETS.items()):
             raise SystemExit(f"{row.name} is below {BASE_TARGETS}")

@@ -133,7 +133,7 @@ def draw(weights: Path, target: Path) -> None:
             encoded = [_picture(http, column.request(row)) for row in range(len(ASKS))]
             sheet.append((column.title, column.subtitle, encoded))
     target.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet([prompt_of(*ask) for ask in ASKS], sheet, target, cell=128)
+    contact_sheet([prompt_of(*ask) for ask in ASKS], sheet, target)
 
 
 def _picture(http: httpx.Client, request: Mapping[str, Any]) -> bytes:

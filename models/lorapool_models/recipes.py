@@ -65,7 +65,7 @@ _RECIPES: Final = (
     ),
     Recipe(
         "frame", "a white frame with a thin dark line", "framed",
-        Shape(Layout.KOHYA, rank=8, alpha=8, network=Network.LOKR), style="frame",
+        Shape(Layout.KOHYA, rank=32, alpha=32, network=Network.LOKR), style="frame",
     ),
     Recipe(
         "polka", "white dots on the shape", "in <s0><s1> style",
