@@ -43,6 +43,7 @@ class Report:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case, to go on after a finding")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", type=int, help="the number of one case, to look at it again")
@@ -51,15 +52,15 @@ def main() -> int:
         with _folder() as folder:
             print(Judge(folder, arguments.seed).run(arguments.only))
         return 0
-    return _all(arguments.cases, arguments.seed, arguments.jobs)
+    return _all(range(arguments.first, arguments.cases), arguments.seed, arguments.jobs)
 
 
-def _all(cases: int, seed: int, jobs: int) -> int:
-    chunks = [Cases(seed, range(first, min(first + _CHUNK, cases))) for first in range(0, cases, _CHUNK)]
+def _all(cases: range, seed: int, jobs: int) -> int:
+    chunks = [Cases(seed, cases[first : first + _CHUNK]) for first in range(0, len(cases), _CHUNK)]
     total, start, console = Report(Tally(), 0, 0.0), time.monotonic(), Console()
     columns = (TextColumn("hostile files"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with multiprocessing.get_context("spawn").Pool(jobs) as pool, Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=cases)
+        bar = progress.add_task("", total=len(cases))
         for report in pool.imap_unordered(_run, chunks):
             _add(total, report)
             progress.advance(bar, report.done)

@@ -79,6 +79,16 @@ def test_an_alpha_of_zero_is_no_adapter(engine: DiffusersEngine, some: list[Chan
     assert "alpha is 0" in error.message
 
 
+@pytest.mark.parametrize("alpha", [1e38, -1e9, 24_001.0])
+def test_an_alpha_that_no_dtype_can_apply_is_refused(
+    alpha: float, engine: DiffusersEngine, some: list[Change], tmp_path: Path
+) -> None:
+    name = tiny.kohya_name(some[0].component, some[0].module)
+    odd = torch.tensor(alpha, dtype=torch.float64)
+    error = refused(engine, tmp_path / "a.safetensors", {**parts(some), f"{name}.alpha": odd})
+    assert error.reason is Reason.INVALID_WEIGHTS
+
+
 def test_a_dora_of_other_lengths_is_refused(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
     name = tiny.kohya_name(some[0].component, some[0].module)
     error = refused(engine, tmp_path / "a.safetensors", {**parts(some), f"{name}.dora_scale": torch.ones(1, 4)})

@@ -27,7 +27,7 @@ from lorapool_runtime.store.files import AdapterFile
 # Every view starts at such a multiple: kernels for matrix products want it.
 _ALIGNMENT: Final = 64
 # Far beyond what anybody trains with, and ten times it, the largest scale of a request, is still a float16.
-_MOST_ALPHA: Final = 6000.0
+_MOST_SCALE: Final = 6000.0
 
 
 @dataclass(frozen=True)
@@ -134,19 +134,18 @@ class _Scales:
     def of(self, piece: Piece, tensors: Mapping[str, torch.Tensor]) -> float:
         place = piece.place
         if "alpha" in tensors:
-            alpha = self._checked(_alpha(tensors["alpha"], place), place)
-            # LyCORIS writes an alpha for two full factors too, and does not use it.
-            return alpha / piece.rank if piece.rank else 1.0
+            # LyCORIS writes an alpha for two full factors too, often a huge one, and does not use it.
+            return self._checked(_alpha(tensors["alpha"], place), piece.rank, place) if piece.rank else 1.0
         config = self._by_component.get(place.component, self._beside)
         if config is None:
             return 1.0  # both diffusers and kohya: no alpha means alpha = rank
-        return self._checked(config.scale((place.name, f"text_model.{place.name}"), piece.rank), place)
+        return self._checked(config.scale((place.name, f"text_model.{place.name}"), piece.rank), 1, place)
 
     @staticmethod
-    def _checked(alpha: float, place: Place) -> float:
-        if alpha == 0 or not abs(alpha) <= _MOST_ALPHA:
+    def _checked(alpha: float, rank: int, place: Place) -> float:
+        if alpha == 0 or not abs(alpha / rank) <= _MOST_SCALE:
             raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is {alpha:g}")
-        return alpha
+        return alpha / rank
 
 
 def _alpha(tensor: torch.Tensor, place: Place) -> float:
