@@ -26,7 +26,7 @@ from lorapool_models.evaluate import FEW_STEPS
 from lorapool_models.pictures import prompt_of
 from lorapool_models.recipes import RECIPES, Recipe
 
-ASKS: Final = (("star", "yellow", "purple"), ("circle", "red", "blue"), ("cross", "white", "green"))
+ASKS: Final = (("star", "red", "cyan"), ("circle", "green", "purple"), ("cross", "blue", "yellow"))
 STACK: Final = {"stripes": 0.8, "night": 0.6}
 _WARM_WITHIN_S: Final = 120.0
 
