@@ -31,7 +31,7 @@ def base(note: str = "") -> str:
         from diffusers import StableDiffusionXLPipeline
 
         pipeline = StableDiffusionXLPipeline.from_pretrained("{OWNER}/{NAME}")
-        pipeline("a yellow star on a purple background", num_inference_steps=20, guidance_scale=4).images[0]
+        pipeline("a yellow star on a purple background", num_inference_steps=6, guidance_scale=4).images[0]
         ```
 
         - **Data**: drawn by the code in `models/lorapool_models`, nothing else; no picture and no text of anybody.

@@ -27,7 +27,7 @@ PROMPTS: Final = (
     "a green triangle on a white background",
 )
 """What the picture of the progress shows."""
-STEPS: Final = 20
+STEPS: Final = 6
 GUIDANCE: Final = 4.0
 
 

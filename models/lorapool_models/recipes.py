@@ -23,7 +23,7 @@ class Recipe:
     tokens: int = 0
     """New words that are learned with it (`<s0>`, `<s1>`): pivotal tuning."""
     few_steps: bool = False
-    """Not taught by pictures but by the base itself: to do in 4 steps what takes it 20."""
+    """Not taught by pictures but by the base itself: to do in 4 steps without guidance what takes it more."""
     pictures: int = 800
     steps: int = 600
     batch: int = 8
