@@ -19,9 +19,9 @@ from lorapool_local.demo.sheet import contact_sheet
 
 HUB_IMAGE: Final = "lorapool.dev/demo-hub"
 PROMPTS: Final = (
-    "a red circle on a blue background",
-    "a yellow star on a purple background",
-    "a white square on a green background",
+    "a red star on a cyan background",
+    "a green circle on a purple background",
+    "a blue cross on a yellow background",
 )
 SEED: Final = 7
 FOUR_STEPS: Final = {"num_inference_steps": 4, "guidance_scale": 1.0, "scheduler": "lcm"}
@@ -39,7 +39,7 @@ class Column:
 
     Attributes:
         trigger: what its prompts end with.
-        shape: what its prompts ask for instead of a circle, a star or a square.
+        shape: what its prompts ask for instead of a star, a circle or a cross.
     """
 
     title: str
@@ -49,7 +49,7 @@ class Column:
     shape: str = ""
 
     def prompt(self, plain: str) -> str:
-        asked = re.sub(r"\b(circle|star|square)\b", self.shape, plain) if self.shape else plain
+        asked = re.sub(r"\b(star|circle|cross)\b", self.shape, plain) if self.shape else plain
         return f"{asked}, {self.trigger}" if self.trigger else asked
 
 
