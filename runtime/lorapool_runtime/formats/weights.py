@@ -157,12 +157,15 @@ def _alpha(tensor: torch.Tensor, place: Place) -> float:
 def _data(path: Path, header: Header) -> torch.Tensor:
     """The file's tensors as bytes."""
     size = max((t.end for t in header.tensors.values()), default=0)
-    with path.open("rb") as file:
+    data = torch.empty(size, dtype=torch.uint8)
+    left = data.numpy().data
+    with path.open("rb", buffering=0) as file:
         file.seek(header.size_bytes - size)
-        data = bytearray(file.read(size))
-    if len(data) != size:
+        while left and (count := file.readinto(left)):
+            left = left[count:]
+    if left:
         raise AdapterError(Reason.INVALID_WEIGHTS, "the file became shorter while it was read")
-    return torch.frombuffer(data, dtype=torch.uint8)
+    return data
 
 
 def _tensor(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
@@ -199,12 +202,19 @@ def _flatten(
         for piece, scale in found
     )
     rows = {component: placed(t) for component, t in words.items()}
-    flat = torch.zeros(end, dtype=dtype, pin_memory=pinned)
+    flat = torch.empty(end, dtype=dtype, pin_memory=pinned)
     for at, tensor in tensors:
-        flat[at : at + tensor.numel()].copy_(tensor.flatten())
-    if not torch.isfinite(flat).all():
+        behind = at + tensor.numel()
+        flat[at:behind].copy_(tensor.flatten())
+        flat[behind : at + _aligned(tensor.numel(), dtype)].zero_()
+    if not _is_finite(flat):
         raise AdapterError(Reason.INVALID_WEIGHTS, f"the file holds weights that {dtype} cannot hold")
     return LoraAdapter(file.identity, file.sha256, flat, slots, rows)
+
+
+def _is_finite(flat: torch.Tensor) -> bool:
+    """Whether all are finite: one pass without a mask where the sum is; a sum may overflow where no number has."""
+    return bool(flat.sum(dtype=torch.float32).isfinite()) or bool(torch.isfinite(flat).all())
 
 
 def _aligned(elements: int, dtype: torch.dtype) -> int:
