@@ -12,8 +12,6 @@ from typing import Any, Final
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _ENTRY_CHARS: Final = 1024
 """Dtype, shape and offsets take about a hundred."""
-_DECODER: Final = json.JSONDecoder()
-
 METADATA: Final = "__metadata__"
 
 
@@ -73,7 +71,7 @@ class _Scanner:
         end = self._text.find("}", self._at, self._at + _ENTRY_CHARS) + 1
         if not is_object or not end:
             raise Malformed(f"tensor {name[:80]!r} lacks dtype, shape or data_offsets")
-        entry = self._parsed(lambda: json.loads(self._text[self._at : end], object_pairs_hook=_no_duplicates))
+        entry = self._parsed(lambda: _ENTRY.decode(self._text[self._at : end]))
         self._at = end
         return dict(entry)
 
@@ -86,7 +84,7 @@ class _Scanner:
     def _string(self, what: str) -> str:
         if not self._next_is('"'):
             raise Malformed(f"{what} is not a string")
-        string, self._at = self._parsed(lambda: _DECODER.raw_decode(self._text, self._at))
+        string, self._at = self._parsed(lambda: _STRING.raw_decode(self._text, self._at))
         return str(string)
 
     def _take(self, char: str, otherwise: str) -> None:
@@ -95,6 +93,8 @@ class _Scanner:
         self._at += 1
 
     def _next_is(self, char: str) -> bool:
+        if self._text.startswith(char, self._at):
+            return True  # without a space, as all write it
         self._skip()
         return self._text.startswith(char, self._at)
 
@@ -115,3 +115,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(entry) != len(pairs):
         raise ValueError("a name occurs twice")
     return entry
+
+
+# Made once: a decoder is made of three Python functions, and a file has thousands of entries.
+_STRING: Final = json.JSONDecoder()
+_ENTRY: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates)

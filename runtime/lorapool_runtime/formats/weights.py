@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -11,21 +10,19 @@ import torch
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import Network, parts_by_module
-from lorapool_api.header import Header, TensorInfo
+from lorapool_api.header import Header
 from lorapool_api.mmdit import Rows
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats import peft
 from lorapool_runtime.formats.check import read_header
+from lorapool_runtime.formats.flat import flatten, read_bytes, tensor_of
 from lorapool_runtime.formats.pieces import Piece, pieces_of
-from lorapool_runtime.formats.shapes import DTYPES
 from lorapool_runtime.formats.words import Widths, read_words
 from lorapool_runtime.layers.change import Change
 from lorapool_runtime.layers.place import Place
 from lorapool_runtime.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.store.files import AdapterFile
 
-# Every view starts at such a multiple: kernels for matrix products want it.
-_ALIGNMENT: Final = 64
 # Far beyond what anybody trains with, and ten times it, the largest scale of a request, is still a float16.
 _MOST_SCALE: Final = 6000.0
 
@@ -97,20 +94,29 @@ def read_adapter(
         FileNotFoundError: the file has left the cache.
     """
     header = read_header(file.path)
-    data = _data(file.path, header)
+    data = read_bytes(file.path, header, dtype, pinned=pinned)
     scales = _Scales(file, header)
     modules = parts_by_module(header)
     if sum(len(parts) for parts in modules.values()) != len(header.tensors):
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, "two keys of the file name the same part of a module")
     found: list[tuple[Piece, float]] = []
     for (component, module), infos in sorted(modules.items()):
-        tensors = {part: _tensor(data, info) for part, info in infos.items()}
+        tensors = {part: tensor_of(data, info) for part, info in infos.items()}
         pieces = pieces_of(board, component, module, tensors)
         scale = scales.of(pieces[0], tensors)
         found += [(piece, scale) for piece in pieces]
     _check_once(found)
     words = read_words(file.beside.embeddings, widths) if file.beside.embeddings is not None else {}
-    return _flatten(file, found, words, dtype, pinned=pinned)
+    # What pieces of one module share lies there once.
+    unique = {id(t): t for piece, _ in found for t in piece.parts.values()} | {id(t): t for t in words.values()}
+    flat = flatten(data, header, list(unique.values()), dtype, pinned=pinned)
+    there = {key: (start, tuple(t.shape)) for (key, t), start in zip(unique.items(), flat.starts, strict=True)}
+    slots = tuple(
+        Slot(piece.place, piece.network, {name: there[id(t)] for name, t in piece.parts.items()}, scale, piece.rows)
+        for piece, scale in found
+    )
+    rows = {component: there[id(t)] for component, t in words.items()}
+    return LoraAdapter(file.identity, file.sha256, flat.buffer, slots, rows)
 
 
 def _check_once(found: Iterable[tuple[Piece, float]]) -> None:
@@ -152,71 +158,3 @@ def _alpha(tensor: torch.Tensor, place: Place) -> float:
     if tensor.numel() != 1:
         raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is not one number")
     return float(tensor.item())
-
-
-def _data(path: Path, header: Header) -> torch.Tensor:
-    """The file's tensors as bytes."""
-    size = max((t.end for t in header.tensors.values()), default=0)
-    data = torch.empty(size, dtype=torch.uint8)
-    left = data.numpy().data
-    with path.open("rb", buffering=0) as file:
-        file.seek(header.size_bytes - size)
-        while left and (count := file.readinto(left)):
-            left = left[count:]
-    if left:
-        raise AdapterError(Reason.INVALID_WEIGHTS, "the file became shorter while it was read")
-    return data
-
-
-def _tensor(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
-    dtype = DTYPES[info.dtype]
-    raw = data[info.begin : info.end]
-    if info.begin % dtype.itemsize:
-        raw = raw.clone()  # a view must start at a multiple of its element's size
-    return raw.view(dtype).reshape(info.shape)
-
-
-def _flatten(
-    file: AdapterFile,
-    found: Iterable[tuple[Piece, float]],
-    words: Mapping[str, torch.Tensor],
-    dtype: torch.dtype,
-    *,
-    pinned: bool,
-) -> LoraAdapter:
-    tensors: list[tuple[int, torch.Tensor]] = []
-    known: dict[int, int] = {}
-    end = 0
-
-    def placed(tensor: torch.Tensor) -> tuple[int, tuple[int, ...]]:
-        nonlocal end
-        # What pieces of one module share lies there once.
-        at = known.setdefault(id(tensor), end)
-        if at == end:
-            tensors.append((at, tensor))
-            end += _aligned(tensor.numel(), dtype)
-        return at, tuple(tensor.shape)
-
-    slots = tuple(
-        Slot(piece.place, piece.network, {name: placed(t) for name, t in piece.parts.items()}, scale, piece.rows)
-        for piece, scale in found
-    )
-    rows = {component: placed(t) for component, t in words.items()}
-    flat = torch.empty(end, dtype=dtype, pin_memory=pinned)
-    for at, tensor in tensors:
-        behind = at + tensor.numel()
-        flat[at:behind].copy_(tensor.flatten())
-        flat[behind : at + _aligned(tensor.numel(), dtype)].zero_()
-    if not _is_finite(flat):
-        raise AdapterError(Reason.INVALID_WEIGHTS, f"the file holds weights that {dtype} cannot hold")
-    return LoraAdapter(file.identity, file.sha256, flat, slots, rows)
-
-
-def _is_finite(flat: torch.Tensor) -> bool:
-    """Whether all are finite: one pass without a mask where the sum is; a sum may overflow where no number has."""
-    return bool(flat.sum(dtype=torch.float32).isfinite()) or bool(torch.isfinite(flat).all())
-
-
-def _aligned(elements: int, dtype: torch.dtype) -> int:
-    unit = _ALIGNMENT // dtype.itemsize
-    return -(-elements // unit) * unit
