@@ -13,7 +13,8 @@ from tests import tiny
 from lorapool_api.pool import BaseModelSpec, Device, Dtype, Serving
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import untold
-from lorapool_runtime.engine.diffusers.assemble import Target, assemble
+from lorapool_runtime.engine.diffusers.assemble import assemble
+from lorapool_runtime.engine.diffusers.converted import Target
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.mapped import MappedFile, files_of
 from lorapool_runtime.engine.diffusers.pipeline import load_pipeline

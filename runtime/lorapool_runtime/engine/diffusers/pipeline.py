@@ -13,7 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from lorapool_api.pool import BaseModelSpec, Device, Dtype
 from lorapool_api.sources import HubModel, ModelSource
 from lorapool_runtime.engine.contract import Progress
-from lorapool_runtime.engine.diffusers.assemble import Target, assemble
+from lorapool_runtime.engine.diffusers.assemble import assemble
+from lorapool_runtime.engine.diffusers.converted import Target
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
