@@ -1,31 +1,43 @@
 """`make bench-coldstart`: a pipeline from files to memory, by lorapool's loader and by diffusers' own."""
 
-import argparse
-import json
-import subprocess
-import sys
+import multiprocessing
+import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from lorapool_bench import plot_coldstart
+from lorapool_api.pool import Device, Dtype
+from lorapool_bench import coldstart_child, command, plot_coldstart
 from lorapool_bench.coldstart_result import Case, ColdstartResult, Start
 from lorapool_bench.machine import machine, versions
 from lorapool_bench.progress import Step, steps
 from lorapool_bench.quiet import quiet
 from lorapool_bench.random_pipeline import save_pipeline
-from lorapool_bench.result import RESULTS, today, write
+from lorapool_bench.result import today
 from lorapool_bench.spread import spread
 from lorapool_bench.unet import SHAPES
 
-# (dtype of the files, dtype that is wanted)
-CASES: Final = (("float32", "bfloat16"), ("bfloat16", "bfloat16"))
 WAYS: Final = ("lorapool", "diffusers", "diffusers, converting")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A case to measure: dtype of the files, dtype that is wanted, whether the files are in the page cache."""
+
+    stored: str
+    wanted: str
+    cached: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.stored} to {self.wanted}" + ("" if self.cached else ", from disk")
+
+
+CASES: Final = (Asked("float32", "bfloat16"), Asked("float32", "bfloat16", cached=False), Asked("bfloat16", "bfloat16"))
 
 
 @dataclass(frozen=True)
@@ -35,31 +47,42 @@ class Folders:
     measured: Path
     first: Path
 
+    def files(self) -> Iterator[Path]:
+        """Those with the weights that are measured."""
+        return self.measured.rglob("*.safetensors")
+
+    def uncache(self) -> None:
+        """The next one who reads them reads from disk."""
+        for path in self.files():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
 
 Load = Callable[[str, Folders, str, str], Mapping[str, float]]
 
 
 def load_once(way: str, folders: Folders, dtype: str, device: str) -> Mapping[str, float]:
-    """The figures of one load in a process of its own. Raises: CalledProcessError."""
-    command = [sys.executable, "-m", "lorapool_bench.coldstart_child", way]
-    command += [str(folders.measured), str(folders.first), dtype, device]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- ourselves
-    figures: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+    """The figures of one load in a process of its own, forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lorapool_bench.coldstart_child"])
+    with context.Pool(1) as pool:
+        return pool.apply(coldstart_child.measure, (way, folders.measured, folders.first, Dtype(dtype), Device(device)))
 
 
-def run_case(folders: Folders, case: tuple[str, str], rounds: int, device: str, step: Step, load: Load) -> Case:
-    """All ways, one after the other in each round; the first round fills the page cache and does not count."""
-    stored, wanted = case
+def run_case(folders: Folders, case: Asked, rounds: int, device: str, step: Step, load: Load) -> Case:
+    """All ways, one after the other in each round; the first round does not count."""
     found: dict[str, list[Mapping[str, float]]] = {way: [] for way in WAYS}
     for i in range(1 + rounds):
         for way in WAYS:
-            step(f"{stored} to {wanted}, {way}, " + (f"round {i} of {rounds}" if i else "warming up"))
-            figures = load(way, folders, wanted, device)
+            step(f"{case}, {way}, " + (f"round {i} of {rounds}" if i else "warming up"))
+            if not case.cached:
+                folders.uncache()
+            figures = load(way, folders, case.wanted, device)
             found[way] += [figures] if i else []
-    size_bytes = sum(file.stat().st_size for file in folders.measured.rglob("*.safetensors"))
+    size_bytes = sum(file.stat().st_size for file in folders.files())
     starts = tuple(_start(way, figures) for way, figures in found.items())
-    return Case(stored=stored, wanted=wanted, size_bytes=size_bytes, starts=starts)
+    return Case(stored=case.stored, wanted=case.wanted, cached=case.cached, size_bytes=size_bytes, starts=starts)
 
 
 def _start(way: str, figures: Sequence[Mapping[str, float]]) -> Start:
@@ -79,11 +102,11 @@ def run(shape: str, rounds: int, device: str = "cpu", load: Load = load_once) ->
     cases = []
     with steps(len(CASES) * (1 + len(WAYS) * (1 + rounds))) as step:
         for case in CASES:
-            step(f"writing a pipeline in {case[0]}")
+            step(f"writing a pipeline in {case.stored}")
             with tempfile.TemporaryDirectory() as folder:
                 folders = Folders(Path(folder) / "measured", Path(folder) / "first")
-                save_pipeline(folders.measured, SHAPES[shape], getattr(torch, case[0]))
-                save_pipeline(folders.first, SHAPES["tiny"], getattr(torch, case[0]))
+                save_pipeline(folders.measured, SHAPES[shape], getattr(torch, case.stored))
+                save_pipeline(folders.first, SHAPES["tiny"], getattr(torch, case.stored))
                 cases.append(run_case(folders, case, rounds, device, step, load))
     return ColdstartResult(
         measured=today(),
@@ -96,16 +119,10 @@ def run(shape: str, rounds: int, device: str = "cpu", load: Load = load_once) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=list(SHAPES), default="half")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
+    given = command.parser(__doc__, shape="half", rounds=5).parse_args()
     quiet()
     result = run(given.shape, given.rounds, given.device)
-    print(write(result, given.out, "coldstart"))
-    print(plot_coldstart.draw(result, given.out / "coldstart.png"))
+    command.leave(result, given.out, "coldstart", plot_coldstart.draw)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
-"""One load in this process, fresh for it; the parent reads the one line of JSON."""
+"""One load in this process, which is fresh for it."""
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -57,31 +55,19 @@ def own_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("way", choices=list(WAYS))
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("first", type=Path, help="a small pipeline that is loaded before the clock starts")
-    parser.add_argument("dtype", type=Dtype)
-    parser.add_argument("device", type=Device)
-    given = parser.parse_args()
+def measure(way: str, folder: Path, first: Path, dtype: Dtype, device: Device) -> dict[str, float]:
+    """The figures of one load; `first` is a small pipeline that is loaded before the clock starts."""
     quiet()
     # What the libraries import and set up at their first use is not the loader's, whichever it is.
-    WAYS[given.way](given.first, given.dtype, given.device)
+    WAYS[way](first, dtype, device)
     start = time.perf_counter()
-    pipeline = WAYS[given.way](given.folder, given.dtype, given.device)
+    pipeline = WAYS[way](folder, dtype, device)
     loaded = time.perf_counter()
     with torch.inference_mode():
         touch(pipeline)
-    touched = time.perf_counter()
-    figures = {
+    return {
         "load_s": loaded - start,
-        "touch_s": touched - loaded,
+        "touch_s": time.perf_counter() - loaded,
         "peak_bytes": peak_bytes(),
         "own_bytes": own_bytes(),
     }
-    print(json.dumps(figures))
-
-
-if __name__ == "__main__":
-    main()

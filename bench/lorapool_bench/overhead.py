@@ -1,6 +1,5 @@
 """`make bench-overhead`: seconds per step of a UNet, bare, wrapped, with adapters added, merged, mixed."""
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +10,14 @@ from typing import Any, Final
 
 import torch
 
-from lorapool_bench import plot_overhead
+from lorapool_bench import command, plot_overhead
 from lorapool_bench.adapters import KINDS, Kind, write_adapter
 from lorapool_bench.clock import timed
 from lorapool_bench.machine import machine, peak_bytes, versions
 from lorapool_bench.overhead_result import OverheadResult, Variant
 from lorapool_bench.progress import steps
 from lorapool_bench.quiet import quiet
-from lorapool_bench.result import RESULTS, today, write
+from lorapool_bench.result import today
 from lorapool_bench.spread import spread
 from lorapool_bench.unet import SHAPES, inputs, make_unet, twin
 from lorapool_bench.ways_lorapool import Pool
@@ -117,19 +116,14 @@ def _variant(state: State, times: Mapping[str, list[float]]) -> Variant:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=list(SHAPES), default="half")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = command.parser(__doc__, shape="half", rounds=7)
     parser.add_argument("--pixels", type=int, default=256, help="of a picture's side")
     # A CPU has no arithmetic of its own for 16 bits, most of them: it would be the emulation that is measured.
     parser.add_argument("--dtype", choices=list(_DTYPES), default="float32")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     quiet()
     result = run(given.shape, given.rounds, given.pixels, given.dtype, given.device)
-    print(write(result, given.out, "overhead"))
-    print(plot_overhead.draw(result, given.out / "overhead.png"))
+    command.leave(result, given.out, "overhead", plot_overhead.draw)
 
 
 if __name__ == "__main__":

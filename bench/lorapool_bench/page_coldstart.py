@@ -12,9 +12,9 @@ from lorapool_bench.words_of import gib, seconds
 
 _TITLE: Final = "From files to a warm base"
 _COMMAND: Final = "make bench-coldstart"
-_HOW: Final = """Each load in a fresh process that has imported everything and loaded a small pipeline before; files are
-in the page cache. *diffusers* is `from_pretrained(folder, dtype=...).to(device)`, *converting*
-`from_pretrained(folder).to(device, dtype)`. The first touch sums every weight once: what a mapped file put off is paid
+_HOW: Final = """Each load in a fresh process that has imported everything and loaded a small pipeline before.
+*diffusers* is `from_pretrained(folder, dtype=...).to(device)`, *converting* `from_pretrained(folder).to(device, dtype)`;
+the target is beside the quicker of the two. The first touch sums every weight once: what a mapped file put off is paid
 there, and counts. Memory is the process's peak, mapped files and libraries included.
 """
 
@@ -36,7 +36,7 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
 
 
 def _case(case: Case) -> str:
-    title = f"### {case.stored} files of {gib(case.size_bytes)}, {case.wanted} wanted\n"
+    title = f"### {case.stored} files of {gib(case.size_bytes)} {case.where}, {case.wanted} wanted\n"
     head = ["loader", "in all", "beside lorapool", "load", "first touch", "peak memory", "its own at the end"]
     ours = case.start("lorapool").total.median
     return "\n".join((title, table(head, [_row(start, ours) for start in case.starts])))

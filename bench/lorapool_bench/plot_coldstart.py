@@ -21,7 +21,7 @@ def draw(result: ColdstartResult, path: Path) -> Path:
             words = f"{seconds(start.total.median)}, {gib(start.peak_bytes)}"
             drawing.note(axes, loads[y] + touches[y], y, words)
         drawing.in_seconds(axes)
-        drawing.plain(axes, f"{case.stored} files, {case.wanted} wanted")
+        drawing.plain(axes, f"{case.stored} files {case.where},\n{case.wanted} wanted")
         axes.set_xlim(0, max(a + b for a, b in zip(loads, touches, strict=True)) * 1.5)
         if i:
             axes.set_yticklabels([])

@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Final
 
-from lorapool_bench import plot_queue
+from lorapool_bench import command, plot_queue
 from lorapool_bench.machine import machine, versions
 from lorapool_bench.progress import steps
 from lorapool_bench.queue_result import QueueResult, Traffic, Waits
 from lorapool_bench.queue_sim import Arrival, Policy, Served, first_come, lorapool, simulate, trace
-from lorapool_bench.result import RESULTS, today, write
+from lorapool_bench.result import RESULTS, today
 
 _ADAPTERS: Final = 130
 # The article's on an A10G for 25 steps at 1024 x 1024; and a faster device, or fewer steps.
@@ -82,8 +82,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     result = run(given.switch_s, given.hours, given.traces)
-    print(write(result, given.out, "queue"))
-    print(plot_queue.draw(result, given.out / "queue.png"))
+    command.leave(result, given.out, "queue", plot_queue.draw)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`make bench-switch`: one adapter to the next, in diffusers' own ways and in lorapool's, side by side."""
 
-import argparse
 import gc
 import tempfile
 import time
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from lorapool_bench import plot_switch
+from lorapool_bench import command, plot_switch
 from lorapool_bench.adapters import KINDS, Kind, write_adapter
 from lorapool_bench.clock import Parts
 from lorapool_bench.exact import Pristine, exactness, fingerprint, references, sampled
@@ -19,7 +18,7 @@ from lorapool_bench.machine import machine, peak_bytes, versions
 from lorapool_bench.pass_once import extra_s, passing
 from lorapool_bench.progress import Step, steps
 from lorapool_bench.quiet import quiet
-from lorapool_bench.result import RESULTS, today, write
+from lorapool_bench.result import today
 from lorapool_bench.spread import spread
 from lorapool_bench.switch_result import Exactness, KindResult, SwitchResult, WayResult
 from lorapool_bench.unet import SHAPES, linears, make_unet, twin
@@ -155,16 +154,10 @@ def run(shape: str, rounds: int, device: str = "cpu", kinds: Sequence[str] = tup
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=list(SHAPES), default="sdxl")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
+    given = command.parser(__doc__, shape="sdxl", rounds=5).parse_args()
     quiet()
     result = run(given.shape, given.rounds, given.device)
-    print(write(result, given.out, "switch"))
-    print(plot_switch.draw(result, given.out / "switch.png"))
+    command.leave(result, given.out, "switch", plot_switch.draw)
 
 
 if __name__ == "__main__":
