@@ -13,9 +13,10 @@ from lorapool_bench.words_of import gib, seconds
 _TITLE: Final = "From files to a warm base"
 _COMMAND: Final = "make bench-coldstart"
 _HOW: Final = """Each load in a fresh process that has imported everything and loaded a small pipeline before.
-*diffusers* is `from_pretrained(folder, dtype=...).to(device)`, *converting* `from_pretrained(folder).to(device, dtype)`;
-the target is beside the quicker of the two. The first touch sums every weight once: what a mapped file put off is paid
-there, and counts. Memory is the process's peak, mapped files and libraries included.
+*diffusers* is `from_pretrained(folder, dtype=...).to(device)`, *converting*
+`from_pretrained(folder).to(device, dtype)`; the target is beside the quicker of the two. The first touch sums every
+weight once: what a mapped file put off is paid there, and counts. Memory is the process's peak, mapped files and
+libraries included.
 """
 
 
