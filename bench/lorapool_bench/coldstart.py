@@ -11,7 +11,8 @@ from typing import Final
 
 import torch
 
-from lorapool_api.pool import Device, Dtype
+from lorapool_api.base_model import Dtype
+from lorapool_api.running import Device
 from lorapool_bench import coldstart_child, command, plot_coldstart
 from lorapool_bench.coldstart_result import Case, ColdstartResult, Start
 from lorapool_bench.machine import machine, versions

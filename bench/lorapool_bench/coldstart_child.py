@@ -9,7 +9,8 @@ from typing import Any, Final
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from lorapool_api.pool import BaseModelSpec, Device, Dtype
+from lorapool_api.base_model import BaseModelSpec, Dtype
+from lorapool_api.running import Device
 from lorapool_api.sources import ModelSource
 from lorapool_bench.machine import peak_bytes
 from lorapool_bench.quiet import quiet

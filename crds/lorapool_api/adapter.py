@@ -4,10 +4,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from lorapool_api.base_model import ModelId
 from lorapool_api.conditions import AdapterCondition, Condition, find
 from lorapool_api.metadata import Metadata
 from lorapool_api.names import full_name
-from lorapool_api.pool import ModelId
 from lorapool_api.schema import ApiModel, Rule, rules
 from lorapool_api.sources import AdapterSource, Sha256
 

@@ -1,7 +1,7 @@
 """What a pool allows a request, checked before the request takes a place in a queue: pure."""
 
-from lorapool_api.pool import Serving
-from lorapool_api.wire import GenerateRequest
+from lorapool_api.serving import Serving
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 
 MULTIPLE = 8  # an SDXL latent has an eighth of the image's sides

@@ -10,7 +10,7 @@ import httpx
 import structlog
 from pydantic import ValidationError
 
-from lorapool_api.wire import ServingStatus
+from lorapool_api.wire.state import ServingStatus
 from lorapool_gateway.directory import Directory, Signal
 from lorapool_gateway.route import PodLoad
 from lorapool_gateway.snapshot import Pod

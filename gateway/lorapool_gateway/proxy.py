@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from lorapool_api.conditions import PoolCondition, Reason, find
 from lorapool_api.pool import Pool
-from lorapool_api.wire import ErrorCode, ErrorReply, GenerateReply, GenerateRequest
+from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.errors import (
     AdapterUnavailable,

@@ -7,7 +7,7 @@ from rapidfuzz import fuzz, process, utils
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import AdapterCondition, Condition, Reason, find
-from lorapool_api.wire import MAX_STACK, AdapterUse
+from lorapool_api.wire.request import MAX_STACK, AdapterUse
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.snapshot import Model, Snapshot
 

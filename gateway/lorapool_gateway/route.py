@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from lorapool_api.wire import Tier
+from lorapool_api.wire.state import Tier
 from lorapool_gateway.snapshot import Pod
 
 

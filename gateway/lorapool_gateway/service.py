@@ -6,8 +6,8 @@ from typing import Final
 
 import structlog
 
-from lorapool_api.pool import Device
-from lorapool_api.wire import GenerateRequest
+from lorapool_api.running import Device
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.errors import GatewayError, NoPodReady
 from lorapool_gateway.metrics import Metrics

@@ -11,7 +11,7 @@ from lorapool_api import names
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import full_name
 from lorapool_api.pool import Pool
-from lorapool_api.wire import AdapterState, BasePhase, BaseReport, BaseState
+from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseState
 from lorapool_operator.resolution import Outcome, Verdict
 
 # Reasons for which a container waits that do not go away by themselves.

@@ -10,9 +10,11 @@ from typing import Any, Final
 import structlog
 
 from lorapool_api.adapter import Adapter, AdapterStatus
+from lorapool_api.base_model import BaseModelSpec
 from lorapool_api.names import ADAPTER_FINALIZER, split_full_name
-from lorapool_api.pool import BaseModelSpec, Pool, PoolStatus
-from lorapool_api.wire import BaseReport, Catalog
+from lorapool_api.pool import Pool, PoolStatus
+from lorapool_api.wire.catalog import Catalog
+from lorapool_api.wire.state import BaseReport
 from lorapool_operator.act.events import Note
 from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, merge_patch
 from lorapool_operator.act.objects import Objects

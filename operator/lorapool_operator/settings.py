@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from lorapool_api.pool import Engine
+from lorapool_api.running import Engine
 
 MIN_KEY_BYTES: Final = 16
 

@@ -12,7 +12,7 @@ Only `http/` turns them into statuses.
 
 from lorapool_api.conditions import TRANSIENT, Reason
 from lorapool_api.header import FactsError
-from lorapool_api.wire import ErrorCode
+from lorapool_api.wire.reply import ErrorCode
 
 
 class RuntimeFailure(Exception):

@@ -9,7 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from lorapool_api import logs, names
-from lorapool_api.pool import Device, Dtype, Engine
+from lorapool_api.base_model import Dtype
+from lorapool_api.running import Device, Engine
 from lorapool_runtime.settings import Settings, prepare_environment
 from lorapool_runtime.standalone import Options, UnusableManifest, catalog, config
 

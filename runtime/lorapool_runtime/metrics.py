@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from lorapool_api.wire import Tier
+from lorapool_api.wire.state import Tier
 from lorapool_runtime.queue.job import Outcome
 
 _SECONDS = (0.005, 0.02, 0.1, 0.3, 1, 3, 10, 30, 100, 300)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from lorapool_api.wire import BasePhase, PodState, RuntimeConfig, ServingStatus, Tier
+from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.state import BasePhase, PodState, ServingStatus, Tier
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.keeper import BaseKeeper
 from lorapool_runtime.metrics import Metrics

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from lorapool_api.wire import Catalog
+from lorapool_api.wire.catalog import Catalog
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.http.control import control_app

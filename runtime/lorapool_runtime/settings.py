@@ -8,9 +8,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lorapool_api import names
-from lorapool_api.pool import BaseModelSpec
+from lorapool_api.base_model import BaseModelSpec
 from lorapool_api.sources import ModelSource
-from lorapool_api.wire import RuntimeConfig
+from lorapool_api.wire.config import RuntimeConfig
 
 
 class Settings(BaseSettings):

@@ -11,9 +11,12 @@ from pydantic import ValidationError
 
 from lorapool_api import names
 from lorapool_api.adapter import AdapterSpec
-from lorapool_api.pool import BaseModelSpec, Device, Dtype, Engine, Serving, ServingDefaults
+from lorapool_api.base_model import BaseModelSpec, Dtype
+from lorapool_api.running import Device, Engine
+from lorapool_api.serving import Serving, ServingDefaults
 from lorapool_api.sources import AdapterSource, HubAdapter, HubModel, ModelSource
-from lorapool_api.wire import Catalog, CatalogEntry, FileSource, HubFile, PathFile, RuntimeConfig, UrlFile
+from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, HubFile, PathFile, UrlFile
+from lorapool_api.wire.config import RuntimeConfig
 from lorapool_runtime.errors import AdapterError
 
 NAMESPACE: Final = "local"

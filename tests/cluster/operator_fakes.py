@@ -12,20 +12,9 @@ from aiohttp import web
 
 from lorapool_api.conditions import Reason
 from lorapool_api.names import CONTROL_PORT, POOL_LABEL
-from lorapool_api.wire import (
-    AdapterPhase,
-    AdapterState,
-    BasePhase,
-    BaseReport,
-    BaseState,
-    Catalog,
-    CatalogDelta,
-    CatalogEntry,
-    ErrorCode,
-    ErrorReply,
-    PodState,
-    Tier,
-)
+from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
+from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState, PodState, Tier
 from lorapool_operator.act.kube import PODS, ApiError, Kube, Resource
 
 

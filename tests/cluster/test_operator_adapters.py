@@ -12,7 +12,7 @@ from tests.operator_hub import COMMIT, FakeHub, Repo
 
 from lorapool_api.conditions import AdapterCondition, Reason, find
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_api.wire import HubFile
+from lorapool_api.wire.catalog import HubFile
 from lorapool_operator.act.kube import ADAPTERS, NAMESPACES, POOLS
 
 pytestmark = pytest.mark.plane

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from tests import tiny
 
-from lorapool_api.pool import SchedulerName
+from lorapool_api.serving import SchedulerName
 from lorapool_runtime.engine.contract import Engine, Order, Recipe, Rendering, Use
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.formats.check import check_file

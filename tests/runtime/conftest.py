@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, Dtype, Serving, ServingDefaults
+from lorapool_api.base_model import BaseModelSpec, Dtype
+from lorapool_api.running import Device
+from lorapool_api.serving import ApplyMode, Serving, ServingDefaults
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import BaseInfo
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.sources import HubAdapter
-from lorapool_api.wire import CatalogEntry, HubFile
+from lorapool_api.wire.catalog import CatalogEntry, HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.settings import prepare_environment
 

@@ -12,9 +12,13 @@ from typing import Any
 import httpx
 from tests import files
 
-from lorapool_api.pool import BaseModelSpec, Device, Dtype, Engine, Serving, StubTimings
+from lorapool_api.base_model import BaseModelSpec, Dtype
+from lorapool_api.running import Device, Engine, StubTimings
+from lorapool_api.serving import Serving
 from lorapool_api.sources import ModelSource
-from lorapool_api.wire import AdapterPhase, AdapterState, Catalog, CatalogEntry, PathFile, PodState, RuntimeConfig
+from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
+from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine as EngineProtocol
 from lorapool_runtime.pod import Pod

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lorapool_api.pool import Device, Dtype
+from lorapool_api.base_model import Dtype
+from lorapool_api.running import Device
 from lorapool_bench import coldstart, coldstart_child, overhead, plot_coldstart, plot_overhead, plot_switch, switch
 from lorapool_bench.page import page
 from lorapool_bench.quiet import quiet

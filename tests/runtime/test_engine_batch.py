@@ -9,7 +9,7 @@ from tests import tiny
 from tests.runtime.ask import Pixels, distance, image, order, read, reference_image, rendered
 from tests.runtime.conftest import load_reference, make_engine
 
-from lorapool_api.pool import ApplyMode
+from lorapool_api.serving import ApplyMode
 from lorapool_runtime.engine.contract import Engine, Order, Rendering
 from lorapool_runtime.engine.diffusers.batching import Batching, measure
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine

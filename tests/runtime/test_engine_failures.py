@@ -18,7 +18,7 @@ from lorapool_api.conditions import Reason
 from lorapool_api.facts import read_facts
 from lorapool_api.fit import check_fits
 from lorapool_api.header import FactsError
-from lorapool_api.pool import SchedulerName
+from lorapool_api.serving import SchedulerName
 from lorapool_runtime.engine.contract import BaseInfo, Order
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped

@@ -12,7 +12,8 @@ from tests.runtime.ask import adapter_file, distance, image, order, read, refere
 from tests.runtime.conftest import load_reference, make_engine
 from tests.runtime.files import EVERY
 
-from lorapool_api.pool import ApplyMode, Dtype
+from lorapool_api.base_model import Dtype
+from lorapool_api.serving import ApplyMode
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, RecipeError, Stopped
 from lorapool_runtime.layers import shadow

@@ -10,7 +10,9 @@ from diffusers import DiffusionPipeline, StableDiffusionXLPipeline, UNet2DCondit
 from safetensors.torch import load_file, save_file
 from tests import tiny
 
-from lorapool_api.pool import BaseModelSpec, Device, Dtype, Serving
+from lorapool_api.base_model import BaseModelSpec, Dtype
+from lorapool_api.running import Device
+from lorapool_api.serving import Serving
 from lorapool_api.sources import ModelSource
 from lorapool_runtime.engine.contract import untold
 from lorapool_runtime.engine.diffusers.assemble import assemble

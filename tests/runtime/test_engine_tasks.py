@@ -13,7 +13,7 @@ from tests import tiny
 from tests.runtime.ask import distance, image, order, read, recipe, rendered
 from tests.runtime.conftest import load_reference
 
-from lorapool_api.pool import SchedulerName
+from lorapool_api.serving import SchedulerName
 from lorapool_runtime.engine.contract import Start, Step
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.previews import Previews, is_shown, where_it_goes

@@ -8,16 +8,9 @@ from tests import files
 from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
 
 from lorapool_api.conditions import Reason
-from lorapool_api.pool import StubTimings
-from lorapool_api.wire import (
-    AdapterPhase,
-    BasePhase,
-    BaseReport,
-    Catalog,
-    CatalogDelta,
-    PodState,
-    Tier,
-)
+from lorapool_api.running import StubTimings
+from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseReport, PodState, Tier
 from lorapool_runtime.engine.contract import BaseInfo, Progress, untold
 from lorapool_runtime.engine.stub import StubEngine
 from lorapool_runtime.errors import ModelError

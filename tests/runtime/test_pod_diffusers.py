@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
 
+from lorapool_api.base_model import BaseModelSpec, Dtype
 from lorapool_api.conditions import Reason
-from lorapool_api.pool import BaseModelSpec, Dtype, Engine, Serving
+from lorapool_api.running import Engine
+from lorapool_api.serving import Serving
 from lorapool_api.sources import ModelSource
-from lorapool_api.wire import AdapterPhase, BaseReport
+from lorapool_api.wire.state import AdapterPhase, BaseReport
 
 
 async def made(pod: Running, *adapters: str) -> str:

@@ -11,7 +11,7 @@ import httpx
 from PIL import Image
 from tests.runtime.pods import config, eventually, settings, started
 
-from lorapool_api.pool import StubTimings
+from lorapool_api.running import StubTimings
 
 EVENTS = {"accept": "text/event-stream"}
 

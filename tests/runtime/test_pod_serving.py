@@ -14,8 +14,10 @@ from tests import files
 from tests.runtime.pods import Running, config, entry, eventually, settings, started, write_adapter
 
 from lorapool_api.conditions import Reason
-from lorapool_api.pool import Serving, StubTimings
-from lorapool_api.wire import AdapterPhase, GenerateReply, ServingStatus, Tier
+from lorapool_api.running import StubTimings
+from lorapool_api.serving import Serving
+from lorapool_api.wire.reply import GenerateReply
+from lorapool_api.wire.state import AdapterPhase, ServingStatus, Tier
 from lorapool_runtime.http.body import GENERATE_MAX_BYTES
 
 SLOW = StubTimings(step_milliseconds=200)

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from tests.runtime.pods import Running, config, entry, eventually, settings, started
 
-from lorapool_api.pool import ApplyMode, BaseModelSpec, Dtype, Engine, Serving
+from lorapool_api.base_model import BaseModelSpec, Dtype
+from lorapool_api.running import Engine
+from lorapool_api.serving import ApplyMode, Serving
 from lorapool_api.sources import ModelSource
-from lorapool_api.wire import AdapterPhase, Budgets, CatalogEntry
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.config import Budgets
+from lorapool_api.wire.state import AdapterPhase
 
 KINDS = ("lora kohya, mixed ranks, text too", "lora peft, all modules", "dora diffusers", "loha kohya", "lokr kohya")
 CLIENTS, REQUESTS = 6, 8

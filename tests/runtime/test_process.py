@@ -13,8 +13,8 @@ import httpx
 from tests.runtime.pods import TOKEN, config, free_port, write_adapter
 
 from lorapool_api import names
-from lorapool_api.pool import StubTimings
-from lorapool_api.wire import Catalog
+from lorapool_api.running import StubTimings
+from lorapool_api.wire.catalog import Catalog
 
 DEADLINE_S = 60.0
 

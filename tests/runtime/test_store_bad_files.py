@@ -9,7 +9,7 @@ from tests import files
 from tests.web import Reply, Web, serving
 
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import CatalogEntry, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import BlobFolder
 from lorapool_runtime.store.bring import Bringer

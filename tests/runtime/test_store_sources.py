@@ -19,7 +19,7 @@ from tests.web import Reply, Web, serving
 
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import CatalogEntry, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store import url
 from lorapool_runtime.store.blobs import Blob, BlobFolder, hash_file

@@ -16,19 +16,9 @@ from tests import make
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import POOL_LABEL
-from lorapool_api.wire import (
-    AdapterUse,
-    ErrorCode,
-    ErrorReply,
-    GenerateReply,
-    GenerateRequest,
-    ImageFormat,
-    MadeImage,
-    ServingStatus,
-    Tier,
-    Timings,
-    UsedAdapter,
-)
+from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeImage, Timings, UsedAdapter
+from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
+from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_gateway.directory import Directory, Kind
 from lorapool_gateway.http.app import inference_app
 from lorapool_gateway.http.gate import Gate

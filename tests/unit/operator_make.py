@@ -11,7 +11,7 @@ from lorapool_api.adapter import Adapter
 from lorapool_api.claims import Claims
 from lorapool_api.conditions import Condition, Reason, find
 from lorapool_api.pool import Pool
-from lorapool_api.wire import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
+from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
 from lorapool_operator.decide.checks import Case, Finding, first_finding
 from lorapool_operator.decide.judge import Judge, Judgement, settle_names
 from lorapool_operator.observed import DeploymentView, Observed, PodView, Talk

@@ -14,7 +14,8 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tests.unit.gateway_fakes import World, encoded_image, until
 
-from lorapool_api.wire import ErrorCode, ErrorReply, ImageFormat
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
+from lorapool_api.wire.request import ImageFormat
 
 
 @contextlib.asynccontextmanager

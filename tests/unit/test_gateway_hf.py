@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from tests.unit.gateway_fakes import SHA, FakePod, World, encoded_image
 
-from lorapool_api.pool import SchedulerName
-from lorapool_api.wire import ImageFormat
+from lorapool_api.serving import SchedulerName
+from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.http.accept import preferred_format
 
 

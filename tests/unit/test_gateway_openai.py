@@ -9,7 +9,8 @@ from PIL import Image
 from tests.unit.gateway_fakes import FakePod, World, encoded_image
 
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import ErrorCode, ErrorReply, ImageFormat
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
+from lorapool_api.wire.request import ImageFormat
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from tests import make
 from tests.unit.gateway_fakes import SHA, World, read, until, with_ready
 
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import ErrorCode, ErrorReply, GenerateRequest, Tier
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
+from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.state import Tier
 from lorapool_gateway.directory import Kind
 from lorapool_gateway.errors import AdapterUnavailable, BadRequest, Busy, NoPodReady, PodFailed, UnknownModel
 from lorapool_gateway.load import Poller

@@ -1,6 +1,6 @@
 """Which pod gets a request."""
 
-from lorapool_api.wire import ServingStatus, Tier
+from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_gateway.directory import Signal
 from lorapool_gateway.load import Loads
 from lorapool_gateway.route import PodLoad, pick_pod

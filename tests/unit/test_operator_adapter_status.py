@@ -8,7 +8,7 @@ from tests.unit import operator_make as op
 
 from lorapool_api.adapter import Adapter, AdapterFormat, AdapterStatus
 from lorapool_api.conditions import AdapterCondition, Reason
-from lorapool_api.wire import AdapterFileFacts, AdapterPhase, BasePhase, BaseState
+from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, BasePhase, BaseState
 from lorapool_operator.decide.adapter_status import AdapterStatuses, adapter_status
 from lorapool_operator.decide.news import adapter_news
 from lorapool_operator.observed import Observed

@@ -9,7 +9,7 @@ import pytest
 from tests import make
 from tests.unit import operator_make as op
 
-from lorapool_api.wire import RuntimeConfig
+from lorapool_api.wire.config import RuntimeConfig
 from lorapool_operator.build.deployment import Installation, deployment
 from lorapool_operator.build.disruption import disruption_budget
 from lorapool_operator.build.merge import added_mounts, merge

@@ -10,7 +10,7 @@ from lorapool_api.conditions import Reason
 from lorapool_api.facts import read_facts
 from lorapool_api.header import parse_header
 from lorapool_api.hosts import is_allowed
-from lorapool_api.wire import BaseReport
+from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.judge import Judge, settle_names
 from lorapool_operator.resolution import Resolution, Resolving, Unresolved, Verdict
 

@@ -8,7 +8,8 @@ from tests import make
 from tests.unit import operator_make as op
 
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_api.wire import AdapterPhase, BasePhase, BaseState, Catalog, CatalogEntry, PathFile, PodState
+from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
+from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseState, PodState
 from lorapool_operator.act.kube import merge_patch
 from lorapool_operator.act.talk import Memory
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, FinalizerPlan, delta, must_give_way, plan_finalizers

@@ -8,7 +8,7 @@ from tests.unit import operator_make as op
 
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import PoolStatus
-from lorapool_api.wire import BasePhase, BaseState
+from lorapool_api.wire.state import BasePhase, BaseState
 from lorapool_operator.decide.news import pool_news
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.observed import Observed, PodTrouble, Problem, deployment_view, pod_view

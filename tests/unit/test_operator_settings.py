@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_api.pool import Engine
+from lorapool_api.running import Engine
 from lorapool_operator.settings import Settings, SettingsError
 from lorapool_operator.watching import watch_settings
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lorapool_api.wire import ImageFormat
+from lorapool_api.wire.request import ImageFormat
 from lorapool_runtime.http.accept import image_wanted
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from lorapool_api.conditions import Reason
-from lorapool_api.pool import SchedulerName
-from lorapool_api.wire import ErrorCode
+from lorapool_api.serving import SchedulerName
+from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, RequestError, Stopped

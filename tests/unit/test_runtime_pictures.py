@@ -8,8 +8,9 @@ import zlib
 import pytest
 from PIL import Image
 
-from lorapool_api.pool import Serving
-from lorapool_api.wire import ErrorCode, GenerateRequest
+from lorapool_api.serving import Serving
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http.pictures import decode
 from lorapool_runtime.http.recipe import complete

@@ -11,7 +11,10 @@ from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, Network, Target
 from lorapool_api.fit import Modules
-from lorapool_api.wire import AdapterPhase, AdapterUse, Catalog, CatalogEntry, ErrorCode, FileSource, PathFile, Tier
+from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, PathFile
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import AdapterUse
+from lorapool_api.wire.state import AdapterPhase, Tier
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, RequestError
 from lorapool_runtime.store import held

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from lorapool_api import names
-from lorapool_api.pool import BaseModelSpec
+from lorapool_api.base_model import BaseModelSpec
 from lorapool_api.sources import ModelSource
-from lorapool_api.wire import RuntimeConfig
+from lorapool_api.wire.config import RuntimeConfig
 from lorapool_runtime.settings import Settings
 
 CONFIG = RuntimeConfig(pool="default/shapes", model=BaseModelSpec(source=ModelSource(path="/models/shapes-xl")))

@@ -1,6 +1,6 @@
 """Which encoding of an image a client prefers (RFC 9110, 12.5.1): pure."""
 
-from lorapool_api.wire import ImageFormat
+from lorapool_api.wire.request import ImageFormat
 
 DEFAULT = ImageFormat.JPEG
 # In the order of preference where a client leaves the choice.

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from lorapool_api.pool import SchedulerName
-from lorapool_api.wire import GenerateRequest
+from lorapool_api.serving import SchedulerName
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.resolve import Lora
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lorapool_api.wire import GenerateRequest
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.accept import preferred_format
 from lorapool_gateway.http.fields import (

@@ -5,7 +5,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from lorapool_api.pool import Device
+from lorapool_api.running import Device
 from lorapool_gateway.http import hf
 from lorapool_gateway.http.fields import model_name
 from lorapool_gateway.http.gate import POOL_HEADER, Gate

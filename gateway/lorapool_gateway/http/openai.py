@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lorapool_api.wire import GenerateReply, GenerateRequest, ImageFormat
+from lorapool_api.wire.reply import GenerateReply
+from lorapool_api.wire.request import GenerateRequest, ImageFormat
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import generate_request, json_object, loras_in_json, scheduler, sentence, unused
 from lorapool_gateway.resolve import Lora

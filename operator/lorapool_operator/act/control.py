@@ -6,7 +6,9 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from lorapool_api.names import CONTROL_PORT
-from lorapool_api.wire import BaseReport, Catalog, CatalogDelta, ErrorCode, ErrorReply, PodState
+from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
+from lorapool_api.wire.state import BaseReport, PodState
 
 POLL_S: Final = 30
 _ANSWER_S: Final = 10.0

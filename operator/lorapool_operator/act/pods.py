@@ -8,7 +8,8 @@ from typing import Final
 
 import structlog
 
-from lorapool_api.wire import BaseReport, Catalog, PodState
+from lorapool_api.wire.catalog import Catalog
+from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_operator.act.control import Control, ControlError, DigestMismatch, NotLoaded
 from lorapool_operator.act.talk import Memory
 from lorapool_operator.backoff import Backoff

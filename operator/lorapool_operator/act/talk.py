@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from lorapool_api.wire import AdapterState, BaseState, Catalog, PodState
+from lorapool_api.wire.catalog import Catalog
+from lorapool_api.wire.state import AdapterState, BaseState, PodState
 from lorapool_operator.observed import Talk
 
 

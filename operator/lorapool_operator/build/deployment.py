@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from lorapool_api import names
-from lorapool_api.pool import Cache, Pool
+from lorapool_api.pool import Pool
+from lorapool_api.running import Cache
 from lorapool_operator.build.common import Manifest, labels, metadata, selector
 from lorapool_operator.build.merge import merge
 from lorapool_operator.build.runtime_config import runtime_config

@@ -1,7 +1,8 @@
 """What the process of a runtime pod is told when it starts."""
 
-from lorapool_api.pool import Pool, StubTimings
-from lorapool_api.wire import Budgets, RuntimeConfig
+from lorapool_api.pool import Pool
+from lorapool_api.running import StubTimings
+from lorapool_api.wire.config import Budgets, RuntimeConfig
 from lorapool_operator.build.merge import added_mounts
 from lorapool_operator.quantity import quantity_bytes
 

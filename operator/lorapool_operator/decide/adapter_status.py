@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from lorapool_api.adapter import Adapter, AdapterPods, AdapterStatus, PodFailure, Resolved
 from lorapool_api.conditions import AdapterCondition, Condition, Reason, Status, with_transition_times
-from lorapool_api.wire import AdapterPhase, AdapterState
+from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_operator.decide.checks import Finding
 from lorapool_operator.decide.judge import Judgement
 from lorapool_operator.observed import Observed, PodView

@@ -12,7 +12,7 @@ from lorapool_api.fit import check_fits, check_rank
 from lorapool_api.header import FactsError
 from lorapool_api.hosts import is_allowed
 from lorapool_api.pool import NamespacesFrom, Pool
-from lorapool_api.wire import BaseReport
+from lorapool_api.wire.state import BaseReport
 from lorapool_operator.build.merge import added_mounts
 from lorapool_operator.observed import Observed
 from lorapool_operator.quantity import human_bytes, quantity_bytes

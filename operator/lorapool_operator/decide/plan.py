@@ -7,7 +7,7 @@ from typing import Final
 
 from lorapool_api import names
 from lorapool_api.adapter import Adapter
-from lorapool_api.wire import Catalog, CatalogDelta, CatalogEntry
+from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_operator.decide.judge import Judgement
 from lorapool_operator.observed import Observed, PodTrouble
 

@@ -15,7 +15,7 @@ from lorapool_api.conditions import (
     with_transition_times,
 )
 from lorapool_api.pool import AdapterCounts, ModelStatus, Pool, PoolStatus
-from lorapool_api.wire import BasePhase, BaseState
+from lorapool_api.wire.state import BasePhase, BaseState
 from lorapool_operator.build.common import selector
 from lorapool_operator.build.service import service_url
 from lorapool_operator.observed import Observed, PodTrouble, PodView

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from lorapool_api.pool import SchedulerName
+from lorapool_api.serving import SchedulerName
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 

@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import BasePhase, BaseReport, BaseState
+from lorapool_api.wire.state import BasePhase, BaseReport, BaseState
 from lorapool_runtime.engine.contract import BaseInfo, Engine, Modules
 from lorapool_runtime.engine.progress import told
 from lorapool_runtime.errors import ModelError

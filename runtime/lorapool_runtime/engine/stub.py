@@ -13,7 +13,7 @@ from typing import Final
 
 from PIL import Image
 
-from lorapool_api.pool import StubTimings
+from lorapool_api.running import StubTimings
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
 from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import Stopped

@@ -1,6 +1,6 @@
 """What a client wants back: the reply in JSON, or the first image itself."""
 
-from lorapool_api.wire import ImageFormat
+from lorapool_api.wire.request import ImageFormat
 
 _TYPES = {f.media_type: f for f in ImageFormat} | {"image/jpg": ImageFormat.JPEG}
 

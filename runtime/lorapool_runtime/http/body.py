@@ -5,7 +5,8 @@ from typing import Final, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from lorapool_api.wire import MAX_PICTURE_CHARACTERS, ErrorCode
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import MAX_PICTURE_CHARACTERS
 from lorapool_runtime.errors import RequestError
 
 # Two pictures, and a few words.

@@ -9,7 +9,9 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from lorapool_api.wire import BaseReport, Catalog, CatalogDelta, ErrorCode, PodState
+from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, errors
 from lorapool_runtime.pod import Pod

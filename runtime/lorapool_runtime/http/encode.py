@@ -4,7 +4,7 @@ from io import BytesIO
 
 from PIL.Image import Image
 
-from lorapool_api.wire import ImageFormat
+from lorapool_api.wire.request import ImageFormat
 
 _OPTIONS: dict[ImageFormat, dict[str, int | bool]] = {
     ImageFormat.JPEG: {"quality": 92},

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from lorapool_api.wire import ErrorCode, ErrorReply
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_runtime.errors import RequestError
 
 log = structlog.stdlib.get_logger(__name__)

@@ -12,7 +12,8 @@ from typing import Final
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from lorapool_api.wire import ErrorCode, ErrorReply, GenerateReply, ImageFormat, StepReport
+from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, StepReport
+from lorapool_api.wire.request import ImageFormat
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http.encode import encode

@@ -13,17 +13,9 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from lorapool_api import names
-from lorapool_api.wire import (
-    AdapterUse,
-    BasePhase,
-    ErrorCode,
-    GenerateReply,
-    GenerateRequest,
-    ImageFormat,
-    MadeImage,
-    Timings,
-    UsedAdapter,
-)
+from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
+from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
+from lorapool_api.wire.state import BasePhase
 from lorapool_runtime.engine.contract import Step, Use
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, events

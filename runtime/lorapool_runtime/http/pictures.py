@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from lorapool_api.wire import ErrorCode
+from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.errors import RequestError
 
 _FORMATS: Final = ("PNG", "JPEG", "WEBP")

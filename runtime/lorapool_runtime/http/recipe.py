@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from lorapool_api.pool import Serving
-from lorapool_api.wire import ErrorCode, GenerateRequest
+from lorapool_api.serving import Serving
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import pictures

@@ -4,7 +4,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from lorapool_api.wire import BasePhase, ErrorCode, ServingStatus
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.state import BasePhase, ServingStatus
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import errors
 from lorapool_runtime.http.generate import Generator

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 
 import structlog
 
-from lorapool_api.wire import ErrorCode
+from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.engine.contract import Engine, Result
 from lorapool_runtime.errors import AdapterError, RecipeError, RequestError, RuntimeFailure, Stopped
 from lorapool_runtime.queue.choice import USUAL, Rules, Turn, ahead, choose, companions

@@ -15,7 +15,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import FileSource
+from lorapool_api.wire.catalog import FileSource
 from lorapool_runtime.errors import AdapterError
 
 # Longer than any download may take: whoever holds a lock longer than that has lost its way.

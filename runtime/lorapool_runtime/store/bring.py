@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final
 from urllib.parse import urlsplit
 
-from lorapool_api.wire import CatalogEntry, FileSource, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry, FileSource, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.check import check_file
 from lorapool_runtime.store.blobs import BlobFolder

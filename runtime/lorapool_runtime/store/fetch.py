@@ -10,7 +10,8 @@ from tenacity.wait import wait_base
 
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import CatalogEntry, HubFile, PathFile, RuntimeConfig, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry, HubFile, PathFile, UrlFile
+from lorapool_api.wire.config import RuntimeConfig
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store import hub, path, url
 from lorapool_runtime.store.blobs import Blob, BlobFolder, source_digest

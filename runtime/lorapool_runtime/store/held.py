@@ -4,14 +4,8 @@ import asyncio
 from dataclasses import dataclass
 
 from lorapool_api.conditions import Reason
-from lorapool_api.wire import (
-    AdapterFileFacts,
-    AdapterPhase,
-    AdapterState,
-    CatalogEntry,
-    HubFile,
-    Tier,
-)
+from lorapool_api.wire.catalog import CatalogEntry, HubFile
+from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, Tier
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.files import AdapterFile
 

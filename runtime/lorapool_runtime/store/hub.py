@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 from lorapool_api.conditions import Reason
 from lorapool_api.hub_files import choose_file
 from lorapool_api.sources import HubAdapter
-from lorapool_api.wire import HubFile
+from lorapool_api.wire.catalog import HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import hash_file
 from lorapool_runtime.store.limits import Expected

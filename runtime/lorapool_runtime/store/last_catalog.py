@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from lorapool_api.wire import Catalog
+from lorapool_api.wire.catalog import Catalog
 from lorapool_runtime.store.blobs import write_atomically
 
 log = structlog.stdlib.get_logger(__name__)

@@ -9,17 +9,10 @@ import structlog
 from lorapool_api.conditions import Reason
 from lorapool_api.fit import Modules, check_fits
 from lorapool_api.header import FactsError
-from lorapool_api.wire import (
-    AdapterPhase,
-    AdapterState,
-    AdapterUse,
-    Catalog,
-    CatalogDelta,
-    CatalogEntry,
-    ErrorCode,
-    FileSource,
-    Tier,
-)
+from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry, FileSource
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import AdapterUse
+from lorapool_api.wire.state import AdapterPhase, AdapterState, Tier
 from lorapool_runtime.errors import AdapterError, RequestError
 from lorapool_runtime.store import pins
 from lorapool_runtime.store.files import AdapterFile, HostAdapter

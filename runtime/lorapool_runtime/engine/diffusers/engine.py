@@ -10,8 +10,10 @@ from typing import Any, Final
 import structlog
 import torch
 
+from lorapool_api.base_model import BaseModelSpec
 from lorapool_api.conditions import Reason
-from lorapool_api.pool import ApplyMode, BaseModelSpec, Device, SchedulerName, Serving
+from lorapool_api.running import Device
+from lorapool_api.serving import ApplyMode, SchedulerName, Serving
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Use, untold
 from lorapool_runtime.engine.diffusers import batching
 from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging

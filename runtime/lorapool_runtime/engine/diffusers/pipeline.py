@@ -10,7 +10,8 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from huggingface_hub.errors import HfHubHTTPError
 
-from lorapool_api.pool import BaseModelSpec, Device, Dtype
+from lorapool_api.base_model import BaseModelSpec, Dtype
+from lorapool_api.running import Device
 from lorapool_api.sources import HubModel, ModelSource
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.assemble import assemble

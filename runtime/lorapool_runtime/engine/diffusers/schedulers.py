@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import diffusers
 
-from lorapool_api.pool import SchedulerName
+from lorapool_api.serving import SchedulerName
 
 _CLASSES: Final[dict[SchedulerName, tuple[str, dict[str, Any]]]] = {
     SchedulerName.EULER_A: ("EulerAncestralDiscreteScheduler", {}),

@@ -1,0 +1,90 @@
+"""How a pool serves requests."""
+
+from enum import StrEnum
+
+from pydantic import ConfigDict, Field
+
+from lorapool_api.schema import ApiModel, Rule, rules
+
+
+class ApplyMode(StrEnum):
+    """How adapters are applied to the base."""
+
+    AUTO = "Auto"
+    UNMERGED = "Unmerged"
+    MERGED = "Merged"
+
+
+class SchedulerName(StrEnum):
+    """Samplers that a request or a pool may name."""
+
+    EULER_A = "euler-a"
+    EULER = "euler"
+    DDIM = "ddim"
+    DPMPP_2M = "dpmpp-2m"
+    DPMPP_2M_KARRAS = "dpmpp-2m-karras"
+    HEUN = "heun"
+    LCM = "lcm"
+    PNDM = "pndm"
+    UNIPC = "unipc"
+
+
+class ServingDefaults(ApiModel):
+    """What a request gets that does not say."""
+
+    steps: int = Field(default=25, description="Inference steps.", ge=1, le=1000)
+    guidance_scale: float = Field(default=5.0, description="Classifier-free guidance.", ge=0, le=100)
+    width: int = Field(default=1024, description="Width in pixels.", ge=8, le=8192, multiple_of=8)
+    height: int = Field(default=1024, description="Height in pixels.", ge=8, le=8192, multiple_of=8)
+    scheduler: SchedulerName = Field(default=SchedulerName.EULER_A, description="Sampler.")
+
+
+class ServingLimits(ApiModel):
+    """What a request may ask for."""
+
+    steps: int = Field(default=100, description="Most inference steps.", ge=1, le=1000)
+    pixels: int = Field(default=2_359_296, description="Most pixels of one image (width times height).", ge=64)
+    images: int = Field(default=4, description="Most images of one request.", ge=1, le=64)
+
+
+class Serving(ApiModel):
+    """How requests are served."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule("self.defaults.steps <= self.limits.steps", "defaults.steps must not exceed limits.steps"),
+            Rule(
+                "self.defaults.width * self.defaults.height <= self.limits.pixels",
+                "defaults.width times defaults.height must not exceed limits.pixels",
+            ),
+        )
+    )
+
+    max_pending: int = Field(
+        default=64,
+        description="Requests that may wait in one pod; more are refused with 429.",
+        ge=1,
+        le=10_000,
+    )
+    max_batch: int = Field(
+        default=1,
+        description="Most pictures in one forward, of requests with the same size, steps, guidance and sampler, "
+        "whatever their adapters. A pod measures whether that is faster, else it makes one after the other. With 1 "
+        "the same request always gives the same bytes; in a batch kernels may round differently.",
+        ge=1,
+        le=32,
+    )
+    defaults: ServingDefaults = Field(default=ServingDefaults(), description="What a request gets that does not say.")
+    limits: ServingLimits = Field(default=ServingLimits(), description="What a request may ask for.")
+    mode: ApplyMode = Field(
+        default=ApplyMode.AUTO,
+        description="How adapters are applied: Unmerged adds each low-rank pair to its module's output at every step, "
+        "Merged computes the changed weights once per switch into memory of their own, Auto chooses for each run by "
+        "what a pod measured on its device. The two differ in rounding only. LoHa and LoKr are always merged.",
+    )
+    request_timeout_seconds: int = Field(
+        default=300,
+        description="Longest time from request to image, waiting for a pod included.",
+        ge=1,
+        le=3600,
+    )

@@ -1,0 +1,26 @@
+"""What operator, gateway and runtime say to each other over HTTP.
+
+Control port of a runtime pod (`Authorization: Bearer <control token>`, else 401):
+
+| call | body | answer |
+| --- | --- | --- |
+| GET /v1/base | | 200 `BaseReport`; 503 `ErrorReply` (`NotReady`) until the base is loaded |
+| PUT /v1/catalog | `Catalog` | 200 `PodState`, complete |
+| PATCH /v1/catalog | `CatalogDelta` | 200 `PodState` with the adapters it names; 409 `ErrorReply` (`DigestMismatch`) |
+| GET /v1/state?since=N&instance=I&wait=S | | 200 `PodState`, as soon as its version exceeds N, or after S <= 60 s |
+
+Serving port (no token; NetworkPolicy keeps it to the gateway):
+
+| call | answer |
+| --- | --- |
+| GET /healthz | 200 while the process works |
+| GET /readyz | 200 when the base is warm and a catalog has arrived, and it is not stopping; else 503 |
+| GET /metrics | Prometheus text |
+| GET /v1/status | 200 `ServingStatus` |
+| POST /v1/generate | 200 `GenerateReply` to a `GenerateRequest`; the first image itself where `Accept` names an image |
+
+Where `Accept` names `text/event-stream` first, the images come as events: `step` (`StepReport`) after each step, then
+`done` (`GenerateReply`) or `error` (`ErrorReply`).
+
+Everything that is not 200 carries an `ErrorReply`.
+"""

@@ -1,0 +1,75 @@
+"""The adapters that a pod may serve, as the operator tells it."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lorapool_api.wire.message import Wire
+
+
+class HubFile(Wire):
+    """A file of a Hub repository at a commit."""
+
+    kind: Literal["hub"] = "hub"
+    repo: str
+    revision: str = Field(description="Commit, 40 hexadecimal digits.")
+    file: str
+
+
+class UrlFile(Wire):
+    """A file at an address."""
+
+    kind: Literal["url"] = "url"
+    url: str
+
+
+class PathFile(Wire):
+    """A file on a volume of the pod."""
+
+    kind: Literal["path"] = "path"
+    path: str
+
+
+FileSource = Annotated[HubFile | UrlFile | PathFile, Field(discriminator="kind")]
+
+
+class CatalogEntry(Wire):
+    """One adapter that a pod may serve."""
+
+    key: str = Field(description="namespace/name of the LoraAdapter.")
+    generation: int = Field(default=0, description="metadata.generation that this entry was made from.")
+    source: FileSource
+    sha256: str | None = Field(default=None, description="Expected sha256; None: the pod reports what it finds.")
+    size_bytes: int | None = None
+    scale: float = 1.0
+    pin: bool = Field(default=False, description="Bring it to the device at once, and keep it there.")
+
+
+def catalog_digest(entries: Iterable[CatalogEntry]) -> str:
+    """sha256 over the entries in order of their keys; the same set has the same digest, on both sides."""
+    rows = sorted((e.model_dump(mode="json") for e in entries), key=lambda row: str(row["key"]))
+    return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Catalog(Wire):
+    """The whole set of adapters that a pod may serve."""
+
+    digest: str
+    entries: tuple[CatalogEntry, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[CatalogEntry]) -> "Catalog":
+        rows = tuple(sorted(entries, key=lambda e: e.key))
+        return cls(digest=catalog_digest(rows), entries=rows)
+
+
+class CatalogDelta(Wire):
+    """The change from the catalog with digest `base` to the one with digest `digest`."""
+
+    base: str
+    digest: str
+    upsert: tuple[CatalogEntry, ...] = ()
+    remove: tuple[str, ...] = ()

@@ -1,0 +1,37 @@
+"""What a pod is told when it starts."""
+
+from pydantic import Field
+
+from lorapool_api.base_model import BaseModelSpec
+from lorapool_api.running import Device, Engine, StubTimings
+from lorapool_api.serving import Serving
+from lorapool_api.wire.message import Wire
+
+
+class Budgets(Wire):
+    """Most memory and disk for the adapters of a pod, in bytes. None: as much as there is."""
+
+    device_bytes: int = 4 * 1024**3
+    host_bytes: int = 4 * 1024**3
+    disk_bytes: int | None = None
+
+
+class RuntimeConfig(Wire):
+    """All that the process of a runtime pod is configured with; JSON in the environment variable `CONFIG_ENV`."""
+
+    pool: str = Field(description="namespace/name of the pool; `local/<name>` outside Kubernetes.")
+    model: BaseModelSpec
+    engine: Engine = Engine.DIFFUSERS
+    device: Device = Device.CUDA
+    stub: StubTimings = StubTimings()
+    serving: Serving = Serving()
+    max_rank: int = 128
+    max_file_bytes: int = 2 * 1024**3
+    budgets: Budgets = Budgets()
+    path_roots: tuple[str, ...] = Field(
+        default=(), description="Folders below which `path` sources may lie: the mounts of the podTemplate."
+    )
+    url_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts that `url` sources may name: `host` or `host:port`, `*.example.org` for all below.",
+    )

@@ -1,0 +1,86 @@
+"""What a pod answers: images, steps on the way to them, or an error."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from lorapool_api.conditions import Reason
+from lorapool_api.wire.message import Wire
+from lorapool_api.wire.request import ImageFormat
+
+
+class StepReport(Wire):
+    """A step that is done."""
+
+    number: int = Field(description="From 1, over all images of the request.")
+    of: int
+    preview: str | None = Field(default=None, description="A JPEG in base64.")
+
+
+class MadeImage(Wire):
+    """One image of a reply."""
+
+    data: str = Field(description="The encoded image in base64.")
+    seed: int
+
+
+class UsedAdapter(Wire):
+    """An adapter that made the images."""
+
+    key: str
+    sha256: str
+    scale: float
+
+
+class Timings(Wire):
+    """Where the time of a request went, in seconds."""
+
+    queue_s: float = 0.0
+    load_s: float = Field(default=0.0, description="Bringing adapters from their tier to the device.")
+    switch_s: float = Field(default=0.0, description="Putting adapters in force.")
+    inference_s: float = 0.0
+    encode_s: float = 0.0
+
+
+class GenerateReply(Wire):
+    """Images, and what they were made with."""
+
+    images: tuple[MadeImage, ...]
+    format: ImageFormat
+    width: int
+    height: int
+    base: str = Field(description="Label of the base model.")
+    base_revision: str
+    adapters: tuple[UsedAdapter, ...]
+    pod: str
+    timings: Timings
+    warnings: tuple[str, ...] = ()
+
+
+class ErrorCode(StrEnum):
+    """Why a pod did not do what it was asked."""
+
+    INVALID_REQUEST = "InvalidRequest"  # 400
+    UNAUTHORIZED = "Unauthorized"  # 401
+    UNKNOWN_ADAPTER = "UnknownAdapter"  # 404: not in this pod's catalog
+    DIGEST_MISMATCH = "DigestMismatch"  # 409
+    ADAPTER_NOT_READY = "AdapterNotReady"  # 409: another file than asked for, or still on its way
+    TOO_LARGE = "TooLarge"  # 413
+    ADAPTER_FAILED = "AdapterFailed"  # 422: `reason` says why
+    TOO_MANY_PENDING = "TooManyPending"  # 429
+    INTERNAL = "Internal"  # 500
+    NOT_READY = "NotReady"  # 503: still loading, or stopping
+    TIMEOUT = "Timeout"  # 504
+
+
+class ErrorReply(Wire):
+    """An error of a runtime pod."""
+
+    code: ErrorCode
+    message: str
+    reason: Reason | None = None
+    retryable: bool = Field(default=False, description="Whether another pod, or this one later, may succeed.")
+
+    def dump(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_none=True)

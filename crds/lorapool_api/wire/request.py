@@ -1,0 +1,76 @@
+"""A request for images."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from lorapool_api.serving import SchedulerName
+from lorapool_api.wire.message import Wire
+
+MAX_STACK = 8
+MAX_PROMPT_CHARACTERS = 10_000
+MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024
+
+
+class ImageFormat(StrEnum):
+    """Encodings of an image."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    TIFF = "tiff"
+    BMP = "bmp"
+
+    @property
+    def media_type(self) -> str:
+        return f"image/{self.value}"
+
+
+class AdapterUse(Wire):
+    """An adapter of a stack."""
+
+    key: str = Field(description="namespace/name.", max_length=320)
+    scale: float | None = Field(default=None, ge=-10, le=10, description="None: the adapter's own.")
+    sha256: str | None = Field(
+        default=None,
+        description="The file that must be used; a pod that has another answers 409 `AdapterNotReady`.",
+    )
+
+
+class GenerateRequest(Wire):
+    """Images to make. What is None is taken from the pool's defaults; what exceeds its limits is refused."""
+
+    prompt: str = Field(max_length=MAX_PROMPT_CHARACTERS)
+    negative_prompt: str = Field(default="", max_length=MAX_PROMPT_CHARACTERS)
+    adapters: tuple[AdapterUse, ...] = Field(default=(), max_length=MAX_STACK)
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = Field(default=None, ge=0, le=100)
+    scheduler: SchedulerName | None = None
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    images: int = Field(default=1, ge=1)
+    format: ImageFormat = ImageFormat.PNG
+    image: str | None = Field(
+        default=None,
+        max_length=MAX_PICTURE_CHARACTERS,
+        description="A picture to begin with (PNG, JPEG or WebP in base64): image-to-image. Without width and height "
+        "the result has its size, rounded down to multiples of 8; else it is resized to them.",
+    )
+    mask: str | None = Field(
+        default=None,
+        max_length=MAX_PICTURE_CHARACTERS,
+        description="Inpainting: what is white in it is painted anew, what is black is kept. Resized to the result.",
+    )
+    strength: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="How far the result may go from `image`; default 0.8, with a mask 1.",
+    )
+    previews: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many `step` events show roughly what the first image becomes, where the client takes events.",
+    )
