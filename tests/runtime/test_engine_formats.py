@@ -48,8 +48,9 @@ def adapters(loaded: Any, model: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 # How far the two ways may be apart, in 1/255 of a pixel after three steps: the weights are rounded in one of them, the
-# sums of the outputs in the other.
-APART = {Dtype.FLOAT32: 1, Dtype.BFLOAT16: 40}
+# sums of the outputs in the other. Twice what was measured, 0, 1 and 10; the base alone is 0, 1 and 3 from itself in
+# float32.
+APART = {Dtype.FLOAT32: 1, Dtype.FLOAT16: 2, Dtype.BFLOAT16: 20}
 
 
 @pytest.mark.parametrize("dtype", APART)
