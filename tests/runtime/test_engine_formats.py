@@ -53,6 +53,7 @@ def adapters(loaded: Any, model: Path, tmp_path_factory: pytest.TempPathFactory)
 APART = {Dtype.FLOAT32: 1, Dtype.FLOAT16: 2, Dtype.BFLOAT16: 20}
 
 
+@pytest.mark.filterwarnings("ignore:`upcast_vae` is deprecated:FutureWarning")  # diffusers' pipeline calls its own
 @pytest.mark.parametrize("dtype", APART)
 def test_merged_and_unmerged_agree_to_rounding(dtype: Dtype, model: Path, tmp_path: Path) -> None:
     engines = [make_engine(model, mode, dtype) for mode in (ApplyMode.MERGED, ApplyMode.UNMERGED)]
