@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.runtime.stores import CONTENT
+from tests.web import Reply, Web, serving
 
 from lorapool_api.base_model import BaseModelSpec, Dtype
 from lorapool_api.running import Device
@@ -79,3 +81,11 @@ def make_engine(
     source = ModelSource.model_construct(path=str(model))
     spec = BaseModelSpec(source=source, dtype=dtype, **options)
     return DiffusersEngine(spec, Device.CPU, 2**30, serving)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A server with an adapter."""
+    with serving() as server:
+        server.answers["/a.safetensors"] = Reply(body=CONTENT)
+        yield server

@@ -1,12 +1,11 @@
 """Files that nobody can use are refused with their reason, and leave nothing in the cache folder."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tenacity import wait_none
 from tests import files
-from tests.web import Reply, Web, serving
+from tests.web import Reply, Web
 
 from lorapool_api.conditions import Reason
 from lorapool_api.wire.catalog import CatalogEntry, UrlFile
@@ -28,12 +27,6 @@ BAD = {
     "a page of HTML": (b"<!DOCTYPE html><html></html>", Reason.INVALID_WEIGHTS),
     "nothing": (b"", Reason.INVALID_WEIGHTS),
 }
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with serving() as server:
-        yield server
 
 
 @pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
