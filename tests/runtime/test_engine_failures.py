@@ -72,6 +72,28 @@ def test_keys_that_nothing_reads_are_named(engine: DiffusersEngine, some: list[C
     assert "lora_unet_odd.thing" in error.message
 
 
+def test_files_that_were_refused_leave_nothing_in_memory(
+    engine: DiffusersEngine, some: list[Change], tmp_path: Path
+) -> None:
+    first = some[0]
+    large = Change(first.component, first.module, torch.randn(128, 2**16), torch.randn(first.up.shape[0], 128), 4.0)
+    path, size_bytes = tmp_path / "a.safetensors", 2**25
+
+    refused(engine, path, parts([large]))
+    before = _own_bytes()
+    for _ in range(8):
+        with pytest.raises(AdapterError):
+            read(engine, path)
+    assert path.stat().st_size > size_bytes
+    assert _own_bytes() - before < size_bytes
+
+
+def _own_bytes() -> int:
+    """Memory that is this process's own."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
+
+
 def test_an_alpha_of_zero_is_no_adapter(engine: DiffusersEngine, some: list[Change], tmp_path: Path) -> None:
     name = tiny.kohya_name(some[0].component, some[0].module)
     error = refused(engine, tmp_path / "a.safetensors", {**parts(some), f"{name}.alpha": torch.tensor(0.0)})
