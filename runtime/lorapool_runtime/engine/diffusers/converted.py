@@ -10,6 +10,7 @@ from typing import Final
 
 import torch
 
+from lorapool_api.header import TensorInfo
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.mapped import MappedFile
 
@@ -33,9 +34,12 @@ class Source:
     name: str
 
     @property
+    def info(self) -> TensorInfo:
+        return self.file.header.tensors[self.name]
+
+    @property
     def size_bytes(self) -> int:
-        info = self.file.header.tensors[self.name]
-        return info.end - info.begin
+        return self.info.end - self.info.begin
 
 
 def sources(files: Sequence[MappedFile]) -> dict[str, Source]:
@@ -92,5 +96,5 @@ def _converted(source: Source, target: Target) -> torch.Tensor:
     # To the device first: it converts faster than the host.
     value = stored.to(target.device).to(dtype)
     if value.data_ptr() != stored.data_ptr():
-        source.file.read_up(source.file.header.tensors[source.name])
+        source.file.read_up(source.info)
     return value

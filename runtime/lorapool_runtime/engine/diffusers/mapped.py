@@ -39,8 +39,6 @@ class MappedFile:
                 length = header_length(file.read(LENGTH_BYTES), size_bytes)
                 self.header: Header = parse_header(file.read(length), size_bytes)
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-                # The kernel reads on while the first tensors are worked on.
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         except FactsError as error:
             raise ModelError(f"{path}: {error.message}") from error
         except (OSError, ValueError) as error:
