@@ -18,7 +18,7 @@ from rich.progress import track
 
 from lorapool_models import base, cards, lora, pictures, pivotal
 from lorapool_models.denoiser import GUIDANCE, STEPS
-from lorapool_models.judge import PLAIN, effect, judge
+from lorapool_models.judge import PLAIN, crispness, effect, judge
 from lorapool_models.outlines import SHAPES
 from lorapool_models.palette import COLOURS, Pixels
 from lorapool_models.recipes import RECIPES, Recipe
@@ -27,6 +27,8 @@ from lorapool_models.training import threads_from_environment
 BASE_TARGETS: Final = {"shape": 0.90, "colour": 0.95, "background": 0.95}
 _BATCH: Final = 10
 FEW_STEPS: Final = 4
+# In four steps of this scheduler the base's edges are not bad either; what the adapter has learned shows in fewer.
+_FEWER_STEPS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Figures:
-    """Shares of the pictures that are right; `effect` is 0 where a picture is plain and 1 in the adapter's style."""
+    """Shares of the pictures that are right; `effect` is 0 where a picture is plain, 1 in the adapter's style."""
 
     name: str
     shape: float
@@ -129,8 +131,7 @@ def adapter_figures(weights: Path, recipe: Recipe, count: int) -> Figures:
     if recipe.few_steps:
         pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
     steps = FEW_STEPS if recipe.few_steps else 0
-    # In four steps of this scheduler the base is not bad either; what the adapter has learned shows in one.
-    plainly = 1 if recipe.few_steps else steps
+    plainly = _FEWER_STEPS if recipe.few_steps else steps
     without = drawing(pipeline, plainly)([ask.prompt for ask in asked])
     wear(pipeline, recipe, weights / "adapters" / recipe.name)
     start = time.monotonic()
@@ -151,7 +152,12 @@ def adapter_figures(weights: Path, recipe: Recipe, count: int) -> Figures:
 
 
 def _effect(made: Sequence[Pixels], asked: Sequence[Ask], recipe: Recipe) -> float:
-    """Of a style: how far the pictures have gone to it. Of a shape: the share of pictures that show it plainly."""
+    """Of a style: how far the pictures have gone to it. Of a shape: the share of pictures that show it plainly.
+
+    Of few steps: how crisp they leave the edges.
+    """
+    if recipe.few_steps:
+        return fmean(crispness(picture) for picture in made)
     if recipe.style != PLAIN:
         return fmean(effect(picture, recipe.style) for picture in made)
     return fmean(judge(picture).shows(ask.shape) for picture, ask in zip(made, asked, strict=True))
@@ -179,16 +185,21 @@ def write_card(weights: Path, row: Figures, count: int) -> None:
         (weights / base.NAME / "README.md").write_text(cards.base(said))
         return
     recipe = RECIPES[row.name]
-    is_style = recipe.style != PLAIN
-    kind = "from plain (0) to its style (1)" if is_style else "share of pictures that plainly show the shape"
-    if recipe.few_steps:
-        kind += " after a single step"
     said = (
-        f"\n## Figures\n\nOver {max(1, count // 10)} prompts with fixed seeds, judged by pixels: {kind} "
+        f"\n## Figures\n\nOver {max(1, count // 10)} prompts with fixed seeds, judged by pixels: {_measured(recipe)} "
         f"{row.effect:.2f} (the base alone: {row.without:.2f}); shape right in {row.shape:.0%}, its colour in "
         f"{row.colour:.0%}, the background's in {row.background:.0%}.\n"
     )
     (weights / "adapters" / row.name / "README.md").write_text(cards.adapter(recipe, said))
+
+
+def _measured(recipe: Recipe) -> str:
+    """What its effect is, in words."""
+    if recipe.few_steps:
+        return f"edges after {_FEWER_STEPS} steps, from none (0) to as crisp as drawn (1)"
+    if recipe.style != PLAIN:
+        return "from plain (0) to its style (1)"
+    return "share of pictures that plainly show the shape"
 
 
 def _main() -> None:

@@ -25,6 +25,7 @@ _GROWS: Final = {"outline": 5.0, "night": 6.0}
 """Pixels by which a shape reaches beyond its edge in a style: its ink line, its glow."""
 _OVERLAP: Final = 0.7
 _APART: Final = 0.12
+_EDGE_PIXELS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,17 @@ def effect(picture: Pixels, style: str) -> float:
     plain = draw(scene)
     way = _STYLES[style](scene) - plain
     return float(((picture - plain) * way).sum() / max(float((way * way).sum()), 1e-6))
+
+
+def crispness(picture: Pixels) -> float:
+    """How steep its edges are beside those of the scene drawn again (1): what too few steps leave is blurred."""
+    return _steepness(picture) / _steepness(draw(judge(picture).scene))
+
+
+def _steepness(picture: Pixels) -> float:
+    """The difference between neighbours, where it is largest: as many places as a shape's edge has."""
+    between = np.abs(np.diff(picture, axis=1)).max(axis=-1)
+    return float(np.sort(between, axis=None)[-_EDGE_PIXELS:].mean())
 
 
 def _nearest(picture: Pixels, style: str, where: Mask, scene_in: Callable[[str], Scene], colours: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lorapool_models.judge import effect, judge, style_of
+from lorapool_models.judge import crispness, effect, judge, style_of
 from lorapool_models.outlines import OUTLINES
 from lorapool_models.palette import PALETTE
 from lorapool_models.scene import SIZE, Scene, backdrop, draw
@@ -55,3 +55,10 @@ def test_pure_noise_shows_no_shape() -> None:
     dice = np.random.default_rng(1)
     verdict = judge(dice.uniform(0, 1, (SIZE, SIZE, 3)).astype(np.float32))
     assert not verdict.shows(verdict.shape)
+
+
+def test_what_is_blurred_is_less_crisp_than_its_drawing() -> None:
+    drawn = draw(Scene("circle", PALETTE["red"], PALETTE["blue"]))
+    blurred = np.mean([np.roll(drawn, by, axis=1) for by in range(-2, 3)], axis=0).astype(drawn.dtype)
+    assert crispness(drawn) == pytest.approx(1, abs=0.05)
+    assert 0.1 < crispness(blurred) < 0.6
