@@ -89,3 +89,9 @@ def web() -> Iterator[Web]:
     with serving() as server:
         server.answers["/a.safetensors"] = Reply(body=CONTENT)
         yield server
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept between trainings is kept for one test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,7 +1,6 @@
 """The small model's training, on a handful of pictures: what it promises about latents, checkpoints and layouts."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,9 @@ from lorapool_models import autoencoder, base, denoiser, lora, pictures, untrain
 from lorapool_models.lora import Layout, Shape
 from lorapool_models.training import Run, rate
 
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
+
 SMALL_VAE = (8, 8, 16, 16)
-
-
-@pytest.fixture(autouse=True)
-def one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -13,20 +13,6 @@ from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.http.accept import preferred_format
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.pool()
-    made.adapter("pixel", modelIds=["nerijs/pixel-art-xl"])
-    made.adapter("ink")
-    return made
-
-
-@pytest.fixture
-def pod(world: World) -> FakePod:
-    return world.pod()
-
-
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [

@@ -13,20 +13,6 @@ from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.request import ImageFormat
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.pool()
-    made.adapter("pixel", modelIds=["nerijs/pixel-art-xl"])
-    made.adapter("ink")
-    return made
-
-
-@pytest.fixture
-def pod(world: World) -> FakePod:
-    return world.pod()
-
-
 async def post(world: World, **body: Any) -> Any:
     async with world.client() as client:
         return await client.post("/v1/images/generations", json=body)

@@ -107,41 +107,34 @@ async def until_running(dispatcher: Dispatcher, pending: int = 0) -> None:
             await asyncio.sleep(0)
 
 
+async def served_after(engine: ScriptedEngine, first: str, *others: str) -> list[Outcome]:
+    """What becomes of requests that come while the first one runs; a prompt begins with its adapter's name."""
+    async with queue(engine) as dispatcher:
+        tasks = [ask(dispatcher, first, first[0])]
+        await until_running(dispatcher)
+        tasks += [ask(dispatcher, prompt, prompt[0]) for prompt in others]
+        await until_running(dispatcher, pending=len(others))
+        engine.gate.set()
+        return await asyncio.gather(*tasks)
+
+
 async def test_requests_for_the_same_adapter_are_served_together() -> None:
     engine = ScriptedEngine()
-    async with queue(engine) as dispatcher:
-        tasks = [ask(dispatcher, "a1", "a")]
-        await until_running(dispatcher)
-        tasks += [ask(dispatcher, "b1", "b"), ask(dispatcher, "a2", "a"), ask(dispatcher, "b2", "b")]
-        await until_running(dispatcher, pending=3)
-        engine.gate.set()
-        await asyncio.gather(*tasks)
+    await served_after(engine, "a1", "b1", "a2", "b2")
     assert engine.served == ["a1", "a2", "b1", "b2"]
     assert len(engine.threads) == 1
 
 
 async def test_requests_of_one_shape_share_a_forward_where_that_pays() -> None:
     engine = ScriptedEngine(rows=2, mixing=True)
-    async with queue(engine) as dispatcher:
-        first = ask(dispatcher, "a1", "a")
-        await until_running(dispatcher)
-        tasks = [ask(dispatcher, "b1", "b"), ask(dispatcher, "c1", "c"), ask(dispatcher, "b2", "b")]
-        await until_running(dispatcher, pending=3)
-        engine.gate.set()
-        outcomes = await asyncio.gather(first, *tasks)
+    outcomes = await served_after(engine, "a1", "b1", "c1", "b2")
     assert engine.served == ["a1", "b1+b2", "c1"]
     assert [outcome.rendering.rows for outcome in outcomes] == [1, 2, 1, 2]
 
 
 async def test_adapters_that_do_not_mix_wait_for_each_other() -> None:
     engine = ScriptedEngine(rows=4, mixing=False)
-    async with queue(engine) as dispatcher:
-        tasks = [ask(dispatcher, "a1", "a")]
-        await until_running(dispatcher)
-        tasks += [ask(dispatcher, "b1", "b"), ask(dispatcher, "c1", "c"), ask(dispatcher, "b2", "b")]
-        await until_running(dispatcher, pending=3)
-        engine.gate.set()
-        await asyncio.gather(*tasks)
+    await served_after(engine, "a1", "b1", "c1", "b2")
     assert engine.served == ["a1", "b1+b2", "c1"]
 
 
