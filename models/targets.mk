@@ -3,7 +3,7 @@ MODEL_WEIGHTS ?= models/weights
 TRAIN := PYTHONPATH=models $(BIN)/python -m lorapool_models
 
 .PHONY: models
-models: setup ## Train the small model and its adapters anew (hours on 2 cores; SEED=1, MODEL_WEIGHTS=folder; goes on where it was broken off)
+models: setup ## Train the small model and its adapters anew (2.5 hours on 2 cores; SEED=1, MODEL_WEIGHTS=folder; goes on where it was broken off)
 	$(TRAIN).autoencoder --seed $(SEED)
 	$(TRAIN).denoiser --seed $(SEED) --out $(MODEL_WEIGHTS)/shapes-xl
 	$(TRAIN).adapters --seed $(SEED) --weights $(MODEL_WEIGHTS)
