@@ -27,8 +27,9 @@ from lorapool_bench.ways_lorapool import Pool, Pooled
 from lorapool_runtime.store.files import AdapterFile
 
 _DTYPE: Final = torch.bfloat16
-# lorapool's cheap ways are measured so often in each round: what they put off is small beside a pass's own noise.
-_OFTEN: Final = 10
+# lorapool's cheap ways are measured so often in each round: what they put off is small beside a pass's own noise,
+# which on a shared machine is a tenth of it. Of 90 the median is known to one hundredth.
+_OFTEN: Final = 30
 _DRIFT_SAMPLES: Final = 40
 
 Way = Article | Hotswap | Pooled
