@@ -55,13 +55,13 @@ class BlobFolder:
         path = self._blobs / sha256
         try:
             size_bytes = path.stat().st_size
-        except FileNotFoundError:
+            proved = sha256 in self._verified or hash_file(path) == sha256
+        except FileNotFoundError:  # never there, or it made room for another process's file
             return None
-        if sha256 not in self._verified:
-            if hash_file(path) != sha256:
-                path.unlink(missing_ok=True)
-                return None
-            self._verified.add(sha256)
+        if not proved:
+            path.unlink(missing_ok=True)
+            return None
+        self._verified.add(sha256)
         self._touch(path)
         return Blob(path, sha256, size_bytes)
 
@@ -70,10 +70,11 @@ class BlobFolder:
         target = self._blobs / sha256
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
+        blob = Blob(target, sha256, file.stat().st_size)
+        # Young before it is there: another process that makes room must not take it for an old one.
+        self._touch(file)
         file.replace(target)
-        self._touch(target)
         self._verified.add(sha256)
-        blob = Blob(target, sha256, target.stat().st_size)
         self._make_room(keep=target)
         return blob
 
