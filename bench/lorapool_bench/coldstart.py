@@ -15,7 +15,7 @@ from lorapool_api.base_model import Dtype
 from lorapool_api.running import Device
 from lorapool_bench import coldstart_child, command, plot_coldstart
 from lorapool_bench.coldstart_result import Case, ColdstartResult, Start
-from lorapool_bench.machine import machine, provide_memory, versions
+from lorapool_bench.machine import machine, versions
 from lorapool_bench.progress import Step, steps
 from lorapool_bench.quiet import quiet
 from lorapool_bench.random_pipeline import save_pipeline
@@ -52,9 +52,6 @@ class Folders:
         """Those with the weights that are measured."""
         return self.measured.rglob("*.safetensors")
 
-    def size_bytes(self) -> int:
-        return sum(file.stat().st_size for file in self.files())
-
     def uncache(self) -> None:
         """The next one who reads them reads from disk."""
         for path in self.files():
@@ -70,12 +67,8 @@ def load_once(way: str, folders: Folders, dtype: str, device: str) -> Mapping[st
     """The figures of one load in a process of its own, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lorapool_bench.coldstart_child"])
-    how = (Dtype(dtype), Device(device))
     with context.Pool(1) as pool:
-        pool.apply(coldstart_child.warm_up, (way, folders.first, *how))
-        # Enough for the pages of the files, and for a loader that holds all weights in both dtypes.
-        provide_memory(2 * folders.size_bytes())
-        return pool.apply(coldstart_child.measure, (way, folders.measured, *how))
+        return pool.apply(coldstart_child.measure, (way, folders.measured, folders.first, Dtype(dtype), Device(device)))
 
 
 def run_case(folders: Folders, case: Asked, rounds: int, device: str, step: Step, load: Load) -> Case:
@@ -88,8 +81,8 @@ def run_case(folders: Folders, case: Asked, rounds: int, device: str, step: Step
                 folders.uncache()
             figures = load(way, folders, case.wanted, device)
             found[way] += [figures] if i else []
+    size_bytes = sum(file.stat().st_size for file in folders.files())
     starts = tuple(_start(way, figures) for way, figures in found.items())
-    size_bytes = folders.size_bytes()
     return Case(stored=case.stored, wanted=case.wanted, cached=case.cached, size_bytes=size_bytes, starts=starts)
 
 

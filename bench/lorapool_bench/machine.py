@@ -1,6 +1,5 @@
 """On what, and with what, something was measured. Never a name of a machine, nor a path on it."""
 
-import mmap
 import os
 import platform
 import subprocess
@@ -59,18 +58,6 @@ def peak_bytes() -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError("the kernel does not tell the process's peak memory")
-
-
-def provide_memory(size_bytes: int) -> None:
-    """Have the host of a virtual machine give it so much of its free memory, before a clock starts.
-
-    A guest that has not used a page lately may have given it back to its host, who then takes a second for each GiB:
-    more than a loader takes, and by chance, as it depends on what ran before.
-    """
-    free_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    with mmap.mmap(-1, max(1, min(size_bytes, free_bytes * 9 // 10))) as memory:
-        for at in range(0, len(memory), mmap.PAGESIZE):
-            memory[at] = 1
 
 
 def _cpu() -> str:

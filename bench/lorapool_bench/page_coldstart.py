@@ -16,8 +16,7 @@ _HOW: Final = """Each load in a fresh process that has imported everything and l
 *diffusers* is `from_pretrained(folder, dtype=...).to(device)`, *converting*
 `from_pretrained(folder).to(device, dtype)`; the target is beside the quicker of the two. The first touch sums every
 weight once: what a mapped file put off is paid there, and counts. Memory is the process's peak, mapped files and
-libraries included. Before each load the machine's free memory is used once, and freed: in a virtual machine, pages that
-were not used lately are given by its host at about a second for each GiB, to every loader alike and by chance.
+libraries included.
 """
 
 

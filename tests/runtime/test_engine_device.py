@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -66,7 +65,12 @@ def test_what_runs_and_what_is_pinned_is_never_evicted() -> None:
 
 def test_many_who_want_the_same_one_copy_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     device, copies = memory(4), []
-    monkeypatch.setattr(device, "_copy", lambda flat: copies.append(flat) or flat.clone())
+
+    def copy(flat: torch.Tensor) -> torch.Tensor:
+        copies.append(flat)
+        return flat.clone()
+
+    monkeypatch.setattr(device, "_copy", copy)
     with ThreadPoolExecutor(8) as threads:
         brought = set(threads.map(device.bring, [adapter("a")] * 32))
     assert len(brought) == len(copies) == 1
@@ -104,7 +108,7 @@ def test_an_adapter_that_finds_no_room_fails_alone(
         engine.read(adapter_file(EVERY[kind](load_reference(model), tmp_path / str(i)))) for i, kind in enumerate(kinds)
     )
     base, made = image(engine), image(engine, (good, 1.0))
-    copy: Any = engine._memory._copy
+    copy: Callable[[torch.Tensor], torch.Tensor] = engine._memory._copy
     size = unlucky.size_bytes
 
     def no_room(flat: torch.Tensor) -> torch.Tensor:
