@@ -19,6 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.fuzz.judge import Judge, Tally
 
 _CHUNK = 250
+# Lines with percentages where there is no terminal for a bar.
+_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,13 @@ def _all(cases: range, seed: int, jobs: int) -> int:
     columns = (TextColumn("hostile files"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with multiprocessing.get_context("spawn").Pool(jobs) as pool, Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=len(cases))
+        said = 0
         for report in pool.imap_unordered(_run, chunks):
             _add(total, report)
             progress.advance(bar, report.done)
+            if not console.is_terminal and total.done * _LINES // len(cases) > said:
+                said = total.done * _LINES // len(cases)
+                console.print(f"{total.done / len(cases):4.0%} after {time.monotonic() - start:.0f} s")
             if report.finding:
                 break
     if total.finding:
