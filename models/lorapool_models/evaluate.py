@@ -10,8 +10,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final, TypeAlias
 
+import diffusers
 import numpy as np
 import torch
+import transformers
 from diffusers import LCMScheduler, StableDiffusionXLPipeline
 from rich.console import Console
 from rich.progress import track
@@ -210,6 +212,9 @@ def _main() -> None:
     parser.add_argument("--cards", action="store_true", help="write the figures into the models' cards")
     given = parser.parse_args()
     threads_from_environment()
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
     there = [name for name in RECIPES if (given.weights / "adapters" / name).is_dir()]
     rows = []
     for name in track(given.names or [base.NAME, *there], "judging", console=Console(stderr=True)):
