@@ -22,8 +22,9 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
     what = (
         f"One forward of a UNet of {result.parameters / 1e9:.2f} B parameters in {result.settings['dtype']},\n"
         f"for pictures of {result.settings['pixels']} pixels a side, on {result.machine.device}; all states share\n"
-        "their weights and take turns. The ratio is to the plain UNet with as many pictures, of the same round. The\n"
-        f"process took {gib(result.peak_bytes)} at most.\n"
+        "their weights and take turns. The ratio is to the plain UNet with as many pictures, of the same round. The first\n"
+        "forward after a change of state does not count: what it takes longer is part of a switch, above. The process\n"
+        f"took {gib(result.peak_bytes)} at most.\n"
     )
     return "\n".join(
         (
