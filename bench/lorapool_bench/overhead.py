@@ -21,6 +21,7 @@ from lorapool_bench.result import today
 from lorapool_bench.spread import spread
 from lorapool_bench.unet import SHAPES, inputs, make_unet, twin
 from lorapool_bench.ways_lorapool import Pool
+from lorapool_bench.wrapper import call_cost, wrapped_modules
 from lorapool_runtime.store.files import AdapterFile
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,6 +32,8 @@ _PIXELS_PER_POSITION: Final = 8
 _BATCH: Final = 4
 _MIXED: Final = "46 MB"
 PLAIN: Final = "plain"
+# A call is timed so often for each round of the others.
+_CALLS_A_ROUND: Final = 500
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def run(shape: str, rounds: int, pixels: int, dtype: str, device: str = "cpu") -
                     forward()
                     seconds = timed(forward, device)
                     times[state.name] += [seconds] if i else []
+        (modules,) = (wrapped_modules(state.unet) for state in found if state.name == "wrapped")
     return OverheadResult(
         measured=today(),
         took_s=time.monotonic() - start,
@@ -103,6 +107,8 @@ def run(shape: str, rounds: int, pixels: int, dtype: str, device: str = "cpu") -
         peak_bytes=peak_bytes(),
         parameters=sum(p.numel() for p in unet.parameters()),
         variants=tuple(_variant(state, times) for state in found),
+        modules=modules,
+        call=call_cost(_CALLS_A_ROUND * rounds),
     )
 
 

@@ -11,7 +11,7 @@ def seconds(value: float) -> str:
         return f"{value:.3g} s" if abs(value) < 100 else f"{value:.0f} s"
     if abs(value) >= 1e-3:
         return f"{value * 1e3:.3g} ms"
-    return f"{value * 1e6:.0f} µs"
+    return f"{value * 1e6:.0f} µs" if abs(value) >= 1e-6 else f"{value * 1e9:.0f} ns"
 
 
 def times(value: float) -> str:

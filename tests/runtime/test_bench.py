@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from lorapool_api.base_model import Dtype
 from lorapool_api.running import Device
@@ -15,6 +16,8 @@ from lorapool_bench.random_pipeline import save_pipeline
 from lorapool_bench.result import write
 from lorapool_bench.switch_result import SwitchResult
 from lorapool_bench.unet import SHAPES, inputs, make_unet, twin
+from lorapool_bench.wrapper import call_cost, wrapped_modules
+from lorapool_runtime.layers.switchboard import Switchboard
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 
@@ -75,6 +78,17 @@ def test_states_of_a_step_are_what_their_names_say(tmp_path: Path) -> None:
     assert alike[0] < 1e-4 < 1e-2 < alike[1:].min()
 
 
+def test_a_wrapper_s_cost_is_of_all_modules_that_an_adapter_can_change() -> None:
+    unet = make_unet(SHAPES["tiny"], torch.float32)
+    changeable = sum(type(m) is nn.Linear or type(m) is nn.Conv2d for m in unet.modules())
+    Switchboard({"unet": unet})
+    assert wrapped_modules(unet) == changeable > 0
+    cost = call_cost(rounds=20)
+    assert cost.count == 20
+    # A call of a Linear is some microseconds; what was measured is one, less another.
+    assert abs(cost.median) < 1e-3
+
+
 def test_loaders_that_are_compared_load_the_same(tmp_path: Path) -> None:
     quiet()
     save_pipeline(tmp_path / "pipeline", SHAPES["tiny"], torch.float32)
@@ -105,4 +119,5 @@ def test_results_are_drawn_and_stand_on_the_page(switched: SwitchResult, tmp_pat
     text = page(tmp_path)
     assert "**2.5 s**" in text
     assert "wrapped, no adapter" in text
+    assert f"for all {stepped.modules} wrapped modules" in text
     assert "lorapool: from the device" in text
