@@ -93,7 +93,7 @@ def simulate(arrivals: Sequence[Arrival], policy: Policy, inference_s: float) ->
                 refused += 1
         served = queue.pop(policy.order(queue, turn, now_s))
         if served.stack != turn.stack:
-            turn = Turn(served.stack, now_s)
+            turn = Turn(served.stack, now_s, policy.switch_s)
             switches += 1
             now_s += policy.switch_s
         waits.append(now_s - served.since_s)

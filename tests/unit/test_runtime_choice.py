@@ -39,7 +39,7 @@ def serve(arrivals: list[tuple[float, Stack]], rules: Rules, service_s: float = 
         left.remove(chosen)
         served.order.append(chosen)
         if arrivals[chosen][1] != turn.stack:
-            turn = Turn(arrivals[chosen][1], now)
+            turn = Turn(arrivals[chosen][1], now, switch_s)
             served.switches += 1
             now += switch_s
         served.began_s[chosen] = now
@@ -82,6 +82,16 @@ def test_where_all_wait_too_long_each_adapter_gets_a_turn_instead_of_each_reques
     # Fair: when half of them are served, every adapter has had its share.
     shares = Counter(arrivals[i][1] for i in served.order[:200])
     assert min(shares.values()) >= 8
+
+
+@pytest.mark.parametrize(("switch_s", "share"), [(0.001, 1.0), (0.1, 0.5), (2.0, 0.06)])
+def test_the_more_a_switch_costs_the_longer_is_a_turn(switch_s: float, share: float) -> None:
+    """Twenty adapters in turn, more than can be served: switches never take much of the time."""
+    arrivals = [(0.0, adapter(i % 20)) for i in range(400)]
+    served = serve(arrivals, Rules(patience_s=1, turn_s=0, worth=5), service_s=0.25, switch_s=switch_s)
+    assert served.switches <= share * len(arrivals)
+    spent_s = served.switches * switch_s
+    assert spent_s <= len(arrivals) * 0.25 / 2
 
 
 def test_a_busy_adapter_does_not_starve_a_quiet_one() -> None:

@@ -15,6 +15,7 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, RequestError, Stopped
+from lorapool_runtime.queue.choice import USUAL, Rules
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.job import Outcome, Wish
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
@@ -30,6 +31,7 @@ class ScriptedEngine:
     threads: set[int] = field(default_factory=set)
 
     rows: int = 1
+    switch_s: float = 0
     mixing: bool = False
     ahead: list[str] = field(default_factory=list)
 
@@ -51,7 +53,7 @@ class ScriptedEngine:
                 raise self.errors[prompt]
         for order in orders:
             order.on_step(Step(1, 1))
-        return [Rendering((), 0, 0, 0, rows=len(orders)) for _ in orders]
+        return [Rendering((), 0, self.switch_s, 0, rows=len(orders)) for _ in orders]
 
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
         self.ahead += [adapter.identity for adapter in adapters]
@@ -85,9 +87,11 @@ def use(name: str) -> tuple[Use, ...]:
 
 
 @contextlib.asynccontextmanager
-async def queue(engine: ScriptedEngine, max_pending: int = 10, timeout_s: float = 30) -> AsyncIterator[Dispatcher]:
+async def queue(
+    engine: ScriptedEngine, max_pending: int = 10, timeout_s: float = 30, rules: Rules = USUAL
+) -> AsyncIterator[Dispatcher]:
     with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as ahead:
-        dispatcher = Dispatcher(engine, thread, ahead, max_pending, timeout_s)
+        dispatcher = Dispatcher(engine, thread, ahead, max_pending, timeout_s, rules=rules)
         serving = asyncio.create_task(dispatcher.run())
         try:
             yield dispatcher
@@ -107,9 +111,9 @@ async def until_running(dispatcher: Dispatcher, pending: int = 0) -> None:
             await asyncio.sleep(0)
 
 
-async def served_after(engine: ScriptedEngine, first: str, *others: str) -> list[Outcome]:
+async def served_after(engine: ScriptedEngine, first: str, *others: str, rules: Rules = USUAL) -> list[Outcome]:
     """What becomes of requests that come while the first one runs; a prompt begins with its adapter's name."""
-    async with queue(engine) as dispatcher:
+    async with queue(engine, rules=rules) as dispatcher:
         tasks = [ask(dispatcher, first, first[0])]
         await until_running(dispatcher)
         tasks += [ask(dispatcher, prompt, prompt[0]) for prompt in others]
@@ -123,6 +127,17 @@ async def test_requests_for_the_same_adapter_are_served_together() -> None:
     await served_after(engine, "a1", "b1", "a2", "b2")
     assert engine.served == ["a1", "a2", "b1", "b2"]
     assert len(engine.threads) == 1
+
+
+@pytest.mark.parametrize(
+    ("switch_s", "expected"),
+    [(0.0, ["a1", "b1", "a2", "b2"]), (100.0, ["a1", "a2", "b1", "b2"])],
+)
+async def test_an_adapter_that_took_long_to_be_put_in_force_stays_longer(switch_s: float, expected: list[str]) -> None:
+    """Nobody is patient here: without a reason each request would be a switch."""
+    engine = ScriptedEngine(switch_s=switch_s)
+    await served_after(engine, "a1", "b1", "a2", "b2", rules=Rules(patience_s=-1, turn_s=0))
+    assert engine.served == expected
 
 
 async def test_requests_of_one_shape_share_a_forward_where_that_pays() -> None:

@@ -26,10 +26,11 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Turn:
-    """The stack in force, and since when requests for it are served one after the other."""
+    """The stack in force, since when requests for it are served one after the other, and what going to it took."""
 
     stack: Stack
     since_s: float
+    switch_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,16 @@ class Rules:
         patience_s: how long a request may be overtaken by later ones for the stack in force.
         turn_s: when others have waited that long, how long a stack still goes on: where all wait too long, each
             adapter gets a turn, not each request a switch.
+        worth: how many times longer than the switch to it a turn is at least: what switches may take of the time.
     """
 
     patience_s: float = 10.0
     turn_s: float = 2.0
+    worth: float = 5.0
+
+    def turn_of(self, turn: Turn) -> float:
+        """Seconds that this turn may go on while others wait too long."""
+        return max(self.turn_s, self.worth * turn.switch_s)
 
 
 USUAL = Rules()
@@ -61,7 +68,7 @@ def choose(waiting: Sequence[Waiting], turn: Turn, now_s: float, rules: Rules) -
     if same is None or other is None:
         return 0
     is_patient = now_s - waiting[other].since_s <= rules.patience_s
-    return same if is_patient or now_s - turn.since_s < rules.turn_s else other
+    return same if is_patient or now_s - turn.since_s < rules.turn_of(turn) else other
 
 
 def companions(waiting: Sequence[Waiting], first: int, most_rows: int) -> tuple[int, ...]:

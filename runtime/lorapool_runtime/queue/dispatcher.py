@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 
 import structlog
 
@@ -135,7 +136,9 @@ class Dispatcher:
         self._idle.clear()
         try:
             started = self._clock()
-            for job, result in zip(jobs, await self._made(jobs), strict=True):
+            results = await self._made(jobs)
+            self._turn = replace(self._turn, switch_s=max(self._turn.switch_s, *map(_switch_s, results)))
+            for job, result in zip(jobs, results, strict=True):
                 self._finish(job, result, started)
         finally:
             self._running = ()
@@ -197,6 +200,11 @@ class Dispatcher:
 
     def _too_late(self) -> RequestError:
         return RequestError(ErrorCode.TIMEOUT, f"no image within {self._timeout_s:g} s")
+
+
+def _switch_s(result: Result) -> float:
+    """What it took to put the request's adapters in force."""
+    return 0.0 if isinstance(result, RuntimeFailure) else result.load_s + result.switch_s
 
 
 def _refuse(job: Job, error: RequestError) -> None:
