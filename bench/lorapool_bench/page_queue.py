@@ -15,7 +15,9 @@ _COMMAND: Final = "make bench-queue"
 _HOW: Final = """A simulation, on a clock that is a number: one pod, traces of requests in bursts, the n-th adapter
 wanted 1/n as often as the first. The order is the runtime's own choice with its usual rules, or first come first
 served; a switch costs the article's 3 s, or lorapool's. The same traces for all; nothing is batched. Who comes while 64
-wait is refused. Load is the share of the time that inference alone takes.
+wait is refused. Load is the share of the time that inference alone takes. What an order can save is switches: where
+they take seconds it matters, where they take milliseconds there is next to nothing left to save, and it is fair
+instead.
 """
 
 
