@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := crds operator gateway runtime local models bench
+PACKAGES := crds common operator gateway runtime local models bench
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
