@@ -63,6 +63,7 @@ class Reason(StrEnum):
     SOURCE_FORBIDDEN = "SourceForbidden"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     FILE_TOO_LARGE = "FileTooLarge"
+    LIMITS_DO_NOT_FIT = "LimitsDoNotFit"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     POD_FAILED = "PodFailed"
     INVALID_SPEC = "InvalidSpec"

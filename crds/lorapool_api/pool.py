@@ -49,10 +49,11 @@ class AdaptersSpec(ApiModel):
     )
     max_rank: int = Field(default=128, description="Highest rank of an adapter.", ge=1, le=1024)
     max_file_size: ByteQuantity = Field(default="2Gi", description="Largest file of an adapter.")
-    device_budget: ByteQuantity = Field(
-        default="4Gi",
-        description="Device memory for adapters in each pod. The least recently used ones leave first, never those in "
-        "use or pinned.",
+    device_budget: ByteQuantity | None = Field(
+        default=None,
+        description="Device memory for adapters in each pod, merged weights included. The least recently used leave "
+        "first, never those in use or pinned. Default: what the base and a request of `serving.defaults` leave free, "
+        "measured when the pod starts; on a CPU 4Gi.",
     )
     host_budget: ByteQuantity = Field(
         default="4Gi",

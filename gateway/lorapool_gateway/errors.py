@@ -11,6 +11,7 @@ GatewayError
 ├── Busy                every pod's queue is full
 ├── NoPodReady          no pod became ready in time
 ├── TimedOut            a pod did not answer in time
+├── OutOfMemory         no pod's device has room for it
 └── PodFailed           pods answered, but with failures
 """
 
@@ -101,6 +102,10 @@ class TimedOut(GatewayError):
     """The pool's time for a request ran out."""
 
     transient = True
+
+
+class OutOfMemory(GatewayError):
+    """The device of the pool's pods has no room for a request of that size; asking for less helps."""
 
 
 class PodFailed(GatewayError):

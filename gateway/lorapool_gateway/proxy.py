@@ -19,6 +19,7 @@ from lorapool_gateway.errors import (
     Busy,
     GatewayError,
     NoPodReady,
+    OutOfMemory,
     PodFailed,
     TimedOut,
     UnknownModel,
@@ -216,6 +217,8 @@ def _failure(answer: httpx.Response, pod: Pod) -> Exception:
             return BadRequest(reply.message)
         case ErrorCode.TIMEOUT:
             return TimedOut(reply.message)
+        case ErrorCode.OUT_OF_MEMORY:
+            return OutOfMemory(reply.message)
         case ErrorCode.TOO_MANY_PENDING:
             return _Refused(Busy(f"pool {pod.pool} is busy: {reply.message}"), reply.code)
         case ErrorCode.NOT_READY:

@@ -6,6 +6,8 @@
       RecipeError       the base cannot do what a request asks for
       RequestError      a request is not served; says why with an `ErrorCode`
       Stopped           an image was given up between two steps
+      OutOfDeviceMemory the device has no room for what one request asks for, not even with all of it free
+      DeviceLost        the device does nothing any more for this process; a new process may have it again
 
 Only `http/` turns them into statuses.
 """
@@ -60,3 +62,15 @@ class RequestError(RuntimeFailure):
 
 class Stopped(RuntimeFailure):
     """An image was given up between two steps, because nobody wants it any more or its time is over."""
+
+
+class OutOfDeviceMemory(RuntimeFailure):
+    """The device has no room for a request, whatever else was freed. Only asking for less helps."""
+
+
+class DeviceLost(RuntimeFailure):
+    """The device's context is broken: every later call of this process fails as this one did.
+
+    An illegal access, an assertion in a kernel, a library that lost its handle. No request can be served any more, and
+    nothing within the process helps.
+    """

@@ -39,6 +39,7 @@ STATUSES = {
     ErrorCode.INTERNAL: 500,
     ErrorCode.NOT_READY: 503,
     ErrorCode.TIMEOUT: 504,
+    ErrorCode.OUT_OF_MEMORY: 507,
 }
 Trouble = ErrorReply | Exception
 

@@ -12,7 +12,15 @@ from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import Tier
 from lorapool_gateway.directory import Kind
-from lorapool_gateway.errors import AdapterUnavailable, BadRequest, Busy, NoPodReady, PodFailed, UnknownModel
+from lorapool_gateway.errors import (
+    AdapterUnavailable,
+    BadRequest,
+    Busy,
+    NoPodReady,
+    OutOfMemory,
+    PodFailed,
+    UnknownModel,
+)
 from lorapool_gateway.load import Poller
 from lorapool_gateway.resolve import Stack, StackItem
 
@@ -129,6 +137,7 @@ async def test_what_one_pod_cannot_do_another_does(world: World, first: ErrorRep
         (trouble(ErrorCode.INVALID_REQUEST), BadRequest),
         (trouble(ErrorCode.ADAPTER_FAILED, reason=Reason.INVALID_WEIGHTS), AdapterUnavailable),
         (trouble(ErrorCode.INTERNAL), PodFailed),
+        (trouble(ErrorCode.OUT_OF_MEMORY), OutOfMemory),
     ],
 )
 async def test_what_would_fail_anywhere_is_asked_of_one_pod_only(

@@ -8,7 +8,7 @@ from tests.unit import operator_make as op
 
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import PoolStatus
-from lorapool_api.wire.state import BasePhase, BaseState
+from lorapool_api.wire.state import BasePhase, BaseState, LimitShortfall
 from lorapool_operator.decide.news import pool_news
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.observed import Observed, PodTrouble, Problem, deployment_view, pod_view
@@ -73,6 +73,16 @@ def test_a_base_that_cannot_be_loaded_degrades_the_pool() -> None:
     assert says(made)["Degraded"] == ("True", "ModelLoadFailed")
     assert says(made)["Ready"] == ("False", "ModelLoadFailed")
     assert op.condition(made.conditions, "Degraded").message == "no model_index.json (pod a)"
+
+
+def test_a_limit_that_does_not_fit_is_told_and_takes_nothing_from_ready() -> None:
+    shortfall = LimitShortfall(pixels=2_359_296, fits=1_048_576)
+    warm = BaseState(phase=BasePhase.WARM, revision="rev", shortfall=shortfall)
+    made = of(op.seen(pool=op.pool(), talks={"p-1": op.talk(warm)}))
+    assert says(made)["Ready"] == ("True", "Available")
+    assert says(made)["Degraded"] == ("True", "LimitsDoNotFit")
+    message = op.condition(made.conditions, "Degraded").message
+    assert message == "limits.pixels 2359296 does not fit the device's memory: up to 1048576 fit (pod p-1)"
 
 
 def test_no_replicas_is_no_failure() -> None:

@@ -14,7 +14,7 @@ from lorapool_api.serving import SchedulerName
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
 from lorapool_runtime.engine.stub import StubAdapter
-from lorapool_runtime.errors import AdapterError, RequestError, Stopped
+from lorapool_runtime.errors import AdapterError, OutOfDeviceMemory, RequestError, Stopped
 from lorapool_runtime.queue.choice import USUAL, Rules
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.job import Outcome, Wish
@@ -192,7 +192,11 @@ async def test_steps_are_told_on_the_event_loop() -> None:
 
 async def test_one_failure_is_one_requests_failure() -> None:
     engine = ScriptedEngine(
-        errors={"bad": AdapterError(Reason.INVALID_WEIGHTS, "not finite"), "odd": ZeroDivisionError("a defect")}
+        errors={
+            "bad": AdapterError(Reason.INVALID_WEIGHTS, "not finite"),
+            "odd": ZeroDivisionError("a defect"),
+            "large": OutOfDeviceMemory("no room"),
+        }
     )
     engine.gate.set()
     async with queue(engine) as dispatcher:
@@ -200,10 +204,13 @@ async def test_one_failure_is_one_requests_failure() -> None:
             await ask(dispatcher, "bad", "a")
         with pytest.raises(RequestError) as odd:
             await ask(dispatcher, "odd")
+        with pytest.raises(RequestError) as large:
+            await ask(dispatcher, "large")
         await ask(dispatcher, "good")
     assert (bad.value.code, bad.value.reason) == (ErrorCode.ADAPTER_FAILED, Reason.INVALID_WEIGHTS)
     assert "default/a" in bad.value.message
     assert odd.value.code is ErrorCode.INTERNAL
+    assert (large.value.code, large.value.retryable) == (ErrorCode.OUT_OF_MEMORY, False)
 
 
 async def test_a_waiting_request_whose_client_has_gone_is_never_served() -> None:

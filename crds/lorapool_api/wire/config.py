@@ -11,7 +11,7 @@ from lorapool_api.wire.message import Wire
 class Budgets(Wire):
     """Most memory and disk for the adapters of a pod, in bytes. None: as much as there is."""
 
-    device_bytes: int = 4 * 1024**3
+    device_bytes: int | None = None
     host_bytes: int = 4 * 1024**3
     disk_bytes: int | None = None
 

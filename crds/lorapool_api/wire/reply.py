@@ -70,6 +70,7 @@ class ErrorCode(StrEnum):
     ADAPTER_FAILED = "AdapterFailed"  # 422: `reason` says why
     TOO_MANY_PENDING = "TooManyPending"  # 429
     INTERNAL = "Internal"  # 500
+    OUT_OF_MEMORY = "OutOfMemory"  # 507: the device has no room for a request of that size
     NOT_READY = "NotReady"  # 503: still loading, or stopping
     TIMEOUT = "Timeout"  # 504
 

@@ -31,6 +31,13 @@ class BasePhase(StrEnum):
     FAILED = "failed"
 
 
+class LimitShortfall(Wire):
+    """A limit of the pool that the device has no memory for. Smaller requests are served."""
+
+    pixels: int = Field(description="The pool's `limits.pixels`, which did not fit.")
+    fits: int = Field(description="Most pixels of one picture that were found to fit; 0: none were tried and fitted.")
+
+
 class BaseState(Wire):
     """The base model of a pod, in short."""
 
@@ -41,6 +48,7 @@ class BaseState(Wire):
     size_bytes: int | None = None
     cold_start_s: float | None = Field(default=None, description="From the process's start to warm.")
     stages_s: dict[str, float] = Field(default={}, description="Seconds of each part of it, in their order.")
+    shortfall: LimitShortfall | None = Field(default=None, description="What of the pool's limits does not fit.")
 
 
 class BaseReport(Wire):

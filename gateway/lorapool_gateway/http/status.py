@@ -12,6 +12,7 @@ from lorapool_gateway.errors import (
     Busy,
     GatewayError,
     NoPodReady,
+    OutOfMemory,
     PodFailed,
     TimedOut,
     Unauthorized,
@@ -41,6 +42,7 @@ _MEANINGS: dict[type[GatewayError], _Meaning] = {
     Busy: _Meaning(HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error", "too_many_pending"),
     NoPodReady: _Meaning(HTTPStatus.SERVICE_UNAVAILABLE, _SERVER, "no_pod_ready"),
     TimedOut: _Meaning(HTTPStatus.GATEWAY_TIMEOUT, _SERVER, "timeout"),
+    OutOfMemory: _Meaning(HTTPStatus.INSUFFICIENT_STORAGE, _SERVER, "out_of_memory"),
     PodFailed: _Meaning(HTTPStatus.BAD_GATEWAY, _SERVER, "pod_failed"),
 }
 _INTERNAL = _Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, _SERVER, "internal_error")

@@ -19,7 +19,7 @@ def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
         max_rank=adapters.max_rank,
         max_file_bytes=quantity_bytes(adapters.max_file_size),
         budgets=Budgets(
-            device_bytes=quantity_bytes(adapters.device_budget),
+            device_bytes=quantity_bytes(adapters.device_budget) if adapters.device_budget else None,
             host_bytes=quantity_bytes(adapters.host_budget),
             disk_bytes=quantity_bytes(adapters.disk_budget) if adapters.disk_budget else None,
         ),

@@ -73,6 +73,7 @@ def _needs_somebody(status: AdapterStatus) -> bool:
 
 def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:
     trouble = _trouble(pods, seen)
+    worse = trouble or _shortfall(pods, seen)
     ready = sum(p.ready for p in pods)
     available = _available(pool, pods, ready, trouble, seen)
     progressing = _progressing(pool, pods, ready, seen)
@@ -82,7 +83,7 @@ def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Conditi
         (PoolCondition.PROGRESSING, *progressing),
         (
             PoolCondition.DEGRADED,
-            *(_true(trouble) if trouble else _false(Verdict(Reason.STABLE, "nothing is wrong with its pods"))),
+            *(_true(worse) if worse else _false(Verdict(Reason.STABLE, "nothing is wrong with its pods"))),
         ),
     ]
     return [
@@ -177,6 +178,17 @@ def _trouble(pods: list[PodView], seen: Observed) -> Verdict | None:
             return Verdict(Reason.POD_FAILED, f"pod {pod.name}: {pod.problem.reason}: {pod.problem.message}")
     if seen.deployment is not None and seen.deployment.failure is not None:
         return Verdict(Reason.POD_FAILED, f"pods cannot be made: {seen.deployment.failure}")
+    return None
+
+
+def _shortfall(pods: list[PodView], seen: Observed) -> Verdict | None:
+    """What the pods' devices have no memory for. They serve what fits, so it takes nothing from Ready."""
+    for pod in pods:
+        base = seen.talk(pod).base
+        if base is not None and base.shortfall is not None:
+            pixels, fits = base.shortfall.pixels, base.shortfall.fits
+            message = f"limits.pixels {pixels} does not fit the device's memory: up to {fits} fit (pod {pod.name})"
+            return Verdict(Reason.LIMITS_DO_NOT_FIT, message)
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from PIL.Image import Image
 
 from lorapool_api.serving import SchedulerName
+from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
@@ -26,12 +27,14 @@ class BaseInfo:
 
     Attributes:
         stages_s: seconds that each part of it took, in their order.
+        shortfall: what of the pool's limits finds no room on the device.
     """
 
     revision: str
     size_bytes: int
     modules: Modules
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    shortfall: LimitShortfall | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Engine(Protocol):
     """
 
     def load(self, progress: Progress = untold) -> BaseInfo:
-        """Load the base and warm it up. Raises: ModelError."""
+        """Load the base and warm it up. Raises: ModelError, DeviceLost."""
 
     def read(self, file: AdapterFile) -> HostAdapter:
         """Bring a file to host memory, every key of it consumed. Raises: AdapterError."""
@@ -162,6 +165,8 @@ class Engine(Protocol):
 
         Raises:
             AdapterError, RecipeError: none of them can be made.
+            OutOfDeviceMemory: not even one picture of that shape finds room, with all else freed.
+            DeviceLost: this process can make no image any more, of any request.
         """
 
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:

@@ -110,6 +110,7 @@ class BaseKeeper:
                 size_bytes=info.size_bytes,
                 cold_start_s=took_s,
                 stages_s=stages_s,
+                shortfall=info.shortfall,
             )
         )
 

@@ -24,6 +24,7 @@ STATUS: Final = {
     ErrorCode.INTERNAL: 500,
     ErrorCode.NOT_READY: 503,
     ErrorCode.TIMEOUT: 504,
+    ErrorCode.OUT_OF_MEMORY: 507,
 }
 # Seconds after which it is worth asking again.
 _RETRY_AFTER: Final = {ErrorCode.TOO_MANY_PENDING: "2", ErrorCode.NOT_READY: "1"}

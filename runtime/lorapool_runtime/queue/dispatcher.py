@@ -10,7 +10,14 @@ import structlog
 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.engine.contract import Engine, Result
-from lorapool_runtime.errors import AdapterError, RecipeError, RequestError, RuntimeFailure, Stopped
+from lorapool_runtime.errors import (
+    AdapterError,
+    OutOfDeviceMemory,
+    RecipeError,
+    RequestError,
+    RuntimeFailure,
+    Stopped,
+)
 from lorapool_runtime.queue.choice import USUAL, Rules, Turn, ahead, choose, companions
 from lorapool_runtime.queue.job import Job, Outcome, Wish
 
@@ -195,6 +202,8 @@ class Dispatcher:
                 return RequestError(ErrorCode.ADAPTER_FAILED, message, reason=error.reason, retryable=error.transient)
             case RecipeError():
                 return RequestError(ErrorCode.INVALID_REQUEST, str(error))
+            case OutOfDeviceMemory():
+                return RequestError(ErrorCode.OUT_OF_MEMORY, str(error))
             case _:
                 return self._defect(error)
 

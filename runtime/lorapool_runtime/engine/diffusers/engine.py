@@ -35,6 +35,8 @@ from lorapool_runtime.store.files import AdapterFile, HostAdapter
 log = structlog.stdlib.get_logger(__name__)
 
 _WARM_UP_PIXELS: Final = 64
+# Where the pool names none and nothing can be measured.
+_USUAL_BUDGET_BYTES: Final = 4 * 1024**3
 # Eight pixels a side for a latent, and most of a UNet's work two levels further down, on average.
 _PIXELS_PER_POSITION: Final = 8 * 8 * 8
 
@@ -42,14 +44,14 @@ _PIXELS_PER_POSITION: Final = 8 * 8 * 8
 class DiffusersEngine:
     """See `engine.contract.Engine`."""
 
-    def __init__(self, model: BaseModelSpec, device: Device, device_bytes: int, serving: Serving) -> None:
+    def __init__(self, model: BaseModelSpec, device: Device, device_bytes: int | None, serving: Serving) -> None:
         self._model = model
         self._device = device
-        self._device_bytes = device_bytes
+        self._device_bytes = _USUAL_BUDGET_BYTES if device_bytes is None else device_bytes
         self._serving = serving
         self._costs: Costs | None = None
         self._batching = batching.Batching()
-        self._memory = DeviceMemory(torch.device(device.value), device_bytes)
+        self._memory = DeviceMemory(torch.device(device.value), self._device_bytes)
         self._previews = Previews()
         self._pipeline: Any = None
         self._board: Switchboard
