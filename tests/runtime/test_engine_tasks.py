@@ -16,7 +16,7 @@ from tests.runtime.conftest import load_reference
 from lorapool_api.serving import SchedulerName
 from lorapool_runtime.engine.contract import Start, Step
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.previews import Previews, is_shown, where_it_goes
+from lorapool_runtime.engine.diffusers.previews import Previews, where_it_goes
 from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
 
 SIDE = tiny.SIZE
@@ -76,13 +76,6 @@ def test_steps_are_told_with_as_many_previews_as_were_asked_for(engine: Diffuser
     assert [(s.number, s.of) for s in steps] == [(i, 12) for i in range(1, 13)]
     shown = [s.preview for s in steps if s.preview]
     assert [p.size for p in shown] == [(SIDE, SIDE)] * 3
-
-
-@pytest.mark.parametrize(("of", "previews"), [(1, 3), (2, 1), (4, 3), (10, 3), (20, 0), (30, 10)])
-def test_previews_are_spread_and_never_shown_at_the_end(of: int, previews: int) -> None:
-    shown = [n for n in range(1, of + 1) if is_shown(n, of, previews)]
-    assert len(shown) == min(previews, of - 1)
-    assert of not in shown
 
 
 def test_colours_are_found_in_latents() -> None:

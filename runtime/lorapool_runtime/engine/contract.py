@@ -118,6 +118,12 @@ class Order:
     on_step: Callable[[Step], None] = unheard
     previews: int = 0
 
+    def shows(self, number: int, of: int) -> bool:
+        """Whether step `number` of `of`, from 1, shows one of the previews; the last step never does."""
+        if self.previews == 0 or number == of:
+            return False
+        return number * (self.previews + 1) // of > (number - 1) * (self.previews + 1) // of
+
 
 @dataclass(frozen=True)
 class Rendering:

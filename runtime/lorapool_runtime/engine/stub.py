@@ -70,8 +70,7 @@ class StubEngine:
         images = [self._image(recipe, order.stack, seed) for seed in recipe.seeds]
         for number in range(1, total + 1):
             self._pretend(self._timings.step_milliseconds / 1000, order.stop)
-            is_shown = order.previews and number % (total // (order.previews + 1) or 1) == 0 and number < total
-            order.on_step(Step(number, total, images[0] if is_shown else None))
+            order.on_step(Step(number, total, images[0] if order.shows(number, total) else None))
         return Rendering(tuple(images), 0.0, switched - start, time.monotonic() - switched)
 
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lorapool_api.conditions import Reason
 from lorapool_runtime.engine.contract import Order, Rendering, Result, Step, unheard
-from lorapool_runtime.engine.diffusers.previews import Previews, is_shown, where_it_goes
+from lorapool_runtime.engine.diffusers.previews import Previews, where_it_goes
 from lorapool_runtime.engine.diffusers.run import Run
 from lorapool_runtime.errors import AdapterError, Stopped
 
@@ -49,7 +49,7 @@ class Sitting:
             if order.on_step is unheard:
                 continue
             preview = None
-            if is_shown(number, total, order.previews):
+            if order.shows(number, total):
                 shown = where_it_goes(before, latents, scheduler) if shown is None else shown
                 row = next((r for r, (i, _) in enumerate(self.rows) if i == index), 0)
                 preview = previews.draw(shown[row], (order.recipe.width, order.recipe.height))

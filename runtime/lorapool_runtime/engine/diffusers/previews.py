@@ -64,10 +64,3 @@ def where_it_goes(before: torch.Tensor | None, after: torch.Tensor, scheduler: A
     if this == following:
         return after
     return before - (after - before) * (this / (following - this))
-
-
-def is_shown(number: int, of: int, previews: int) -> bool:
-    """Whether step `number` of `of`, from 1, shows one of so many previews; the last step never does."""
-    if previews == 0 or number == of:
-        return False
-    return number * (previews + 1) // of > (number - 1) * (previews + 1) // of
