@@ -1,6 +1,7 @@
 """`LoraAdapter`: one adapter file that joins a pool."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -8,6 +9,7 @@ from lorapool_api.base_model import ModelId
 from lorapool_api.conditions import AdapterCondition, Condition, find
 from lorapool_api.metadata import Metadata
 from lorapool_api.names import full_name
+from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.schema import ApiModel, Rule, rules
 from lorapool_api.sources import AdapterSource, Sha256
 
@@ -18,6 +20,9 @@ class AdapterFormat(StrEnum):
     DIFFUSERS = "diffusers"
     PEFT = "peft"
     KOHYA = "kohya"
+
+
+AnyFormat = Annotated[AdapterFormat | Word, OPEN, ANY_WORD]
 
 
 class PoolRef(ApiModel):
@@ -66,7 +71,7 @@ class Resolved(ApiModel):
     size_bytes: int | None = Field(default=None, description="Size of the file.")
     rank: int | None = Field(default=None, description="Highest rank in the file.")
     targets: int | None = Field(default=None, description="How many modules of the base it changes.")
-    format: AdapterFormat | None = Field(default=None, description="Layout of the file.")
+    format: AnyFormat | None = Field(default=None, description="Layout of the file.")
 
 
 class PodFailure(ApiModel):

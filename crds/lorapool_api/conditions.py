@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.schema import ApiModel
 
 
@@ -70,7 +71,10 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "InternalError"
 
 
-# Waiting helps against these: they say nothing against the adapter itself.
+# A reason as it is read: one of a newer version is a plain word.
+AnyReason = Annotated[Reason | Word, OPEN, ANY_WORD]
+
+# Waiting helps against these: they say nothing against the adapter itself. An unknown reason is none of them.
 TRANSIENT: frozenset[Reason] = frozenset(
     {
         Reason.WAITING_FOR_PODS,
@@ -91,7 +95,7 @@ class Condition(ApiModel):
 
     type: str = Field(description="What the condition is about.", max_length=316)
     status: Status = Field(description="True, False or Unknown.")
-    reason: Reason = Field(description="Why, in one word for programs.")
+    reason: AnyReason = Field(description="Why, in one word for programs.")
     message: str = Field(description="Why, in a sentence for people: what was found, what to do.", max_length=32768)
     observed_generation: int = Field(
         default=0, description="The generation of the object that this condition was made for.", ge=0

@@ -17,7 +17,7 @@ GatewayError
 
 from collections.abc import Sequence
 
-from lorapool_api.conditions import TRANSIENT, Reason
+from lorapool_api.conditions import TRANSIENT, AnyReason
 
 
 class GatewayError(Exception):
@@ -79,7 +79,7 @@ class AmbiguousModel(GatewayError):
 class AdapterUnavailable(GatewayError):
     """The adapter exists but is not served, for the reason that its condition gives."""
 
-    def __init__(self, key: str, reason: Reason, message: str, transient: bool | None = None) -> None:
+    def __init__(self, key: str, reason: AnyReason, message: str, transient: bool | None = None) -> None:
         super().__init__(f"adapter {key} is not served ({reason}): {message or 'no details yet'}")
         self.key = key
         self.reason = reason

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from lorapool_api.wire.state import Tier
+from lorapool_api.wire.state import AnyTier, Tier
 from lorapool_gateway.snapshot import Pod
 
 
@@ -18,14 +18,16 @@ class PodLoad:
     """
 
     pod: Pod
-    tiers: Mapping[str, Tier]
+    tiers: Mapping[str, AnyTier]
     queue: int
     is_full: bool
 
 
 # How much waiting the way of an adapter to the device is worth, in requests of the queue. A pod that
 # does not know the adapter (yet) is the last resort.
-_DISTANCE = {Tier.DEVICE: 0.0, Tier.HOST: 0.25, Tier.DISK: 0.5, Tier.REMOTE: 2.0, None: 8.0}
+_DISTANCE: Mapping[str | None, float] = {Tier.DEVICE: 0.0, Tier.HOST: 0.25, Tier.DISK: 0.5, Tier.REMOTE: 2.0, None: 8.0}
+# A tier of a newer pod: it can serve the adapter, from who knows where.
+_UNKNOWN_TIER = 2.0
 
 
 def pick_pod(loads: Iterable[PodLoad], adapters: Collection[str], avoid: Collection[str] = ()) -> PodLoad | None:
@@ -39,7 +41,7 @@ def pick_pod(loads: Iterable[PodLoad], adapters: Collection[str], avoid: Collect
 
 
 def _cost(load: PodLoad, adapters: Collection[str], avoid: Collection[str]) -> tuple[bool, bool, float, bytes]:
-    way = max((_DISTANCE[load.tiers.get(key)] for key in adapters), default=0.0)
+    way = max((_DISTANCE.get(load.tiers.get(key), _UNKNOWN_TIER) for key in adapters), default=0.0)
     return load.pod.uid in avoid, load.is_full, load.queue + way, _affinity(load, adapters)
 
 

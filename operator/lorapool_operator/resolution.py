@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from lorapool_api.adapter import AdapterFormat
-from lorapool_api.conditions import Reason
+from lorapool_api.adapter import AnyFormat
+from lorapool_api.conditions import AnyReason
 from lorapool_api.facts import AdapterFacts
 
 
@@ -11,7 +11,7 @@ from lorapool_api.facts import AdapterFacts
 class Verdict:
     """Why something is not as it should be: a word for programs, a sentence for people that says what to do."""
 
-    reason: Reason
+    reason: AnyReason
     message: str
 
 
@@ -32,7 +32,7 @@ class Resolution:
     size_bytes: int | None = None
     rank: int | None = None
     targets: int | None = None
-    format: AdapterFormat | None = None
+    format: AnyFormat | None = None
     facts: AdapterFacts | None = None
     base_models: tuple[str, ...] = ()
     last_misfit: Verdict | None = None

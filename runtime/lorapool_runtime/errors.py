@@ -12,7 +12,7 @@
 Only `http/` turns them into statuses.
 """
 
-from lorapool_api.conditions import TRANSIENT, Reason
+from lorapool_api.conditions import TRANSIENT, AnyReason, Reason
 from lorapool_api.header import FactsError
 from lorapool_api.wire.reply import ErrorCode
 
@@ -52,7 +52,9 @@ class RecipeError(RuntimeFailure):
 class RequestError(RuntimeFailure):
     """A request that is not served, in the terms of the wire contract."""
 
-    def __init__(self, code: ErrorCode, message: str, *, reason: Reason | None = None, retryable: bool = False) -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, *, reason: AnyReason | None = None, retryable: bool = False
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message

@@ -98,7 +98,7 @@ class FakePod:
             trouble = self.troubles.popleft()
             if isinstance(trouble, Exception):
                 raise trouble
-            return httpx.Response(STATUSES[trouble.code], json=trouble.dump())
+            return httpx.Response(STATUSES[ErrorCode(trouble.code)], json=trouble.dump())
         return httpx.Response(200, content=self._reply(asked).model_dump_json())
 
     def _reply(self, asked: GenerateRequest) -> GenerateReply:

@@ -9,7 +9,7 @@ from tests import make
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.claims import Claims
-from lorapool_api.conditions import Condition, Reason, find
+from lorapool_api.conditions import Condition, find
 from lorapool_api.pool import Pool
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
 from lorapool_operator.decide.checks import Case, Finding, first_finding
@@ -103,7 +103,7 @@ def finding(snapshot: Observed, adapter: Adapter | None = None) -> Finding | Non
     return first_finding(Case(one, snapshot, claims, snapshot.outcomes[one.key]))
 
 
-def reason(snapshot: Observed, adapter: Adapter | None = None) -> Reason | None:
+def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
     found = finding(snapshot, adapter)
     return found.verdict.reason if found else None
 

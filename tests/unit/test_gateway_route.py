@@ -84,3 +84,9 @@ def test_a_pod_that_is_lost_or_not_ready_takes_nothing() -> None:
     assert loads.of(pod) is not None
     loads.lost(pod)
     assert loads.of(pod) is None
+
+
+def test_a_tier_of_a_newer_pod_is_no_reason_to_avoid_it() -> None:
+    newer = PodLoad(Pod("a", "a", "p", "a"), {"x": "satellite"}, 0, False)
+
+    assert pick_pod([newer, load("b")], ["x"]) is newer

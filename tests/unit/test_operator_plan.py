@@ -109,7 +109,7 @@ def said(
 
 
 def phases(memory: Memory) -> dict[str, str]:
-    return {key.partition("/")[2]: s.phase.value for key, s in memory.adapters.items()}
+    return {key.partition("/")[2]: str(s.phase) for key, s in memory.adapters.items()}
 
 
 def test_news_are_added_to_what_was_said_before() -> None:

@@ -62,7 +62,7 @@ async def resolved(resolver: Resolver, adapter: Adapter) -> Resolution:
     return found
 
 
-async def refused(resolver: Resolver, adapter: Adapter) -> tuple[Reason, str]:
+async def refused(resolver: Resolver, adapter: Adapter) -> tuple[str, str]:
     found = await outcome(resolver, adapter)
     assert isinstance(found, Unresolved), found
     return found.verdict.reason, found.verdict.message

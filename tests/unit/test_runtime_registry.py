@@ -106,7 +106,7 @@ class Bench:
     def apply(self, *entries: CatalogEntry) -> None:
         self.registry.replace(Catalog.of(entries))
 
-    def phase(self, name: str) -> AdapterPhase:
+    def phase(self, name: str) -> str:
         return self.registry.states()[f"default/{name}"].phase
 
     async def until(self, holds: Callable[[], bool]) -> None:

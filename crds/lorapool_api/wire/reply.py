@@ -1,12 +1,13 @@
 """What a pod answers: images, steps on the way to them, or an error."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from lorapool_api.conditions import Reason
-from lorapool_api.wire.message import Wire
+from lorapool_api.conditions import AnyReason
+from lorapool_api.newer import ANY_WORD, OPEN, Word
+from lorapool_api.wire.message import Message, Wire
 from lorapool_api.wire.request import ImageFormat
 
 
@@ -55,7 +56,7 @@ class GenerateReply(Wire):
     adapters: tuple[UsedAdapter, ...]
     pod: str
     timings: Timings
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Message, ...] = ()
 
 
 class ErrorCode(StrEnum):
@@ -78,9 +79,9 @@ class ErrorCode(StrEnum):
 class ErrorReply(Wire):
     """An error of a runtime pod."""
 
-    code: ErrorCode
-    message: str
-    reason: Reason | None = None
+    code: Annotated[ErrorCode | Word, OPEN, ANY_WORD]
+    message: Message
+    reason: AnyReason | None = None
     retryable: bool = Field(default=False, description="Whether another pod, or this one later, may succeed.")
 
     def dump(self) -> dict[str, Any]:

@@ -1,12 +1,21 @@
 """What a pod says of itself."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from lorapool_api.adapter import AdapterFormat
-from lorapool_api.conditions import Reason
-from lorapool_api.wire.message import Wire
+from lorapool_api.adapter import AnyFormat
+from lorapool_api.conditions import AnyReason, Reason
+from lorapool_api.newer import ANY_WORD, OPEN, Word
+from lorapool_api.wire.message import Message, Wire
+
+# What fits a status in the API server: numbers are int64 there.
+_MAX_NUMBER: Final = 2**63 - 1
+Number = Annotated[int, Field(ge=0, le=_MAX_NUMBER)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Label = Annotated[str, Field(max_length=256)]
 
 
 class Tier(StrEnum):
@@ -17,10 +26,8 @@ class Tier(StrEnum):
     DISK = "disk"
     REMOTE = "remote"
 
-    @property
-    def distance(self) -> int:
-        """0 for the device, growing with the way to it."""
-        return list(Tier).index(self)
+
+AnyTier = Annotated[Tier | Word, OPEN, ANY_WORD]
 
 
 class BasePhase(StrEnum):
@@ -34,27 +41,31 @@ class BasePhase(StrEnum):
 class LimitShortfall(Wire):
     """A limit of the pool that the device has no memory for. Smaller requests are served."""
 
-    pixels: int = Field(description="The pool's `limits.pixels`, which did not fit.")
-    fits: int = Field(description="Most pixels of one picture that were found to fit; 0: none were tried and fitted.")
+    pixels: Number = Field(description="The pool's `limits.pixels`, which did not fit.")
+    fits: Number = Field(
+        description="Most pixels of one picture that were found to fit; 0: none were tried and fitted."
+    )
 
 
 class BaseState(Wire):
     """The base model of a pod, in short."""
 
-    phase: BasePhase
-    reason: Reason | None = None
-    message: str = ""
-    revision: str | None = Field(default=None, description="Commit on the Hub, or a digest of the folder.")
-    size_bytes: int | None = None
-    cold_start_s: float | None = Field(default=None, description="From the process's start to warm.")
-    stages_s: dict[str, float] = Field(default={}, description="Seconds of each part of it, in their order.")
+    phase: Annotated[BasePhase | Word, OPEN, ANY_WORD]
+    reason: AnyReason | None = None
+    message: Message = ""
+    revision: Label | None = Field(default=None, description="Commit on the Hub, or a digest of the folder.")
+    size_bytes: Number | None = None
+    cold_start_s: Seconds | None = Field(default=None, description="From the process's start to warm.")
+    stages_s: dict[Label, Seconds] = Field(
+        default={}, description="Seconds of each part of it, in their order.", max_length=64
+    )
     shortfall: LimitShortfall | None = Field(default=None, description="What of the pool's limits does not fit.")
 
 
 class BaseReport(Wire):
     """The modules of a warm base that an adapter can change."""
 
-    revision: str
+    revision: Label
     modules: dict[str, dict[str, tuple[int, ...]]] = Field(
         description=(
             "component (unet, transformer, text_encoder, text_encoder_2) -> module's dotted name -> shape of its "
@@ -67,11 +78,11 @@ class BaseReport(Wire):
 class AdapterFileFacts(Wire):
     """What a pod found in an adapter's file."""
 
-    sha256: str
-    size_bytes: int
-    rank: int
-    targets: int
-    format: AdapterFormat
+    sha256: Label
+    size_bytes: Number
+    rank: Number
+    targets: Number
+    format: AnyFormat
 
 
 class AdapterPhase(StrEnum):
@@ -86,32 +97,46 @@ class AdapterPhase(StrEnum):
 class AdapterState(Wire):
     """An adapter in a pod. READY means: its file is on the pod's disk, checked, and fits the base."""
 
-    phase: AdapterPhase
-    tier: Tier = Tier.REMOTE
-    generation: int = Field(default=0, description="The generation of the catalog entry that this is about.")
-    reason: Reason | None = Field(default=None, description="Set when failed.")
-    message: str = ""
+    phase: Annotated[AdapterPhase | Word, OPEN, ANY_WORD]
+    tier: AnyTier = Tier.REMOTE
+    generation: Number = Field(default=0, description="The generation of the catalog entry that this is about.")
+    reason: AnyReason | None = Field(default=None, description="Set when failed.")
+    message: Message = ""
     facts: AdapterFileFacts | None = None
+
+
+def _or_failed(value: Any, read: ValidatorFunctionWrapHandler) -> AdapterState:
+    """What a pod says of an adapter; what cannot be read concerns that adapter alone, not the pod's whole answer."""
+    try:
+        state: AdapterState = read(value)
+    except ValidationError:
+        told = value.get("generation") if isinstance(value, Mapping) else None
+        generation = told if isinstance(told, int) and 0 <= told <= _MAX_NUMBER else 0
+        message = "the pod says something about it that cannot be read"
+        return AdapterState(
+            phase=AdapterPhase.FAILED, generation=generation, reason=Reason.INTERNAL_ERROR, message=message
+        )
+    return state
 
 
 class PodState(Wire):
     """The state of a pod for the operator, complete or what changed since a version."""
 
-    instance: str = Field(description="Random per process: another value means that the container was restarted.")
-    version: int = Field(description="Grows by each change of the state.")
-    digest: str | None = Field(description="Digest of the catalog that the pod holds; None: it has none.")
+    instance: Label = Field(description="Random per process: another value means that the container was restarted.")
+    version: Number = Field(description="Grows by each change of the state.")
+    digest: Label | None = Field(description="Digest of the catalog that the pod holds; None: it has none.")
     base: BaseState
     complete: bool = Field(description="Whether `adapters` names all, or only those that changed since `since`.")
-    adapters: dict[str, AdapterState] = {}
+    adapters: dict[str, Annotated[AdapterState, WrapValidator(_or_failed)]] = {}
 
 
 class ServingStatus(Wire):
     """The state of a pod for the gateway."""
 
-    instance: str
-    digest: str | None
+    instance: Label
+    digest: Label | None
     ready: bool
-    pending: int = Field(description="Requests that wait.")
-    running: int
-    max_pending: int
-    tiers: dict[str, Tier] = Field(default={}, description="Adapters that the pod can serve, by key.")
+    pending: Number = Field(description="Requests that wait.")
+    running: Number
+    max_pending: Number
+    tiers: dict[str, AnyTier] = Field(default={}, description="Adapters that the pod can serve, by key.")

@@ -15,7 +15,7 @@ import httpx
 import structlog
 
 from lorapool_api.adapter import Adapter
-from lorapool_api.conditions import TRANSIENT, AdapterCondition, Reason, find
+from lorapool_api.conditions import TRANSIENT, AdapterCondition, AnyReason, Reason, find
 from lorapool_api.facts import Target, read_facts
 from lorapool_api.header import FactsError, Header
 from lorapool_api.hosts import is_allowed
@@ -196,7 +196,7 @@ def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:
     return known if isinstance(known, Resolution) and verdict.reason in TRANSIENT else Unresolved(verdict)
 
 
-def _delay(record: _Record, reason: Reason, asked_s: float | None) -> float | None:
+def _delay(record: _Record, reason: AnyReason, asked_s: float | None) -> float | None:
     if reason in TRANSIENT or asked_s is not None:
         return max(record.backoff.next(), min(asked_s or 0.0, RECHECK_S))
     return RECHECK_S if reason in _MAY_BE_PUT_RIGHT else None

@@ -19,7 +19,7 @@ class News:
 
 def adapter_news(before: AdapterStatus, now: AdapterStatus) -> tuple[News, ...]:
     """One when the summary changed to something that lasts: served, or what somebody has to do."""
-    if now.summary is None or now.summary == before.summary or Reason(now.summary) in TRANSIENT:
+    if now.summary is None or now.summary == before.summary or now.summary in TRANSIENT:
         return ()
     deciding = next((c for c in now.conditions if not c.is_true), find(now.conditions, AdapterCondition.READY))
     if deciding is None:

@@ -68,7 +68,7 @@ def _needs_somebody(status: AdapterStatus) -> bool:
     """Whether waiting does not help. A suspended adapter is as somebody wants it."""
     if _is_ready(status) or status.summary is None:
         return False
-    return Reason(status.summary) not in TRANSIENT | {Reason.SUSPENDED}
+    return status.summary not in TRANSIENT | {Reason.SUSPENDED}
 
 
 def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:
