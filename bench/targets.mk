@@ -16,6 +16,10 @@ bench-coldstart: setup ## A pipeline from files to memory, beside diffusers' fro
 bench-queue: setup ## A day of requests through the queue's order, on a simulated clock (seconds)
 	$(BENCH).queue_trace $(ARGS)
 
+.PHONY: bench-gateway
+bench-gateway: setup ## What the gateway adds to a request, beside the pod alone; how fast it refuses (some 3 minutes)
+	$(BENCH).gateway $(ARGS)
+
 .PHONY: performance-page
 performance-page: setup ## Write docs/performance.md from the results of the benches
 	$(BENCH).page

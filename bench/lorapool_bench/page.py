@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from lorapool_bench import page_coldstart, page_overhead, page_queue, page_switch
+from lorapool_bench import page_coldstart, page_gateway, page_overhead, page_queue, page_switch
 from lorapool_bench.result import RESULTS
 
 PAGE: Final = Path("docs/performance.md")
@@ -18,10 +18,11 @@ _HEADER: Final = (
 )
 _INTRO: Final = """# Performance
 
-What the runtime does, beside diffusers' own unmodified code, in one run on one machine: trust the ratios more than
-the seconds. Weights are random, never zeros. A figure is the median; behind ± stands its standard error, in brackets
-the smallest and the largest. Where a target was set it stands beside the figure, also where it was missed. The benches
-are in [`bench/`](../bench/README.md); every figure can be had again with the command that its section names.
+What the runtime does, beside diffusers' own unmodified code, and the gateway, beside the pod alone; in one run on one
+machine: trust the ratios more than the seconds. Weights are random, never zeros. A figure is the median; behind ±
+stands its standard error, in brackets the smallest and the largest. Where a target was set it stands beside the figure,
+also where it was missed. The benches are in [`bench/`](../bench/README.md); every figure can be had again with the
+command that its section names.
 """
 Section = Callable[[Path, Mapping[str, str]], str]
 SECTIONS: Final[tuple[Section, ...]] = (
@@ -29,6 +30,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     page_overhead.section,
     page_coldstart.section,
     page_queue.section,
+    page_gateway.section,
 )
 
 

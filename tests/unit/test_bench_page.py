@@ -61,7 +61,7 @@ def test_the_page_in_the_repository_is_made_from_the_results_in_it() -> None:
 
 def test_what_was_not_measured_is_said_with_its_command(tmp_path: Path) -> None:
     text = page.page(tmp_path)
-    for command in ("bench-switch", "bench-overhead", "bench-coldstart", "bench-queue"):
+    for command in ("bench-switch", "bench-overhead", "bench-coldstart", "bench-queue", "bench-gateway"):
         assert f"Not measured yet: `make {command}`" in text
 
 
