@@ -29,6 +29,13 @@ class SchedulerName(StrEnum):
     UNIPC = "unipc"
 
 
+class PromptLoras(StrEnum):
+    """What becomes of `<lora:name:0.8>` in a prompt."""
+
+    REFUSE = "Refuse"
+    ALLOW = "Allow"
+
+
 class ServingDefaults(ApiModel):
     """What a request gets that does not say."""
 
@@ -45,6 +52,13 @@ class ServingLimits(ApiModel):
     steps: int = Field(default=100, description="Most inference steps.", ge=1, le=1000)
     pixels: int = Field(default=2_359_296, description="Most pixels of one image (width times height).", ge=64)
     images: int = Field(default=4, description="Most images of one request.", ge=1, le=64)
+    side: int = Field(
+        default=8192,
+        description="Most pixels of one side: a picture that is far longer than wide takes far more time and memory "
+        "than its pixels tell.",
+        ge=8,
+        le=65_536,
+    )
 
 
 class Serving(ApiModel):
@@ -56,6 +70,10 @@ class Serving(ApiModel):
             Rule(
                 "self.defaults.width * self.defaults.height <= self.limits.pixels",
                 "defaults.width times defaults.height must not exceed limits.pixels",
+            ),
+            Rule(
+                "self.defaults.width <= self.limits.side && self.defaults.height <= self.limits.side",
+                "defaults.width and defaults.height must not exceed limits.side",
             ),
         )
     )
@@ -81,6 +99,11 @@ class Serving(ApiModel):
         description="How adapters are applied: Unmerged adds each low-rank pair to its module's output at every step, "
         "Merged computes the changed weights once per switch into memory of their own, Auto chooses for each run by "
         "what a pod measured on its device. The two differ in rounding only. LoHa and LoKr are always merged.",
+    )
+    prompt_loras: PromptLoras = Field(
+        default=PromptLoras.REFUSE,
+        description="What becomes of `<lora:name:0.8>` in a prompt. Refuse: the request is refused, adapters are named "
+        "in `loras` or by the header. Allow: the adapter is used with that scale, and the tag taken out of the prompt.",
     )
     request_timeout_seconds: int = Field(
         default=300,

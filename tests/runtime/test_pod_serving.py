@@ -92,7 +92,7 @@ async def test_a_bare_name_means_the_pools_namespace(pod: Running) -> None:
         ({"width": 8192, "height": 8192}, "67108864 pixels; at most 2359296"),
         ({"steps": 101}, "steps 101 is not between 1 and 100"),
         ({"steps": 0}, "steps 0 is not between 1 and 100"),
-        ({"images": 5}, "images 5 is more than 4"),
+        ({"images": 5}, "images 5 is not between 1 and 4"),
         ({"scheduler": "magic"}, "scheduler: "),
         ({"prompt": "  "}, "prompt must not be empty"),
         ({"prompt": None}, "prompt: "),

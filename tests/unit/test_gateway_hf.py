@@ -117,7 +117,7 @@ async def test_adapters_are_named_by_path_header_and_body(
         (b'{"inputs": "a", "parameters": {"scheduler": "magic"}}', "no scheduler is called 'magic'"),
         (b'{"inputs": "a", "parameters": {"guidance_scale": NaN}}', "not valid JSON"),
         (b'{"inputs": "a", "parameters": {"guidance_scale": -1}}', "guidance_scale"),
-        (b'{"inputs": "a", "parameters": {"num_inference_steps": 0}}', "steps must be 1 to 100"),
+        (b'{"inputs": "a", "parameters": {"num_inference_steps": 0}}', "steps 0 is not between 1 and 100"),
         (b'{"inputs": "a", "parameters": {"seed": -1}}', "seed"),
         (b'{"inputs": "a", "parameters": {"seed": 9999999999999999999999}}', "seed"),
         (b'{"inputs": "a", "parameters": {"lora": "pixel:strong"}}', "scale of an adapter"),

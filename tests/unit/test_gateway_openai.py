@@ -120,6 +120,12 @@ async def test_a_busy_pool_says_when_to_come_back(world: World, pod: FakePod, mo
     assert (reply.headers["retry-after"], reply.headers["x-should-retry"]) == ("2", "true")
 
 
+async def test_a_request_that_took_all_of_its_time_is_not_to_be_retried(world: World, pod: FakePod) -> None:
+    pod.troubles.append(ErrorReply(code=ErrorCode.TIMEOUT, message="300 s are over"))
+    reply = await post(world, prompt="a cat")
+    assert (reply.status_code, reply.headers["x-should-retry"]) == (504, "false")
+
+
 async def test_models_are_listed_and_found_by_any_of_their_names(world: World) -> None:
     async with world.client() as client:
         listed = (await client.get("/v1/models")).json()

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from lorapool_api.limits import SIDE_MULTIPLE, excess
+from lorapool_api.prompt_loras import split_prompt
 from lorapool_api.serving import Serving
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
@@ -10,7 +12,6 @@ from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import pictures
 
-_UNIT: Final = 8
 # As the first Stable Diffusion had it.
 _IMAGE_STRENGTH: Final = 0.8
 T = TypeVar("T")
@@ -31,46 +32,39 @@ def complete(wanted: GenerateRequest, serving: Serving, random_seed: int) -> Rec
         seed=_or(wanted.seed, random_seed),
         images=wanted.images,
     )
-    _check(recipe, serving)
-    return replace(recipe, start=_start(wanted, recipe, serving))
+    _check(wanted, recipe, serving)
+    return replace(recipe, start=_start(wanted, recipe))
 
 
 def _size(wanted: GenerateRequest, serving: Serving) -> tuple[int, int]:
     """What the request says, or its picture, or the pool."""
     width, height = serving.defaults.width, serving.defaults.height
     if wanted.image is not None:
-        sent = pictures.size_of("image", wanted.image, serving.limits.pixels)
-        width, height = (max(_UNIT, side // _UNIT * _UNIT) for side in sent)
+        sent = pictures.size_of("image", wanted.image, serving.limits.pixels, serving.limits.side)
+        width, height = (max(SIDE_MULTIPLE, side // SIDE_MULTIPLE * SIDE_MULTIPLE) for side in sent)
     return _or(wanted.width, width), _or(wanted.height, height)
 
 
-def _start(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> Start | None:
+def _start(wanted: GenerateRequest, recipe: Recipe) -> Start | None:
     if wanted.image is None:
         if wanted.mask is not None or wanted.strength is not None:
             raise _invalid("mask and strength need an image to begin with")
         return None
-    size, most = (recipe.width, recipe.height), serving.limits.pixels
-    image = pictures.decode("image", wanted.image, most, "RGB", size)
+    size = (recipe.width, recipe.height)
+    image = pictures.decode("image", wanted.image, "RGB", size)
     if wanted.mask is None:
         return Start(image, None, _or(wanted.strength, _IMAGE_STRENGTH))
-    return Start(image, pictures.decode("mask", wanted.mask, most, "L", size), _or(wanted.strength, 1.0))
+    return Start(image, pictures.decode("mask", wanted.mask, "L", size), _or(wanted.strength, 1.0))
 
 
-def _check(recipe: Recipe, serving: Serving) -> None:
-    limits = serving.limits
-    if not recipe.prompt.strip():
+def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:
+    if not wanted.prompt.strip() and wanted.image is None:
         raise _invalid("prompt must not be empty")
-    for name, size in (("width", recipe.width), ("height", recipe.height)):
-        if size < _UNIT or size % _UNIT:
-            raise _invalid(f"{name} {size} is not a positive multiple of {_UNIT}")
-    if recipe.width * recipe.height > limits.pixels:
-        raise _invalid(
-            f"{recipe.width} x {recipe.height} are {recipe.width * recipe.height} pixels; at most {limits.pixels}"
-        )
-    if not 1 <= recipe.steps <= limits.steps:
-        raise _invalid(f"steps {recipe.steps} is not between 1 and {limits.steps}")
-    if recipe.images > limits.images:
-        raise _invalid(f"images {recipe.images} is more than {limits.images}")
+    if split_prompt(wanted.prompt)[1]:
+        raise _invalid("<lora:...> in a prompt is not served by a pod: name the adapter in adapters")
+    found = excess(serving.limits, width=recipe.width, height=recipe.height, steps=recipe.steps, images=recipe.images)
+    if found:
+        raise _invalid(found.message)
 
 
 def _or(value: T | None, default: T) -> T:
