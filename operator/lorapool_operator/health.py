@@ -1,5 +1,6 @@
 """`/healthz`, `/readyz` and `/metrics`."""
 
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
@@ -7,7 +8,7 @@ from aiohttp import web
 from lorapool_operator.metrics import Metrics
 
 
-async def serve_health(host: str, port: int, metrics: Metrics, is_ready: Callable[[], bool]) -> web.AppRunner:
+async def serve_health(listener: socket.socket, metrics: Metrics, is_ready: Callable[[], bool]) -> web.AppRunner:
     """Start to serve; the caller cleans the runner up. A replica that does not lead is ready too: it watches."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -22,7 +23,7 @@ async def serve_health(host: str, port: int, metrics: Metrics, is_ready: Callabl
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", figures)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    await web.SockSite(runner, listener).start()
     return runner

@@ -52,7 +52,12 @@ class Election:
         Cancelling this cancels `lead` first and releases the Lease after, so that two never act.
         """
         while True:
-            await self._win()
+            try:
+                await self._win()
+            except asyncio.CancelledError:
+                # The API server may have granted the Lease, and only its answer not have come.
+                await self._give_back()
+                raise
             log.info("this replica leads", identity=self._identity)
             await self._lead_while_ours(lead)
 
@@ -67,7 +72,7 @@ class Election:
             keep.cancel()
             work.cancel()
             await asyncio.gather(work, keep, return_exceptions=True)
-            await asyncio.shield(self._release())
+            await self._give_back()
         if not work.cancelled() and (failure := work.exception()) is not None:
             raise failure
         log.warning("this replica leads no more", identity=self._identity)
@@ -151,8 +156,17 @@ class Election:
         metadata = lease["metadata"] if lease else {"name": self._name, "namespace": self._namespace}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
+    async def _give_back(self) -> None:
+        """Release the Lease, also when this task is cancelled meanwhile: the connection is closed after it."""
+        releasing = asyncio.create_task(self._release())
+        try:
+            await asyncio.shield(releasing)
+        except asyncio.CancelledError:
+            await releasing
+            raise
+
     async def _release(self) -> None:
-        """Give the Lease back, so that another need not wait until it is over."""
+        """Another need not wait until the Lease is over."""
         try:
             async with asyncio.timeout(2.0):
                 lease = await self._kube.get(LEASES, self._namespace, self._name)

@@ -1,12 +1,12 @@
 """`lorapool operator`."""
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
 
 from lorapool_api.logs import configure
+from lorapool_common.process import CannotStart, Process, run
 from lorapool_operator.finalizers import remove_finalizers
 from lorapool_operator.replica import Operator
 from lorapool_operator.settings import Settings, SettingsError
@@ -24,16 +24,15 @@ def command(
     """Watch pools and adapters, make pods, give them their adapters. Settings come from the environment."""
     settings = Settings()
     configure(settings.log_level)
-    try:
-        asyncio.run(_remove(settings) if remove_finalizers_ else _serve(settings))
-    except SettingsError as error:
-        sys.exit(f"lorapool operator: {error}")
+    if remove_finalizers_:
+        print(f"finalizers removed: {asyncio.run(remove_finalizers(settings.namespaces))}")
+        return
 
+    async def serve(process: Process) -> None:
+        try:
+            key = settings.read_key()
+        except SettingsError as error:
+            raise CannotStart(str(error)) from error
+        await Operator(settings, key, process).run()
 
-async def _serve(settings: Settings) -> None:
-    await Operator(settings, settings.read_key()).run()
-
-
-async def _remove(settings: Settings) -> None:
-    count = await remove_finalizers(settings.namespaces)
-    print(f"finalizers removed: {count}")
+    run("lorapool operator", serve)

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-import signal
-from collections.abc import Coroutine
+from collections.abc import Collection
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 import structlog
 
+from lorapool_common.listening import bound_socket
+from lorapool_common.process import CannotStart, Process
 from lorapool_operator.act.control import Control
 from lorapool_operator.act.events import Recorder
 from lorapool_operator.act.header import http_client
@@ -31,32 +32,33 @@ from lorapool_operator.worker import Workers
 log = structlog.get_logger(__name__)
 
 _CRD_RETRY_S: Final = 2.0
+_KOPF_END_S: Final = 10.0
 
 
 class Operator:
     """One replica."""
 
-    def __init__(self, settings: Settings, key: bytes, times: Times = DEFAULT_TIMES) -> None:
+    def __init__(self, settings: Settings, key: bytes, process: Process, times: Times = DEFAULT_TIMES) -> None:
         self._settings = settings
         self._key = key
+        self._process = process
         self._times = times
         self._metrics = Metrics()
         self._store = Store()
-        self._stop = asyncio.Event()
         self._watching = asyncio.Event()
 
-    def stop(self) -> None:
-        self._stop.set()
-
     async def run(self) -> None:
-        """Until told to stop by `stop` or a signal. Gives up leading first, so that another takes over at once."""
+        """Until the process is to stop. Gives up leading first, so that another takes over at once."""
         settings = self._settings
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(await Kube.connect())
-            health = await serve_health(settings.address, settings.port, self._metrics, self._watching.is_set)
+            try:
+                listener = bound_socket(settings.address, settings.port)
+            except OSError as error:
+                raise CannotStart(f"{settings.address} port {settings.port}: {error.strerror}") from error
+            health = await serve_health(listener, self._metrics, self._watching.is_set)
             stack.push_async_callback(health.cleanup)
-            await self._until_stopped(self._wait_for_crds(kube))
-            if self._stop.is_set():
+            if not await self._process.unless_stopped(self._wait_for_crds(kube)):
                 return
             context = await self._context(kube, stack)
             # A connection of its own: behind a thousand waiting writes the Lease would be over before it is renewed.
@@ -87,42 +89,37 @@ class Operator:
 
     async def _watch_and_lead(self, context: Context, election: Election) -> None:
         stop_watching = asyncio.Event()
-        watching = asyncio.create_task(self._watch(stop_watching), name="watch")
-        leading = asyncio.create_task(election.run(lambda: self._lead(context)), name="lead")
-        stopping = asyncio.create_task(self._stop.wait())
+        others = asyncio.all_tasks()
+        watching = await self._start_kopf(stop_watching)
+        self._process.start("kopf, which watches the cluster", _first_result(watching))
+        leading = self._process.start("the work of the leader", election.run(lambda: self._lead(context)))
         try:
-            await self._take_signals()
-            await asyncio.wait((watching, leading, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await self._process.stopped()
         finally:
-            # kopf waits 5 s for tasks that it does not know: ours end before it does.
-            for task in (leading, stopping):
-                task.cancel()
-            await asyncio.gather(leading, stopping, return_exceptions=True)
+            # At its end kopf waits 5 s for tasks that it does not know, then cancels them: ours end before it does.
+            await self._process.end(leading)
             stop_watching.set()
-            await asyncio.gather(watching, return_exceptions=True)
-        for task in (watching, leading):
-            if not task.cancelled() and (failure := task.exception()) is not None:
-                raise failure
+            ending = asyncio.create_task(kopf.run_tasks(watching, ignored=others))
+            done, _ = await asyncio.wait((ending,), timeout=_KOPF_END_S)
+            await asyncio.gather(*done, return_exceptions=True)  # what failed in it was told before
 
-    async def _watch(self, stop: asyncio.Event) -> None:
+    async def _start_kopf(self, stop: asyncio.Event) -> Collection[asyncio.Task[None]]:
+        """kopf's tasks: none of them ends before it is told to."""
         namespaces = self._settings.namespaces
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells of every event that was handled
-        await kopf.operator(
+        tasks = await kopf.spawn_tasks(
             registry=registry(self._store, watch_namespaces=not namespaces),
             settings=watch_settings(),
             clusterwide=not namespaces,
             namespaces=namespaces,
             standalone=True,
+            # Else it asks for the user's name, and the user of a container has none. Its type is not public.
+            identity=cast(Any, self._settings.identity),
             stop_flag=stop,
             ready_flag=self._watching,
         )
-
-    async def _take_signals(self) -> None:
-        """kopf installs handlers of its own when it starts; ours must come after them."""
-        await self._until_stopped(self._watching.wait())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        self._process.take_signals()  # kopf has just taken them for itself
+        return tasks
 
     async def _lead(self, context: Context) -> None:
         """Act until cancelled."""
@@ -147,12 +144,12 @@ class Operator:
             log.warning("waiting for the custom resource definitions and the API server")
             await asyncio.sleep(_CRD_RETRY_S)
 
-    async def _until_stopped(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Wait for the work, but not longer than until the operator is told to stop."""
-        tasks = (asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait()))
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+
+async def _first_result(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Wait until one of them ends; raise what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
 
 
 async def _serves_both(kube: Kube) -> bool:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lorapool_api.running import Engine
+from lorapool_common.listening import listen_host
 
 MIN_KEY_BYTES: Final = 16
 
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
     @property
     def address(self) -> str:
         """Where health and metrics are served."""
-        return self.listen or self.pod_ip or "0.0.0.0"  # noqa: S104 -- outside a pod there is no address to prefer
+        return listen_host(self.listen, self.pod_ip)
 
     def image_for(self, engine: Engine) -> str:
         """The image of a pool that names none."""

@@ -8,6 +8,7 @@ import pytest
 
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.running import Engine
+from lorapool_common.listening import listen_host
 from lorapool_operator.settings import Settings, SettingsError
 from lorapool_operator.watching import watch_settings
 
@@ -20,7 +21,7 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert settings.namespaces == ("a", "b", "c")
     assert settings.url_hosts == ()
-    assert (settings.identity, settings.address) == ("operator-0", "10.0.0.1")
+    assert (settings.identity, settings.address) == ("operator-0", listen_host(None, None))
 
 
 def test_the_stub_has_its_own_image_where_there_is_one() -> None:
