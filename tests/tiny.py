@@ -68,7 +68,7 @@ def _unet() -> Any:
     )
 
 
-def _vae() -> Any:
+def _vae(shift: float | None = None) -> Any:
     blocks = 2
     return AutoencoderKL(
         block_out_channels=(32, 64),
@@ -76,6 +76,7 @@ def _vae() -> Any:
         up_block_types=("UpDecoderBlock2D",) * blocks,
         latent_channels=4,
         sample_size=SIZE,
+        shift_factor=shift,
     )
 
 

@@ -1,23 +1,29 @@
-"""Tiny models of other families than SDXL: an SD 1.5 pipeline, and the transformers of Flux and SD3 by themselves."""
+"""Tiny models of other families than SDXL: pipelines of SD 1.5, SD3 and Flux; the transformers of the two by themselves."""
 
+import string
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import (
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
     FluxTransformer2DModel,
     SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5TokenizerFast
 
 from tests import tiny
 
 TEXT_WIDTH = 24
 POOLED = 20
 WIDTH = 32
+# SD3 puts the words of both CLIP encoders side by side and pads them to the width of T5's.
+_T5_WIDTH = 2 * tiny._WIDTH
 
 
 def make_sd15(folder: Path, seed: int = 0) -> Path:
@@ -48,40 +54,96 @@ def make_sd15(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def make_flux_pipeline(folder: Path, seed: int = 0) -> Path:
+    """Write a Flux pipeline: latents packed two by two, one CLIP for the whole prompt, T5 for its words."""
+    torch.manual_seed(seed)
+    tokenizer = tiny._tokenizer(folder.parent / f"{folder.name}-vocabulary")
+    words = _t5_tokenizer()
+    pipeline = FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=tiny._vae(shift=0.1),
+        text_encoder=CLIPTextModel(tiny._text_config(len(tokenizer))),
+        tokenizer=tokenizer,
+        text_encoder_2=_t5(len(words)),
+        tokenizer_2=words,
+        transformer=_flux(channels=16, words=_T5_WIDTH, pooled=tiny._WIDTH),
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def make_sd3_pipeline(folder: Path, seed: int = 0) -> Path:
+    """Write an SD3 pipeline with all three of its text encoders."""
+    torch.manual_seed(seed)
+    tokenizer = tiny._tokenizer(folder.parent / f"{folder.name}-vocabulary")
+    words = _t5_tokenizer()
+    text = tiny._text_config(len(tokenizer))
+    pipeline = StableDiffusion3Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=tiny._vae(shift=0.1),
+        text_encoder=CLIPTextModelWithProjection(text),
+        tokenizer=tokenizer,
+        text_encoder_2=CLIPTextModelWithProjection(text),
+        tokenizer_2=tokenizer,
+        text_encoder_3=_t5(len(words)),
+        tokenizer_3=words,
+        transformer=_sd3(words=_T5_WIDTH, pooled=2 * tiny._WIDTH, size=tiny.SIZE // 2),
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
 def make_flux() -> Any:
     torch.manual_seed(0)
-    return _still(
-        FluxTransformer2DModel(
-            in_channels=4,
-            num_layers=2,
-            num_single_layers=2,
-            attention_head_dim=16,
-            num_attention_heads=WIDTH // 16,
-            joint_attention_dim=TEXT_WIDTH,
-            pooled_projection_dim=POOLED,
-            guidance_embeds=True,
-            axes_dims_rope=(4, 4, 8),
-        )
-    )
+    return _still(_flux(channels=4, words=TEXT_WIDTH, pooled=POOLED))
 
 
 def make_sd3() -> Any:
     torch.manual_seed(0)
-    return _still(
-        SD3Transformer2DModel(
-            sample_size=8,
-            in_channels=4,
-            out_channels=4,
-            num_layers=2,
-            attention_head_dim=8,
-            num_attention_heads=WIDTH // 8,
-            joint_attention_dim=TEXT_WIDTH,
-            caption_projection_dim=WIDTH,
-            pooled_projection_dim=POOLED,
-            pos_embed_max_size=8,
-            dual_attention_layers=(0,),
-        )
+    return _still(_sd3(words=TEXT_WIDTH, pooled=POOLED, size=8))
+
+
+def _flux(channels: int, words: int, pooled: int) -> Any:
+    return FluxTransformer2DModel(
+        in_channels=channels,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=WIDTH // 16,
+        joint_attention_dim=words,
+        pooled_projection_dim=pooled,
+        guidance_embeds=True,
+        axes_dims_rope=(4, 4, 8),
     )
+
+
+def _sd3(words: int, pooled: int, size: int) -> Any:
+    return SD3Transformer2DModel(
+        sample_size=size,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=WIDTH // 8,
+        joint_attention_dim=words,
+        caption_projection_dim=WIDTH,
+        pooled_projection_dim=pooled,
+        pos_embed_max_size=size,
+        dual_attention_layers=(0,),
+    )
+
+
+def _t5(vocabulary: int) -> Any:
+    return T5EncoderModel(
+        T5Config(vocab_size=vocabulary, d_model=_T5_WIDTH, d_kv=8, d_ff=96, num_layers=2, num_heads=4)
+    )
+
+
+def _t5_tokenizer() -> Any:
+    """One token per letter, as that of CLIP here."""
+    letters = string.ascii_lowercase + string.digits + string.punctuation
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    return T5TokenizerFast(vocab=[*special, *((letter, -3.0) for letter in letters)], extra_ids=0)
 
 
 def _still(model: Any) -> Any:
