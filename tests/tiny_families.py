@@ -1,4 +1,4 @@
-"""Tiny models of other families than SDXL: pipelines of SD 1.5, SD3 and Flux; the transformers of the two by themselves."""
+"""Tiny models of other families than SDXL: pipelines of SD 1.5, SD3 and Flux; transformers of the two by themselves."""
 
 import string
 from pathlib import Path

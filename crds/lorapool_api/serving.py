@@ -26,6 +26,7 @@ class SchedulerName(StrEnum):
     HEUN = "heun"
     LCM = "lcm"
     PNDM = "pndm"
+    TCD = "tcd"
     UNIPC = "unipc"
 
 
@@ -36,6 +37,17 @@ class PromptLoras(StrEnum):
     ALLOW = "Allow"
 
 
+class TimestepSpacing(StrEnum):
+    """How the steps of a sampler are spread over the noise levels that the base was trained on.
+
+    The names are those of diffusers; table 2 of arXiv:2305.08891 has what they mean.
+    """
+
+    LEADING = "leading"
+    LINSPACE = "linspace"
+    TRAILING = "trailing"
+
+
 class ServingDefaults(ApiModel):
     """What a request gets that does not say."""
 
@@ -43,7 +55,14 @@ class ServingDefaults(ApiModel):
     guidance_scale: float = Field(default=5.0, description="Classifier-free guidance.", ge=0, le=100)
     width: int = Field(default=1024, description="Width in pixels.", ge=8, le=8192, multiple_of=8)
     height: int = Field(default=1024, description="Height in pixels.", ge=8, le=8192, multiple_of=8)
-    scheduler: SchedulerName = Field(default=SchedulerName.EULER_A, description="Sampler.")
+    scheduler: SchedulerName | None = Field(
+        default=None, description="Sampler. Default: euler-a where the base can be sampled so, else the base's own."
+    )
+    timestep_spacing: TimestepSpacing | None = Field(
+        default=None,
+        description="How the steps are spread over the noise levels. Default: as the base's own sampler does. Adapters "
+        "for few steps (Lightning, Hyper, Turbo) were trained for trailing.",
+    )
 
 
 class ServingLimits(ApiModel):

@@ -1,4 +1,4 @@
-"""Every family that the engine takes, through the whole pod: text, pictures, previews, adapters, by diffusers' measure."""
+"""Every family that the engine takes, through the whole pod: text, pictures, previews and adapters."""
 
 import base64
 import io

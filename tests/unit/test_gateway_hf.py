@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.unit.gateway_fakes import SHA, FakePod, World, encoded_image
 
-from lorapool_api.serving import SchedulerName
+from lorapool_api.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.http.accept import preferred_format
 
@@ -49,6 +49,7 @@ async def test_json_parameters_reach_the_pod(world: World, pod: FakePod) -> None
         "num_inference_steps": 4,
         "guidance_scale": 0,
         "scheduler": "LCMScheduler",
+        "timestep_spacing": "trailing",
         "seed": 42,
     }
     async with world.client(accept="image/png") as client:
@@ -57,6 +58,7 @@ async def test_json_parameters_reach_the_pod(world: World, pod: FakePod) -> None
     got = pod.received[0]
     assert (got.negative_prompt, got.width, got.height, got.steps) == ("blur", 128, 64, 4)
     assert (got.guidance_scale, got.scheduler, got.seed) == (0, SchedulerName.LCM, 42)
+    assert got.timestep_spacing is TimestepSpacing.TRAILING
     assert [use.key for use in got.adapters] == ["default/pixel"]
 
 

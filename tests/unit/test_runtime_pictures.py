@@ -171,3 +171,11 @@ def test_threads_do_not_share_a_filter_of_warnings(monkeypatch: pytest.MonkeyPat
 
 def test_a_picture_may_be_continued_without_words() -> None:
     assert recipe_of(prompt="", image=encoded())[0] == (32, 32)
+
+
+@pytest.mark.parametrize(("steps", "strength"), [(4, 0.2), (25, 0.03), (1, 0.5)])
+def test_a_strength_that_leaves_no_step_is_the_requests_fault(steps: int, strength: float) -> None:
+    with pytest.raises(RequestError, match="leaves none to do") as refused:
+        recipe_of(image=encoded(), steps=steps, strength=strength)
+    assert refused.value.code is ErrorCode.INVALID_REQUEST
+    assert recipe_of(image=encoded(), steps=steps, strength=1 / steps)[1] == 1 / steps

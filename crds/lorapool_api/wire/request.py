@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from lorapool_api.serving import SchedulerName
+from lorapool_api.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.message import Wire
 
 MAX_STACK = 8
@@ -48,6 +48,7 @@ class GenerateRequest(Wire):
     steps: int | None = None
     guidance_scale: float | None = Field(default=None, ge=0, le=100)
     scheduler: SchedulerName | None = None
+    timestep_spacing: TimestepSpacing | None = None
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     images: int = Field(default=1, ge=1)
     format: ImageFormat = ImageFormat.PNG

@@ -25,6 +25,7 @@ _DIFFUSERS = {
     "HeunDiscreteScheduler": SchedulerName.HEUN,
     "LCMScheduler": SchedulerName.LCM,
     "PNDMScheduler": SchedulerName.PNDM,
+    "TCDScheduler": SchedulerName.TCD,
     "UniPCMultistepScheduler": SchedulerName.UNIPC,
 }
 _SCHEDULERS = {name.value: name for name in SchedulerName} | {k.lower(): v for k, v in _DIFFUSERS.items()}

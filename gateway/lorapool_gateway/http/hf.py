@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lorapool_api.serving import TimestepSpacing
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.accept import preferred_format
@@ -34,6 +35,7 @@ class Parameters(BaseModel):
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str | None = None
+    timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     lora: Any = None
     loras: Any = None
@@ -63,6 +65,7 @@ def parse(body: bytes, content_type: str, accept: str | None, lora_header: str |
         steps=parameters.num_inference_steps,
         guidance_scale=parameters.guidance_scale,
         scheduler=scheduler(parameters.scheduler),
+        timestep_spacing=parameters.timestep_spacing,
         seed=parameters.seed,
         format=preferred_format(accept),
     )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lorapool_api.serving import TimestepSpacing
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
 from lorapool_gateway.errors import BadRequest
@@ -33,6 +34,7 @@ class Body(BaseModel):
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str | None = None
+    timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     loras: Any = None
     lora: Any = None
@@ -66,6 +68,7 @@ def parse(body: bytes) -> OpenAIRequest:
         steps=fields.num_inference_steps if fields.num_inference_steps is not None else fields.steps,
         guidance_scale=fields.guidance_scale,
         scheduler=scheduler(fields.scheduler),
+        timestep_spacing=fields.timestep_spacing,
         seed=fields.seed,
         images=1 if fields.n is None else fields.n,
         format=ImageFormat(fields.output_format or ImageFormat.PNG),

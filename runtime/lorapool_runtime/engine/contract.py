@@ -6,7 +6,7 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from lorapool_api.serving import SchedulerName
+from lorapool_api.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
@@ -63,7 +63,12 @@ class Start:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One request, complete: defaults are filled in and limits are kept."""
+    """One request, complete: defaults are filled in and limits are kept.
+
+    Attributes:
+        scheduler: None where neither request nor pool says: what suits the base.
+        timestep_spacing: None: as the base's own sampler has it.
+    """
 
     prompt: str
     negative_prompt: str
@@ -71,17 +76,18 @@ class Recipe:
     height: int
     steps: int
     guidance_scale: float
-    scheduler: SchedulerName
+    scheduler: SchedulerName | None
     seed: int
     images: int
     start: Start | None = None
+    timestep_spacing: TimestepSpacing | None = None
 
     @property
     def shape(self) -> Hashable:
         """What must agree for pictures to be made in one forward; None where there is nothing to agree on."""
         if self.start is not None:
             return None
-        return self.width, self.height, self.steps, self.guidance_scale, self.scheduler
+        return self.width, self.height, self.steps, self.guidance_scale, self.scheduler, self.timestep_spacing
 
     @property
     def seeds(self) -> tuple[int, ...]:

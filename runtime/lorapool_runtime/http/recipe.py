@@ -31,6 +31,7 @@ def complete(wanted: GenerateRequest, serving: Serving, random_seed: int) -> Rec
         scheduler=wanted.scheduler or defaults.scheduler,
         seed=_or(wanted.seed, random_seed),
         images=wanted.images,
+        timestep_spacing=wanted.timestep_spacing or defaults.timestep_spacing,
     )
     _check(wanted, recipe, serving)
     return replace(recipe, start=_start(wanted, recipe))
@@ -53,8 +54,20 @@ def _start(wanted: GenerateRequest, recipe: Recipe) -> Start | None:
     size = (recipe.width, recipe.height)
     image = pictures.decode("image", wanted.image, "RGB", size)
     if wanted.mask is None:
-        return Start(image, None, _or(wanted.strength, _IMAGE_STRENGTH))
-    return Start(image, pictures.decode("mask", wanted.mask, "L", size), _or(wanted.strength, 1.0))
+        return Start(image, None, _strength(wanted, recipe, _IMAGE_STRENGTH))
+    mask = pictures.decode("mask", wanted.mask, "L", size)
+    return Start(image, mask, _strength(wanted, recipe, 1.0))
+
+
+def _strength(wanted: GenerateRequest, recipe: Recipe, default: float) -> float:
+    """Of a picture to begin with so many of the steps are done, rounded down; none would be no picture at all."""
+    strength = _or(wanted.strength, default)
+    if int(recipe.steps * strength) < 1:
+        raise _invalid(
+            f"strength {strength:g} of {recipe.steps} steps leaves none to do: "
+            f"ask for a strength of {1 / recipe.steps:.2g} or more, or for more steps"
+        )
+    return strength
 
 
 def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:

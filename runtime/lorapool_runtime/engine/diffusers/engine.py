@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from lorapool_runtime.engine.diffusers.finish import Sitting, finished
 from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, load_pipeline
 from lorapool_runtime.engine.diffusers.plans import Plans, Stack
 from lorapool_runtime.engine.diffusers.previews import Previews
-from lorapool_runtime.engine.diffusers.prompts import Encoded, Prompts, text_key
+from lorapool_runtime.engine.diffusers.prompts import Encoded, Prompts, are_alike, text_key
 from lorapool_runtime.engine.diffusers.run import Row, Run, Runner
 from lorapool_runtime.engine.diffusers.tasks import Tasks
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
@@ -171,6 +171,9 @@ class DiffusersEngine:
             prompts = self._switch_mixed(orders, stacks)
         else:
             prompts = self._switch_all(orders, stacks[0], waiting)
+        if not are_alike(prompts):
+            # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.
+            return [result for order in orders for result in self._render([order], waiting)]
         switched = time.monotonic()
         sittings = self._sittings(orders)
         runs = [self._sit(sitting, prompts) for sitting in sittings]
@@ -180,7 +183,12 @@ class DiffusersEngine:
         def rendering(images: Any, warnings: Any) -> Rendering:
             return Rendering(images, loaded - start, switched - loaded, inference_s, warnings, rows)
 
-        return finished(orders, sittings, runs, rendering)
+        made = finished(orders, sittings, runs, rendering)
+        return [self._with_warnings(order, result) for order, result in zip(orders, made, strict=True)]
+
+    def _with_warnings(self, order: Order, result: Result) -> Result:
+        cut = self._prompts.warnings(order.recipe)
+        return replace(result, warnings=(*result.warnings, *cut)) if isinstance(result, Rendering) and cut else result
 
     def _residents(self, stack: Sequence[Use]) -> Stack:
         return tuple((self._memory.bring(_lora(use.adapter)), use.scale) for use in stack)

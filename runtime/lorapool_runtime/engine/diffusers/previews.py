@@ -4,6 +4,7 @@ A VAE's latents hold brightness and colour of their 8 x 8 pixels almost linearly
 that this base has made, so it is right for any VAE.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,16 @@ class Previews:
         return self._samples > 100
 
     def learn(self, latents: torch.Tensor, pixels: NDArray[np.floating[Any]]) -> None:
-        """Fit to a picture. `latents` is (channels, h, w); `pixels` (8 h, 8 w, 3) from 0 to 1, or a like multiple."""
+        """Fit to a picture; latents that are in no known order teach nothing.
+
+        Args:
+            latents: (channels, h, w), or packed as (h/2 w/2, 4 channels).
+            pixels: (8 h, 8 w, 3) from 0 to 1, or a like multiple.
+        """
+        grid = in_grid(latents, pixels.shape[1], pixels.shape[0])
+        if grid is None:
+            return
+        latents = grid
         height, width = latents.shape[1:]
         if pixels.shape[0] % height or pixels.shape[1] % width or height * width < self._samples:
             return
@@ -38,11 +48,30 @@ class Previews:
 
     def draw(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
         """A rough picture of that (width, height); None before anything was learned."""
-        if self._colours is None or latents.dim() != 3 or len(self._colours) != len(latents) + 1:
+        grid = in_grid(latents, *size)
+        if self._colours is None or grid is None or len(self._colours) != len(grid) + 1:
             return None
-        colours = (_with_one(latents) @ self._colours).reshape(*latents.shape[1:], 3)
+        colours = (_with_one(grid) @ self._colours).reshape(*grid.shape[1:], 3)
         pixels = (colours.clamp(0, 1) * 255).round().byte().numpy()
         return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def in_grid(latents: torch.Tensor, width: int, height: int) -> torch.Tensor | None:
+    """The latents of a picture of that size in pixels as (channels, h, w); None where they are in no known order.
+
+    Transformers such as Flux's pack squares of 2 x 2 into one token, (h/2 w/2, 4 channels), the channel slowest
+    (diffusers, `FluxPipeline._pack_latents`).
+    """
+    if latents.dim() == 3:
+        return latents
+    if latents.dim() != 2 or latents.shape[1] % 4:
+        return None
+    tokens, features = latents.shape
+    rows = round(math.sqrt(tokens * height / width))
+    if rows < 1 or tokens % rows:
+        return None
+    squares = latents.reshape(rows, tokens // rows, features // 4, 2, 2)
+    return squares.permute(2, 0, 3, 1, 4).reshape(features // 4, 2 * rows, 2 * (tokens // rows))
 
 
 def _with_one(latents: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.diffusers.pipeline import first_line
 from lorapool_runtime.engine.diffusers.prompts import Encoded, together
-from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
+from lorapool_runtime.engine.diffusers.schedulers import eta, make_scheduler
 from lorapool_runtime.engine.diffusers.tasks import Tasks, task_of
 from lorapool_runtime.errors import RecipeError
 
@@ -62,7 +62,7 @@ class Runner:
             watch(step + 1, getattr(pipeline, "num_timesteps", recipe.steps), before, last, pipeline.scheduler)
             return {}
 
-        pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler)
+        pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler, recipe.timestep_spacing)
         dice = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
         wanted = {
             **together([row.prompts for row in rows]),
@@ -73,6 +73,7 @@ class Runner:
             "generator": dice if len(dice) > 1 else dice[0],
             "output_type": "np" if decode else "latent",
             "callback_on_step_end": between_steps,
+            **eta(recipe.scheduler),
             **_start(recipe.start),
         }
         # Pipelines of other families or tasks lack some of these, for example a negative prompt.
