@@ -7,6 +7,7 @@ header holds: what is wrong, or too much, ends the reading where it stands.
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -16,17 +17,25 @@ METADATA: Final = "__metadata__"
 
 
 class Malformed(Exception):
-    """Not the JSON of a header; the text says why."""
+    """Not the JSON of a header, or more than is read of one; the text says why."""
 
 
-def entries(text: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+@dataclass(frozen=True)
+class MetadataLimits:
+    """Most that `__metadata__` may hold: bytes of its JSON as it stands in the header, and entries."""
+
+    text_bytes: int
+    entries: int
+
+
+def entries(text: bytes, metadata: MetadataLimits) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and value of each entry in their order; the value of `__metadata__` maps strings to strings.
 
     Raises:
         Malformed: with the first thing that is wrong.
     """
     try:
-        scanner = _Scanner(text.decode())
+        scanner = _Scanner(text.decode(), metadata)
     except UnicodeDecodeError as error:
         raise Malformed("the header is not JSON in UTF-8") from error
     for name in scanner.names():
@@ -37,8 +46,9 @@ def entries(text: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
 class _Scanner:
     """A place in the text; each method moves it past what it reads."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, limits: MetadataLimits) -> None:
         self._text = text
+        self._limits = limits
         self._at = 0
 
     def names(self) -> Iterator[str]:
@@ -63,7 +73,17 @@ class _Scanner:
     def metadata(self) -> dict[str, str]:
         if not self._next_is("{"):
             raise Malformed("__metadata__ must map strings to strings")
-        return {name: self._string("__metadata__ must map strings to strings: a value") for name in self.names()}
+        found: dict[str, str] = {}
+        begin, size_bytes, most = self._at, 0, self._limits
+        for name in self.names():
+            if len(found) == most.entries:
+                raise Malformed(f"__metadata__ has more than the {most.entries} entries that are read at most")
+            found[name] = self._string("__metadata__ must map strings to strings: a value")
+            size_bytes += len(self._text[begin : self._at].encode())
+            begin = self._at
+            if size_bytes > most.text_bytes:
+                raise Malformed(f"__metadata__ has more than the {most.text_bytes} bytes that are read at most")
+        return found
 
     def entry(self, name: str) -> dict[str, Any]:
         """An object that holds no other: the first brace ends it."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
+from weakref import WeakValueDictionary
 
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
@@ -12,7 +14,20 @@ from lorapool_api.keys import TEXT_ENCODER, TEXT_ENCODER_2, TRANSFORMER, UNET, p
 from lorapool_api.mmdit import Fused, rows_of, taken_apart
 from lorapool_api.networks import Made, Network, made_of
 
-__all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "TRANSFORMER", "UNET", "AdapterFacts", "Network", "Target", "read_facts"]
+__all__ = [
+    "TEXT_ENCODER",
+    "TEXT_ENCODER_2",
+    "TRANSFORMER",
+    "UNET",
+    "AdapterFacts",
+    "Network",
+    "Target",
+    "read_facts",
+    "shared_target",
+]
+
+MAX_TARGETS: Final = 5_000
+"""SDXL has 1,060 modules that can be changed, text encoders included; Flux some 700."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,15 @@ class Target:
     out_features: int | None
     kernel: tuple[int, int] | None = None
     columns: int | None = None
+
+
+# A thousand adapters of one trainer change the same modules: each description of a module is kept once.
+_TARGETS: Final[WeakValueDictionary[Target, Target]] = WeakValueDictionary()
+
+
+def shared_target(target: Target) -> Target:
+    """The one of all equal targets that is kept."""
+    return _TARGETS.setdefault(target, target)
 
 
 @dataclass(frozen=True)
@@ -89,7 +113,11 @@ def read_facts(header: Header) -> AdapterFacts:
             Reason.UNSUPPORTED_FORMAT, f"keys of several layouts in one file: {', '.join(sorted(layouts))}"
         )
     _check_dtypes(header.tensors)
-    targets = tuple(target for place, parts in sorted(modules.items()) for target in _targets(*place, parts))
+    targets = tuple(
+        shared_target(target) for place, parts in sorted(modules.items()) for target in _targets(*place, parts)
+    )
+    if len(targets) > MAX_TARGETS:
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"the file changes {len(targets)} modules; at most {MAX_TARGETS}")
     _check_once(targets)
     return AdapterFacts(
         layouts.pop(),

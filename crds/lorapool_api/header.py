@@ -12,13 +12,32 @@ from math import prod
 from typing import Final
 
 from lorapool_api.conditions import Reason
-from lorapool_api.entries import METADATA, Malformed, entries
+from lorapool_api.entries import METADATA, Malformed, MetadataLimits, entries
 
 LENGTH_BYTES: Final = 8
-MAX_HEADER_BYTES: Final = 16 * 1024 * 1024
-MAX_TENSORS: Final = 50_000
 MAX_DIMENSIONS: Final = 8
 MAX_NAME_CHARS: Final = 512
+
+
+@dataclass(frozen=True)
+class HeaderLimits:
+    """Most that a header may hold.
+
+    Attributes:
+        header_bytes: of its JSON.
+        tensors: that it may name.
+        metadata: of `__metadata__`.
+    """
+
+    header_bytes: int
+    tensors: int
+    metadata: MetadataLimits
+
+
+# Headers of adapters have 30 to 400 KiB and 200 to 8,000 tensors. Anybody may name one, so the limits are near that.
+ADAPTER: Final = HeaderLimits(2 * 1024 * 1024, 20_000, MetadataLimits(256 * 1024, 1_000))
+# A base model is chosen by the pool's owner; one file of a large one names more.
+BASE_MODEL: Final = HeaderLimits(16 * 1024 * 1024, 50_000, MetadataLimits(1024 * 1024, 10_000))
 
 _BITS: Final = {
     "F64": 64,
@@ -79,28 +98,28 @@ class Header:
     size_bytes: int
 
 
-def header_length(first: bytes, size_bytes: int) -> int:
+def header_length(first: bytes, size_bytes: int, limits: HeaderLimits = ADAPTER) -> int:
     """Length of the JSON in bytes, from the first 8 bytes of a file of that size.
+
+    The messages never hold the number that those bytes make: in a file that is no safetensors they are its content.
 
     Raises:
         FactsError: the file is too short for what it announces, or announces more than anybody needs.
     """
     if len(first) < LENGTH_BYTES or size_bytes < LENGTH_BYTES + 2:
-        raise _not_safetensors(f"the file has {size_bytes} bytes, too few for a safetensors header")
+        raise _not_safetensors("the file is too short for a safetensors header")
     length = int.from_bytes(first[:LENGTH_BYTES], "little")
-    if length <= min(size_bytes - LENGTH_BYTES, MAX_HEADER_BYTES):
+    if length <= min(size_bytes - LENGTH_BYTES, limits.header_bytes):
         return length  # also where its bytes are those that a pickle begins with: a header of 640 bytes is none
     for begin, other in _OTHERS.items():
         if first.startswith(begin):
             raise _not_safetensors(f"the file is {other}; only safetensors is read")
     if length > size_bytes - LENGTH_BYTES:
-        raise _not_safetensors(
-            f"the header announces {length} bytes, but the file has {size_bytes}: not safetensors or cut off"
-        )
-    raise _not_safetensors(f"the header announces {length} bytes; at most {MAX_HEADER_BYTES} are read")
+        raise _not_safetensors("the header announces more bytes than the file has: not safetensors, or cut off")
+    raise _not_safetensors(f"the header announces more than the {limits.header_bytes} bytes that are read at most")
 
 
-def parse_header(text: bytes, size_bytes: int) -> Header:
+def parse_header(text: bytes, size_bytes: int, limits: HeaderLimits = ADAPTER) -> Header:
     """The header from its JSON and the size of the whole file.
 
     What it takes of memory is bounded by the length of the text, whatever the text says.
@@ -110,12 +129,14 @@ def parse_header(text: bytes, size_bytes: int) -> Header:
     """
     tensors: dict[str, TensorInfo] = {}
     metadata: dict[str, str] = {}
+    if len(text) > limits.header_bytes:
+        raise _not_safetensors(f"the header has more than the {limits.header_bytes} bytes that are read at most")
     try:
-        for name, entry in entries(text):
+        for name, entry in entries(text, limits.metadata):
             if name == METADATA:
                 metadata = entry
-            elif len(tensors) == MAX_TENSORS:
-                raise _not_safetensors(f"the header names more tensors than the {MAX_TENSORS} that are read at most")
+            elif len(tensors) == limits.tensors:
+                raise _not_safetensors(f"the header names more tensors than the {limits.tensors} that are read at most")
             else:
                 tensors[_checked(name)] = _tensor(name, entry)
     except Malformed as error:

@@ -9,13 +9,16 @@ DIFFUSERS_KEY: Final = "lora_adapter_metadata"
 """Where diffusers' `save_lora_weights` keeps PEFT's configuration, each name after its component's."""
 _KOHYA_KEY: Final = "ss_network_alpha"
 _NAMES: Final = ("lora_alpha", "alpha")
+MAX_JSON_CHARS: Final = 256 * 1024
+"""Most of somebody else's JSON that is parsed: every two bytes of it can make an object of some sixty."""
 
 
 def alphas_in_metadata(metadata: Mapping[str, str]) -> frozenset[float]:
     """All of them that are numbers; what cannot be read says nothing here, and is refused with the weights."""
-    found = [_number(metadata.get(_KOHYA_KEY, ""))]
+    found = [_number(metadata.get(_KOHYA_KEY, "")[:64])]
+    text = metadata.get(DIFFUSERS_KEY, "{}")
     try:
-        parsed = json.loads(metadata.get(DIFFUSERS_KEY, "{}"))
+        parsed = json.loads(text) if len(text) <= MAX_JSON_CHARS else {}
     except (ValueError, RecursionError):
         parsed = {}
     if isinstance(parsed, dict):

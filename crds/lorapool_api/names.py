@@ -13,6 +13,8 @@ ADAPTER_PLURAL: Final = "loraadapters"
 FIELD_MANAGER: Final = "lorapool-operator"
 # Not the name in kopf's own settings: kopf removes a finalizer of that name where it finds one.
 ADAPTER_FINALIZER: Final = f"{GROUP}/unregister"
+# On a LoraAdapter: another value than before asks for a new look at its source, a branch that has moved for example.
+REFRESH_ANNOTATION: Final = f"{GROUP}/refresh"
 
 POOL_LABEL: Final = f"{GROUP}/pool"
 NAME_LABEL: Final = "app.kubernetes.io/name"

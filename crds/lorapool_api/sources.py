@@ -36,7 +36,10 @@ AbsolutePath = Annotated[
 Sha256 = Annotated[
     str,
     Field(
-        description="sha256 of the weights file in lower-case hexadecimal; checked before the weights are used.",
+        description=(
+            "sha256 of the weights file in lower-case hexadecimal; checked before the weights are used. It does not "
+            "cover what may lie beside them: adapter_config.json and embeddings.safetensors."
+        ),
         pattern=r"^[0-9a-f]{64}$",
         min_length=64,
         max_length=64,
@@ -86,7 +89,13 @@ class HubAdapter(ApiModel):
     """A weights file in a repository on the Hugging Face Hub."""
 
     repo: RepoId
-    revision: Revision = "main"
+    revision: Revision = Field(
+        default="main",
+        description=(
+            "Branch, tag or commit. It is resolved to a commit once; another value of the object's annotation "
+            "lorapool.dev/refresh asks again."
+        ),
+    )
     file: str | None = Field(
         default=None,
         description=(

@@ -13,6 +13,7 @@ from lorapool_common.listening import bound_socket
 from lorapool_common.process import CannotStart, Process
 from lorapool_operator.act.control import Control
 from lorapool_operator.act.events import Recorder
+from lorapool_operator.act.facts import FactsReader
 from lorapool_operator.act.header import http_client
 from lorapool_operator.act.hub import Hub
 from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, Kube
@@ -67,7 +68,8 @@ class Operator:
             await self._watch_and_lead(context, election)
 
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
-        control, http = Control(), http_client()
+        control, http, facts = Control(), http_client(), FactsReader()
+        stack.callback(facts.close)
         stack.push_async_callback(control.close)
         stack.push_async_callback(http.aclose)
         return Context(
@@ -79,6 +81,7 @@ class Operator:
             resolver=Resolver(
                 Hub(self._settings.hf_endpoint),
                 http,
+                facts,
                 self._settings.url_hosts,
                 lambda pool: self._store.on_change(pool),
             ),

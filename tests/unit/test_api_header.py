@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tests import make
 
 from lorapool_api.conditions import Reason
-from lorapool_api.header import MAX_TENSORS, FactsError, header_length, parse_header
+from lorapool_api.header import ADAPTER, BASE_MODEL, FactsError, HeaderLimits, header_length, parse_header
 
 
-def refused(text: bytes, size_bytes: int) -> str:
+def refused(text: bytes, size_bytes: int, limits: HeaderLimits = ADAPTER) -> str:
     with pytest.raises(FactsError) as refusal:
-        parse_header(text, size_bytes)
+        parse_header(text, size_bytes, limits)
     assert refusal.value.reason is Reason.INVALID_WEIGHTS
     return refusal.value.message
 
@@ -117,16 +117,58 @@ def test_a_header_costs_no_more_memory_than_its_length(text: bytes) -> None:
     """What all of JSON could say in as many bytes would be a hundred times them."""
     tracemalloc.start()
     try:
-        refused(text, 8 + len(text))
+        refused(text, 8 + len(text), BASE_MODEL)
         assert tracemalloc.get_traced_memory()[1] < 2 * len(text)
     finally:
         tracemalloc.stop()
 
 
-def test_more_tensors_than_anybody_needs_are_refused() -> None:
-    names = b",".join(b'"%x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % i for i in range(250_000))
+@pytest.mark.parametrize(("limits", "tensors"), [(ADAPTER, 20_000), (BASE_MODEL, 50_000)])
+def test_more_tensors_than_anybody_needs_are_refused(limits: HeaderLimits, tensors: int) -> None:
+    names = b",".join(b'"%x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % i for i in range(tensors + 1))
     text = b"{" + names + b"}"
-    assert f"the {MAX_TENSORS} that are read at most" in refused(text, 8 + len(text))
+    assert f"the {tensors} that are read at most" in refused(text, 8 + len(text), limits)
+
+
+def test_an_adapters_header_is_read_up_to_two_mebibytes_and_a_bases_beyond() -> None:
+    size_bytes = 2**40
+    length = (2 * 2**20).to_bytes(8, "little")
+    assert header_length(length, size_bytes) == 2 * 2**20
+    longer = (2 * 2**20 + 1).to_bytes(8, "little")
+    with pytest.raises(FactsError, match="at most"):
+        header_length(longer, size_bytes)
+    assert header_length(longer, size_bytes, BASE_MODEL) == 2 * 2**20 + 1
+    assert "at most" in refused(b" " * (2 * 2**20 + 1), size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({f"{i:x}": "" for i in range(1_001)}, "1000 entries"),
+        ({"a": "x" * 262_144}, "262144 bytes"),
+        ({"a": "é" * 140_000}, "262144 bytes"),
+        ({"a": "x" * 200_000, "b": "x" * 62_144}, "262144 bytes"),
+    ],
+)
+def test_more_metadata_than_anybody_needs_is_refused(metadata: dict[str, str], words: str) -> None:
+    text = json.dumps({"__metadata__": metadata}, ensure_ascii=False).encode()
+    assert words in refused(text, 8 + len(text))
+
+
+def test_metadata_within_its_limits_is_read() -> None:
+    metadata = {f"{i:03}": "é" * 100 for i in range(1_000)}
+    text = json.dumps({"__metadata__": metadata}, ensure_ascii=False).encode()
+    assert parse_header(text, 8 + len(text)).metadata == metadata
+
+
+@pytest.mark.parametrize("first", [b"AKIAIOSF", b"eyJhbGci", b"hunter2!"])
+def test_what_is_no_safetensors_is_refused_without_a_word_of_it(first: bytes) -> None:
+    """The first 8 bytes of a file are its header's length, and of a secret its first 8 letters."""
+    for size_bytes in (40, 2**62):
+        with pytest.raises(FactsError) as refusal:
+            header_length(first, size_bytes)
+        assert str(int.from_bytes(first, "little")) not in refusal.value.message
+        assert str(size_bytes) not in refusal.value.message
 
 
 def test_a_name_that_occurs_twice_is_refused() -> None:

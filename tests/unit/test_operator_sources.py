@@ -16,8 +16,10 @@ from lorapool_api.conditions import Reason
 from lorapool_api.header import FactsError
 from lorapool_api.hosts import is_allowed
 from lorapool_api.hub_files import choose_file
+from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_api.sources import HubAdapter
 from lorapool_operator.act import resolver as resolving
+from lorapool_operator.act.facts import FactsReader
 from lorapool_operator.act.header import SourceError, fetch_header, http_client
 from lorapool_operator.act.hub import Hub, base_models
 from lorapool_operator.act.resolver import Resolver
@@ -39,11 +41,27 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+class Clock:
+    """Stands still until it is told."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @pytest.fixture
-async def resolver(hub: FakeHub, http: httpx.AsyncClient) -> AsyncIterator[Resolver]:
-    it = Resolver(Hub(hub.url), http, (hub.host,), lambda _: None)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def resolver(hub: FakeHub, http: httpx.AsyncClient, clock: Clock) -> AsyncIterator[Resolver]:
+    facts = FactsReader()
+    it = Resolver(Hub(hub.url), http, facts, (hub.host,), lambda _: None, clock=clock)
     yield it
     it.close()
+    facts.close()
 
 
 async def outcome(
@@ -155,7 +173,7 @@ async def test_a_revision_that_does_not_exist_is_named(hub: FakeHub, resolver: R
 
 
 async def test_a_hub_that_is_away_is_no_verdict_on_the_adapter(http: httpx.AsyncClient) -> None:
-    resolver = Resolver(Hub("http://127.0.0.1:1"), http, (), lambda _: None)
+    resolver = Resolver(Hub("http://127.0.0.1:1"), http, FactsReader(), (), lambda _: None)
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     resolver.close()
 
@@ -211,17 +229,45 @@ async def test_a_header_longer_than_the_first_piece_is_read_with_a_second(
 # ---- when to look
 
 
-async def test_a_source_is_looked_at_once_per_edit(hub: FakeHub, resolver: Resolver) -> None:
+async def test_a_source_is_looked_at_once_whatever_else_is_edited(hub: FakeHub, resolver: Resolver) -> None:
     hub.repos["a/b"] = Repo({NAME: lora_file()})
     first = await resolved(resolver, from_hub())
-    assert await resolved(resolver, from_hub()) is first
+    hub.repos["a/b"].commit = "d" * 40
+    for generation in range(2, 20):
+        assert resolver.outcome(from_hub(metadata={"generation": generation})) is first
+        await asyncio.sleep(0)
     assert hub.infos == 1
-    edited = from_hub(metadata={"generation": 2})
+
+
+async def test_the_annotation_asks_for_a_new_look(hub: FakeHub, resolver: Resolver, clock: Clock) -> None:
+    hub.repos["a/b"] = Repo({NAME: lora_file()})
+    first = await resolved(resolver, from_hub())
     hub.repos["a/b"].commit = moved = "d" * 40
-    assert resolver.outcome(edited) is first, "pods serve on until the new look is done"
-    later = await outcome(resolver, edited, lambda o: o is not first)
+    clock.now_s = 1000.0
+    asked = from_hub(metadata={"annotations": {REFRESH_ANNOTATION: "today"}})
+    assert resolver.outcome(asked) is first, "pods serve on until the new look is done"
+    later = await outcome(resolver, asked, lambda o: o is not first)
     assert isinstance(later, Resolution)
     assert later.revision == moved
+
+
+async def test_a_loop_of_edits_of_a_refused_adapter_makes_no_loop_of_looks(
+    hub: FakeHub, resolver: Resolver, clock: Clock
+) -> None:
+    repo = hub.repos["a/b"] = Repo({NAME: whole_model_file()})
+    assert (await refused(resolver, from_hub()))[0] is Reason.NOT_A_LORA
+    repo.files = {NAME: lora_file()}
+    for generation in range(2, 20):
+        resolver.outcome(from_hub(metadata={"generation": generation}))
+        await asyncio.sleep(0)
+    assert hub.infos == 1
+    resolver.forget(from_hub().metadata.uid)
+    hub.repos["a/b"] = Repo({NAME: whole_model_file()})
+    assert (await refused(resolver, from_hub()))[0] is Reason.NOT_A_LORA
+    hub.repos["a/b"] = Repo({NAME: lora_file()})
+    clock.now_s = 1000.0
+    edited = from_hub(metadata={"generation": 20})
+    await outcome(resolver, edited, lambda o: isinstance(o, Resolution))
 
 
 async def test_another_source_takes_nothing_over_from_the_one_before(hub: FakeHub, resolver: Resolver) -> None:
@@ -233,7 +279,7 @@ async def test_another_source_takes_nothing_over_from_the_one_before(hub: FakeHu
 
 
 async def test_passing_trouble_is_tried_again_and_a_known_file_stays_known(
-    hub: FakeHub, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, resolver: Resolver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backoff, "next", lambda _: 0.02)
     repo = hub.repos["a/b"] = Repo({NAME: lora_file()}, status=503)
@@ -241,7 +287,8 @@ async def test_passing_trouble_is_tried_again_and_a_known_file_stays_known(
     repo.status = 200
     await outcome(resolver, from_hub(), lambda o: isinstance(o, Resolution))
     repo.status = 503
-    edited, infos = from_hub(metadata={"generation": 2}), hub.infos
+    edited, infos = from_hub(metadata={"annotations": {REFRESH_ANNOTATION: "now"}}), hub.infos
+    clock.now_s = 1000.0
     resolver.outcome(edited)
     async with asyncio.timeout(5):
         while hub.infos < infos + 2:  # noqa: ASYNC110 -- polls, with a deadline

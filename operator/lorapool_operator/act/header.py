@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import httpx
 
 from lorapool_api.conditions import Reason
-from lorapool_api.header import LENGTH_BYTES, FactsError, Header, header_length, parse_header
+from lorapool_api.header import LENGTH_BYTES, FactsError, header_length
 
 # Headers of adapters have 30 to 200 KiB: one request reaches almost all of them.
 _FIRST_BYTES: Final = 256 * 1024
@@ -29,6 +29,14 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True)
+class HeaderText:
+    """The JSON of a header, as it came, and the size of the whole file."""
+
+    text: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class _Piece:
     """The beginning of a file, and the size of all of it."""
 
@@ -41,8 +49,8 @@ def http_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False)
 
 
-async def fetch_header(client: httpx.AsyncClient, url: str, may_visit: MayVisit) -> Header:
-    """The checked header of the file at that address.
+async def fetch_header(client: httpx.AsyncClient, url: str, may_visit: MayVisit) -> HeaderText:
+    """The header of the file at that address; only its length is checked.
 
     Args:
         may_visit: whether an address may be asked; called for each hop of a redirect too.
@@ -57,7 +65,7 @@ async def fetch_header(client: httpx.AsyncClient, url: str, may_visit: MayVisit)
         piece = await _fetch(client, url, end, may_visit)
     if len(piece.data) < end:
         raise SourceError(Reason.SOURCE_UNAVAILABLE, f"{_shown(url)}: the connection ended within the header")
-    return parse_header(piece.data[LENGTH_BYTES:end], piece.size_bytes)
+    return HeaderText(piece.data[LENGTH_BYTES:end], piece.size_bytes)
 
 
 async def _fetch(client: httpx.AsyncClient, url: str, wanted: int, may_visit: MayVisit) -> _Piece:

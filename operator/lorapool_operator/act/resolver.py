@@ -1,25 +1,29 @@
 """Looks at the sources of adapters, a few at a time, and remembers what it found.
 
-A source is looked at once per edit of its object; the commit that was found stays. What failed for a passing reason
-is tried again with growing delays; what is missing or forbidden is looked at every few minutes, because it may be put
-right without an edit; anything else waits for an edit.
+A source is looked at once; the commit that was found stays. It is looked at again when it is edited, or when the
+annotation `REFRESH_ANNOTATION` of its object gets another value; other edits do not concern it. What failed for a
+passing reason is tried again with growing delays; what is missing or forbidden is looked at every few minutes, because
+it may be put right without an edit; any other refusal is looked at again after an edit of anything, but not before
+`AGAIN_S` have passed: a loop of edits makes no loop of looks.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
-from weakref import WeakValueDictionary
 
 import httpx
 import structlog
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import TRANSIENT, AdapterCondition, AnyReason, Reason, find
-from lorapool_api.facts import Target, read_facts
-from lorapool_api.header import FactsError, Header
+from lorapool_api.facts import AdapterFacts
+from lorapool_api.header import FactsError
 from lorapool_api.hosts import is_allowed
+from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_api.sources import AdapterSource
+from lorapool_operator.act.facts import FactsReader
 from lorapool_operator.act.header import SourceError, fetch_header
 from lorapool_operator.act.hub import Hub
 from lorapool_operator.backoff import Backoff
@@ -30,10 +34,8 @@ log = structlog.get_logger(__name__)
 LOOKS_AT_ONCE: Final = 8
 LOOK_TIMEOUT_S: Final = 60.0
 RECHECK_S: Final = 300.0
+AGAIN_S: Final = 30.0
 _MAY_BE_PUT_RIGHT: Final = frozenset({Reason.SOURCE_NOT_FOUND, Reason.SOURCE_FORBIDDEN})
-
-# A thousand adapters of one trainer name the same modules: each description of a module is kept once.
-_TARGETS: Final[WeakValueDictionary[Target, Target]] = WeakValueDictionary()
 
 
 @dataclass
@@ -41,10 +43,16 @@ class _Record:
     """What is known about one adapter's source."""
 
     source: AdapterSource
-    generation: int
+    edit: tuple[int, str | None]
     outcome: Outcome
+    looked_at_s: float = float("-inf")
     backoff: Backoff = field(default_factory=lambda: Backoff(2.0, RECHECK_S))
     task: asyncio.Task[None] | None = None
+
+    @property
+    def is_looking(self) -> bool:
+        """Now, or when the time for it has come."""
+        return self.task is not None and not self.task.done()
 
     def cancel(self) -> None:
         if self.task is not None:
@@ -55,33 +63,40 @@ class Resolver:
     """Sources to outcomes. `on_found` is called with the adapter's pool when one is there."""
 
     def __init__(
-        self, hub: Hub, http: httpx.AsyncClient, url_hosts: tuple[str, ...], on_found: Callable[[str], None]
+        self,
+        hub: Hub,
+        http: httpx.AsyncClient,
+        facts: FactsReader,
+        url_hosts: tuple[str, ...],
+        on_found: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hub = hub
         self._http = http
+        self._facts = facts
         self._url_hosts = url_hosts
         self._on_found = on_found
+        self._clock = clock
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._records: dict[str, _Record] = {}
 
     def outcome(self, adapter: Adapter) -> Outcome:
         """What is known now; starts looking where that is needed.
 
-        An edit that leaves the source alone keeps the old outcome until the new look is done: pods go on serving.
+        The old outcome stands until a new look at the same source is done: pods go on serving.
         """
-        uid, generation = adapter.metadata.uid, adapter.metadata.generation
+        uid, edit = adapter.metadata.uid, _edit(adapter)
         record = self._records.get(uid)
-        if record is not None and record.source == adapter.spec.source and record.generation == generation:
-            return record.outcome
         if record is None or record.source != adapter.spec.source:
             self.forget(uid)
-            record = self._records[uid] = _Record(adapter.spec.source, generation, _from_status(adapter))
+            record = self._records[uid] = _Record(adapter.spec.source, edit, _from_status(adapter))
             needed = _needs_a_look(record.outcome)
         else:
-            record.cancel()
-            record.generation, needed = generation, True
-        if needed and adapter.spec.source.path is None:  # pods look at paths
-            record.task = asyncio.create_task(self._look(record, adapter))
+            needed = record.edit != edit and (isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1])
+            record.edit = edit
+        if needed and not record.is_looking and adapter.spec.source.path is None:  # pods look at paths
+            after_s = max(record.looked_at_s + AGAIN_S - self._clock(), 0.0)
+            record.task = asyncio.create_task(self._look(record, adapter, after_s))
         return record.outcome
 
     def forget(self, uid: str) -> None:
@@ -94,10 +109,12 @@ class Resolver:
         for uid in list(self._records):
             self.forget(uid)
 
-    async def _look(self, record: _Record, adapter: Adapter) -> None:
+    async def _look(self, record: _Record, adapter: Adapter, after_s: float) -> None:
         """Look until there is an outcome that only an edit can change."""
+        await asyncio.sleep(after_s)
         while True:
             async with self._looks:
+                record.looked_at_s = self._clock()
                 outcome, delay_s = await self._try(record, adapter)
             record.outcome = outcome
             self._on_found(adapter.pool_key)
@@ -125,10 +142,12 @@ class Resolver:
         if source.hub is not None:
             found = await self._hub.find(source.hub)
             header = await fetch_header(self._http, found.url, _anywhere)
-            return _resolution(header, found.revision, found.file, found.sha256, found.base_models)
+            return _resolution(
+                await self._facts.read(header), found.revision, found.file, found.sha256, found.base_models
+            )
         if source.url is not None:
             header = await fetch_header(self._http, source.url, lambda url: is_allowed(url, self._url_hosts))
-            return _resolution(header, file=source.label.rpartition("/")[2])
+            return _resolution(await self._facts.read(header), file=source.label.rpartition("/")[2])
         return Resolution()
 
 
@@ -138,14 +157,12 @@ def _anywhere(url: str) -> bool:
 
 
 def _resolution(
-    header: Header,
+    facts: AdapterFacts,
     revision: str | None = None,
     file: str | None = None,
     sha256: str | None = None,
     base_models: tuple[str, ...] = (),
 ) -> Resolution:
-    facts = read_facts(header)
-    shared = replace(facts, targets=tuple(_TARGETS.setdefault(t, t) for t in facts.targets))
     return Resolution(
         revision=revision,
         file=file,
@@ -154,9 +171,13 @@ def _resolution(
         rank=facts.rank,
         targets=len(facts.targets),
         format=facts.format,
-        facts=shared,
+        facts=facts,
         base_models=base_models,
     )
+
+
+def _edit(adapter: Adapter) -> tuple[int, str | None]:
+    return adapter.metadata.generation, adapter.metadata.annotations.get(REFRESH_ANNOTATION)
 
 
 def _from_status(adapter: Adapter) -> Outcome:

@@ -10,7 +10,15 @@ from typing import Any, Final
 
 import torch
 
-from lorapool_api.header import LENGTH_BYTES, FactsError, Header, TensorInfo, header_length, parse_header
+from lorapool_api.header import (
+    BASE_MODEL,
+    LENGTH_BYTES,
+    FactsError,
+    Header,
+    TensorInfo,
+    header_length,
+    parse_header,
+)
 from lorapool_runtime.errors import ModelError
 
 _DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
@@ -36,8 +44,8 @@ class MappedFile:
         try:
             with path.open("rb") as file:
                 size_bytes = os.fstat(file.fileno()).st_size
-                length = header_length(file.read(LENGTH_BYTES), size_bytes)
-                self.header: Header = parse_header(file.read(length), size_bytes)
+                length = header_length(file.read(LENGTH_BYTES), size_bytes, BASE_MODEL)
+                self.header: Header = parse_header(file.read(length), size_bytes, BASE_MODEL)
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except FactsError as error:
             raise ModelError(f"{path}: {error.message}") from error
