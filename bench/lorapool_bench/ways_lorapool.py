@@ -33,8 +33,7 @@ class Pool:
     def read(self, file: AdapterFile) -> LoraAdapter:
         """From disk to host memory."""
         weight = next(self.unet.parameters())
-        pinned = weight.device.type == "cuda"
-        return read_adapter(file, self._board, weight.dtype, pinned=pinned, widths={})
+        return read_adapter(file, self._board, weight.dtype, widths={})
 
     def bring(self, adapter: LoraAdapter) -> None:
         """From host memory to the device."""
@@ -42,7 +41,7 @@ class Pool:
         if device.type == "cpu" and self._freed is not None and self._freed.shape == adapter.flat.shape:
             flat, self._freed = self._freed.copy_(adapter.flat), None
         else:
-            flat = adapter.flat.to(device, non_blocking=True, copy=True)
+            flat = adapter.flat.to(device, copy=True)
         self._flat[adapter.identity] = flat
         self._device[adapter.identity] = adapter.loaded(flat)
 

@@ -107,7 +107,7 @@ class Judge:
             check_fits(facts, board.modules())
             beside = Beside(made.peft_config, made.embeddings)
             file = AdapterFile(self._path, "0" * 64, facts, beside)
-            adapter = read_adapter(file, board, torch.float32, pinned=False, widths={"text_encoder": 8})
+            adapter = read_adapter(file, board, torch.float32, widths={"text_encoder": 8})
         except (AdapterError, FactsError) as error:
             _check_refusal(error)
             return error.reason.value

@@ -52,7 +52,7 @@ def read(family: Family, path: Path) -> tuple[Any, Switchboard, LoraAdapter]:
     board = Switchboard({"transformer": model})
     file = adapter_file(path)
     check_fits(read_facts(read_header(path)), board.modules())
-    return model, board, read_adapter(file, board, torch.float32, pinned=False, widths={})
+    return model, board, read_adapter(file, board, torch.float32, widths={})
 
 
 def check(family: Family, path: Path, wanted: Tensor) -> None:

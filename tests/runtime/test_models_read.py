@@ -40,7 +40,7 @@ def test_one_is_read(folder: Path, board: Switchboard, widths: Widths) -> None:
     (path,) = (f for f in folder.glob("*.safetensors") if f.name != EMBEDDINGS)
     file = adapter_file(path)
     check_fits(file.facts, board.modules())
-    adapter = read_adapter(file, board, torch.float32, pinned=False, widths=widths)
+    adapter = read_adapter(file, board, torch.float32, widths=widths)
     named = {(t.component, flat_name(t.module)) for t in file.facts.targets}
     assert {(slot.place.component, flat_name(slot.place.name)) for slot in adapter.slots} == named
     assert bool(adapter.words) is (folder / EMBEDDINGS).exists()

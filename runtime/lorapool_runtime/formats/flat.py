@@ -22,15 +22,15 @@ class Flat(NamedTuple):
     starts: Sequence[int]
 
 
-def read_bytes(path: Path, header: Header, dtype: torch.dtype, *, pinned: bool) -> torch.Tensor:
-    """The tensors' bytes, (bytes,) uint8; pinned only where they may lie in the file as `flatten` wants them.
+def read_bytes(path: Path, header: Header) -> torch.Tensor:
+    """The tensors' bytes, (bytes,) uint8.
 
     Raises:
         AdapterError: the file is shorter than its header says.
         FileNotFoundError: the file has left the cache.
     """
     size = max((t.end for t in header.tensors.values()), default=0)
-    data = torch.empty(size, dtype=torch.uint8, pin_memory=pinned and _lies_ready(header.tensors.values(), dtype))
+    data = torch.empty(size, dtype=torch.uint8)
     left = data.numpy().data
     with path.open("rb", buffering=0) as file:
         file.seek(header.size_bytes - size)
@@ -50,9 +50,7 @@ def tensor_of(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
     return raw.view(dtype).reshape(info.shape)
 
 
-def flatten(
-    data: torch.Tensor, header: Header, tensors: Sequence[torch.Tensor], dtype: torch.dtype, *, pinned: bool
-) -> Flat:
+def flatten(data: torch.Tensor, header: Header, tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> Flat:
     """The tensors in that dtype, one behind the other; the file's own bytes where they lie there like that.
 
     Raises:
@@ -61,7 +59,7 @@ def flatten(
     if _lies_ready(header.tensors.values(), dtype) and all(_is_of(data, t) for t in tensors):
         flat = Flat(data.view(dtype), [int(t.storage_offset()) for t in tensors])
     else:
-        flat = _joined(tensors, dtype, pinned=pinned)
+        flat = _joined(tensors, dtype)
     if not _is_finite(flat.buffer):
         raise AdapterError(Reason.INVALID_WEIGHTS, f"the file holds weights that {dtype} cannot hold")
     return flat
@@ -76,7 +74,7 @@ def _is_of(data: torch.Tensor, tensor: torch.Tensor) -> bool:
     return shared and tensor.is_contiguous() and tensor.data_ptr() % _ALIGNMENT == data.data_ptr() % _ALIGNMENT
 
 
-def _joined(tensors: Sequence[torch.Tensor], dtype: torch.dtype, *, pinned: bool) -> Flat:
+def _joined(tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> Flat:
     unit = _ALIGNMENT // dtype.itemsize
     padding = torch.zeros(unit, dtype=dtype)
     starts: list[int] = []
@@ -89,7 +87,7 @@ def _joined(tensors: Sequence[torch.Tensor], dtype: torch.dtype, *, pinned: bool
         if missing := -end % unit:
             parts.append(padding[:missing])
             end += missing
-    buffer = torch.empty(end, dtype=dtype, pin_memory=pinned)
+    buffer = torch.empty(end, dtype=dtype)
     if parts:
         torch.cat(parts, out=buffer)
     return Flat(buffer, starts)

@@ -80,9 +80,7 @@ def _view(flat: torch.Tensor, at: tuple[int, tuple[int, ...]]) -> torch.Tensor:
     return flat[first : first + prod(shape)].view(shape)
 
 
-def read_adapter(
-    file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, pinned: bool, widths: Widths
-) -> LoraAdapter:
+def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, widths: Widths) -> LoraAdapter:
     """Read the file for that base; every key of it is consumed, every module of it is found.
 
     Args:
@@ -94,7 +92,7 @@ def read_adapter(
         FileNotFoundError: the file has left the cache.
     """
     header = read_header(file.path)
-    data = read_bytes(file.path, header, dtype, pinned=pinned)
+    data = read_bytes(file.path, header)
     scales = _Scales(file, header)
     modules = parts_by_module(header)
     if sum(len(parts) for parts in modules.values()) != len(header.tensors):
@@ -109,7 +107,7 @@ def read_adapter(
     words = read_words(file.beside.embeddings, widths) if file.beside.embeddings is not None else {}
     # What pieces of one module share lies there once.
     unique = {id(t): t for piece, _ in found for t in piece.parts.values()} | {id(t): t for t in words.values()}
-    flat = flatten(data, header, list(unique.values()), dtype, pinned=pinned)
+    flat = flatten(data, header, list(unique.values()), dtype)
     there = {key: (start, tuple(t.shape)) for (key, t), start in zip(unique.items(), flat.starts, strict=True)}
     slots = tuple(
         Slot(piece.place, piece.network, {name: there[id(t)] for name, t in piece.parts.items()}, scale, piece.rows)

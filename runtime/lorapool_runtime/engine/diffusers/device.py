@@ -2,15 +2,19 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 
 from lorapool_api.conditions import Reason
+from lorapool_runtime.engine.diffusers.accelerator import Accelerator
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.weights import LoraAdapter
 from lorapool_runtime.layers.switchboard import Loaded
+
+
+def _nothing() -> None:
+    """There is nothing else to free."""
 
 
 class DeviceMemory:
@@ -20,15 +24,16 @@ class DeviceMemory:
     bound is for the rest.
     """
 
-    def __init__(self, device: torch.device, bound_bytes: int) -> None:
-        self._device = device
-        self._bound_bytes = bound_bytes
+    def __init__(self, accelerator: Accelerator, bound_bytes: int, beside: Callable[[], int] = lambda: 0) -> None:
+        """`beside` tells how much else of the bound is taken: by weights that adapters were merged into."""
+        self._accelerator = accelerator
+        self.bound_bytes = bound_bytes
+        self._beside = beside
         self._residents: OrderedDict[str, Loaded] = OrderedDict()
         self._in_use: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._copying = threading.Lock()
-        self._stream: Any = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def use(self, identities: Iterable[str]) -> None:
         """From now on these are what runs."""
@@ -40,8 +45,15 @@ class DeviceMemory:
         with self._lock:
             self._pinned = frozenset(identities)
 
-    def bring(self, adapter: LoraAdapter) -> Loaded:
-        """The adapter on the device. Evicts others where that needs room. Raises: AdapterError: there is no room."""
+    def bring(self, adapter: LoraAdapter, free: Callable[[], None] = _nothing) -> Loaded:
+        """The adapter on the device. Evicts others where that needs room.
+
+        Args:
+            free: gives up what else can be had again, before the last try.
+
+        Raises:
+            AdapterError: there is no room.
+        """
         found = self._find(adapter.identity)
         if found is not None:
             return found
@@ -50,11 +62,19 @@ class DeviceMemory:
             found = self._find(adapter.identity)
             if found is not None:
                 return found
-            self._evict(self._bound_bytes - adapter.size_bytes, adapter.identity)
-            resident = adapter.loaded(self._copied(adapter))
+            self._evict(self.bound_bytes - self._beside() - adapter.size_bytes, adapter.identity)
+            resident = adapter.loaded(self._copied(adapter, free))
             with self._lock:
                 self._residents[adapter.identity] = resident
             return resident
+
+    def make_room(self, size_bytes: int) -> None:
+        """Evict until so much more fits into the bound, or all that is left is in use or pinned."""
+        self._evict(self.bound_bytes - self._beside() - size_bytes)
+
+    def evict_unused(self) -> None:
+        """Keep only what is in use or pinned."""
+        self._evict(0)
 
     def identities(self) -> frozenset[str]:
         with self._lock:
@@ -65,6 +85,13 @@ class DeviceMemory:
         """Memory that adapters take."""
         with self._lock:
             return sum(r.size_bytes for r in self._residents.values())
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory that cannot be had for anything else: of what is in use or pinned."""
+        with self._lock:
+            kept = self._in_use | self._pinned
+            return sum(r.size_bytes for identity, r in self._residents.items() if identity in kept)
 
     def forget(self, identity: str) -> None:
         with self._lock:
@@ -77,30 +104,20 @@ class DeviceMemory:
                 self._residents.move_to_end(identity)
             return found
 
-    def _copied(self, adapter: LoraAdapter) -> torch.Tensor:
+    def _copied(self, adapter: LoraAdapter, free: Callable[[], None]) -> torch.Tensor:
         try:
-            return self._copy(adapter.flat)
+            return self._accelerator.upload(adapter.flat)
         except torch.OutOfMemoryError:
             self._evict(0, adapter.identity)
-        torch.cuda.empty_cache()
+        free()
+        self._accelerator.empty_cache()
         try:
-            return self._copy(adapter.flat)
+            return self._accelerator.upload(adapter.flat)
         except torch.OutOfMemoryError as error:
             message = f"the device has no room for the adapter's {adapter.size_bytes} bytes"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
-    def _copy(self, flat: torch.Tensor) -> torch.Tensor:
-        if self._stream is None:
-            return flat.to(self._device)
-        # Beside the kernels of what runs now; nobody gets it before it is whole.
-        with torch.cuda.stream(self._stream):
-            copied = flat.to(self._device, non_blocking=True)
-        self._stream.synchronize()
-        # Its memory must not be given to the next copy while kernels of the main stream still read it.
-        copied.record_stream(torch.cuda.default_stream(self._device))
-        return copied
-
-    def _evict(self, bound_bytes: int, wanted: str) -> None:
+    def _evict(self, bound_bytes: int, wanted: str | None = None) -> None:
         with self._lock:
             size = sum(r.size_bytes for r in self._residents.values())
             for identity in list(self._residents):

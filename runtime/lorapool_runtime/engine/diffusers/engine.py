@@ -16,6 +16,7 @@ from lorapool_api.running import Device
 from lorapool_api.serving import ApplyMode, SchedulerName, Serving
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Use, untold
 from lorapool_runtime.engine.diffusers import batching
+from lorapool_runtime.engine.diffusers.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
 from lorapool_runtime.engine.diffusers.finish import Sitting, finished
@@ -44,14 +45,22 @@ _PIXELS_PER_POSITION: Final = 8 * 8 * 8
 class DiffusersEngine:
     """See `engine.contract.Engine`."""
 
-    def __init__(self, model: BaseModelSpec, device: Device, device_bytes: int | None, serving: Serving) -> None:
+    def __init__(
+        self,
+        model: BaseModelSpec,
+        device: Device,
+        device_bytes: int | None,
+        serving: Serving,
+        accelerator: Accelerator | None = None,
+    ) -> None:
         self._model = model
         self._device = device
         self._device_bytes = _USUAL_BUDGET_BYTES if device_bytes is None else device_bytes
         self._serving = serving
         self._costs: Costs | None = None
         self._batching = batching.Batching()
-        self._memory = DeviceMemory(torch.device(device.value), self._device_bytes)
+        self._accelerator = accelerator_of(device) if accelerator is None else accelerator
+        self._memory = DeviceMemory(self._accelerator, self._device_bytes)
         self._previews = Previews()
         self._pipeline: Any = None
         self._board: Switchboard
@@ -103,9 +112,7 @@ class DiffusersEngine:
     # ---- adapters ----------------------------------------------------------------------------------------------
 
     def read(self, file: AdapterFile) -> LoraAdapter:
-        pinned = self._device is Device.CUDA
-        dtype = DTYPES[self._model.dtype]
-        return read_adapter(file, self._board, dtype, pinned=pinned, widths=self._vocabulary.widths)
+        return read_adapter(file, self._board, DTYPES[self._model.dtype], widths=self._vocabulary.widths)
 
     def on_device(self) -> frozenset[str]:
         return self._memory.identities()
@@ -230,7 +237,7 @@ class DiffusersEngine:
             self._board.switch(plan())
         except torch.OutOfMemoryError:
             self._board.release()
-            torch.cuda.empty_cache()
+            self._accelerator.empty_cache()
         else:
             return
         try:
