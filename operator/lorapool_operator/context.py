@@ -1,21 +1,58 @@
 """What all workers share."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
+from lorapool_api.adapter import Adapter
 from lorapool_operator.act.control import Control
-from lorapool_operator.act.events import Recorder
-from lorapool_operator.act.kube import Kube
-from lorapool_operator.act.resolver import Resolver
+from lorapool_operator.act.events import Note
+from lorapool_operator.act.kube import Resource
 from lorapool_operator.metrics import Metrics
+from lorapool_operator.resolution import Outcome
 from lorapool_operator.settings import Settings
 from lorapool_operator.store import Store
+
+Manifest = dict[str, Any]
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class Cluster(Protocol):
+    """The API server, as the leader uses it. Raises: ApiError."""
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, labels: str | None = None
+    ) -> list[Manifest]: ...
+
+    async def apply(self, manifest: Manifest) -> Manifest: ...
+
+    async def patch(
+        self, resource: Resource, namespace: str | None, name: str, body: Manifest, subresource: str | None = None
+    ) -> Manifest: ...
+
+
+class Sources(Protocol):
+    """What became of looking at the sources of adapters."""
+
+    def outcome(self, adapter: Adapter) -> Outcome: ...
+
+    def forget(self, uid: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Events(Protocol):
+    """Takes what a person shall read in `kubectl describe`."""
+
+    def note(self, note: Note) -> None: ...
+
+    async def run(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -25,10 +62,11 @@ class Context:
     settings: Settings
     key: bytes
     store: Store
-    kube: Kube
+    kube: Cluster
     control: Control
-    resolver: Resolver
-    recorder: Recorder
+    resolver: Sources
+    recorder: Events
     metrics: Metrics
     pushes: asyncio.Semaphore
     now: Callable[[], datetime] = utc_now
+    clock: Callable[[], float] = time.monotonic

@@ -1,11 +1,10 @@
 """A pass over one pool: observe -> decide -> act -> report. Every trigger runs the same pass."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -19,6 +18,7 @@ from lorapool_operator.act.events import Note
 from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, merge_patch
 from lorapool_operator.act.objects import Objects
 from lorapool_operator.act.pods import Pods
+from lorapool_operator.attempts import Attempts, Write
 from lorapool_operator.build.deployment import Installation, deployment
 from lorapool_operator.build.disruption import disruption_budget
 from lorapool_operator.build.secret import control_secret, control_token
@@ -35,8 +35,24 @@ from lorapool_operator.resolution import Verdict
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Judgements = Mapping[str, Judgement]
 _NO_CATALOG: Final = Catalog.of(())
+_OBJECTS: Final = "objects"
+_POOL_STATUS: Final = "pool status"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What became of a pass.
+
+    Attributes:
+        failures: writes that failed, or still wait since they did.
+        again_s: when another pass is wanted although nothing happens; None: it is not.
+    """
+
+    failures: int = 0
+    again_s: float | None = None
 
 
 class Reconciler:
@@ -45,9 +61,9 @@ class Reconciler:
     def __init__(self, key: str, context: Context, wake: Callable[[], None]) -> None:
         self.key = key
         self._ctx = context
-        self._wake = wake
         self._pods = Pods(context.control, context.pushes, wake)
         self._objects = Objects(context.kube, context.metrics)
+        self._attempts = Attempts(context.clock)
         self._judge = Judge()
         self._statuses = AdapterStatuses()
         self._catalog = _NO_CATALOG
@@ -56,6 +72,7 @@ class Reconciler:
         self._going_since: dict[str, float] = {}
         self._uids: dict[str, str] = {}
         self._failures = 0
+        self._again_s: float | None = None
 
     def close(self) -> None:
         """Hang up on the pods. Objects and statuses stay as they are."""
@@ -66,9 +83,9 @@ class Reconciler:
         """Let the next pass assume nothing about the pool's objects."""
         self._objects.refresh()
 
-    async def run(self) -> bool:
-        """One pass; whether all that it wanted was done. What failed for one object did not hold up the others."""
-        self._failures = 0
+    async def run(self) -> Pass:
+        """One pass. What fails for one object does not hold up the others."""
+        self._failures, self._again_s = 0, None
         pool = self._pool()
         await self._apply_objects(pool)
         self._pods.follow(self._ctx.store.pods.of_pool(self.key), self._token(pool))
@@ -79,7 +96,7 @@ class Reconciler:
         await self._unregister(seen, judgements, catalog)
         await self._report(seen, judgements)
         self._forget_gone(seen)
-        return not self._failures
+        return Pass(self._failures, self._again_s)
 
     # ---- observe and decide
 
@@ -143,13 +160,15 @@ class Reconciler:
             disruption_budget(pool),
             deployment(pool, installation, give_way=must_give_way(seen)),
         ]
-        try:
+        meta = pool.metadata
+        write = Write(_OBJECTS, meta.uid, meta.generation, meta.resource_version, {"manifests": manifests})
+
+        async def apply() -> bool:
             await self._objects.apply(manifests, seen.deployment)
+            return True
+
+        if await self._try(write, "the pool's objects could not be applied", apply):
             self._refusal = None
-        except ApiError as error:
-            self._refusal = error.verdict or self._refusal
-            # What was refused will be refused again; it is tried again when the pool changes, or now and then.
-            self._failed("the pool's objects could not be applied", error, again=not error.is_refusal)
 
     async def _register(self, seen: Observed, judgements: Judgements) -> Catalog:
         """The catalog of the adapters that bear our finalizer; those that lack it get it first."""
@@ -171,17 +190,18 @@ class Reconciler:
     async def _set_finalizers(self, adapter: Adapter, finalizers: list[str]) -> bool:
         """Only if nobody changed the object meanwhile: the list is replaced as a whole."""
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
-        return await self._patch_adapter(adapter, patch)
+        return await self._patch_adapter(adapter, patch, {"finalizers": finalizers})
 
     async def _unregister(self, seen: Observed, judgements: Judgements, catalog: Catalog) -> None:
         """Let go of adapters that are being deleted, once no pod has them, or when pods take too long."""
-        now = time.monotonic()
+        now = self._ctx.clock()
         going = {a.key for a in seen.adapters if a.metadata.is_going and has_finalizer(a)}
         self._going_since = {key: self._going_since.get(key, now) for key in going}
         plan = plan_finalizers(seen, judgements, catalog, {k: now - since for k, since in self._going_since.items()})
         await _each(self._remove_finalizer, plan.remove)
         if plan.waiting:
-            asyncio.get_running_loop().call_later(UNREGISTER_GRACE_S, self._wake)
+            waited_s = max(now - self._going_since[a.key] for a in plan.waiting)
+            self._again(UNREGISTER_GRACE_S - waited_s)
 
     # ---- report
 
@@ -197,15 +217,23 @@ class Reconciler:
     async def _write_adapter_status(self, change: tuple[Adapter, AdapterStatus]) -> None:
         adapter, status = change
         patch = {"status": merge_patch(adapter.status.manifest(), status.manifest())}
-        if await self._patch_adapter(adapter, patch, "status"):
+        if await self._patch_adapter(adapter, patch, status.manifest(), "status"):
             self._tell(adapter, adapter_news(adapter.status, status))
 
-    async def _patch_adapter(self, adapter: Adapter, patch: dict[str, Any], subresource: str | None = None) -> bool:
+    async def _patch_adapter(
+        self, adapter: Adapter, patch: dict[str, Any], content: dict[str, Any], subresource: str | None = None
+    ) -> bool:
+        """Whether the API server took it. `content` is what the object would have then, `patch` is the way there."""
         meta = adapter.metadata
-        try:
-            written = await self._ctx.kube.patch(ADAPTERS, meta.namespace, meta.name, patch, subresource)
-        except ApiError as error:
-            self._failed("an adapter could not be written", error, adapter=adapter.key)
+        what = _name_of_write(adapter.key, subresource)
+        write = Write(what, meta.uid, meta.generation, meta.resource_version, content)
+        written = await self._try(
+            write,
+            "an adapter could not be written",
+            lambda: self._ctx.kube.patch(ADAPTERS, meta.namespace, meta.name, patch, subresource),
+            adapter=adapter.key,
+        )
+        if written is None:
             return False
         self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
         self._ctx.store.adapters.refresh(adapter.key, read_adapter(written))
@@ -216,10 +244,13 @@ class Reconciler:
         if not patch:
             return
         namespace, name = split_full_name(pool.key)
-        try:
-            written = await self._ctx.kube.patch(POOLS, namespace, name, {"status": patch}, "status")
-        except ApiError as error:
-            self._failed("the pool's status could not be written", error)
+        meta = pool.metadata
+        written = await self._try(
+            Write(_POOL_STATUS, meta.uid, meta.generation, meta.resource_version, status.manifest()),
+            "the pool's status could not be written",
+            lambda: self._ctx.kube.patch(POOLS, namespace, name, {"status": patch}, "status"),
+        )
+        if written is None:
             return
         self._ctx.metrics.writes.labels("status").inc()
         self._ctx.store.pools.refresh(pool.key, read_pool(written))
@@ -229,13 +260,33 @@ class Reconciler:
         for item in news:
             self._ctx.recorder.note(Note(about, item.reason, item.message, item.is_warning))
 
-    def _failed(self, event: str, error: ApiError, *, again: bool = True, **fields: str) -> None:
-        """Count what must be tried again. An object that went or changed brings an event of its own."""
-        if error.is_gone or error.is_conflict:
-            self._wake()
-            return
-        self._failures += again
-        log.warning(event, pool=self.key, status=error.status, error=error.message, **fields)
+    # ---- failures
+
+    async def _try(self, write: Write, event: str, act: Callable[[], Awaitable[T]], **fields: str) -> T | None:
+        """What `act` returns; None where the write failed, or is left alone for now because it did before."""
+        if self._attempts.is_refused(write):
+            self._failures += 1
+            return None
+        if wait_s := self._attempts.wait_s(write):
+            self._failures += 1
+            self._again(wait_s)
+            return None
+        try:
+            done = await act()
+        except ApiError as error:
+            self._failures += 1
+            self._again(self._attempts.failed(write, error))
+            if write.what == _OBJECTS:
+                self._refusal = error.verdict or self._refusal
+            log.warning(event, pool=self.key, status=error.status, error=error.message, **fields)
+            return None
+        self._attempts.succeeded(write)
+        return done
+
+    def _again(self, wait_s: float | None) -> None:
+        """Have another pass after that time, if none comes before."""
+        if wait_s is not None:
+            self._again_s = wait_s if self._again_s is None else min(wait_s, self._again_s)
 
     def _forget_gone(self, seen: Observed) -> None:
         """Drop what is remembered about adapters that no longer exist; one that joined another pool still does."""
@@ -246,6 +297,14 @@ class Reconciler:
                 if elsewhere is None or elsewhere.metadata.uid != uid:
                     self._ctx.resolver.forget(uid)
         self._uids = now
+        keys = [a.key for a in seen.adapters]
+        self._attempts.keep_only(
+            {_OBJECTS, _POOL_STATUS, *(_name_of_write(key, sub) for key in keys for sub in (None, "status"))}
+        )
+
+
+def _name_of_write(adapter: str, subresource: str | None) -> str:
+    return f"{subresource or 'finalizer'} of {adapter}"
 
 
 async def _each(act: Callable[[Any], Awaitable[Any]], items: Iterable[Any]) -> list[Any]:

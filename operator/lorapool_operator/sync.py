@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import POOL_LABEL, full_name
 from lorapool_api.pool import Pool
-from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, ApiError, Kube, Resource
+from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, ApiError, Resource
 from lorapool_operator.backoff import Backoff
+from lorapool_operator.context import Cluster
 from lorapool_operator.observed import DeploymentView, PodView, deployment_view, pod_view
 from lorapool_operator.parse import read_adapter, read_pool
 from lorapool_operator.store import Shelf, Store
@@ -31,7 +32,7 @@ T = TypeVar("T", Adapter, Pool, PodView, DeploymentView)
 class Sync:
     """Compares the store with lists of the API server."""
 
-    def __init__(self, kube: Kube, store: Store, namespaces: tuple[str, ...]) -> None:
+    def __init__(self, kube: Cluster, store: Store, namespaces: tuple[str, ...]) -> None:
         self._kube = kube
         self._store = store
         self._namespaces = namespaces

@@ -54,7 +54,7 @@ class ApiError(Exception):
     @property
     def is_refusal(self) -> bool:
         """Whether the same request will be refused again: the object itself is wrong."""
-        return self.status in (400, 422)
+        return self.status in (400, 413, 422)
 
     @property
     def verdict(self) -> Verdict | None:

@@ -3,13 +3,18 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from lorapool_operator.act.kube import Kube
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.observed import DeploymentView
 
 Manifest = dict[str, Any]
+
+
+class Applies(Protocol):
+    """What applies a manifest; returns the object as it is then. Raises: ApiError."""
+
+    async def apply(self, manifest: Manifest) -> Manifest: ...
 
 
 class Objects:
@@ -20,7 +25,7 @@ class Objects:
     applies them again now and then, which changes nothing where nothing drifted.
     """
 
-    def __init__(self, kube: Kube, metrics: Metrics) -> None:
+    def __init__(self, kube: Applies, metrics: Metrics) -> None:
         self._kube = kube
         self._metrics = metrics
         self._applied: dict[str, str] = {}
