@@ -55,6 +55,10 @@ fuzz: setup ## A hundred thousand hostile adapter files (ARGS: --cases N --seed 
 test-kind: setup ## The e2e tests on a kind cluster with both images (needs a Docker engine and kind)
 	scripts/test-kind.sh
 
+.PHONY: test-node
+test-node: setup ## The e2e tests on a real kubelet and containerd of this machine, with both images (ARGS of pytest; needs root)
+	@python -m tests.node $(ARGS)
+
 .PHONY: crds
 crds: setup ## Write the CRDs from the models
 	python -m lorapool_api.crdgen

@@ -19,9 +19,9 @@ from lorapool_local.binaries import Binaries
 from lorapool_local.config import SupervisorConfig
 from lorapool_local.control_plane.control_plane import ControlPlane, Layout
 from lorapool_local.control_plane.credentials import write_credentials
-from lorapool_local.control_plane.flags import Ports
+from lorapool_local.control_plane.flags import Network, Ports
 from lorapool_local.errors import LocalError
-from lorapool_local.loopback import Subnet, claim_subnet, free_ports
+from lorapool_local.loopback import Subnet, claim_subnet, free_ports, service_range
 from lorapool_local.node.node import Node, NodeSettings
 from lorapool_local.paths import StateDir
 from lorapool_local.report import ComponentReport, Phase, PlaneReport, hold, read_report, write_report
@@ -74,8 +74,9 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _plane(self, tasks: asyncio.TaskGroup, subnet: Subnet) -> AsyncIterator[ControlPlane]:
         config, state = self._config.plane, self._state
-        layout = Layout(subnet.host, Ports(*free_ports(subnet.host, 5)))
-        credentials = write_credentials(state, subnet.host, layout.server, config.node.name)
+        network = Network(subnet.host, service_range(subnet.host))
+        layout = Layout(network, Ports(*free_ports(subnet.host, 5)))
+        credentials = write_credentials(state, network, layout.server, config.node.name)
         binaries = Binaries.from_json(self._config.binaries)
         plane = ControlPlane(state, layout, binaries, credentials, config.extra_flags)
         self._say(server=layout.server, kubeconfig=str(state.kubeconfig), subnet=subnet.index, node=config.node.name)

@@ -55,3 +55,16 @@ def generate(cluster: Cluster, model: str, *, lora: str | None = None, seed: int
     )
     assert not check or reply.status_code == 200, f"{model}: {reply.status_code} {reply.text[:500]}"
     return Image(reply.status_code, reply.content, reply.headers)
+
+
+def is_made_by(cluster: Cluster, model: str, sha256: str) -> bool:
+    """Whether an image comes, and this adapter file made it.
+
+    A connection that is refused or cut is a no, not a failure: kube-proxy hears of a new gateway pod some time after
+    `kubectl rollout status` has seen it.
+    """
+    try:
+        image = generate(cluster, model, check=False)
+    except httpx.TransportError:
+        return False
+    return image.status == 200 and image.adapters[0]["sha256"] == sha256

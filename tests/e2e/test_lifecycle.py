@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from tests import files, make
 from tests.e2e.cluster import Cluster, scratch_namespace, wait_until
-from tests.e2e.images import generate, pool_with_files
+from tests.e2e.images import is_made_by, pool_with_files
 
 CONTENT = files.lora_file(seed=3)
 FILES = {"one.safetensors": CONTENT, "two.safetensors": files.lora_file(seed=4)}
@@ -30,8 +30,7 @@ def pool(cluster: Cluster) -> str:
 
 
 def served(cluster: Cluster) -> bool:
-    image = generate(cluster, f"{cluster.namespace}/one", check=False)
-    return image.status == 200 and image.adapters[0]["sha256"] == files.sha256(CONTENT)
+    return is_made_by(cluster, f"{cluster.namespace}/one", files.sha256(CONTENT))
 
 
 def statuses(cluster: Cluster) -> dict[str, object]:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from lorapool_local.binaries.build import OnStart, build, go_problem
 from lorapool_local.binaries.download import OnBytes, download, host_of, reachable_hosts
 from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find
-from lorapool_local.binaries.tools import SOURCES, Binaries, Source
+from lorapool_local.binaries.tools import KUBERNETES_NODE, SOURCES, Binaries, NodeBinaries, Source
 from lorapool_local.errors import BinariesUnavailable
 from lorapool_local.paths import cache_dir
 
@@ -29,10 +29,31 @@ def ensure_binaries(console: Console, *, may_build: bool = True) -> Binaries:
     Raises:
         BinariesUnavailable: says which program is missing and what was tried.
     """
+    found = _ensure(SOURCES, console, may_build=may_build)
+    return Binaries(
+        etcd=found["etcd"],
+        apiserver=found["kube-apiserver"],
+        controller_manager=found["kube-controller-manager"],
+        scheduler=found["kube-scheduler"],
+        kubectl=found["kubectl"],
+        helm=found["helm"],
+    )
+
+
+def ensure_node_binaries(console: Console) -> NodeBinaries:
+    """The programs of a real node, with progress on the console.
+
+    Raises:
+        BinariesUnavailable: says which program is missing and what was tried.
+    """
+    found = _ensure([KUBERNETES_NODE], console, may_build=True)
+    return NodeBinaries(kubelet=found["kubelet"], kube_proxy=found["kube-proxy"])
+
+
+def _ensure(sources: Sequence[Source], console: Console, *, may_build: bool) -> Mapping[str, Path]:
     acquisition = Acquisition(console, cache_dir(), may_build=may_build)
-    missing = [source for source in SOURCES if not acquisition.is_at_hand(source)]
-    acquisition.fetch(missing)
-    return acquisition.binaries()
+    acquisition.fetch([source for source in sources if not acquisition.is_at_hand(source)])
+    return acquisition.found
 
 
 _QUIET_S = 30.0
@@ -71,16 +92,10 @@ class Acquisition:
             for source in missing:
                 self.is_at_hand(source)
 
-    def binaries(self) -> Binaries:
-        found = self._found
-        return Binaries(
-            etcd=found["etcd"],
-            apiserver=found["kube-apiserver"],
-            controller_manager=found["kube-controller-manager"],
-            scheduler=found["kube-scheduler"],
-            kubectl=found["kubectl"],
-            helm=found["helm"],
-        )
+    @property
+    def found(self) -> Mapping[str, Path]:
+        """Program to where it lies."""
+        return self._found
 
     def _fetch(self, missing: list[Source], hosts: set[str]) -> None:
         to_build = []

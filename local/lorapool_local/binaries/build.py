@@ -33,8 +33,12 @@ def go_problem(source: Source) -> str | None:
     # A pre-release is `go1.27rc1`: two numbers will do.
     numbers = re.search(r"(\d+)\.(\d+)", said.stdout)
     have = (int(numbers.group(1)), int(numbers.group(2))) if numbers else (0, 0)
-    need = needed_go((_MODULES / source.name / "go.mod").read_text())
+    need = needed_go((_module(source) / "go.mod").read_text())
     return None if have >= need[:2] else f"Go {have[0]}.{have[1]} is older than {need[0]}.{need[1]}"
+
+
+def _module(source: Source) -> Path:
+    return _MODULES / (source.module or source.name)
 
 
 def needed_go(go_mod: str) -> Version:
@@ -59,7 +63,7 @@ def build(source: Source, folder: Path, on_line: OnLine, on_start: OnStart = lam
     last: list[str] = []
     with subprocess.Popen(  # noqa: S603 -- Go, on our own modules
         [*command, *source.packages],
-        cwd=_MODULES / source.name,
+        cwd=_module(source),
         env={**_COLLECT_SELDOM, **os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-mod=readonly"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -35,6 +35,14 @@ class Binaries:
 
 
 @dataclass(frozen=True)
+class NodeBinaries:
+    """What a real node runs besides its container runtime; the embedded plane has a node of its own."""
+
+    kubelet: Path
+    kube_proxy: Path
+
+
+@dataclass(frozen=True)
 class Tool:
     """One program."""
 
@@ -65,11 +73,13 @@ class Source:
     tools: tuple[Tool, ...]
     archive: Archive
     packages: tuple[str, ...]
-    """What `go build` is asked for, in the module of this name under `go/`."""
+    """What `go build` is asked for, in the module under `go/`."""
     linker_flags: str
     usual_build_s: float
     packages_in_all: int
     """How many Go packages a build from nothing compiles: for the progress bar."""
+    module: str = ""
+    """The folder under `go/` where that is not this name."""
 
     @property
     def folder(self) -> str:
@@ -82,6 +92,16 @@ _K8S_VERSION_PACKAGE = "k8s.io/component-base/version"
 _SAME_MINOR = {"oldest": (1, int(_K8S_MINOR)), "below": (1, int(_K8S_MINOR) + 1)}
 _K8S_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
+_K8S_ARCHIVE = Archive(
+    url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}",
+    checksum_url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}.sha256",
+    member=None,
+)
+_K8S_LINKER_FLAGS = (
+    f"-X {_K8S_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_VERSION} "
+    f"-X {_K8S_VERSION_PACKAGE}.gitMajor=1 -X {_K8S_VERSION_PACKAGE}.gitMinor={_K8S_MINOR}"
+)
+
 KUBERNETES: Final = Source(
     name="kubernetes",
     version=KUBERNETES_VERSION,
@@ -90,18 +110,26 @@ KUBERNETES: Final = Source(
         # kubectl may be one minor version older or newer.
         Tool("kubectl", ("version", "--client"), (1, int(_K8S_MINOR) - 1), (1, int(_K8S_MINOR) + 2)),
     ),
-    archive=Archive(
-        url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}",
-        checksum_url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}.sha256",
-        member=None,
-    ),
+    archive=_K8S_ARCHIVE,
     packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in (*_K8S_COMPONENTS, "kubectl")),
-    linker_flags=(
-        f"-X {_K8S_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_VERSION} "
-        f"-X {_K8S_VERSION_PACKAGE}.gitMajor=1 -X {_K8S_VERSION_PACKAGE}.gitMinor={_K8S_MINOR}"
-    ),
+    linker_flags=_K8S_LINKER_FLAGS,
     usual_build_s=400,
     packages_in_all=2500,
+)
+
+_K8S_NODE = ("kubelet", "kube-proxy")
+
+# Apart from the control plane's: only the tests on a real node need them.
+KUBERNETES_NODE: Final = Source(
+    name="kubernetes-node",
+    version=KUBERNETES_VERSION,
+    tools=tuple(Tool(name, ("--version",), **_SAME_MINOR) for name in _K8S_NODE),
+    archive=_K8S_ARCHIVE,
+    packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in _K8S_NODE),
+    linker_flags=_K8S_LINKER_FLAGS,
+    usual_build_s=180,
+    packages_in_all=2500,
+    module="kubernetes",
 )
 
 ETCD: Final = Source(

@@ -26,8 +26,12 @@ OnWaiting = Callable[[str], None]
 class Layout:
     """Where this plane's components listen."""
 
-    host: str
+    network: flags.Network
     ports: flags.Ports
+
+    @property
+    def host(self) -> str:
+        return self.network.host
 
     @property
     def server(self) -> str:
@@ -113,7 +117,7 @@ def _programs(
     credentials: PlaneCredentials,
     extra_flags: dict[str, list[str]],
 ) -> list[Program]:
-    host, ports, files = layout.host, layout.ports, credentials.components
+    network, host, ports, files = layout.network, layout.host, layout.ports, credentials.components
 
     def program(name: str, path: Path, own: flags.Flags, port: int) -> Program:
         command = flags.command(path, own, extra_flags.get(name, []))
@@ -121,11 +125,11 @@ def _programs(
 
     return [
         program("etcd", binaries.etcd, flags.etcd(host, ports, files, state.etcd), ports.etcd),
-        program("kube-apiserver", binaries.apiserver, flags.apiserver(host, ports, files), ports.apiserver),
+        program("kube-apiserver", binaries.apiserver, flags.apiserver(network, ports, files), ports.apiserver),
         program(
             "kube-controller-manager",
             binaries.controller_manager,
-            flags.controller_manager(host, ports, files),
+            flags.controller_manager(network, ports, files),
             ports.controller_manager,
         ),
         program("kube-scheduler", binaries.scheduler, flags.scheduler(host, ports, files), ports.scheduler),

@@ -1,10 +1,11 @@
 """Every key, certificate, token and kubeconfig of one plane, written for one start."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorapool_local.control_plane import kubeconfig
-from lorapool_local.control_plane.flags import Credentials
+from lorapool_local.control_plane.flags import Credentials, Network
 from lorapool_local.control_plane.pki import (
     Authority,
     KeyPair,
@@ -29,16 +30,20 @@ class PlaneCredentials:
         return self.components.authority
 
 
-def write_credentials(state: StateDir, host: str, server: str, node_name: str) -> PlaneCredentials:
+def write_credentials(
+    state: StateDir, network: Network, server: str, node_name: str, node_address: str | None = None
+) -> PlaneCredentials:
+    """What each part is known by. `node_address`: the kubelet's, where it has one of its own."""
     folder = state.secrets
     authority = load_or_create_authority(folder)
     token = load_or_create_token(folder, "admin")
     kubeconfig.write(state.kubeconfig, kubeconfig.with_token(server, authority.certificate_file, token))
-    node = authority.issue("node", f"system:node:{node_name}", ["system:nodes"], [host])
-    return PlaneCredentials(_components(folder, authority, host, server, token), node, token)
+    node = authority.issue("node", f"system:node:{node_name}", ["system:nodes"], [node_address or network.host])
+    return PlaneCredentials(_components(folder, authority, network, server, token), node, token)
 
 
-def _components(folder: Path, authority: Authority, host: str, server: str, admin_token: str) -> Credentials:
+def _components(folder: Path, authority: Authority, network: Network, server: str, admin_token: str) -> Credentials:
+    host = network.host
     tokens = folder / "tokens.csv"
     write_atomically(tokens, f'{admin_token},lorapool-admin,lorapool-admin,"system:masters"\n')
     manager = authority.issue("controller-manager", "system:kube-controller-manager", addresses=[host])
@@ -49,7 +54,7 @@ def _components(folder: Path, authority: Authority, host: str, server: str, admi
         tokens=tokens,
         etcd=authority.issue("etcd", "etcd", addresses=[host]),
         etcd_client=authority.issue("etcd-client", "kube-apiserver"),
-        apiserver=authority.issue("apiserver", "kube-apiserver", addresses=_apiserver_addresses(host)),
+        apiserver=authority.issue("apiserver", "kube-apiserver", addresses=_apiserver_addresses(network)),
         # The node's own API is for the apiserver alone: see node/kubelet_api.py.
         kubelet_client=authority.issue("kubelet-client", "kube-apiserver-kubelet-client"),
         controller_manager=manager,
@@ -59,9 +64,10 @@ def _components(folder: Path, authority: Authority, host: str, server: str, admi
     )
 
 
-def _apiserver_addresses(host: str) -> list[str]:
-    in_cluster = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-    return [host, *in_cluster]
+def _apiserver_addresses(network: Network) -> list[str]:
+    """Its own, and those of the Service `kubernetes`: it has the first cluster IP."""
+    first = str(ipaddress.ip_network(network.services)[1])
+    return [network.host, first, "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
 
 
 def _component_kubeconfig(folder: Path, authority: Authority, server: str, name: str, pair: KeyPair) -> Path:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorapool_local.control_plane.pki import KeyPair
-from lorapool_local.loopback import service_range
 
 Flags = dict[str, str]
 
-# Endpoints and EndpointSlices refuse loopback addresses, and the pods of this plane have no others.
+# Endpoints and EndpointSlices refuse loopback addresses, and the pods of an embedded node have no others.
 _NO_ENDPOINTS = "*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller"
 
 
@@ -20,6 +19,17 @@ class Ports:
     apiserver: int
     controller_manager: int
     scheduler: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where the components listen, and what the cluster's own addresses are."""
+
+    host: str
+    services: str
+    """The range of cluster IPs, as 10.0.0.0/24."""
+    endpoints: bool = False
+    """Whether pods and the apiserver have addresses that Endpoints take: any but loopback ones."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,8 @@ def etcd(host: str, ports: Ports, files: Credentials, data: Path) -> Flags:
     }
 
 
-def apiserver(host: str, ports: Ports, files: Credentials) -> Flags:
+def apiserver(network: Network, ports: Ports, files: Credentials) -> Flags:
+    host = network.host
     return {
         "etcd-servers": f"https://{host}:{ports.etcd}",
         "etcd-cafile": str(files.authority),
@@ -82,8 +93,8 @@ def apiserver(host: str, ports: Ports, files: Credentials) -> Flags:
         "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
         "service-account-key-file": str(files.service_account_key),
         "service-account-signing-key-file": str(files.service_account_key),
-        "service-cluster-ip-range": service_range(host),
-        "endpoint-reconciler-type": "none",
+        "service-cluster-ip-range": network.services,
+        "endpoint-reconciler-type": "lease" if network.endpoints else "none",
         "kubelet-client-certificate": str(files.kubelet_client.certificate),
         "kubelet-client-key": str(files.kubelet_client.key),
         "kubelet-certificate-authority": str(files.authority),
@@ -92,11 +103,11 @@ def apiserver(host: str, ports: Ports, files: Credentials) -> Flags:
     }
 
 
-def controller_manager(host: str, ports: Ports, files: Credentials) -> Flags:
+def controller_manager(network: Network, ports: Ports, files: Credentials) -> Flags:
     kubeconfig = str(files.controller_manager_kubeconfig)
     return {
-        **_component(host, ports.controller_manager, files.controller_manager, kubeconfig, files.authority),
-        "controllers": _NO_ENDPOINTS,
+        **_component(network.host, ports.controller_manager, files.controller_manager, kubeconfig, files.authority),
+        "controllers": "*" if network.endpoints else _NO_ENDPOINTS,
         "use-service-account-credentials": "true",
         "service-account-private-key-file": str(files.service_account_key),
         "root-ca-file": str(files.authority),
