@@ -20,6 +20,8 @@ from lorapool_local.config import PlaneConfig
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 NAMESPACE = "lorapool-system"
+KEY = "lorapool-operator-key"
+VALUES = ("--set", "watchNamespaces={default},gateway.apiKeysSecret=keys,gateway.drainSeconds=0")
 KINDS = (
     "deployments,services,serviceaccounts,secrets,leases,pdb,roles,rolebindings,jobs,clusterroles,clusterrolebindings"
 )
@@ -60,8 +62,7 @@ def release(tools: Tools) -> Tools:
     tools.kubectl("create", "namespace", NAMESPACE)
     tools.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     tools.kubectl("-n", NAMESPACE, "create", "secret", "generic", "keys", "--from-literal=alice=sesame")
-    values = ("--set", "watchNamespaces={default},gateway.apiKeysSecret=keys,gateway.drainSeconds=0")
-    tools.helm("install", "lorapool", str(CHART), *values)
+    tools.helm("install", "lorapool", str(CHART), *VALUES)
     return tools
 
 
@@ -90,7 +91,7 @@ def test_nobody_is_granted_more_than_its_role_in_the_watched_namespaces(release:
 
 
 def test_an_upgrade_keeps_the_operators_key_and_brings_newer_crds(release: Tools, tmp_path: Path) -> None:
-    key = release.get("secret", "lorapool-operator-key", "-n", NAMESPACE)["data"]
+    key = release.get("secret", KEY, "-n", NAMESPACE)["data"]
     newer = tmp_path / "lorapool"
     shutil.copytree(CHART, newer)
     file = newer / "files" / "crds" / "loraadapters.yaml"
@@ -98,15 +99,20 @@ def test_an_upgrade_keeps_the_operators_key_and_brings_newer_crds(release: Tools
     crd["spec"]["names"]["shortNames"].append("newer")
     file.write_text(yaml.safe_dump(crd, sort_keys=False))
     release.helm("upgrade", "lorapool", str(newer), "--reuse-values")
-    assert release.get("secret", "lorapool-operator-key", "-n", NAMESPACE)["data"] == key
+    assert release.get("secret", KEY, "-n", NAMESPACE)["data"] == key
     assert "newer" in release.get("crd", "loraadapters.lorapool.dev")["spec"]["names"]["shortNames"]
 
 
-def test_an_uninstalled_release_leaves_pools_and_adapters_and_nothing_that_holds_them(release: Tools) -> None:
+def test_an_uninstalled_release_leaves_pools_adapters_and_the_key_and_nothing_that_holds_them(release: Tools) -> None:
     adapter = make.adapter_manifest("held")
     adapter["metadata"]["finalizers"] = [ADAPTER_FINALIZER]
     release.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(adapter))
+    key = release.get("secret", KEY, "-n", NAMESPACE)["data"]
     release.helm("uninstall", "lorapool")
     assert "finalizers" not in release.get("lora", "held")["metadata"]
-    assert not release.get(KINDS, "-A", "-l", "app.kubernetes.io/instance=lorapool")["items"]
+    left = release.get(KINDS, "-A", "-l", "app.kubernetes.io/instance=lorapool")["items"]
+    assert [(item["kind"], item["metadata"]["name"]) for item in left] == [("Secret", KEY)]
     release.kubectl("delete", "lora", "held", "--timeout=20s")
+    # Pods that ran on know the next installation by what was derived from the same key.
+    release.helm("install", "lorapool", str(CHART), *VALUES)
+    assert release.get("secret", KEY, "-n", NAMESPACE)["data"] == key

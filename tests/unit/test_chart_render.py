@@ -192,6 +192,13 @@ def test_the_operators_key_is_random_and_can_be_ones_own() -> None:
     assert [v["secret"]["secretName"] for v in volumes if "secret" in v] == ["mine"]
 
 
+def test_the_operators_key_outlives_an_uninstall_and_the_notes_say_how_to_remove_it() -> None:
+    secret = one(render(), "Secret", "lorapool-operator-key")
+    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    notes = (CHART / "templates" / "NOTES.txt").read_text()
+    assert 'delete secret {{ include "lorapool.operatorKeySecret" . }}' in notes
+
+
 def test_api_keys_are_mounted_where_the_gateway_looks() -> None:
     gateway = one(render(gateway__apiKeysSecret="keys"), "Deployment", "lorapool-gateway")
     folder = environment(gateway)["LORAPOOL_API_KEYS_DIR"]
