@@ -1,18 +1,20 @@
 """`lorapool gateway`: watches, polls and serves until it is told to stop."""
 
 import asyncio
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack
+from typing import Final
 
 import httpx
 import structlog
-import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
 from lorapool_api import logs
+from lorapool_common.listening import bound_socket, listen_host
+from lorapool_common.process import CannotStart, Process
+from lorapool_common.process import run as run_process
+from lorapool_common.server import Server
 from lorapool_gateway import kube
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.http.app import health_app, inference_app
@@ -27,38 +29,41 @@ from lorapool_gateway.watcher import Watcher
 
 log = structlog.get_logger(__name__)
 
+_COMMAND: Final = "lorapool gateway"
+_HEALTH_END_S: Final = 1.0
+
 
 def command() -> None:
     """Serve images from the pools of this cluster; settings are environment variables LORAPOOL_*."""
     try:
         settings = Settings()
-        logs.configure(settings.log_level)
-        asyncio.run(run(settings))
-    except (ValidationError, kube.ConfigException) as problem:
-        sys.exit(f"lorapool gateway: {problem}")
+    except ValidationError as problem:
+        sys.exit(f"{_COMMAND}: {problem}")
+    logs.configure(settings.log_level)
+    run_process(_COMMAND, lambda process: run(settings, process))
 
 
-async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then end what runs, within the grace period."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+async def run(settings: Settings, process: Process) -> None:
+    """Serve until the process is to stop; then end what runs, within the grace period."""
     async with AsyncExitStack() as resources:
-        api = await resources.enter_async_context(await kube.connect())
+        try:
+            api = await resources.enter_async_context(await kube.connect())
+        except kube.ConfigException as problem:
+            raise CannotStart(str(problem)) from problem
         # Pods are reached directly: a proxy of the environment is for the way out of the cluster.
         http = await resources.enter_async_context(
             httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=None))
         )
-        await Gateway(settings, kube.Kube(api), http, stopping).run()
+        await Gateway(settings, kube.Kube(api), http, process).run()
 
 
 class Gateway:
     """All parts of a gateway, put together."""
 
-    def __init__(self, settings: Settings, lister: kube.Kube, http: httpx.AsyncClient, stopping: asyncio.Event) -> None:
+    def __init__(self, settings: Settings, lister: kube.Kube, http: httpx.AsyncClient, process: Process) -> None:
         self._settings = settings
-        self._stopping = stopping
+        self._process = process
+        self._takes_none = asyncio.Event()
         metrics = Metrics()
         directory = Directory()
         loads = Loads(directory.changed)
@@ -67,57 +72,40 @@ class Gateway:
         proxy = Proxy(directory, loads, http, metrics, poke=self._poller.poke)
         service = Service(directory, self._watcher.synced, proxy, metrics)
         gate = Gate(service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes)
-        self._servers = (
-            _server(inference_app(gate, settings.origins), settings, settings.http_port),
-            _server(health_app(metrics, self._watcher.synced, stopping), settings, settings.health_port),
-        )
+        self._inference = self._server(inference_app(gate, settings.origins), settings.http_port)
+        self._health = self._server(health_app(metrics, self._watcher.synced, self._takes_none), settings.health_port)
 
     async def run(self) -> None:
-        """Serve until it is told to stop."""
-        background = [asyncio.create_task(part.run()) for part in (self._watcher, self._poller)]
-        serving = [asyncio.create_task(server.serve()) for server in self._servers]
-        stop = asyncio.create_task(self._stopping.wait())
-        log.info("serving", address=self._settings.listen, port=self._settings.http_port)
+        """Serve until the process is to stop."""
+        process = self._process
+        process.start("the watch of the cluster", self._watcher.run())
+        process.start("the poll of the pods", self._poller.run())
+        inference = process.start("the server of requests", self._inference.run_until_ended())
+        health = process.start("the server of health and metrics", self._health.run_until_ended())
+        log.info("serving", address=self._host, port=self._settings.http_port)
+        await process.stopped()
+        await self._end(inference)
+        self._health.end(_HEALTH_END_S)
+        await process.finish(health)
+
+    async def _end(self, inference: asyncio.Task[None]) -> None:
+        """Go on serving while Services and clients turn to others, then finish what runs.
+
+        It says that it is ready for as long as it takes requests: kube-proxy sends requests to a terminating pod,
+        where there is no other, but only while that is ready.
+        """
+        self._inference.drain()
+        await asyncio.wait((inference,), timeout=self._settings.drain_seconds)
+        self._takes_none.set()
+        self._inference.end(self._settings.grace_seconds)
+        await self._process.finish(inference, within_s=self._settings.grace_seconds + _HEALTH_END_S)
+
+    @property
+    def _host(self) -> str:
+        return listen_host(self._settings.listen, self._settings.pod_ip)
+
+    def _server(self, app: FastAPI, port: int) -> Server:
         try:
-            await asyncio.wait([stop, *background, *serving], return_when=asyncio.FIRST_COMPLETED)
-            await self._end(serving)
-        finally:
-            stop.cancel()
-            for task in background:
-                task.cancel()
-        for task in background:
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _end(self, serving: list[asyncio.Task[None]]) -> None:
-        """Say not ready, take requests for a little longer, then end what runs."""
-        self._stopping.set()
-        if self._settings.drain_seconds:
-            await asyncio.sleep(self._settings.drain_seconds)
-        inference, health = self._servers
-        inference.should_exit = True
-        await serving[0]
-        health.should_exit = True
-        await serving[1]
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the signals to us: there are two of them in this process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(app: FastAPI, settings: Settings, port: int) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            host=settings.listen,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=settings.grace_seconds,
-        )
-    )
+            return Server(app, bound_socket(self._host, port))
+        except OSError as error:
+            raise CannotStart(f"{self._host} port {port}: {error.strerror}") from error

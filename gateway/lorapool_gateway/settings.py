@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
     """Settings of a gateway pod; the chart sets them."""
 
-    model_config = SettingsConfigDict(env_prefix="LORAPOOL_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LORAPOOL_", frozen=True, populate_by_name=True)
 
-    listen: str = Field(
-        default="0.0.0.0",  # noqa: S104 -- a pod is reached at its own address
-        validation_alias=AliasChoices("LORAPOOL_LISTEN", "POD_IP"),
-        description="Address of both ports. A pod that shares its host's network names its own.",
+    listen: str | None = Field(default=None, description="Address of both ports; default: all of the pod's.")
+    pod_ip: str | None = Field(
+        default=None,
+        validation_alias="POD_IP",
+        description="The pod's address: where it is a loopback address, both ports are at it alone.",
     )
     # Not LORAPOOL_PORT: Kubernetes puts an address under that name where a Service is called lorapool.
     http_port: int = Field(default=8080, description="Inference.")
@@ -30,7 +31,9 @@ class Settings(BaseSettings):
         ge=0,
         description="How long it still takes requests after SIGTERM, while Services forget its address.",
     )
-    grace_seconds: int = Field(default=60, ge=1, description="How long requests may then take to end.")
+    grace_seconds: int = Field(
+        default=310, ge=1, description="How long requests may then take to end: a pool allows one 300 s by default."
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @property

@@ -141,10 +141,10 @@ class Pod:
         if catalog is not None:
             self.last_catalog.write(catalog)
 
-    async def stop(self) -> None:
-        """Refuse new work and finish what runs."""
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new work and finish what runs, within the grace period."""
         self.stopping = True
-        await self.dispatcher.stop(self.settings.grace_s)
+        await self.dispatcher.stop(grace_s)
         await self.registry.close()
         self.bringer.close()
         for executor in self.threads:

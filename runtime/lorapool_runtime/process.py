@@ -1,19 +1,18 @@
 """The process: two servers on one event loop, from start to a graceful end."""
 
-import asyncio
 import contextlib
-import logging
-import os
-import signal
-import socket
-from collections.abc import AsyncIterator, Iterator
-from typing import NoReturn
+import time
+from collections.abc import AsyncIterator
+from typing import Final, NoReturn
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from lorapool_api.wire.catalog import Catalog
+from lorapool_common.listening import bound_socket
+from lorapool_common.process import CannotStart, Process, run
+from lorapool_common.server import Server
+from lorapool_common.supervision import Supervisor
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.http.control import control_app
@@ -24,80 +23,67 @@ from lorapool_runtime.uptime import process_start_s
 
 log = structlog.stdlib.get_logger(__name__)
 
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the process: there are two of them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+# What a process whose task has failed still gives to what runs; nobody may be left to finish it.
+_FAILED_GRACE_S: Final = 5.0
+# A reply of 27 MB takes a client of 25 Mbit/s this long. The operator gives pods 15 s beyond the grace period.
+_REPLY_S: Final = 10.0
 
 
 def serve(settings: Settings, catalog: Catalog | None = None) -> NoReturn:
-    """Run until SIGTERM or SIGINT, then end the process.
+    """Run until SIGTERM or SIGINT, or until a task of it ends, then end the process.
 
     Args:
         settings: what to serve and where.
         catalog: outside of Kubernetes, the adapters to serve; else the operator brings them.
     """
     engine = make_engine(settings)
-    asyncio.run(_serve(settings, engine, catalog))
-    logging.shutdown()
-    # A thread that loads or downloads cannot be interrupted, and the interpreter would wait for it. Nothing of it
-    # can be half done: files are renamed into place when they are whole.
-    os._exit(0)
+    run("lorapool runtime", lambda process: _serve(process, settings, engine, catalog))
 
 
-async def _serve(settings: Settings, engine: Engine, catalog: Catalog | None) -> None:
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
+async def _serve(process: Process, settings: Settings, engine: Engine, catalog: Catalog | None) -> None:
     pod = Pod.build(settings, engine, process_start_s())
     if catalog is None:
         pod.restore_catalog()
     else:
         pod.registry.replace(catalog)
-    async with running(pod):
-        await asked_to_stop.wait()
+    async with running(pod, process):
+        await process.stopped()
         log.info("stopping: finishing what runs")
     log.info("stopped")
 
 
 @contextlib.asynccontextmanager
-async def running(pod: Pod) -> AsyncIterator[None]:
+async def running(pod: Pod, supervisor: Supervisor) -> AsyncIterator[None]:
     """The servers up and the base on its way; at the end all that runs is finished first."""
-    work = [asyncio.create_task(pod.base.keep_trying()), asyncio.create_task(pod.dispatcher.run())]
-    servers = _servers(pod)
-    serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
+    servers = _servers(pod.settings, pod)
+    work = (
+        supervisor.start("the queue", pod.dispatcher.run()),
+        supervisor.start("the load of the base model", pod.base.keep_trying(), finishes=True),
+    )
+    serving = [supervisor.start(f"the server of {name}", server.run_until_ended()) for name, server in servers.items()]
     try:
         yield
     finally:
-        await pod.stop()
-        for server, _ in servers:
-            server.should_exit = True
-        await asyncio.gather(*serving)
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        grace_s = pod.settings.grace_s if supervisor.failure is None else _FAILED_GRACE_S
+        ends_at = time.monotonic() + grace_s + _REPLY_S
+        await pod.stop(grace_s)
+        # Replies on their way to slow clients have all the time that the requests did not need.
+        within_s = ends_at - time.monotonic()
+        for server in servers.values():
+            server.end(within_s)
+        await supervisor.finish(*serving, within_s=within_s + 1.0)
+        await supervisor.end(*work)
 
 
-def _servers(pod: Pod) -> list[tuple[uvicorn.Server, socket.socket]]:
-    settings = pod.settings
-    apps = [(serving_app(pod), settings.serving_port)]
+def _servers(settings: Settings, pod: Pod) -> dict[str, Server]:
+    servers = {"requests": _server(settings, serving_app(pod), settings.serving_port)}
     if settings.control_port is not None:
-        apps.append((control_app(pod, settings.control_token_file), settings.control_port))
-    return [(_server(app), _bound(settings.host, port)) for app, port in apps]
+        servers["control"] = _server(settings, control_app(pod, settings.control_token_file), settings.control_port)
+    return servers
 
 
-def _server(app: FastAPI) -> uvicorn.Server:
-    # Logs are ours; a connection that idles must not hold up the end.
-    return _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5))
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    return listener
+def _server(settings: Settings, app: FastAPI, port: int) -> Server:
+    try:
+        return Server(app, bound_socket(settings.host, port))
+    except OSError as error:
+        raise CannotStart(f"{settings.host} port {port}: {error.strerror}") from error

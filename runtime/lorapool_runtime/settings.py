@@ -1,6 +1,5 @@
 """What the process is told by its environment."""
 
-import ipaddress
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lorapool_api import names
 from lorapool_api.base_model import BaseModelSpec
 from lorapool_api.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_common.listening import listen_host
 
 
 class Settings(BaseSettings):
@@ -36,18 +36,8 @@ class Settings(BaseSettings):
 
     @property
     def host(self) -> str:
-        """The address to listen on.
-
-        A pod on a loopback address shares it with nobody but must not take the ports of others: it listens
-        there alone. Any other pod has a network of its own and listens on all of it.
-        """
-        if self.listen:
-            return self.listen
-        address = ipaddress.ip_address(self.pod_ip) if self.pod_ip else None
-        if address is not None and address.is_loopback:
-            return str(address)
-        # The pod's own network namespace; NetworkPolicy says who reaches it.
-        return "::" if address is not None and address.version == 6 else "0.0.0.0"  # noqa: S104
+        """The address to listen on."""
+        return listen_host(self.listen, self.pod_ip)
 
     @property
     def grace_s(self) -> float:

@@ -19,6 +19,7 @@ from lorapool_api.sources import ModelSource
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
+from lorapool_common.supervision import Supervisor
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine as EngineProtocol
 from lorapool_runtime.pod import Pod
@@ -100,7 +101,7 @@ async def started(settings: Settings, engine: EngineProtocol | None = None) -> A
     pod.restore_catalog()
     auth = {"authorization": f"Bearer {TOKEN}"}
     async with (
-        running(pod),
+        running(pod, Supervisor()),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.serving_port}", timeout=30) as serving,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.control_port}", headers=auth, timeout=90) as control,
     ):

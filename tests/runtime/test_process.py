@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import pytest
 from tests.runtime.pods import TOKEN, config, free_port, write_adapter
 
 from lorapool_api import names
@@ -84,6 +85,76 @@ async def test_a_stopping_pod_finishes_what_runs_and_exits_cleanly(tmp_path: Pat
         assert (await runs).status_code == 200
         async with asyncio.timeout(DEADLINE_S):
             assert await pod.wait() == 0
+
+
+SCRIPT = """
+import sys
+from lorapool_api.cli import main
+{patch}
+sys.argv = ["lorapool", "runtime"]
+main()
+"""
+DISPATCHER_FAILS = """
+from lorapool_runtime.queue.dispatcher import Dispatcher
+def fail(self):
+    raise KeyError("no such stack")
+Dispatcher._take_next = fail
+"""
+BASE_HANGS = """
+import time
+from lorapool_runtime.engine.stub import StubEngine
+def hang(self, progress):
+    print("loading", flush=True)
+    time.sleep(3600)
+StubEngine.load = hang
+"""
+
+
+@contextlib.asynccontextmanager
+async def patched(patch: str, environment: dict[str, str]) -> AsyncIterator[Process]:
+    """A pod's process in which this source runs first."""
+    script = SCRIPT.format(patch=patch)
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, env=os.environ | environment, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        yield started
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            started.kill()
+        await started.communicate()
+
+
+async def test_a_queue_that_fails_ends_the_process_and_is_named(tmp_path: Path) -> None:
+    environment, serving, control = pod_environment(tmp_path, StubTimings())
+    async with (
+        patched(DISPATCHER_FAILS, environment) as pod,
+        httpx.AsyncClient(base_url=serving, timeout=DEADLINE_S) as client,
+    ):
+        await until_ready(client, "/healthz")
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}) as operator:
+            await operator.put(f"{control}/v1/catalog", json=Catalog.of(()).model_dump(mode="json"))
+        await until_ready(client)
+        with contextlib.suppress(httpx.TransportError):
+            assert (await client.post("/v1/generate", json={"prompt": "x"})).status_code == 503
+        async with asyncio.timeout(DEADLINE_S):
+            _, errors = await pod.communicate()
+        assert pod.returncode == 1
+    (line,) = (line for line in errors.decode().splitlines() if "ended unexpectedly" in line)
+    assert "the queue" in line
+    assert "KeyError: 'no such stack'" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_while_the_base_loads(tmp_path: Path, number: signal.Signals) -> None:
+    environment, _, _ = pod_environment(tmp_path, StubTimings())
+    async with patched(BASE_HANGS, environment) as pod:
+        assert pod.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            assert await pod.stdout.readline() == b"loading\n"
+            pod.send_signal(number)
+            await pod.communicate()
+        assert pod.returncode == 0
 
 
 async def test_without_kubernetes_manifests_and_files_are_served(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.unit.chart_helm import (
     run,
 )
 
+from lorapool_api.serving import Serving
 from lorapool_gateway.settings import Settings as GatewaySettings
 from lorapool_operator.settings import Settings as OperatorSettings
 
@@ -209,6 +210,8 @@ def test_api_keys_are_mounted_where_the_gateway_looks() -> None:
 def test_requests_have_time_to_end_before_the_pod_is_killed() -> None:
     gateway = one(render(), "Deployment", "lorapool-gateway")
     values = environment(gateway)
+    assert int(values["LORAPOOL_GRACE_SECONDS"]) > Serving().request_timeout_seconds
+    assert GatewaySettings().grace_seconds > Serving().request_timeout_seconds
     ending = int(values["LORAPOOL_DRAIN_SECONDS"]) + int(values["LORAPOOL_GRACE_SECONDS"])
     assert ending < gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert "must exceed" in refusal(gateway__terminationGracePeriodSeconds=10)

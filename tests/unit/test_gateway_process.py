@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,15 @@ from aiohttp import web
 from tests import make
 from tests.unit.gateway_fakes import FakePod, read
 
+from lorapool_common.listening import listen_host
+
+DEADLINE_S = 60.0
+START = """
+import sys
+from lorapool_api.cli import main
+sys.argv = ["lorapool", "gateway"]
+main()
+"""
 LISTS = {"pods": 0, "basemodelpools": 1, "loraadapters": 2}
 
 
@@ -52,9 +61,10 @@ def kubeconfig(folder: Path, port: int) -> Path:
     return path
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path, unused_tcp_port_factory: Any) -> AsyncIterator[Running]:
-    api_port, pod_port, port, health_port = (unused_tcp_port_factory() for _ in range(4))
+@asynccontextmanager
+async def gateway(tmp_path: Path, ports: Callable[[], int], patch: str = "", **settings: str) -> AsyncIterator[Running]:
+    """The process, in which this source runs first."""
+    api_port, pod_port, port, health_port = (ports() for _ in range(4))
     pod = FakePod("127.0.0.1", hold=asyncio.Event())
     container = {"name": "runtime", "ports": [{"name": "serving", "containerPort": pod_port}]}
     objects = [[pod.manifest | {"spec": {"containers": [container]}}], [read(make.pool())], []]
@@ -76,26 +86,32 @@ async def gateway(tmp_path: Path, unused_tcp_port_factory: Any) -> AsyncIterator
         "LORAPOOL_LISTEN": "127.0.0.1",
         "LORAPOOL_HTTP_PORT": str(port),
         "LORAPOOL_HEALTH_PORT": str(health_port),
-    }
+    } | settings
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(site(api, api_port))
         await stack.enter_async_context(site(runtime, pod_port))
-        program = (sys.executable, "-m", "lorapool_api.cli", "gateway")
-        process = await asyncio.create_subprocess_exec(*program, env=environment)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", patch + START, env=environment, stderr=asyncio.subprocess.PIPE
+        )
         stack.push_async_callback(end, process)
-        running = Running(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}", pod)
-        await wait_ready(running)
-        yield running
+        yield Running(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}", pod)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.kill()
-    await process.wait()
+        await process.communicate()
 
 
-async def wait_ready(running: Running, deadline_s: float = 20.0) -> None:
-    async with asyncio.timeout(deadline_s), httpx.AsyncClient() as client:
+async def ended(running: Running) -> tuple[int | None, str]:
+    """(exit status, standard error), once it has ended."""
+    async with asyncio.timeout(DEADLINE_S):
+        _, errors = await running.process.communicate()
+    return running.process.returncode, errors.decode()
+
+
+async def wait_ready(running: Running) -> None:
+    async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient() as client:
         while True:
             assert running.process.returncode is None, "the gateway has ended"
             try:
@@ -105,14 +121,110 @@ async def wait_ready(running: Running, deadline_s: float = 20.0) -> None:
                 await asyncio.sleep(0.05)  # nothing announces that another process listens
 
 
-async def test_it_ends_what_runs_when_it_is_told_to_stop(gateway: Running) -> None:
-    async with httpx.AsyncClient(timeout=20) as client:
-        request = asyncio.create_task(client.post(gateway.url, content="a cat"))
-        await asyncio.wait_for(gateway.pod.got_one.wait(), 10)
-        numbers = (await client.get(f"{gateway.health}/metrics")).text
+async def test_it_ends_what_runs_when_it_is_told_to_stop(tmp_path: Path, unused_tcp_port_factory: Any) -> None:
+    async with (
+        gateway(tmp_path, unused_tcp_port_factory) as it,
+        httpx.AsyncClient(timeout=DEADLINE_S) as client,
+    ):
+        await wait_ready(it)
+        request = asyncio.create_task(client.post(it.url, content="a cat"))
+        await asyncio.wait_for(it.pod.got_one.wait(), DEADLINE_S)
+        numbers = (await client.get(f"{it.health}/metrics")).text
         assert 'lorapool_gateway_running_requests{pool="default/shapes"} 1.0' in numbers
-        gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.pod.hold is not None
-        gateway.pod.hold.set()
+        it.process.send_signal(signal.SIGTERM)
+        assert it.pod.hold is not None
+        it.pod.hold.set()
         assert (await request).status_code == httpx.codes.OK
-    assert await asyncio.wait_for(gateway.process.wait(), 10) == 0
+        assert (await ended(it))[0] == 0
+
+
+async def test_while_it_drains_it_is_ready_and_serves_all_and_closes_connections(
+    tmp_path: Path, unused_tcp_port_factory: Any
+) -> None:
+    drain = {"LORAPOOL_DRAIN_SECONDS": "3600"}
+    async with gateway(tmp_path, unused_tcp_port_factory, **drain) as it, httpx.AsyncClient() as client:
+        await wait_ready(it)
+        assert it.pod.hold is not None
+        it.pod.hold.set()
+        assert "connection" not in (await client.get(it.url)).headers
+        it.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE_S):
+            while (await client.get(it.url)).headers.get("connection") != "close":
+                pass
+        async with httpx.AsyncClient(timeout=DEADLINE_S) as new:
+            reply = await new.post(it.url, content="a cat")
+        assert (reply.status_code, reply.headers["connection"]) == (httpx.codes.OK, "close")
+        assert (await client.get(f"{it.health}/readyz")).status_code == httpx.codes.OK
+        it.process.send_signal(signal.SIGTERM)
+        assert (await ended(it))[0] == 128 + signal.SIGTERM
+
+
+async def test_after_the_drain_it_says_that_it_takes_none_and_still_ends_what_runs(
+    tmp_path: Path, unused_tcp_port_factory: Any
+) -> None:
+    async with gateway(tmp_path, unused_tcp_port_factory) as it, httpx.AsyncClient(timeout=DEADLINE_S) as client:
+        await wait_ready(it)
+        request = asyncio.create_task(client.post(it.url, content="a cat"))
+        await asyncio.wait_for(it.pod.got_one.wait(), DEADLINE_S)
+        it.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE_S):
+            while (await client.get(f"{it.health}/readyz")).status_code == httpx.codes.OK:  # noqa: ASYNC110 -- another process
+                await asyncio.sleep(0.01)
+        assert it.pod.hold is not None
+        it.pod.hold.set()
+        assert (await request).status_code == httpx.codes.OK
+        assert (await ended(it))[0] == 0
+
+
+WATCHER_FAILS = """
+from lorapool_gateway.watcher import Watcher
+async def fail(self, *_):
+    raise KeyError("metadata")
+Watcher._follow = fail
+"""
+POLLER_FAILS = """
+from lorapool_gateway.load import Poller
+async def fail(self, *_):
+    raise KeyError("status")
+Poller._follow = fail
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "task"), [(WATCHER_FAILS, "watch of the cluster"), (POLLER_FAILS, "poll of the pods")]
+)
+async def test_it_ends_when_a_task_of_it_does_and_says_which(
+    tmp_path: Path, unused_tcp_port_factory: Any, patch: str, task: str
+) -> None:
+    async with gateway(tmp_path, unused_tcp_port_factory, patch) as it:
+        status, errors = await ended(it)
+    assert status == 1
+    (line,) = (line for line in errors.splitlines() if "ended unexpectedly" in line)
+    assert task in line
+    assert "KeyError" in line
+
+
+async def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path, unused_tcp_port_factory: Any) -> None:
+    taken = unused_tcp_port_factory()
+    async with site(nothing, taken), gateway(tmp_path, unused_tcp_port_factory, LORAPOOL_HTTP_PORT=str(taken)) as it:
+        status, errors = await ended(it)
+    assert status == 1
+    assert errors == f"lorapool gateway: 127.0.0.1 port {taken}: Address already in use\n"
+
+
+async def nothing(request: web.Request) -> web.StreamResponse:
+    return web.Response()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_in_a_pod_of_a_cluster_it_listens_on_loopback_too(
+    tmp_path: Path, unused_tcp_port_factory: Any, address: str
+) -> None:
+    """`kubectl port-forward` connects there."""
+    if address == "[::1]" and listen_host(None, None) != "::":
+        pytest.skip("this machine has no IPv6")
+    async with gateway(tmp_path, unused_tcp_port_factory, LORAPOOL_LISTEN="", POD_IP="10.9.8.7") as it:
+        await wait_ready(it)
+        async with httpx.AsyncClient() as client:
+            reply = await client.get(f"{it.url.replace('127.0.0.1', address)}/v1/models")
+        assert reply.status_code == httpx.codes.OK

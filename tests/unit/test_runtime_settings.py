@@ -8,6 +8,7 @@ from lorapool_api import names
 from lorapool_api.base_model import BaseModelSpec
 from lorapool_api.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_common.listening import listen_host
 from lorapool_runtime.settings import Settings
 
 CONFIG = RuntimeConfig(pool="default/shapes", model=BaseModelSpec(source=ModelSource(path="/models/shapes-xl")))
@@ -29,13 +30,10 @@ def test_a_pod_needs_nothing_but_its_configuration(environment: pytest.MonkeyPat
     assert settings.grace_s == CONFIG.serving.request_timeout_seconds
 
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 -- what a pod with a network of its own listens on
-
-
-@pytest.mark.parametrize(("pod_ip", "host"), [("10.0.0.7", EVERYWHERE), ("127.8.0.3", "127.8.0.3"), ("fd00::7", "::")])
-def test_only_a_loopback_address_is_listened_on_alone(environment: pytest.MonkeyPatch, pod_ip: str, host: str) -> None:
+@pytest.mark.parametrize("pod_ip", ["10.0.0.7", "127.8.0.3", "fd00::7"])
+def test_only_a_loopback_address_is_listened_on_alone(environment: pytest.MonkeyPatch, pod_ip: str) -> None:
     environment.setenv("POD_IP", pod_ip)
-    assert Settings().host == host
+    assert Settings().host == listen_host(None, pod_ip)
 
 
 def test_an_address_to_listen_on_can_be_named(environment: pytest.MonkeyPatch) -> None:

@@ -33,8 +33,8 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
     return app
 
 
-def health_app(metrics: Metrics, synced: asyncio.Event, stopping: asyncio.Event) -> FastAPI:
-    """`/healthz`, `/readyz`: the API server was read and it is not stopping, `/metrics`."""
+def health_app(metrics: Metrics, synced: asyncio.Event, takes_none: asyncio.Event) -> FastAPI:
+    """`/healthz`, `/readyz`: the API server was read and requests are still taken, `/metrics`."""
     app = FastAPI(title="lorapool gateway health", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
@@ -43,7 +43,7 @@ def health_app(metrics: Metrics, synced: asyncio.Event, stopping: asyncio.Event)
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        obstacle = "stopping" if stopping.is_set() else "" if synced.is_set() else "the API server was not read yet"
+        obstacle = "stopping" if takes_none.is_set() else "" if synced.is_set() else "the API server was not read yet"
         return Response(obstacle or "ok", status_code=503 if obstacle else 200)
 
     @app.get("/metrics")

@@ -1,0 +1,138 @@
+"""An HTTP server of a process that may have several, with limits for clients and an end in two steps."""
+
+import asyncio
+import math
+import socket
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# An idle connection is closed by the client or by a proxy in front of the server, never by the server: one that closes
+# first resets the request that was just being sent. nginx and AWS's balancers keep idle connections for 60 s.
+KEEP_ALIVE_S: Final = 75
+# From the first byte of a request's head to its last.
+HEAD_TIMEOUT_S: Final = 20.0
+# More at once are answered with 503: each takes a file descriptor and some 50 kB.
+MAX_CONNECTIONS: Final = 4096
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class Server(uvicorn.Server):
+    """Serves an ASGI application at a socket; the process, not the server, takes the signals."""
+
+    def __init__(
+        self,
+        app: App,
+        listener: socket.socket,
+        *,
+        keep_alive_s: int = KEEP_ALIVE_S,
+        head_timeout_s: float = HEAD_TIMEOUT_S,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        """The socket is bound; the server listens there while it runs, and closes it."""
+        self._listener = listener
+        self._is_draining = False
+        connection = type("Connection", (_Connection,), {"head_timeout_s": head_timeout_s})
+        super().__init__(
+            uvicorn.Config(
+                self._closing(app),
+                interface="asgi3",
+                http=connection,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=keep_alive_s,
+                limit_concurrency=max_connections,
+            )
+        )
+
+    async def run_until_ended(self) -> None:
+        """Serve until `end`."""
+        await self.serve(sockets=[self._listener])
+
+    def drain(self) -> None:
+        """Go on serving, but close the connection after each reply, and say so: clients connect anew, elsewhere.
+
+        A connection that idles stays open until `end`, so that a request that its client is just sending is served.
+        """
+        self._is_draining = True
+        for connection in self.server_state.connections:
+            if isinstance(connection, _Connection) and connection.is_serving:
+                connection.cycle.keep_alive = False
+
+    def end(self, within_s: float) -> None:
+        """Take no more connections and finish the requests that run, those that take longer than this excepted."""
+        self.config.timeout_graceful_shutdown = math.ceil(within_s)
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the process."""
+        yield
+
+    def _closing(self, app: App) -> App:
+        async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
+            async def send_closing(message: Message) -> None:
+                if self._is_draining and message["type"] == "http.response.start":
+                    message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+                await send(message)
+
+            await app(scope, receive, send_closing)
+
+        return wrapped
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed when its client sends nothing at all, or half a request's head, and then nothing."""
+
+    head_timeout_s: float
+    _timer: asyncio.TimerHandle | None = None
+    _reads_head = False
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a request has come and its reply is not complete."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.is_serving:
+            self._disarm()
+        elif not self.conn.trailing_data[0]:
+            self._disarm()
+            self._arm(self.timeout_keep_alive)  # the rest of a body whose request has been answered before
+        elif not self._reads_head:
+            # One limit for all of the head: a client that sends a byte now and then does not extend it.
+            self._disarm()
+            self._reads_head = True
+            self._arm(self.head_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._give_up)
+
+    def _disarm(self) -> None:
+        self._reads_head = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        if not self.is_serving and not self.transport.is_closing():
+            self.transport.close()
