@@ -2,7 +2,8 @@
 
 import re
 
-_TAG = re.compile(r"<\s*(?:lora|lyco)\s*:([^<>]*)>", re.IGNORECASE)
+# One that is not closed counts too, or it would be drawn as text.
+_TAG = re.compile(r"<\s*(?:lora|lyco)\s*:([^<>]*)>?", re.IGNORECASE)
 
 
 def split_prompt(prompt: str) -> tuple[str, tuple[str, ...]]:

@@ -1,18 +1,24 @@
 """From the names of a request to a pool and a stack of its adapters: pure."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from rapidfuzz import fuzz, process, utils
+from rapidfuzz import fuzz, process
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import AdapterCondition, Condition, Reason, find
+from lorapool_api.pool import Pool
+from lorapool_api.serving import PromptLoras
 from lorapool_api.wire.request import MAX_STACK, AdapterUse
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.snapshot import Model, Snapshot
 
 NEAR_MISSES = 3
-NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters and names without their owner
+NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
+# Comparing so many takes some 3 ms, and anybody may ask for a name that does not exist.
+MAX_COMPARED = 20_000
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,43 @@ class Stack:
         return tuple(item.key for item in self.items)
 
 
-def resolve(model: str | None, loras: Sequence[Lora], snapshot: Snapshot, pool: str | None = None) -> Stack:
+def resolve(
+    model: str | None,
+    loras: Sequence[Lora],
+    snapshot: Snapshot,
+    pool: str | None = None,
+    prompt_loras: Sequence[Lora] = (),
+) -> Stack:
     """The stack that a request names.
 
     Args:
         model: a base or an adapter; an adapter is part of the stack whatever `loras` says of others.
         loras: adapters to add; one that `model` names already sets that one's scale.
         pool: a pool (any of its names) that all of it must be in.
+        prompt_loras: adapters to add that the prompt names, which the pool must allow.
 
     Raises:
         BadRequest, UnknownModel, AmbiguousModel
     """
+    if prompt_loras and not any(map(_allows_prompts, snapshot.pools.values())):
+        raise _refused_tags(prompt_loras)
+    stack = _stack(model, (*loras, *prompt_loras), snapshot, pool)
+    if prompt_loras and not _allows_prompts(snapshot.pools[stack.pool]):
+        raise _refused_tags(prompt_loras)
+    return stack
+
+
+def _allows_prompts(pool: Pool) -> bool:
+    return pool.spec.serving.prompt_loras is PromptLoras.ALLOW
+
+
+def _refused_tags(tags: Sequence[Lora]) -> BadRequest:
+    shown = {"name": tags[0].name} | ({} if tags[0].scale is None else {"scale": tags[0].scale})
+    way = f"loras: [{json.dumps(shown)}]"
+    return BadRequest(f"the prompt names adapters, which this pool does not take (promptLoras): use {way}", "prompt")
+
+
+def _stack(model: str | None, loras: Sequence[Lora], snapshot: Snapshot, pool: str | None) -> Stack:
     names = [*([model] if model is not None else []), *(lora.name for lora in loras)]
     if pool is None and not names:
         return Stack(_only_pool(snapshot))
@@ -130,15 +162,12 @@ def _items(models: Sequence[Model], loras: Sequence[Lora], *, has_model: bool) -
 
 def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
     """Names that the caller may have meant, best first."""
-    found = process.extract(
-        name[:256],
-        list(snapshot.names),
-        scorer=fuzz.WRatio,
-        processor=utils.default_process,
-        limit=NEAR_MISSES,
-        score_cutoff=NEAR_ENOUGH,
-    )
-    return tuple(match for match, _, _ in found)
+    wanted = name[:256]
+    known = list(islice(snapshot.names, MAX_COMPARED))
+    ending = f"/{wanted}"
+    with_owner = list(islice((known_name for known_name in known if known_name.endswith(ending)), NEAR_MISSES))
+    alike = process.extract(wanted, known, scorer=fuzz.ratio, limit=NEAR_MISSES, score_cutoff=NEAR_ENOUGH)
+    return tuple(dict.fromkeys([*with_owner, *(match for match, _, _ in alike)]))[:NEAR_MISSES]
 
 
 def uses(stack: Stack, snapshot: Snapshot) -> tuple[AdapterUse, ...]:

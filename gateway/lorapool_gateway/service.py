@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from lorapool_api.running import Device
+from lorapool_api.wire.headers import stages_of
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.errors import GatewayError, NoPodReady
@@ -39,10 +40,19 @@ class Service:
         return self._directory.snapshot()
 
     async def generate(
-        self, request: GenerateRequest, model: str | None, loras: Sequence[Lora], pool: str | None
+        self,
+        request: GenerateRequest,
+        model: str | None,
+        loras: Sequence[Lora],
+        pool: str | None,
+        prompt_loras: Sequence[Lora] = (),
     ) -> Served:
-        """Make the images; raises a `GatewayError`."""
-        stack = resolve(model, loras, await self.snapshot(), pool)
+        """Make the images; raises a `GatewayError`.
+
+        Args:
+            prompt_loras: adapters that the prompt named; they are added to the others where the pool allows it.
+        """
+        stack = resolve(model, loras, await self.snapshot(), pool, prompt_loras)
         try:
             served = await self._proxy.generate(stack, request)
         except GatewayError as error:
@@ -61,13 +71,4 @@ class Service:
 
 def stages(served: Served) -> tuple[tuple[str, float], ...]:
     """Where the time went, in seconds, in the order in which it passed."""
-    spent = served.reply.timings
-    return (
-        ("wait", served.wait_s),
-        ("queue", spent.queue_s),
-        ("load", spent.load_s),
-        ("switch", spent.switch_s),
-        ("inference", spent.inference_s),
-        ("encode", spent.encode_s),
-        ("total", served.total_s),
-    )
+    return (("wait", served.wait_s), *stages_of(served.reply.timings), ("total", served.total_s))

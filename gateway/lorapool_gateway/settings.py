@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lorapool_api.wire.request import GENERATE_MAX_BYTES
+
 
 class Settings(BaseSettings):
     """Settings of a gateway pod; the chart sets them."""
@@ -24,8 +26,14 @@ class Settings(BaseSettings):
     api_keys_dir: Path | None = Field(
         default=None, description="Folder with one API key a file, as a Secret is mounted; None: everyone may ask."
     )
-    cors_origins: str = Field(default="*", description="Origins whose pages may call, separated by commas.")
-    max_body_bytes: int = Field(default=1 << 20, description="Largest body of a request.")
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may call, separated by commas; *: all; empty: none."
+    )
+    max_body_bytes: int = Field(
+        default=GENERATE_MAX_BYTES,
+        ge=1,
+        description="Largest body of a request; by default what a pod takes: a picture, a mask, and a few words.",
+    )
     drain_seconds: float = Field(
         default=0.0,
         ge=0,

@@ -1,7 +1,7 @@
 """What exists: pools, adapters and pods, as frozen values, and the names that requests may use for them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -72,17 +72,22 @@ class Snapshot:
     def names(self) -> Mapping[str, frozenset[Model]]:
         """Every name with all that it may stand for. The full name of an object stands for that object alone."""
         names: defaultdict[str, set[Model]] = defaultdict(set)
+        losers: set[str] = set()
         for pool in self.pools.values():
-            for name, owner in settle(pool, self._members[pool.key]).owners.items():
+            claims = settle(pool, self._members[pool.key])
+            losers |= claims.conflicts.keys()
+            for name, owner in claims.owners.items():
                 names[name].add(Model(pool.key, None if owner == pool.key else owner))
-        self._add_the_unclaimed(names)
+        self._add_the_unclaimed(names, losers)
         full = {key: {Model(a.pool_key, key)} for key, a in self.adapters.items()}
         full |= {key: {Model(key)} for key in self.pools}
         return {name: frozenset(models) for name, models in (names | full).items()}
 
-    def _add_the_unclaimed(self, names: dict[str, set[Model]]) -> None:
-        """Names of adapters that no pool has taken in, where nobody else has the name: the error tells why."""
-        orphans = [a for a in self.adapters.values() if a.key not in self._taken_in]
+    def _add_the_unclaimed(self, names: dict[str, set[Model]], losers: Set[str]) -> None:
+        """Names of adapters that no pool has taken in, or that lost a name, where nobody else has it: the error tells
+        why.
+        """
+        orphans = [a for a in self.adapters.values() if a.key not in self._taken_in or a.key in losers]
         taken = frozenset(names)
         for adapter in orphans:
             for name in adapter_names(adapter):

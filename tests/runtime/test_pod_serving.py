@@ -17,8 +17,8 @@ from lorapool_api.conditions import Reason
 from lorapool_api.running import StubTimings
 from lorapool_api.serving import Serving
 from lorapool_api.wire.reply import GenerateReply
+from lorapool_api.wire.request import GENERATE_MAX_BYTES
 from lorapool_api.wire.state import AdapterPhase, ServingStatus, Tier
-from lorapool_runtime.http.body import GENERATE_MAX_BYTES
 
 SLOW = StubTimings(step_milliseconds=200)
 

@@ -5,7 +5,7 @@ import base64
 import hashlib
 import io
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class FakePod:
     tiers: dict[str, Tier] = field(default_factory=dict)
     troubles: deque[Trouble] = field(default_factory=deque)
     received: list[GenerateRequest] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+    base_revision: str = "r1"
     hold: asyncio.Event | None = None
     was_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     got_one: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,7 +113,8 @@ class FakePod:
             width=asked.width or 64,
             height=asked.height or 64,
             base="shapes-xl",
-            base_revision="r1",
+            base_revision=self.base_revision,
+            warnings=self.warnings,
             adapters=tuple(_used(use) for use in asked.adapters),
             pod=self.name,
             timings=Timings(queue_s=0.1, load_s=0.02, switch_s=0.03, inference_s=1.5, encode_s=0.05),
@@ -138,7 +141,14 @@ class Network(httpx.AsyncBaseTransport):
 class World:
     """A gateway and all that it knows."""
 
-    def __init__(self, *, keys: Path | None = None, adapter_hold_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Path | None = None,
+        adapter_hold_s: float = 5.0,
+        max_body_bytes: int = 1 << 16,
+        origins: Sequence[str] = ("*",),
+    ) -> None:
         self.network = Network()
         self.directory = Directory()
         self.loads = Loads(self.directory.changed)
@@ -148,7 +158,7 @@ class World:
         http = httpx.AsyncClient(transport=self.network)
         self.proxy = Proxy(self.directory, self.loads, http, self.metrics, adapter_hold_s=adapter_hold_s)
         service = Service(self.directory, self.synced, self.proxy, self.metrics)
-        self.app = inference_app(Gate(service, ApiKeys(keys), self.metrics, 1 << 16), ["*"])
+        self.app = inference_app(Gate(service, ApiKeys(keys), self.metrics, max_body_bytes), origins)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:
         self.directory.put(Kind.POOL, read(make.pool(name, **spec)))

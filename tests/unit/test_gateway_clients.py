@@ -5,12 +5,14 @@ import base64
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import httpx
 import openai
 import pytest
 import uvicorn
-from huggingface_hub import InferenceClient
+from huggingface_hub import ImageToImageTargetSize, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tests.unit.gateway_fakes import World, encoded_image, until
 
@@ -50,6 +52,68 @@ async def test_hugging_face_client_gets_an_image_of_the_adapter_in_its_headers(w
     assert image.format == "PNG"
     assert pod.received[0].adapters[0].key == "default/pixel"
     assert (pod.received[0].seed, pod.received[0].width) == (4, 64)
+
+
+async def test_hugging_face_client_makes_a_picture_from_a_picture(world: World) -> None:
+    pod = world.pod()
+    sent = encoded_image(9, ImageFormat.PNG)
+    async with serving(world) as url:
+        client = InferenceClient(model=url, headers={"lora": "pixel"})
+        target = ImageToImageTargetSize(width=64, height=32)
+        more: dict[str, Any] = {"strength": 0.5, "seed": 4, "extra_body": {"loras": [{"name": "pixel", "weight": 0.5}]}}
+        with_words = partial(client.image_to_image, sent, prompt="a blue circle", target_size=target, **more)
+        image = await asyncio.to_thread(with_words)
+        await asyncio.to_thread(client.image_to_image, sent)
+    assert image.format == "PNG"
+    worded, raw = pod.received
+    assert (worded.prompt, worded.image, worded.strength) == ("a blue circle", base64.b64encode(sent).decode(), 0.5)
+    assert (worded.width, worded.height, worded.seed) == (64, 32, 4)
+    assert [(use.key, use.scale) for use in worded.adapters] == [("default/pixel", 0.5)]
+    assert (raw.prompt, raw.image) == ("", worded.image)
+    assert [use.key for use in raw.adapters] == ["default/pixel"]
+
+
+async def test_hugging_face_client_paints_within_a_mask(world: World) -> None:
+    pod = world.pod()
+    sent, mask = encoded_image(9, ImageFormat.JPEG), base64.b64encode(encoded_image(8, ImageFormat.PNG)).decode()
+    async with serving(world) as url:
+        client = InferenceClient(model=f"{url}/models/pixel")
+        paint = partial(client.image_to_image, sent, prompt="a hat", mask_image=mask)
+        await asyncio.to_thread(paint)
+    assert (pod.received[0].mask, pod.received[0].prompt) == (mask, "a hat")
+
+
+async def test_hugging_face_client_names_adapters_in_its_extra_body(world: World) -> None:
+    pod = world.pod()
+    async with serving(world) as url:
+        client = InferenceClient(model=url)
+        await asyncio.to_thread(partial(client.text_to_image, "a cat", extra_body={"lora": "pixel:0.3"}))
+        with pytest.raises(HfHubHTTPError, match="not by 'lora_weights'"):
+            await asyncio.to_thread(partial(client.text_to_image, "a cat", extra_body={"lora_weights": "pixel"}))
+    assert [(use.key, use.scale) for use in pod.received[0].adapters] == [("default/pixel", 0.3)]
+    assert len(pod.received) == 1
+
+
+async def test_openai_client_names_adapters_by_header_and_reads_the_request_id(world: World) -> None:
+    pod = world.pod()
+    async with serving(world) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
+        reply = await client.images.with_raw_response.generate(
+            model="shapes", prompt="a cat", extra_headers={"lora": "pixel:0.4", "x-request-id": "mine"}
+        )
+        with pytest.raises(openai.NotFoundError) as refused:
+            await client.images.edit(image=encoded_image(1, ImageFormat.PNG), prompt="a cat")
+    assert [(use.key, use.scale) for use in pod.received[0].adapters] == [("default/pixel", 0.4)]
+    assert reply.headers["x-request-id"] == "mine"
+    assert refused.value.request_id
+
+
+async def test_openai_client_sends_what_took_all_of_its_time_only_once(world: World) -> None:
+    pod = world.pod()
+    pod.troubles.extend([ErrorReply(code=ErrorCode.TIMEOUT, message="300 s are over")] * 9)
+    async with serving(world) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
+        with pytest.raises(openai.InternalServerError, match="300 s are over"):
+            await client.images.generate(model="pixel", prompt="a cat")
+    assert len(pod.received) == 1
 
 
 async def test_hugging_face_client_shows_the_sentence_of_a_400(world: World) -> None:

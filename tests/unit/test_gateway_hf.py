@@ -87,7 +87,6 @@ async def test_the_answer_says_how_it_was_made(world: World, pod: FakePod) -> No
         ("/models/nerijs/pixel-art-xl", None, {}, [("pixel", None)]),
         ("/hf-inference/models/default/ink", "pixel", {}, [("ink", None), ("pixel", None)]),
         ("/models/shapes", "ink", {}, [("ink", None)]),
-        ("/any/other/path", "ink", {}, [("ink", None)]),
     ],
 )
 async def test_adapters_are_named_by_path_header_and_body(
@@ -120,7 +119,7 @@ async def test_adapters_are_named_by_path_header_and_body(
         (b'{"inputs": "a", "parameters": {"guidance_scale": NaN}}', "not valid JSON"),
         (b'{"inputs": "a", "parameters": {"guidance_scale": -1}}', "guidance_scale"),
         (b'{"inputs": "a", "parameters": {"num_inference_steps": 0}}', "steps 0 is not between 1 and 100"),
-        (b'{"inputs": "a", "parameters": {"seed": -1}}', "seed"),
+        (b'{"inputs": "a", "parameters": {"seed": -2}}', "seed"),
         (b'{"inputs": "a", "parameters": {"seed": 9999999999999999999999}}', "seed"),
         (b'{"inputs": "a", "parameters": {"lora": "pixel:strong"}}', "scale of an adapter"),
         (b'{"inputs": "a", "parameters": {"lora": "pixel:nan"}}', "scale of an adapter"),
@@ -128,7 +127,7 @@ async def test_adapters_are_named_by_path_header_and_body(
         (b'{"inputs": "a", "parameters": {"loras": [{"scale": 1}]}}', "exactly one of name and path"),
         (b'{"inputs": "a", "parameters": {"loras": {"pixel": 1}}}', "loras must be a list"),
         (b'{"inputs": "a", "parameters": {"loras": ["pixel"], "lora": "ink"}}', "use one"),
-        (b'{"inputs": "' + b"a" * 11000 + b'"}', "at most 10000 characters"),
+        (b'{"inputs": "' + b"a " * 5500 + b'"}', "at most 10000 characters"),
     ],
 )
 async def test_bad_input_gets_a_400_with_one_sentence(world: World, pod: FakePod, body: bytes, words: str) -> None:
@@ -151,13 +150,6 @@ async def test_a_prompt_in_braces_is_a_prompt_when_it_is_called_text(world: Worl
         reply = await client.post("/", content="{a cat}", headers={"content-type": "text/plain"})
     assert reply.status_code == 200
     assert pod.received[0].prompt == "{a cat}"
-
-
-async def test_an_image_as_input_is_refused(world: World) -> None:
-    async with world.client() as client:
-        reply = await client.post("/", content=b"\x89PNG", headers={"content-type": "image/png"})
-    assert reply.status_code == 400
-    assert "images as input" in reply.json()["error"]
 
 
 async def test_a_huge_body_is_refused_without_being_kept(world: World) -> None:
@@ -187,13 +179,6 @@ async def test_an_adapter_that_failed_is_a_422_and_one_on_its_way_a_503(world: W
     assert "no tensor of it is low-rank" in bad.json()["error"]
     assert late.headers["retry-after"] == "2"
     assert late.json()["estimated_time"] > 0
-
-
-async def test_get_on_any_path_answers_ok_and_other_methods_do_not(world: World) -> None:
-    async with world.client() as client:
-        assert (await client.get("/")).json() == {"ok": True}
-        assert (await client.get("/models/pixel")).status_code == 200
-        assert (await client.put("/models/pixel")).status_code == 405
 
 
 async def test_the_base_is_picked_by_header_where_there_are_two_pools(world: World) -> None:

@@ -68,7 +68,7 @@ async def test_fields_without_effect_are_accepted_and_named(world: World, pod: F
         ({"prompt": "a", "size": "big"}, "size"),
         ({"prompt": "a", "size": "0x8"}, "width"),
         ({"prompt": "a", "size": "8192x8192"}, "size"),
-        ({"prompt": "a", "n": 0}, "images"),
+        ({"prompt": "a", "n": 0}, "n"),
         ({"prompt": "a", "n": 99}, "n"),
         ({"prompt": "a", "response_format": "file"}, "response_format"),
         ({"prompt": "a", "output_format": "gif"}, "output_format"),
@@ -139,8 +139,10 @@ async def test_models_are_listed_and_found_by_any_of_their_names(world: World) -
     assert missing.json()["error"]["code"] == "model_not_found"
 
 
-async def test_a_route_that_is_not_served_says_which_are(world: World) -> None:
+@pytest.mark.parametrize("path", ["/v1/images/edits", "/v1/images/variations", "/v1/chat/completions"])
+async def test_a_route_that_is_not_served_says_which_are(world: World, path: str) -> None:
     async with world.client() as client:
-        reply = await client.post("/v1/images/edits", content=b"x")
+        reply = await client.post(path, content=b"x")
     assert reply.status_code == 404
+    assert reply.json()["error"]["code"] == "unknown_url"
     assert "/v1/images/generations" in reply.json()["error"]["message"]

@@ -10,6 +10,8 @@ from lorapool_api.wire.message import Wire
 MAX_STACK = 8
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024
+# A request's body: a picture, a mask, and a few words.
+GENERATE_MAX_BYTES = 2 * MAX_PICTURE_CHARACTERS + 1024 * 1024
 
 
 class ImageFormat(StrEnum):

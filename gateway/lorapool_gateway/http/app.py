@@ -9,27 +9,35 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lorapool_gateway.errors import GatewayError
-from lorapool_gateway.http import hf_routes, openai_routes, status
+from lorapool_gateway.http import hf_routes, openai_routes, status, unserved
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.reply_headers import EXPOSED
+from lorapool_gateway.http.request_id import RequestIds
 from lorapool_gateway.metrics import Metrics
 
 
 def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
-    """Both dialects; each error in the shape of the dialect whose path was asked."""
+    """Both dialects; each error in the shape of the dialect whose path was asked.
+
+    Args:
+        origins: whose pages may call; `*` stands for all. A browser lets no other page than these read an answer.
+    """
     app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["*"],
-        expose_headers=EXPOSED,
-    )
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    app.add_middleware(RequestIds)  # added last, so it is around all others
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(Exception, _fail)
     app.include_router(openai_routes.routes(gate))
     app.include_router(hf_routes.routes(gate))
+    unserved.install(app)
     return app
 
 

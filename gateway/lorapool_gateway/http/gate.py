@@ -1,8 +1,9 @@
 """What every request for images passes, whatever its dialect: key, body, service, count."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from fastapi import Request, Response
@@ -10,6 +11,7 @@ from fastapi import Request, Response
 from lorapool_gateway.errors import GatewayError
 from lorapool_gateway.http import status
 from lorapool_gateway.http.keys import ApiKeys
+from lorapool_gateway.http.loras import HEADERS
 from lorapool_gateway.http.receive import ClientGone, read_body, unless_gone
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.proxy import Served
@@ -21,6 +23,10 @@ log = structlog.get_logger(__name__)
 CLIENT_CLOSED_REQUEST: Final = 499
 POOL_HEADER: Final = "x-lorapool-pool"
 
+# A body of that size is read on the event loop; a larger one, of pictures, would hold up all others meanwhile.
+SMALL_BODY_BYTES: Final = 64 << 10
+
+Asked = TypeVar("Asked")
 Work = Callable[[bytes], Coroutine[Any, Any, tuple[Served, Response]]]
 
 
@@ -33,12 +39,17 @@ class Gate:
     metrics: Metrics
     max_body_bytes: int
 
-    async def serve(self, dialect: str, request: Request, work: Work) -> Response:
-        """Run the work on the body unless the client goes; count how it ended."""
+    async def serve(self, dialect: str, request: Request, work: Work, body_bytes: int | None = None) -> Response:
+        """Run the work on the body unless the client goes; count how it ended.
+
+        Args:
+            work: gets the only reference to the body, to let go of it once it is read.
+            body_bytes: the most that a body of this route can need, where that is less than the gateway takes.
+        """
+        limit_bytes = min(self.max_body_bytes, body_bytes or self.max_body_bytes)
         try:
             self.keys.check(request.headers.get("authorization"))
-            body = await read_body(request, self.max_body_bytes)
-            served, response = await unless_gone(request, work(body))
+            served, response = await unless_gone(request, work(await read_body(request, limit_bytes)))
         except ClientGone:
             self.metrics.answered(dialect, "", "client_gone")
             return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -48,3 +59,13 @@ class Gate:
             raise
         self.metrics.answered(dialect, served.stack.pool, "ok")
         return response
+
+
+async def parsed(parse: Callable[[bytes], Asked], body: bytes) -> Asked:
+    """What the body says, read in a thread where it is large."""
+    return parse(body) if len(body) <= SMALL_BODY_BYTES else await asyncio.to_thread(parse, body)
+
+
+def lora_header(request: Request) -> str:
+    """All headers that name adapters, as one."""
+    return ", ".join(value for name in HEADERS for value in request.headers.getlist(name))

@@ -1,5 +1,6 @@
-"""The routes of Hugging Face inference: POST on any path makes an image, GET on any path answers ok."""
+"""The routes of Hugging Face inference: POST to the base or to a model makes an image, GET says whether it is there."""
 
+import asyncio
 import base64
 from functools import partial
 
@@ -8,7 +9,8 @@ from fastapi import APIRouter, Request, Response
 from lorapool_api.running import Device
 from lorapool_gateway.http import hf
 from lorapool_gateway.http.fields import model_name
-from lorapool_gateway.http.gate import POOL_HEADER, Gate
+from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
+from lorapool_gateway.http.models import find_model
 from lorapool_gateway.http.reply_headers import EXPOSED, served_headers
 from lorapool_gateway.proxy import Served
 
@@ -17,20 +19,27 @@ _COMPUTE_TYPES = {Device.CUDA: "gpu", Device.CPU: "cpu"}
 
 
 def routes(gate: Gate) -> APIRouter:
-    """The router. It answers every path, so it comes last."""
+    """The router."""
     router = APIRouter()
+
+    @router.post("/")
+    async def infer(request: Request) -> Response:
+        return await gate.serve(DIALECT, request, partial(_infer, gate, request, None))
 
     @router.post("/models/{model:path}")
     @router.post("/hf-inference/models/{model:path}")
     async def infer_model(request: Request, model: str) -> Response:
         return await gate.serve(DIALECT, request, partial(_infer, gate, request, model))
 
-    @router.post("/{path:path}")
-    async def infer(request: Request) -> Response:
-        return await gate.serve(DIALECT, request, partial(_infer, gate, request, None))
-
-    @router.get("/{path:path}")
+    @router.api_route("/", methods=["GET", "HEAD"])
     async def ok() -> dict[str, bool]:
+        return {"ok": True}
+
+    @router.api_route("/models/{model:path}", methods=["GET", "HEAD"])
+    @router.api_route("/hf-inference/models/{model:path}", methods=["GET", "HEAD"])
+    async def model_ok(request: Request, model: str) -> dict[str, bool]:
+        gate.keys.check(request.headers.get("authorization"))
+        find_model(model_name(model), await gate.service.snapshot())
         return {"ok": True}
 
     return router
@@ -38,13 +47,22 @@ def routes(gate: Gate) -> APIRouter:
 
 async def _infer(gate: Gate, request: Request, model: str | None, body: bytes) -> tuple[Served, Response]:
     headers = request.headers
-    asked = hf.parse(body, headers.get("content-type", ""), headers.get("accept"), headers.get("lora"))
-    name = model_name(model) if model else None
-    served = await gate.service.generate(asked.generate, name, asked.loras, headers.get(POOL_HEADER))
-    return served, _image(served, asked, gate.service.device(served.stack.pool))
+    sent = hf.Sent(
+        content_type=headers.get("content-type", ""),
+        accept=headers.get("accept"),
+        model=model,
+        lora=lora_header(request),
+        query=request.query_params.multi_items(),
+    )
+    asked = await parsed(partial(hf.parse, sent=sent), body)
+    del body
+    served = await gate.service.generate(
+        asked.generate, asked.model, asked.loras, headers.get(POOL_HEADER), asked.prompt_loras
+    )
+    return served, await _image(served, asked, gate.service.device(served.stack.pool))
 
 
-def _image(served: Served, asked: hf.HfRequest, device: Device) -> Response:
+async def _image(served: Served, asked: hf.HfRequest, device: Device) -> Response:
     spent = served.reply.timings
     compute_s = spent.load_s + spent.switch_s + spent.inference_s + spent.encode_s
     headers = {
@@ -53,6 +71,7 @@ def _image(served: Served, asked: hf.HfRequest, device: Device) -> Response:
         "x-compute-characters": str(len(asked.generate.prompt)),
         "access-control-expose-headers": ", ".join(EXPOSED),
     }
-    image = base64.b64decode(served.reply.images[0].data)
     headers |= served_headers(served, asked.warnings)
+    # An image of some megabytes.
+    image = await asyncio.to_thread(base64.b64decode, served.reply.images[0].data)
     return Response(image, media_type=served.reply.format.media_type, headers=headers)

@@ -4,13 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lorapool_api.serving import TimestepSpacing
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
 from lorapool_gateway.errors import BadRequest
-from lorapool_gateway.http.fields import generate_request, json_object, loras_in_json, scheduler, sentence, unused
+from lorapool_gateway.http import loras
+from lorapool_gateway.http.fields import chosen_seed, generate_request, json_object, model_name, sentence
+from lorapool_gateway.http.schedulers import scheduler
 from lorapool_gateway.resolve import Lora
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -23,7 +25,7 @@ class Body(BaseModel):
 
     prompt: str
     model: str | None = None
-    n: int | None = None
+    n: int | None = Field(default=None, ge=1)
     size: str | None = None
     response_format: Literal["b64_json", "url"] | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = None
@@ -46,13 +48,14 @@ class OpenAIRequest:
 
     model: str | None
     loras: tuple[Lora, ...]
+    prompt_loras: tuple[Lora, ...]
     generate: GenerateRequest
     as_url: bool
     warnings: tuple[str, ...] = ()
 
 
-def parse(body: bytes) -> OpenAIRequest:
-    """Read a request; raises `BadRequest`."""
+def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
+    """Read a request; what the body says of adapters goes before the header. Raises `BadRequest`."""
     try:
         fields = Body.model_validate(json_object(body))
     except ValidationError as problem:
@@ -60,25 +63,28 @@ def parse(body: bytes) -> OpenAIRequest:
     if fields.stream:
         raise BadRequest("stream is not served yet: leave it out", param="stream")
     width, height = _size(fields.size)
+    prompt, prompt_loras = loras.taken_from(fields.prompt)
+    named, set_aside = loras.chosen({"lora": fields.lora, "loras": fields.loras}, lora_header)
     generate = generate_request(
-        prompt=fields.prompt,
-        negative_prompt=fields.negative_prompt or "",
+        prompt=prompt,
+        negative_prompt=loras.untagged(fields.negative_prompt),
         width=width,
         height=height,
         steps=fields.num_inference_steps if fields.num_inference_steps is not None else fields.steps,
         guidance_scale=fields.guidance_scale,
         scheduler=scheduler(fields.scheduler),
         timestep_spacing=fields.timestep_spacing,
-        seed=fields.seed,
+        seed=chosen_seed(fields.seed),
         images=1 if fields.n is None else fields.n,
         format=ImageFormat(fields.output_format or ImageFormat.PNG),
     )
     return OpenAIRequest(
-        model=fields.model,
-        loras=_loras(fields),
+        model=model_name(fields.model) if fields.model else None,
+        loras=named,
+        prompt_loras=prompt_loras,
         generate=generate,
         as_url=fields.response_format == "url",
-        warnings=unused(fields.model_extra or ()),
+        warnings=(*set_aside, *loras.unused(fields.model_extra or {})),
     )
 
 
@@ -89,13 +95,6 @@ def _size(size: str | None) -> tuple[int | None, int | None]:
     if match is None:
         raise BadRequest("size must be WIDTHxHEIGHT in pixels, for example 1024x1024, or auto", param="size")
     return int(match[1]), int(match[2])
-
-
-def _loras(fields: Body) -> tuple[Lora, ...]:
-    said = [value for value in (fields.loras, fields.lora) if value is not None]
-    if len(said) > 1:
-        raise BadRequest("lora and loras are both set: use one", param="loras")
-    return loras_in_json(said[0]) if said else ()
 
 
 def images(reply: GenerateReply, *, created: int, as_url: bool) -> dict[str, Any]:

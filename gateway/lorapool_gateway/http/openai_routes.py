@@ -7,16 +7,17 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from lorapool_gateway.errors import UnknownRoute
 from lorapool_gateway.http import openai
-from lorapool_gateway.http.fields import model_name, short
-from lorapool_gateway.http.gate import POOL_HEADER, Gate
+from lorapool_gateway.http.fields import model_name
+from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
 from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.proxy import Served
 
 DIALECT = "openai"
 PREFIX = "/v1"
+# A prompt, its negative, and the names of adapters.
+BODY_BYTES = 1 << 20
 
 
 def routes(gate: Gate) -> APIRouter:
@@ -25,29 +26,26 @@ def routes(gate: Gate) -> APIRouter:
 
     @router.post("/images/generations")
     async def generate(request: Request) -> Response:
-        return await gate.serve(DIALECT, request, partial(_generate, gate, request))
+        return await gate.serve(DIALECT, request, partial(_generate, gate, request), BODY_BYTES)
 
-    @router.get("/models")
+    @router.api_route("/models", methods=["GET", "HEAD"])
     async def models(request: Request) -> dict[str, Any]:
         gate.keys.check(request.headers.get("authorization"))
         return {"object": "list", "data": served_models(await gate.service.snapshot())}
 
-    @router.get("/models/{name:path}")
+    @router.api_route("/models/{name:path}", methods=["GET", "HEAD"])
     async def model(request: Request, name: str) -> dict[str, Any]:
         gate.keys.check(request.headers.get("authorization"))
         return find_model(model_name(name), await gate.service.snapshot())
-
-    @router.api_route("/{path:path}", methods=["GET", "POST", "DELETE"])
-    async def nothing(path: str) -> Response:
-        known = f"{PREFIX}/images/generations and {PREFIX}/models"
-        raise UnknownRoute(f"{PREFIX}/{short(path)} is not served here: there are {known}")
 
     return router
 
 
 async def _generate(gate: Gate, request: Request, body: bytes) -> tuple[Served, Response]:
-    asked = openai.parse(body)
-    name = model_name(asked.model) if asked.model else None
-    served = await gate.service.generate(asked.generate, name, asked.loras, request.headers.get(POOL_HEADER))
+    asked = await parsed(partial(openai.parse, lora_header=lora_header(request)), body)
+    del body
+    served = await gate.service.generate(
+        asked.generate, asked.model, asked.loras, request.headers.get(POOL_HEADER), asked.prompt_loras
+    )
     message = openai.images(served.reply, created=int(time.time()), as_url=asked.as_url)
     return served, JSONResponse(message, headers=served_headers(served, asked.warnings))

@@ -1,37 +1,31 @@
 """What the headers of an answer say of how its images were made: pure."""
 
-import json
 from collections.abc import Sequence
 from typing import Final
 
+from lorapool_api.wire import headers
+from lorapool_gateway.http.request_id import HEADER as REQUEST_ID
 from lorapool_gateway.proxy import Served
 from lorapool_gateway.service import stages
 
+POOL: Final = "x-lorapool-pool"
 EXPOSED: Final = (
     "x-compute-time",
     "x-compute-type",
     "x-compute-characters",
-    "x-lorapool-pool",
-    "x-lorapool-pod",
-    "x-lorapool-adapters",
-    "x-lorapool-base-revision",
-    "x-lorapool-seed",
-    "x-lorapool-warnings",
-    "server-timing",
+    POOL,
+    headers.POD,
+    headers.ADAPTERS,
+    headers.BASE_REVISION,
+    headers.SEED,
+    headers.WARNINGS,
+    headers.SERVER_TIMING,
+    REQUEST_ID,
     "retry-after",
 )
 
 
 def served_headers(served: Served, warnings: Sequence[str]) -> dict[str, str]:
-    """Pool, pod, adapter files, seed and the time of each stage. JSON here is ASCII, so any text is a valid header."""
-    reply = served.reply
-    headers = {
-        "x-lorapool-pool": served.stack.pool,
-        "x-lorapool-pod": reply.pod,
-        "x-lorapool-adapters": json.dumps([used.model_dump() for used in reply.adapters]),
-        "x-lorapool-base-revision": reply.base_revision,
-        "x-lorapool-seed": ",".join(str(image.seed) for image in reply.images),
-        "server-timing": ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages(served)),
-    }
-    said = (*warnings, *reply.warnings)
-    return headers | ({"x-lorapool-warnings": json.dumps(said)} if said else {})
+    """Pool, pod, adapter files, seeds and the time of each stage."""
+    pool = headers.word(served.stack.pool, 320)
+    return {POOL: pool} | headers.reply_headers(served.reply, stages(served), warnings)

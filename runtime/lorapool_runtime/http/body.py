@@ -6,11 +6,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.request import MAX_PICTURE_CHARACTERS
 from lorapool_runtime.errors import RequestError
 
-# Two pictures, and a few words.
-GENERATE_MAX_BYTES: Final = 2 * MAX_PICTURE_CHARACTERS + 1024 * 1024
 # A thousand entries have some hundred kilobytes.
 CATALOG_MAX_BYTES: Final = 64 * 1024 * 1024
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -13,8 +12,9 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from lorapool_api import names
+from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
-from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
+from lorapool_api.wire.request import GENERATE_MAX_BYTES, AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import BasePhase
 from lorapool_runtime.engine.contract import Step, Use
 from lorapool_runtime.errors import RequestError
@@ -40,17 +40,7 @@ class Made:
 
     @property
     def headers(self) -> dict[str, str]:
-        used = [a.model_dump() for a in self.reply.adapters]
-        timings = self.reply.timings.model_dump()
-        headers = {
-            "x-lorapool-pod": self.reply.pod,
-            "x-lorapool-adapters": json.dumps(used),
-            "x-lorapool-seed": str(self.reply.images[0].seed),
-            "server-timing": ", ".join(f"{k.removesuffix('_s')};dur={v * 1000:.3f}" for k, v in timings.items()),
-        }
-        if self.reply.warnings:
-            headers["x-lorapool-warnings"] = json.dumps(self.reply.warnings)
-        return headers
+        return reply_headers(self.reply, stages_of(self.reply.timings))
 
 
 class Generator:
@@ -64,7 +54,7 @@ class Generator:
         """The response; whatever its end, its outcome is counted."""
         outcome: str | None = "ClientGone"
         try:
-            wanted = await body.read(request, GenerateRequest, body.GENERATE_MAX_BYTES)
+            wanted = await body.read(request, GenerateRequest, GENERATE_MAX_BYTES)
             if events.is_wanted(request.headers.get("accept", "")):
                 wish = await self._wish(wanted)
                 response: Response = events.streamed(partial(self._reply, wanted.format, wish), self._count)
