@@ -197,8 +197,8 @@ async def test_the_file_that_counts_is_the_newest_one_when_the_request_is_sent(w
         ({"width": 100}, "multiple of 8"),
         ({"height": 0}, "multiple of 8"),
         ({"width": 4096, "height": 4096}, "at most 2359296"),
-        ({"steps": 1000}, "1 to 100"),
-        ({"images": 9}, "at most 4 images"),
+        ({"steps": 1000}, "between 1 and 100"),
+        ({"images": 9}, "between 1 and 4"),
     ],
 )
 async def test_what_the_pool_does_not_allow_never_reaches_a_pod(
