@@ -1,11 +1,15 @@
 """From `kubectl apply` to an image: adapters join a running pool, and each image is made by the one asked for."""
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 
 import httpx
+import PIL.Image
 import pytest
+from huggingface_hub import InferenceClient
+from PIL import ExifTags
 from tests import files, make
 from tests.e2e.cluster import Cluster, scratch_namespace, wait_until
 from tests.e2e.images import generate, pool_with_files
@@ -85,6 +89,23 @@ def test_openai_shape_makes_images_and_lists_models(cluster: Cluster, adapters: 
     assert len(set(images)) == 2
     listed = {m["id"] for m in httpx.get(f"{cluster.gateway}/v1/models", timeout=30).json()["data"]}
     assert {"shapes", *adapters} <= listed
+
+
+def test_hugging_face_client_goes_on_from_a_picture(cluster: Cluster, adapters: tuple[str, ...]) -> None:
+    client = InferenceClient(model=f"{cluster.gateway}/models/shapes", headers={"lora": "diffusers"})
+    made = {colour: client.image_to_image(picture(colour), prompt="a red circle", seed=1) for colour in ("red", "blue")}
+    again = client.image_to_image(picture("red"), prompt="a red circle", seed=1)
+    assert made["red"].size == (48, 32)
+    assert made["red"].tobytes() == again.tobytes() != made["blue"].tobytes()
+
+
+def picture(colour: str) -> bytes:
+    """A photo of 48 x 32 pixels that lies on its side in its file."""
+    exif = PIL.Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    buffer = io.BytesIO()
+    PIL.Image.new("RGB", (32, 48), colour).save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(

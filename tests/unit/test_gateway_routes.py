@@ -85,6 +85,15 @@ async def test_every_answer_has_an_id_that_is_the_clients_own_where_it_sent_one(
     assert len((await send(world, "GET", "/", headers=hostile)).headers["x-request-id"]) == 32
 
 
+async def test_an_answer_to_a_defect_has_the_id_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.directory, "snapshot", defect)
+    reply = await send(world, "POST", "/", content="a cat", headers={"x-request-id": "job-18"})
+    assert (reply.status_code, reply.headers["x-request-id"]) == (500, "job-18")
+
+
 async def test_no_page_of_another_origin_may_call_unless_it_is_named() -> None:
     assert Settings().origins == ()
     closed = World(origins=Settings().origins)

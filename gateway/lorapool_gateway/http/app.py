@@ -9,10 +9,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lorapool_gateway.errors import GatewayError
-from lorapool_gateway.http import hf_routes, openai_routes, status, unserved
+from lorapool_gateway.http import hf_routes, openai_routes, request_id, status, unserved
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.reply_headers import EXPOSED
-from lorapool_gateway.http.request_id import RequestIds
 from lorapool_gateway.metrics import Metrics
 
 
@@ -31,7 +30,7 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
-    app.add_middleware(RequestIds)  # added last, so it is around all others
+    app.add_middleware(request_id.RequestIds)  # added last, so it is around all others
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(Exception, _fail)
@@ -75,7 +74,8 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
 
 async def _fail(request: Request, _: Exception) -> Response:
     """A defect of ours: the log has the traceback."""
-    return _plain(request, "the gateway failed; its log says why", 500, None)
+    headers = {request_id.HEADER: getattr(request.state, request_id.STATE)}
+    return _plain(request, "the gateway failed; its log says why", 500, headers)
 
 
 def _plain(request: Request, message: str, code: int, headers: object) -> Response:

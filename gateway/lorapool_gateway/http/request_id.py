@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 HEADER: Final = "x-request-id"
+STATE: Final = "request_id"
 # What can be repeated in a header and in a log without a thought.
 _USABLE: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -32,5 +33,7 @@ class RequestIds:
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
+        # Where the application is left by an exception, another answers, outside of this one.
+        scope.setdefault("state", {})[STATE] = request_id
         with bound_contextvars(request_id=request_id):
             await self._app(scope, receive, send_with_id)
