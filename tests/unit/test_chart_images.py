@@ -54,6 +54,17 @@ def test_images_run_as_the_user_of_the_pods_and_take_only_what_is_locked(dockerf
         assert "--require-hashes" in line or "/dist/*.whl" in line
 
 
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_base_images_are_named_by_digest(dockerfile: str) -> None:
+    (base,) = (rest.partition("=")[2] for word, rest in instructions(dockerfile) if "PYTHON_IMAGE=" in rest)
+    assert re.fullmatch(r"python:[\w.-]+@sha256:[0-9a-f]{64}", base)
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_no_image_asks_for_gpus_that_its_pod_did_not_ask_for(dockerfile: str) -> None:
+    assert not any("NVIDIA_VISIBLE_DEVICES" in rest for _, rest in instructions(dockerfile))
+
+
 def test_the_stub_takes_no_torch() -> None:
     lock = (ROOT / "requirements/runtime-stub.txt").read_text()
     assert not re.search(r"^(torch|diffusers|transformers)==", lock, re.MULTILINE)
@@ -74,9 +85,9 @@ def test_every_target_that_is_built_exists_and_the_default_is_the_whole_engine()
 
 
 @pytest.mark.parametrize("workflow", ["ci", "release"])
-def test_workflows_pin_actions_and_can_write_only_where_they_publish(workflow: str) -> None:
+def test_workflows_pin_actions_by_commit_and_can_write_only_where_they_publish(workflow: str) -> None:
     text = (ROOT / f".github/workflows/{workflow}.yml").read_text()
-    assert all(re.fullmatch(r"v\d+\.\d+\.\d+", pin) for pin in re.findall(r"uses: \S+@(\S+)", text))
+    assert all(re.fullmatch(r"\S+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in re.findall(r"uses: (.*)", text))
     found = yaml.safe_load(text)
     assert found["permissions"] == {"contents": "read"}
     writing = {name for name, job in found["jobs"].items() if "write" in job.get("permissions", {}).values()}

@@ -62,7 +62,9 @@ def kubeconfig(folder: Path, port: int) -> Path:
 
 
 @asynccontextmanager
-async def gateway(tmp_path: Path, ports: Callable[[], int], patch: str = "", **settings: str) -> AsyncIterator[Running]:
+async def gateway(
+    tmp_path: Path, ports: Callable[[], int], patch: str = "", **settings: str | None
+) -> AsyncIterator[Running]:
     """The process, in which this source runs first."""
     api_port, pod_port, port, health_port = (ports() for _ in range(4))
     pod = FakePod("127.0.0.1", hold=asyncio.Event())
@@ -87,11 +89,12 @@ async def gateway(tmp_path: Path, ports: Callable[[], int], patch: str = "", **s
         "LORAPOOL_HTTP_PORT": str(port),
         "LORAPOOL_HEALTH_PORT": str(health_port),
     } | settings
+    given = {name: value for name, value in environment.items() if value is not None}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(site(api, api_port))
         await stack.enter_async_context(site(runtime, pod_port))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", patch + START, env=environment, stderr=asyncio.subprocess.PIPE
+            sys.executable, "-c", patch + START, env=given, stderr=asyncio.subprocess.PIPE
         )
         stack.push_async_callback(end, process)
         yield Running(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}", pod)
@@ -223,7 +226,7 @@ async def test_in_a_pod_of_a_cluster_it_listens_on_loopback_too(
     """`kubectl port-forward` connects there."""
     if address == "[::1]" and listen_host(None, None) != "::":
         pytest.skip("this machine has no IPv6")
-    async with gateway(tmp_path, unused_tcp_port_factory, LORAPOOL_LISTEN="", POD_IP="10.9.8.7") as it:
+    async with gateway(tmp_path, unused_tcp_port_factory, LORAPOOL_LISTEN=None, POD_IP="10.9.8.7") as it:
         await wait_ready(it)
         async with httpx.AsyncClient() as client:
             reply = await client.get(f"{it.url.replace('127.0.0.1', address)}/v1/models")

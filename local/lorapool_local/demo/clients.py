@@ -69,7 +69,9 @@ def curl_command(ask: Ask, lora: str | None, parameters: Mapping[str, Any] | Non
     """The command as it would be pasted into a shell, but for the quotes."""
     body = json.dumps({"inputs": ask.prompt, "parameters": {"seed": ask.seed, **(parameters or {})}})
     header = ["-H", f"lora: {lora}"] if lora else []
-    return ["curl", "-sS", "-i", *header, "-H", "Accept: image/png", "--json", body, ask.gateway]
+    # Not --json, which curl 7.76 of Enterprise Linux 9 does not have.
+    types = ["-H", "Content-Type: application/json", "-H", "Accept: image/png"]
+    return ["curl", "-sS", "-i", *header, *types, "-d", body, ask.gateway]
 
 
 def hugging_face(lora: str) -> Client:

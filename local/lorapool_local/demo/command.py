@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import platformdirs
 import typer
@@ -28,7 +28,8 @@ def demo(
     """One warm base model serves adapters that arrive by kubectl apply: no new Deployment, no new pod."""
     if not (CHECKOUT / "charts").is_dir():
         sys.exit("lorapool demo runs from a checkout of the repository: it shows the chart and the examples there")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # for SIGINT too: a shell's background jobs begin with it ignored
     screen = Screen(Durations(cache_dir() / "durations.json"))
     places = story.Places(CHECKOUT, platformdirs.user_state_path("lorapool-demo"), output.absolute())
     hub = [sys.executable, "-m", "lorapool_hub", "--root", str(CHECKOUT / "models" / "weights")]
@@ -45,3 +46,7 @@ def demo(
     except (story.DemoFailed, ClientFailed, CommandFailed, LocalError) as failure:
         screen.bad(str(failure))
         sys.exit(1)
+
+
+def _end(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
