@@ -13,7 +13,8 @@ from PIL import Image
 from lorapool_local.binaries import Binaries
 from lorapool_local.demo.story import COLUMNS, PROMPTS
 from lorapool_models.evaluate import Ask, mean_effect
-from lorapool_models.judge import Pixels, judge
+from lorapool_models.judge import judge
+from lorapool_models.palette import Pixels
 from lorapool_models.recipes import RECIPES
 
 # It downloads nothing and builds nothing here: the programs are there. It takes a minute or two.
@@ -46,7 +47,13 @@ def output(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Path
 def pictures(output: Path, title: str) -> list[Pixels]:
     name = title.replace(" + ", "+").replace(" ", "-")
     files = [output / f"{name}-{number}.png" for number in range(1, 1 + len(PROMPTS))]
-    return [np.divide(Image.open(file).convert("RGB"), 255, dtype=np.float32) for file in files]
+    return [_pixels(file) for file in files]
+
+
+def _pixels(file: Path) -> Pixels:
+    with Image.open(file) as picture:
+        pixels: Pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / np.float32(255)
+    return pixels
 
 
 def asks(shape: str = "") -> list[Ask]:
@@ -72,7 +79,5 @@ def test_an_adapter_s_pictures_show_what_it_is_for(name: str, output: Path) -> N
 
 
 def test_every_column_is_on_the_contact_sheet(output: Path) -> None:
-    sheet = Image.open(output / "contact-sheet.png")
-    side = Image.open(output / "base-1.png").width
-    assert sheet.width >= side * len(COLUMNS)
-    assert sheet.height >= side * len(PROMPTS)
+    with Image.open(output / "contact-sheet.png") as sheet, Image.open(output / "base-1.png") as picture:
+        assert sheet.width * sheet.height >= picture.width * picture.height * len(COLUMNS) * len(PROMPTS)
