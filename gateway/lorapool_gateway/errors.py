@@ -21,14 +21,31 @@ from lorapool_api.conditions import TRANSIENT, AnyReason
 
 
 class GatewayError(Exception):
-    """A request that gets no image. `message` is one sentence for the caller; `transient` says that time may help."""
+    """A request that gets no image.
+
+    Attributes:
+        message: one sentence for the caller.
+        transient: time may help.
+        should_retry: the caller may well send it again as it is; what has failed in more than one pod, or has taken
+            all of its time, is not worth another try although time may help.
+        pool: set once it is known, for the metrics.
+    """
 
     transient = False
-    pool = ""  # set once it is known, for the metrics
+    pool = ""
+    _should_retry: bool | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def should_retry(self) -> bool:
+        return self.transient if self._should_retry is None else self._should_retry
+
+    @should_retry.setter
+    def should_retry(self, value: bool) -> None:
+        self._should_retry = value
 
 
 class BadRequest(GatewayError):
@@ -99,9 +116,10 @@ class NoPodReady(GatewayError):
 
 
 class TimedOut(GatewayError):
-    """The pool's time for a request ran out."""
+    """The pool's time for a request ran out. Sent again, it would take as long again."""
 
     transient = True
+    _should_retry = False
 
 
 class OutOfMemory(GatewayError):

@@ -5,7 +5,6 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Final
 
-import httpx
 import structlog
 from fastapi import FastAPI
 from pydantic import ValidationError
@@ -22,6 +21,7 @@ from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.load import Loads, Poller
 from lorapool_gateway.metrics import Metrics
+from lorapool_gateway.pods import PodClient
 from lorapool_gateway.proxy import Proxy
 from lorapool_gateway.service import Service
 from lorapool_gateway.settings import Settings
@@ -50,17 +50,14 @@ async def run(settings: Settings, process: Process) -> None:
             api = await resources.enter_async_context(await kube.connect())
         except kube.ConfigException as problem:
             raise CannotStart(str(problem)) from problem
-        # Pods are reached directly: a proxy of the environment is for the way out of the cluster.
-        http = await resources.enter_async_context(
-            httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=None))
-        )
-        await Gateway(settings, kube.Kube(api), http, process).run()
+        pods = await resources.enter_async_context(PodClient())
+        await Gateway(settings, kube.Kube(api), pods, process).run()
 
 
 class Gateway:
     """All parts of a gateway, put together."""
 
-    def __init__(self, settings: Settings, lister: kube.Kube, http: httpx.AsyncClient, process: Process) -> None:
+    def __init__(self, settings: Settings, lister: kube.Kube, pods: PodClient, process: Process) -> None:
         self._settings = settings
         self._process = process
         self._takes_none = asyncio.Event()
@@ -68,8 +65,8 @@ class Gateway:
         directory = Directory()
         loads = Loads(directory.changed)
         self._watcher = Watcher(lister, directory, settings.watched)
-        self._poller = Poller(directory, loads, http)
-        proxy = Proxy(directory, loads, http, metrics, poke=self._poller.poke)
+        self._poller = Poller(directory, loads, pods)
+        proxy = Proxy(directory, loads, pods, metrics, poke=self._poller.poke)
         service = Service(directory, self._watcher.synced, proxy, metrics)
         gate = Gate(service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes)
         self._inference = self._server(inference_app(gate, settings.origins), settings.http_port)

@@ -15,12 +15,15 @@ class PodLoad:
     Attributes:
         tiers: the adapters that it can serve, and how near their weights are.
         queue: requests that wait or run in it.
+        is_full: it would refuse one more.
+        is_suspect: it has failed a moment ago. What fails at once has a short queue, and would draw all requests.
     """
 
     pod: Pod
     tiers: Mapping[str, AnyTier]
     queue: int
     is_full: bool
+    is_suspect: bool = False
 
 
 # How much waiting the way of an adapter to the device is worth, in requests of the queue. A pod that
@@ -40,9 +43,10 @@ def pick_pod(loads: Iterable[PodLoad], adapters: Collection[str], avoid: Collect
     return min(loads, key=lambda load: _cost(load, adapters, avoid), default=None)
 
 
-def _cost(load: PodLoad, adapters: Collection[str], avoid: Collection[str]) -> tuple[bool, bool, float, bytes]:
+def _cost(load: PodLoad, adapters: Collection[str], avoid: Collection[str]) -> tuple[bool, bool, bool, float, bytes]:
     way = max((_DISTANCE.get(load.tiers.get(key), _UNKNOWN_TIER) for key in adapters), default=0.0)
-    return load.pod.uid in avoid, load.is_full, load.queue + way, _affinity(load, adapters)
+    # A full one is never asked, so one that has refused this request, for another reason, goes before it.
+    return load.is_full, load.pod.uid in avoid, load.is_suspect, load.queue + way, _affinity(load, adapters)
 
 
 def _affinity(load: PodLoad, adapters: Collection[str]) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from PIL import Image
+from PIL import Image as Picture
 from tests import make
 
 from lorapool_api.adapter import Adapter
@@ -23,8 +23,10 @@ from lorapool_gateway.directory import Directory, Kind
 from lorapool_gateway.http.app import inference_app
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
+from lorapool_gateway.images import Image
 from lorapool_gateway.load import Loads
 from lorapool_gateway.metrics import Metrics
+from lorapool_gateway.pods import PodError, Refused, Unreachable
 from lorapool_gateway.proxy import Proxy
 from lorapool_gateway.service import Service
 from lorapool_gateway.snapshot import Pod
@@ -41,13 +43,13 @@ STATUSES = {
     ErrorCode.TIMEOUT: 504,
     ErrorCode.OUT_OF_MEMORY: 507,
 }
-Trouble = ErrorReply | Exception
+Trouble = ErrorReply | PodError
 
 
 def encoded_image(seed: int, format_: ImageFormat) -> bytes:
     """A real image whose colour comes from the seed."""
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), tuple(hashlib.sha256(str(seed).encode()).digest()[:3])).save(buffer, format_.value)
+    Picture.new("RGB", (8, 8), tuple(hashlib.sha256(str(seed).encode()).digest()[:3])).save(buffer, format_.value)
     return buffer.getvalue()
 
 
@@ -84,10 +86,8 @@ class FakePod:
         metadata = {"name": self.name, "namespace": namespace, "uid": f"uid-{self.name}", "labels": {POOL_LABEL: pool}}
         return {"metadata": metadata, "status": {"phase": "Running", "podIP": self.name}}
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/v1/status":
-            return httpx.Response(200, content=self.status.model_dump_json())
-        asked = GenerateRequest.model_validate_json(request.content)
+    async def generate(self, asked: GenerateRequest) -> GenerateReply:
+        """The images, or the next trouble. Raises: PodError."""
         self.received.append(asked)
         self.got_one.set()
         if self.hold:
@@ -98,10 +98,10 @@ class FakePod:
                 raise
         if self.troubles:
             trouble = self.troubles.popleft()
-            if isinstance(trouble, Exception):
-                raise trouble
-            return httpx.Response(STATUSES[ErrorCode(trouble.code)], json=trouble.dump())
-        return httpx.Response(200, content=self._reply(asked).model_dump_json())
+            if isinstance(trouble, ErrorReply):
+                raise Refused(STATUSES[ErrorCode(trouble.code)], trouble)
+            raise trouble
+        return self._reply(asked)
 
     def _reply(self, asked: GenerateRequest) -> GenerateReply:
         seeds = [(asked.seed if asked.seed is not None else 7) + i for i in range(asked.images)]
@@ -125,17 +125,25 @@ def _used(use: AdapterUse) -> UsedAdapter:
     return UsedAdapter(key=use.key, sha256=use.sha256 or SHA, scale=1.0 if use.scale is None else use.scale)
 
 
-class Network(httpx.AsyncBaseTransport):
-    """Brings a request to the pod that its host names; nobody is at any other address."""
+class Network:
+    """Brings a request to the pod that its address names; nobody is at any other address."""
 
     def __init__(self) -> None:
         self.pods: dict[str, FakePod] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        pod = self.pods.get(request.url.host)
-        if pod is None:
-            raise httpx.ConnectError("nobody is there", request=request)
-        return await pod.answer(request)
+    async def status(self, pod: Pod) -> ServingStatus:
+        return self._at(pod).status
+
+    async def generate(
+        self, pod: Pod, request: GenerateRequest, max_bytes: int
+    ) -> tuple[GenerateReply, tuple[Image, ...]]:
+        reply = await self._at(pod).generate(request)
+        return reply, tuple(Image(made.data.encode(), is_base64=True) for made in reply.images)
+
+    def _at(self, pod: Pod) -> FakePod:
+        if pod.ip not in self.pods:
+            raise Unreachable("nobody is there")
+        return self.pods[pod.ip]
 
 
 class World:
@@ -155,8 +163,7 @@ class World:
         self.metrics = Metrics()
         self.synced = asyncio.Event()
         self.synced.set()
-        http = httpx.AsyncClient(transport=self.network)
-        self.proxy = Proxy(self.directory, self.loads, http, self.metrics, adapter_hold_s=adapter_hold_s)
+        self.proxy = Proxy(self.directory, self.loads, self.network, self.metrics, adapter_hold_s=adapter_hold_s)
         service = Service(self.directory, self.synced, self.proxy, self.metrics)
         self.app = inference_app(Gate(service, ApiKeys(keys), self.metrics, max_body_bytes), origins)
 

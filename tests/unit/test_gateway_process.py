@@ -17,6 +17,7 @@ from aiohttp import web
 from tests import make
 from tests.unit.gateway_fakes import FakePod, read
 
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_common.listening import listen_host
 
 DEADLINE_S = 60.0
@@ -79,8 +80,10 @@ async def gateway(
         return web.json_response({"items": items, "metadata": {"resourceVersion": "1"}})
 
     async def runtime(request: web.Request) -> web.StreamResponse:
-        reply = await pod.answer(httpx.Request(request.method, str(request.url), content=await request.read()))
-        return web.Response(body=reply.content, status=reply.status_code)
+        if request.path == "/v1/status":
+            return web.Response(text=pod.status.model_dump_json())
+        reply = await pod.generate(GenerateRequest.model_validate_json(await request.read()))
+        return web.Response(text=reply.model_dump_json())
 
     environment = {
         "PATH": os.environ["PATH"],

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import httpx
 import pytest
 from tests import make
 from tests.unit.gateway_fakes import SHA, World, read, until, with_ready
@@ -22,13 +21,14 @@ from lorapool_gateway.errors import (
     UnknownModel,
 )
 from lorapool_gateway.load import Poller
+from lorapool_gateway.pods import Lost, PodError, Unreachable
 from lorapool_gateway.resolve import Stack, StackItem
 
 BASE = Stack("default/shapes")
 PIXEL = Stack("default/shapes", (StackItem("default/pixel", 0.5),))
 REQUEST = GenerateRequest(prompt="a cat", seed=3)
-LOST = httpx.RemoteProtocolError("gone")
-UNREACHABLE = httpx.ConnectError("refused")
+LOST = Lost("gone")
+UNREACHABLE = Unreachable("refused")
 
 
 def trouble(code: ErrorCode, *, retryable: bool = False, reason: Reason | None = None) -> ErrorReply:
@@ -122,7 +122,7 @@ async def test_an_adapter_deleted_while_its_request_is_held_ends_it(world: World
     ],
     ids=lambda first: first.code if isinstance(first, ErrorReply) else type(first).__name__,
 )
-async def test_what_one_pod_cannot_do_another_does(world: World, first: ErrorReply | Exception) -> None:
+async def test_what_one_pod_cannot_do_another_does(world: World, first: ErrorReply | PodError) -> None:
     near = world.pod("near", tiers={"default/pixel": Tier.DEVICE})
     near.troubles.append(first)
     far = world.pod("far", tiers={"default/pixel": Tier.DISK})
@@ -151,22 +151,88 @@ async def test_what_would_fail_anywhere_is_asked_of_one_pod_only(
     assert sum(len(pod.received) for pod in pods) == 1
 
 
-async def test_a_pool_that_stays_full_is_asked_a_few_times_and_then_called_busy(world: World) -> None:
+async def test_a_pod_that_says_it_is_full_is_asked_once_and_the_pool_called_busy(world: World) -> None:
     pod = world.pod()
     pod.troubles.extend([trouble(ErrorCode.TOO_MANY_PENDING)] * 10)
-    with pytest.raises(Busy):
+    with pytest.raises(Busy) as refused:
         await world.proxy.generate(BASE, REQUEST)
-    assert len(pod.received) == 4
+    assert len(pod.received) == 1
+    assert refused.value.should_retry
 
 
-async def test_a_request_that_costs_two_pods_their_connection_is_given_up(world: World) -> None:
+async def test_pods_that_are_known_to_be_full_are_not_asked(world: World) -> None:
+    pods = [world.pod("a", pending=4), world.pod("b", pending=4)]
+    with pytest.raises(Busy, match="each of its 2 pods"):
+        await world.proxy.generate(BASE, REQUEST)
+    assert not any(pod.received for pod in pods)
+
+
+async def test_a_burst_is_refused_from_what_the_gateway_has_sent_itself(world: World) -> None:
+    """One runs, four wait, and the pod has not spoken since."""
+    pod = world.pod(hold=asyncio.Event())
+    burst = [asyncio.create_task(world.proxy.generate(BASE, REQUEST)) for _ in range(20)]
+    await until(lambda: sum(task.done() for task in burst) == 15, "all but those that it can take are refused")
+    assert all(isinstance(task.exception(), Busy) for task in burst if task.done())
+    assert pod.hold is not None
+    pod.hold.set()
+    await asyncio.wait(burst)
+    assert len(pod.received) == 5
+
+
+async def test_a_request_that_costs_two_pods_their_connection_is_given_up_and_not_worth_sending_again(
+    world: World,
+) -> None:
     pods = [world.pod(name) for name in ("a", "b", "c")]
     for pod in pods:
         pod.troubles.append(LOST)
     with pytest.raises(PodFailed) as failed:
         await world.proxy.generate(BASE, REQUEST)
-    assert failed.value.transient
+    assert not failed.value.should_retry
     assert sum(len(pod.received) for pod in pods) == 2
+
+
+async def test_what_fails_inside_two_pods_is_not_tried_in_a_third(world: World) -> None:
+    pods = [world.pod(name) for name in ("a", "b", "c")]
+    for pod in pods:
+        pod.troubles.append(trouble(ErrorCode.INTERNAL, retryable=True))
+    with pytest.raises(PodFailed) as failed:
+        await world.proxy.generate(BASE, REQUEST)
+    assert not failed.value.should_retry
+    assert sorted(len(pod.received) for pod in pods) == [0, 1, 1]
+
+
+async def test_what_fails_inside_the_only_pod_is_not_tried_there_again(world: World) -> None:
+    pod = world.pod()
+    pod.troubles.append(trouble(ErrorCode.INTERNAL, retryable=True))
+    with pytest.raises(PodFailed, match="because"):
+        await world.proxy.generate(BASE, REQUEST)
+    assert len(pod.received) == 1
+
+
+async def test_a_pod_that_has_just_failed_comes_after_the_others(world: World) -> None:
+    near = world.pod("near", tiers={"default/pixel": Tier.DEVICE})
+    near.troubles.append(trouble(ErrorCode.INTERNAL, retryable=True))
+    far = world.pod("far", tiers={"default/pixel": Tier.DISK})
+    for _ in range(3):
+        await world.proxy.generate(PIXEL, REQUEST)
+    assert (len(near.received), len(far.received)) == (1, 3)
+
+
+async def test_a_request_is_held_until_a_pod_has_its_adapter(world: World) -> None:
+    pod = world.pod()
+    pod.troubles.extend([trouble(ErrorCode.ADAPTER_NOT_READY)] * 6)
+    assert (await world.proxy.generate(PIXEL, REQUEST)).reply.pod == pod.name
+
+
+async def test_an_adapter_that_no_pod_gets_in_time_is_given_up() -> None:
+    world = World(adapter_hold_s=0.05)
+    world.pool()
+    world.adapter()
+    pod = world.pod()
+    pod.troubles.extend([trouble(ErrorCode.ADAPTER_NOT_READY)] * 10_000)
+    with pytest.raises(AdapterUnavailable, match="because") as refused:
+        await world.proxy.generate(PIXEL, REQUEST)
+    assert refused.value.should_retry
 
 
 async def test_a_lost_pod_gets_requests_again_when_it_speaks_again(world: World) -> None:
@@ -223,7 +289,7 @@ async def test_a_cancelled_request_is_cancelled_in_the_pod(world: World) -> None
 async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_poked(world: World) -> None:
     pod = world.pod()
     world.loads.lost(pod.pod)
-    poller = Poller(world.directory, world.loads, httpx.AsyncClient(transport=world.network))
+    poller = Poller(world.directory, world.loads, world.network)
     running = asyncio.create_task(poller.run())
     await until(lambda: world.loads.of(pod.pod) is not None, "the pod is known")
     pod.pending = 3

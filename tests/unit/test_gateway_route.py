@@ -40,7 +40,11 @@ def test_the_farthest_adapter_of_a_stack_decides() -> None:
 
 def test_a_full_pod_and_one_that_has_refused_come_after_the_others() -> None:
     assert picked(load("a", is_full=True), load("b", queue=9)) == "b"
-    assert picked(load("a"), load("b", is_full=True), avoid=("a",)) == "b"
+    assert picked(load("a"), load("b"), avoid=("a",)) == "b"
+
+
+def test_a_full_pod_is_the_last_choice_so_that_whoever_gets_it_knows_that_all_are_full() -> None:
+    assert picked(load("a"), load("b", is_full=True), avoid=("a",)) == "a"
 
 
 def test_equals_share_the_adapters_and_each_adapter_stays_with_its_pod() -> None:
@@ -90,3 +94,39 @@ def test_a_tier_of_a_newer_pod_is_no_reason_to_avoid_it() -> None:
     newer = PodLoad(Pod("a", "a", "p", "a"), {"x": "satellite"}, 0, False)
 
     assert pick_pod([newer, load("b")], ["x"]) is newer
+
+
+def test_a_pod_that_has_failed_comes_last_for_a_while_longer_each_time_until_it_succeeds() -> None:
+    now = 0.0
+    loads, pod = Loads(Signal(), clock=lambda: now), load("a").pod
+    loads.heard(pod, status())
+
+    def is_suspect() -> bool:
+        found = loads.of(pod)
+        assert found is not None
+        return found.is_suspect
+
+    loads.failed(pod)
+    assert is_suspect()
+    now = 11.0
+    assert not is_suspect()
+    loads.failed(pod)
+    now = 30.0
+    assert is_suspect()
+    loads.succeeded(pod)
+    assert not is_suspect()
+
+
+def test_a_suspect_goes_before_a_full_pod_and_after_a_long_queue() -> None:
+    suspect = PodLoad(Pod("a", "a", "p", "a"), {}, 0, is_full=False, is_suspect=True)
+    assert picked(suspect, load("b", queue=9), adapters=()) == "b"
+    assert picked(suspect, load("b", is_full=True), adapters=()) == "a"
+
+
+def test_a_pod_that_has_refused_is_full_until_it_speaks_again() -> None:
+    loads, pod = Loads(Signal()), load("a").pod
+    loads.heard(pod, status())
+    loads.full(pod)
+    assert loads.of(pod).is_full  # type: ignore[union-attr]
+    loads.heard(pod, status())
+    assert not loads.of(pod).is_full  # type: ignore[union-attr]

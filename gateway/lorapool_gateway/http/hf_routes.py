@@ -1,7 +1,5 @@
 """The routes of Hugging Face inference: POST to the base or to a model makes an image, GET says whether it is there."""
 
-import asyncio
-import base64
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
@@ -72,6 +70,4 @@ async def _image(served: Served, asked: hf.HfRequest, device: Device) -> Respons
         "access-control-expose-headers": ", ".join(EXPOSED),
     }
     headers |= served_headers(served, asked.warnings)
-    # An image of some megabytes.
-    image = await asyncio.to_thread(base64.b64decode, served.reply.images[0].data)
-    return Response(image, media_type=served.reply.format.media_type, headers=headers)
+    return Response(await served.images[0].raw(), media_type=served.reply.format.media_type, headers=headers)

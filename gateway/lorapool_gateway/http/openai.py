@@ -1,6 +1,8 @@
 """Requests as clients of OpenAI's `images/generations` send them, and the replies that they expect: pure."""
 
+import json
 import re
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http import loras
 from lorapool_gateway.http.fields import chosen_seed, generate_request, json_object, model_name, sentence
 from lorapool_gateway.http.schedulers import scheduler
+from lorapool_gateway.images import Image
 from lorapool_gateway.resolve import Lora
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -97,16 +100,33 @@ def _size(size: str | None) -> tuple[int | None, int | None]:
     return int(match[1]), int(match[2])
 
 
-def images(reply: GenerateReply, *, created: int, as_url: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Message:
+    """The reply of `images/generations`, piece by piece: the images in it are never one text with the rest."""
+
+    parts: tuple[bytes | Image, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(part.base64_bytes if isinstance(part, Image) else len(part) for part in self.parts)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            if isinstance(part, Image):
+                async for piece in part.base64():
+                    yield piece
+            else:
+                yield part
+
+
+def message(reply: GenerateReply, images: Sequence[Image], *, created: int, as_url: bool) -> Message:
     """The reply of `images/generations`. Nothing is stored here, so a `url` holds the image itself."""
-    prefix = f"data:{reply.format.media_type};base64,"
-    data = [
-        {"url" if as_url else "b64_json": f"{prefix if as_url else ''}{image.data}", "seed": image.seed}
-        for image in reply.images
-    ]
-    return {
-        "created": created,
-        "data": data,
-        "output_format": reply.format.value,
-        "size": f"{reply.width}x{reply.height}",
-    }
+    before = f'{{"url":"data:{reply.format.media_type};base64,' if as_url else '{"b64_json":"'
+    parts: list[bytes | Image] = []
+    text = f'{{"created":{created},"data":['
+    for made, image in zip(reply.images, images, strict=True):
+        parts += [f"{text}{before}".encode(), image]
+        text = f'","seed":{made.seed}}},'
+    rest = json.dumps({"output_format": reply.format.value, "size": f"{reply.width}x{reply.height}"})
+    parts.append(f"{text.removesuffix(',')}],{rest[1:]}".encode())
+    return Message(tuple(parts))

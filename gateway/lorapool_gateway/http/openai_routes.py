@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import StreamingResponse
 
 from lorapool_gateway.http import openai
 from lorapool_gateway.http.fields import model_name
@@ -47,5 +47,6 @@ async def _generate(gate: Gate, request: Request, body: bytes) -> tuple[Served, 
     served = await gate.service.generate(
         asked.generate, asked.model, asked.loras, request.headers.get(POOL_HEADER), asked.prompt_loras
     )
-    message = openai.images(served.reply, created=int(time.time()), as_url=asked.as_url)
-    return served, JSONResponse(message, headers=served_headers(served, asked.warnings))
+    message = openai.message(served.reply, served.images, created=int(time.time()), as_url=asked.as_url)
+    headers = served_headers(served, asked.warnings) | {"content-length": str(message.size_bytes)}
+    return served, StreamingResponse(message.pieces(), media_type="application/json", headers=headers)

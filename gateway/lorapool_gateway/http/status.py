@@ -60,12 +60,8 @@ def status(error: GatewayError) -> HTTPStatus:
 
 
 def headers(error: GatewayError) -> dict[str, str]:
-    """Whether and when to try again; OpenAI's client obeys both, and retries a 409 or 5xx that says nothing.
-
-    A request that took all of its time took a pod's time too; the same request again would do the same.
-    """
-    may_retry = error.transient and not isinstance(error, TimedOut)
-    found = {"x-should-retry": "true" if may_retry else "false"}
+    """Whether and when to try again; OpenAI's client obeys both, and retries a 409 or 5xx that says nothing."""
+    found = {"x-should-retry": "true" if error.should_retry else "false"}
     if status(error) in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         found["retry-after"] = str(RETRY_AFTER_S)
     if isinstance(error, Unauthorized):
