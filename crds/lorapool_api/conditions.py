@@ -48,6 +48,7 @@ class Reason(StrEnum):
     STARTING = "Starting"
     ROLLING_OUT = "RollingOut"
     SCALED_TO_ZERO = "ScaledToZero"
+    CONTROL_TOKEN_REFUSED = "ControlTokenRefused"  # noqa: S105 -- a word
 
     # Somebody has to do something.
     POOL_NOT_FOUND = "PoolNotFound"
@@ -83,6 +84,7 @@ TRANSIENT: frozenset[Reason] = frozenset(
         Reason.LOADING,
         Reason.STARTING,
         Reason.ROLLING_OUT,
+        Reason.CONTROL_TOKEN_REFUSED,
         Reason.SOURCE_UNAVAILABLE,
     }
 )

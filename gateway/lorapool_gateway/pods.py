@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from lorapool_api.wire.reply import ErrorReply, GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import ServingStatus
+from lorapool_common.answers import TooLarge, read_at_most
 from lorapool_gateway.images import Image, lift
 from lorapool_gateway.snapshot import Pod
 
@@ -152,16 +153,12 @@ async def _note_kept(_: aiohttp.ClientSession, context: SimpleNamespace, __: obj
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body; raises `Unintelligible` without ever holding more than the limit."""
-    chunks, size = [], 0
-    async for chunk in answer.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            # The rest is not read: the connection cannot be kept.
-            answer.close()
-            raise Unintelligible(f"the answer is larger than {limit} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    """The whole body. Raises: Unintelligible, where there is more than the limit."""
+    try:
+        return await read_at_most(answer.content.iter_any(), limit)
+    except TooLarge as problem:
+        answer.close()
+        raise Unintelligible(str(problem)) from problem
 
 
 def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> Refused:

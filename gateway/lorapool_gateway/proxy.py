@@ -30,7 +30,7 @@ ADAPTER_HOLD_S: Final = 30.0
 # Of an encoded image: no format that is served takes more than four bytes for a pixel, base64 a third more.
 _PIXEL_BYTES: Final = 6
 _REPLY_BYTES: Final = 1 << 20
-_POD_REASONS = frozenset({Reason.WAITING_FOR_PODS, Reason.STARTING, Reason.ROLLING_OUT})
+_POD_REASONS = frozenset({Reason.WAITING_FOR_PODS, Reason.STARTING, Reason.ROLLING_OUT, Reason.CONTROL_TOKEN_REFUSED})
 
 
 class Renders(Protocol):

@@ -9,12 +9,19 @@ from lorapool_api import names
 from lorapool_api.adapter import Adapter
 from lorapool_api.pool import Pool
 from lorapool_operator.act.kube import load_configuration
-from lorapool_operator.observed import DeploymentView, PodView, deployment_view, pod_view
+from lorapool_operator.observed import (
+    DeploymentView,
+    PodView,
+    ReplicaSetView,
+    deployment_view,
+    pod_view,
+    replica_set_view,
+)
 from lorapool_operator.parse import read_adapter, read_pool
 from lorapool_operator.store import Shelf, Store
 from lorapool_operator.sync import put, remove
 
-T = TypeVar("T", Adapter, Pool, PodView, DeploymentView)
+T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 
 
 def registry(store: Store, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
@@ -25,6 +32,7 @@ def registry(store: Store, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
         ((names.GROUP, names.VERSION, names.POOL_PLURAL), _keeper(store, store.pools, read_pool)),
         ((names.GROUP, names.VERSION, names.ADAPTER_PLURAL), _keeper(store, store.adapters, read_adapter)),
         (("", "v1", "pods"), _keeper(store, store.pods, pod_view)),
+        (("apps", "v1", "replicasets"), _keeper(store, store.replica_sets, replica_set_view)),
         (("apps", "v1", "deployments"), _keeper(store, store.deployments, deployment_view)),
     )
     for resource, handler in kinds:

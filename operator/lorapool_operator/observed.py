@@ -1,6 +1,6 @@
 """What one pass sees: frozen values, cut down from manifests and from what pods say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ from lorapool_api.adapter import Adapter
 from lorapool_api.names import full_name
 from lorapool_api.pool import Pool
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseState
+from lorapool_operator.last_words import last_words
 from lorapool_operator.resolution import Outcome, Verdict
 
 # Reasons for which a container waits that do not go away by themselves.
@@ -51,7 +52,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class PodView:
-    """A runtime pod."""
+    """A runtime pod.
+
+    Attributes:
+        replica_set: uid of the ReplicaSet that made it; None: none did.
+    """
 
     name: str
     namespace: str
@@ -64,6 +69,7 @@ class PodView:
     created: datetime | None
     problem: Problem | None = None
     resource_version: str = ""
+    replica_set: str | None = None
 
     @cached_property
     def key(self) -> str:
@@ -78,6 +84,22 @@ class PodView:
     def counts(self) -> bool:
         """Whether it is one of the pool's pods, not one that is on its way out."""
         return not self.going and self.phase not in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class ReplicaSetView:
+    """A ReplicaSet with the label of a pool.
+
+    Attributes:
+        deployment: uid of the Deployment that made it; None: none did.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    pool: str
+    deployment: str | None
+    resource_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,12 +120,17 @@ class DeploymentView:
 
 @dataclass(frozen=True)
 class Talk:
-    """What a pod last said of itself. `adapters` is a live view: it follows the pod."""
+    """What a pod last said of itself.
+
+    Attributes:
+        accepts_token: whether it knows our control token; one that does not says nothing of itself.
+    """
 
     reachable: bool = False
     digest: str | None = None
     base: BaseState | None = None
     adapters: Mapping[str, AdapterState] = field(default_factory=dict)
+    accepts_token: bool = True
 
     @property
     def is_warm(self) -> bool:
@@ -154,6 +181,11 @@ class Observed:
         return tuple((p, self.talk(p)) for p in self.pods if p.can_talk)
 
     @cached_property
+    def refusing(self) -> tuple[PodView, ...]:
+        """The pods that do not know our control token, so that they take no catalog and say nothing."""
+        return tuple(p for p, talk in self.talking if not talk.accepts_token)
+
+    @cached_property
     def warm(self) -> frozenset[str]:
         """Keys of the pods whose base is loaded."""
         return frozenset(p.key for p, _ in self.talking if self.is_warm(p))
@@ -167,7 +199,7 @@ def pod_view(body: Manifest) -> PodView:
         name=meta["name"],
         namespace=meta["namespace"],
         uid=meta["uid"],
-        pool=full_name(meta["namespace"], (meta.get("labels") or {}).get(names.POOL_LABEL, "")),
+        pool=_pool_of(meta),
         ip=status.get("podIP") or None,
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",
@@ -175,7 +207,39 @@ def pod_view(body: Manifest) -> PodView:
         created=_time(meta.get("creationTimestamp")),
         problem=_problem(spec, status, conditions),
         resource_version=meta.get("resourceVersion", ""),
+        replica_set=_controller(meta, "ReplicaSet"),
     )
+
+
+def _controller(meta: Manifest, kind: str) -> str | None:
+    """uid of the object of that kind (of apps/v1) that manages this one."""
+    owners = meta.get("ownerReferences") or ()
+    return next(
+        (o["uid"] for o in owners if (o.get("controller"), o["apiVersion"], o["kind"]) == (True, "apps/v1", kind)), None
+    )
+
+
+def replica_set_view(body: Manifest) -> ReplicaSetView:
+    """A ReplicaSet from its manifest."""
+    meta = body["metadata"]
+    return ReplicaSetView(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        pool=_pool_of(meta),
+        deployment=_controller(meta, "Deployment"),
+        resource_version=meta.get("resourceVersion", ""),
+    )
+
+
+def owned_pods(
+    pods: Iterable[PodView], replica_sets: Iterable[ReplicaSetView], deployment: DeploymentView | None
+) -> tuple[PodView, ...]:
+    """The pods that the Deployment made. A label is no proof: whoever may make pods can set it."""
+    if deployment is None:
+        return ()
+    ours = {r.uid for r in replica_sets if r.deployment == deployment.uid}
+    return tuple(p for p in pods if p.replica_set in ours)
 
 
 def _problem(spec: Manifest, status: Manifest, conditions: Mapping[str, Manifest]) -> Problem | None:
@@ -194,8 +258,9 @@ def _container_problem(container: Manifest) -> Problem | None:
     if waiting.get("reason") not in _CONTAINER_PROBLEMS:
         return None
     last = (container.get("lastState") or {}).get("terminated") or {}
-    # What the process said when it ended tells more than "back-off 40s restarting failed container".
-    said = (last.get("message") or "").strip()
+    # What the process said when it ended tells more than "back-off 40s restarting failed container". One that was out
+    # of memory was killed in the middle of something else: its last lines have nothing to do with it.
+    said = "" if last.get("reason") == "OOMKilled" else last_words(last.get("message") or "")
     ended = f"{last.get('reason', 'ended')} with exit code {last['exitCode']}" if "exitCode" in last else ""
     parts = (ended, said) if last else (waiting.get("message", ""),)
     return Problem(PodTrouble.CONTAINER, waiting["reason"], ": ".join(p for p in parts if p))
@@ -209,7 +274,7 @@ def deployment_view(body: Manifest) -> DeploymentView:
         name=meta["name"],
         namespace=meta["namespace"],
         uid=meta["uid"],
-        pool=full_name(meta["namespace"], (meta.get("labels") or {}).get(names.POOL_LABEL, "")),
+        pool=_pool_of(meta),
         generation=meta.get("generation", 0),
         observed_generation=status.get("observedGeneration", 0),
         replicas=spec.get("replicas", 1),
@@ -217,6 +282,10 @@ def deployment_view(body: Manifest) -> DeploymentView:
         failure=next((c.get("message", "") for c in failed), None),
         resource_version=meta.get("resourceVersion", ""),
     )
+
+
+def _pool_of(meta: Manifest) -> str:
+    return full_name(meta["namespace"], (meta.get("labels") or {}).get(names.POOL_LABEL, ""))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -10,7 +10,7 @@ import structlog
 
 from lorapool_api.adapter import Adapter, AdapterStatus
 from lorapool_api.base_model import BaseModelSpec
-from lorapool_api.names import ADAPTER_FINALIZER, split_full_name
+from lorapool_api.names import ADAPTER_FINALIZER, full_name, runtime_name, split_full_name
 from lorapool_api.pool import Pool, PoolStatus
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport
@@ -29,7 +29,7 @@ from lorapool_operator.decide.judge import Judge, Judgement, entries, settle_nam
 from lorapool_operator.decide.news import News, adapter_news, pool_news
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
-from lorapool_operator.observed import Observed
+from lorapool_operator.observed import DeploymentView, Observed, PodView, owned_pods
 from lorapool_operator.parse import read_adapter, read_pool
 from lorapool_operator.resolution import Verdict
 
@@ -61,7 +61,7 @@ class Reconciler:
     def __init__(self, key: str, context: Context, wake: Callable[[], None]) -> None:
         self.key = key
         self._ctx = context
-        self._pods = Pods(context.control, context.pushes, wake)
+        self.pods = Pods(context.control, context.pushes, wake)
         self._objects = Objects(context.kube, context.metrics)
         self._attempts = Attempts(context.clock)
         self._judge = Judge()
@@ -76,7 +76,7 @@ class Reconciler:
 
     def close(self) -> None:
         """Hang up on the pods. Objects and statuses stay as they are."""
-        self._pods.close()
+        self.pods.close()
         self._ctx.metrics.forget(self.key)
 
     def refresh(self) -> None:
@@ -88,10 +88,10 @@ class Reconciler:
         self._failures, self._again_s = 0, None
         pool = self._pool()
         await self._apply_objects(pool)
-        self._pods.follow(self._ctx.store.pods.of_pool(self.key), self._token(pool))
+        self.pods.follow(self._runtime_pods(), self._token(pool))
         seen, judgements = self._decide()
         catalog = await self._register(seen, judgements)
-        await self._pods.distribute(catalog)
+        await self.pods.distribute(catalog, len(seen.adapters))
         seen, judgements = self._decide()
         await self._unregister(seen, judgements, catalog)
         await self._report(seen, judgements)
@@ -117,7 +117,7 @@ class Reconciler:
 
     def _base(self) -> BaseReport | None:
         """The modules of the base. While no pod is warm: what the last one reported, if it held the same model."""
-        pool, report = self._pool(), self._pods.base()
+        pool, report = self._pool(), self.pods.base()
         if pool is None:
             return None
         if report is not None:
@@ -125,13 +125,13 @@ class Reconciler:
         return self._last_base[1] if self._last_base and self._last_base[0] == pool.spec.model else None
 
     def _observe(self) -> Observed:
-        store, talks = self._ctx.store, self._pods.talks()
+        store, talks = self._ctx.store, self.pods.talks()
         return Observed(
             key=self.key,
             pool=self._pool(),
             adapters=store.adapters.of_pool(self.key),
-            pods=store.pods.of_pool(self.key),
-            deployment=next(iter(store.deployments.of_pool(self.key)), None),
+            pods=self._runtime_pods(),
+            deployment=self._deployment(),
             outcomes={},
             talks=talks,
             base=self._base(),
@@ -140,6 +140,15 @@ class Reconciler:
             now=self._ctx.now(),
             refusal=self._refusal,
         )
+
+    def _deployment(self) -> DeploymentView | None:
+        """By its name: a label can be on any."""
+        namespace, name = split_full_name(self.key)
+        return self._ctx.store.deployments.get(full_name(namespace, runtime_name(name)))
+
+    def _runtime_pods(self) -> tuple[PodView, ...]:
+        store = self._ctx.store
+        return owned_pods(store.pods.of_pool(self.key), store.replica_sets.of_pool(self.key), self._deployment())
 
     # ---- act
 

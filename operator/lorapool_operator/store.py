@@ -5,13 +5,13 @@ from typing import Final, Generic, TypeVar
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.pool import NamespacesFrom, Pool
-from lorapool_operator.observed import DeploymentView, PodView
+from lorapool_operator.observed import DeploymentView, PodView, ReplicaSetView
 
 Wake = Callable[[str], None]
 
 
-Object = Adapter | Pool | PodView | DeploymentView
-T = TypeVar("T", Adapter, Pool, PodView, DeploymentView)
+Object = Adapter | Pool | PodView | ReplicaSetView | DeploymentView
+T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 
 
 MAX_TOMBSTONES: Final = 4096
@@ -94,6 +94,7 @@ class Store:
         self.pools: Shelf[Pool] = Shelf(lambda pool: pool.key)
         self.adapters: Shelf[Adapter] = Shelf(lambda adapter: adapter.pool_key)
         self.pods: Shelf[PodView] = Shelf(lambda pod: pod.pool)
+        self.replica_sets: Shelf[ReplicaSetView] = Shelf(lambda replica_set: replica_set.pool)
         self.deployments: Shelf[DeploymentView] = Shelf(lambda deployment: deployment.pool)
         self.namespaces: dict[str, dict[str, str]] = {}
         self.on_change: Wake = lambda _: None

@@ -14,10 +14,17 @@ from pydantic import ValidationError
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import POOL_LABEL, full_name
 from lorapool_api.pool import Pool
-from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, ApiError, Resource
+from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, REPLICA_SETS, ApiError, Resource
 from lorapool_operator.backoff import Backoff
 from lorapool_operator.context import Cluster
-from lorapool_operator.observed import DeploymentView, PodView, deployment_view, pod_view
+from lorapool_operator.observed import (
+    DeploymentView,
+    PodView,
+    ReplicaSetView,
+    deployment_view,
+    pod_view,
+    replica_set_view,
+)
 from lorapool_operator.parse import read_adapter, read_pool
 from lorapool_operator.store import Shelf, Store
 
@@ -26,7 +33,7 @@ log = structlog.get_logger(__name__)
 RESYNC_S: Final = 300.0
 
 Body = Mapping[str, Any]
-T = TypeVar("T", Adapter, Pool, PodView, DeploymentView)
+T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 
 
 class Sync:
@@ -58,6 +65,7 @@ class Sync:
         await self._compare(POOLS, None, store.pools, read_pool)
         await self._compare(ADAPTERS, None, store.adapters, read_adapter)
         await self._compare(PODS, POOL_LABEL, store.pods, pod_view)
+        await self._compare(REPLICA_SETS, POOL_LABEL, store.replica_sets, replica_set_view)
         await self._compare(DEPLOYMENTS, POOL_LABEL, store.deployments, deployment_view)
         if not self._namespaces:
             for body in await self._kube.list(NAMESPACES):
@@ -105,5 +113,5 @@ def _key(body: Body) -> str:
     return full_name(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
-def _uid(item: Adapter | Pool | PodView | DeploymentView) -> str:
+def _uid(item: Adapter | Pool | PodView | ReplicaSetView | DeploymentView) -> str:
     return item.metadata.uid if isinstance(item, Adapter | Pool) else item.uid

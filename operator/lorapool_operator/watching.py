@@ -35,7 +35,7 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.5  # one task per object lives this long: saves memory in a burst
     settings.persistence.diffbase_storage = _NoDiffs()
     settings.persistence.progress_storage = _NoProgress()
-    for kind in ("pods", "deployments"):
+    for kind in ("pods", "replicasets", "deployments"):
         settings.watching.label_selectors[kind] = names.POOL_LABEL
     return settings
 

@@ -87,6 +87,16 @@ async def test_a_pod_template_that_the_api_server_refuses_is_told_and_can_be_put
     await it.pool_says("Ready", "True", "Available")
 
 
+async def test_a_typo_in_a_pod_template_is_told_with_its_path(it: Cluster) -> None:
+    """The API server calls a field that it does not know an error of its own (500)."""
+    typo = {"spec": {**TEMPLATE["spec"], "nodeSelectr": {"a": "b"}}}
+    await it.make_pool(template=typo)
+    degraded = await it.pool_says("Degraded", "True", "InvalidSpec")
+    assert "spec.runtime.podTemplate.spec.nodeSelectr: field not declared in schema" in degraded.message
+    await it.edit(POOLS, "shapes", {"spec": {"runtime": {"podTemplate": {"spec": {"nodeSelectr": None}}}}})
+    await it.pool_says("Degraded", "False", "Stable")
+
+
 async def test_deleting_a_pool_removes_its_objects_and_its_adapters_wait_for_another(it: Cluster) -> None:
     await it.make_pool()
     await it.make_adapter()

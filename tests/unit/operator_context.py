@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from lorapool_operator.act.events import Note
 from lorapool_operator.act.kube import ApiError, Resource
 from lorapool_operator.context import Context
 from lorapool_operator.metrics import Metrics
-from lorapool_operator.observed import deployment_view
+from lorapool_operator.observed import PodView, ReplicaSetView, deployment_view
 from lorapool_operator.resolution import Outcome, Resolution
 from lorapool_operator.settings import Settings
 from lorapool_operator.store import Store
@@ -151,3 +151,10 @@ class Bench:
                 self.store.wake(self.store.pools.put(item.key, item))
             else:
                 self.store.wake(self.store.adapters.put(item.key, item))
+
+    def put_pod(self, pod: PodView, deployment: str = "uid-shapes-runtime") -> None:
+        """A pod of a ReplicaSet of that Deployment."""
+        replica_set = f"uid-rs-{deployment}"
+        view = ReplicaSetView("rs", pod.namespace, replica_set, pod.pool, deployment)
+        self.store.replica_sets.put(f"{pod.namespace}/{replica_set}", view)
+        self.store.pods.put(pod.key, replace(pod, replica_set=replica_set))

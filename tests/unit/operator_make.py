@@ -66,9 +66,17 @@ def state(phase: AdapterPhase = AdapterPhase.READY, generation: int = 1, **field
     return AdapterState(phase=phase, generation=generation, **fields)
 
 
-def talk(base: BaseState | None = WARM, *, reachable: bool = True, digest: str = "d", **adapters: AdapterState) -> Talk:
+def talk(
+    base: BaseState | None = WARM,
+    *,
+    reachable: bool = True,
+    digest: str = "d",
+    accepts_token: bool = True,
+    **adapters: AdapterState,
+) -> Talk:
     """What a pod said; adapters of the namespace default by their names."""
-    return Talk(reachable, digest, base, {f"default/{name}": s for name, s in adapters.items()})
+    said = {f"default/{name}": s for name, s in adapters.items()}
+    return Talk(reachable, digest, base, said, accepts_token)
 
 
 def seen(

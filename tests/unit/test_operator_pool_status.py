@@ -9,6 +9,7 @@ from tests.unit import operator_make as op
 from lorapool_api.conditions import Reason
 from lorapool_api.pool import PoolStatus
 from lorapool_api.wire.state import BasePhase, BaseState, LimitShortfall
+from lorapool_operator.decide.adapter_status import adapter_status
 from lorapool_operator.decide.news import pool_news
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.observed import Observed, PodTrouble, Problem, deployment_view, pod_view
@@ -210,3 +211,21 @@ def test_a_deployment_that_may_not_make_pods_tells_why() -> None:
     assert view.failure == "exceeded quota"
     made = of(op.seen(pool=op.pool(), talks={}, deployment=view))
     assert says(made)["Degraded"] == ("True", "PodFailed")
+
+
+def test_pods_that_know_another_token_are_told_of_and_not_the_base() -> None:
+    """An operator that was installed anew has another key; a kubelet brings the new token within about a minute."""
+    deaf = op.talk(None, reachable=False, accepts_token=False)
+    adapter = make.adapter()
+    snapshot = op.seen(adapter, pool=op.pool(), talks={"p-1": deaf})
+
+    status = adapter_status(op.judged(snapshot)[adapter.key], snapshot)
+    of_pool = pool_status(op.pool(), snapshot, {})
+
+    assert status.summary == Reason.CONTROL_TOKEN_REFUSED
+    ready = op.condition(status.conditions, "Ready")
+    assert "do not accept this operator's token" in ready.message
+    assert "base model" not in ready.message
+    progressing = op.condition(of_pool.conditions, "Progressing")
+    assert (progressing.status, progressing.reason) == ("True", Reason.CONTROL_TOKEN_REFUSED)
+    assert op.condition(of_pool.conditions, "Available").is_true

@@ -24,7 +24,7 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 OURS: Final = f"/apis/{names.GROUP}/{names.VERSION}"
 KINDS: Final = {
     "/api/v1": ("pods", "namespaces"),
-    "/apis/apps/v1": ("deployments",),
+    "/apis/apps/v1": ("deployments", "replicasets"),
     OURS: (names.POOL_PLURAL, names.ADAPTER_PLURAL),
 }
 # A user of a container: neither /etc/passwd nor the environment has its name.

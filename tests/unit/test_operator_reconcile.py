@@ -1,5 +1,6 @@
 """A pass over a pool, and what it does when writes fail."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.unit.operator_context import Bench, Manifest
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_api.pool import Pool
+from lorapool_api.pool import Pool, PoolStatus
 from lorapool_operator.act.kube import ApiError
 from lorapool_operator.attempts import REFUSED_AGAIN_S
 from lorapool_operator.reconcile import Reconciler
@@ -18,10 +19,9 @@ KEY = "default/shapes"
 BAD_STATUS, GOOD_STATUS = "loraadapters/bad/status", "loraadapters/good/status"
 
 
-def adapter(name: str, version: int = 1, generation: int = 1, **spec: Any) -> Adapter:
+def adapter(name: str, version: int = 1, **metadata: Any) -> Adapter:
     """Known to the operator for a while: it has the finalizer."""
-    metadata = {"finalizers": [ADAPTER_FINALIZER], "resourceVersion": str(version), "generation": generation}
-    return make.adapter(name, metadata=metadata, **spec)
+    return make.adapter(name, metadata={"finalizers": [ADAPTER_FINALIZER], "resourceVersion": str(version)} | metadata)
 
 
 def pool(version: int = 1, **spec: Any) -> Pool:
@@ -40,10 +40,17 @@ class Refusing:
 
 
 @pytest.fixture
-def bench() -> Bench:
+async def bench() -> AsyncIterator[Bench]:
     it = Bench()
     it.put(pool(), adapter("bad"), adapter("good"))
-    return it
+    yield it
+    await it.context.control.close()
+
+
+def status(bench: Bench) -> PoolStatus:
+    found = bench.store.pools.get(KEY)
+    assert found is not None
+    return found.status
 
 
 def reconciler(bench: Bench) -> Reconciler:
@@ -177,7 +184,7 @@ async def test_objects_that_were_refused_are_applied_again_when_the_pool_was_edi
         passes.refresh()
 
     assert bench.api.count("Deployment/shapes-runtime") == 1
-    degraded = made.condition(bench.store.pools.get(KEY).status.conditions, "Degraded")  # type: ignore[union-attr]
+    degraded = made.condition(status(bench).conditions, "Degraded")
     assert degraded.reason == "InvalidSpec"
 
     edited = pool(version=99, replicas=3)
@@ -186,23 +193,67 @@ async def test_objects_that_were_refused_are_applied_again_when_the_pool_was_edi
     await passes.run()
 
     assert bench.api.count("Deployment/shapes-runtime") == 2
-    degraded = made.condition(bench.store.pools.get(KEY).status.conditions, "Degraded")  # type: ignore[union-attr]
+    degraded = made.condition(status(bench).conditions, "Degraded")
     assert degraded.reason == "Stable"
 
 
 async def test_an_adapter_that_is_being_deleted_is_let_go_once_the_grace_is_over(bench: Bench) -> None:
-    going = adapter("bad", version=2)
-    going = going.model_copy(update={"metadata": going.metadata.model_copy(update={"deletion_timestamp": make.EPOCH})})
-    bench.put(going)
-    bench.store.pods.put("default/p-1", made.pod(ip="127.0.0.1"))  # a pod that never answers
     passes = reconciler(bench)
+    await passes.run()
+    bench.put_pod(made.pod(ip="127.0.0.1"))  # nobody listens there
+    bench.put(adapter("bad", version=99, deletionTimestamp="2026-01-01T00:00:00Z"))
 
     waiting = await passes.run()
 
-    assert waiting.again_s is not None
+    assert bench.api.count("loraadapters/bad") == 0
     assert waiting.failures == 0
+    assert waiting.again_s is not None
     bench.clock.s += waiting.again_s
     await passes.run()
     (let_go,) = [w.body for w in bench.api.writes if w.name == "loraadapters/bad"]
     assert let_go["metadata"]["finalizers"] == []
     passes.close()
+
+
+async def test_only_pods_of_the_pools_deployment_are_followed(bench: Bench) -> None:
+    passes = reconciler(bench)
+    await passes.run()
+    bench.put_pod(made.pod("ours", ip="127.0.0.1"))
+    bench.put_pod(made.pod("foreign", ip="127.0.0.2"), deployment="uid-of-another")
+    bench.store.pods.put("default/bare", made.pod("bare", ip="127.0.0.3"))  # only the label
+
+    await passes.run()
+
+    assert status(bench).replicas == 1
+    assert set(passes.pods.talks()) == {"default/ours"}
+    passes.close()
+
+
+TYPO = (
+    "failed to create typed patch object (default/shapes-runtime; apps/v1, Kind=Deployment): "
+    ".spec.template.spec.nodeSelectr: field not declared in schema"
+)
+
+
+async def test_a_typo_in_the_pod_template_is_an_invalid_spec_with_its_path(bench: Bench) -> None:
+    """The API server answers 500 to a field that it does not know in an object that is applied."""
+    bench.api.refuse = Refusing("Deployment/shapes-runtime", 500, TYPO)
+    passes = reconciler(bench)
+
+    for _ in range(3):
+        done = await passes.run()
+
+    degraded = made.condition(status(bench).conditions, "Degraded")
+    assert (degraded.status, degraded.reason) == ("True", "InvalidSpec")
+    assert "spec.runtime.podTemplate.spec.nodeSelectr: field not declared in schema" in degraded.message
+    assert bench.api.count("Deployment/shapes-runtime") == 1
+    assert done.again_s is None
+
+
+async def test_an_internal_error_of_the_api_server_is_passing_trouble(bench: Bench) -> None:
+    bench.api.refuse = Refusing("Deployment/shapes-runtime", 500, "etcdserver: request timed out")
+
+    done = await reconciler(bench).run()
+
+    assert done.again_s is not None
+    assert made.condition(status(bench).conditions, "Degraded").status == "False"

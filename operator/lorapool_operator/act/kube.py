@@ -6,6 +6,7 @@ some of those return None for an object that they created, or refuse to send a L
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import environ
@@ -27,6 +28,8 @@ APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
 TIMEOUT_S: Final = 15.0
 WRITES_AT_ONCE: Final = 16
+_TYPED_PATCH: Final = re.compile(r"^failed to create typed patch object \([^)]*\): ")
+_SCHEMA_ERRORS: Final = ("field not declared in schema", "failed to create typed patch object")
 
 
 class ApiError(Exception):
@@ -54,16 +57,32 @@ class ApiError(Exception):
     @property
     def is_refusal(self) -> bool:
         """Whether the same request will be refused again: the object itself is wrong."""
-        return self.status in (400, 413, 422)
+        return self.status in (400, 413, 422) or self.is_schema_error
+
+    @property
+    def is_schema_error(self) -> bool:
+        """A field that the kind does not have, in an object that is applied: the API server calls that its own error.
+
+        managedfields' typed-patch error is no API status, so it comes as 500 with only its text to tell it by.
+        """
+        return self.status == 500 and any(mark in self.message for mark in _SCHEMA_ERRORS)
 
     @property
     def verdict(self) -> Verdict | None:
         """What a condition says about it; None where it only passes by."""
+        if self.is_schema_error:
+            return Verdict(Reason.INVALID_SPEC, _in_words_of_the_pool(self.message))
         if self.is_refusal:
             return Verdict(Reason.INVALID_SPEC, f"the API server refuses what the spec asks for: {self.message}")
         if self.status == 403:
             return Verdict(Reason.INTERNAL_ERROR, f"the API server does not allow it: {self.message}")
         return None
+
+
+def _in_words_of_the_pool(message: str) -> str:
+    """`.spec.template` of a Deployment is what the pool has under `spec.runtime.podTemplate`."""
+    what = _TYPED_PATCH.sub("", message).strip().replace(".spec.template.", "spec.runtime.podTemplate.")
+    return f"the API server refuses what the spec asks for: {what}"
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,7 @@ POOLS: Final = Resource(names.GROUP, names.VERSION, names.POOL_PLURAL)
 ADAPTERS: Final = Resource(names.GROUP, names.VERSION, names.ADAPTER_PLURAL)
 PODS: Final = Resource("", "v1", "pods")
 NAMESPACES: Final = Resource("", "v1", "namespaces")
+REPLICA_SETS: Final = Resource("apps", "v1", "replicasets")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments")
 SERVICES: Final = Resource("", "v1", "services")
 SECRETS: Final = Resource("", "v1", "secrets")

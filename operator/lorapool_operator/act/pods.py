@@ -10,7 +10,14 @@ import structlog
 
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport, PodState
-from lorapool_operator.act.control import Control, ControlError, DigestMismatch, NotLoaded
+from lorapool_operator.act.control import (
+    Control,
+    ControlError,
+    DigestMismatch,
+    NotLoaded,
+    TokenRefused,
+    state_limit,
+)
 from lorapool_operator.act.talk import Memory
 from lorapool_operator.backoff import Backoff
 from lorapool_operator.decide.plan import delta
@@ -21,8 +28,10 @@ log = structlog.get_logger(__name__)
 PUSHES_AT_ONCE: Final = 32
 # How long a pass waits for pods that are being told of a new catalog, so that their answers are in the same status.
 SETTLE_S: Final = 1.0
-# Between two answers with news: a pod that loads a thousand adapters has news all the time.
-_PAUSE_S: Final = 0.02
+# Between two answers with news: a pod that loads a thousand adapters has news all the time, and one that means no good
+# too. The first pause is short, so that what happens alone is heard at once.
+_FIRST_PAUSE_S: Final = 0.02
+_MOST_PAUSE_S: Final = 0.25
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -35,9 +44,12 @@ class Link:
     control: Control
     pushes: asyncio.Semaphore
     on_change: Callable[[], None]
-    bases: dict[str, BaseReport]
+    knows_base: Callable[[str], bool]
+    on_base: Callable[[str, BaseReport], None]
     memory: Memory = field(default_factory=Memory)
     wanted: Catalog | None = None
+    adapters: int = 0
+    _may_listen: asyncio.Event = field(default_factory=asyncio.Event)
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
     _was_tried: bool = False
@@ -51,9 +63,16 @@ class Link:
         for task in self._tasks:
             task.cancel()
 
-    def want(self, catalog: Catalog) -> None:
-        """Say which catalog the pod shall have; it is sent as soon as that differs from the one it has."""
-        self.wanted = catalog
+    def want(self, catalog: Catalog, keys: frozenset[str], adapters: int) -> None:
+        """Say which catalog the pod shall have; it is sent as soon as that differs from the one it has.
+
+        Args:
+            keys: those of the catalog's entries.
+            adapters: how many name the pool, whether they are in the catalog or not: as many the pod may speak of.
+        """
+        self.wanted, self.adapters = catalog, adapters
+        self.memory.expect(keys)
+        self._may_listen.set()
         self._stir()
 
     async def settled(self) -> None:
@@ -75,34 +94,44 @@ class Link:
 
     async def _listen(self) -> None:
         """Long polls for ever; a restarted container, or one that forgot its catalog, stirs the other task."""
-        backoff = Backoff(0.1, 2.0)
+        backoff, pause = Backoff(0.1, 2.0), Backoff(_FIRST_PAUSE_S, _MOST_PAUSE_S)
+        clock = asyncio.get_running_loop().time
+        await self._may_listen.wait()  # what it may speak of is known from then on
         while True:
+            asked = clock()
             try:
-                state = await self.control.state(self._ip, self.token, self.memory.since, self.memory.instance)
+                state = await self.control.state(
+                    self._ip, self.token, self.memory.since, self.memory.instance, state_limit(self.adapters)
+                )
             except ControlError as error:
                 self._unreachable(error)
                 await asyncio.sleep(backoff.next())
                 continue
+            if clock() - asked > _MOST_PAUSE_S:
+                pause.reset()
             backoff.reset()
             changed = self.memory.hear(state) or not self.memory.reachable
             self.memory.since, self.memory.reachable, self._was_tried = state.version, True, True
+            self.memory.accepts_token = True
             changed |= await self._learn_base()
             self._stir()
             if changed:
                 self.on_change()
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(pause.next())
 
     def _unreachable(self, error: ControlError) -> None:
-        was_reachable, self.memory.reachable, self._was_tried = self.memory.reachable, False, True
+        before = (self.memory.reachable, self.memory.accepts_token)
+        self.memory.reachable, self._was_tried = False, True
+        self.memory.accepts_token = not isinstance(error, TokenRefused)
         self._stir()
-        if was_reachable:
+        if before != (self.memory.reachable, self.memory.accepts_token):
             log.info("a pod does not answer", pod=self.pod.key, error=str(error))
             self.on_change()
 
     async def _learn_base(self) -> bool:
         """Ask for the base's modules, once per base; whether they are new."""
         base = self.memory.base
-        if not self.memory.talk().is_warm or base is None or base.revision is None or base.revision in self.bases:
+        if not self.memory.talk().is_warm or base is None or base.revision is None or self.knows_base(base.revision):
             return False
         try:
             report = await self.control.base(self._ip, self.token)
@@ -111,7 +140,7 @@ class Link:
         except ControlError as error:
             log.warning("a pod does not say what its base is made of", pod=self.pod.key, error=str(error))
             return False
-        self.bases[base.revision] = report
+        self.on_base(base.revision, report)
         return True
 
     async def _push(self) -> None:
@@ -138,20 +167,21 @@ class Link:
 
     async def _send(self, catalog: Catalog) -> None:
         """A delta where the pod's catalog is known, else all of it."""
-        state = await self._send_delta(catalog) or await self.control.put(self._ip, self.token, catalog)
+        limit = state_limit(self.adapters)
+        state = await self._send_delta(catalog, limit) or await self.control.put(self._ip, self.token, catalog, limit)
         self.memory.hear(state)
         if state.digest != catalog.digest:
             raise ControlError(f"the pod took the catalog, but says that it holds {state.digest}")
         self.memory.held = catalog
 
-    async def _send_delta(self, catalog: Catalog) -> PodState | None:
+    async def _send_delta(self, catalog: Catalog, limit: int) -> PodState | None:
         """None: the pod needs all of it."""
         held = self.memory.held
         if held is None or held.digest != self.memory.digest:
             return None
         change = delta(held, catalog)
         try:
-            state = await self.control.patch(self._ip, self.token, change)
+            state = await self.control.patch(self._ip, self.token, change, limit)
         except DigestMismatch:
             return None
         self.memory.drop(change.remove)
@@ -171,7 +201,7 @@ class Pods:
         self._pushes = pushes
         self._on_change = on_change
         self._links: dict[str, Link] = {}
-        self._bases: dict[str, BaseReport] = {}
+        self.bases: dict[str, BaseReport] = {}
 
     def follow(self, pods: Iterable[PodView], token: str | None) -> None:
         """Open links to new pods, close those to pods that went, were replaced or may not be talked to."""
@@ -185,14 +215,26 @@ class Pods:
                 self._links[key] = self._open(pod, token)
 
     def _open(self, pod: PodView, token: str) -> Link:
-        link = Link(pod, token, self._control, self._pushes, self._on_change, self._bases)
+        link = Link(pod, token, self._control, self._pushes, self._on_change, self._knows_base, self._keep_base)
         link.start()
         return link
 
-    async def distribute(self, catalog: Catalog) -> None:
-        """Let every pod have the catalog. Waits a moment for those that answer; never for one that does not."""
+    def _knows_base(self, revision: str) -> bool:
+        return revision in self.bases
+
+    def _keep_base(self, revision: str, report: BaseReport) -> None:
+        """Remember the modules of a base, and of the others that some pod holds now."""
+        held = {link.memory.base.revision for link in self._links.values() if link.memory.base}
+        self.bases = {r: b for r, b in self.bases.items() if r in held} | {revision: report}
+
+    async def distribute(self, catalog: Catalog, adapters: int) -> None:
+        """Let every pod have the catalog, in a pool that so many adapters name.
+
+        Waits a moment for those that answer; never for one that does not.
+        """
+        keys = frozenset(e.key for e in catalog.entries)
         for link in self._links.values():
-            link.want(catalog)
+            link.want(catalog, keys, adapters)
         waiting = [asyncio.ensure_future(link.settled()) for link in self._links.values()]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=SETTLE_S)
@@ -207,7 +249,7 @@ class Pods:
         """The modules of the base, as the newest warm pod holds it: during a roll-out that is the one to come."""
         warm = [(link.pod, talk.base) for link in self._links.values() if (talk := link.memory.talk()).is_warm]
         newest_first = sorted(warm, key=lambda pair: (pair[0].created or _BEGINNING, pair[0].name), reverse=True)
-        reports = (self._bases.get(base.revision) for _, base in newest_first if base and base.revision)
+        reports = (self.bases.get(base.revision) for _, base in newest_first if base and base.revision)
         return next((report for report in reports if report is not None), None)
 
     def close(self) -> None:

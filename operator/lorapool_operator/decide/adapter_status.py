@@ -2,22 +2,35 @@
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import structlog
 
 from lorapool_api.adapter import Adapter, AdapterPods, AdapterStatus, PodFailure, Resolved
 from lorapool_api.conditions import AdapterCondition, Condition, Reason, Status, with_transition_times
 from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_operator.decide.checks import Finding
 from lorapool_operator.decide.judge import Judgement
+from lorapool_operator.decide.pool_status import token_refusal
 from lorapool_operator.observed import Observed, PodView
 from lorapool_operator.resolution import Resolution, Verdict
+
+log = structlog.get_logger(__name__)
 
 MAX_FAILURES_NAMED: Final = 10
 
 _ORDER: Final = tuple(AdapterCondition)
 # A condition whose check could not decide yet is Unknown, not False.
-_UNDECIDED: Final = frozenset({Reason.RESOLVING, Reason.WAITING_FOR_PODS, Reason.DOWNLOADING, Reason.LOADING})
+_UNDECIDED: Final = frozenset(
+    {
+        Reason.RESOLVING,
+        Reason.WAITING_FOR_PODS,
+        Reason.CONTROL_TOKEN_REFUSED,
+        Reason.DOWNLOADING,
+        Reason.LOADING,
+    }
+)
 _ABOUT_THE_SOURCE: Final = frozenset(
     {
         Reason.SOURCE_NOT_FOUND,
@@ -82,7 +95,7 @@ class AdapterStatuses:
 
     def all(self, judgements: Mapping[str, Judgement], seen: Observed) -> dict[str, AdapterStatus]:
         replicas = seen.pool.spec.replicas if seen.pool else None
-        surroundings = (replicas, seen.warm, tuple(p.key for p, _ in seen.talking))
+        surroundings = (replicas, seen.warm, tuple((p.key, talk.accepts_token) for p, talk in seen.talking))
         if surroundings != self._surroundings:
             self._made.clear()
             self._surroundings = surroundings
@@ -96,7 +109,18 @@ class AdapterStatuses:
         made = self._made.get(key)
         if made is not None and made[0] is judgement and all(map(operator.is_, made[1], states)):
             return made
-        return judgement, states, adapter_status(judgement, seen)
+        return judgement, states, _status_or_defect(judgement, seen)
+
+
+def _status_or_defect(judgement: Judgement, seen: Observed) -> AdapterStatus:
+    """One adapter of which a pod says what nobody foresaw must not take the statuses of the others away."""
+    try:
+        return adapter_status(judgement, seen)
+    except Exception:
+        log.exception("a status could not be built", adapter=judgement.adapter.key)
+        text = "the operator could not tell from the pods' answers how it fares; its log says why"
+        finding = Finding(AdapterCondition.READY, Verdict(Reason.INTERNAL_ERROR, text))
+        return adapter_status(replace(judgement, finding=finding, entry=None), seen)
 
 
 def adapter_status(judgement: Judgement, seen: Observed) -> AdapterStatus:
@@ -173,6 +197,8 @@ def _failure(state: AdapterState, where: str) -> Finding:
 def _progress(pods: InPods, seen: Observed) -> Verdict:
     if downloading := pods.under_way(AdapterPhase.DOWNLOADING):
         return Verdict(Reason.DOWNLOADING, f"{_pods(downloading)} fetching the file")
+    if not pods.warm and (refusal := token_refusal(seen)):
+        return refusal
     if not pods.warm:
         return Verdict(Reason.WAITING_FOR_PODS, _why_no_pod(seen))
     return Verdict(Reason.LOADING, f"{_pods(pods.warm)} reading the file")

@@ -153,9 +153,24 @@ def _progressing(pool: Pool, pods: list[PodView], ready: int, seen: Observed) ->
     if deployment.observed_generation < deployment.generation or deployment.updated < min(wanted, len(pods)):
         text = f"{deployment.updated} of {wanted} pods are of the newest kind{detail}"
         return _true(Verdict(Reason.ROLLING_OUT, text))
+    if refusal := token_refusal(seen):
+        return _true(refusal)
     if ready < wanted or len(pods) > wanted:
         return _true(Verdict(Reason.STARTING, f"{ready} of {wanted} pods take requests{detail}"))
     return _false(Verdict(Reason.STABLE, "all pods are as they should be"))
+
+
+def token_refusal(seen: Observed) -> Verdict | None:
+    """Pods that do not know the control token. A new key (an operator installed anew) makes new tokens, and a kubelet
+    brings a changed Secret to running pods within about a minute; until then they serve what they had."""
+    if not seen.refusing:
+        return None
+    count = len(seen.refusing)
+    text = (
+        f"{count} of {len(seen.talking)} pods of pool {seen.key} do not accept this operator's token yet: "
+        "the kubelet brings it to them within about a minute; until then they serve what they were told before"
+    )
+    return Verdict(Reason.CONTROL_TOKEN_REFUSED, text)
 
 
 def _unscheduled(pods: list[PodView]) -> str | None:
