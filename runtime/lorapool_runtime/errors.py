@@ -7,6 +7,8 @@
       RequestError      a request is not served; says why with an `ErrorCode`
       Stopped           an image was given up between two steps
       OutOfDeviceMemory the device has no room for what one request asks for, not even with all of it free
+      OutOfService      this process can make no image any more, and ends
+      CacheUnusable     the cache folder cannot be written
       DeviceLost        the device does nothing any more for this process; a new process may have it again
 
 Only `http/` turns them into statuses.
@@ -76,3 +78,16 @@ class DeviceLost(RuntimeFailure):
     An illegal access, an assertion in a kernel, a library that lost its handle. No request can be served any more, and
     nothing within the process helps.
     """
+
+
+class OutOfService(RuntimeFailure):
+    """This process can make no image any more; the text says why. A new process may."""
+
+
+class CacheUnusable(RuntimeFailure):
+    """The cache folder cannot be written; the text says whose it is and what to do."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same request may succeed elsewhere or later: this machine's disk, network or memory failed."""
+    return isinstance(error, OSError | MemoryError)

@@ -53,7 +53,7 @@ class Metrics:
         pending: int,
         running: int,
         cold_start_s: float | None,
-        tiers: Mapping[str, Tier],
+        adapters: Mapping[Tier, int],
         held_bytes: Mapping[Tier, int],
     ) -> bytes:
         """All metrics, with the state as it is now."""
@@ -62,7 +62,7 @@ class Metrics:
         self._warm.set(cold_start_s is not None)
         self._cold_start.set(cold_start_s or 0)
         for tier in Tier:
-            self._adapters.labels(tier.value).set(sum(t is tier for t in tiers.values()))
+            self._adapters.labels(tier.value).set(adapters.get(tier, 0))
             self._bytes.labels(tier.value).set(held_bytes.get(tier, 0))
         return generate_latest(self._registry)
 

@@ -2,32 +2,41 @@
 
 import asyncio
 import uuid
+from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 
+from lorapool_api.running import Device
 from lorapool_api.wire.config import RuntimeConfig
-from lorapool_api.wire.state import BasePhase, PodState, ServingStatus, Tier
+from lorapool_api.wire.state import AdapterState, BasePhase, PodState, ServingStatus, Tier
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.keeper import BaseKeeper
+from lorapool_runtime.formats.check import check_weights
+from lorapool_runtime.health import Health, Watchdog
 from lorapool_runtime.metrics import Metrics
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.job import Outcome
+from lorapool_runtime.readiness import Readiness
 from lorapool_runtime.settings import Settings
 from lorapool_runtime.store.blobs import BlobFolder
 from lorapool_runtime.store.bring import Bringer
+from lorapool_runtime.store.checks import Checks
 from lorapool_runtime.store.fetch import Fetcher, Rules
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
-from lorapool_runtime.store.last_catalog import LastCatalog
+from lorapool_runtime.store.folder import check_writable
+from lorapool_runtime.store.last_catalog import CatalogWriter, Kept, LastCatalog
 from lorapool_runtime.store.memory import HostMemory
+from lorapool_runtime.store.readers import Readers
 from lorapool_runtime.store.registry import Registry
 from lorapool_runtime.store.versions import Versions
 
 log = structlog.stdlib.get_logger(__name__)
 
-# Reading files to host memory: requests wait for it, so a few at once.
-_READERS = 2
+# An engine that takes so much longer than its request's time hangs. On a CPU a single step can take minutes.
+_HUNG_AFTER_S: Final = {Device.CUDA: 30.0, Device.CPU: 600.0}
 
 
 @dataclass
@@ -43,8 +52,12 @@ class Pod:
     registry: Registry
     dispatcher: Dispatcher
     metrics: Metrics
+    health: Health
+    watchdog: Watchdog
+    readiness: Readiness
     last_catalog: LastCatalog
-    bringer: Bringer
+    catalog_writer: CatalogWriter
+    closing: tuple[Bringer | Checks | Readers, ...]
     threads: tuple[ThreadPoolExecutor, ...]
     stopping: bool = False
 
@@ -52,43 +65,87 @@ class Pod:
     def build(cls, settings: Settings, engine: Engine, started_s: float) -> "Pod":
         """Wire the parts; nothing runs yet. Needs a running event loop.
 
-        `started_s` is the process's start on the clock of `time.monotonic`.
+        Args:
+            started_s: the process's start on the clock of `time.monotonic`.
+
+        Raises:
+            CacheUnusable: the cache folder cannot be written.
         """
         config = settings.config
+        check_writable(settings.cache)
         engine_thread = ThreadPoolExecutor(1, "engine")
-        readers = ThreadPoolExecutor(_READERS, "read")
         ahead_thread = ThreadPoolExecutor(1, "ahead")
-        versions, metrics = Versions(), Metrics()
+        versions, metrics, health = Versions(), Metrics(), Health()
         blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
         bringer = Bringer(Fetcher(blobs, Rules.of(config, settings.pod_root)), blobs, config.max_rank)
         base = BaseKeeper(engine, engine_thread, versions, started_s)
 
-        async def read(file: AdapterFile) -> HostAdapter:
-            return await asyncio.get_running_loop().run_in_executor(readers, engine.read, file)
+        def read(file: AdapterFile) -> HostAdapter:
+            """On a thread. A file that an earlier process has checked is checked again before its first use."""
+            if blobs.prove(file.sha256):
+                check_weights(file.path)
+            return engine.read(file)
 
         def rendered(outcome: Outcome) -> None:
             metrics.rendered(outcome)
             registry.refresh_tiers()
 
+        def kept() -> Kept | None:
+            catalog = registry.catalog()
+            return None if catalog is None else Kept(catalog, frozenset(registry.ready))
+
+        def hung(why: str) -> None:
+            health.fail(why)
+            dispatcher.lose(why)
+
         async def to_device(adapter: HostAdapter) -> None:
             await asyncio.get_running_loop().run_in_executor(ahead_thread, engine.look_ahead, [adapter])
 
-        memory = HostMemory(config.budgets.host_bytes, read)
-        registry = Registry(versions, bringer, memory, engine, base.modules, to_device)
+        readers = Readers(read)
+        memory = HostMemory(config.budgets.host_bytes, readers)
+        checks = Checks(blobs, memory, base.warm, f"{config.engine} {config.model.dtype} {config.device}")
+        last = LastCatalog(settings.cache, config.pool)
+        writer = CatalogWriter(last, kept)
+        registry = Registry(versions, bringer, memory, engine, checks.check, to_device, writer.changed)
         dispatcher = Dispatcher(
             engine,
             engine_thread,
             ahead_thread,
+            memory,
+            registry.load,
             config.serving.max_pending,
             config.serving.request_timeout_seconds,
             on_rendered=rendered,
+            on_lost=health.fail,
         )
-        last = LastCatalog(settings.cache, config.pool)
-        instance = uuid.uuid4().hex
-        threads = (engine_thread, readers, ahead_thread)
+        hung_after_s = _HUNG_AFTER_S[config.device] if settings.hung_seconds is None else settings.hung_seconds
         return cls(
-            settings, instance, versions, engine, base, memory, registry, dispatcher, metrics, last, bringer, threads
+            settings=settings,
+            instance=uuid.uuid4().hex,
+            versions=versions,
+            engine=engine,
+            base=base,
+            memory=memory,
+            registry=registry,
+            dispatcher=dispatcher,
+            metrics=metrics,
+            health=health,
+            watchdog=Watchdog(lambda: dispatcher.overdue_s, hung_after_s, hung),
+            readiness=Readiness(settings.ready_deadline_seconds),
+            last_catalog=last,
+            catalog_writer=writer,
+            closing=(bringer, checks, readers),
+            threads=(engine_thread, ahead_thread),
         )
+
+    def work(self) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """What runs for as long as the process does, by name. None of it may end before."""
+        return {
+            "the queue": self.dispatcher.run(),
+            "the watch over the engine": self.watchdog.run(),
+            "the pod's service": self.health.lasts(),
+            "the writer of the catalog": self.catalog_writer.run(),
+        }
 
     @property
     def config(self) -> RuntimeConfig:
@@ -96,24 +153,50 @@ class Pod:
 
     @property
     def is_ready(self) -> bool:
-        """Base warm, catalog there, not stopping."""
-        warm = self.base.state.phase is BasePhase.WARM
-        return warm and self.registry.digest is not None and not self.stopping
+        """Whether it takes requests: see `not_ready`."""
+        return self.not_ready is None
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why the pod takes no requests; None: it does.
+
+        It does with a warm base and a catalog, as soon as it serves what the process before it served.
+        """
+        if self.health.failure is not None:
+            return self.health.failure
+        if self.stopping:
+            return "stopping"
+        if self.base.state.phase is not BasePhase.WARM:
+            return f"base model {self.base.state.phase}: {self.base.state.message}"
+        if self.registry.digest is None:
+            return "no catalog has arrived"
+        if not self.readiness.is_complete(self.registry.is_on_its_way):
+            return f"{len(self.readiness.missing)} adapters that were served before are still on their way"
+        return None
 
     def state(self, since: int | None = None) -> PodState:
         """The state for the operator: complete, or what changed since a version."""
-        complete = since is None or self.registry.removed_since(since)
+        complete = since is None or self.registry.removed_since(since) != ()
+        return self._state(complete=complete, adapters=self.registry.states(None if complete else since))
+
+    def state_of(self, keys: Iterable[str]) -> PodState:
+        """The state for the operator, of these adapters alone."""
+        return self._state(complete=False, adapters=self.registry.states(keys=keys))
+
+    def _state(self, *, complete: bool, adapters: dict[str, AdapterState]) -> PodState:
         return PodState(
             instance=self.instance,
             version=self.versions.current,
             digest=self.registry.digest,
             base=self.base.state,
             complete=complete,
-            adapters=self.registry.states(None if complete else since),
+            adapters=adapters,
         )
 
-    def status(self) -> ServingStatus:
-        """The state for the gateway."""
+    def status(self, since: int | None = None) -> ServingStatus:
+        """The state for the gateway: with the tiers of all adapters, or of those that changed since a version."""
+        changes = None if since is None else self.registry.places.since(since)
+        tiers, gone = (self.registry.tiers(), ()) if changes is None else changes
         return ServingStatus(
             instance=self.instance,
             digest=self.registry.digest,
@@ -121,7 +204,10 @@ class Pod:
             pending=self.dispatcher.pending,
             running=self.dispatcher.running,
             max_pending=self.config.serving.max_pending,
-            tiers=self.registry.tiers(),
+            version=self.versions.current,
+            complete=changes is None,
+            tiers=tiers,
+            gone=gone,
         )
 
     def held_bytes(self) -> dict[Tier, int]:
@@ -130,22 +216,20 @@ class Pod:
 
     def restore_catalog(self) -> None:
         """Serve on with what the cache folder remembers."""
-        catalog = self.last_catalog.read()
-        if catalog is not None and self.registry.digest is None:
-            log.info("serving on with the last catalog", digest=catalog.digest[:12], adapters=len(catalog.entries))
-            self.registry.replace(catalog)
-
-    def keep_catalog(self) -> None:
-        """Remember the catalog for the next process in this pod."""
-        catalog = self.registry.catalog()
-        if catalog is not None:
-            self.last_catalog.write(catalog)
+        kept = self.last_catalog.read()
+        if kept is not None and self.registry.digest is None:
+            entries, served = kept.catalog.entries, kept.ready
+            log.info("serving on with the last catalog", adapters=len(entries), served=len(served))
+            self.readiness.expect(served)
+            self.registry.replace(kept.catalog)
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new work and finish what runs, within the grace period."""
         self.stopping = True
         await self.dispatcher.stop(grace_s)
+        await self.catalog_writer.flush()
         await self.registry.close()
-        self.bringer.close()
+        for part in self.closing:
+            part.close()
         for executor in self.threads:
             executor.shutdown(wait=False, cancel_futures=True)

@@ -15,6 +15,7 @@ from lorapool_common.server import Server
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine
+from lorapool_runtime.errors import CacheUnusable
 from lorapool_runtime.http.control import control_app
 from lorapool_runtime.http.serving import serving_app
 from lorapool_runtime.pod import Pod
@@ -41,7 +42,10 @@ def serve(settings: Settings, catalog: Catalog | None = None) -> NoReturn:
 
 
 async def _serve(process: Process, settings: Settings, engine: Engine, catalog: Catalog | None) -> None:
-    pod = Pod.build(settings, engine, process_start_s())
+    try:
+        pod = Pod.build(settings, engine, process_start_s())
+    except CacheUnusable as error:
+        raise CannotStart(str(error)) from error
     if catalog is None:
         pod.restore_catalog()
     else:
@@ -56,10 +60,8 @@ async def _serve(process: Process, settings: Settings, engine: Engine, catalog: 
 async def running(pod: Pod, supervisor: Supervisor) -> AsyncIterator[None]:
     """The servers up and the base on its way; at the end all that runs is finished first."""
     servers = _servers(pod.settings, pod)
-    work = (
-        supervisor.start("the queue", pod.dispatcher.run()),
-        supervisor.start("the load of the base model", pod.base.keep_trying(), finishes=True),
-    )
+    work = [supervisor.start(name, coroutine) for name, coroutine in pod.work().items()]
+    work.append(supervisor.start("the load of the base model", pod.base.keep_trying(), finishes=True))
     serving = [supervisor.start(f"the server of {name}", server.run_until_ended()) for name, server in servers.items()]
     try:
         yield

@@ -32,6 +32,13 @@ class Settings(BaseSettings):
     grace_seconds: float | None = Field(
         default=None, description="How long a stopping process finishes what runs; default: a request's longest time."
     )
+    ready_deadline_seconds: float = Field(
+        default=120.0, description="How long a started pod waits at most for the adapters that it served before."
+    )
+    hung_seconds: float | None = Field(
+        default=None,
+        description="How long the engine may work beyond a request's time; default: 30, on a CPU 600.",
+    )
     log_level: str = "INFO"
 
     @property

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorapool_runtime.queue.choice import Rules, Stack, Turn, Waiting, ahead, choose, companions
+from lorapool_runtime.queue.choice import Rules, Stack, Turn, Waiting, choose, companions, following
 
 BASE: Stack = ()
 PIXEL: Stack = (("pixel", 1.0),)
@@ -145,7 +145,7 @@ def test_who_shares_a_forward(waiting: list[Waiting], most: int, expected: tuple
     assert companions(waiting, 0, most) == expected
 
 
-def test_the_stack_that_is_wanted_next_is_the_oldest_other_one() -> None:
+def test_the_stack_in_force_goes_on_and_then_come_the_others_as_they_came() -> None:
     turn = Turn(PIXEL, 0.0)
-    assert ahead([wanting(PIXEL), wanting(TOY), wanting(BASE)], turn) == 1
-    assert ahead([wanting(PIXEL)], turn) is None
+    assert following([wanting(TOY), wanting(BASE), wanting(PIXEL), wanting(TOY)], turn) == (2, 0, 1)
+    assert following([], turn) == ()

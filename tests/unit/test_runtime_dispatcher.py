@@ -6,19 +6,25 @@ import threading
 from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
+from lorapool_api.facts import AdapterFacts
 from lorapool_api.serving import SchedulerName
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
+from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, untold
 from lorapool_runtime.engine.stub import StubAdapter
-from lorapool_runtime.errors import AdapterError, OutOfDeviceMemory, RequestError, Stopped
+from lorapool_runtime.errors import AdapterError, DeviceLost, OutOfDeviceMemory, RequestError, Stopped
 from lorapool_runtime.queue.choice import USUAL, Rules
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.job import Outcome, Wish
-from lorapool_runtime.store.files import AdapterFile, HostAdapter
+from lorapool_runtime.store.files import AdapterFile, Chosen, HostAdapter
+from lorapool_runtime.store.memory import HostMemory
+from lorapool_runtime.store.readers import Readers
 
 
 @dataclass
@@ -34,6 +40,8 @@ class ScriptedEngine:
     switch_s: float = 0
     mixing: bool = False
     ahead: list[str] = field(default_factory=list)
+    checks: int = 0
+    broken: Exception | None = None
 
     def batch(self, recipe: Recipe) -> int:
         return self.rows
@@ -57,6 +65,11 @@ class ScriptedEngine:
 
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
         self.ahead += [adapter.identity for adapter in adapters]
+
+    def check(self) -> None:
+        self.checks += 1
+        if self.broken is not None:
+            raise self.broken
 
     @property
     def device_bytes(self) -> int:
@@ -82,16 +95,48 @@ def recipe(prompt: str) -> Recipe:
     return Recipe(prompt, "", 64, 64, 1, 1.0, SchedulerName.EULER, 0, 1)
 
 
-def use(name: str) -> tuple[Use, ...]:
-    return (Use(f"default/{name}", StubAdapter(name, name, 1), 1.0),)
+def chosen(name: str) -> Chosen:
+    return Chosen(f"default/{name}", AdapterFile(Path(name), name, AdapterFacts(AdapterFormat.KOHYA, (), 1)), 1.0)
+
+
+@dataclass
+class Disk:
+    """Files that are read at once, when the test lets it, or not at all."""
+
+    closed: dict[str, asyncio.Event] = field(default_factory=dict)
+    errors: dict[str, RequestError] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.memory = HostMemory(1000, Readers(self._no_thread))
+
+    def _no_thread(self, file: AdapterFile) -> HostAdapter:
+        raise NotImplementedError
+
+    async def load(self, wanted: Chosen) -> HostAdapter:
+        name = wanted.file.identity
+        self.read.append(name)
+        if name in self.closed:
+            await self.closed[name].wait()
+        if name in self.errors:
+            raise self.errors[name]
+        return StubAdapter(name, name, 1)
 
 
 @contextlib.asynccontextmanager
 async def queue(
-    engine: ScriptedEngine, max_pending: int = 10, timeout_s: float = 30, rules: Rules = USUAL
+    engine: ScriptedEngine,
+    max_pending: int = 10,
+    timeout_s: float = 30,
+    rules: Rules = USUAL,
+    disk: Disk | None = None,
+    **options: Any,
 ) -> AsyncIterator[Dispatcher]:
+    files = disk or Disk()
     with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as ahead:
-        dispatcher = Dispatcher(engine, thread, ahead, max_pending, timeout_s, rules=rules)
+        dispatcher = Dispatcher(
+            engine, thread, ahead, files.memory, files.load, max_pending, timeout_s, rules=rules, **options
+        )
         serving = asyncio.create_task(dispatcher.run())
         try:
             yield dispatcher
@@ -102,7 +147,7 @@ async def queue(
 
 
 def ask(dispatcher: Dispatcher, prompt: str, adapter: str | None = None) -> "asyncio.Task[Outcome]":
-    return asyncio.create_task(dispatcher.render(Wish(recipe(prompt), use(adapter) if adapter else ())))
+    return asyncio.create_task(dispatcher.render(Wish(recipe(prompt), (chosen(adapter),) if adapter else ())))
 
 
 async def until_running(dispatcher: Dispatcher, pending: int = 0) -> None:
@@ -177,8 +222,7 @@ async def test_while_one_is_made_the_next_adapter_is_brought_nearer() -> None:
         await until_running(dispatcher, pending=2)
         engine.gate.set()
         await asyncio.gather(first, second, third)
-    # While `first` ran alone nobody waited; while `second` ran, `third` did.
-    assert engine.ahead == ["c"]
+    assert engine.ahead == ["b", "c"]
 
 
 async def test_steps_are_told_on_the_event_loop() -> None:
@@ -277,3 +321,198 @@ async def test_what_still_runs_after_the_grace_period_is_given_up() -> None:
         with pytest.raises(RequestError) as refused:
             await first
         assert refused.value.code is ErrorCode.NOT_READY
+
+
+# ---- weights come before their turn, and hold up nobody --------------------------------------------------------
+
+
+async def test_a_file_that_takes_long_to_read_holds_up_no_other_request() -> None:
+    engine, disk = ScriptedEngine(), Disk(closed={"slow": asyncio.Event()})
+    engine.gate.set()
+    async with queue(engine, disk=disk) as dispatcher:
+        slow = ask(dispatcher, "first", "slow")
+        await asyncio.gather(*(ask(dispatcher, f"other {i}", f"quick{i}") for i in range(8)))
+        assert not slow.done()
+        disk.closed["slow"].set()
+        await slow
+    assert engine.served[-1] == "first"
+
+
+async def test_weights_are_let_go_when_the_picture_is_made_or_nobody_wants_it() -> None:
+    engine, disk = ScriptedEngine(), Disk()
+    async with queue(engine, disk=disk) as dispatcher:
+        first = ask(dispatcher, "a1", "a")
+        await until_running(dispatcher)
+        second = ask(dispatcher, "b1", "b")
+        await until_running(dispatcher, pending=1)
+        second.cancel()
+        engine.gate.set()
+        await first
+        await asyncio.gather(second, return_exceptions=True)
+        await ask(dispatcher, "c1", "c")
+        for name in "abc":
+            disk.memory.drop(name)
+        assert disk.memory.size_bytes == 0
+
+
+async def test_a_file_that_cannot_be_read_fails_the_requests_for_it_alone() -> None:
+    error = RequestError(ErrorCode.ADAPTER_FAILED, "adapter default/bad: not finite")
+    engine, disk = ScriptedEngine(), Disk(errors={"bad": error})
+    engine.gate.set()
+    async with queue(engine, disk=disk) as dispatcher:
+        bad = [ask(dispatcher, f"b{i}", "bad") for i in range(2)]
+        await ask(dispatcher, "good", "g")
+        assert [e.code for e in await asyncio.gather(*bad, return_exceptions=True)] == [ErrorCode.ADAPTER_FAILED] * 2  # type: ignore[union-attr]
+
+
+# ---- defects end no queue --------------------------------------------------------------------------------------
+
+
+async def test_what_fails_around_the_engine_ends_no_queue() -> None:
+    class Odd(ScriptedEngine):
+        def batch(self, recipe: Recipe) -> int:
+            raise KeyError("no such size")
+
+        def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+            made = super().render(orders, waiting)
+            return [] if orders[0].recipe.prompt == "lost" else made
+
+    def odd(_: Outcome) -> None:
+        raise ZeroDivisionError("a defect of what counts pictures")
+
+    engine = Odd()
+    engine.gate.set()
+    async with queue(engine, on_rendered=odd) as dispatcher, asyncio.timeout(10):
+        await ask(dispatcher, "one")
+        with pytest.raises(RequestError) as lost:
+            await ask(dispatcher, "lost")
+        await ask(dispatcher, "two")
+    assert lost.value.code is ErrorCode.INTERNAL
+
+
+async def test_a_queue_that_fails_ends_its_task_and_sends_everybody_elsewhere() -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect of the queue")
+
+    engine = ScriptedEngine()
+    with ThreadPoolExecutor(1) as thread:
+        disk = Disk()
+        dispatcher = Dispatcher(engine, thread, thread, disk.memory, disk.load, 10, 30)
+        dispatcher._near.want = broken  # type: ignore[method-assign]
+        serving = asyncio.create_task(dispatcher.run())
+        with pytest.raises(RequestError) as refused:
+            await ask(dispatcher, "one")
+        with pytest.raises(ZeroDivisionError):
+            await serving
+        with pytest.raises(RequestError) as later:
+            await ask(dispatcher, "two")
+    assert (refused.value.code, refused.value.retryable) == (ErrorCode.NOT_READY, True)
+    assert (later.value.code, later.value.retryable) == (ErrorCode.NOT_READY, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (ValueError("shapes"), False),
+        (TypeError("None"), False),
+        (RuntimeError("sizes of tensors"), False),
+        (KeyError("a"), False),
+        (OutOfDeviceMemory("no room"), False),
+        (OSError("the disk"), True),
+        (DeviceLost("an illegal access"), True),
+    ],
+)
+async def test_what_would_fail_again_is_not_worth_a_retry(error: Exception, retryable: bool) -> None:
+    engine = ScriptedEngine(errors={"one": error})
+    engine.gate.set()
+    async with queue(engine) as dispatcher:
+        with pytest.raises(RequestError) as refused:
+            await ask(dispatcher, "one")
+    assert refused.value.retryable is retryable
+
+
+async def test_no_image_in_time_is_not_worth_a_retry() -> None:
+    async with queue(ScriptedEngine(), timeout_s=0.05) as dispatcher:
+        with pytest.raises(RequestError) as late:
+            await ask(dispatcher, "slow")
+    assert (late.value.code, late.value.retryable) == (ErrorCode.TIMEOUT, False)
+
+
+# ---- a broken device -------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_device_sends_everybody_elsewhere_at_once() -> None:
+    engine = ScriptedEngine(errors={"a1": DeviceLost("an illegal memory access")})
+    lost: list[str] = []
+    async with queue(engine, on_lost=lost.append) as dispatcher:
+        first = ask(dispatcher, "a1", "a")
+        await until_running(dispatcher)
+        second = ask(dispatcher, "b1", "b")
+        await until_running(dispatcher, pending=1)
+        engine.gate.set()
+        for refused in await asyncio.gather(first, second, return_exceptions=True):
+            assert isinstance(refused, RequestError)
+            assert (refused.code, refused.retryable) == (ErrorCode.NOT_READY, True)
+        with pytest.raises(RequestError):
+            dispatcher.check_room()
+    assert engine.served == ["a1"]
+    assert len(lost) == 1
+    assert "an illegal memory access" in lost[0]
+
+
+@pytest.mark.parametrize("broken", [None, RuntimeError("cuDNN")])
+async def test_after_three_defects_in_a_row_the_bare_base_is_tried(broken: Exception | None) -> None:
+    odd = ZeroDivisionError("a defect")
+    engine = ScriptedEngine(errors={f"bad{i}": odd for i in range(4)}, broken=broken)
+    engine.gate.set()
+    lost: list[str] = []
+    async with queue(engine, on_lost=lost.append) as dispatcher:
+        await asyncio.gather(*(ask(dispatcher, f"bad{i}") for i in range(2)), return_exceptions=True)
+        await ask(dispatcher, "good")
+        await asyncio.gather(*(ask(dispatcher, f"bad{i}") for i in range(2)), return_exceptions=True)
+        assert engine.checks == 0, "a good one between them"
+        await asyncio.gather(ask(dispatcher, "bad2"), return_exceptions=True)
+        if broken is None:
+            await ask(dispatcher, "good")
+        else:
+            with pytest.raises(RequestError) as refused:
+                await ask(dispatcher, "good")
+            assert refused.value.code is ErrorCode.NOT_READY
+    assert engine.checks == 1
+    assert len(lost) == (broken is not None)
+
+
+async def test_adapters_that_are_refused_say_nothing_against_the_device() -> None:
+    engine = ScriptedEngine(errors={f"b{i}": AdapterError(Reason.INVALID_WEIGHTS, "not finite") for i in range(9)})
+    engine.gate.set()
+    async with queue(engine) as dispatcher:
+        await asyncio.gather(*(ask(dispatcher, f"b{i}", "b") for i in range(9)), return_exceptions=True)
+    assert engine.checks == 0
+
+
+async def test_a_render_that_never_ends_is_overdue_after_its_deadline() -> None:
+    now = 100.0
+
+    class Hung(ScriptedEngine):
+        def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+            self.served.append("hung")
+            self.gate.wait(30)
+            return [Stopped() for _ in orders]
+
+    engine = Hung()
+    async with queue(engine, timeout_s=20, clock=lambda: now) as dispatcher:
+        hung = ask(dispatcher, "a")
+        async with asyncio.timeout(10):
+            while not engine.served:  # noqa: ASYNC110 -- it has no event
+                await asyncio.sleep(0)
+        assert dispatcher.overdue_s == 0
+        now = 119.0
+        assert dispatcher.overdue_s == 0
+        now = 151.0
+        assert dispatcher.overdue_s == 31
+        dispatcher.lose("hung")
+        with pytest.raises(RequestError) as refused:
+            await hung
+        async with asyncio.timeout(5):
+            await dispatcher.stop(grace_s=1000)
+    assert (refused.value.code, refused.value.retryable) == (ErrorCode.NOT_READY, True)

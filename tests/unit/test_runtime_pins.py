@@ -13,6 +13,7 @@ from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 from lorapool_runtime.store.memory import HostMemory
 from lorapool_runtime.store.pins import Pins
+from lorapool_runtime.store.readers import Ticket
 
 
 @dataclass
@@ -35,12 +36,15 @@ class Bench:
     broken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.pins = Pins(self.device, HostMemory(100, self._read), self._bring, self._on_moved)
+        self.pins = Pins(self.device, HostMemory(100, self), self._bring, self._on_moved)
 
-    async def _read(self, file: AdapterFile) -> HostAdapter:
+    async def read(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
         if file.identity in self.broken:
             raise AdapterError(Reason.INVALID_WEIGHTS, "not finite")
         return StubAdapter(file.identity, file.sha256, 1)
+
+    def hurry(self, ticket: Ticket) -> None:
+        pass
 
     async def _bring(self, adapter: HostAdapter) -> None:
         self.brought.append(adapter.identity)

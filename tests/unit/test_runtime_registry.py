@@ -10,7 +10,7 @@ import pytest
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, Network, Target
-from lorapool_api.fit import Modules
+from lorapool_api.fit import Modules, check_fits
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, PathFile
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
@@ -20,6 +20,7 @@ from lorapool_runtime.errors import AdapterError, RequestError
 from lorapool_runtime.store import held
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 from lorapool_runtime.store.memory import HostMemory
+from lorapool_runtime.store.readers import Ticket
 from lorapool_runtime.store.registry import Registry
 from lorapool_runtime.store.versions import Versions
 
@@ -36,6 +37,7 @@ class Sources:
     faults: dict[str, AdapterError | Exception | asyncio.Event] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    on_bring: Callable[[], None] = lambda: None
 
     async def bring(self, entry: CatalogEntry) -> AdapterFile:
         assert isinstance(entry.source, PathFile)
@@ -50,6 +52,7 @@ class Sources:
         except asyncio.CancelledError:
             self.cancelled.append(path)
             raise
+        self.on_bring()
         target = Target("unet", "mid_block", Network.LORA, 4, 8, 8)
         return AdapterFile(Path(path), f"sha-of-{path}", AdapterFacts(AdapterFormat.KOHYA, (target,), 10))
 
@@ -85,23 +88,35 @@ class Bench:
     versions: Versions = field(default_factory=Versions)
     warm: asyncio.Event = field(default_factory=asyncio.Event)
     reads: list[str] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.warm.set()
-        self.memory = HostMemory(self.bound_bytes, self._read)
-        self.registry = Registry(self.versions, self.sources, self.memory, self.device, self._modules, self._near)
+        self.memory = HostMemory(self.bound_bytes, self)
+        self.registry = Registry(self.versions, self.sources, self.memory, self.device, self._check, self._near)
 
-    async def _modules(self) -> Modules:
+    async def _check(self, file: AdapterFile) -> None:
         await self.warm.wait()
-        return self.modules
+        check_fits(file.facts, self.modules)
+        await self.memory.check(file)
 
     async def _near(self, adapter: HostAdapter) -> None:
         self.device.there.add(adapter.identity)
 
-    async def _read(self, file: AdapterFile) -> HostAdapter:
+    async def read(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
+        if file.sha256 in self.missing:
+            raise FileNotFoundError(file.path)
         self.reads.append(file.sha256)
         await asyncio.sleep(0)
         return StubAdapter(file.identity, file.sha256, 40)
+
+    def hurry(self, ticket: Ticket) -> None:
+        pass
+
+    async def take(self, name: str) -> HostAdapter:
+        """As a request does: the choice, then the weights."""
+        (chosen,) = self.registry.take([AdapterUse(key=f"default/{name}")])
+        return await self.registry.load(chosen)
 
     def apply(self, *entries: CatalogEntry) -> None:
         self.registry.replace(Catalog.of(entries))
@@ -170,7 +185,7 @@ async def test_a_new_strength_disturbs_nothing() -> None:
     bench.apply(entry("one", sha256="0" * 64, generation=2, scale=0.5))
     assert bench.phase("one") is AdapterPhase.READY
     assert bench.registry.states()["default/one"].generation == 2
-    assert [scale for _, _, scale in await bench.registry.take([AdapterUse(key="default/one")])] == [0.5]
+    assert [chosen.scale for chosen in bench.registry.take([AdapterUse(key="default/one")])] == [0.5]
 
 
 async def test_an_adapter_is_ready_only_when_it_fits_the_warm_base() -> None:
@@ -208,13 +223,10 @@ async def test_a_file_that_two_adapters_share_stays_for_the_other() -> None:
 
 async def test_the_least_recently_used_leaves_memory_first() -> None:
     bench = Bench(bound_bytes=100)
-    bench.apply(entry("one"))
-    await bench.ready("one")
-    bench.apply(entry("one"), entry("two"))
-    await bench.ready("two")
-    await bench.registry.take([AdapterUse(key="default/one")])
     bench.apply(*(entry(n) for n in ("one", "two", "three")))
-    await bench.ready("three")
+    await bench.ready("one", "two", "three")
+    for name in ("one", "two", "one", "three"):
+        await bench.take(name)
     assert bench.registry.tiers() == {
         "default/one": Tier.HOST,
         "default/two": Tier.DISK,
@@ -228,7 +240,7 @@ async def test_a_burst_for_one_absent_adapter_reads_it_once() -> None:
     await bench.ready("one", "two")
     absent = next(k for k, tier in bench.registry.tiers().items() if tier is Tier.DISK)
     bench.reads.clear()
-    await asyncio.gather(*(bench.registry.take([AdapterUse(key=absent)]) for _ in range(20)))
+    await asyncio.gather(*(bench.take(absent.partition("/")[2]) for _ in range(20)))
     assert len(bench.reads) == 1
 
 
@@ -236,21 +248,15 @@ async def without_a_file(bench: Bench) -> None:
     """One adapter that is ready, neither in memory nor, as it turns out, on the disk."""
     bench.apply(entry("one"))
     await bench.ready("one")
-    fetched = len(bench.sources.asked)
-
-    async def read(file: AdapterFile) -> HostAdapter:
-        if len(bench.sources.asked) == fetched:
-            raise FileNotFoundError(file.path)
-        return await bench._read(file)
-
-    bench.memory._read = read
+    bench.missing.add("sha-of-/a/one")
+    bench.sources.on_bring = bench.missing.clear
 
 
 async def test_a_burst_for_a_file_that_left_the_disk_waits_for_one_download() -> None:
     bench = Bench(bound_bytes=0)
     await without_a_file(bench)
-    taken = await asyncio.gather(*(bench.registry.take([AdapterUse(key="default/one")]) for _ in range(20)))
-    assert {weights.sha256 for ((_, weights, _),) in taken} == {"sha-of-/a/one"}
+    taken = await asyncio.gather(*(bench.take("one") for _ in range(20)))
+    assert {weights.sha256 for weights in taken} == {"sha-of-/a/one"}
     assert bench.sources.asked == ["/a/one", "/a/one"]
 
 
@@ -259,7 +265,7 @@ async def test_a_file_that_cannot_be_had_again_is_tried_until_it_can() -> None:
     await without_a_file(bench)
     bench.sources.faults["/a/one"] = AdapterError(Reason.SOURCE_UNAVAILABLE, "the Hub is away")
     with pytest.raises(RequestError) as refused:
-        await bench.registry.take([AdapterUse(key="default/one")])
+        await bench.take("one")
     assert (refused.value.code, refused.value.retryable) == (ErrorCode.ADAPTER_FAILED, True)
     del bench.sources.faults["/a/one"]
     await bench.ready("one")
@@ -281,5 +287,5 @@ async def test_one_bad_adapter_of_a_stack_refuses_the_stack() -> None:
     bench.apply(entry("one"))
     await bench.ready("one")
     with pytest.raises(RequestError) as refused:
-        await bench.registry.take([AdapterUse(key="default/one"), AdapterUse(key="default/two")])
+        bench.registry.take([AdapterUse(key="default/one"), AdapterUse(key="default/two")])
     assert refused.value.code is ErrorCode.UNKNOWN_ADAPTER

@@ -13,10 +13,11 @@ Serving port (no token; NetworkPolicy keeps it to the gateway):
 
 | call | answer |
 | --- | --- |
-| GET /healthz | 200 while the process works |
-| GET /readyz | 200 when the base is warm and a catalog has arrived, and it is not stopping; else 503 |
+| GET /healthz | 200 while the process works; 503 when its device is lost or its engine hangs: it ends |
+| GET /readyz | 200 when the base is warm, a catalog has arrived, and what the last process served is back; else 503 |
 | GET /metrics | Prometheus text |
-| GET /v1/status | 200 `ServingStatus` |
+| GET /v1/status | 200 `ServingStatus` with the tiers of all adapters |
+| GET /v1/status?since=N&instance=I | 200 `ServingStatus`: what changed since, if it is that process and knows |
 | POST /v1/generate | 200 `GenerateReply` to a `GenerateRequest`; the first image itself where `Accept` names an image |
 
 Where `Accept` names `text/event-stream` first, the images come as events: `step` (`StepReport`) after each step, then

@@ -139,4 +139,9 @@ class ServingStatus(Wire):
     pending: Number = Field(description="Requests that wait.")
     running: Number
     max_pending: Number
+    version: Number = Field(default=0, description="Grows by each change; for `since` of the next question.")
+    complete: bool = Field(default=True, description="Whether `tiers` names all, or only what changed since `since`.")
     tiers: dict[str, AnyTier] = Field(default={}, description="Adapters that the pod can serve, by key.")
+    gone: tuple[str, ...] = Field(
+        default=(), description="Unless `complete`: keys of adapters that the pod cannot serve any more."
+    )

@@ -153,7 +153,7 @@ Result = Rendering | RuntimeFailure
 class Engine(Protocol):
     """One base model and what makes images of it.
 
-    `load` and `render` run on one and the same thread; all else may run on any, after `load`.
+    `load`, `render` and `check` run on one and the same thread; all else may run on any, after `load`.
     """
 
     def load(self, progress: Progress = untold) -> BaseInfo:
@@ -183,6 +183,9 @@ class Engine(Protocol):
 
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
         """Bring these nearer while others are in force. Any thread; what fails is left for `render`."""
+
+    def check(self) -> None:
+        """Make one small picture with the bare base. Raises: whatever is wrong with it."""
 
     @property
     def device_bytes(self) -> int:

@@ -40,6 +40,9 @@ class DeferredEngine:
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
         self._made.look_ahead(adapters)
 
+    def check(self) -> None:
+        self._made.check()
+
     @property
     def device_bytes(self) -> int:
         return self._engine.device_bytes if self._engine else 0

@@ -10,7 +10,7 @@ import structlog
 
 from lorapool_api.conditions import Reason
 from lorapool_api.wire.state import BasePhase, BaseReport, BaseState
-from lorapool_runtime.engine.contract import BaseInfo, Engine, Modules
+from lorapool_runtime.engine.contract import BaseInfo, Engine
 from lorapool_runtime.engine.progress import told
 from lorapool_runtime.errors import ModelError
 from lorapool_runtime.store.versions import Versions
@@ -49,11 +49,11 @@ class BaseKeeper:
         """The base, once it is warm."""
         return self._info
 
-    async def modules(self) -> Modules:
-        """What an adapter may change; waits until the base is warm."""
+    async def warm(self) -> BaseInfo:
+        """The base; waits until it is warm."""
         await self._warm.wait()
         assert self._info is not None  # noqa: S101 -- set before the event
-        return self._info.modules
+        return self._info
 
     def report(self) -> BaseReport | None:
         if self._info is None:

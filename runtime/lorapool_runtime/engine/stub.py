@@ -76,6 +76,9 @@ class StubEngine:
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
         pass
 
+    def check(self) -> None:
+        pass
+
     @property
     def device_bytes(self) -> int:
         return 0

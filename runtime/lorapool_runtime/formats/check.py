@@ -18,18 +18,36 @@ def read_header(path: Path) -> Header:
         return parse_header(file.read(header_length(first, size_bytes)), size_bytes)
 
 
+def check_header(path: Path, max_rank: int) -> AdapterFacts:
+    """The facts of a file of a known layout and an allowed rank.
+
+    Raises:
+        AdapterError: with the reason of the first check that fails.
+    """
+    try:
+        facts = read_facts(read_header(path))
+        check_rank(facts, max_rank)
+    except FactsError as error:
+        raise AdapterError.of(error) from error
+    return facts
+
+
+def check_weights(path: Path) -> None:
+    """Read the whole file. Raises: AdapterError (`InvalidWeights`) where a weight is not finite."""
+    try:
+        name = first_not_finite(path, read_header(path))
+    except FactsError as error:
+        raise AdapterError.of(error) from error
+    if name:
+        raise AdapterError(Reason.INVALID_WEIGHTS, f"tensor {name[:120]!r} holds NaN or infinity")
+
+
 def check_file(path: Path, max_rank: int) -> AdapterFacts:
     """The facts of a file that can be served: known layout, allowed rank, finite weights.
 
     Raises:
         AdapterError: with the reason of the first check that fails.
     """
-    try:
-        header = read_header(path)
-        facts = read_facts(header)
-        check_rank(facts, max_rank)
-    except FactsError as error:
-        raise AdapterError.of(error) from error
-    if name := first_not_finite(path, header):
-        raise AdapterError(Reason.INVALID_WEIGHTS, f"tensor {name[:120]!r} holds NaN or infinity")
+    facts = check_header(path, max_rank)
+    check_weights(path)
     return facts

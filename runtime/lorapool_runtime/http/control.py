@@ -40,16 +40,13 @@ def control_app(pod: Pod, token_file: Path) -> FastAPI:
     @app.put("/v1/catalog")
     async def replace(request: Request) -> PodState:
         pod.registry.replace(await body.read(request, Catalog, body.CATALOG_MAX_BYTES))
-        pod.keep_catalog()
         return pod.state()
 
     @app.patch("/v1/catalog")
     async def patch(request: Request) -> PodState:
         delta = await body.read(request, CatalogDelta, body.CATALOG_MAX_BYTES)
         pod.registry.patch(delta)
-        pod.keep_catalog()
-        named = pod.registry.states(keys=(e.key for e in delta.upsert))
-        return pod.state().model_copy(update={"complete": False, "adapters": named})
+        return pod.state_of(entry.key for entry in delta.upsert)
 
     @app.get("/v1/state")
     async def state(

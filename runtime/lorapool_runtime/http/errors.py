@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
-from lorapool_runtime.errors import RequestError
+from lorapool_runtime.errors import RequestError, may_pass
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -39,6 +39,11 @@ def reply(error: RequestError) -> JSONResponse:
     return JSONResponse(body, STATUS[error.code], headers)
 
 
+def defect(error: Exception) -> RequestError:
+    """An error that nobody foresaw. Tried again it fails again, unless it came from outside of the program."""
+    return RequestError(ErrorCode.INTERNAL, "an unexpected error; the pod's log has it", retryable=may_pass(error))
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of this app in the one shape."""
 
@@ -55,4 +60,4 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> JSONResponse:
         log.error("a request met a defect", path=request.url.path, exc_info=error)
-        return reply(RequestError(ErrorCode.INTERNAL, "an unexpected error; the pod's log has it", retryable=True))
+        return reply(defect(error))

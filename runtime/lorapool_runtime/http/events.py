@@ -9,6 +9,7 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
+import structlog
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -17,6 +18,9 @@ from lorapool_api.wire.request import ImageFormat
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http.encode import encode
+from lorapool_runtime.http.errors import defect
+
+log = structlog.stdlib.get_logger(__name__)
 
 MEDIA_TYPE: Final = "text/event-stream"
 # What holds its breath this long is said to be alive, for those in between who end idle connections.
@@ -53,6 +57,10 @@ async def _events(work: Work, on_end: Callable[[str], None]) -> AsyncIterator[st
         except RequestError as error:
             outcome = error.code.value
             yield _event("error", _error(error))
+        except Exception as error:
+            log.exception("a request met a defect")
+            outcome = ErrorCode.INTERNAL.value
+            yield _event("error", _error(defect(error)))
         else:
             outcome = "Ok"
             yield _event("done", reply)

@@ -16,7 +16,7 @@ from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import BasePhase
-from lorapool_runtime.engine.contract import Step, Use
+from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, events
 from lorapool_runtime.http.accept import image_wanted
@@ -101,14 +101,13 @@ class Generator:
         return await self._encoded(wish, outcome, format_, want_json=want_json)
 
     async def _wish(self, wanted: GenerateRequest) -> Wish:
-        """What to make, with all that it needs in memory. Raises: RequestError."""
+        """What to make, with files that are ready. Raises: RequestError."""
         self._check_ready()
+        self._pod.dispatcher.check_room()
+        stack = self._pod.registry.take([self._full(use) for use in wanted.adapters])
         seed = secrets.randbelow(_RANDOM_SEEDS)
         # Pictures take their time to decode.
         recipe = await asyncio.to_thread(complete, wanted, self._pod.config.serving, seed)
-        self._pod.dispatcher.check_room()
-        taken = await self._pod.registry.take([self._full(use) for use in wanted.adapters])
-        stack = tuple(Use(key, adapter, scale) for key, adapter, scale in taken)
         return Wish(recipe, stack, previews=wanted.previews)
 
     def _check_ready(self) -> None:
@@ -147,7 +146,7 @@ class Generator:
             height=recipe.height,
             base=self._pod.config.model.source.label,
             base_revision=info.revision if info else "",
-            adapters=tuple(UsedAdapter(key=u.key, sha256=u.adapter.sha256, scale=u.scale) for u in stack),
+            adapters=tuple(UsedAdapter(key=u.key, sha256=u.file.sha256, scale=u.scale) for u in stack),
             pod=self._pod.settings.pod_name,
             timings=timings,
             warnings=rendering.warnings,

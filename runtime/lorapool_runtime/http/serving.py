@@ -5,7 +5,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.state import BasePhase, ServingStatus
+from lorapool_api.wire.state import ServingStatus
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import errors
 from lorapool_runtime.http.generate import Generator
@@ -20,12 +20,14 @@ def serving_app(pod: Pod) -> FastAPI:
 
     @app.get("/healthz")
     async def health() -> PlainTextResponse:
+        if pod.health.failure is not None:
+            raise RequestError(ErrorCode.NOT_READY, pod.health.failure, retryable=True)
         return PlainTextResponse("ok\n")
 
     @app.get("/readyz")
     async def ready() -> PlainTextResponse:
-        if not pod.is_ready:
-            raise RequestError(ErrorCode.NOT_READY, _what_is_missing(pod), retryable=True)
+        if (why := pod.not_ready) is not None:
+            raise RequestError(ErrorCode.NOT_READY, why, retryable=True)
         return PlainTextResponse("ok\n")
 
     @app.get("/metrics")
@@ -34,25 +36,18 @@ def serving_app(pod: Pod) -> FastAPI:
             pending=pod.dispatcher.pending,
             running=pod.dispatcher.running,
             cold_start_s=pod.base.state.cold_start_s,
-            tiers=pod.registry.tiers(),
+            adapters=pod.registry.places.count(),
             held_bytes=pod.held_bytes(),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/status")
-    async def status() -> ServingStatus:
-        return pod.status()
+    async def status(since: str = "", instance: str = "") -> ServingStatus:
+        is_known = instance == pod.instance and since.isdigit()
+        return pod.status(int(since) if is_known else None)
 
     @app.post("/v1/generate")
     async def generate(request: Request) -> Response:
         return await generator.answer(request)
 
     return app
-
-
-def _what_is_missing(pod: Pod) -> str:
-    if pod.stopping:
-        return "stopping"
-    if pod.base.state.phase is not BasePhase.WARM:
-        return f"base model {pod.base.state.phase}: {pod.base.state.message}"
-    return "no catalog has arrived"

@@ -91,6 +91,12 @@ def companions(waiting: Sequence[Waiting], first: int, most_rows: int) -> tuple[
     return tuple(sorted(chosen))
 
 
-def ahead(waiting: Sequence[Waiting], turn: Turn) -> int | None:
-    """Index of the request whose stack will be wanted after the one in force, as far as can be told now."""
-    return next((i for i, w in enumerate(waiting) if w.stack != turn.stack), None)
+def following(waiting: Sequence[Waiting], turn: Turn) -> tuple[int, ...]:
+    """Indices of the requests whose stacks will be wanted next, as far as can be told now: the first of each stack.
+
+    The stack in force goes on, then the others come in order of arrival.
+    """
+    first: dict[Stack, int] = {}
+    for i, w in enumerate(waiting):
+        first.setdefault(w.stack, i)
+    return tuple(sorted(first.values(), key=lambda i: (waiting[i].stack != turn.stack, i)))

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lorapool_runtime.engine.contract import Order, Recipe, Rendering, Step, Use, unheard
 from lorapool_runtime.queue.choice import Stack, Waiting
+from lorapool_runtime.store.files import Chosen
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,21 @@ class Wish:
     """
 
     recipe: Recipe
-    stack: tuple[Use, ...] = ()
+    stack: tuple[Chosen, ...] = ()
     on_step: Callable[[Step], None] = unheard
     previews: int = 0
 
 
 @dataclass(eq=False)
 class Job:
-    """A request with everything that it needs in host memory.
+    """A request in the queue.
 
     Attributes:
-        mixes: whether it may share a forward with requests for other adapters.
         deadline_s: on the queue's clock; after it nobody wants the answer.
         abandoned: set when the client has gone.
     """
 
     wish: Wish
-    mixes: bool
     arrived_s: float
     deadline_s: float
     result: asyncio.Future[Outcome]
@@ -51,17 +50,23 @@ class Job:
 
     @property
     def key(self) -> Stack:
-        return tuple((use.adapter.identity, use.scale) for use in self.wish.stack)
+        return tuple((chosen.file.identity, chosen.scale) for chosen in self.wish.stack)
 
-    def waiting(self) -> Waiting:
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The adapters whose weights it needs."""
+        return tuple(chosen.file.identity for chosen in self.wish.stack)
+
+    def waiting(self, *, mixes: bool) -> Waiting:
+        """As the choice sees it. `mixes`: whether it may share a forward with requests for other adapters."""
         recipe = self.wish.recipe
-        return Waiting(self.key, self.arrived_s, recipe.shape, self.mixes, recipe.images)
+        return Waiting(self.key, self.arrived_s, recipe.shape, mixes, recipe.images)
 
     def is_over(self, clock: Callable[[], float]) -> bool:
         """Whether to give it up. Asked by the engine between two steps."""
         return self.abandoned.is_set() or clock() > self.deadline_s
 
-    def order(self, clock: Callable[[], float]) -> Order:
+    def order(self, uses: Sequence[Use], clock: Callable[[], float]) -> Order:
         """The request for the engine, which works on another thread than the one that hears of its steps."""
         wish, loop = self.wish, self.result.get_loop()
 
@@ -69,4 +74,4 @@ class Job:
             loop.call_soon_threadsafe(wish.on_step, step)
 
         told = unheard if wish.on_step is unheard else on_step
-        return Order(wish.recipe, wish.stack, lambda: self.is_over(clock), told, wish.previews)
+        return Order(wish.recipe, tuple(uses), lambda: self.is_over(clock), told, wish.previews)

@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 from lorapool_api.conditions import Reason
 from lorapool_api.wire.catalog import FileSource
 from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.store.checked import CONTENT, Checked
+from lorapool_runtime.store.writing import write_atomically
 
 # Longer than any download may take: whoever holds a lock longer than that has lost its way.
 LOCK_TIMEOUT_S: Final = 1800.0
@@ -36,7 +38,8 @@ class BlobFolder:
     """`blobs/<sha256>` for content, `refs/<source>` for what an address turned out to be, `tmp/` on the way there.
 
     With a bound, the blobs that were least recently used leave when a new one comes; the time of the last use is the
-    file's own, so that all processes on the folder agree. One that has left is fetched again when it is wanted.
+    file's time of access, so that all processes on the folder agree. One that has left is fetched again when it is
+    wanted.
     """
 
     def __init__(self, root: Path, bound_bytes: int | None = None) -> None:
@@ -47,23 +50,39 @@ class BlobFolder:
         self._tmp = root / "tmp"
         for folder in (self._blobs, self._refs, self._locks, self._tmp):
             folder.mkdir(parents=True, exist_ok=True)
+        self.checked = Checked(root / "checked")
         self._verified: set[str] = set()
         self._sweep()
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob, its content proved by hashing once per process. What does not prove true is deleted."""
+        """The blob. Its content was proved by this process or, as a note of an earlier one says, by that: `prove` it
+        before it is used. What does not prove true is deleted.
+        """
         path = self._blobs / sha256
         try:
             size_bytes = path.stat().st_size
-            proved = sha256 in self._verified or hash_file(path) == sha256
-        except FileNotFoundError:  # never there, or it made room for another process's file
+            if sha256 not in self._verified and not self.checked.passed(path, CONTENT):
+                self.prove(sha256)
+        except FileNotFoundError:  # never there, damaged, or it made room for another process's file
             return None
-        if not proved:
-            path.unlink(missing_ok=True)
-            return None
-        self._verified.add(sha256)
         self._touch(path)
         return Blob(path, sha256, size_bytes)
+
+    def prove(self, sha256: str) -> bool:
+        """Hash the blob, once per process; whether it was done now.
+
+        Raises:
+            FileNotFoundError: it is not here, or it was damaged and has been deleted.
+        """
+        if sha256 in self._verified:
+            return False
+        path = self._blobs / sha256
+        if hash_file(path) != sha256:
+            self.drop(sha256)
+            raise FileNotFoundError(path)
+        self._verified.add(sha256)
+        self.checked.note(path, CONTENT)
+        return True
 
     def adopt(self, file: Path, sha256: str) -> Blob:
         """Move a finished file of that content into the folder; the move is atomic."""
@@ -75,17 +94,20 @@ class BlobFolder:
         self._touch(file)
         file.replace(target)
         self._verified.add(sha256)
+        self.checked.note(target, CONTENT)
         self._make_room(keep=target)
         return blob
 
     def drop(self, sha256: str) -> None:
         """Delete a file that turned out to be unusable: it must leave no trace."""
         self._verified.discard(sha256)
+        self.checked.forget(self._blobs / sha256)
         (self._blobs / sha256).unlink(missing_ok=True)
 
     def _touch(self, path: Path) -> None:
+        """It was used now. The time of modification stays: it tells a file that somebody wrote to."""
         with suppress(OSError):
-            os.utime(path)
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
     def _make_room(self, keep: Path) -> None:
         """Within the bound again, if that can be without the newest one."""
@@ -95,7 +117,7 @@ class BlobFolder:
         for path in self._blobs.iterdir():
             with suppress(FileNotFoundError):  # another process makes room too
                 status = path.stat()
-                found.append((status.st_mtime_ns, status.st_size, path))
+                found.append((status.st_atime_ns, status.st_size, path))
         size_bytes = sum(size for _, size, _ in found)
         for _, size, path in sorted(found):
             if size_bytes <= self._bound_bytes:
@@ -153,18 +175,3 @@ def source_digest(source: FileSource) -> str:
     """A file name for a source."""
     text = json.dumps(source.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Readers see the old content or the new, never a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -2,36 +2,31 @@
 
 import asyncio
 import threading
-from collections import defaultdict
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final
-from urllib.parse import urlsplit
 
-from lorapool_api.wire.catalog import CatalogEntry, FileSource, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry, FileSource, PathFile
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.formats.check import check_file
-from lorapool_runtime.store.blobs import BlobFolder
+from lorapool_runtime.formats.check import check_header, check_weights
+from lorapool_runtime.store.blobs import Blob, BlobFolder
+from lorapool_runtime.store.checked import FINITE
 from lorapool_runtime.store.fetch import Fetcher
 from lorapool_runtime.store.files import AdapterFile
+from lorapool_runtime.store.lanes import DOWNLOADS, Lanes
 
-_DOWNLOADS: Final = 16
-# Of these at most so many from one host: one that hangs leaves room for the others.
-_DOWNLOADS_PER_HOST: Final = 4
 _COPIES: Final = 2
 
 
 class Bringer:
     """Fetches and checks files off the event loop, with bounds on how many at once."""
 
-    def __init__(self, fetcher: Fetcher, blobs: BlobFolder, max_rank: int) -> None:
+    def __init__(self, fetcher: Fetcher, blobs: BlobFolder, max_rank: int, lanes: Lanes | None = None) -> None:
         self._fetcher = fetcher
         self._blobs = blobs
         self._max_rank = max_rank
-        self._downloads = ThreadPoolExecutor(_DOWNLOADS, "download")
+        self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
         self._copies = ThreadPoolExecutor(_COPIES, "copy")
-        self._per_host: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(_DOWNLOADS_PER_HOST)
-        )
+        self._lanes = lanes or Lanes()
 
     async def bring(self, entry: CatalogEntry) -> AdapterFile:
         """The entry's file on disk, checked as far as that goes without a base.
@@ -40,10 +35,10 @@ class Bringer:
         """
         cancelled = threading.Event()
         try:
-            async with self._per_host[_host(entry.source)]:
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._executor(entry.source), self._blocking, entry, cancelled
-                )
+            loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
+            return await self._lanes.run(
+                entry.source, lambda: loop.run_in_executor(threads, self._blocking, entry, cancelled)
+            )
         finally:
             cancelled.set()
 
@@ -61,7 +56,8 @@ class Bringer:
     def _blocking(self, entry: CatalogEntry, cancelled: threading.Event) -> AdapterFile:
         blob = self._fetcher.fetch(entry, cancelled.is_set)
         try:
-            facts = check_file(blob.path, self._max_rank)
+            facts = check_header(blob.path, self._max_rank)
+            self._check_weights(blob)
         except AdapterError:
             # Useless for every base; whoever wants to look at it has the source.
             self._blobs.drop(blob.sha256)
@@ -69,10 +65,9 @@ class Bringer:
             raise
         return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.beside(entry, facts.format))
 
-
-def _host(source: FileSource) -> str:
-    match source:
-        case UrlFile(url=address):
-            return urlsplit(address).netloc
-        case _:
-            return source.kind
+    def _check_weights(self, blob: Blob) -> None:
+        """Once; the note of an earlier process is enough for now: `prove` the blob before its weights are used."""
+        if self._blobs.checked.passed(blob.path, FINITE):
+            return
+        check_weights(blob.path)
+        self._blobs.checked.note(blob.path, FINITE)

@@ -47,6 +47,15 @@ class AdapterFile:
         return "+".join((self.sha256, *self.beside.digests))
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """An adapter that a request names: its checked file, and the strength. The weights are read when its turn comes."""
+
+    key: str
+    file: AdapterFile
+    scale: float
+
+
 class HostAdapter(Protocol):
     """An adapter's weights in host memory, in the form that its engine takes."""
 

@@ -1,8 +1,9 @@
 """`hub` sources: files of a Hugging Face Hub repository at a commit."""
 
 from pathlib import Path
+from typing import Final
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -21,6 +22,8 @@ from lorapool_api.wire.catalog import HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import hash_file
 from lorapool_runtime.store.limits import Expected
+
+_HEAD_TIMEOUT_S: Final = 10.0
 
 
 def resolve(source: HubAdapter) -> HubFile:
@@ -44,7 +47,7 @@ def fetch(source: HubFile, folder: Path, expected: Expected) -> tuple[Path, str]
         AdapterError: what the Hub answers instead, or another content than expected.
     """
     try:
-        _check_announced(source, folder, expected)
+        _check_announced(source, expected)
         file = Path(hf_hub_download(source.repo, source.file, revision=source.revision, local_dir=folder))
     except AdapterError:
         raise
@@ -72,11 +75,15 @@ def fetch_beside(source: HubFile, name: str, folder: Path, max_bytes: int) -> by
     return file.read_bytes()
 
 
-def _check_announced(source: HubFile, folder: Path, expected: Expected) -> None:
-    """Refuse what is too large before its first byte."""
-    announced = hf_hub_download(source.repo, source.file, revision=source.revision, local_dir=folder, dry_run=True)
-    if announced.file_size is not None and announced.file_size > expected.max_bytes:
-        expected.check_size(announced.file_size)
+def _check_announced(source: HubFile, expected: Expected) -> None:
+    """Refuse what is too large before its first byte, and give a Hub up that does not answer.
+
+    Asked for by itself: `hf_hub_download` waits 60 s for an answer, six times over.
+    """
+    address = hf_hub_url(source.repo, source.file, revision=source.revision)
+    announced = get_hf_file_metadata(address, timeout=_HEAD_TIMEOUT_S)
+    if announced.size is not None and announced.size > expected.max_bytes:
+        expected.check_size(announced.size)
 
 
 def _typed(error: Exception, source: HubFile) -> AdapterError:

@@ -1,13 +1,12 @@
 """The adapters that this pod may serve: the catalog, how far each one is, and taking them for a request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
 
 from lorapool_api.conditions import Reason
-from lorapool_api.fit import Modules, check_fits
 from lorapool_api.header import FactsError
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry, FileSource
 from lorapool_api.wire.reply import ErrorCode
@@ -15,9 +14,11 @@ from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase, AdapterState, Tier
 from lorapool_runtime.errors import AdapterError, RequestError
 from lorapool_runtime.store import pins
-from lorapool_runtime.store.files import AdapterFile, HostAdapter
+from lorapool_runtime.store.files import AdapterFile, Chosen, HostAdapter
 from lorapool_runtime.store.held import Held, back_off_s, gone, must_start_over
 from lorapool_runtime.store.memory import HostMemory
+from lorapool_runtime.store.places import Places
+from lorapool_runtime.store.shelf import Shelf
 from lorapool_runtime.store.versions import Versions
 
 log = structlog.stdlib.get_logger(__name__)
@@ -45,19 +46,25 @@ class Registry:
         sources: Sources,
         memory: HostMemory,
         device: Device,
-        modules: Callable[[], Awaitable[Modules]],
+        check: Callable[[AdapterFile], Awaitable[None]],
         to_device: Callable[[HostAdapter], Awaitable[None]],
+        on_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`modules` waits until the base is warm and tells what an adapter may change in it."""
+        """Args:
+        check: waits until the base is warm; raises AdapterError or FactsError for a file that it cannot serve.
+        to_device: copies an adapter to the device.
+        on_changed: called when the catalog, or what of it can be served, has changed.
+        """
         self._versions = versions
         self._sources = sources
         self._memory = memory
         self._device = device
-        self._modules = modules
+        self._check = check
+        self._on_changed = on_changed
         self._pins = pins.Pins(device, memory, to_device, self.refresh_tiers)
-        self._held: dict[str, Held] = {}
+        self._shelf = Shelf(versions)
+        self.places = Places(self._shelf, memory, device)
         self._digest: str | None = None
-        self._last_removal = 0
 
     # ---- the catalog -------------------------------------------------------------------------------------------
 
@@ -69,12 +76,12 @@ class Registry:
         """The catalog as it stands, with the digest that its maker gave it."""
         if self._digest is None:
             return None
-        return Catalog(digest=self._digest, entries=tuple(h.entry for h in self._held.values()))
+        return Catalog(digest=self._digest, entries=tuple(h.entry for h in self._shelf))
 
     def replace(self, catalog: Catalog) -> None:
         """Serve these adapters and no others; what is unchanged goes on undisturbed."""
         wanted = {e.key for e in catalog.entries}
-        self._apply(catalog.digest, catalog.entries, [k for k in self._held if k not in wanted])
+        self._apply(catalog.digest, catalog.entries, list(self._shelf.keys() - wanted))
 
     def patch(self, delta: CatalogDelta) -> None:
         """Raises: RequestError (`DigestMismatch`) when the delta is about another catalog than this one."""
@@ -92,79 +99,79 @@ class Registry:
         if digest != self._digest:
             self._digest = digest
             self._versions.bump()
+        self._on_changed()
 
     def _upsert(self, entry: CatalogEntry) -> None:
-        held = self._held.get(entry.key)
+        held = self._shelf.get(entry.key)
         if held is not None and held.entry == entry:
             return
         if held is not None and not must_start_over(held, entry):
             held.entry = entry
-            self._touch(held)
+            self._shelf.touch(held)
             return
         if held is not None:
+            self._shelf.pop(entry.key, is_replaced=True)
             self._let_go(held)
-        fresh = self._held[entry.key] = Held(entry)
-        self._touch(fresh)
+        fresh = Held(entry)
+        self._shelf.put(fresh)
         fresh.task = asyncio.create_task(self._keep_trying(fresh), name=f"bring {entry.key}")
 
     def _remove(self, key: str) -> None:
-        held = self._held.pop(key, None)
+        held = self._shelf.pop(key)
         if held is not None:
             self._let_go(held)
-            self._last_removal = self._versions.bump()
 
     def _let_go(self, held: Held) -> None:
         """Stop bringing it and free its memory; a request that runs with it holds on to what it needs."""
         if held.task is not None:
             held.task.cancel()
-        others = [h for h in self._held.values() if h is not held]
-        if not any(h.entry.source == held.entry.source for h in others):
+        if not self._shelf.has_source(held.entry.source):
             self._sources.forget(held.entry.source)
-        if held.file and not any(h.file and h.file.identity == held.file.identity for h in others):
+        if held.file and not self._shelf.with_file(held.file.identity):
             self._memory.drop(held.file.identity)
             self._device.forget(held.file.identity)
 
     async def close(self) -> None:
-        tasks = [h.task for h in self._held.values() if h.task is not None]
+        tasks = [h.task for h in self._shelf if h.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pins.close()
 
     def _settle_pins(self) -> None:
-        ready = (h for h in self._held.values() if h.phase is AdapterPhase.READY)
-        self._pins.settle(h.file for h in ready if h.file is not None and h.entry.pin)
+        self._pins.settle(h.file for h in self._shelf.pinned if h.file is not None)
 
     # ---- how far each one is -----------------------------------------------------------------------------------
 
+    @property
+    def ready(self) -> Collection[str]:
+        """Keys of the adapters that can be served."""
+        return self._shelf.ready
+
+    def is_on_its_way(self, key: str) -> bool:
+        """Whether an adapter of the catalog is neither ready nor refused yet."""
+        held = self._shelf.get(key)
+        return held is not None and held.phase in (AdapterPhase.DOWNLOADING, AdapterPhase.LOADING)
+
     def states(self, since: int | None = None, keys: Iterable[str] | None = None) -> dict[str, AdapterState]:
         """The states of all adapters, or of those of these keys, or of those that changed since a version."""
-        wanted = set(self._held) if keys is None else set(keys)
-        return {k: h.state() for k, h in self._held.items() if k in wanted and h.version > (since or 0)}
+        if keys is not None:
+            named = (self._shelf.get(key) for key in keys)
+            return {h.entry.key: h.state() for h in named if h is not None}
+        found = self._shelf if since is None else self._shelf.changed_since(since)
+        return {h.entry.key: h.state() for h in found}
 
-    def removed_since(self, version: int) -> bool:
-        """Whether an adapter has gone since: a list of changes could not tell."""
-        return self._last_removal > version
+    def removed_since(self, version: int) -> tuple[str, ...] | None:
+        """Adapters that have gone since that version; None where that is not known any more."""
+        return self._shelf.removed_since(version)
 
     def tiers(self) -> dict[str, Tier]:
         """The adapters that can be served, and where they are."""
-        return {k: h.tier for k, h in self._held.items() if h.phase is AdapterPhase.READY}
+        return self.places.all()
 
     def refresh_tiers(self) -> None:
-        """Look again where the adapters are; to be called when some may have moved."""
-        on_device = self._device.on_device()
-        for held in self._held.values():
-            tier = self._tier(held, on_device)
-            if tier is not held.tier:
-                held.tier = tier
-                self._touch(held)
-
-    def _tier(self, held: Held, on_device: frozenset[str]) -> Tier:
-        if held.file is None:
-            return Tier.REMOTE
-        if held.file.identity in on_device:
-            return Tier.DEVICE
-        return Tier.HOST if self._memory.holds(held.file.identity) else Tier.DISK
+        """Note where adapters are that have moved; to be called when some may have."""
+        self.places.refresh()
 
     # ---- bringing ----------------------------------------------------------------------------------------------
 
@@ -197,48 +204,38 @@ class Registry:
         return None
 
     async def _bring(self, held: Held) -> None:
-        held.file = await self._sources.bring(held.entry)
+        self._shelf.set_file(held, await self._sources.bring(held.entry))
         self._progress(held, AdapterPhase.LOADING, "waiting for the base model")
-        modules = await self._modules()
-        check_fits(held.file.facts, modules)
-        # The whole file is read once, whether or not it stays in memory: READY promises that it can be served.
-        await self._memory.get(held.file)
+        assert held.file is not None  # noqa: S101 -- set above
+        await self._check(held.file)
         self._progress(held, AdapterPhase.READY, "")
         self.refresh_tiers()
         self._settle_pins()
+        self._on_changed()
 
     def _progress(self, held: Held, phase: AdapterPhase, message: str) -> None:
         held.phase, held.message, held.error = phase, message, None
-        held.tier = self._tier(held, self._device.on_device())
-        self._touch(held)
+        held.tier = self.places.of(held)
+        self._shelf.touch(held)
 
     def _fail(self, held: Held, error: AdapterError) -> None:
         log.warning("adapter failed", adapter=held.entry.key, reason=error.reason, message=error.message)
         held.phase, held.error = AdapterPhase.FAILED, error
-        self._touch(held)
-
-    def _touch(self, held: Held) -> None:
-        held.version = self._versions.bump()
+        self._shelf.touch(held)
+        self._on_changed()
 
     # ---- taking adapters for a request -------------------------------------------------------------------------
 
-    async def take(self, uses: Sequence[AdapterUse]) -> tuple[tuple[str, HostAdapter, float], ...]:
-        """(key, weights, scale) of each use, in host memory.
+    def take(self, uses: Sequence[AdapterUse]) -> tuple[Chosen, ...]:
+        """The file and the strength of each use; its weights are read when the request's turn comes.
 
         Raises:
             RequestError: an adapter is unknown, has failed, is still on its way, or is another file than asked for.
         """
-        ready = [(use, *self._ready(use)) for use in uses]
-        taken = []
-        for use, held, file in ready:
-            scale = held.entry.scale if use.scale is None else use.scale
-            taken.append((use.key, await self._load(held, file), scale))
-        if ready:
-            self.refresh_tiers()
-        return tuple(taken)
+        return tuple(self._chosen(use) for use in uses)
 
-    def _ready(self, use: AdapterUse) -> tuple[Held, AdapterFile]:
-        held = self._held.get(use.key)
+    def _chosen(self, use: AdapterUse) -> Chosen:
+        held = self._shelf.get(use.key)
         if held is None:
             raise RequestError(ErrorCode.UNKNOWN_ADAPTER, f"this pod has no adapter {use.key!r}")
         if held.error is not None:
@@ -249,38 +246,55 @@ class Registry:
         if use.sha256 not in (None, held.file.sha256):
             message = f"adapter {use.key} is file {held.file.sha256[:12]} here, not {str(use.sha256)[:12]}"
             raise RequestError(ErrorCode.ADAPTER_NOT_READY, message, retryable=True)
-        return held, held.file
+        return Chosen(use.key, held.file, held.entry.scale if use.scale is None else use.scale)
 
-    async def _load(self, held: Held, file: AdapterFile) -> HostAdapter:
+    async def load(self, chosen: Chosen) -> HostAdapter:
+        """The weights, in host memory. A file that has left the disk is fetched again, however many ask.
+
+        Raises:
+            RequestError: it cannot be read, or it is not to be had any more.
+        """
         try:
-            return await self._memory.get(file)
+            return await self._memory.get(chosen.file)
         except FileNotFoundError:
-            return await self._load_again(held, file)
+            return await self._load_again(chosen)
         except AdapterError as error:
-            self._fail(held, error)
-            raise _failed(held.entry.key, error) from error
+            held = self._of(chosen)
+            if held is not None:
+                self._fail(held, error)
+            raise _failed(chosen.key, error) from error
+        finally:
+            self.refresh_tiers()
 
-    async def _load_again(self, held: Held, file: AdapterFile) -> HostAdapter:
-        """The file has left the disk since: fetch it once more, however many requests wait for it."""
+    def _of(self, chosen: Chosen) -> Held | None:
+        """The entry that the file was taken from, if the catalog still has it like that."""
+        held = self._shelf.get(chosen.key)
+        is_same = held is not None and held.file is not None and held.file.identity == chosen.file.identity
+        return held if is_same else None
+
+    async def _load_again(self, chosen: Chosen) -> HostAdapter:
+        missing = gone(chosen.file)
+        held = self._of(chosen)
+        if held is None:
+            raise _failed(chosen.key, missing)
         if held.again is None or held.again.done():
-            held.again = asyncio.create_task(self._sources.bring(held.entry), name=f"bring {held.entry.key} again")
+            held.again = asyncio.create_task(self._sources.bring(held.entry), name=f"bring {chosen.key} again")
         try:
             fetched = await asyncio.shield(held.again)
-            if fetched.identity == file.identity:
+            if fetched.identity == chosen.file.identity:
                 return await self._memory.get(fetched)
         except (AdapterError, FileNotFoundError) as error:
-            missing = error if isinstance(error, AdapterError) else gone(file)
+            missing = error if isinstance(error, AdapterError) else missing
             self._start_again(held, missing)
-            raise _failed(held.entry.key, missing) from error
+            raise _failed(chosen.key, missing) from error
         # Other weights than those that were checked: they start over.
-        missing = gone(file)
         self._start_again(held, missing)
-        raise _failed(held.entry.key, missing)
+        raise _failed(chosen.key, missing)
 
     def _start_again(self, held: Held, error: AdapterError) -> None:
-        if held.task is None or held.task.done():
+        if self._shelf.get(held.entry.key) is held and (held.task is None or held.task.done()):
             self._fail(held, error)
-            held.file = None
+            self._shelf.set_file(held, None)
             held.task = asyncio.create_task(self._keep_trying(held), name=f"bring {held.entry.key}")
 
 

@@ -146,6 +146,12 @@ class DiffusersEngine:
             self._active = ()
         self._plans.keep_only(self._memory.identities())
 
+    def check(self) -> None:
+        with self._rendering:
+            self._board.clear()
+            self._active = ()
+            self._one_step(_WARM_UP_PIXELS, _WARM_UP_PIXELS, 1, decode=True)
+
     # ---- images ------------------------------------------------------------------------------------------------
 
     def batch(self, recipe: Recipe) -> int:

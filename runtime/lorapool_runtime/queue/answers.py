@@ -1,0 +1,61 @@
+"""What a request is told when it gets no images."""
+
+import structlog
+
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_runtime.errors import (
+    AdapterError,
+    DeviceLost,
+    OutOfDeviceMemory,
+    RecipeError,
+    RequestError,
+    RuntimeFailure,
+    Stopped,
+    may_pass,
+)
+from lorapool_runtime.queue.job import Job
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def refuse(job: Job, error: RequestError) -> None:
+    """Answer the request, unless it has an answer."""
+    if not job.result.done():
+        job.result.set_exception(error)
+
+
+def too_late(timeout_s: float) -> RequestError:
+    return RequestError(ErrorCode.TIMEOUT, f"no image within {timeout_s:g} s")
+
+
+def away(message: str) -> RequestError:
+    """This pod serves nothing now; another one may."""
+    return RequestError(ErrorCode.NOT_READY, message, retryable=True)
+
+
+def defect(error: Exception) -> RequestError:
+    """An error that nobody foresaw. Tried again it fails again, unless it came from outside of the program."""
+    log.error("making images failed", exc_info=error)
+    message = f"the engine failed with {type(error).__name__}; the base and other requests go on"
+    return RequestError(ErrorCode.INTERNAL, message, retryable=may_pass(error))
+
+
+def typed(error: RuntimeFailure, job: Job, timeout_s: float) -> RequestError:
+    """The engine's error in the words of the wire."""
+    match error:
+        case RequestError():
+            return error
+        case Stopped():
+            return too_late(timeout_s)
+        case AdapterError():
+            keys = ", ".join(chosen.key for chosen in job.wish.stack)
+            message = f"adapter {keys}: {error.message}"
+            return RequestError(ErrorCode.ADAPTER_FAILED, message, reason=error.reason, retryable=error.transient)
+        case RecipeError():
+            return RequestError(ErrorCode.INVALID_REQUEST, str(error))
+        case OutOfDeviceMemory():
+            return RequestError(ErrorCode.OUT_OF_MEMORY, str(error))
+        case DeviceLost():
+            return away(f"the device of this pod does not work any more: {error}")
+        case _:
+            return defect(error)

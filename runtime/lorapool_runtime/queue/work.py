@@ -1,0 +1,107 @@
+"""The engine at work on its one thread, and the signs that it will never work again."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import structlog
+
+from lorapool_runtime.engine.contract import Engine, Result, Use
+from lorapool_runtime.errors import DeviceLost, RuntimeFailure
+from lorapool_runtime.queue import answers
+from lorapool_runtime.queue.job import Job
+
+log = structlog.stdlib.get_logger(__name__)
+
+Clock = Callable[[], float]
+T = TypeVar("T")
+# After so many defects in a row the base is tried by itself: it may be broken, and not the requests.
+_DEFECTS: Final = 3
+# As long as that may take.
+_CHECK_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A request that goes to the engine, with its weights."""
+
+    job: Job
+    uses: tuple[Use, ...]
+
+
+class Work:
+    """Lives on the event loop; all of the engine's calls here run on `thread`."""
+
+    def __init__(self, engine: Engine, thread: Executor, on_lost: Callable[[str], None], clock: Clock) -> None:
+        """`on_lost` is told why this process can make no image any more."""
+        self._engine = engine
+        self._thread = thread
+        self._on_lost = on_lost
+        self._clock = clock
+        self._until_s: float | None = None
+        self._defects = 0
+
+    @property
+    def overdue_s(self) -> float:
+        """For how long the engine has been at work on what nobody can want any more; 0 as long as somebody can."""
+        return 0.0 if self._until_s is None else max(0.0, self._clock() - self._until_s)
+
+    async def made(self, seats: Sequence[Seat], waiting: int) -> Sequence[Result]:
+        """One result each. What fails for several at once is tried for each alone: one must not hurt the others.
+
+        Args:
+            waiting: how many more requests for the first one's stack wait.
+        """
+        try:
+            results = await self._rendered(seats, waiting)
+        except DeviceLost as error:
+            return [self._lost(error)] * len(seats)
+        except Exception as error:  # noqa: BLE001 -- one request's failure must never end the queue
+            if len(seats) == 1:
+                return [self._failed(error)]
+            log.warning("a batch failed; trying each request alone", error=type(error).__name__, requests=len(seats))
+        else:
+            if len(results) != len(seats):
+                raise ValueError(f"{len(results)} results for {len(seats)} requests")
+            lost = next((result for result in results if isinstance(result, DeviceLost)), None)
+            if lost is not None:
+                self._lost(lost)
+            elif not all(isinstance(result, RuntimeFailure) for result in results):
+                self._defects = 0
+            return results
+        return [result for seat in seats for result in await self.made([seat], waiting)]
+
+    async def check_if_doubtful(self) -> None:
+        """After too many defects in a row, see whether the bare base still works."""
+        if self._defects < _DEFECTS:
+            return
+        self._defects = 0
+        try:
+            await self._on_thread(self._clock() + _CHECK_S, self._engine.check)
+        except Exception as error:
+            log.exception("the engine has failed its check")
+            self._on_lost(f"after {_DEFECTS} failures in a row the bare base fails too: {type(error).__name__}")
+
+    async def _rendered(self, seats: Sequence[Seat], waiting: int) -> Sequence[Result]:
+        orders = [seat.job.order(seat.uses, self._clock) for seat in seats]
+        until_s = max(seat.job.deadline_s for seat in seats)
+        return await self._on_thread(until_s, lambda: self._engine.render(orders, waiting))
+
+    async def _on_thread(self, until_s: float, work: Callable[[], T]) -> T:
+        self._until_s = until_s
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._until_s = None
+
+    def _failed(self, error: Exception) -> RuntimeFailure:
+        if isinstance(error, RuntimeFailure):
+            return error
+        self._defects += 1
+        return answers.defect(error)
+
+    def _lost(self, error: DeviceLost) -> DeviceLost:
+        self._on_lost(f"the device is lost: {error}")
+        return error
