@@ -15,7 +15,7 @@ async def test_a_process_that_has_failed_ends_with_the_first_reason() -> None:
     health.fail("the device is lost")
     health.fail("and something else")
     async with asyncio.timeout(10):
-        with pytest.raises(OutOfService, match="^the device is lost$"):
+        with pytest.raises(OutOfService, match=r"^the device is lost$"):
             await serving
 
 

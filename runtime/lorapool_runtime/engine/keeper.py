@@ -12,7 +12,7 @@ from lorapool_api.conditions import Reason
 from lorapool_api.wire.state import BasePhase, BaseReport, BaseState
 from lorapool_runtime.engine.contract import BaseInfo, Engine
 from lorapool_runtime.engine.progress import told
-from lorapool_runtime.errors import ModelError
+from lorapool_runtime.errors import DeviceLost, ModelError
 from lorapool_runtime.store.versions import Versions
 
 log = structlog.stdlib.get_logger(__name__)
@@ -63,7 +63,7 @@ class BaseKeeper:
         )
 
     async def keep_trying(self) -> None:
-        """Load and warm the base; return when it is warm."""
+        """Load and warm the base; return when it is warm. Raises: DeviceLost."""
         failures = 0
         while not await self._attempt():
             failures += 1
@@ -74,6 +74,8 @@ class BaseKeeper:
         try:
             with told("loading the base model", partial(_soon, loop, self._loaded)) as progress:
                 self._info = await loop.run_in_executor(self._thread, self._engine.load, progress)
+        except DeviceLost:
+            raise  # nothing that this process tries can succeed
         except ModelError as error:
             self._fail(str(error))
             return False

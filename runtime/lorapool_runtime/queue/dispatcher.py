@@ -113,7 +113,7 @@ class Dispatcher:
         """Serve for ever, until cancelled. What it raises is a defect of the queue; nothing is served after that."""
         try:
             while True:
-                while not (seats := self._take_next()):
+                while not (seats := self._take_next() if self._waiting else []):
                     self._changed.clear()
                     await self._changed.wait()
                 await self._serve(seats)
