@@ -193,3 +193,17 @@ async def test_a_container_waits_for_a_secret_that_comes_later(namespace: Namesp
 
     assert (await namespace.ended("patient"))["exitCode"] == 0
     assert await namespace.log("patient") == "here\n"
+
+
+async def test_a_containers_user_has_a_name_only_if_the_image_gives_it_one(namespace: Namespace) -> None:
+    script = """
+import getpass, os
+try:
+    print(getpass.getuser(), os.environ['HOME'])
+except KeyError:
+    print('no name', os.environ['HOME'])
+"""
+    for name, user, said in (("root", 0, "root /root"), ("other", 65532, "no name /")):
+        await namespace.run(name, script, securityContext={"runAsUser": user}, restartPolicy="Never")
+        await namespace.ended(name)
+        assert await namespace.log(name) == f"{said}\n"

@@ -132,3 +132,24 @@ for path in ('/etc/lorapool-was-here', '{tmp_path}/was-here', '/tmp/mine', '/sha
             "/shared/file written\n"
         )
     assert (tmp_path / "file").read_text() == "x"
+
+
+async def test_a_folder_of_the_node_that_the_pods_user_may_not_write_is_read_only(
+    namespace: Namespace, tmp_path: Path
+) -> None:
+    script = """
+import pathlib
+try:
+    pathlib.Path('/shared/file').write_text('x'); print('written')
+except OSError as refused:
+    print(refused.strerror)
+"""
+    volumes = [{"name": "shared", "hostPath": {"path": str(tmp_path / "cache"), "type": "DirectoryOrCreate"}}]
+    container = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+    users = (("root", 0, "written"), ("other", 65532, "Read-only file system"))
+    for name, user, said in users:
+        security = {"runAsUser": user, "runAsGroup": user, "fsGroup": user}
+        pod = {"container": container, "volumes": volumes, "securityContext": security, "restartPolicy": "Never"}
+        await namespace.run(name, script, **pod)
+        await namespace.ended(name)
+        assert await namespace.log(name) == f"{said}\n"

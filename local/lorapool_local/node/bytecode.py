@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lorapool_local.sandbox.rootfs import Mount
 
-_PACKAGES = ("lorapool_api", "lorapool_gateway", "lorapool_operator", "lorapool_runtime")
+_PACKAGES = ("lorapool_api", "lorapool_common", "lorapool_gateway", "lorapool_operator", "lorapool_runtime")
 
 
 def compile_own_packages() -> None:

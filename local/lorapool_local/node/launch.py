@@ -15,11 +15,11 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def base_environment(pod: Pod, api_host: str, api_port: int) -> dict[str, str]:
+def base_environment(pod: Pod, home: str, api_host: str, api_port: int) -> dict[str, str]:
     """What an image and the kubelet would set."""
     return {
         "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
-        "HOME": TMP,
+        "HOME": home,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "HOSTNAME": hostname(pod),

@@ -84,9 +84,18 @@ class Capabilities(_Value):
 
 
 class SecurityContext(_Value):
+    run_as_user: int | None = None
+    run_as_group: int | None = None
     read_only_root_filesystem: bool = False
     allow_privilege_escalation: bool = True
     capabilities: Capabilities = Capabilities()
+
+
+class PodSecurityContext(_Value):
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    fs_group: int | None = None
+    supplemental_groups: tuple[int, ...] = ()
 
 
 class Resources(_Value):
@@ -144,6 +153,7 @@ class PodSpec(_Value):
     termination_grace_period_seconds: float = 30
     enable_service_links: bool = True
     hostname: str = ""
+    security_context: PodSecurityContext = PodSecurityContext()
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()

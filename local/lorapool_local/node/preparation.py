@@ -1,5 +1,6 @@
 """Everything that must be known before a container starts: its image, its environment, its volumes."""
 
+import os
 from typing import Any
 
 from lorapool_local.kube import KubeError, Object
@@ -9,6 +10,7 @@ from lorapool_local.node.launch import base_environment, container_spec
 from lorapool_local.node.pod import Container
 from lorapool_local.node.process import ContainerSpec
 from lorapool_local.node.service_links import service_variables
+from lorapool_local.node.user import User, accounts, container_user
 from lorapool_local.sandbox.rootfs import Mount
 
 _RESOURCES = {"Secret": "secrets", "ConfigMap": "configmaps"}
@@ -33,7 +35,9 @@ async def prepare(context: PodContext, container: Container) -> ContainerSpec:
             f'Failed to pull image "{container.image}": this node runs only images of lorapool, as processes'
         )
     objects = await _referenced_objects(context, container)
-    base = base_environment(context.pod, services.api_host, services.api_port)
+    user = container_user(context.pod, container, services.images.user(container.image))
+    home = services.images.home(container.image, user.uid)
+    base = base_environment(context.pod, home, services.api_host, services.api_port)
     base |= await _service_links(context)
     env = environment(container, context.pod, context.placement, lambda *which: objects.get(which), base)
     return container_spec(
@@ -42,7 +46,11 @@ async def prepare(context: PodContext, container: Container) -> ContainerSpec:
         mode=services.mode,
         argv=command_line(container, image_command, env),
         env=env,
-        mounts=[*context.volumes.mounts(container), _message_mount(context, container)],
+        mounts=[
+            *_account_mounts(context, container, user),
+            *context.volumes.mounts(container, user),
+            _message_mount(context, container),
+        ],
         pod_dir=context.folder,
         state_dir=services.state_dir,
     )
@@ -54,6 +62,17 @@ def _message_mount(context: PodContext, container: Container) -> Mount:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"")
     return Mount(str(file), container.termination_message_path, read_only=False)
+
+
+def _account_mounts(context: PodContext, container: Container, user: User) -> list[Mount]:
+    """The names of users and groups in the image, instead of this machine's."""
+    mounts = []
+    for name, content in accounts(user, os.getuid()).items():
+        file = context.folder / "accounts" / container.name / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+        mounts.append(Mount(str(file), f"/etc/{name}", read_only=True))
+    return mounts
 
 
 async def _service_links(context: PodContext) -> dict[str, str]:

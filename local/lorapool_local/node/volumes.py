@@ -18,6 +18,7 @@ from lorapool_local.node.pod import Container, Pod, Volume
 from lorapool_local.node.quantity import parse_quantity
 from lorapool_local.node.references import Reference, References
 from lorapool_local.node.tokens import PodTokens
+from lorapool_local.node.user import WRITE, User, rights
 from lorapool_local.sandbox.rootfs import Mount
 
 _log = structlog.get_logger()
@@ -107,8 +108,11 @@ class PodVolumes:
             return Path(volume.source["path"])
         return self._folder / "volumes" / volume.name
 
-    def mounts(self, container: Container) -> list[Mount]:
-        """Where a container sees its volumes. Raises `VolumeError` for an unknown one."""
+    def mounts(self, container: Container, user: User) -> list[Mount]:
+        """Where a container sees its volumes; read-only where its user may not write on a real node.
+
+        Raises `VolumeError` for an unknown one.
+        """
         volumes = {volume.name: volume for volume in self._pod.spec.volumes}
         found = []
         for mount in container.volume_mounts:
@@ -121,6 +125,8 @@ class PodVolumes:
                 if not source.exists():
                     source.mkdir(parents=True)
             read_only = mount.read_only or volume.kind in _WRITTEN
+            if volume.kind == "hostPath":  # nobody gives it to the pod's user
+                read_only = read_only or not _may_write(source, user)
             found.append(Mount(str(source.resolve()), mount.mount_path, read_only))
         return found
 
@@ -210,6 +216,11 @@ def _check_host_path(path: Path, kind: str) -> None:
     is_right = {"Directory": path.is_dir, "DirectoryOrCreate": path.is_dir, "File": path.is_file}.get(kind, path.exists)
     if not is_right():
         raise ConfigError(f"hostPath {path} is not there, or no {kind or 'file or folder'}")
+
+
+def _may_write(path: Path, user: User) -> bool:
+    found = path.stat()
+    return bool(rights(found.st_mode, found.st_uid, found.st_gid, user) & WRITE)
 
 
 def _size_on_disk(folder: Path) -> int:
