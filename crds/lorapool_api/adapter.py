@@ -88,7 +88,10 @@ class AdapterPods(ApiModel):
     ready: int = Field(default=0, description="Pods that serve the adapter.")
     total: int = Field(default=0, description="Pods of the pool that are warm.")
     failed: tuple[PodFailure, ...] = Field(
-        default=(), description="Pods that cannot serve it; at most ten are named.", max_length=10
+        default=(),
+        description="Pods that cannot serve it; at most ten are named.",
+        max_length=10,
+        exclude_if=lambda failed: not failed,  # `kubectl describe` would show a heading with nothing below it
     )
 
 

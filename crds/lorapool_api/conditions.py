@@ -67,6 +67,7 @@ class Reason(StrEnum):
     FILE_TOO_LARGE = "FileTooLarge"
     LIMITS_DO_NOT_FIT = "LimitsDoNotFit"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
+    CACHE_NOT_WRITABLE = "CacheNotWritable"
     POD_FAILED = "PodFailed"
     INVALID_SPEC = "InvalidSpec"
     INTERNAL_ERROR = "InternalError"

@@ -51,17 +51,28 @@ class CacheClaim(ApiModel):
 class CacheHostPath(ApiModel):
     """A folder of the node that the pods on it share."""
 
-    path: str = Field(description="Folder on the node.", pattern=r"^/.+", max_length=1024)
+    path: str = Field(
+        description=(
+            "Folder on the node. Kubernetes leaves its owner as it is, so user 65532 must be able to write to it: on "
+            "each node `install -d -o 65532 -g 65532 FOLDER`. A namespace that enforces the Pod Security Standards "
+            "baseline or restricted refuses such pods."
+        ),
+        pattern=r"^/.+",
+        max_length=1024,
+    )
 
 
 class CacheEmptyDir(ApiModel):
     """A folder that lives as long as the pod."""
 
-    size_limit: ByteQuantity | None = Field(default=None, description="Most that it may hold, for example 40Gi.")
+    size_limit: ByteQuantity = Field(
+        default="100Gi",
+        description="Most that it may hold: base model and adapter files. A pod whose folder outgrows it is evicted.",
+    )
 
 
 class Cache(ApiModel):
-    """The volume for downloaded models and adapters: one of the fields; a pod's own folder if none is set."""
+    """The volume for downloaded models and adapters: one of the fields; an emptyDir of at most 100Gi if none is set."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -75,7 +86,10 @@ class Cache(ApiModel):
     empty_dir: CacheEmptyDir | None = Field(
         default=None, description="A folder that lives as long as the pod (default)."
     )
-    claim: CacheClaim | None = Field(default=None, description="A PersistentVolumeClaim.")
+    claim: CacheClaim | None = Field(
+        default=None,
+        description="A PersistentVolumeClaim; pods on several nodes need one with the access mode ReadWriteMany.",
+    )
     host_path: CacheHostPath | None = Field(default=None, description="A folder of the node.")
 
 

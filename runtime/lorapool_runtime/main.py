@@ -10,7 +10,10 @@ from pydantic import ValidationError
 
 from lorapool_api import logs, names
 from lorapool_api.base_model import Dtype
+from lorapool_api.conditions import Reason
 from lorapool_api.running import Device, Engine
+from lorapool_api.wire.last_words import LastWords
+from lorapool_runtime.cache_folder import CacheNotWritable, require_writable
 from lorapool_runtime.settings import Settings, prepare_environment
 from lorapool_runtime.standalone import Options, UnusableManifest, catalog, config
 
@@ -58,6 +61,10 @@ def _serve_pod() -> None:
     except (ValueError, ValidationError) as error:
         sys.exit(f"lorapool runtime: {names.CONFIG_ENV} cannot be read: {error}")
     logs.configure(settings.log_level)
+    try:
+        require_writable(settings.cache)
+    except CacheNotWritable as error:
+        sys.exit(f"lorapool runtime: {LastWords(Reason.CACHE_NOT_WRITABLE, str(error))}")
     prepare_environment(settings.cache)
     from lorapool_runtime.process import serve  # after the environment: it imports huggingface_hub
 

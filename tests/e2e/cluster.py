@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +111,9 @@ def _pause() -> None:
 
 
 @contextmanager
-def scratch_namespace(cluster: Cluster, name: str) -> Iterator[Cluster]:
+def scratch_namespace(cluster: Cluster, name: str, labels: Mapping[str, str] = RESTRICTED) -> Iterator[Cluster]:
     """A namespace for one module's objects."""
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}})
     try:
         yield Cluster(cluster.kubectl, cluster.kubeconfig, cluster.gateway, name)
     finally:

@@ -1,4 +1,4 @@
-"""`python -m tests.node [--hold] [arguments of pytest]`: images, node, chart, then tests/e2e."""
+"""`python -m tests.node [--hold] [arguments of pytest]`: images, node, chart, then the tests."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from tests.node.install import install
 from tests.node.needs import missing
 
 _HOLD: Final = "--hold"
-_TESTS: Final = "tests/e2e"
+_TESTS: Final = ("tests/e2e", "tests/node")
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ async def _run(console: Console, cache: Path, arguments: list[str]) -> int:
 
 async def _tests(arguments: list[str], environment: dict[str, str]) -> int:
     # Names of tests may be among the arguments; else it is all of them.
-    chosen = arguments if any(a.startswith("tests/") for a in arguments) else [_TESTS, *arguments]
+    chosen = arguments if any(a.startswith("tests/") for a in arguments) else [*_TESTS, *arguments]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", *chosen, cwd=REPOSITORY, env=environment
     )
@@ -110,8 +110,11 @@ def _state(runs: Path) -> Iterator[StateDir]:
     try:
         with hold(state):
             yield state
-    except BaseException:
+    except Exception:
         shutil.rmtree(state.root / "root", ignore_errors=True)
+        raise
+    except BaseException:  # Ctrl-C
+        _remove(state)
         raise
     _remove(state)
 

@@ -104,6 +104,11 @@ def test_one_failed_pod_is_listed_while_another_serves() -> None:
     assert [(f.pod, f.reason) for f in made.pods.failed] == [("a", "InvalidWeights")]
 
 
+def test_a_list_of_failures_without_any_is_not_in_the_status() -> None:
+    made = of(make.adapter(), a=op.talk(pixel=op.state()))
+    assert made.manifest()["pods"] == {"ready": 1, "total": 1}
+
+
 def test_at_most_ten_failed_pods_are_named() -> None:
     failed = op.state(AdapterPhase.FAILED, reason=Reason.INVALID_WEIGHTS, message="NaN")
     made = of(make.adapter(), **{f"p{i:02}": op.talk(pixel=failed) for i in range(12)})

@@ -110,10 +110,18 @@ def test_images_come_from_the_pool_or_from_the_installation() -> None:
     assert container(op.pool())["image"] == "runtime:1"
 
 
+def test_the_control_token_is_for_the_pods_group_alone() -> None:
+    spec = pod_spec(op.pool())
+    (volume,) = (v for v in spec["volumes"] if v["name"] == "control")
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+
+
 @pytest.mark.parametrize(
     ("cache", "volume"),
     [
-        ({}, {"emptyDir": {}}),
+        ({}, {"emptyDir": {"sizeLimit": "100Gi"}}),
+        ({"emptyDir": {}}, {"emptyDir": {"sizeLimit": "100Gi"}}),
         ({"emptyDir": {"sizeLimit": "40Gi"}}, {"emptyDir": {"sizeLimit": "40Gi"}}),
         ({"claim": {"claimName": "models"}}, {"persistentVolumeClaim": {"claimName": "models"}}),
         ({"hostPath": {"path": "/data"}}, {"hostPath": {"path": "/data", "type": "DirectoryOrCreate"}}),

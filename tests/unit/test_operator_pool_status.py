@@ -136,6 +136,15 @@ def test_events_tell_when_a_pool_becomes_available_or_breaks() -> None:
     assert {(n.reason, n.is_warning) for n in pool_news(good, broken)} == {("ModelLoadFailed", True)}
 
 
+def test_a_process_that_names_its_reason_when_it_ends_is_believed() -> None:
+    said = "Error with exit code 1: lorapool runtime: CacheNotWritable: user 65532 cannot write to the cache folder"
+    pod = op.pod("a", ready=False, problem=Problem(PodTrouble.CONTAINER, "CrashLoopBackOff", said))
+    status = of(op.seen(pool=op.pool(), talks={}, pods=(pod,)))
+    degraded = op.condition(status.conditions, "Degraded")
+    assert (degraded.status, degraded.reason) == ("True", "CacheNotWritable")
+    assert degraded.message == "user 65532 cannot write to the cache folder (pod a)"
+
+
 def test_pods_are_counted_by_state() -> None:
     pending = op.pod("c", ready=False, ip=None, phase="Pending")
     crashing = op.pod("d", ready=False, problem=Problem(PodTrouble.CONTAINER, "CrashLoopBackOff", ""))

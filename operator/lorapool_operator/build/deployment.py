@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lorapool_api import names
 from lorapool_api.pool import Pool
-from lorapool_api.running import Cache
+from lorapool_api.running import Cache, CacheEmptyDir
 from lorapool_operator.build.common import Manifest, labels, metadata, selector
 from lorapool_operator.build.merge import merge
 from lorapool_operator.build.runtime_config import runtime_config
@@ -12,6 +12,8 @@ from lorapool_operator.build.runtime_config import runtime_config
 USER_ID = 65532
 # What a stopping pod needs besides its longest request: to be taken out of routing, and to write its state.
 STOP_MARGIN_S = 15
+# Files of a Secret belong to root and to the pod's fsGroup.
+_GROUP_MAY_READ = 0o440
 POOL_UID_ANNOTATION = f"{names.GROUP}/pool-uid"
 
 
@@ -63,6 +65,7 @@ def pod_template(pool: Pool, installation: Installation) -> Manifest:
 
 
 def _pod_spec(pool: Pool, installation: Installation) -> Manifest:
+    token = names.control_secret_name(pool.metadata.name)
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -79,7 +82,7 @@ def _pod_spec(pool: Pool, installation: Installation) -> Manifest:
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
             {"name": "cache", **_cache_volume(pool.spec.runtime.cache)},
-            {"name": "control", "secret": {"secretName": names.control_secret_name(pool.metadata.name)}},
+            {"name": "control", "secret": {"secretName": token, "defaultMode": _GROUP_MAY_READ}},
         ],
     }
 
@@ -150,5 +153,4 @@ def _cache_volume(cache: Cache) -> Manifest:
         return {"persistentVolumeClaim": {"claimName": cache.claim.claim_name}}
     if cache.host_path is not None:
         return {"hostPath": {"path": cache.host_path.path, "type": "DirectoryOrCreate"}}
-    limit = cache.empty_dir.size_limit if cache.empty_dir else None
-    return {"emptyDir": {"sizeLimit": limit} if limit else {}}
+    return {"emptyDir": {"sizeLimit": (cache.empty_dir or CacheEmptyDir()).size_limit}}

@@ -15,6 +15,7 @@ from lorapool_api.conditions import (
     with_transition_times,
 )
 from lorapool_api.pool import AdapterCounts, ModelStatus, Pool, PoolStatus
+from lorapool_api.wire.last_words import last_words
 from lorapool_api.wire.state import BasePhase, BaseState
 from lorapool_operator.build.common import selector
 from lorapool_operator.build.service import service_url
@@ -190,6 +191,8 @@ def _trouble(pods: list[PodView], seen: Observed) -> Verdict | None:
             return Verdict(reason, f"{base.message or 'the base model cannot be loaded'} (pod {pod.name})")
     for pod in pods:
         if pod.problem is not None and pod.problem.kind is not PodTrouble.UNSCHEDULABLE:
+            if (said := last_words(pod.problem.message)) is not None:
+                return Verdict(said.reason, f"{said.message} (pod {pod.name})")
             return Verdict(Reason.POD_FAILED, f"pod {pod.name}: {pod.problem.reason}: {pod.problem.message}")
     if seen.deployment is not None and seen.deployment.failure is not None:
         return Verdict(Reason.POD_FAILED, f"pods cannot be made: {seen.deployment.failure}")
