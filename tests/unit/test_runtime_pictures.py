@@ -165,8 +165,11 @@ def test_threads_do_not_share_a_filter_of_warnings(monkeypatch: pytest.MonkeyPat
     def shared(*_: object, **__: object) -> None:
         raise AssertionError("filters of warnings belong to the whole process")
 
-    monkeypatch.setattr(warnings, "catch_warnings", shared)
-    assert decode("image", encoded(), "RGB", (32, 32)).size == (32, 32)
+    sent = encoded()
+    with monkeypatch.context() as patched:
+        patched.setattr(warnings, "catch_warnings", shared)
+        made = decode("image", sent, "RGB", (32, 32))
+    assert made.size == (32, 32)
 
 
 def test_a_picture_may_be_continued_without_words() -> None:
