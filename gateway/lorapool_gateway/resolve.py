@@ -165,7 +165,7 @@ def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
     wanted = name[:256]
     known = list(islice(snapshot.names, MAX_COMPARED))
     ending = f"/{wanted}"
-    with_owner = list(islice((known_name for known_name in known if known_name.endswith(ending)), NEAR_MISSES))
+    with_owner = [whole for whole in known if whole.endswith(ending)][:NEAR_MISSES]
     alike = process.extract(wanted, known, scorer=fuzz.ratio, limit=NEAR_MISSES, score_cutoff=NEAR_ENOUGH)
     return tuple(dict.fromkeys([*with_owner, *(match for match, _, _ in alike)]))[:NEAR_MISSES]
 

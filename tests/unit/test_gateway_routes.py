@@ -134,13 +134,13 @@ def test_a_name_that_nobody_has_costs_little_among_ten_thousand() -> None:
     near, spent_s = timed(lambda: near_misses("stile-00042", known))
     _, from_all_sides_s = timed(lambda: process.extract("stile-00042", names, scorer=fuzz.WRatio, limit=3))
     assert near[0] == "style-00042"
-    assert spent_s < from_all_sides_s / 3
+    assert spent_s < from_all_sides_s / 2
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     """What it returns, and the least seconds of CPU time that it took in a few tries."""
     spent = []
-    for _ in range(5):
+    for _ in range(9):
         start = time.thread_time()
         made = work()
         spent.append(time.thread_time() - start)
