@@ -24,8 +24,16 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class Server(uvicorn.Server):
-    """Serves an ASGI application at a socket; the process, not the server, takes the signals."""
+class QuietServer(uvicorn.Server):
+    """A server that leaves signals to its process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server(QuietServer):
+    """Serves an ASGI application at a socket, until `end`."""
 
     def __init__(
         self,
@@ -73,11 +81,6 @@ class Server(uvicorn.Server):
         """Take no more connections and finish the requests that run, those that take longer than this excepted."""
         self.config.timeout_graceful_shutdown = math.ceil(within_s)
         self.should_exit = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the process."""
-        yield
 
     def _closing(self, app: App) -> App:
         async def wrapped(scope: Message, receive: Receive, send: Send) -> None:

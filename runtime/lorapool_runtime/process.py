@@ -68,6 +68,8 @@ async def running(pod: Pod, supervisor: Supervisor) -> AsyncIterator[None]:
     finally:
         grace_s = pod.settings.grace_s if supervisor.failure is None else _FAILED_GRACE_S
         ends_at = time.monotonic() + grace_s + _REPLY_S
+        for server in servers.values():
+            server.drain()
         await pod.stop(grace_s)
         # Replies on their way to slow clients have all the time that the requests did not need.
         within_s = ends_at - time.monotonic()

@@ -81,6 +81,7 @@ async def test_a_stopping_pod_finishes_what_runs_and_exits_cleanly(tmp_path: Pat
         pod.send_signal(signal.SIGTERM)
         refused = await waits
         assert (refused.status_code, refused.json()["code"], refused.json()["retryable"]) == (503, "NotReady", True)
+        assert refused.headers["connection"] == "close"  # no request meets the end of its connection
         assert (await client.get("/readyz")).status_code == 503
         assert (await runs).status_code == 200
         async with asyncio.timeout(DEADLINE_S):

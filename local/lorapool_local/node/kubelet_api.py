@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from lorapool_common.server import QuietServer
 from lorapool_local.control_plane.pki import KeyPair
 from lorapool_local.node.logs import LogQuery, log_file, read_log
 from lorapool_local.node.status import Running
@@ -44,20 +45,12 @@ class KubeletServer:
             access_log=False,
             timeout_graceful_shutdown=1,
         )
-        self._server = _QuietServer(config)
+        self._server = QuietServer(config)
 
     async def serve(self) -> None:
         """Until cancelled."""
         with contextlib.closing(self._listener):
             await self._server.serve(sockets=[self._listener])
-
-
-class _QuietServer(uvicorn.Server):
-    """Signals are the supervisor's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _app(pods: Pods) -> Starlette:
