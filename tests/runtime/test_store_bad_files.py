@@ -1,18 +1,21 @@
-"""Files that nobody can use are refused with their reason, and leave nothing in the cache folder."""
+"""Files that nobody can use are refused with their reason, hold up nobody, and leave nothing in the cache folder."""
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
 from tenacity import wait_none
-from tests import files
+from tests import files, hostile
 from tests.web import Reply, Web
 
 from lorapool_api.conditions import Reason
-from lorapool_api.wire.catalog import CatalogEntry, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import BlobFolder
 from lorapool_runtime.store.bring import Bringer
 from lorapool_runtime.store.fetch import Fetcher, Rules
+from lorapool_runtime.store.files import AdapterFile
 
 CONTENT = files.lora_file()
 BAD = {
@@ -43,3 +46,36 @@ async def test_a_file_that_nobody_can_use_leaves_nothing_on_the_disk(
     assert error.value.reason is reason
     kept = [f for part in ("blobs", "tmp", "refs") for f in (tmp_path / "cache" / part).iterdir()]
     assert kept == []
+
+
+async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_one(tmp_path: Path) -> None:
+    """The limits of what they may cost are those of the operator's test of the same name."""
+    made = hostile.hostile_files() | {"good": files.lora_file(rank=400)}
+    for name, content in made.items():
+        (tmp_path / name).write_bytes(content)
+    blobs = BlobFolder(tmp_path / "cache")
+    bringer = Bringer(Fetcher(blobs, Rules((str(tmp_path),), (), 10**9), wait=wait_none()), blobs, max_rank=512)
+
+    async def brought(name: str) -> AdapterFile | BaseException:
+        entry = CatalogEntry(key=f"default/{len(name)}", source=PathFile(path=str(tmp_path / name)))
+        try:
+            return await bringer.bring(entry)
+        except AdapterError as error:
+            return error
+
+    assert not isinstance(await brought("good"), AdapterError)
+    async with hostile.measured() as cost:
+        found = dict(zip(made, await asyncio.gather(*map(brought, made)), strict=True))
+    checker = bringer._checker._worker
+    assert checker.pid not in (None, os.getpid())
+    bringer.close()
+    refused = {name: error.reason for name, error in found.items() if isinstance(error, AdapterError)}
+    assert refused == {
+        "metadata of tiny entries": Reason.INVALID_WEIGHTS,
+        "metadata of tiny objects": Reason.INVALID_WEIGHTS,
+        "the same with wide characters": Reason.INVALID_WEIGHTS,
+        "as many tensors as are read": Reason.UNSUPPORTED_FORMAT,
+    }
+    assert cost.longest_stall_s <= 0.05
+    assert cost.process_s - cost.thread_s < 0.6, "the work is not done on this process's other threads"
+    assert cost.grown_bytes <= 64 * hostile.MIB

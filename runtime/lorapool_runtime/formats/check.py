@@ -5,17 +5,27 @@ from pathlib import Path
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, read_facts
 from lorapool_api.fit import check_rank
-from lorapool_api.header import LENGTH_BYTES, FactsError, Header, header_length, parse_header
+from lorapool_api.header import LENGTH_BYTES, FactsError, Header, header_length, parse_checked, parse_header
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.finite import first_not_finite
 
 
 def read_header(path: Path) -> Header:
     """The checked header of a file. Raises: FactsError."""
+    return parse_header(*_text_of(path))
+
+
+def checked_header(path: Path) -> Header:
+    """The header of a file that `check_file` has passed, without doing all of its work again. Raises: FactsError."""
+    return parse_checked(*_text_of(path))
+
+
+def _text_of(path: Path) -> tuple[bytes, int]:
+    """The JSON of the header, and the size of the file."""
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
         first = file.read(LENGTH_BYTES)
-        return parse_header(file.read(header_length(first, size_bytes)), size_bytes)
+        return file.read(header_length(first, size_bytes)), size_bytes
 
 
 def check_header(path: Path, max_rank: int) -> AdapterFacts:
@@ -33,9 +43,9 @@ def check_header(path: Path, max_rank: int) -> AdapterFacts:
 
 
 def check_weights(path: Path) -> None:
-    """Read the whole file. Raises: AdapterError (`InvalidWeights`) where a weight is not finite."""
+    """Read the whole file, whose header was checked. Raises: AdapterError (`InvalidWeights`) where a weight is not finite."""
     try:
-        name = first_not_finite(path, read_header(path))
+        name = first_not_finite(path, checked_header(path))
     except FactsError as error:
         raise AdapterError.of(error) from error
     if name:

@@ -14,7 +14,7 @@ from lorapool_api.header import Header
 from lorapool_api.mmdit import Rows
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats import peft
-from lorapool_runtime.formats.check import read_header
+from lorapool_runtime.formats.check import checked_header
 from lorapool_runtime.formats.flat import flatten, read_bytes, tensor_of
 from lorapool_runtime.formats.pieces import Piece, pieces_of
 from lorapool_runtime.formats.words import Widths, read_words
@@ -91,7 +91,7 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, w
             cannot hold.
         FileNotFoundError: the file has left the cache.
     """
-    header = read_header(file.path)
+    header = checked_header(file.path)
     data = read_bytes(file.path, header)
     scales = _Scales(file, header)
     modules = parts_by_module(header)

@@ -10,8 +10,9 @@ from typing import Final
 import torch
 
 from lorapool_api.conditions import Reason
+from lorapool_api.entries import MetadataLimits
 from lorapool_api.facts import TEXT_ENCODER, TEXT_ENCODER_2
-from lorapool_api.header import FLOATS, LENGTH_BYTES, FactsError, header_length, parse_header
+from lorapool_api.header import FLOATS, LENGTH_BYTES, FactsError, HeaderLimits, header_length, parse_header
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.shapes import DTYPES
 
@@ -22,6 +23,8 @@ _COMPONENTS: Final = {
     "text_encoders_1": TEXT_ENCODER_2,
 }
 _MOST: Final = 256
+# It names two tables at most.
+_LIMITS: Final = HeaderLimits(64 * 1024, 16, MetadataLimits(32 * 1024, 100))
 
 Widths = Mapping[str, int]
 
@@ -41,8 +44,8 @@ def read_words(content: bytes, widths: Widths) -> dict[str, torch.Tensor]:
         AdapterError: not such a file (`UnsupportedFormat`), not for this base (`BaseModelMismatch`), not finite.
     """
     try:
-        end = LENGTH_BYTES + header_length(content[:LENGTH_BYTES], len(content))
-        header = parse_header(content[LENGTH_BYTES:end], len(content))
+        end = LENGTH_BYTES + header_length(content[:LENGTH_BYTES], len(content), _LIMITS)
+        header = parse_header(content[LENGTH_BYTES:end], len(content), _LIMITS)
     except FactsError as error:
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"embeddings.safetensors: {error.message}") from error
     rows: dict[str, torch.Tensor] = {}

@@ -7,8 +7,8 @@ from typing import Final
 
 from lorapool_api.wire.catalog import CatalogEntry, FileSource, PathFile
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.formats.check import check_header, check_weights
-from lorapool_runtime.store.blobs import Blob, BlobFolder
+from lorapool_runtime.formats.checker import Checker
+from lorapool_runtime.store.blobs import BlobFolder
 from lorapool_runtime.store.checked import FINITE
 from lorapool_runtime.store.fetch import Fetcher
 from lorapool_runtime.store.files import AdapterFile
@@ -24,6 +24,7 @@ class Bringer:
         self._fetcher = fetcher
         self._blobs = blobs
         self._max_rank = max_rank
+        self._checker = Checker()
         self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
         self._copies = ThreadPoolExecutor(_COPIES, "copy")
         self._lanes = lanes or Lanes()
@@ -49,25 +50,22 @@ class Bringer:
     def close(self) -> None:
         for executor in (self._downloads, self._copies):
             executor.shutdown(wait=False, cancel_futures=True)
+        self._checker.close()
 
     def _executor(self, source: FileSource) -> Executor:
         return self._copies if isinstance(source, PathFile) else self._downloads
 
     def _blocking(self, entry: CatalogEntry, cancelled: threading.Event) -> AdapterFile:
         blob = self._fetcher.fetch(entry, cancelled.is_set)
+        # The note of an earlier process is enough for now: `prove` the blob before its weights are used.
+        weights = not self._blobs.checked.passed(blob.path, FINITE)
         try:
-            facts = check_header(blob.path, self._max_rank)
-            self._check_weights(blob)
-        except AdapterError:
-            # Useless for every base; whoever wants to look at it has the source.
-            self._blobs.drop(blob.sha256)
-            self._blobs.forget(entry.source)
+            facts = self._checker.check(blob.path, self._max_rank, weights=weights)
+        except AdapterError as error:
+            if not error.transient:  # useless for every base; whoever wants to look at it has the source
+                self._blobs.drop(blob.sha256)
+                self._blobs.forget(entry.source)
             raise
+        if weights:
+            self._blobs.checked.note(blob.path, FINITE)
         return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.beside(entry, facts.format))
-
-    def _check_weights(self, blob: Blob) -> None:
-        """Once; the note of an earlier process is enough for now: `prove` the blob before its weights are used."""
-        if self._blobs.checked.passed(blob.path, FINITE):
-            return
-        check_weights(blob.path)
-        self._blobs.checked.note(blob.path, FINITE)

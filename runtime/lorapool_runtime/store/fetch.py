@@ -20,7 +20,9 @@ from lorapool_runtime.store.limits import Expected
 
 PEFT_CONFIG: Final = "adapter_config.json"
 EMBEDDINGS: Final = "embeddings.safetensors"
-_BESIDE_MAX_BYTES: Final = 4 * 1024 * 1024
+# A configuration is JSON, and small; 256 words of two encoders in float32 take 2 MiB.
+_CONFIG_MAX_BYTES: Final = 256 * 1024
+_EMBEDDINGS_MAX_BYTES: Final = 4 * 1024 * 1024
 _ATTEMPTS: Final = 3
 _WAIT: Final = wait_random_exponential(multiplier=1, max=8)
 
@@ -69,18 +71,16 @@ class Fetcher:
 
     def beside(self, entry: CatalogEntry, layout: AdapterFormat) -> Beside:
         """What lies beside the file and belongs to it, where its source has folders. Raises: AdapterError."""
-        config = self._small(entry, PEFT_CONFIG) if layout is AdapterFormat.PEFT else None
-        return Beside(config, self._small(entry, EMBEDDINGS))
+        config = self._small(entry, PEFT_CONFIG, _CONFIG_MAX_BYTES) if layout is AdapterFormat.PEFT else None
+        return Beside(config, self._small(entry, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
 
-    def _small(self, entry: CatalogEntry, name: str) -> bytes | None:
+    def _small(self, entry: CatalogEntry, name: str, max_bytes: int) -> bytes | None:
         match entry.source:
             case HubFile() as source:
                 with self._blobs.working_folder() as folder:
-                    return hub.fetch_beside(source, name, folder, _BESIDE_MAX_BYTES)
+                    return hub.fetch_beside(source, name, folder, max_bytes)
             case PathFile(path=weights):
-                return path.read_beside(
-                    f"{self._rules.pod_root}{weights}", name, self._rules.path_roots, _BESIDE_MAX_BYTES
-                )
+                return path.read_beside(f"{self._rules.pod_root}{weights}", name, self._rules.path_roots, max_bytes)
             case UrlFile():
                 return None
 
