@@ -14,7 +14,7 @@ from lorapool_common.process import CannotStart, Process
 from lorapool_operator.act.control import Control
 from lorapool_operator.act.events import Recorder
 from lorapool_operator.act.facts import FactsReader
-from lorapool_operator.act.header import http_client
+from lorapool_operator.act.header import Headers
 from lorapool_operator.act.hub import Hub
 from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, Kube
 from lorapool_operator.act.pods import PUSHES_AT_ONCE
@@ -68,10 +68,10 @@ class Operator:
             await self._watch_and_lead(context, election)
 
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
-        control, http, facts = Control(), http_client(), FactsReader()
+        control, facts = Control(), FactsReader()
+        headers = await stack.enter_async_context(Headers(self._settings.url_hosts))
         stack.callback(facts.close)
         stack.push_async_callback(control.close)
-        stack.push_async_callback(http.aclose)
         return Context(
             settings=self._settings,
             key=self._key,
@@ -80,9 +80,8 @@ class Operator:
             control=control,
             resolver=Resolver(
                 Hub(self._settings.hf_endpoint),
-                http,
+                headers,
                 facts,
-                self._settings.url_hosts,
                 lambda pool: self._store.on_change(pool),
             ),
             recorder=Recorder(kube, self._settings.identity),

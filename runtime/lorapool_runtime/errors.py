@@ -15,6 +15,7 @@ Only `http/` turns them into statuses.
 """
 
 from lorapool_api.conditions import TRANSIENT, AnyReason, Reason
+from lorapool_api.fetching import SourceRefused
 from lorapool_api.header import FactsError
 from lorapool_api.wire.reply import ErrorCode
 
@@ -39,7 +40,7 @@ class AdapterError(RuntimeFailure):
         self.transient = reason in TRANSIENT if transient is None else transient
 
     @classmethod
-    def of(cls, error: FactsError) -> "AdapterError":
+    def of(cls, error: FactsError | SourceRefused) -> "AdapterError":
         return cls(error.reason, error.message)
 
 

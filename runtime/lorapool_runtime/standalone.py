@@ -58,7 +58,7 @@ def config(options: Options) -> RuntimeConfig:
         serving=Serving(defaults=defaults),
         # Whoever starts this process may read these files anyway, and names the hosts in the manifests.
         path_roots=("/",),
-        url_hosts=("*",),
+        url_hosts=("*", "0.0.0.0/0", "::/0"),
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 from tests import hostile, make
 from tests.files import lora_file
@@ -12,7 +11,7 @@ from tests.operator_hub import FakeHub
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import Reason
 from lorapool_operator.act.facts import FactsReader
-from lorapool_operator.act.header import http_client
+from lorapool_operator.act.header import Headers
 from lorapool_operator.act.hub import Hub
 from lorapool_operator.act.resolver import Resolver
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved
@@ -35,9 +34,9 @@ async def hub() -> AsyncIterator[FakeHub]:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with http_client() as client:
-        yield client
+async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
+    async with Headers((hub.host,)) as it:
+        yield it
 
 
 async def _done(resolver: Resolver, adapter: Adapter) -> None:
@@ -47,10 +46,10 @@ async def _done(resolver: Resolver, adapter: Adapter) -> None:
 
 
 async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_one(
-    hub: FakeHub, http: httpx.AsyncClient
+    hub: FakeHub, headers: Headers
 ) -> None:
     facts, found = FactsReader(), asyncio.Event()
-    resolver = Resolver(Hub(hub.url), http, facts, (hub.host,), lambda _: found.set())
+    resolver = Resolver(Hub(hub.url), headers, facts, lambda _: found.set())
     names = [*FILES, "good"]
     hub.plain = dict(zip(map(str, range(9)), [*FILES.values(), lora_file()], strict=True))
     adapters = {n: make.adapter(f"a{i}", source={"url": f"{hub.url}/plain/{i}"}) for i, n in enumerate(names)}

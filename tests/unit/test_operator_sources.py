@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpx
 import pytest
 from tests import make
 from tests.files import lora_file, sha256, whole_model_file
@@ -13,14 +12,14 @@ from tests.operator_hub import COMMIT, FakeHub, Repo
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import Reason
+from lorapool_api.fetching import SourceRefused
 from lorapool_api.header import FactsError
-from lorapool_api.hosts import is_allowed
 from lorapool_api.hub_files import choose_file
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_api.sources import HubAdapter
 from lorapool_operator.act import resolver as resolving
 from lorapool_operator.act.facts import FactsReader
-from lorapool_operator.act.header import SourceError, fetch_header, http_client
+from lorapool_operator.act.header import Headers
 from lorapool_operator.act.hub import Hub, base_models
 from lorapool_operator.act.resolver import Resolver
 from lorapool_operator.backoff import Backoff
@@ -36,9 +35,9 @@ async def hub() -> AsyncIterator[FakeHub]:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with http_client() as client:
-        yield client
+async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
+    async with Headers((hub.host,)) as it:
+        yield it
 
 
 class Clock:
@@ -56,9 +55,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def resolver(hub: FakeHub, http: httpx.AsyncClient, clock: Clock) -> AsyncIterator[Resolver]:
+async def resolver(hub: FakeHub, headers: Headers, clock: Clock) -> AsyncIterator[Resolver]:
     facts = FactsReader()
-    it = Resolver(Hub(hub.url), http, facts, (hub.host,), lambda _: None, clock=clock)
+    it = Resolver(Hub(hub.url), headers, facts, lambda _: None, clock=clock)
     yield it
     it.close()
     facts.close()
@@ -145,9 +144,9 @@ async def test_a_large_file_costs_only_its_header(hub: FakeHub, resolver: Resolv
 @pytest.mark.parametrize(
     ("repo", "reason", "words"),
     [
-        (None, Reason.SOURCE_NOT_FOUND, "no repository a/b, or it is private"),
+        (None, Reason.SOURCE_NOT_FOUND, "no repository of the Hub, or it is private"),
         (Repo({}, status=401, error_code="GatedRepo"), Reason.SOURCE_FORBIDDEN, "gated"),
-        (Repo({}, status=403), Reason.SOURCE_FORBIDDEN, "access denied"),
+        (Repo({}, status=403), Reason.SOURCE_FORBIDDEN, "HTTP 403"),
         (Repo({}, status=429), Reason.SOURCE_UNAVAILABLE, "429"),
         (Repo({}, status=500), Reason.SOURCE_UNAVAILABLE, "500"),
         (Repo({"other.bin": b"x"}), Reason.SOURCE_NOT_FOUND, "no safetensors file"),
@@ -169,11 +168,14 @@ async def test_what_is_wrong_on_the_hub_is_told(
 
 async def test_a_revision_that_does_not_exist_is_named(hub: FakeHub, resolver: Resolver) -> None:
     hub.repos["a/b"] = Repo({NAME: lora_file()})
-    assert await refused(resolver, from_hub(revision="v9")) == (Reason.SOURCE_NOT_FOUND, "a/b has no revision v9")
+    assert await refused(resolver, from_hub(revision="v9")) == (
+        Reason.SOURCE_NOT_FOUND,
+        "a/b at v9 has no such revision",
+    )
 
 
-async def test_a_hub_that_is_away_is_no_verdict_on_the_adapter(http: httpx.AsyncClient) -> None:
-    resolver = Resolver(Hub("http://127.0.0.1:1"), http, FactsReader(), (), lambda _: None)
+async def test_a_hub_that_is_away_is_no_verdict_on_the_adapter(headers: Headers) -> None:
+    resolver = Resolver(Hub("http://127.0.0.1:1"), headers, FactsReader(), lambda _: None)
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     resolver.close()
 
@@ -203,27 +205,24 @@ async def test_a_redirect_within_them_is_followed_and_a_circle_is_left(hub: Fake
     assert (await resolved(resolver, from_url(hub, "moved.safetensors"))).rank == 4
     circle = make.adapter("circle", source={"url": f"{hub.url}/plain/circle.safetensors"})
     reason, message = await refused(resolver, circle)
-    assert reason is Reason.SOURCE_UNAVAILABLE
+    assert reason is Reason.SOURCE_NOT_FOUND
     assert "redirects" in message
 
 
-async def test_a_signature_in_an_address_is_never_shown(hub: FakeHub, http: httpx.AsyncClient) -> None:
-    with pytest.raises(SourceError) as caught:
-        await fetch_header(http, f"{hub.url}/plain/x?sig=secret", lambda url: is_allowed(url, [hub.host]))
+async def test_a_signature_in_an_address_is_never_shown(hub: FakeHub, headers: Headers) -> None:
+    with pytest.raises(SourceRefused) as caught:
+        await headers.of_url(f"{hub.url}/plain/x?sig=secret")
     assert caught.value.reason is Reason.SOURCE_NOT_FOUND
     assert "secret" not in caught.value.message
 
 
-async def test_a_header_longer_than_the_first_piece_is_read_with_a_second(
-    hub: FakeHub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lorapool_operator.act.header._FIRST_BYTES", 16)
-    hub.plain["x"] = lora_file()
-    header = await fetch_header(http, f"{hub.url}/plain/x", lambda _: True)
-    assert header.size_bytes == len(lora_file())
-    hub.plain["y"] = b"\xff" * 64
-    with pytest.raises(FactsError):
-        await fetch_header(http, f"{hub.url}/plain/y", lambda _: True)
+async def test_a_header_longer_than_the_first_piece_is_read_with_a_second(hub: FakeHub) -> None:
+    hub.plain = {"x": lora_file(), "y": b"\xff" * 64}
+    async with Headers((hub.host,), first_bytes=16) as headers:
+        header = await headers.of_url(f"{hub.url}/plain/x")
+        assert (header.size_bytes, header.text[:1]) == (len(lora_file()), b"{")
+        with pytest.raises(FactsError):
+            await headers.of_url(f"{hub.url}/plain/y")
 
 
 # ---- when to look

@@ -33,5 +33,5 @@ class RuntimeConfig(Wire):
     )
     url_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Hosts that `url` sources may name: `host` or `host:port`, `*.example.org` for all below.",
+        description="Hosts that `url` sources may name, and addresses that are not public: `lorapool_api.hosts`.",
     )

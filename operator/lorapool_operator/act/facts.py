@@ -6,10 +6,11 @@ from typing import Final
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, read_facts
 from lorapool_api.facts_json import facts_in
+from lorapool_api.fetching import SourceRefused
 from lorapool_api.header import FactsError, parse_header
 from lorapool_common.bounded import BoundedWorker, OverBounds, WorkerUnavailable
 from lorapool_operator.act import header_work
-from lorapool_operator.act.header import HeaderText, SourceError
+from lorapool_operator.act.header import HeaderText
 
 # Up to this length the header is read where it is: that takes less than a millisecond, whatever it holds.
 _AT_ONCE_BYTES: Final = 4 * 1024
@@ -25,7 +26,7 @@ class FactsReader:
         """
         Raises:
             FactsError: what the header says cannot be served, or costs more to read than any adapter's.
-            SourceError: it could not be read now.
+            SourceRefused: it could not be read now.
         """
         if len(header.text) <= _AT_ONCE_BYTES:
             return read_facts(parse_header(header.text, header.size_bytes))
@@ -36,7 +37,7 @@ class FactsReader:
             raise FactsError(Reason.INVALID_WEIGHTS, f"the header cannot be read: {error}") from error
         except WorkerUnavailable as error:
             text = f"the header could not be read now: {error}"
-            raise SourceError(Reason.SOURCE_UNAVAILABLE, text) from error
+            raise SourceRefused(Reason.SOURCE_UNAVAILABLE, text) from error
 
     def close(self) -> None:
         self._worker.close()

@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from huggingface_hub import HfApi, hf_hub_url
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is its HTTP client's
-    GatedRepoError,
-    HfHubHTTPError,
-    HTTPError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 
 from lorapool_api.conditions import Reason
+from lorapool_api.fetching import SourceRefused
+from lorapool_api.hub_errors import refused_by_hub
 from lorapool_api.hub_files import choose_file
 from lorapool_api.sources import HubAdapter
-from lorapool_operator.act.header import SourceError
 
 _TIMEOUT_S: Final = 15.0
 
@@ -47,7 +41,7 @@ class Hub:
         self._api = HfApi(endpoint=endpoint, token=False)
 
     async def find(self, source: HubAdapter) -> HubRepoFile:
-        """Raises: SourceError."""
+        """Raises: SourceRefused."""
         return await asyncio.to_thread(self._find, source)
 
     def _find(self, source: HubAdapter) -> HubRepoFile:
@@ -55,7 +49,7 @@ class Hub:
         files = {s.rfilename: s for s in info.siblings or ()}
         name = choose_file(files, source.file)
         if name is None:
-            raise SourceError(Reason.SOURCE_NOT_FOUND, _no_such_file(source, tuple(files)))
+            raise SourceRefused(Reason.SOURCE_NOT_FOUND, _no_such_file(source, tuple(files)))
         found = files[name]
         return HubRepoFile(
             revision=info.sha,
@@ -67,34 +61,12 @@ class Hub:
         )
 
     def _info(self, source: HubAdapter) -> Any:
-        where = f"{source.repo} at {source.revision}"
         try:
             return self._api.model_info(
                 source.repo, revision=source.revision, files_metadata=True, timeout=_TIMEOUT_S, token=False
             )
-        except GatedRepoError as error:
-            text = f"{source.repo} is gated: its owner must grant access"
-            raise SourceError(Reason.SOURCE_FORBIDDEN, text) from error
-        except RevisionNotFoundError as error:
-            raise SourceError(Reason.SOURCE_NOT_FOUND, f"{source.repo} has no revision {source.revision}") from error
-        except RepositoryNotFoundError as error:
-            text = f"there is no repository {source.repo}, or it is private"
-            raise SourceError(Reason.SOURCE_NOT_FOUND, text) from error
-        except HfHubHTTPError as error:
-            raise _unavailable(error, where) from error
-        except (HTTPError, OSError) as error:
-            text = f"the Hub cannot be reached for {where}: {type(error).__name__}"
-            raise SourceError(Reason.SOURCE_UNAVAILABLE, text) from error
-
-
-def _unavailable(error: HfHubHTTPError, where: str) -> SourceError:
-    code = error.response.status_code
-    if code in (401, 403):
-        return SourceError(Reason.SOURCE_FORBIDDEN, f"{where}: access denied (HTTP {code})")
-    wait = error.response.headers.get("retry-after", "")
-    return SourceError(
-        Reason.SOURCE_UNAVAILABLE, f"{where}: the Hub answers HTTP {code}", float(wait) if wait.isdecimal() else None
-    )
+        except Exception as error:  # the library lets errors of its HTTP client through, whichever it has
+            raise refused_by_hub(error, source.repo, f"at {source.revision}") from error
 
 
 def base_models(card: Any) -> tuple[str, ...]:

@@ -13,18 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import httpx
 import structlog
 
 from lorapool_api.adapter import Adapter
 from lorapool_api.conditions import TRANSIENT, AdapterCondition, AnyReason, Reason, find
 from lorapool_api.facts import AdapterFacts
+from lorapool_api.fetching import SourceRefused
 from lorapool_api.header import FactsError
-from lorapool_api.hosts import is_allowed
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_api.sources import AdapterSource
 from lorapool_operator.act.facts import FactsReader
-from lorapool_operator.act.header import SourceError, fetch_header
+from lorapool_operator.act.header import Headers
 from lorapool_operator.act.hub import Hub
 from lorapool_operator.backoff import Backoff
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
@@ -65,16 +64,14 @@ class Resolver:
     def __init__(
         self,
         hub: Hub,
-        http: httpx.AsyncClient,
+        headers: Headers,
         facts: FactsReader,
-        url_hosts: tuple[str, ...],
         on_found: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hub = hub
-        self._http = http
+        self._headers = headers
         self._facts = facts
-        self._url_hosts = url_hosts
         self._on_found = on_found
         self._clock = clock
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
@@ -127,9 +124,9 @@ class Resolver:
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 return await self._resolve(adapter.spec.source), None
-        except (FactsError, SourceError) as error:
+        except (FactsError, SourceRefused) as error:
             verdict = Verdict(error.reason, error.message)
-            asked = error.retry_after_s if isinstance(error, SourceError) else None
+            asked = error.retry_after_s if isinstance(error, SourceRefused) else None
         except TimeoutError:
             text = f"{adapter.spec.source.label}: no answer within {LOOK_TIMEOUT_S:.0f} s"
             verdict, asked = Verdict(Reason.SOURCE_UNAVAILABLE, text), None
@@ -141,19 +138,14 @@ class Resolver:
     async def _resolve(self, source: AdapterSource) -> Resolution:
         if source.hub is not None:
             found = await self._hub.find(source.hub)
-            header = await fetch_header(self._http, found.url, _anywhere)
+            header = await self._headers.of_hub(found.url)
             return _resolution(
                 await self._facts.read(header), found.revision, found.file, found.sha256, found.base_models
             )
         if source.url is not None:
-            header = await fetch_header(self._http, source.url, lambda url: is_allowed(url, self._url_hosts))
+            header = await self._headers.of_url(source.url)
             return _resolution(await self._facts.read(header), file=source.label.rpartition("/")[2])
         return Resolution()
-
-
-def _anywhere(url: str) -> bool:
-    """The Hub says where its files are."""
-    return True
 
 
 def _resolution(

@@ -43,7 +43,11 @@ def check_header(path: Path, max_rank: int) -> AdapterFacts:
 
 
 def check_weights(path: Path) -> None:
-    """Read the whole file, whose header was checked. Raises: AdapterError (`InvalidWeights`) where a weight is not finite."""
+    """Read the whole file, whose header was checked.
+
+    Raises:
+        AdapterError: `InvalidWeights` where a weight is not finite.
+    """
     try:
         name = first_not_finite(path, checked_header(path))
     except FactsError as error:

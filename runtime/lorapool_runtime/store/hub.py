@@ -4,18 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 
 from lorapool_api.conditions import Reason
+from lorapool_api.hub_errors import refused_by_hub
 from lorapool_api.hub_files import choose_file
 from lorapool_api.sources import HubAdapter
 from lorapool_api.wire.catalog import HubFile
@@ -87,23 +78,7 @@ def _check_announced(source: HubFile, expected: Expected) -> None:
 
 
 def _typed(error: Exception, source: HubFile) -> AdapterError:
-    where = f"{source.repo}/{source.file} at {source.revision[:12]}"
-    match error:
-        case LocalEntryNotFoundError() | OfflineModeIsEnabled():
-            return AdapterError(Reason.SOURCE_UNAVAILABLE, f"{where}: the Hub cannot be reached")
-        case GatedRepoError():
-            return AdapterError(Reason.SOURCE_FORBIDDEN, f"{source.repo} is gated: the token has no access to it")
-        case RepositoryNotFoundError() | RevisionNotFoundError() | EntryNotFoundError() | HFValidationError():
-            return AdapterError(Reason.SOURCE_NOT_FOUND, f"{where} does not exist on the Hub, or needs a token")
-        case HfHubHTTPError():
-            return _by_status(error.response.status_code, where)
-        case OSError() if error.errno is not None:
-            return AdapterError(Reason.POD_FAILED, f"{where} cannot be stored: {error.strerror}", transient=True)
-        case _:
-            return AdapterError(Reason.SOURCE_UNAVAILABLE, f"{where}: {type(error).__name__}")
-
-
-def _by_status(status: int, where: str) -> AdapterError:
-    forbidden = status in (401, 403)
-    reason = Reason.SOURCE_FORBIDDEN if forbidden else Reason.SOURCE_UNAVAILABLE
-    return AdapterError(reason, f"{where}: the Hub answered {status}")
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{source.repo}/{source.file}"
+        return AdapterError(Reason.POD_FAILED, f"{where} cannot be stored: {error.strerror}", transient=True)
+    return AdapterError.of(refused_by_hub(error, source.repo, f"{source.file} at {source.revision[:12]}"))
