@@ -1,16 +1,21 @@
 """What exists: pools, adapters and pods, as frozen values, and the names that requests may use for them."""
 
+import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from lorapool_api.adapter import Adapter
-from lorapool_api.claims import adapter_names, pool_names, settle
-from lorapool_api.conditions import AdapterCondition, Reason, find
-from lorapool_api.names import POOL_LABEL, RUNTIME_CONTAINER, SERVING_PORT, SERVING_PORT_NAME, full_name
-from lorapool_api.pool import NamespacesFrom, Pool
+from lorapool_api.claims import adapter_names, pool_names
+from lorapool_api.names import POOL_LABEL, SERVING_PORT, full_name, runtime_name
+from lorapool_api.pool import Pool
+from lorapool_gateway.names import Model, Names, name_all
+
+__all__ = ["Model", "Pod", "Snapshot", "by_pool", "other_names", "read_pod", "shortest_name"]
+
+_HASH_LABEL = "pod-template-hash"
 
 
 @dataclass(frozen=True)
@@ -30,93 +35,80 @@ class Pod:
 
 
 def read_pod(manifest: Mapping[str, Any]) -> Pod | None:
-    """The pod of a manifest, or None where it cannot take requests: no address, ended, or on its way out."""
-    metadata, status = manifest["metadata"], manifest.get("status", {})
-    ip, pool = status.get("podIP"), metadata.get("labels", {}).get(POOL_LABEL)
-    if not ip or not pool or status.get("phase") != "Running" or metadata.get("deletionTimestamp"):
+    """The pod of a manifest, or None where it takes no requests: not of a pool, no address, ended, or on its way out.
+
+    Requests go to the port that the project's pods serve, whatever ports a manifest names.
+    """
+    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    pool = (metadata.get("labels") or {}).get(POOL_LABEL)
+    if not pool or status.get("phase") != "Running" or metadata.get("deletionTimestamp"):
         return None
-    key = full_name(metadata["namespace"], pool)
-    return Pod(metadata["uid"], metadata["name"], key, ip, _serving_port(manifest))
+    ip = _address(status.get("podIP"))
+    if ip is None or not _is_owned(metadata, pool):
+        return None
+    return Pod(metadata["uid"], metadata["name"], full_name(metadata["namespace"], pool), ip)
 
 
-def _serving_port(manifest: Mapping[str, Any]) -> int:
-    containers = manifest.get("spec", {}).get("containers", ())
-    ports = (p for c in containers if c["name"] == RUNTIME_CONTAINER for p in c.get("ports", ()))
-    return next((int(p["containerPort"]) for p in ports if p.get("name") == SERVING_PORT_NAME), SERVING_PORT)
+def _address(text: object) -> str | None:
+    """The address as it is written; None where it is none that a pod can have."""
+    try:
+        address = ipaddress.ip_address(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return None if address is None or address.is_unspecified or address.is_multicast else str(address)
 
 
-@dataclass(frozen=True)
-class Model:
-    """What a name stands for: the bare base of a pool, or one adapter of it."""
+def _is_owned(metadata: Mapping[str, Any], pool: str) -> bool:
+    """Whether a ReplicaSet of the pool's Deployment made the pod: anyone who may label pods can give one its label."""
+    owner: Mapping[str, Any] = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), {})
+    replicas = f"{runtime_name(pool)}-{(metadata.get('labels') or {}).get(_HASH_LABEL)}"
+    group = str(owner.get("apiVersion")).partition("/")[0]
+    return (group, owner.get("kind"), owner.get("name")) == ("apps", "ReplicaSet", replicas)
 
-    pool: str
-    adapter: str | None = None
 
-    @property
-    def full_name(self) -> str:
-        return self.adapter or self.pool
+def by_pool(pods: Iterable[Pod]) -> Mapping[str, tuple[Pod, ...]]:
+    """The pods of each pool that has any."""
+    found: defaultdict[str, list[Pod]] = defaultdict(list)
+    for pod in pods:
+        found[pod.pool].append(pod)
+    return {pool: tuple(of_it) for pool, of_it in found.items()}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that is known at one moment; each mapping is by `namespace/name`, pods by uid."""
+    """Everything that is known at one moment; each mapping is by `namespace/name`, pods by uid.
+
+    Attributes:
+        named, pods_by_pool: where they are known from a snapshot before; else they are made when they are asked for.
+    """
 
     pools: Mapping[str, Pool] = field(default_factory=dict)
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     pods: Mapping[str, Pod] = field(default_factory=dict)
+    named: Names | None = None
+    pods_by_pool: Mapping[str, tuple[Pod, ...]] | None = None
 
     def pods_of(self, pool: str) -> tuple[Pod, ...]:
-        return tuple(pod for pod in self.pods.values() if pod.pool == pool)
+        return self._pods_by_pool.get(pool, ())
 
-    @cached_property
+    @property
     def names(self) -> Mapping[str, frozenset[Model]]:
         """Every name with all that it may stand for. The full name of an object stands for that object alone."""
-        names: defaultdict[str, set[Model]] = defaultdict(set)
-        losers: set[str] = set()
-        for pool in self.pools.values():
-            claims = settle(pool, self._members[pool.key])
-            losers |= claims.conflicts.keys()
-            for name, owner in claims.owners.items():
-                names[name].add(Model(pool.key, None if owner == pool.key else owner))
-        self._add_the_unclaimed(names, losers)
-        full = {key: {Model(a.pool_key, key)} for key, a in self.adapters.items()}
-        full |= {key: {Model(key)} for key in self.pools}
-        return {name: frozenset(models) for name, models in (names | full).items()}
-
-    def _add_the_unclaimed(self, names: dict[str, set[Model]], losers: Set[str]) -> None:
-        """Names of adapters that no pool has taken in, or that lost a name, where nobody else has it: the error tells
-        why.
-        """
-        orphans = [a for a in self.adapters.values() if a.key not in self._taken_in or a.key in losers]
-        taken = frozenset(names)
-        for adapter in orphans:
-            for name in adapter_names(adapter):
-                if name not in taken:
-                    names.setdefault(name, set()).add(Model(adapter.pool_key, adapter.key))
+        return self.all_names.models
 
     @cached_property
-    def _members(self) -> Mapping[str, tuple[Adapter, ...]]:
-        members: dict[str, list[Adapter]] = {key: [] for key in self.pools}
-        for adapter in self.adapters.values():
-            pool = self.pools.get(adapter.pool_key)
-            if pool and may_join(adapter, pool):
-                members[pool.key].append(adapter)
-        return {key: tuple(adapters) for key, adapters in members.items()}
+    def all_names(self) -> Names:
+        return name_all(self.pools, self.adapters) if self.named is None else self.named
+
+    @property
+    def known_names(self) -> Names | None:
+        """The names where they are known or have been asked for: making them takes a while."""
+        made: Names | None = self.__dict__.get("all_names")
+        return made or self.named
 
     @cached_property
-    def _taken_in(self) -> frozenset[str]:
-        return frozenset(a.key for adapters in self._members.values() for a in adapters)
-
-
-def may_join(adapter: Adapter, pool: Pool) -> bool:
-    """Whether the pool takes adapters of that namespace. For a label selector that is the operator's verdict."""
-    match pool.spec.adapters.namespaces.from_:
-        case NamespacesFrom.ALL:
-            return True
-        case NamespacesFrom.SAME:
-            return adapter.metadata.namespace == pool.metadata.namespace
-    accepted = find(adapter.status.conditions, AdapterCondition.ACCEPTED)
-    return accepted is not None and accepted.reason is not Reason.NAMESPACE_NOT_ALLOWED
+    def _pods_by_pool(self) -> Mapping[str, tuple[Pod, ...]]:
+        return by_pool(self.pods.values()) if self.pods_by_pool is None else self.pods_by_pool
 
 
 def shortest_name(model: Model, snapshot: Snapshot) -> str:

@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from tests import make
 
 from lorapool_api.adapter import Adapter
-from lorapool_api.names import POOL_LABEL
+from lorapool_api.names import POOL_LABEL, runtime_name
 from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
@@ -72,7 +72,14 @@ class FakePod:
 
     @property
     def pod(self) -> Pod:
-        return Pod(f"uid-{self.name}", self.name, self.pool, self.name)
+        return Pod(f"uid-{self.name}", self.name, self.pool, self.ip)
+
+    @property
+    def ip(self) -> str:
+        """An address of its own, unless its name is one."""
+        if self.name[0].isdigit():
+            return self.name
+        return f"10.{'.'.join(str(byte) for byte in hashlib.sha256(self.name.encode()).digest()[:3])}"
 
     @property
     def status(self) -> ServingStatus:
@@ -83,8 +90,12 @@ class FakePod:
     @property
     def manifest(self) -> dict[str, Any]:
         namespace, _, pool = self.pool.partition("/")
-        metadata = {"name": self.name, "namespace": namespace, "uid": f"uid-{self.name}", "labels": {POOL_LABEL: pool}}
-        return {"metadata": metadata, "status": {"phase": "Running", "podIP": self.name}}
+        name = runtime_name(pool)
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{name}-59d8", "uid": "r", "controller": True}
+        labels = {POOL_LABEL: pool, "pod-template-hash": "59d8"}
+        metadata = {"name": self.name, "namespace": namespace, "uid": f"uid-{self.name}", "labels": labels}
+        status = {"phase": "Running", "podIP": self.ip}
+        return {"metadata": metadata | {"ownerReferences": [owner]}, "status": status}
 
     async def generate(self, asked: GenerateRequest) -> GenerateReply:
         """The images, or the next trouble. Raises: PodError."""
@@ -179,7 +190,7 @@ class World:
     def pod(self, name: str = "pod-a", **known: Any) -> FakePod:
         """A pod that the gateway has heard of."""
         fake = FakePod(name, **known)
-        self.network.pods[name] = fake
+        self.network.pods[fake.ip] = fake
         self.directory.put(Kind.POD, fake.manifest)
         self.loads.heard(fake.pod, fake.status)
         return fake

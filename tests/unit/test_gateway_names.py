@@ -8,7 +8,7 @@ from lorapool_api.conditions import Reason
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.resolve import Lora, Stack, StackItem, resolve, uses
-from lorapool_gateway.snapshot import Snapshot, read_pod
+from lorapool_gateway.snapshot import Snapshot
 
 POOL = "default/shapes"
 
@@ -152,20 +152,3 @@ def test_an_adapter_that_is_not_ready_is_not_listed_but_found() -> None:
     known = snapshot(adapters=(make.adapter("new"),))
     assert [row["id"] for row in served_models(known)] == ["shapes"]
     assert find_model("new", known)["ready"] is False
-
-
-def test_a_pod_takes_requests_only_while_it_runs_and_stays() -> None:
-    metadata: dict[str, object] = {"name": "p", "namespace": "default", "uid": "u"}
-    metadata["labels"] = {"lorapool.dev/pool": "shapes"}
-    manifest = {
-        "metadata": metadata,
-        "spec": {"containers": [{"name": "runtime", "ports": [{"name": "serving", "containerPort": 9000}]}]},
-        "status": {"phase": "Running", "podIP": "10.0.0.7"},
-    }
-    found = read_pod(manifest)
-    assert found is not None
-    assert (found.url, found.pool) == ("http://10.0.0.7:9000", POOL)
-    assert read_pod(manifest | {"status": {"phase": "Pending", "podIP": "10.0.0.7"}}) is None
-    assert read_pod(manifest | {"status": {"phase": "Running"}}) is None
-    going = metadata | {"deletionTimestamp": "2026-01-01T00:00:00Z"}
-    assert read_pod(manifest | {"metadata": going}) is None

@@ -17,6 +17,7 @@ from aiohttp import web
 from tests import make
 from tests.unit.gateway_fakes import FakePod, read
 
+from lorapool_api.names import SERVING_PORT
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_common.listening import listen_host
 
@@ -41,12 +42,12 @@ class Running:
 
 
 @asynccontextmanager
-async def site(handler: Any, port: int) -> AsyncIterator[None]:
+async def site(handler: Any, port: int, address: str = "127.0.0.1") -> AsyncIterator[None]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, address, port).start()
     try:
         yield
     finally:
@@ -67,10 +68,11 @@ async def gateway(
     tmp_path: Path, ports: Callable[[], int], patch: str = "", **settings: str | None
 ) -> AsyncIterator[Running]:
     """The process, in which this source runs first."""
-    api_port, pod_port, port, health_port = (ports() for _ in range(4))
-    pod = FakePod("127.0.0.1", hold=asyncio.Event())
-    container = {"name": "runtime", "ports": [{"name": "serving", "containerPort": pod_port}]}
-    objects = [[pod.manifest | {"spec": {"containers": [container]}}], [read(make.pool())], []]
+    api_port, port, health_port = (ports() for _ in range(3))
+    # Pods all serve the same port: this one has an address that nobody else here has.
+    address = ".".join(["127", *(str(1 + byte % 254) for byte in os.urandom(3))])
+    pod = FakePod(address, hold=asyncio.Event())
+    objects = [[pod.manifest], [read(make.pool())], []]
 
     async def api(request: web.Request) -> web.StreamResponse:
         assert request.headers["authorization"] == "Bearer secret"
@@ -95,7 +97,7 @@ async def gateway(
     given = {name: value for name, value in environment.items() if value is not None}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(site(api, api_port))
-        await stack.enter_async_context(site(runtime, pod_port))
+        await stack.enter_async_context(site(runtime, SERVING_PORT, pod.ip))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", patch + START, env=given, stderr=asyncio.subprocess.PIPE
         )
