@@ -72,7 +72,9 @@ def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Name
         (members[pool.key] if pool and may_join(adapter, pool) else orphans).append(adapter)
     names: defaultdict[str, set[Model]] = defaultdict(set)
     for pool in pools.values():
-        for name, owner in settle(pool, members[pool.key]).owners.items():
+        claims = settle(pool, members[pool.key])
+        orphans += (adapters[key] for key in claims.conflicts)
+        for name, owner in claims.owners.items():
             names[name].add(Model(pool.key, None if owner == pool.key else owner))
     _add_the_unclaimed(names, orphans)
     models = {name: frozenset(found) for name, found in names.items()}
@@ -84,7 +86,7 @@ def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Name
 
 
 def _add_the_unclaimed(names: dict[str, set[Model]], orphans: Iterable[Adapter]) -> None:
-    """Names of adapters that no pool has taken in, where nobody else has the name: the error tells why."""
+    """Names of adapters that no pool has taken in, or that lost one, where nobody else has it: the error tells why."""
     taken = frozenset(names)
     for adapter in orphans:
         for name in adapter_names(adapter):
