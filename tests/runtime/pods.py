@@ -95,17 +95,19 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def started(settings: Settings, engine: EngineProtocol | None = None) -> AsyncIterator[Running]:
-    """The pod up, its base on the way."""
+    """The pod up, its base on the way. No task of it may end unexpectedly."""
     made = engine or make_engine(settings)
     pod = Pod.build(settings, made, time.monotonic())
     pod.restore_catalog()
     auth = {"authorization": f"Bearer {TOKEN}"}
+    supervisor = Supervisor()
     async with (
-        running(pod, Supervisor()),
+        running(pod, supervisor),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.serving_port}", timeout=30) as serving,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.control_port}", headers=auth, timeout=90) as control,
     ):
         yield Running(pod, serving, control)
+    assert supervisor.failure is None
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

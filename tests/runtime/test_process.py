@@ -11,11 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.runtime.pods import TOKEN, config, free_port, write_adapter
+from tests.runtime.pods import TOKEN, config, free_port, settings, started, write_adapter
 
 from lorapool_api import names
 from lorapool_api.running import StubTimings
 from lorapool_api.wire.catalog import Catalog
+from lorapool_common.server import Server
 
 DEADLINE_S = 60.0
 
@@ -86,6 +87,23 @@ async def test_a_stopping_pod_finishes_what_runs_and_exits_cleanly(tmp_path: Pat
         assert (await runs).status_code == 200
         async with asyncio.timeout(DEADLINE_S):
             assert await pod.wait() == 0
+
+
+async def test_a_reply_to_a_slow_client_has_what_is_left_of_the_grace_period(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    end = Server.end
+
+    def told(server: Server, within_s: float) -> None:
+        given.append(within_s)
+        end(server, within_s)
+
+    monkeypatch.setattr(Server, "end", told)
+    async with started(settings(tmp_path, config(tmp_path), grace_seconds=1000.0)):
+        pass
+    assert len(given) == 2
+    assert min(given) > 900
 
 
 SCRIPT = """
