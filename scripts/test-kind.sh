@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The e2e tests on a kind cluster: both images built, loaded and installed by the chart, with the stub engine.
+# The e2e tests and those of a real node on a kind cluster: both images built, loaded and installed by the chart, with the stub engine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tag=e2e
@@ -36,4 +36,4 @@ helm install lorapool charts/lorapool --namespace lorapool-system --create-names
 # By the node's own address: a port-forward would end with the gateway pod that a test kills.
 node=$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')
 port=$(kubectl -n lorapool-system get service lorapool-gateway -o jsonpath='{.spec.ports[0].nodePort}')
-LORAPOOL_E2E_KUBECONFIG=$KUBECONFIG LORAPOOL_E2E_GATEWAY=http://$node:$port pytest tests/e2e "$@"
+LORAPOOL_E2E_KUBECONFIG=$KUBECONFIG LORAPOOL_E2E_GATEWAY=http://$node:$port pytest tests/e2e tests/node "$@"

@@ -11,8 +11,15 @@ from tests.e2e.cluster import RESTRICTED, Cluster
 from tests.node.images import REPOSITORY
 
 NAMESPACE: Final = "lorapool-system"
-_CHART: Final = REPOSITORY / "charts" / "lorapool"
-_VALUES: Final = REPOSITORY / "tests" / "e2e" / "kind-values.yaml"
+INSTALL: Final = ("install", "lorapool", str(REPOSITORY / "charts" / "lorapool"))
+SETTINGS: Final = (
+    "--namespace",
+    NAMESPACE,
+    "--values",
+    str(REPOSITORY / "tests" / "e2e" / "kind-values.yaml"),
+    "--wait",
+    "--timeout=180s",
+)
 
 
 class InstallFailed(LocalError):
@@ -26,9 +33,8 @@ def install(binaries: Binaries, kubeconfig: Path, node_address: str) -> str:
     """
     cluster = Cluster(str(binaries.kubectl), kubeconfig, "", NAMESPACE)
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": RESTRICTED}})
-    helm = [str(binaries.helm), "--kubeconfig", str(kubeconfig), "install", "lorapool", str(_CHART)]
-    settings = ["--namespace", NAMESPACE, "--values", str(_VALUES), "--wait", "--timeout=180s"]
-    done = subprocess.run([*helm, *settings], capture_output=True, text=True, check=False)
+    command = [str(binaries.helm), "--kubeconfig", str(kubeconfig), *INSTALL, *SETTINGS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InstallFailed(f"{done.stderr.strip()}\n{cluster.run('get', 'pods,events', '-o', 'wide')}")
     service = json.loads(cluster.run("get", "service", "lorapool-gateway", "-o", "json"))["spec"]

@@ -24,6 +24,7 @@ from tests.unit.chart_helm import (
 )
 
 from lorapool_api.serving import Serving
+from lorapool_common.listening import listen_host
 from lorapool_gateway.settings import Settings as GatewaySettings
 from lorapool_operator.settings import Settings as OperatorSettings
 
@@ -226,6 +227,21 @@ def test_the_gateways_service_leads_to_the_port_for_requests() -> None:
     ports = {port["name"]: port["containerPort"] for port in container(gateway)["ports"]}
     assert ports[service["spec"]["ports"][0]["targetPort"]] == 8080
     assert labels["app.kubernetes.io/part-of"] == "lorapool"
+
+
+def test_services_have_both_families_where_the_cluster_has_both() -> None:
+    assert one(render(), "Service", "lorapool-gateway")["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    service = {"ipFamilyPolicy": "SingleStack"}
+    assert (
+        one(render(gateway__service=service), "Service", "lorapool-gateway")["spec"]["ipFamilyPolicy"] == "SingleStack"
+    )
+
+
+def test_no_pod_is_told_to_listen_on_one_address_of_its_own() -> None:
+    for name in ("lorapool-gateway", "lorapool-operator"):
+        values = environment(one(render(), "Deployment", name))
+        assert "LORAPOOL_LISTEN" not in values
+        assert listen_host(values.get("LORAPOOL_LISTEN"), "10.0.0.7") != "10.0.0.7"
 
 
 def test_finalizers_are_removed_when_nobody_can_put_them_back() -> None:

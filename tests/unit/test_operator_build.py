@@ -110,6 +110,10 @@ def test_images_come_from_the_pool_or_from_the_installation() -> None:
     assert container(op.pool())["image"] == "runtime:1"
 
 
+def test_the_service_has_both_families_where_the_cluster_has_both() -> None:
+    assert service(op.pool())["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+
+
 def test_the_control_token_is_for_the_pods_group_alone() -> None:
     spec = pod_spec(op.pool())
     (volume,) = (v for v in spec["volumes"] if v["name"] == "control")

@@ -12,6 +12,8 @@ def service(pool: Pool) -> Manifest:
         "metadata": metadata(pool, names.runtime_name(pool.metadata.name)),
         "spec": {
             "type": "ClusterIP",
+            # Both families where the cluster has both: pods listen on all of their addresses.
+            "ipFamilyPolicy": "PreferDualStack",
             "selector": selector(pool),
             "ports": [
                 {
