@@ -187,3 +187,26 @@ async def test_bases_that_no_pod_holds_any_more_are_forgotten() -> None:
         await until(lambda: version >= 10)
         assert len(pods.bases) <= 2
         pods.close()
+
+
+async def test_a_pod_that_brings_a_defect_to_light_is_listened_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    hear, heard = Memory.hear, 0
+
+    def stumble_once(memory: Memory, said: PodState) -> bool:
+        nonlocal heard
+        heard += 1
+        if heard == 1:
+            raise KeyError("what nobody foresaw")
+        return hear(memory, said)
+
+    monkeypatch.setattr(Memory, "hear", stumble_once)
+
+    async def calm(request: web.Request) -> web.StreamResponse:
+        return web.json_response(state())
+
+    async with pod(calm) as control:
+        pods = Pods(control, asyncio.Semaphore(8), lambda: None)
+        pods.follow([made.pod(ip="127.0.0.1")], "t")
+        await pods.distribute(Catalog.of(()), 0)
+        await until(lambda: pods.talks()["default/p-1"].is_warm)
+        pods.close()

@@ -1,7 +1,7 @@
 """The pods: a long poll to each, and the catalog to each, none waiting for another."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -57,7 +57,7 @@ class Link:
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self) -> None:
-        self._tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._push()))
+        self._tasks = tuple(asyncio.create_task(self._for_ever(work)) for work in (self._listen, self._push))
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -91,6 +91,17 @@ class Link:
             self._settled.clear()
         if not self._is_done and self.memory.reachable:
             self._stirred.set()
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """What nobody foresaw of one pod neither ends the talk with it nor reaches other pods."""
+        backoff = Backoff(1.0, 60.0)
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                log.exception("the talk with a pod has failed; it begins anew", pod=self.pod.key)
+                self._unreachable(ControlError(f"unexpected {type(error).__name__}"))
+            await asyncio.sleep(backoff.next())
 
     async def _listen(self) -> None:
         """Long polls for ever; a restarted container, or one that forgot its catalog, stirs the other task."""
