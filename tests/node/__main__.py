@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from lorapool_local.binaries import Binaries, ensure_binaries, ensure_node_binaries
@@ -48,9 +49,8 @@ def main() -> None:
 async def _run(console: Console, cache: Path, arguments: list[str]) -> int:
     _end_on_sigterm()
     binaries, node_binaries = ensure_binaries(console), ensure_node_binaries(console)
-    images = Builder(cache, console).archives()
-    _sweep(cache / "runs")
-    with _state(cache / "runs") as state:
+    with _alone(cache, console), _state(cache / "runs") as state:
+        images = Builder(cache, console).archives()
         began = time.monotonic()
 
         def say(what: str) -> None:
@@ -102,9 +102,25 @@ def _end_on_sigterm() -> None:
 
 
 @contextlib.contextmanager
+def _alone(cache: Path, console: Console) -> Iterator[None]:
+    """One run at a time: another checkout's images have the same names."""
+    lock = FileLock(cache / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        console.print("  waiting for another run of this machine", highlight=False)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def _state(runs: Path) -> Iterator[StateDir]:
     """A folder of this run's own, held so that another run leaves it alone; after a failure its logs stay."""
     runs.mkdir(parents=True, exist_ok=True)
+    _sweep(runs)
     state = StateDir(Path(tempfile.mkdtemp(dir=runs, prefix="")))
     state.create()
     try:
@@ -121,7 +137,7 @@ def _state(runs: Path) -> Iterator[StateDir]:
 
 def _sweep(runs: Path) -> None:
     """Remove what a run left that was killed. Its processes, mounts and network are gone: the kernel saw to it."""
-    for folder in runs.iterdir() if runs.exists() else ():
+    for folder in runs.iterdir():
         if not is_supervised(StateDir(folder)):
             _remove(StateDir(folder))
 
