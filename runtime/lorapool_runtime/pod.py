@@ -227,6 +227,8 @@ class Pod:
         """Refuse new work and finish what runs, within the grace period."""
         self.stopping = True
         await self.dispatcher.stop(grace_s)
+        # An operator that waits for news would hold up the end of the process for as long as it waits.
+        self.versions.close()
         await self.catalog_writer.flush()
         await self.registry.close()
         for part in self.closing:

@@ -89,6 +89,24 @@ async def test_a_stopping_pod_finishes_what_runs_and_exits_cleanly(tmp_path: Pat
             assert await pod.wait() == 0
 
 
+async def test_an_operator_that_waits_for_news_does_not_hold_up_the_end_of_a_pod(tmp_path: Path) -> None:
+    environment, serving, control = pod_environment(tmp_path, StubTimings())
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    async with process(**environment) as pod, httpx.AsyncClient(headers=headers, timeout=2 * DEADLINE_S) as operator:
+        await until_ready(operator, f"{serving}/healthz")
+        await operator.put(f"{control}/v1/catalog", json=Catalog.of(()).model_dump(mode="json"))
+        await until_ready(operator, f"{serving}/readyz")
+        state = (await operator.get(f"{control}/v1/state")).json()
+        news = {"since": state["version"], "instance": state["instance"], "wait": DEADLINE_S}
+        waiting = asyncio.create_task(operator.get(f"{control}/v1/state", params=news))
+        await operator.get(f"{control}/v1/state")  # the one that waits was sent before
+
+        pod.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE_S / 2):
+            assert (await waiting).status_code == 200
+            assert await pod.wait() == 0
+
+
 async def test_a_reply_to_a_slow_client_has_what_is_left_of_the_grace_period(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ class Versions:
 
     def __init__(self) -> None:
         self._current = 0
+        self._closed = False
         self._changed = asyncio.Event()
 
     @property
@@ -22,10 +23,15 @@ class Versions:
         return self._current
 
     async def beyond(self, version: int, timeout_s: float) -> None:
-        """Return as soon as the version exceeds this one, at the latest after the timeout."""
+        """Return as soon as the version exceeds this one or there will be no more, at the latest after the timeout."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._current <= version:
+                while self._current <= version and not self._closed:
                     await self._changed.wait()
         except TimeoutError:
             return
+
+    def close(self) -> None:
+        """There will be no more changes that matter: nobody waits any longer."""
+        self._closed = True
+        self._changed.set()
