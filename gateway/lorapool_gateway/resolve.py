@@ -17,7 +17,7 @@ from lorapool_gateway.snapshot import Model, Snapshot
 
 NEAR_MISSES = 3
 NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
-# Comparing so many takes some 3 ms, and anybody may ask for a name that does not exist.
+# Comparing so many takes some 5 ms, and anybody may ask for a name that does not exist.
 MAX_COMPARED = 20_000
 
 

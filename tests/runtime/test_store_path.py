@@ -1,15 +1,20 @@
 """Files from volumes: what is allowed, what is checked, what is left behind."""
 
 import os
+import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests import files
 from tests.runtime.stores import CONTENT, SHA256, Store
 
 from lorapool_api.conditions import Reason
 from lorapool_api.wire.catalog import PathFile
 from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.store import path
 from lorapool_runtime.store.files import Beside
+from lorapool_runtime.store.limits import Expected
 
 
 @pytest.fixture
@@ -33,12 +38,12 @@ def test_a_file_that_changes_later_changes_nothing(tmp_path: Path, root: Path) -
     assert blob.path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "{root}/../secret", "{root}/link", "{root}/folder/secret"])
-def test_nothing_outside_of_the_roots_is_read(tmp_path: Path, root: Path, path: str) -> None:
+@pytest.mark.parametrize("named", ["/etc/passwd", "{root}/../secret", "{root}/link", "{root}/folder/secret"])
+def test_nothing_outside_of_the_roots_is_read(tmp_path: Path, root: Path, named: str) -> None:
     (tmp_path / "secret").write_bytes(CONTENT)
     (root / "link").symlink_to(tmp_path / "secret")
     (root / "folder").symlink_to(tmp_path)
-    error = Store(tmp_path, (root,)).refuse(PathFile(path=path.format(root=root)))
+    error = Store(tmp_path, (root,)).refuse(PathFile(path=named.format(root=root)))
     assert error.reason is Reason.SOURCE_FORBIDDEN
 
 
@@ -105,3 +110,51 @@ def test_a_file_over_the_limit_is_refused(tmp_path: Path, root: Path) -> None:
     error = Store(tmp_path, (root,), max_bytes=100).refuse(PathFile(path=str(root / "a.safetensors")))
     assert error.reason is Reason.FILE_TOO_LARGE
     assert f"{len(CONTENT)} bytes; the pool takes at most 100" in error.message
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("name", ["folder", "a.safetensors/below", "x" * 300, "/".join(["folder"] * 1000), "socket"])
+def test_what_is_no_file_is_not_found_for_good_and_holds_nothing_open(tmp_path: Path, root: Path, name: str) -> None:
+    (root / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(root / "socket"))
+    store = Store(tmp_path, (root,))
+    before = open_files()
+    for _ in range(5):
+        error = store.refuse(PathFile.model_construct(path=f"{root}/{name}"))
+        assert (error.reason, error.transient) == (Reason.SOURCE_NOT_FOUND, False)
+        assert len(error.message) < 500
+    assert open_files() == before
+
+
+@dataclass
+class Writer:
+    """Somebody who writes to the file in place while it is copied, so many times."""
+
+    file: Path
+    times: int
+
+    def __call__(self) -> bool:
+        if self.times:
+            self.times -= 1
+            with self.file.open("r+b") as file:
+                file.seek(-4, os.SEEK_END)
+                file.write(self.times.to_bytes(4, "little"))
+            os.utime(self.file, ns=(1, self.times))
+        return False
+
+
+def test_a_file_that_is_written_to_while_it_is_copied_is_copied_again(tmp_path: Path, root: Path) -> None:
+    file = root / "a.safetensors"
+    sha256 = path.fetch(str(file), [str(root)], tmp_path / "copy", Expected(None, None, 10**6), Writer(file, 1))
+    assert sha256 == files.sha256(file.read_bytes()) == files.sha256((tmp_path / "copy").read_bytes())
+
+
+def test_a_file_that_does_not_come_to_rest_is_refused_for_now(tmp_path: Path, root: Path) -> None:
+    file = root / "a.safetensors"
+    with pytest.raises(AdapterError) as error:
+        path.fetch(str(file), [str(root)], tmp_path / "copy", Expected(None, None, 10**6), Writer(file, 100))
+    assert (error.value.reason, error.value.transient) == (Reason.SOURCE_UNAVAILABLE, True)

@@ -76,6 +76,24 @@ async def pod_that(talk: Talk) -> AsyncIterator[Pod]:
         await asyncio.gather(*talks)
 
 
+@pytest.mark.parametrize("picture", ["aGVsbG8=", 'a","steps":9,"x":"', "é\n", "abc"])
+async def test_a_picture_reaches_the_pod_as_it_is_whatever_it_is(client: PodClient, picture: str) -> None:
+    got: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        got.append(await reader.readexactly(int(length.partition(b":")[2])))
+        writer.write(http(reply(b"image").model_dump_json().encode()))
+        await writer.drain()
+
+    sent = REQUEST.model_copy(update={"image": picture, "mask": "aGVsbG8=", "strength": 0.5})
+    async with pod_that(talk) as pod:
+        await client.generate(pod, sent, MEGABYTE)
+        await client.generate(pod, REQUEST, MEGABYTE)
+    assert [GenerateRequest.model_validate_json(body) for body in got] == [sent, REQUEST]
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[PodClient]:
     async with PodClient() as made:
@@ -247,6 +265,30 @@ async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_mom
     listener.close()
     assert size == message.size_bytes > 4 * 5 * MEGABYTE
     assert longest_s < 0.05
+
+
+async def test_large_pictures_are_sent_without_a_pass_over_all_of_them_at_once(client: PodClient) -> None:
+    """Of the loop's own CPU time: no step of it takes as long as to encode the request in JSON as one text."""
+    picture = base64.b64encode(bytes(11 * MEGABYTE)).decode()
+    sent = REQUEST.model_copy(update={"image": picture, "mask": picture})
+    before_s = time.thread_time()
+    sent.model_dump_json(exclude_none=True).encode()
+    at_once_s = time.thread_time() - before_s
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http(reply(b"image").model_dump_json().encode()))
+        await writer.drain()
+
+    longest_s = 0.0
+    async with pod_that(talk) as pod:
+        asking = asyncio.create_task(client.generate(pod, sent, MEGABYTE))
+        while not asking.done():
+            before_s = time.thread_time()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.thread_time() - before_s)
+        await asking
+    assert longest_s < at_once_s
 
 
 async def test_a_request_costs_the_same_however_many_others_are_in_flight(client: PodClient) -> None:

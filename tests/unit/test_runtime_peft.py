@@ -2,8 +2,12 @@
 
 import json
 import math
+import time
+from typing import Any
 
 import pytest
+from peft import LoHaConfig, LoKrConfig, LoraConfig
+from peft.utils.other import get_pattern_key
 
 from lorapool_api.conditions import Reason
 from lorapool_api.hints import DIFFUSERS_KEY
@@ -38,6 +42,35 @@ def test_an_anchored_pattern_is_the_whole_name() -> None:
     assert made.scale([NAME], rank=16) == 0.5
 
 
+@pytest.mark.parametrize("pattern", [
+    "attn2.to_k", "attn2_to_k", "to.k", "^down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", "^attn2.to_k",
+    r"attn2\.to_k", "attn2.to_k$", "t..k", "o_k", ".", "...................................................",
+])  # fmt: skip
+def test_a_pattern_matches_what_it_matches_in_peft(pattern: str) -> None:
+    for name in (NAME, "attn2.to_k", "to_k", "attn2xto_k", "a.attn2_to_k", "mid.attn2.to_k2"):
+        wanted = get_pattern_key([pattern], name) == pattern
+        assert config(lora_alpha=8, alpha_pattern={pattern: 32}).scale([name], rank=16) == (2.0 if wanted else 0.5)
+
+
+@pytest.mark.parametrize("kind", [LoraConfig, LoHaConfig, LoKrConfig])
+def test_an_alpha_that_nobody_names_is_the_default_of_peft(kind: Any) -> None:
+    default = kind()
+    alpha = default.lora_alpha if kind is LoraConfig else default.alpha
+    made = from_file(json.dumps({"peft_type": default.peft_type}).encode())
+    assert made.scale([NAME], rank=16) == alpha / 16
+    assert made.scale([NAME], rank=None) == alpha / default.r
+    in_metadata = from_metadata({DIFFUSERS_KEY: json.dumps({"unet.r": 4})})["unet"]
+    assert in_metadata.scale([NAME], rank=4) == LoraConfig(r=4).lora_alpha / 4
+
+
+def test_patterns_of_many_modules_take_no_time() -> None:
+    made = config(alpha_pattern={f"{'.' * 300}{i}": 1 for i in range(100)})
+    began = time.process_time()
+    for i in range(100):
+        made.scale([f"{i}." + "a." * 250], rank=4)
+    assert time.process_time() - began < 5
+
+
 def test_the_metadata_of_diffusers_names_the_component() -> None:
     text = json.dumps({"unet.lora_alpha": 8, "unet.r": 4, "text_encoder.lora_alpha": 2})
     made = from_metadata({DIFFUSERS_KEY: text})
@@ -58,6 +91,16 @@ def test_a_file_without_metadata_says_nothing() -> None:
         b'{"lora_alpha": "8"}',
         b'{"alpha_pattern": {"a": "b"}}',
         b'{"alpha_pattern": {"(a+)+$": 1}}',
+        b'{"alpha_pattern": {"a|b": 1}}',
+        b'{"alpha_pattern": {"a.*": 1}}',
+        b'{"alpha_pattern": {"%s": 1}}' % (b"a" * 600),
+        b'{"lora_alpha": 1%s}' % (b"0" * 400),
+        b'{"r": 1%s}' % (b"0" * 400),
+        b'{"alpha_pattern": {"a": 1%s}}' % (b"0" * 400),
+        b'{"peft_type": ["LORA"]}',
+        b'{"peft_type": {"LORA": 1}}',
+        b'{"lora_alpha": null}',
+        b'{"init_lora_weights": "lora_ga"}',
         b'{"lora_alpha": NaN}',
         b'{"lora_alpha": Infinity}',
         b'{"lora_alpha": true}',

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from lorapool_api.conditions import Reason
@@ -18,17 +19,23 @@ from lorapool_runtime.errors import AdapterError
 # Kinds of adapters, and what each calls its alpha.
 _ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
 # Ways to start a training that change the base, so that the weights alone mean something else.
-_MOVE_THE_BASE: Final = ("olora", "loftq", "corda")
-_PLAIN: Final = re.compile(r"^\^?[A-Za-z0-9_.]+$")
+_MOVE_THE_BASE: Final = ("olora", "loftq", "corda", "lora_ga")
+# What PEFT takes for an alpha and an r that nobody names (LoraConfig, LoHaConfig and LoKrConfig alike).
+_DEFAULT: Final = 8
+# Letters for themselves, a dot for any one character, or for a dot with a backslash before it. Any other expression of
+# PEFT's is refused, and not run: one like (a+)+$ takes for ever.
+_PLAIN: Final = re.compile(r"^\^?(?:[A-Za-z0-9_.]|\\\.)+\$?$")
+_MAX_PATTERNS: Final = 5_000
+_MAX_PATTERN_CHARS: Final = 512
 
 
 @dataclass(frozen=True)
 class PeftConfig:
     """Alpha and r of the modules of one component; the patterns name the exceptions."""
 
-    alpha: float | None
+    alpha: float
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
-    rank: float | None = None
+    rank: float = _DEFAULT
     rank_pattern: Mapping[str, float] = field(default_factory=dict)
     rank_stabilized: bool = False
 
@@ -41,12 +48,12 @@ class PeftConfig:
         """
         alpha = _of(names, self.alpha_pattern, self.alpha)
         r = rank or _of(names, self.rank_pattern, self.rank)
-        if alpha is None or not r:
+        if not r:
             return 1.0
         return alpha / (math.sqrt(r) if self.rank_stabilized else r)
 
 
-def _of(names: Sequence[str], pattern: Mapping[str, float], otherwise: float | None) -> float | None:
+def _of(names: Sequence[str], pattern: Mapping[str, float], otherwise: float) -> float:
     return next((value for n in names for p, value in pattern.items() if _matches(p, n)), otherwise)
 
 
@@ -72,10 +79,10 @@ def from_metadata(metadata: Mapping[str, str]) -> dict[str, PeftConfig]:
 
 def _config(values: Mapping[str, Any]) -> PeftConfig:
     kind = values.get("peft_type", "LORA")
-    if kind not in _ALPHA:
+    if not isinstance(kind, str) or kind not in _ALPHA:
         raise _unsupported(f"its type is {str(kind)[:40]!r}, not one of {', '.join(_ALPHA)}")
-    alpha, rank = values.get(_ALPHA[kind]), values.get("r")
-    if not all(value is None or _is_number(value) for value in (alpha, rank)):
+    alpha, rank = values.get(_ALPHA[kind], _DEFAULT), values.get("r", _DEFAULT)
+    if not _is_number(alpha) or not _is_number(rank):
         raise _unsupported(f"{_ALPHA[kind]} or r is not a number")
     if (start := values.get("init_lora_weights")) in _MOVE_THE_BASE or str(start).startswith("pissa"):
         raise _unsupported(f"{str(start)[:40]!r} starts from a base whose weights it moved; convert it to a plain LoRA")
@@ -92,21 +99,32 @@ def _pattern(values: Mapping[str, Any], name: str) -> Mapping[str, float]:
     pattern = values.get(name) or {}
     if not isinstance(pattern, dict) or not all(_is_number(a) for a in pattern.values()):
         raise _unsupported(f"{name} must map modules to numbers")
-    if odd := [p for p in pattern if not _PLAIN.match(p)]:
-        raise _unsupported(f"{name} holds the expression {odd[0][:80]!r}; only names of modules are read")
+    if len(pattern) > _MAX_PATTERNS:
+        raise _unsupported(f"{name} has more than {_MAX_PATTERNS} entries")
+    if odd := [p for p in pattern if len(p) > _MAX_PATTERN_CHARS or not _PLAIN.match(p)]:
+        raise _unsupported(f"{name} holds the expression {odd[0][:80]!a}; only names of modules are read")
     return pattern
 
 
 def _is_number(value: object) -> bool:
-    """JSON as Python reads it has NaN and infinity; and a bool is an int."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """JSON as Python reads it has NaN, infinity and integers beyond any float; and a bool is an int."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """PEFT's rule for a name: the whole one, or its end after a dot; `^` at its start anchors it."""
-    if pattern.startswith("^"):
-        return name == pattern[1:]
-    return name == pattern or name.endswith("." + pattern)
+    """PEFT's rule for a name: the expression is all of it, or its end after a dot; with `^` before it all of it."""
+    return _expression(pattern).match(name) is not None
+
+
+@lru_cache(maxsize=_MAX_PATTERNS)
+def _expression(pattern: str) -> re.Pattern[str]:
+    # As in peft.utils.other.get_pattern_key; of one length, as _PLAIN has no repetition: a match takes no time.
+    return re.compile(rf"(.*\.)?({pattern})$")
 
 
 def _json(content: bytes) -> dict[str, Any]:

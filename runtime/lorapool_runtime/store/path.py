@@ -1,27 +1,54 @@
 """`path` sources: files on a volume of the pod."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from lorapool_api.conditions import Reason
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.limits import CHUNK_BYTES, Expected, write_hashed
 
+_COPIES: Final = 3
+_SHOWN_CHARS: Final = 300
+# Nothing can be at such a path; a socket is no file.
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO})
+
 
 def fetch(path: str, roots: Sequence[str], target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
     """Copy the file to `target` and return its sha256. The copy is what is checked and used: it cannot change.
 
+    A file that is written to meanwhile would be a mix of two: it is copied again, a few times.
+
     Raises:
-        AdapterError: no such file, or it lies outside of the roots once every link is followed.
+        AdapterError: no such file, or it lies outside of the roots once every link is followed; `SourceUnavailable`
+            where it does not come to rest.
     """
-    with _opened(path, roots) as (file, size_bytes):
-        if size_bytes > expected.max_bytes:
-            expected.check_size(size_bytes)
-        return write_hashed(iter(lambda: file.read(CHUNK_BYTES), b""), target, expected, cancelled)
+    for _ in range(_COPIES):
+        with _opened(path, roots) as (file, before):
+            if before.st_size > expected.max_bytes:
+                expected.check_size(before.st_size)
+            try:
+                sha256 = write_hashed(iter(lambda: file.read(CHUNK_BYTES), b""), target, expected, cancelled)
+            except AdapterError:
+                if _same(before, os.fstat(file.fileno())):
+                    raise
+                continue
+            if _same(before, os.fstat(file.fileno())):
+                return sha256
+    raise AdapterError(Reason.SOURCE_UNAVAILABLE, f"{path} is being written to")
+
+
+def _same(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether nobody has written to the file in between."""
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+    )
 
 
 def read_beside(path: str, name: str, roots: Sequence[str], max_bytes: int) -> bytes | None:
@@ -31,8 +58,8 @@ def read_beside(path: str, name: str, roots: Sequence[str], max_bytes: int) -> b
         AdapterError: there is one, but outside of the roots, or larger than such a file can be.
     """
     try:
-        with _opened(str(Path(path).parent / name), roots) as (file, size_bytes):
-            Expected(None, None, max_bytes).check_size(size_bytes)
+        with _opened(str(Path(path).parent / name), roots) as (file, status):
+            Expected(None, None, max_bytes).check_size(status.st_size)
             return file.read(max_bytes)
     except AdapterError as error:
         if error.reason is Reason.SOURCE_NOT_FOUND:
@@ -44,7 +71,7 @@ def real_path(path: str, roots: Sequence[str]) -> Path:
     """The file behind all links, which must lie below a root.
 
     Raises:
-        AdapterError: `SourceForbidden` outside of the roots, `SourceNotFound` where nothing is.
+        AdapterError: `SourceForbidden` outside of the roots.
     """
     if not roots:
         raise AdapterError(Reason.SOURCE_FORBIDDEN, f"{path}: the pool's pods mount no volume for path sources")
@@ -52,23 +79,29 @@ def real_path(path: str, roots: Sequence[str]) -> Path:
     if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
         below = ", ".join(roots)
         raise AdapterError(Reason.SOURCE_FORBIDDEN, f"{path} does not lie below {below}, where pods mount files")
-    if not real.exists():
-        raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{path} does not exist in the pod")
     return real
 
 
 @contextmanager
-def _opened(path: str, roots: Sequence[str]) -> Iterator[tuple[BinaryIO, int]]:
+def _opened(path: str, roots: Sequence[str]) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     real = real_path(path, roots)
     try:
         # O_NONBLOCK: a named pipe in the folder must not hold us for ever.
         handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{path} does not exist in the pod") from error
     except OSError as error:
-        raise AdapterError(Reason.SOURCE_FORBIDDEN, f"{path} cannot be opened: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+        if error.errno in _NOT_THERE:
+            raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{_cut(path)} does not exist in the pod") from error
+        raise AdapterError(Reason.SOURCE_FORBIDDEN, f"{_cut(path)} cannot be opened: {error.strerror}") from error
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{path} is not a file")
-        yield file, status.st_size
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"
+            raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{path} is {what}; name the file of weights")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            yield file, status
+    finally:
+        os.close(handle)
+
+
+def _cut(path: str) -> str:
+    return path if len(path) <= _SHOWN_CHARS else f"{path[:_SHOWN_CHARS]}..."
