@@ -70,7 +70,8 @@ def resolve(
     if prompt_loras and not any(map(_allows_prompts, snapshot.pools.values())):
         raise _refused_tags(prompt_loras)
     stack = _stack(model, (*loras, *prompt_loras), snapshot, pool)
-    if prompt_loras and not _allows_prompts(snapshot.pools[stack.pool]):
+    pool_asked = snapshot.pools.get(stack.pool)
+    if prompt_loras and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(prompt_loras)
     return stack
 

@@ -164,6 +164,15 @@ async def test_only_the_pool_that_is_asked_decides_on_tags(world: World, pod: Fa
     assert "promptLoras" in reply.json()["error"]
 
 
+async def test_a_tag_may_name_an_adapter_of_a_pool_that_does_not_exist() -> None:
+    world = World()
+    world.pool(serving={"promptLoras": "Allow"})
+    world.adapter("lost", pool="nowhere")
+    reply = await ask(world, "/", {"inputs": "a <lora:lost:1>"})
+    assert reply.status_code == 404
+    assert "default/nowhere" in reply.json()["error"]
+
+
 async def test_an_adapter_that_lost_its_names_says_so_under_each_of_them(world: World) -> None:
     message = "'nerijs/pixel-art-xl' belongs to adapter default/pixel"
     conflict = {"status": "False", "reason": "NameConflict", "message": message}

@@ -67,6 +67,11 @@ def test_the_runtime_is_told_all_by_one_variable() -> None:
     assert config.url_hosts == ("files.example.org",)
 
 
+def test_what_gateways_alone_honour_rolls_out_no_pod() -> None:
+    assert env(op.pool(serving={"promptLoras": "Allow"})) == env(op.pool())
+    assert env(op.pool(serving={"maxPending": 3})) != env(op.pool())
+
+
 def test_a_pod_has_no_credentials_of_the_cluster_and_no_rights_on_its_node() -> None:
     """What the restricted Pod Security Standard asks for, and a read-only root besides."""
     spec, runtime = pod_spec(op.pool()), container(op.pool())

@@ -2,6 +2,7 @@
 
 from lorapool_api.pool import Pool
 from lorapool_api.running import StubTimings
+from lorapool_api.serving import Serving
 from lorapool_api.wire.config import Budgets, RuntimeConfig
 from lorapool_operator.build.merge import added_mounts
 from lorapool_operator.quantity import quantity_bytes
@@ -15,7 +16,8 @@ def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
         engine=runtime.engine,
         device=runtime.device,
         stub=runtime.stub or StubTimings(),
-        serving=pool.spec.serving,
+        # Gateways alone honour it; told to the pods, a change of it would roll them out.
+        serving=pool.spec.serving.model_copy(update={"prompt_loras": Serving().prompt_loras}),
         max_rank=adapters.max_rank,
         max_file_bytes=quantity_bytes(adapters.max_file_size),
         budgets=Budgets(
