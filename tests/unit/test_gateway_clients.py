@@ -116,6 +116,11 @@ async def test_openai_client_sends_what_took_all_of_its_time_only_once(world: Wo
     assert len(pod.received) == 1
 
 
+async def test_hugging_face_client_finds_the_gateway_in_good_health(world: World) -> None:
+    async with serving(world) as url:
+        assert await asyncio.to_thread(InferenceClient(model=url, provider="hf-inference").health_check)
+
+
 async def test_hugging_face_client_shows_the_sentence_of_a_400(world: World) -> None:
     world.pod()
     async with serving(world) as url:

@@ -46,7 +46,9 @@ async def test_what_is_not_served_is_a_404_that_says_what_is(
     assert not pod.received
 
 
-@pytest.mark.parametrize("path", ["/", "/models/pixel", "/hf-inference/models/nerijs/pixel-art-xl", "/v1/models"])
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/models/pixel", "/hf-inference/models/nerijs/pixel-art-xl", "/v1/models"]
+)
 async def test_get_and_head_say_what_is_there(world: World, path: str) -> None:
     got, head = await send(world, "GET", path), await send(world, "HEAD", path)
     assert (got.status_code, head.status_code, head.content) == (200, 200, b"")

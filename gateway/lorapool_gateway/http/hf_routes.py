@@ -29,7 +29,9 @@ def routes(gate: Gate) -> APIRouter:
     async def infer_model(request: Request, model: str) -> Response:
         return await gate.serve(DIALECT, request, partial(_infer, gate, request, model))
 
+    # `health_check` of huggingface_hub asks for /health.
     @router.api_route("/", methods=["GET", "HEAD"])
+    @router.api_route("/health", methods=["GET", "HEAD"])
     async def ok() -> dict[str, bool]:
         return {"ok": True}
 
