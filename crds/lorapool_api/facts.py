@@ -1,5 +1,6 @@
 """What an adapter file is, from its header alone: layout, networks, ranks and the modules that it changes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -8,9 +9,9 @@ from weakref import WeakValueDictionary
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.families import Family, family_in_metadata, family_of_modules
-from lorapool_api.header import FLOATS, FactsError, Header, TensorInfo
+from lorapool_api.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo
 from lorapool_api.hints import alphas_in_metadata
-from lorapool_api.keys import TEXT_ENCODER, TEXT_ENCODER_2, TRANSFORMER, UNET, place_of
+from lorapool_api.keys import TEXT_ENCODER, TEXT_ENCODER_2, TEXT_ENCODER_3, TRANSFORMER, UNET, place_of
 from lorapool_api.mmdit import Fused, rows_of, taken_apart
 from lorapool_api.networks import Made, Network, made_of
 
@@ -104,6 +105,8 @@ def read_facts(header: Header) -> AdapterFacts:
             parts that do not belong together (`InvalidWeights`).
     """
     modules, layouts, unknown = _group(header.tensors)
+    if other := _other_network(unknown):
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{other} is not read; the file holds {_some(unknown)}")
     if not modules:
         raise FactsError(Reason.NOT_A_LORA, _what_else(header.tensors))
     if unknown:
@@ -112,7 +115,10 @@ def read_facts(header: Header) -> AdapterFacts:
         raise FactsError(
             Reason.UNSUPPORTED_FORMAT, f"keys of several layouts in one file: {', '.join(sorted(layouts))}"
         )
-    _check_dtypes(header.tensors)
+    if t5 := sorted(module for component, module in modules if component == TEXT_ENCODER_3):
+        message = f"the file changes a T5 text encoder (lora_te3_), which is not read: {_some(t5)}"
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
+    _check_dtypes(modules)
     targets = tuple(
         shared_target(target) for place, parts in sorted(modules.items()) for target in _targets(*place, parts)
     )
@@ -189,10 +195,31 @@ def _check_once(targets: Iterable[Target]) -> None:
         seen.add(place)
 
 
-def _check_dtypes(tensors: Mapping[str, TensorInfo]) -> None:
-    odd = [f"{key} ({t.dtype})" for key, t in tensors.items() if t.dtype not in FLOATS]
+def _check_dtypes(modules: Mapping[tuple[str, str], Parts]) -> None:
+    """Weights are floats. Some trainers write alpha, one number, as an integer."""
+    odd = [
+        f"{component} {module} {part} ({tensor.dtype})"
+        for (component, module), parts in modules.items()
+        for part, tensor in parts.items()
+        if tensor.dtype not in FLOATS and not (part == "alpha" and tensor.dtype in INTEGERS)
+    ]
     if odd:
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"weights must be floats of 16 bits or more: {_some(odd)}")
+
+
+# Networks of PEFT and LyCORIS that are known but not read, by keys that no other has.
+_OTHER_NETWORKS: Final = (
+    (re.compile(r"\.ia3_l|\.on_input$"), "IA3"),
+    (re.compile(r"\.boft_[Rs]"), "BOFT"),
+    (re.compile(r"\.oft_blocks$|\.oft_diag$|\.oft_[rRs]\b"), "OFT or BOFT"),
+    (re.compile(r"\bvera_(lambda_[bd]|[AB])"), "VeRA"),
+    (re.compile(r"\.[ab][12]\.weight$"), "GLoRA"),
+    (re.compile(r"\.[wb]_norm$"), "a change of norms"),
+)
+
+
+def _other_network(keys: Iterable[str]) -> str | None:
+    return next((name for key in keys for pattern, name in _OTHER_NETWORKS if pattern.search(key)), None)
 
 
 def _what_else(tensors: Mapping[str, TensorInfo]) -> str:

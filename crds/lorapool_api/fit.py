@@ -67,10 +67,12 @@ def _same(target: Target, shape: tuple[int, ...]) -> bool:
 def _mismatch(facts: AdapterFacts, modules: Modules, detail: str) -> FactsError:
     theirs, ours = _text_width(_widths_in_file(facts)), _text_width(_widths_in_base(modules))
     family = facts.made_for
-    if theirs and ours and theirs != ours:
+    if family is not None and family not in TEXT_WIDTHS.values():
+        seems = str(family)
+    elif theirs and ours and theirs != ours:
         seems = f"{TEXT_WIDTHS.get(theirs, 'another base')} (cross-attention {theirs}); this base needs {ours}"
     elif family is None and any(t.component == TRANSFORMER for t in facts.targets):
-        seems = "a transformer (Flux, SD 3.x)"
+        seems = "a transformer"
     else:
         seems = family or ""
     return FactsError(Reason.BASE_MODEL_MISMATCH, f"trained for {seems}: {detail}" if seems else detail)

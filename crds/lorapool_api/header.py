@@ -69,6 +69,7 @@ _OTHERS: Final = {
     b"GGUF": "a GGUF file",
 }
 FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
+INTEGERS: Final = frozenset({"I64", "I32", "I16", "I8", "U8"})
 
 
 class FactsError(Exception):

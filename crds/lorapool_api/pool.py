@@ -1,6 +1,7 @@
 """`BaseModelPool`: one base model, warm in a set of pods, and the adapters that may join it."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
@@ -11,6 +12,8 @@ from lorapool_api.quantities import ByteQuantity
 from lorapool_api.running import RuntimeSpec
 from lorapool_api.schema import ApiModel, Rule, rules
 from lorapool_api.serving import Serving
+
+VolumeName = Annotated[str, Field(description="Name of a volume.", min_length=1, max_length=63)]
 
 
 class NamespacesFrom(StrEnum):
@@ -46,6 +49,12 @@ class AdaptersSpec(ApiModel):
 
     namespaces: AdapterNamespaces = Field(
         default=AdapterNamespaces(), description="The namespaces whose LoraAdapters may join."
+    )
+    path_volumes: tuple[VolumeName, ...] = Field(
+        default=(),
+        description="Volumes of the podTemplate that hold adapter files: `path` sources lie below their mounts in the "
+        "runtime container, and nowhere else. Never a Secret, a projected volume or one of the downward API.",
+        max_length=16,
     )
     max_rank: int = Field(default=128, description="Highest rank of an adapter.", ge=1, le=1024)
     max_file_size: ByteQuantity = Field(default="2Gi", description="Largest file of an adapter.")

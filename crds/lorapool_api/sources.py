@@ -27,7 +27,10 @@ Revision = Annotated[
 AbsolutePath = Annotated[
     str,
     Field(
-        description="Absolute path in the runtime container, below a volume that the pool's podTemplate mounts.",
+        description=(
+            "Absolute path in the runtime container, below a volume of the pool's podTemplate; for an adapter one that "
+            "the pool names in `adapters.pathVolumes`."
+        ),
         pattern=r"^(/[A-Za-z0-9_@+=:,-][A-Za-z0-9._@+=:,-]*)+$",
         max_length=1024,
         examples=["/models/shapes-xl"],

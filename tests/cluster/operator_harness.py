@@ -109,9 +109,9 @@ class Cluster:
 
     async def make_pool(self, name: str = "shapes", template: Manifest | None = None, **spec: Any) -> None:
         runtime = {"engine": "stub", "device": "cpu", "podTemplate": template or TEMPLATE}
-        await self.kube.create(
-            POOLS, self.namespace, make.pool_manifest(name, self.namespace, **({"runtime": runtime} | spec))
-        )
+        adapters = {"pathVolumes": ["files"]} | spec.pop("adapters", {})
+        made = make.pool_manifest(name, self.namespace, **({"runtime": runtime, "adapters": adapters} | spec))
+        await self.kube.create(POOLS, self.namespace, made)
 
     async def make_adapter(self, name: str = "pixel", namespace: str | None = None, **spec: Any) -> None:
         space = namespace or self.namespace

@@ -27,7 +27,9 @@ def pool_with_files(name: str, namespace: str, contents: Mapping[str, bytes], **
     }
     serving = {"defaults": {"width": 64, "height": 64, "steps": 2}}
     runtime = {"engine": "stub", "device": "cpu", "podTemplate": template}
-    return config, make.pool_manifest(name, namespace, **({"runtime": runtime, "serving": serving} | spec))
+    adapters = {"pathVolumes": ["adapters"]} | spec.pop("adapters", {})
+    plain = {"runtime": runtime, "serving": serving, "adapters": adapters}
+    return config, make.pool_manifest(name, namespace, **(plain | spec))
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def test_a_folder_beside_a_root_with_a_longer_name_is_outside(tmp_path: Path, ro
 def test_a_pod_without_volumes_says_so(tmp_path: Path, root: Path) -> None:
     error = Store(tmp_path).refuse(PathFile(path=str(root / "a.safetensors")))
     assert error.reason is Reason.SOURCE_FORBIDDEN
-    assert "mount no volume" in error.message
+    assert "names no volume" in error.message
 
 
 def test_a_missing_file_is_not_found_for_good(tmp_path: Path, root: Path) -> None:
@@ -149,12 +149,31 @@ class Writer:
 
 def test_a_file_that_is_written_to_while_it_is_copied_is_copied_again(tmp_path: Path, root: Path) -> None:
     file = root / "a.safetensors"
-    sha256 = path.fetch(str(file), [str(root)], tmp_path / "copy", Expected(None, None, 10**6), Writer(file, 1))
+    sha256 = path.fetch(
+        str(file), path.Folders([str(root)]), tmp_path / "copy", Expected(None, None, 10**6), Writer(file, 1)
+    )
     assert sha256 == files.sha256(file.read_bytes()) == files.sha256((tmp_path / "copy").read_bytes())
 
 
 def test_a_file_that_does_not_come_to_rest_is_refused_for_now(tmp_path: Path, root: Path) -> None:
     file = root / "a.safetensors"
     with pytest.raises(AdapterError) as error:
-        path.fetch(str(file), [str(root)], tmp_path / "copy", Expected(None, None, 10**6), Writer(file, 100))
+        path.fetch(
+            str(file), path.Folders([str(root)]), tmp_path / "copy", Expected(None, None, 10**6), Writer(file, 100)
+        )
     assert (error.value.reason, error.value.transient) == (Reason.SOURCE_UNAVAILABLE, True)
+
+
+def test_what_is_mounted_below_a_root_is_no_part_of_it(tmp_path: Path, root: Path) -> None:
+    """A Secret at /adapters/secret, for example."""
+    for name in ("secret", "secret/open"):
+        (root / name).mkdir()
+        (root / name / "a.safetensors").write_bytes(CONTENT)
+    (root / "link").symlink_to(root / "secret" / "a.safetensors")
+    folders = path.Folders([str(root), str(root / "secret" / "open")], [str(root / "secret")])
+    for name in ("a.safetensors", "secret/open/a.safetensors"):
+        assert path.real_path(str(root / name), folders) == root / name
+    for name in ("secret/a.safetensors", "link", "secret"):
+        with pytest.raises(AdapterError) as error:
+            path.real_path(str(root / name), folders)
+        assert error.value.reason is Reason.SOURCE_FORBIDDEN

@@ -18,16 +18,20 @@ from lorapool_operator.observed import DeploymentView, Observed, PodView, Talk
 from lorapool_operator.resolution import Outcome, Resolution
 
 TEMPLATE: dict[str, Any] = {
-    "spec": {"containers": [{"name": "runtime", "volumeMounts": [{"name": "files", "mountPath": "/adapters"}]}]}
+    "spec": {
+        "containers": [{"name": "runtime", "volumeMounts": [{"name": "files", "mountPath": "/adapters"}]}],
+        "volumes": [{"name": "files", "emptyDir": {}}],
+    }
 }
 WARM = BaseState(phase=BasePhase.WARM, revision="rev", size_bytes=7, cold_start_s=2.0)
 NO_MODULES = BaseReport(revision="rev", modules={})
 
 
 def pool(name: str = "shapes", template: Mapping[str, Any] = TEMPLATE, **spec: Any) -> Pool:
-    """A pool whose pods mount /adapters."""
+    """A pool whose pods mount /adapters, for paths."""
     runtime = {"engine": "stub", "device": "cpu", "podTemplate": template}
-    return make.pool(name, **({"runtime": runtime} | spec))
+    adapters = {"pathVolumes": ["files"]} | spec.pop("adapters", {})
+    return make.pool(name, **({"runtime": runtime, "adapters": adapters} | spec))
 
 
 def pod(name: str = "p-1", **fields: Any) -> PodView:

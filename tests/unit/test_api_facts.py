@@ -1,6 +1,7 @@
 """What a header says of an adapter, and whether it fits a base."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -231,6 +232,90 @@ def test_the_family_of_bases_is_told_by_modules_or_metadata(
 ) -> None:
     parsed = parse_header(*make.safetensors_header(tensors))
     assert read_facts(replace(parsed, metadata=metadata)).made_for is family
+
+
+def diffusers_pair(module: str, width: int) -> Shapes:
+    name = f"transformer.{module}"
+    return pair(f"{name}.lora_A.weight", f"{name}.lora_B.weight", width=width, out=width)
+
+
+def kohya_pair(module: str, width: int) -> Shapes:
+    return pair(f"lora_unet_{module}.lora_down.weight", f"lora_unet_{module}.lora_up.weight", width=width, out=width)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "family"),
+    [
+        (diffusers_pair("transformer_blocks.0.attn.to_q", 3072), Family.FLUX),
+        (diffusers_pair("transformer_blocks.18.attn.to_q", 3072), Family.FLUX),
+        (diffusers_pair("single_transformer_blocks.37.attn.to_q", 3072), Family.FLUX),
+        (diffusers_pair("transformer_blocks.59.attn.to_q", 3072), Family.QWEN_IMAGE),
+        (diffusers_pair("transformer_blocks.0.img_mlp.net.2", 3072), Family.QWEN_IMAGE),
+        (diffusers_pair("single_transformer_blocks.39.attn.to_q", 3072), Family.HUNYUAN_VIDEO),
+        (diffusers_pair("context_embedder.token_refiner.refiner_blocks.0.attn.to_q", 3072), Family.HUNYUAN_VIDEO),
+        (kohya_pair("double_blocks_0_img_mlp_fc1", 3072), Family.HUNYUAN_VIDEO),
+        (diffusers_pair("blocks.0.attn1.to_q", 5120), Family.WAN),
+        (diffusers_pair("blocks.0.attn2.to_k", 1536), Family.WAN),
+        (kohya_pair("blocks_0_self_attn_q", 5120), Family.WAN),
+        (kohya_pair("blocks_0_cross_attn_k", 5120), Family.WAN),
+        (diffusers_pair("layers.0.attention.to_q", 3840), Family.Z_IMAGE),
+        (diffusers_pair("noise_refiner.0.feed_forward.w1", 3840), Family.Z_IMAGE),
+        (diffusers_pair("transformer_blocks.0.attn2.to_k", 2048), Family.LTX_VIDEO),
+        (kohya_pair("transformer_blocks_0_attn2_to_k", 2048), Family.LTX_VIDEO),
+    ],
+)  # fmt: skip
+def test_families_that_no_pool_serves_are_called_by_their_names(tensors: Shapes, family: Family) -> None:
+    assert facts_of(tensors).made_for is family
+    assert f"trained for {family}" in misfit_of(tensors)
+
+
+def misfit_of(tensors: Shapes) -> str:
+    with pytest.raises(FactsError) as refusal:
+        check_fits(facts_of(tensors), BASE)
+    return refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        (["base_model.model.x.to_k.ia3_l"], "IA3"),
+        (["lora_unet_x.weight", "lora_unet_x.on_input"], "IA3"),
+        (["base_model.model.x.to_k.oft_r.default"], "OFT"),
+        (["lora_unet_x.oft_blocks", "lora_unet_x.alpha"], "OFT or BOFT"),
+        (["base_model.model.x.to_k.boft_R", "base_model.model.x.to_k.boft_s"], "BOFT"),
+        (["base_model.model.x.vera_lambda_b", "base_model.vera_A"], "VeRA"),
+        (["lora_unet_x.a1.weight", "lora_unet_x.b1.weight"], "GLoRA"),
+        (["lora_unet_x.w_norm", "lora_unet_y.lora_down.weight", "lora_unet_y.lora_up.weight"], "norms"),
+    ],
+)
+def test_networks_that_are_not_read_are_called_by_their_names(keys: list[str], name: str) -> None:
+    with pytest.raises(FactsError, match=name) as refusal:
+        facts_of(dict.fromkeys(keys, (4, 4)))
+    assert refusal.value.reason is Reason.UNSUPPORTED_FORMAT
+
+
+def test_a_t5_encoder_is_refused_as_what_it_is() -> None:
+    name = "lora_te3_encoder_block_0_layer_0_SelfAttention_q"
+    with pytest.raises(FactsError, match="T5") as refusal:
+        facts_of(pair(f"{name}.lora_down.weight", f"{name}.lora_up.weight"))
+    assert refusal.value.reason is Reason.UNSUPPORTED_FORMAT
+
+
+def test_alpha_may_be_an_integer_and_weights_may_not() -> None:
+    def header(**dtypes: str) -> tuple[bytes, int]:
+        entries: dict[str, object] = {}
+        end = 0
+        for part, shape in (("lora_down.weight", [4, 8]), ("lora_up.weight", [8, 4]), ("alpha", [])):
+            dtype = dtypes.get(part.partition(".")[0], "F32")
+            size = math.prod(shape) * (8 if dtype == "I64" else 4)
+            entries[f"lora_unet_x.{part}"] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+            end += size
+        text = json.dumps(entries).encode()
+        return text, 8 + len(text) + end
+
+    assert read_facts(parse_header(*header(alpha="I64"))).rank == 4
+    with pytest.raises(FactsError, match="floats"):
+        read_facts(parse_header(*header(lora_up="I64")))
 
 
 def test_a_transformer_may_be_called_a_unet() -> None:

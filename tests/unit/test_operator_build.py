@@ -12,7 +12,8 @@ from tests.unit import operator_make as op
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_operator.build.deployment import Installation, deployment
 from lorapool_operator.build.disruption import disruption_budget
-from lorapool_operator.build.merge import added_mounts, merge
+from lorapool_operator.build.merge import merge
+from lorapool_operator.build.path_roots import PathRoots, path_roots
 from lorapool_operator.build.secret import control_secret, control_token
 from lorapool_operator.build.service import service
 from lorapool_operator.quantity import human_bytes, quantity_bytes
@@ -218,15 +219,52 @@ def test_merging(base: Any, over: Any, merged: Any) -> None:
     assert json.dumps([base, over]) == before, "merging must change neither"
 
 
-def test_only_mounts_of_the_runtime_container_are_roots_for_paths() -> None:
-    pool = templated(
-        containers=[
-            {"name": "runtime", "volumeMounts": [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/b"}]},
-            {"name": "sidecar", "volumeMounts": [{"name": "c", "mountPath": "/c"}]},
-        ]
+def with_paths(mounts: dict[str, str], volumes: dict[str, dict[str, Any]], named: list[str]) -> PathRoots:
+    """Of a pool that mounts those volumes (name -> folder) and names these for paths."""
+    spec = {
+        "containers": [
+            {"name": "runtime", "volumeMounts": [{"name": n, "mountPath": p} for n, p in mounts.items()]},
+            {"name": "sidecar", "volumeMounts": [{"name": "files", "mountPath": "/of-sidecar"}]},
+        ],
+        "volumes": [{"name": name, **volume} for name, volume in volumes.items()],
+    }
+    return path_roots(op.pool(template={"spec": spec}, adapters={"pathVolumes": named}))
+
+
+def test_only_volumes_that_the_pool_names_are_roots_for_paths() -> None:
+    mounts, volumes = {"files": "/a", "others": "/b"}, {"files": {"emptyDir": {}}, "others": {"emptyDir": {}}}
+    assert with_paths(mounts, volumes, ["files"]) == PathRoots(("/a",))
+    assert with_paths(mounts, volumes, []) == PathRoots()
+    assert with_paths(mounts, volumes, ["control", "nobody"]) == PathRoots()
+    assert path_roots(op.pool(template={})) == PathRoots()
+    assert (
+        path_roots(op.pool(template={"spec": {"containers": [{"name": "runtime", "volumeMounts": 3}]}})) == PathRoots()
     )
-    assert added_mounts(pool) == ("/a", "/b")
-    assert added_mounts(op.pool(template={})) == ()
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [
+        {"secret": {"secretName": "x"}},
+        {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+        {"downwardAPI": {"items": []}},
+        {"csi": {"driver": "secrets-store.csi.k8s.io"}},
+    ],
+    ids=lambda volume: next(iter(volume)),
+)
+def test_no_volume_of_credentials_is_a_root_for_paths(volume: dict[str, Any]) -> None:
+    assert with_paths({"files": "/a"}, {"files": volume}, ["files"]) == PathRoots()
+
+
+def test_what_is_mounted_below_a_root_is_hidden() -> None:
+    mounts = {"files": "/a", "keys": "/a/keys/", "more": "/a/keys/more", "apart": "/ab"}
+    volumes = {"files": {"emptyDir": {}}, "keys": {"secret": {"secretName": "x"}}, "more": {"emptyDir": {}}}
+    found = with_paths(mounts, volumes, ["files", "keys", "more"])
+    assert found == PathRoots(("/a", "/a/keys/more"), ("/a/keys",))
+    assert [found.allow(p) for p in ("/a/x", "/a/keys/more/x", "/a/keys/x", "/a/keys", "/ab/x", "/a")] == [
+        *(True, True, False, True, False, False)
+    ]
+    assert with_paths({"files": "/var"}, {"files": {"emptyDir": {}}}, ["files"]).hidden == ("/var/cache/lorapool",)
 
 
 def test_the_control_token_is_the_same_after_a_restart_and_another_for_another_pool() -> None:

@@ -37,6 +37,7 @@ class Sources:
     faults: dict[str, AdapterError | Exception | asyncio.Event] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
     on_bring: Callable[[], None] = lambda: None
 
     async def bring(self, entry: CatalogEntry) -> AdapterFile:
@@ -58,6 +59,9 @@ class Sources:
 
     def forget(self, source: FileSource) -> None:
         pass
+
+    def discard(self, file: AdapterFile) -> None:
+        self.discarded.append(file.sha256)
 
 
 @dataclass
@@ -289,3 +293,16 @@ async def test_one_bad_adapter_of_a_stack_refuses_the_stack() -> None:
     with pytest.raises(RequestError) as refused:
         bench.registry.take([AdapterUse(key="default/one"), AdapterUse(key="default/two")])
     assert refused.value.code is ErrorCode.UNKNOWN_ADAPTER
+
+
+async def test_a_file_for_another_base_leaves_the_disk_and_one_that_is_served_stays() -> None:
+    bench = Bench(modules={"unet": {"another_block": (8, 8)}})
+    bench.apply(entry("wrong"), entry("twin", path="/a/wrong"))
+    await bench.until(lambda: {bench.phase("wrong"), bench.phase("twin")} == {AdapterPhase.FAILED})
+    assert bench.registry.states()["default/wrong"].reason is Reason.BASE_MODEL_MISMATCH
+    assert set(bench.sources.discarded) == {"sha-of-/a/wrong"}
+    bench.modules = {"unet": {"mid_block": (8, 8)}}
+    bench.sources.discarded.clear()
+    bench.apply(entry("good"))
+    await bench.ready("good")
+    assert bench.sources.discarded == []

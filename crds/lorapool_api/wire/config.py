@@ -29,7 +29,10 @@ class RuntimeConfig(Wire):
     max_file_bytes: int = 2 * 1024**3
     budgets: Budgets = Budgets()
     path_roots: tuple[str, ...] = Field(
-        default=(), description="Folders below which `path` sources may lie: the mounts of the podTemplate."
+        default=(), description="Folders below which `path` sources may lie: mounts of the volumes named for them."
+    )
+    path_hidden: tuple[str, ...] = Field(
+        default=(), description="Folders below those where other volumes are mounted: nothing of them is read."
     )
     url_hosts: tuple[str, ...] = Field(
         default=(),

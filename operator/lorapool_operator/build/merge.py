@@ -3,9 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from lorapool_api import names
-from lorapool_api.pool import Pool
-
 # The key by which the items of a list are told apart (x-kubernetes-patch-merge-key of the core API).
 _MERGE_KEYS: Final = {
     "containers": "name",
@@ -58,17 +55,3 @@ def _merge_item(old: Any, new: Any | None, *, replace: bool) -> Any:
     if new is None:
         return old
     return dict(new) if replace else merge(old, new)
-
-
-def added_mounts(pool: Pool) -> tuple[str, ...]:
-    """Where the podTemplate mounts volumes into the runtime container: the roots of `path` sources."""
-    template = pool.spec.runtime.pod_template or {}
-    spec = template.get("spec") or {}
-    containers = spec.get("containers") or () if isinstance(spec, Mapping) else ()
-    mounts = (
-        mount
-        for container in containers
-        if isinstance(container, Mapping) and container.get("name") == names.RUNTIME_CONTAINER
-        for mount in container.get("volumeMounts") or ()
-    )
-    return tuple(m["mountPath"] for m in mounts if isinstance(m, Mapping) and isinstance(m.get("mountPath"), str))

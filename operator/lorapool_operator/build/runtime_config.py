@@ -4,12 +4,12 @@ from lorapool_api.pool import Pool
 from lorapool_api.running import StubTimings
 from lorapool_api.serving import Serving
 from lorapool_api.wire.config import Budgets, RuntimeConfig
-from lorapool_operator.build.merge import added_mounts
+from lorapool_operator.build.path_roots import path_roots
 from lorapool_operator.quantity import quantity_bytes
 
 
 def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
-    runtime, adapters = pool.spec.runtime, pool.spec.adapters
+    runtime, adapters, paths = pool.spec.runtime, pool.spec.adapters, path_roots(pool)
     return RuntimeConfig(
         pool=pool.key,
         model=pool.spec.model,
@@ -25,6 +25,7 @@ def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
             host_bytes=quantity_bytes(adapters.host_budget),
             disk_bytes=quantity_bytes(adapters.disk_budget) if adapters.disk_budget else None,
         ),
-        path_roots=added_mounts(pool),
+        path_roots=paths.roots,
+        path_hidden=paths.hidden,
         url_hosts=url_hosts,
     )

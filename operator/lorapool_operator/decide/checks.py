@@ -1,6 +1,6 @@
 """What an adapter must pass, in order. The first check that says something decides."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from lorapool_api.header import FactsError
 from lorapool_api.hosts import is_allowed
 from lorapool_api.pool import NamespacesFrom, Pool
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.build.merge import added_mounts
+from lorapool_operator.build.path_roots import path_roots
 from lorapool_operator.observed import Observed
 from lorapool_operator.quantity import human_bytes, quantity_bytes
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
@@ -100,17 +100,14 @@ def source_is_allowed(case: Case) -> Verdict | None:
             Reason.SOURCE_FORBIDDEN,
             f"{source.label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)",
         )
-    if source.path is not None and not _is_below(source.path, roots := added_mounts(case.pool)):
-        listed = ", ".join(roots) or "none"
+    if source.path is not None and not (paths := path_roots(case.pool)).allow(source.path):
+        listed = ", ".join(paths.roots) or "none"
         return Verdict(
             Reason.SOURCE_FORBIDDEN,
-            f"{source.path} lies below no volume that the pool's podTemplate mounts (mounted: {listed})",
+            f"{source.path} lies below no volume of the podTemplate that the pool names in spec.adapters.pathVolumes "
+            f"(they are mounted at: {listed})",
         )
     return None
-
-
-def _is_below(path: str, roots: Sequence[str]) -> bool:
-    return any(path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
 def is_resolved(case: Case) -> Verdict | None:

@@ -32,6 +32,8 @@ def first_not_finite(path: Path, header: Header) -> str | None:
     data_start = header.size_bytes - max((t.end for t in header.tensors.values()), default=0)
     with path.open("rb") as file:
         for name, tensor in sorted(header.tensors.items(), key=lambda item: item[1].begin):
+            if tensor.dtype not in _EXPONENTS:
+                continue  # integers are finite
             file.seek(data_start + tensor.begin)
             left = tensor.end - tensor.begin
             while left:

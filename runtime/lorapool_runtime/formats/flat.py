@@ -9,7 +9,7 @@ import torch
 from lorapool_api.conditions import Reason
 from lorapool_api.header import Header, TensorInfo
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.formats.shapes import DTYPES
+from lorapool_runtime.formats.shapes import ALPHA_DTYPES, DTYPES
 
 # Every tensor starts at such a multiple of bytes: kernels for matrix products want it.
 _ALIGNMENT: Final = 64
@@ -43,7 +43,7 @@ def read_bytes(path: Path, header: Header) -> torch.Tensor:
 
 def tensor_of(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
     """One tensor of those bytes, without a copy where its place allows."""
-    dtype = DTYPES[info.dtype]
+    dtype = DTYPES.get(info.dtype) or ALPHA_DTYPES[info.dtype]
     raw = data[info.begin : info.end]
     if info.begin % dtype.itemsize:
         raw = raw.clone()  # a view must start at a multiple of its element's size

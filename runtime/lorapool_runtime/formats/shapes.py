@@ -13,6 +13,14 @@ from lorapool_runtime.errors import AdapterError
 
 DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Of safetensors' names, those that weights may have."""
+ALPHA_DTYPES: Final = {
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+}
+"""And those that an alpha may have beside them."""
 
 Tensors = Mapping[str, torch.Tensor]
 Shape = tuple[int, ...]

@@ -47,6 +47,10 @@ class Bringer:
         """The next time that the source is asked for it is read anew."""
         self._blobs.forget(source)
 
+    def discard(self, file: AdapterFile) -> None:
+        """The file turned out to be of no use here."""
+        self._blobs.drop(file.sha256)
+
     def close(self) -> None:
         for executor in (self._downloads, self._copies):
             executor.shutdown(wait=False, cancel_futures=True)

@@ -37,12 +37,18 @@ class Rules:
     url_hosts: tuple[str, ...]
     max_file_bytes: int
     pod_root: str = ""
+    path_hidden: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: RuntimeConfig, pod_root: str) -> "Rules":
         """`pod_root` stands before every path of the pod; empty where the pod has its own mounts."""
         roots = tuple(f"{pod_root}{root}" for root in config.path_roots)
-        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root)
+        hidden = tuple(f"{pod_root}{folder}" for folder in config.path_hidden)
+        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root, hidden)
+
+    @property
+    def folders(self) -> path.Folders:
+        return path.Folders(self.path_roots, self.path_hidden)
 
 
 class Fetcher:
@@ -80,7 +86,7 @@ class Fetcher:
                 with self._blobs.working_folder() as folder:
                     return hub.fetch_beside(source, name, folder, max_bytes)
             case PathFile(path=weights):
-                return path.read_beside(f"{self._rules.pod_root}{weights}", name, self._rules.path_roots, max_bytes)
+                return path.read_beside(f"{self._rules.pod_root}{weights}", name, self._rules.folders, max_bytes)
             case UrlFile():
                 return None
 
@@ -119,5 +125,5 @@ class Fetcher:
                 return target, url.fetch(address, self._rules.url_hosts, target, expected, cancelled)
             case PathFile(path=name):
                 return target, path.fetch(
-                    f"{self._rules.pod_root}{name}", self._rules.path_roots, target, expected, cancelled
+                    f"{self._rules.pod_root}{name}", self._rules.folders, target, expected, cancelled
                 )

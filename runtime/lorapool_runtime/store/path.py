@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,7 +19,15 @@ _SHOWN_CHARS: Final = 300
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO})
 
 
-def fetch(path: str, roots: Sequence[str], target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
+@dataclass(frozen=True)
+class Folders:
+    """Where files may lie: below a root, and not below what is mounted there besides."""
+
+    roots: Sequence[str]
+    hidden: Sequence[str] = ()
+
+
+def fetch(path: str, folders: Folders, target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
     """Copy the file to `target` and return its sha256. The copy is what is checked and used: it cannot change.
 
     A file that is written to meanwhile would be a mix of two: it is copied again, a few times.
@@ -28,7 +37,7 @@ def fetch(path: str, roots: Sequence[str], target: Path, expected: Expected, can
             where it does not come to rest.
     """
     for _ in range(_COPIES):
-        with _opened(path, roots) as (file, before):
+        with _opened(path, folders) as (file, before):
             if before.st_size > expected.max_bytes:
                 expected.check_size(before.st_size)
             try:
@@ -51,14 +60,14 @@ def _same(before: os.stat_result, after: os.stat_result) -> bool:
     )
 
 
-def read_beside(path: str, name: str, roots: Sequence[str], max_bytes: int) -> bytes | None:
+def read_beside(path: str, name: str, folders: Folders, max_bytes: int) -> bytes | None:
     """The small file of that name in the same folder, or None where there is none.
 
     Raises:
         AdapterError: there is one, but outside of the roots, or larger than such a file can be.
     """
     try:
-        with _opened(str(Path(path).parent / name), roots) as (file, status):
+        with _opened(str(Path(path).parent / name), folders) as (file, status):
             Expected(None, None, max_bytes).check_size(status.st_size)
             return file.read(max_bytes)
     except AdapterError as error:
@@ -67,24 +76,27 @@ def read_beside(path: str, name: str, roots: Sequence[str], max_bytes: int) -> b
         raise
 
 
-def real_path(path: str, roots: Sequence[str]) -> Path:
+def real_path(path: str, folders: Folders) -> Path:
     """The file behind all links, which must lie below a root.
 
     Raises:
         AdapterError: `SourceForbidden` outside of the roots.
     """
-    if not roots:
-        raise AdapterError(Reason.SOURCE_FORBIDDEN, f"{path}: the pool's pods mount no volume for path sources")
+    if not folders.roots:
+        message = f"{path}: the pool names no volume for path sources (spec.adapters.pathVolumes)"
+        raise AdapterError(Reason.SOURCE_FORBIDDEN, message)
     real = Path(os.path.realpath(path))
-    if not any(real.is_relative_to(os.path.realpath(root)) for root in roots):
-        below = ", ".join(roots)
-        raise AdapterError(Reason.SOURCE_FORBIDDEN, f"{path} does not lie below {below}, where pods mount files")
+    roots, hidden = ([Path(os.path.realpath(f)) for f in those] for those in (folders.roots, folders.hidden))
+    above = [folder for folder in (*roots, *hidden) if real.is_relative_to(folder)]
+    if not above or max(above, key=lambda folder: len(folder.parts)) not in roots:
+        below = ", ".join(folders.roots)
+        raise AdapterError(Reason.SOURCE_FORBIDDEN, f"{_cut(path)} does not lie below {below}, where adapters lie")
     return real
 
 
 @contextmanager
-def _opened(path: str, roots: Sequence[str]) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-    real = real_path(path, roots)
+def _opened(path: str, folders: Folders) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    real = real_path(path, folders)
     try:
         # O_NONBLOCK: a named pipe in the folder must not hold us for ever.
         handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -29,6 +29,7 @@ class Sources(Protocol):
 
     async def bring(self, entry: CatalogEntry) -> AdapterFile: ...
     def forget(self, source: FileSource) -> None: ...
+    def discard(self, file: AdapterFile) -> None: ...
 
 
 class Device(pins.Device, Protocol):
@@ -222,7 +223,17 @@ class Registry:
         log.warning("adapter failed", adapter=held.entry.key, reason=error.reason, message=error.message)
         held.phase, held.error = AdapterPhase.FAILED, error
         self._shelf.touch(held)
+        self._discard(held, error)
         self._on_changed()
+
+    def _discard(self, held: Held, error: AdapterError) -> None:
+        """A file that was refused for good leaves the disk, unless another entry serves it or still may."""
+        if error.transient or held.file is None:
+            return
+        others = (h for h in self._shelf.with_file(held.file.identity) if h is not held)
+        if all(h.phase is AdapterPhase.FAILED for h in others):
+            self._sources.forget(held.entry.source)
+            self._sources.discard(held.file)
 
     # ---- taking adapters for a request -------------------------------------------------------------------------
 
