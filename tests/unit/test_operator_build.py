@@ -219,7 +219,10 @@ def test_merging(base: Any, over: Any, merged: Any) -> None:
     assert json.dumps([base, over]) == before, "merging must change neither"
 
 
-def with_paths(mounts: dict[str, str], volumes: dict[str, dict[str, Any]], named: list[str]) -> PathRoots:
+Volumes = dict[str, dict[str, Any]]
+
+
+def with_paths(mounts: dict[str, str], volumes: Volumes, named: list[str]) -> PathRoots:
     """Of a pool that mounts those volumes (name -> folder) and names these for paths."""
     spec = {
         "containers": [
@@ -232,7 +235,8 @@ def with_paths(mounts: dict[str, str], volumes: dict[str, dict[str, Any]], named
 
 
 def test_only_volumes_that_the_pool_names_are_roots_for_paths() -> None:
-    mounts, volumes = {"files": "/a", "others": "/b"}, {"files": {"emptyDir": {}}, "others": {"emptyDir": {}}}
+    mounts = {"files": "/a", "others": "/b"}
+    volumes: Volumes = {"files": {"emptyDir": {}}, "others": {"emptyDir": {}}}
     assert with_paths(mounts, volumes, ["files"]) == PathRoots(("/a",))
     assert with_paths(mounts, volumes, []) == PathRoots()
     assert with_paths(mounts, volumes, ["control", "nobody"]) == PathRoots()
@@ -258,7 +262,7 @@ def test_no_volume_of_credentials_is_a_root_for_paths(volume: dict[str, Any]) ->
 
 def test_what_is_mounted_below_a_root_is_hidden() -> None:
     mounts = {"files": "/a", "keys": "/a/keys/", "more": "/a/keys/more", "apart": "/ab"}
-    volumes = {"files": {"emptyDir": {}}, "keys": {"secret": {"secretName": "x"}}, "more": {"emptyDir": {}}}
+    volumes: Volumes = {"files": {"emptyDir": {}}, "keys": {"secret": {"secretName": "x"}}, "more": {"emptyDir": {}}}
     found = with_paths(mounts, volumes, ["files", "keys", "more"])
     assert found == PathRoots(("/a", "/a/keys/more"), ("/a/keys",))
     assert [found.allow(p) for p in ("/a/x", "/a/keys/more/x", "/a/keys/x", "/a/keys", "/ab/x", "/a")] == [
