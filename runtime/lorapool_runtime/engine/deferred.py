@@ -1,5 +1,6 @@
 """An engine that is made when it is loaded: importing torch takes seconds, and health must answer meanwhile."""
 
+import gc
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -19,10 +20,17 @@ class DeferredEngine:
     def load(self, progress: Progress = untold) -> BaseInfo:
         start = time.monotonic()
         if self._engine is None:
+            # What an earlier try left in cycles of references, tracebacks among them.
+            gc.collect()
             self._engine = self._make()
             self._engine.pin(self._pinned)
         imported_s = time.monotonic() - start
-        info = self._engine.load(progress)
+        try:
+            info = self._engine.load(progress)
+        except Exception:
+            # All of it goes, half a base included: the next try must not find memory taken by this one.
+            self._engine = None
+            raise
         return replace(info, stages_s={"import": imported_s, **info.stages_s})
 
     def read(self, file: AdapterFile) -> HostAdapter:

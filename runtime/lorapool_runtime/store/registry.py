@@ -77,7 +77,8 @@ class Registry:
         """The catalog as it stands, with the digest that its maker gave it."""
         if self._digest is None:
             return None
-        return Catalog(digest=self._digest, entries=tuple(h.entry for h in self._shelf))
+        entries = tuple(held.entry for held in self._shelf)
+        return Catalog.model_construct(digest=self._digest, entries=entries)
 
     def replace(self, catalog: Catalog) -> None:
         """Serve these adapters and no others; what is unchanged goes on undisturbed."""
