@@ -8,7 +8,6 @@
       Stopped           an image was given up between two steps
       OutOfDeviceMemory the device has no room for what one request asks for, not even with all of it free
       OutOfService      this process can make no image any more, and ends
-      CacheUnusable     the cache folder cannot be written
       DeviceLost        the device does nothing any more for this process; a new process may have it again
 
 Only `http/` turns them into statuses.
@@ -83,10 +82,6 @@ class DeviceLost(RuntimeFailure):
 
 class OutOfService(RuntimeFailure):
     """This process can make no image any more; the text says why. A new process may."""
-
-
-class CacheUnusable(RuntimeFailure):
-    """The cache folder cannot be written; the text says whose it is and what to do."""
 
 
 def may_pass(error: Exception) -> bool:

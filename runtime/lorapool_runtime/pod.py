@@ -26,7 +26,6 @@ from lorapool_runtime.store.bring import Bringer
 from lorapool_runtime.store.checks import Checks
 from lorapool_runtime.store.fetch import Fetcher, Rules
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
-from lorapool_runtime.store.folder import check_writable
 from lorapool_runtime.store.last_catalog import CatalogWriter, Kept, LastCatalog
 from lorapool_runtime.store.memory import HostMemory
 from lorapool_runtime.store.readers import Readers
@@ -67,12 +66,8 @@ class Pod:
 
         Args:
             started_s: the process's start on the clock of `time.monotonic`.
-
-        Raises:
-            CacheUnusable: the cache folder cannot be written.
         """
         config = settings.config
-        check_writable(settings.cache)
         engine_thread = ThreadPoolExecutor(1, "engine")
         ahead_thread = ThreadPoolExecutor(1, "ahead")
         versions, metrics, health = Versions(), Metrics(), Health()

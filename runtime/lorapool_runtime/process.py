@@ -15,7 +15,6 @@ from lorapool_common.server import Server
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine
-from lorapool_runtime.errors import CacheUnusable
 from lorapool_runtime.http.control import control_app
 from lorapool_runtime.http.serving import serving_app
 from lorapool_runtime.pod import Pod
@@ -42,10 +41,7 @@ def serve(settings: Settings, catalog: Catalog | None = None) -> NoReturn:
 
 
 async def _serve(process: Process, settings: Settings, engine: Engine, catalog: Catalog | None) -> None:
-    try:
-        pod = Pod.build(settings, engine, process_start_s())
-    except CacheUnusable as error:
-        raise CannotStart(str(error)) from error
+    pod = Pod.build(settings, engine, process_start_s())
     if catalog is None:
         pod.restore_catalog()
     else:

@@ -216,3 +216,40 @@ async def test_a_client_that_has_gone_is_not_served(tmp_path: Path) -> None:
         await eventually(lambda: running.pod.dispatcher.running == 0)
         assert (await running.generate(steps=1)).status_code == 200
         assert 'outcome="ClientGone"} 1.0' in (await running.serving.get("/metrics")).text
+
+
+async def test_a_pod_out_of_service_is_neither_live_nor_ready_and_sends_requests_elsewhere(tmp_path: Path) -> None:
+    async with started(settings(tmp_path, config(tmp_path))) as running:
+        await running.apply()
+        await eventually(lambda: running.pod.is_ready)
+        running.pod.health.failure = "the device is lost"  # the process would end
+        for path in ("/healthz", "/readyz"):
+            reply = await running.serving.get(path)
+            assert (reply.status_code, reply.json()["message"]) == (503, "the device is lost"), path
+        assert not (await running.serving.get("/v1/status")).json()["ready"]
+        refused = await running.generate()
+        assert (refused.status_code, refused.json()["code"], refused.json()["retryable"]) == (503, "NotReady", True)
+
+
+async def test_the_status_tells_what_changed_to_who_says_what_it_knows(tmp_path: Path) -> None:
+    one, two = (write_adapter(tmp_path / "adapters", name, seed=i) for i, name in enumerate(("one", "two")))
+    async with started(settings(tmp_path, config(tmp_path / "adapters"))) as running:
+
+        async def status(**known: str | int) -> dict[str, Any]:
+            return dict((await running.serving.get("/v1/status", params=known)).raise_for_status().json())
+
+        await running.apply(entry(one), entry(two))
+        for name in ("one", "two"):
+            await running.until(f"default/{name}", AdapterPhase.READY)
+        whole = await status()
+        assert (whole["complete"], sorted(whole["tiers"])) == (True, ["default/one", "default/two"])
+        known = {"since": whole["version"], "instance": whole["instance"]}
+        unchanged = await status(**known)
+        assert (unchanged["complete"], unchanged["tiers"], unchanged["gone"]) == (False, {}, [])
+        assert (await running.generate(adapters=[{"key": "one"}])).status_code == 200
+        assert (await status(**known))["tiers"] == {"default/one": "device"}
+        await running.apply(entry(one))
+        assert (await status(**known))["gone"] == ["default/two"]
+        # A question that cannot be answered is answered in full.
+        assert (await status(since=whole["version"], instance="another"))["complete"]
+        assert (await status(since="x", instance=whole["instance"]))["complete"]

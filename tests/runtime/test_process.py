@@ -15,6 +15,7 @@ from tests.runtime.pods import TOKEN, config, free_port, settings, started, writ
 
 from lorapool_api import names
 from lorapool_api.running import StubTimings
+from lorapool_api.serving import Serving
 from lorapool_api.wire.catalog import Catalog
 from lorapool_common.server import Server
 
@@ -49,13 +50,13 @@ async def _until(client: httpx.AsyncClient, what: str, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-def pod_environment(tmp_path: Path, timings: StubTimings) -> tuple[dict[str, str], str, str]:
+def pod_environment(tmp_path: Path, timings: StubTimings, **changes: object) -> tuple[dict[str, str], str, str]:
     """(environment, address of the serving port, address of the control port)."""
     (tmp_path / "control").mkdir()
     (tmp_path / "control" / "token").write_text(TOKEN)
     serving, control = free_port(), free_port()
     environment = {
-        names.CONFIG_ENV: config(tmp_path, timings).model_dump_json(),
+        names.CONFIG_ENV: config(tmp_path, timings, **changes).model_dump_json(),
         "POD_NAME": "shapes-0",
         "POD_IP": "127.0.0.1",
         "LORAPOOL_CACHE_DIR": str(tmp_path / "cache"),
@@ -259,3 +260,46 @@ print(sorted({{"torch", "diffusers", "transformers", "peft", "kubernetes", "kopf
     stdout, stderr = await checked.communicate()
     assert checked.returncode == 0, stderr.decode()
     assert stdout.decode().splitlines()[-1] == "[]"
+
+
+DEVICE_LOST = """
+from lorapool_runtime.engine.stub import StubEngine
+from lorapool_runtime.errors import DeviceLost
+def lose(self, orders, waiting=0):
+    raise DeviceLost("an illegal memory access was encountered")
+StubEngine.render = lose
+"""
+RENDER_HANGS = """
+import time
+from lorapool_runtime.engine.stub import StubEngine
+def hang(self, orders, waiting=0):
+    time.sleep(3600)
+StubEngine.render = hang
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"), [(DEVICE_LOST, "illegal memory access"), (RENDER_HANGS, "has not come back")]
+)
+async def test_a_device_that_is_lost_or_hangs_ends_the_process_and_sends_its_requests_elsewhere(
+    tmp_path: Path, broken: str, reason: str
+) -> None:
+    strict = Serving.model_validate({"requestTimeoutSeconds": 2, "defaults": {"width": 64, "height": 64, "steps": 1}})
+    environment, serving, control = pod_environment(tmp_path, StubTimings(), serving=strict)
+    environment["LORAPOOL_HUNG_SECONDS"] = "0.5"
+    async with (
+        patched(broken, environment) as pod,
+        httpx.AsyncClient(base_url=serving, timeout=DEADLINE_S) as client,
+    ):
+        await until_ready(client, "/healthz")
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}) as operator:
+            await operator.put(f"{control}/v1/catalog", json=Catalog.of(()).model_dump(mode="json"))
+        await until_ready(client)
+        reply = await client.post("/v1/generate", json={"prompt": "x"})
+        assert (reply.status_code, reply.json()["retryable"]) in {(503, True), (504, False)}
+        async with asyncio.timeout(DEADLINE_S):
+            _, errors = await pod.communicate()
+        assert pod.returncode == 1
+    (line,) = (line for line in errors.decode().splitlines() if "ended unexpectedly" in line)
+    assert "OutOfService" in line
+    assert reason in line

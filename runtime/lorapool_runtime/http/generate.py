@@ -112,6 +112,8 @@ class Generator:
 
     def _check_ready(self) -> None:
         state = self._pod.base.state
+        if self._pod.health.failure is not None:
+            raise RequestError(ErrorCode.NOT_READY, self._pod.health.failure, retryable=True)
         if self._pod.stopping:
             raise RequestError(ErrorCode.NOT_READY, "this pod is stopping", retryable=True)
         if state.phase is not BasePhase.WARM:
