@@ -66,7 +66,7 @@ async def pod_that(talk: Talk) -> AsyncIterator[Pod]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=1024)
     try:
         yield Pod("uid", "pod", "default/shapes", "127.0.0.1", server.sockets[0].getsockname()[1])
     finally:
