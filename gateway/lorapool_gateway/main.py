@@ -16,6 +16,7 @@ from lorapool_common.process import run as run_process
 from lorapool_common.server import Server
 from lorapool_gateway import kube
 from lorapool_gateway.directory import Directory
+from lorapool_gateway.held import Bodies
 from lorapool_gateway.http.app import health_app, inference_app
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
@@ -68,7 +69,9 @@ class Gateway:
         self._poller = Poller(directory, loads, pods)
         proxy = Proxy(directory, loads, pods, metrics, poke=self._poller.poke)
         service = Service(directory, self._watcher.synced, proxy, metrics)
-        gate = Gate(service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes)
+        gate = Gate(
+            service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes, Bodies(settings.max_held_bytes)
+        )
         self._inference = self._server(inference_app(gate, settings.origins), settings.http_port)
         self._health = self._server(health_app(metrics, self._watcher.synced, self._takes_none), settings.health_port)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -13,6 +14,7 @@ from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.attempts import Attempts, Cause, Setback, judge
 from lorapool_gateway.directory import Directory
 from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPodReady, TimedOut, UnknownModel
+from lorapool_gateway.held import Waiting
 from lorapool_gateway.images import Image
 from lorapool_gateway.limits import check
 from lorapool_gateway.load import Loads
@@ -83,6 +85,7 @@ class Proxy:
         self._metrics = metrics
         self._poke = poke
         self._adapter_hold_s = adapter_hold_s
+        self._waiting = Waiting()
 
     async def generate(self, stack: Stack, request: GenerateRequest) -> Served:
         """Make the images; raises a `GatewayError` within the time that the pool gives a request."""
@@ -115,19 +118,28 @@ class Proxy:
 
     async def _hold(self, held: _Held) -> tuple[Pod, GenerateRequest]:
         """Wait until the adapters are served and a pod is ready; the pod, and the request with their sha256."""
-        while True:
-            changed = self._directory.changed.next()
-            try:
-                ready = held.request.model_copy(update={"adapters": uses(held.stack, self._directory.snapshot())})
-                pod = self._pick(held)
-            except (AdapterUnavailable, NoPodReady) as obstacle:
-                if not obstacle.transient:
-                    raise
-                held.obstacle = obstacle
-                await self._next_change(changed, obstacle, held.began)
-            else:
-                held.obstacle = None
-                return pod, ready
+        with ExitStack() as place:
+            while True:
+                changed = self._directory.changed.next()
+                try:
+                    ready = held.request.model_copy(update={"adapters": uses(held.stack, self._directory.snapshot())})
+                    pod = self._pick(held)
+                except (AdapterUnavailable, NoPodReady) as obstacle:
+                    if not obstacle.transient:
+                        raise
+                    if held.obstacle is None:
+                        place.enter_context(self._waiting.place(held.stack.pool, self._most_waiting(held.stack.pool)))
+                    held.obstacle = obstacle
+                    await self._next_change(changed, obstacle, held.began)
+                else:
+                    held.obstacle = None
+                    return pod, ready
+
+    def _most_waiting(self, key: str) -> int:
+        """As many as the pool's pods would let wait, those that are still to come too."""
+        pool = self._pool(key)
+        pods = max(1, pool.spec.replicas, len(self._directory.snapshot().pods_of(key)))
+        return pods * pool.spec.serving.max_pending
 
     async def _next_change(self, changed: asyncio.Event, obstacle: GatewayError, began: float) -> None:
         """Wait; raise the obstacle when the adapter's time is up."""
@@ -192,12 +204,9 @@ class Proxy:
         changed = self._directory.changed.next()
         pause_s = min(left_s, LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(held.pauses, 10))
         held.pauses += 1
-        held.obstacle = error
-        try:
+        with self._waiting.place(held.stack.pool, self._most_waiting(held.stack.pool)), suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await changed.wait()
-        except TimeoutError:
-            pass
         held.attempts.refused_by.clear()
 
     def _pool(self, key: str) -> Pool:

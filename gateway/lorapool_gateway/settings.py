@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
+from lorapool_gateway.held import MAX_BODIES_BYTES
 
 
 class Settings(BaseSettings):
@@ -33,6 +34,11 @@ class Settings(BaseSettings):
         default=GENERATE_MAX_BYTES,
         ge=1,
         description="Largest body of a request; by default what a pod takes: a picture, a mask, and a few words.",
+    )
+    max_held_bytes: int = Field(
+        default=MAX_BODIES_BYTES,
+        ge=1,
+        description="Most bytes of bodies of requests that have no answer yet; beyond, requests are refused with 429.",
     )
     drain_seconds: float = Field(
         default=0.0,

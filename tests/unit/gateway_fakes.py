@@ -20,6 +20,7 @@ from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeIm
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_gateway.directory import Directory, Kind
+from lorapool_gateway.held import Bodies
 from lorapool_gateway.http.app import inference_app
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
@@ -166,6 +167,7 @@ class World:
         keys: Path | None = None,
         adapter_hold_s: float = 5.0,
         max_body_bytes: int = 1 << 16,
+        max_held_bytes: int = 1 << 30,
         origins: Sequence[str] = ("*",),
     ) -> None:
         self.network = Network()
@@ -176,7 +178,8 @@ class World:
         self.synced.set()
         self.proxy = Proxy(self.directory, self.loads, self.network, self.metrics, adapter_hold_s=adapter_hold_s)
         service = Service(self.directory, self.synced, self.proxy, self.metrics)
-        self.app = inference_app(Gate(service, ApiKeys(keys), self.metrics, max_body_bytes), origins)
+        gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Bodies(max_held_bytes))
+        self.app = inference_app(gate, origins)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:
         self.directory.put(Kind.POOL, read(make.pool(name, **spec)))

@@ -18,6 +18,7 @@ from tests import make
 from tests.unit.gateway_fakes import FakePod, read
 
 from lorapool_api.names import SERVING_PORT
+from lorapool_api.pool import Pool
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_common.listening import listen_host
 
@@ -65,14 +66,14 @@ def kubeconfig(folder: Path, port: int) -> Path:
 
 @asynccontextmanager
 async def gateway(
-    tmp_path: Path, ports: Callable[[], int], patch: str = "", **settings: str | None
+    tmp_path: Path, ports: Callable[[], int], patch: str = "", empty_pool: Pool | None = None, **settings: str | None
 ) -> AsyncIterator[Running]:
-    """The process, in which this source runs first."""
+    """The process, in which this source runs first; it knows one pool with a pod, or `empty_pool`, without."""
     api_port, port, health_port = (ports() for _ in range(3))
     # Pods all serve the same port: this one has an address that nobody else here has.
     address = ".".join(["127", *(str(1 + byte % 254) for byte in os.urandom(3))])
     pod = FakePod(address, hold=asyncio.Event())
-    objects = [[pod.manifest], [read(make.pool())], []]
+    objects = [[], [read(empty_pool)], []] if empty_pool else [[pod.manifest], [read(make.pool())], []]
 
     async def api(request: web.Request) -> web.StreamResponse:
         assert request.headers["authorization"] == "Bearer secret"
@@ -149,7 +150,7 @@ async def test_it_ends_what_runs_when_it_is_told_to_stop(tmp_path: Path, unused_
 async def test_while_it_drains_it_is_ready_and_serves_all_and_closes_connections(
     tmp_path: Path, unused_tcp_port_factory: Any
 ) -> None:
-    drain = {"LORAPOOL_DRAIN_SECONDS": "3600"}
+    drain: dict[str, Any] = {"LORAPOOL_DRAIN_SECONDS": "3600"}
     async with gateway(tmp_path, unused_tcp_port_factory, **drain) as it, httpx.AsyncClient() as client:
         await wait_ready(it)
         assert it.pod.hold is not None
@@ -236,3 +237,42 @@ async def test_in_a_pod_of_a_cluster_it_listens_on_loopback_too(
         async with httpx.AsyncClient() as client:
             reply = await client.get(f"{it.url.replace('127.0.0.1', address)}/v1/models")
         assert reply.status_code == httpx.codes.OK
+
+
+async def test_a_thousand_held_requests_take_their_prompts_to_memory_and_not_their_bodies(
+    tmp_path: Path, unused_tcp_port_factory: Any
+) -> None:
+    """Bodies of 260 kB, padded: 260 MB in all. What is held of a request is its prompt, a task and a connection, some
+    45 kB; the C library's holes between them come on top.
+    """
+    requests, padding = 1000, 260_000
+    body = json.dumps({"inputs": "a cat", "parameters": {"seed": 1}}).encode() + b" " * padding
+    head = (
+        f"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    )
+    pool = make.pool(serving={"maxPending": requests})
+    async with gateway(tmp_path, unused_tcp_port_factory, empty_pool=pool) as it, httpx.AsyncClient() as client:
+        await wait_ready(it)
+        before = resident_bytes(it.process.pid)
+        port = int(it.url.rpartition(":")[2])
+        writers = []
+        for _ in range(requests):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head + body)
+            await writer.drain()
+            writers.append(writer)
+        async with asyncio.timeout(DEADLINE_S):
+            waiting = f'lorapool_gateway_waiting_requests{{pool="default/shapes"}} {requests}.0'
+            while waiting not in (await client.get(f"{it.health}/metrics")).text:  # noqa: ASYNC110 -- another process
+                await asyncio.sleep(0.05)
+        grown = resident_bytes(it.process.pid) - before
+        one_more = await client.post(it.url, content="a cat", timeout=DEADLINE_S)
+        for writer in writers:
+            writer.close()
+    assert one_more.status_code == httpx.codes.TOO_MANY_REQUESTS
+    assert grown < 256_000_000, grown
+
+
+def resident_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS:"))

@@ -70,6 +70,19 @@ async def test_a_request_waits_for_the_first_pod(world: World) -> None:
     assert (await held).reply.pod == pod.name
 
 
+async def test_no_more_requests_wait_for_a_pool_than_its_pods_would_let_wait(world: World) -> None:
+    world.pool(replicas=2, serving={"maxPending": 3})
+    held = [asyncio.create_task(world.proxy.generate(BASE, REQUEST)) for _ in range(8)]
+    await until(lambda: sum(task.done() for task in held) == 2, "two are refused")
+    assert all(isinstance(task.exception(), Busy) for task in held if task.done())
+    world.pod()
+    served = [task for task in held if not task.done()]
+    await asyncio.wait(served)
+    # Its room is that of a pod that lets four wait while one runs; the sixth is refused as by any full pool.
+    assert sum(task.exception() is None for task in served) >= 5
+    world.network.pods.clear()
+
+
 async def test_a_request_without_a_pod_ends_with_the_pools_time_and_says_why(world: World) -> None:
     world.pool(serving={"requestTimeoutSeconds": 1})
     with pytest.raises(NoPodReady, match="no pod of pool default/shapes is ready"):

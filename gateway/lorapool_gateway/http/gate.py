@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import structlog
 from fastapi import Request, Response
 
 from lorapool_gateway.errors import GatewayError
+from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import status
 from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.http.loras import HEADERS
@@ -38,6 +39,7 @@ class Gate:
     keys: ApiKeys
     metrics: Metrics
     max_body_bytes: int
+    bodies: Bodies = field(default_factory=Bodies)
 
     async def serve(self, dialect: str, request: Request, work: Work, body_bytes: int | None = None) -> Response:
         """Run the work on the body unless the client goes; count how it ended.
@@ -49,7 +51,8 @@ class Gate:
         limit_bytes = min(self.max_body_bytes, body_bytes or self.max_body_bytes)
         try:
             self.keys.check(request.headers.get("authorization"))
-            served, response = await unless_gone(request, work(await read_body(request, limit_bytes)))
+            with self.bodies.share() as share:
+                served, response = await unless_gone(request, work(await read_body(request, limit_bytes, share)))
         except ClientGone:
             self.metrics.answered(dialect, "", "client_gone")
             return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from lorapool_gateway.errors import BodyTooLarge
+from lorapool_gateway.held import Share
 
 # A client that is still sending does not read the answer; so much of a body is thrown away before it gets one.
 DISCARD_BYTES = 64 << 20
@@ -19,13 +20,14 @@ class ClientGone(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body; raises `BodyTooLarge` without ever holding more than the limit."""
+async def read_body(request: Request, limit_bytes: int, share: Share) -> bytes:
+    """The whole body; raises `BodyTooLarge` without ever holding more than the limit, `Busy` where others hold much."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in _chunks(request):
         size += len(chunk)
         if size <= limit_bytes:
+            share.grow(len(chunk))
             chunks.append(chunk)
             continue
         chunks.clear()
