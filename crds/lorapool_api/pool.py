@@ -93,11 +93,26 @@ class AdapterCounts(ApiModel):
     failed: int = Field(default=0, description="Adapters that somebody has to look at.")
 
 
+class BaseRevision(ApiModel):
+    """A repository of the base model, settled once for all pods until the spec names another revision."""
+
+    repo: str = Field(description="Repository on the Hugging Face Hub.")
+    revision: str = Field(description="What the spec names: a branch or a tag.")
+    commit: str | None = Field(
+        default=None,
+        description="The commit that every pod loads. Absent: the operator, which has no token, could not look it up; "
+        "each pod resolves the revision when it starts.",
+    )
+
+
 class ModelStatus(ApiModel):
-    """What the pods found the base model to be."""
+    """What the base model was found to be."""
 
     revision: str | None = Field(default=None, description="Commit on the Hub, or digest of a folder.")
     size_bytes: int | None = Field(default=None, description="Size of the weights.")
+    sources: tuple[BaseRevision, ...] = Field(
+        default=(), description="The repositories of `spec.model`, each at its commit.", max_length=4
+    )
 
 
 class PoolStatus(ApiModel):
@@ -108,7 +123,7 @@ class PoolStatus(ApiModel):
     ready_replicas: int = Field(default=0, description="Pods that take requests.")
     selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
     adapters: AdapterCounts = Field(default=AdapterCounts(), description="Adapters of the pool.")
-    model: ModelStatus | None = Field(default=None, description="What the pods found the base model to be.")
+    model: ModelStatus | None = Field(default=None, description="What the base model was found to be.")
     last_cold_start_seconds: float | None = Field(
         default=None, description="How long the newest pod took from its process's start to a warm base."
     )

@@ -18,7 +18,8 @@ RepoId = Annotated[
 Revision = Annotated[
     str,
     Field(
-        description="Branch, tag or commit. It is resolved to a commit once; an edit of the object asks again.",
+        description="Branch, tag or commit. It is resolved to a commit once. An edit of an adapter asks again; a base "
+        "model stays at its commit until the pool names another revision.",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
         max_length=128,
     ),

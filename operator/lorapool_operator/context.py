@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from lorapool_api.adapter import Adapter
+from lorapool_api.pool import Pool
 from lorapool_operator.act.control import Control
 from lorapool_operator.act.events import Note
 from lorapool_operator.act.kube import Resource
 from lorapool_operator.metrics import Metrics
-from lorapool_operator.resolution import Outcome
+from lorapool_operator.resolution import BaseLook, Outcome
 from lorapool_operator.settings import Settings
 from lorapool_operator.store import Store
 
@@ -47,6 +48,16 @@ class Sources(Protocol):
     def close(self) -> None: ...
 
 
+class BaseSources(Protocol):
+    """What became of looking up the commits of base models."""
+
+    def look(self, pool: Pool) -> BaseLook: ...
+
+    def forget(self, uid: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Events(Protocol):
     """Takes what a person shall read in `kubectl describe`."""
 
@@ -65,6 +76,7 @@ class Context:
     kube: Cluster
     control: Control
     resolver: Sources
+    bases: BaseSources
     recorder: Events
     metrics: Metrics
     pushes: asyncio.Semaphore

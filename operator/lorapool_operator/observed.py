@@ -12,8 +12,8 @@ from lorapool_api.adapter import Adapter
 from lorapool_api.names import full_name
 from lorapool_api.pool import Pool
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseState
-from lorapool_operator.last_words import last_words
-from lorapool_operator.resolution import Outcome, Verdict
+from lorapool_operator.crash_line import crash_line
+from lorapool_operator.resolution import NOTHING_TO_LOOK_UP, BaseLook, Outcome, Verdict
 
 # Reasons for which a container waits that do not go away by themselves.
 _CONTAINER_PROBLEMS: Final = frozenset(
@@ -151,6 +151,7 @@ class Observed:
         talks: pod's key -> what it said.
         base: the modules of the base, once a pod of that base was warm.
         namespace_labels: labels by namespace, as far as they are known.
+        base_look: what became of looking up the commits of the base model.
         refusal: why the API server does not take the pool's objects; None: it does.
     """
 
@@ -166,6 +167,7 @@ class Observed:
     url_hosts: tuple[str, ...]
     now: datetime
     refusal: Verdict | None = None
+    base_look: BaseLook = NOTHING_TO_LOOK_UP
 
     def talk(self, pod: PodView) -> Talk:
         return self.talks.get(pod.key, NOT_HEARD)
@@ -260,7 +262,7 @@ def _container_problem(container: Manifest) -> Problem | None:
     last = (container.get("lastState") or {}).get("terminated") or {}
     # What the process said when it ended tells more than "back-off 40s restarting failed container". One that was out
     # of memory was killed in the middle of something else: its last lines have nothing to do with it.
-    said = "" if last.get("reason") == "OOMKilled" else last_words(last.get("message") or "")
+    said = "" if last.get("reason") == "OOMKilled" else crash_line(last.get("message") or "")
     ended = f"{last.get('reason', 'ended')} with exit code {last['exitCode']}" if "exitCode" in last else ""
     parts = (ended, said) if last else (waiting.get("message", ""),)
     return Problem(PodTrouble.CONTAINER, waiting["reason"], ": ".join(p for p in parts if p))

@@ -21,17 +21,19 @@ from lorapool_operator.act.pods import Pods
 from lorapool_operator.attempts import Attempts, Write
 from lorapool_operator.build.deployment import Installation, deployment
 from lorapool_operator.build.disruption import disruption_budget
+from lorapool_operator.build.pinned import pinned
 from lorapool_operator.build.secret import control_secret, control_token
 from lorapool_operator.build.service import service
 from lorapool_operator.context import Context
 from lorapool_operator.decide.adapter_status import AdapterStatuses
 from lorapool_operator.decide.judge import Judge, Judgement, entries, settle_names
+from lorapool_operator.decide.model_status import known_commits
 from lorapool_operator.decide.news import News, adapter_news, pool_news
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.observed import DeploymentView, Observed, PodView, owned_pods
 from lorapool_operator.parse import read_adapter, read_pool
-from lorapool_operator.resolution import Verdict
+from lorapool_operator.resolution import NOTHING_TO_LOOK_UP, Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +71,8 @@ class Reconciler:
         self._catalog = _NO_CATALOG
         self._last_base: tuple[BaseModelSpec, BaseReport] | None = None
         self._refusal: Verdict | None = None
+        self._base_look = NOTHING_TO_LOOK_UP
+        self._pool_uid = ""
         self._going_since: dict[str, float] = {}
         self._uids: dict[str, str] = {}
         self._failures = 0
@@ -77,6 +81,7 @@ class Reconciler:
     def close(self) -> None:
         """Hang up on the pods. Objects and statuses stay as they are."""
         self.pods.close()
+        self._ctx.bases.forget(self._pool_uid)
         self._ctx.metrics.forget(self.key)
 
     def refresh(self) -> None:
@@ -87,6 +92,7 @@ class Reconciler:
         """One pass. What fails for one object does not hold up the others."""
         self._failures, self._again_s = 0, None
         pool = self._pool()
+        self._look_at_base(pool)
         await self._apply_objects(pool)
         self.pods.follow(self._runtime_pods(), self._token(pool))
         seen, judgements = self._decide()
@@ -139,6 +145,7 @@ class Reconciler:
             url_hosts=self._ctx.settings.url_hosts,
             now=self._ctx.now(),
             refusal=self._refusal,
+            base_look=self._base_look,
         )
 
     def _deployment(self) -> DeploymentView | None:
@@ -149,6 +156,13 @@ class Reconciler:
     def _runtime_pods(self) -> tuple[PodView, ...]:
         store = self._ctx.store
         return owned_pods(store.pods.of_pool(self.key), store.replica_sets.of_pool(self.key), self._deployment())
+
+    def _look_at_base(self, pool: Pool | None) -> None:
+        uid = pool.metadata.uid if pool else ""
+        if self._pool_uid and self._pool_uid != uid:
+            self._ctx.bases.forget(self._pool_uid)
+        self._pool_uid = uid
+        self._base_look = self._ctx.bases.look(pool) if pool else NOTHING_TO_LOOK_UP
 
     # ---- act
 
@@ -163,12 +177,10 @@ class Reconciler:
             hf_endpoint=settings.hf_endpoint,
             url_hosts=settings.url_hosts,
         )
-        manifests = [
-            control_secret(pool, control_token(self._ctx.key, pool)),
-            service(pool),
-            disruption_budget(pool),
-            deployment(pool, installation, give_way=must_give_way(seen)),
-        ]
+        manifests = [control_secret(pool, control_token(self._ctx.key, pool)), service(pool), disruption_budget(pool)]
+        if not self._base_look.is_pending:  # pods that start with a branch would be replaced as soon as it is known
+            at_commits = pinned(pool, known_commits(pool, self._base_look))
+            manifests.append(deployment(at_commits, installation, give_way=must_give_way(seen)))
         meta = pool.metadata
         write = Write(_OBJECTS, meta.uid, meta.generation, meta.resource_version, {"manifests": manifests})
 

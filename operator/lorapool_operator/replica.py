@@ -11,6 +11,7 @@ import structlog
 
 from lorapool_common.listening import bound_socket
 from lorapool_common.process import CannotStart, Process
+from lorapool_operator.act.bases import Bases
 from lorapool_operator.act.control import Control
 from lorapool_operator.act.events import Recorder
 from lorapool_operator.act.facts import FactsReader
@@ -70,6 +71,7 @@ class Operator:
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
         control, facts = Control(), FactsReader()
         headers = await stack.enter_async_context(Headers(self._settings.url_hosts))
+        hub = Hub(self._settings.hf_endpoint)
         stack.callback(facts.close)
         stack.push_async_callback(control.close)
         return Context(
@@ -78,8 +80,9 @@ class Operator:
             store=self._store,
             kube=kube,
             control=control,
+            bases=Bases(hub, lambda pool: self._store.on_change(pool)),
             resolver=Resolver(
-                Hub(self._settings.hf_endpoint),
+                hub,
                 headers,
                 facts,
                 lambda pool: self._store.on_change(pool),
@@ -139,6 +142,7 @@ class Operator:
             self._metrics.leader.set(0)
             await workers.stop()
             context.resolver.close()
+            context.bases.close()
 
     async def _wait_for_crds(self, kube: Kube) -> None:
         """kopf only sees kinds that are there when it starts."""

@@ -1,6 +1,8 @@
 """What became of the look at an adapter's source."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from lorapool_api.adapter import AnyFormat
 from lorapool_api.conditions import AnyReason
@@ -53,3 +55,21 @@ class Resolving:
 
 
 Outcome = Resolution | Unresolved | Resolving
+
+
+@dataclass(frozen=True)
+class BaseLook:
+    """What became of looking up the commits of a base model.
+
+    Attributes:
+        commits: (repository, revision) -> commit.
+        problem: why a repository cannot be had, as far as the operator can tell.
+        is_pending: nobody has answered yet.
+    """
+
+    commits: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    problem: Verdict | None = None
+    is_pending: bool = False
+
+
+NOTHING_TO_LOOK_UP: Final = BaseLook()

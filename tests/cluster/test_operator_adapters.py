@@ -1,5 +1,6 @@
 """What becomes of adapters: joined, refused with a reason, served, removed."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,9 @@ from tests.files import MODULE, lora_file, sha256, whole_model_file
 from tests.operator_hub import COMMIT, FakeHub, Repo
 
 from lorapool_api.conditions import AdapterCondition, Reason, find
-from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_api.names import ADAPTER_FINALIZER, CONFIG_ENV
 from lorapool_api.wire.catalog import HubFile
-from lorapool_operator.act.kube import ADAPTERS, NAMESPACES, POOLS
+from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS
 
 pytestmark = pytest.mark.plane
 
@@ -257,3 +258,25 @@ async def test_namespaces_join_as_the_pool_allows(plane: Any, tmp_path: Path, hu
         finally:
             await it.kube.patch(ADAPTERS, other, "pixel", {"metadata": {"finalizers": None}})
             await it.kube.delete(NAMESPACES, None, other)
+
+
+async def test_pods_are_told_the_commit_of_their_base_and_keep_it(it: Cluster, hub: FakeHub) -> None:
+    hub.repos["big/base"] = Repo({})
+    await it.make_pool(model={"source": {"hub": {"repo": "big/base"}}})
+    await it.pool_says("Ready", "True", "Available")
+    hub.repos["big/base"].commit = "f" * 40
+
+    await it.edit(POOLS, "shapes", {"spec": {"replicas": 2}})
+    await it.pods(2)
+
+    deployment = await it.get(DEPLOYMENTS, "shapes-runtime")
+    assert deployment is not None
+    env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert json.loads(env[CONFIG_ENV])["model"]["source"]["hub"]["revision"] == COMMIT
+
+
+async def test_a_base_that_is_in_no_repository_is_said_to_be(it: Cluster) -> None:
+    it.kubelet.template = {"warm": False}
+    await it.make_pool(model={"source": {"hub": {"repo": "lorapool/nothere"}}})
+    degraded = await it.pool_says("Degraded", "True", "SourceNotFound")
+    assert "lorapool/nothere at main is no repository of the Hub" in degraded.message

@@ -16,7 +16,7 @@ from lorapool_operator.act.kube import ApiError, Resource
 from lorapool_operator.context import Context
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.observed import PodView, ReplicaSetView, deployment_view
-from lorapool_operator.resolution import Outcome, Resolution
+from lorapool_operator.resolution import NOTHING_TO_LOOK_UP, BaseLook, Outcome, Resolution
 from lorapool_operator.settings import Settings
 from lorapool_operator.store import Store
 
@@ -68,7 +68,9 @@ class ApiServer:
         assert found is not None
         old = {"metadata": found.metadata.manifest(), "spec": found.spec.manifest(), "status": found.status.manifest()}
         new: Manifest = merged(old, body)
-        return new | {"metadata": new["metadata"] | {"resourceVersion": str(int(found.metadata.resource_version) + 1)}}
+        return new | {
+            "metadata": new["metadata"] | {"resourceVersion": str(int(found.metadata.resource_version or 0) + 1)}
+        }
 
     async def list(self, resource: Resource, namespace: str | None = None, labels: str | None = None) -> list[Manifest]:
         return []
@@ -105,6 +107,20 @@ class Found:
 _FOUND = Resolution(facts=None)
 
 
+class Looked:
+    """What became of looking up the base, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.result = NOTHING_TO_LOOK_UP
+
+    def look(self, pool: Pool) -> BaseLook:
+        return self.result
+
+    def forget(self, uid: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Told:
     """The events, kept."""
 
@@ -124,6 +140,7 @@ class Bench:
     store: Store = field(default_factory=Store)
     clock: Clock = field(default_factory=Clock)
     told: Told = field(default_factory=Told)
+    looked: Looked = field(default_factory=Looked)
 
     def __post_init__(self) -> None:
         self.api = ApiServer(self.store)
@@ -134,6 +151,7 @@ class Bench:
             kube=self.api,
             control=Control(),
             resolver=Found(),
+            bases=self.looked,
             recorder=self.told,
             metrics=Metrics(),
             pushes=asyncio.Semaphore(8),

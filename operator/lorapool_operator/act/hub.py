@@ -11,7 +11,7 @@ from lorapool_api.conditions import Reason
 from lorapool_api.fetching import SourceRefused
 from lorapool_api.hub_errors import refused_by_hub
 from lorapool_api.hub_files import choose_file
-from lorapool_api.sources import HubAdapter
+from lorapool_api.sources import HubAdapter, HubModel
 
 _TIMEOUT_S: Final = 15.0
 
@@ -60,7 +60,12 @@ class Hub:
             url=hf_hub_url(source.repo, name, revision=info.sha, endpoint=self._endpoint),
         )
 
-    def _info(self, source: HubAdapter) -> Any:
+    async def commit(self, source: HubModel) -> str:
+        """The commit that the revision of a base model is at. Raises: SourceRefused."""
+        info = await asyncio.to_thread(self._info, source)
+        return str(info.sha)
+
+    def _info(self, source: HubAdapter | HubModel) -> Any:
         try:
             return self._api.model_info(
                 source.repo, revision=source.revision, files_metadata=True, timeout=_TIMEOUT_S, token=False

@@ -1,7 +1,6 @@
 """What the status of a pool says."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
 from lorapool_api.adapter import AdapterStatus
 from lorapool_api.conditions import (
@@ -14,21 +13,20 @@ from lorapool_api.conditions import (
     find,
     with_transition_times,
 )
-from lorapool_api.pool import AdapterCounts, ModelStatus, Pool, PoolStatus
+from lorapool_api.pool import AdapterCounts, Pool, PoolStatus
 from lorapool_api.wire.last_words import last_words
-from lorapool_api.wire.state import BasePhase, BaseState
+from lorapool_api.wire.state import BasePhase
 from lorapool_operator.build.common import selector
 from lorapool_operator.build.service import service_url
+from lorapool_operator.decide.model_status import cold_start_s, model_status, newest_base
 from lorapool_operator.observed import Observed, PodTrouble, PodView
 from lorapool_operator.resolution import Verdict
-
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 def pool_status(pool: Pool, seen: Observed, adapters: Mapping[str, AdapterStatus]) -> PoolStatus:
     """The whole status; what did not change is equal to what was there, times included."""
     pods = [p for p in seen.pods if p.counts]
-    base = _newest_base(pods, seen)
+    base = newest_base(pods, seen)
     before = pool.status
     return PoolStatus(
         observed_generation=pool.metadata.generation,
@@ -36,21 +34,11 @@ def pool_status(pool: Pool, seen: Observed, adapters: Mapping[str, AdapterStatus
         ready_replicas=sum(p.ready for p in pods),
         selector=",".join(f"{key}={value}" for key, value in sorted(selector(pool).items())),
         adapters=_counts(adapters.values()),
-        model=ModelStatus(revision=base.revision, size_bytes=base.size_bytes) if base else before.model,
-        last_cold_start_seconds=_cold_start(base, before),
+        model=model_status(pool, base, seen),
+        last_cold_start_seconds=cold_start_s(base, before),
         url=service_url(pool),
         conditions=with_transition_times(_conditions(pool, pods, seen), before.conditions, seen.now),
     )
-
-
-def _cold_start(base: BaseState | None, before: PoolStatus) -> float | None:
-    return before.last_cold_start_seconds if base is None or base.cold_start_s is None else round(base.cold_start_s, 3)
-
-
-def _newest_base(pods: Iterable[PodView], seen: Observed) -> BaseState | None:
-    """The base as the pod that was created last holds it."""
-    warm = [(p.created or _BEGINNING, p.name, t.base) for p in pods if (t := seen.talk(p)).is_warm and t.base]
-    return max(warm, key=lambda row: row[:2])[2] if warm else None
 
 
 def _counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:
@@ -149,6 +137,8 @@ def _progressing(pool: Pool, pods: list[PodView], ready: int, seen: Observed) ->
     wanted, deployment = pool.spec.replicas, seen.deployment
     unscheduled = _unscheduled(pods)
     detail = f"; {unscheduled}" if unscheduled else ""
+    if seen.base_look.is_pending:
+        return _true(Verdict(Reason.ROLLING_OUT, "the commit of its base model is being looked up"))
     if deployment is None:
         return _true(Verdict(Reason.ROLLING_OUT, "its Deployment is being made"))
     if deployment.observed_generation < deployment.generation or deployment.updated < min(wanted, len(pods)):
@@ -184,6 +174,8 @@ def _trouble(pods: list[PodView], seen: Observed) -> Verdict | None:
     """What somebody has to look at, the most telling first."""
     if seen.refusal is not None:
         return seen.refusal
+    if seen.base_look.problem is not None and not seen.warm:
+        return seen.base_look.problem
     for pod in pods:
         base = seen.talk(pod).base
         if base is not None and base.phase is BasePhase.FAILED:

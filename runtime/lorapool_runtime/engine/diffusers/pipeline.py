@@ -16,6 +16,7 @@ from lorapool_api.sources import HubModel, ModelSource
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.assemble import assemble
 from lorapool_runtime.engine.diffusers.converted import Target
+from lorapool_runtime.engine.diffusers.hub_errors import hub_trouble
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
@@ -106,10 +107,9 @@ def _snapshot(hub: HubModel) -> Path:
                 trust_remote_code=False,
             )
         )
-    except HfHubHTTPError as error:
-        raise ModelError(f"{where}: the Hub answered {error.response.status_code}") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{where} cannot be had from the Hub: {first_line(error)}") from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        trouble = hub_trouble(hub, error) or f"{where} cannot be had from the Hub: {first_line(error)}"
+        raise ModelError(trouble) from error
 
 
 def _index(folder: Path) -> dict[str, Any]:
@@ -151,7 +151,8 @@ def _vae(spec: BaseModelSpec, index: dict[str, Any]) -> dict[str, Any]:
     try:
         vae = AutoencoderKL.from_pretrained(source.label, dtype=DTYPES[spec.dtype], use_safetensors=True, **revision)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"the VAE {source.label} cannot be loaded: {first_line(error)}") from error
+        why = (source.hub and hub_trouble(source.hub, error)) or first_line(error)
+        raise ModelError(f"the VAE {source.label} cannot be loaded: {why}") from error
     return {"vae": vae}
 
 

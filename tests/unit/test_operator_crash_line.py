@@ -2,7 +2,7 @@
 
 import pytest
 
-from lorapool_operator.last_words import MAX_CHARACTERS, last_words
+from lorapool_operator.crash_line import MAX_CHARACTERS, crash_line
 from lorapool_operator.observed import pod_view
 
 TRACEBACK = """Traceback (most recent call last):
@@ -54,11 +54,11 @@ pool
     ],
 )
 def test_the_line_that_says_why(output: str, words: str) -> None:
-    assert last_words(output) == words
+    assert crash_line(output) == words
 
 
 def test_one_long_line_is_cut() -> None:
-    assert len(last_words("x" * 10_000)) == MAX_CHARACTERS
+    assert len(crash_line("x" * 10_000)) == MAX_CHARACTERS
 
 
 def container(reason: str, message: str) -> str:

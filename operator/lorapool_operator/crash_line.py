@@ -12,7 +12,7 @@ _EXCEPTION: Final = re.compile(r"^[A-Za-z_][\w.]*(: |$)")
 _FURTHER: Final = re.compile(r"^\s*For further information visit ")
 
 
-def last_words(output: str) -> str:
+def crash_line(output: str) -> str:
     """What a process said last, in a line.
 
     Args:
@@ -34,7 +34,7 @@ def _of_event(line: str) -> str | None:
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return None
     error = event.get("error") or event.get("exception") or ""
-    error = last_words(error) if isinstance(error, str) else ""
+    error = crash_line(error) if isinstance(error, str) else ""
     return f"{event['event']}: {error}" if error else str(event["event"])
 
 
