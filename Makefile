@@ -31,6 +31,7 @@ check: setup ## Format, lint, types, import contracts, generated files
 	mypy $(PACKAGES) tests
 	lint-imports
 	python -m lorapool_api.crdgen --check
+	pytest --collect-only -qq tests/gpu
 	python -m lorapool_bench.page --check
 
 .PHONY: format
@@ -58,6 +59,10 @@ test-kind: setup ## The e2e tests on a kind cluster with both images (needs a Do
 .PHONY: test-node
 test-node: setup ## The e2e tests on a real kubelet and containerd of this machine, with both images (ARGS of pytest; needs root)
 	@python -m tests.node $(ARGS)
+
+.PHONY: test-gpu
+test-gpu: setup ## What needs a CUDA device (skipped without one), and its like on the CPU
+	pytest tests/gpu $(ARGS)
 
 .PHONY: crds
 crds: setup ## Write the CRDs from the models
