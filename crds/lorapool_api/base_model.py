@@ -38,7 +38,11 @@ class BaseModelSpec(ApiModel):
             "when nothing is named, because its own VAE overflows in float16."
         ),
     )
-    dtype: Dtype = Field(default=Dtype.FLOAT16, description="Type of the weights on the device.")
+    dtype: Dtype | None = Field(
+        default=None,
+        description="Type of the weights on the device. Default: float16, and bfloat16 for Flux and Stable Diffusion "
+        "3, whose numbers float16 cannot hold.",
+    )
     aliases: tuple[ModelId, ...] = Field(
         default=(),
         description="Names that a request may use for the bare base, besides the pool's own.",

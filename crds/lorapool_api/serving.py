@@ -124,6 +124,11 @@ class Serving(ApiModel):
         description="What becomes of `<lora:name:0.8>` in a prompt. Refuse: the request is refused, adapters are named "
         "in `loras` or by the header. Allow: the adapter is used with that scale, and the tag taken out of the prompt.",
     )
+    deterministic: bool = Field(
+        default=True,
+        description="Whether the same request gives the same bytes on the same kind of device. With false, a GPU may "
+        "choose its convolutions by timing: somewhat faster, and pictures of the same seed may differ in rounding.",
+    )
     request_timeout_seconds: int = Field(
         default=300,
         description="Longest time from request to image, waiting for a pod included.",

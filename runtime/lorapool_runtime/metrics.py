@@ -31,6 +31,12 @@ class Metrics:
         self._rows = Histogram(
             "lorapool_batch_rows", "Pictures in one forward.", buckets=(1, 2, 4, 8, 16, 32), registry=self._registry
         )
+        self._applied = Counter(
+            "lorapool_renders",
+            "Requests that were made, by how their adapters were applied.",
+            ["applied"],
+            registry=self._registry,
+        )
         self._bytes = Gauge(
             "lorapool_adapter_bytes", "Memory that adapters take, by tier.", ["tier"], registry=self._registry
         )
@@ -42,6 +48,7 @@ class Metrics:
         """Count what the engine made."""
         self._images.inc(len(outcome.rendering.images))
         self._rows.observe(outcome.rendering.rows)
+        self._applied.labels(outcome.rendering.applied.value).inc()
         self._queue.observe(outcome.queue_s)
         self._load.observe(outcome.rendering.load_s)
         self._switch.observe(outcome.rendering.switch_s)

@@ -45,7 +45,7 @@ def config(options: Options) -> RuntimeConfig:
     """The configuration of a pod, from a command line. Raises: UnusableManifest."""
     folder = Path(options.model).expanduser()
     device = options.device or _best_device(options.engine)
-    dtype = options.dtype or (Dtype.FLOAT16 if device is Device.CUDA else Dtype.FLOAT32)
+    dtype = options.dtype or (None if device is Device.CUDA else Dtype.FLOAT32)
     size = options.size or _trained_size(folder)
     defaults = ServingDefaults().model_copy(
         update={"width": size, "height": size, **({"steps": options.steps} if options.steps else {})}

@@ -4,6 +4,7 @@ What is copied with `non_blocking=True` in a stream of its own happens only when
 an event in it: a copy that nobody waited for, or a buffer that is filled again too early, gives wrong numbers.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -29,15 +30,14 @@ class Stream:
 
 @dataclass(eq=False)
 class Event:
-    """Recorded into a stream: all that the stream was told before it. Its own clock is the fake's."""
+    """Recorded into a stream: all that the stream was told before it."""
 
-    cuda: "FakeCuda"
     reached: bool = True
     stream: Stream | None = None
     at_s: float = 0.0
 
     def record(self, stream: Stream | None = None) -> None:
-        self.stream, self.reached, self.at_s = stream, stream is None, self.cuda.now_s
+        self.stream, self.reached, self.at_s = stream, stream is None, time.perf_counter()
         if stream is not None:
             stream.waiting.append(self._reach)
 
@@ -72,7 +72,6 @@ class FakeCuda:
     total_bytes: int = 24 * 1024**3
     taken_bytes: int = 0
     peak_bytes: int = 0
-    now_s: float = 0.0
     lost: bool = False
     streams: list[Stream] = field(default_factory=list)
     recorded: list[tuple[torch.Tensor, object]] = field(default_factory=list)
@@ -92,7 +91,7 @@ class FakeCuda:
         return _in(stream)
 
     def event(self, *, timing: bool) -> Event:
-        return Event(self)
+        return Event()
 
     def pinned(self, size_bytes: int) -> torch.Tensor:
         self.pinned_bytes += size_bytes

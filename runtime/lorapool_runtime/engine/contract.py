@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from PIL.Image import Image
@@ -131,12 +132,22 @@ class Order:
         return number * (self.previews + 1) // of > (number - 1) * (self.previews + 1) // of
 
 
+class Applied(StrEnum):
+    """How the adapters of a request were put in force."""
+
+    NONE = "none"
+    UNMERGED = "unmerged"
+    MERGED = "merged"
+    MIXED = "mixed"
+
+
 @dataclass(frozen=True)
 class Rendering:
     """The images of a request, and how long the engine took for each part, in seconds.
 
     Attributes:
         rows: how many pictures, of this request and others, went through each forward together.
+        applied: what was done with its adapters; mixed: added to its own rows of a batch.
     """
 
     images: tuple[Image, ...]
@@ -145,6 +156,7 @@ class Rendering:
     inference_s: float
     warnings: tuple[str, ...] = ()
     rows: int = 1
+    applied: Applied = Applied.NONE
 
 
 Result = Rendering | RuntimeFailure

@@ -74,8 +74,15 @@ class AdaptedLinear(nn.Linear):
             return _sum_rows(self, change, input, functional.linear(input, self.weight, self.bias))
         return _sum(self, change, input, functional.linear(input, self.weight, _early_bias(self, change)))
 
-    def low_rank(self, input: torch.Tensor, branch: Branch) -> torch.Tensor:
-        return functional.linear(functional.linear(input, branch.down), branch.up)
+    def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
+        """out += s · B (A x): in place, and B (A x) never stands alone where its dtype may not hold it."""
+        down, up, scale = branch
+        if out.dtype is not down.dtype:
+            # A module that its library keeps in another dtype than the base.
+            out.add_(functional.linear(functional.linear(input.to(down.dtype), down), up), alpha=scale)
+            return
+        low = functional.linear(input, down)
+        out.view(-1, out.shape[-1]).addmm_(low.view(-1, low.shape[-1]), up.t(), alpha=scale)
 
 
 class AdaptedConv2d(nn.Conv2d):
@@ -93,8 +100,15 @@ class AdaptedConv2d(nn.Conv2d):
             return _sum_rows(self, change, input, self._convolve(input, self.weight, self.bias))
         return _sum(self, change, input, self._convolve(input, self.weight, _early_bias(self, change)))
 
-    def low_rank(self, input: torch.Tensor, branch: Branch) -> torch.Tensor:
-        return functional.conv2d(self._convolve(input, branch.down, None), branch.up)
+    def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
+        """As for a Linear: the 1 x 1 kernel `up` is a product for each picture."""
+        down, up, scale = branch
+        low = self._convolve(input, down, None)
+        if out.is_contiguous() and out.dtype is low.dtype:
+            up = up.flatten(1).expand(len(out), -1, -1)
+            out.flatten(2).baddbmm_(up, low.flatten(2), alpha=scale)
+        else:
+            out.add_(functional.conv2d(low, up), alpha=scale)
 
     def _convolve(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         out: torch.Tensor = self._conv_forward(input, weight, bias)
@@ -114,12 +128,13 @@ def _sum(module: Adapted, change: Added, input: torch.Tensor, out: torch.Tensor)
     branches = change.branches
     if change.gain is not None:
         first, *rest = branches
-        out.add_(module.low_rank(input, first), alpha=first.scale).mul_(change.gain)
+        module.add_branch(input, first, out)
+        out.mul_(change.gain)
         if module.bias is not None:
             out.add_(module.bias.view(-1, *(1,) * (change.gain.dim() - 1)))
         branches = tuple(rest)
     for branch in branches:
-        out.add_(module.low_rank(input, branch), alpha=branch.scale)
+        module.add_branch(input, branch, out)
     return out
 
 
@@ -131,10 +146,9 @@ def _sum_rows(module: Adapted, change: Mixed, input: torch.Tensor, out: torch.Te
     pictures = input.view(copies, change.pictures, *input.shape[1:])
     outputs = out.view(copies, change.pictures, *out.shape[1:])
     for start, stop, branches in change.rows:
-        part = pictures[:, start:stop].flatten(0, 1)
         for branch in branches:
-            added = module.low_rank(part, branch)
-            outputs[:, start:stop].add_(added.view(copies, stop - start, *added.shape[1:]), alpha=branch.scale)
+            for copy in range(copies):
+                module.add_branch(pictures[copy, start:stop], branch, outputs[copy, start:stop])
     return out
 
 

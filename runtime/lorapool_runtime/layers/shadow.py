@@ -1,7 +1,7 @@
 """Merged weights: buffers beside the base's, allocated once for a module and written again for each stack."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -24,6 +24,10 @@ class Shadows:
     def size_bytes(self) -> int:
         with self._lock:
             return sum(m.weight.numel() * m.weight.element_size() for m in self._merged.values())
+
+    def missing_bytes(self, modules: Iterable[Adapted]) -> int:
+        """What buffers for these would take that are not there yet."""
+        return sum(m.weight.numel() * m.weight.element_size() for m in modules if id(m) not in self._merged)
 
     def of(self, module: Adapted, content: Content, changes: Sequence[tuple[Change, float]]) -> Merged:
         """The module's buffer with W' of these changes in it; nothing is computed where it holds that already.

@@ -77,11 +77,16 @@ class Switchboard:
             named.setdefault(place.component, {})[place.name] = place.shape
         return named
 
-    def usual_linear(self, component: str) -> Place | None:
-        """The Linear of median size: a stand-in for all of them where costs are measured."""
+    def linears(self, component: str, most: int) -> list[Place]:
+        """So many at most of a component's Linears, of every size: a stand-in for all of them where costs are
+        measured."""
         found = [p for p in self._places.values() if p.component == component and len(p.shape) == 2]
         found.sort(key=lambda place: place.module.weight.numel())
-        return found[len(found) // 2] if found else None
+        return found[:: max(-(-len(found) // most), 1)]
+
+    def missing_bytes(self, plan: Plan) -> int:
+        """Memory that merged weights would take for this plan beyond what they take now."""
+        return self._shadows.missing_bytes(merge.module for merge in plan.merges)
 
     def plan(self, stack: Stack, *, merge: bool = False) -> Plan:
         """What the stack means for each module.

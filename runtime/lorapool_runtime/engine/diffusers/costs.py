@@ -1,20 +1,26 @@
 """Merged or unmerged: what each costs on this device, measured once, and the choice for one run."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from lorapool_api.facts import Network
+from lorapool_api.serving import ApplyMode
+from lorapool_runtime.engine.diffusers.accelerator import Accelerator
+from lorapool_runtime.layers.adapted import Branch
 from lorapool_runtime.layers.change import Change, merged
 from lorapool_runtime.layers.place import Place
 from lorapool_runtime.layers.switchboard import Loaded
 
 _RANK: Final = 16
-_FEW, _MANY = 16, 1024
 _TIMES: Final = 5
+# As many modules as tell the mix of sizes, and keep a device busy while the next ones are launched.
+SAMPLES: Final = 48
+# Eight pixels a side for a latent, and most of a UNet's work two levels further down, on average.
+PER_PIXEL: Final = 1 / (8 * 8 * 8)
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,13 @@ class Costs:
         branch_s: one low-rank pair in one forward, however small: its launches.
         product_s: one more multiplication of a low-rank pair.
         merge_s: one element of a merged weight.
+        per_pixel: positions of a module's input for each pixel of each row of a batch, on average.
     """
 
     branch_s: float
     product_s: float
     merge_s: float
+    per_pixel: float = PER_PIXEL
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,26 @@ class Work:
     branches: int
     products: int
     elements: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes of the budget that residents and merged weights share.
+
+    Attributes:
+        kept: of adapters that run or are pinned.
+    """
+
+    budget: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether to merge what could also be added at every step, and why."""
+
+    merge: bool
+    why: str
 
 
 def work_of(stack: tuple[tuple[Loaded, float], ...]) -> Work:
@@ -66,36 +94,106 @@ def prefers_merging(costs: Costs, work: Work, forwards: int, positions: float) -
     return work.elements * costs.merge_s < adding_s
 
 
+def choose(
+    mode: ApplyMode, costs: Costs | None, work: Work, itemsize: int, room: Room, forwards: int, pixels: int
+) -> Choice:
+    """The way for one run.
+
+    Args:
+        itemsize: bytes of an element of the base's weights.
+        pixels: of all rows of one forward.
+    """
+    if mode is not ApplyMode.AUTO or costs is None:
+        return Choice(mode is ApplyMode.MERGED, f"mode {mode}")
+    if not work.branches:
+        return Choice(merge=False, why="nothing to merge")
+    if not prefers_merging(costs, work, forwards, pixels * costs.per_pixel):
+        return Choice(merge=False, why=f"{forwards} forwards are cheaper with it added")
+    size = work.elements * itemsize
+    if size > room.budget - room.kept:
+        why = f"its merged weights take {size} bytes, of the budget {max(room.budget - room.kept, 0)} are left"
+        return Choice(merge=False, why=why)
+    return Choice(merge=True, why=f"{forwards} forwards are cheaper with it merged")
+
+
+@contextmanager
+def positions_of(places: Sequence[Place]) -> Iterator[dict[int, int]]:
+    """While it lasts, notes how many positions the input of each of these Linears has, by the place's number."""
+    seen: dict[int, int] = {}
+
+    def noted(number: int) -> Callable[[Any, tuple[torch.Tensor, ...]], None]:
+        def note(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            seen[number] = inputs[0].numel() // inputs[0].shape[-1]
+
+        return note
+
+    hooks = [place.module.register_forward_pre_hook(noted(i)) for i, place in enumerate(places)]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def per_pixel(places: Sequence[Place], positions: Sequence[int], pixels: int) -> float:
+    """Positions for each of so many pixels of all rows, each place as heavy as a low-rank pair in it is."""
+    sizes = [sum(place.shape) for place in places]
+    return sum(count * size for count, size in zip(positions, sizes, strict=True)) / sum(sizes) / pixels
+
+
 @torch.inference_mode()
-def measure(place: Place) -> Costs:
-    """Time a low-rank pair and a merge in one Linear of the base; a fraction of a second."""
+def measure(places: Sequence[Place], positions: Sequence[int], per_pixel: float, accelerator: Accelerator) -> Costs:
+    """Time low-rank pairs and merges in Linears of the base, of their real sizes, one after the other as in a forward.
+
+    Args:
+        positions: of each place's input in a forward of the usual size.
+        per_pixel: as `Costs` has it.
+    """
+    weight = places[0].module.weight
+    pairs = [_Pair(place, count, _pair(weight, place)) for place, count in zip(places, positions, strict=True)]
+    # One input and one output stand for all: they are large, and what they hold does not matter.
+    inputs = weight.new_zeros(max(p.count * p.place.shape[1] for p in pairs))
+    outputs = weight.new_zeros(max(p.count * p.place.shape[0] for p in pairs))
+
+    def add(most: int) -> None:
+        for pair in pairs:
+            count, (out, into) = min(pair.count, most), pair.place.shape
+            pair.place.module.add_branch(
+                inputs[: count * into].view(count, into), pair.branch, outputs[: count * out].view(count, out)
+            )
+
+    shadow = weight.new_empty(max(p.place.module.weight.numel() for p in pairs))
+
+    def merge() -> None:
+        for pair in pairs:
+            target = pair.place.module.weight
+            shadow[: target.numel()].view_as(target).copy_(merged(target, [(pair.change, 1.0)]))
+
+    few_s, real_s = (_median_s(lambda m=m: add(m), accelerator) for m in (1, max(positions)))  # type: ignore[misc]
+    products = _RANK * sum((p.count - 1) * sum(p.place.shape) for p in pairs)
+    elements = sum(p.place.module.weight.numel() for p in pairs)
+    merge_s = _median_s(merge, accelerator)
+    product_s = max(real_s - few_s, 0.0) / max(products, 1)
+    return Costs(few_s / len(pairs), product_s, merge_s / elements, per_pixel)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    place: Place
+    count: int
+    branch: Branch
+
+    @property
+    def change(self) -> Change:
+        return Change(self.place, Network.LORA, {"down": self.branch.down, "up": self.branch.up}, 1.0)
+
+
+def _pair(weight: torch.Tensor, place: Place) -> Branch:
     outputs, inputs = place.shape
-    weight = place.module.weight
-    linear = torch.nn.functional.linear
-
-    def random(*shape: int) -> torch.Tensor:
-        return weight.new_empty(shape).normal_()
-
-    down, up = random(_RANK, inputs), random(outputs, _RANK)
-
-    def pair(count: int) -> float:
-        x, out = random(count, inputs), random(count, outputs)
-        return _median_s(lambda: out.add_(linear(linear(x, down), up), alpha=0.5), weight.device)
-
-    few_s, many_s = pair(_FEW), pair(_MANY)
-    products = (_MANY - _FEW) * _RANK * (inputs + outputs)
-    shadow = torch.empty_like(weight)
-    change = Change(place, Network.LORA, {"down": down, "up": up}, 1.0)
-    merge_s = _median_s(lambda: shadow.copy_(merged(weight, [(change, 1.0)])), weight.device)
-    return Costs(few_s, max(many_s - few_s, 0.0) / products, merge_s / weight.numel())
+    down, up = (weight.new_empty(shape).normal_() for shape in ((_RANK, inputs), (outputs, _RANK)))
+    return Branch(down, up, 0.5)
 
 
-def _median_s(work: Callable[[], object], device: torch.device) -> float:
-    times = []
-    for _ in range(_TIMES + 1):
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return sorted(times[1:])[_TIMES // 2]  # the first one warms up
+def _median_s(work: Callable[[], object], accelerator: Accelerator) -> float:
+    work()  # the first one warms up
+    return sorted(accelerator.seconds(work) for _ in range(_TIMES))[_TIMES // 2]

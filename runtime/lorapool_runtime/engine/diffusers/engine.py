@@ -1,45 +1,54 @@
 """The diffusers engine: one warm pipeline, adapters put in force by setting pointers."""
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 import structlog
 import torch
 
 from lorapool_api.base_model import BaseModelSpec
-from lorapool_api.conditions import Reason
 from lorapool_api.running import Device
 from lorapool_api.serving import ApplyMode, SchedulerName, Serving
-from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Use, untold
-from lorapool_runtime.engine.diffusers import batching
+from lorapool_runtime.engine.contract import Applied, BaseInfo, Order, Progress, Recipe, Rendering, Result, untold
 from lorapool_runtime.engine.diffusers.accelerator import Accelerator, accelerator_of
-from lorapool_runtime.engine.diffusers.costs import Costs, measure, prefers_merging
+from lorapool_runtime.engine.diffusers.applying import Applying, lora
+from lorapool_runtime.engine.diffusers.batching import Batching
 from lorapool_runtime.engine.diffusers.device import DeviceMemory
+from lorapool_runtime.engine.diffusers.faults import check_alive, is_full
 from lorapool_runtime.engine.diffusers.finish import Sitting, finished
-from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, DTYPES, load_pipeline
-from lorapool_runtime.engine.diffusers.plans import Plans, Stack
+from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, first_line, load_pipeline
+from lorapool_runtime.engine.diffusers.plans import Stack
 from lorapool_runtime.engine.diffusers.previews import Previews
 from lorapool_runtime.engine.diffusers.prompts import Encoded, Prompts, are_alike, text_key
 from lorapool_runtime.engine.diffusers.run import Row, Run, Runner
 from lorapool_runtime.engine.diffusers.tasks import Tasks
-from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
+from lorapool_runtime.engine.diffusers.vae import Vae
+from lorapool_runtime.engine.diffusers.warm_up import Measured, small_side, warm_up
+from lorapool_runtime.errors import (
+    AdapterError,
+    DeviceLost,
+    ModelError,
+    OutOfDeviceMemory,
+    RecipeError,
+    RuntimeFailure,
+    Stopped,
+)
 from lorapool_runtime.formats.weights import LoraAdapter, read_adapter
 from lorapool_runtime.formats.words import word
-from lorapool_runtime.layers.switchboard import Plan, Switchboard
+from lorapool_runtime.layers.switchboard import Switchboard
 from lorapool_runtime.layers.vocabulary import Vocabulary
 from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 log = structlog.stdlib.get_logger(__name__)
 
-_WARM_UP_PIXELS: Final = 64
 # Where the pool names none and nothing can be measured.
 _USUAL_BUDGET_BYTES: Final = 4 * 1024**3
-# Eight pixels a side for a latent, and most of a UNet's work two levels further down, on average.
-_PIXELS_PER_POSITION: Final = 8 * 8 * 8
 
 
 class DiffusersEngine:
@@ -53,73 +62,124 @@ class DiffusersEngine:
         serving: Serving,
         accelerator: Accelerator | None = None,
     ) -> None:
+        """`device_bytes` bounds what adapters take of the device; None: what is left of it."""
         self._model = model
         self._device = device
-        self._device_bytes = _USUAL_BUDGET_BYTES if device_bytes is None else device_bytes
+        self._device_bytes = device_bytes
         self._serving = serving
-        self._costs: Costs | None = None
-        self._batching = batching.Batching()
         self._accelerator = accelerator_of(device) if accelerator is None else accelerator
-        self._memory = DeviceMemory(self._accelerator, self._device_bytes)
+        self._memory = DeviceMemory(
+            self._accelerator, _USUAL_BUDGET_BYTES if device_bytes is None else device_bytes, self._merged_bytes
+        )
         self._previews = Previews()
+        self._batching = Batching()
         self._pipeline: Any = None
         self._board: Switchboard
-        self._plans: Plans
+        self._applying: Applying
         self._vocabulary: Vocabulary
         self._prompts: Prompts
         self._runner: Runner
+        self._vae: Vae
+        self._dtype: torch.dtype
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 
     # ---- the base ----------------------------------------------------------------------------------------------
 
     def load(self, progress: Progress = untold) -> BaseInfo:
+        self._unload()
+        try:
+            return self._loaded(progress)
+        except RuntimeError as error:
+            self._unload()
+            if is_full(error):
+                raise ModelError(f"the device has no room for the base model: {first_line(error)}") from error
+            if isinstance(error, torch.AcceleratorError):
+                raise DeviceLost(f"the device does not work: {first_line(error)}") from error
+            raise
+        except BaseException:
+            self._unload()
+            raise
+
+    def _unload(self) -> None:
+        """A base that did not get warm must not stand beside the next one."""
+        for name in ("_board", "_applying", "_vocabulary", "_prompts", "_runner", "_vae"):
+            self.__dict__.pop(name, None)
+        had_one, self._pipeline = self._pipeline is not None, None
+        if had_one:
+            gc.collect()
+            self._accelerator.empty_cache()
+
+    def _loaded(self, progress: Progress) -> BaseInfo:
         start = time.monotonic()
-        loaded = load_pipeline(self._model, self._device, progress)
+        loaded = load_pipeline(self._model, self._device, progress, deterministic=self._serving.deterministic)
         pipeline = self._pipeline = loaded.pipeline
         components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
         if not {"unet", "transformer"} & components.keys():
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
+        self._dtype = loaded.dtype
         self._board = Switchboard(components)
-        self._plans = Plans(self._board)
+        self._applying = Applying(
+            self._board, self._memory, self._accelerator, self._serving.mode, loaded.dtype.itemsize
+        )
         self._vocabulary = Vocabulary(pipeline)
         self._prompts = Prompts(pipeline)
         self._runner = Runner(Tasks(pipeline), pipeline.scheduler)
+        self._vae = Vae(pipeline)
         loaded_s = time.monotonic() - start
         start = time.monotonic()
-        self._warm_up()
+        measured = self._warm_up()
         stages_s = {"load": loaded_s, "warm_up": time.monotonic() - start}
-        return BaseInfo(loaded.revision, loaded.size_bytes, self._board.modules(), stages_s)
+        modules = self._board.modules()
+        return BaseInfo(loaded.revision, loaded.size_bytes, modules, stages_s, measured.shortfall)
 
-    def _warm_up(self) -> None:
-        """One small forward through all of it: what is lazy happens here, and what is broken shows here."""
-        self._one_step(_WARM_UP_PIXELS, _WARM_UP_PIXELS, 1, decode=True)
-        place = self._board.usual_linear("unet") or self._board.usual_linear("transformer")
-        if self._serving.mode is ApplyMode.AUTO and place is not None:
-            self._costs = measure(place)
-            log.info("costs of applying adapters measured", **asdict(self._costs))
-        if self._serving.max_batch > 1:
-            usual = self._serving.defaults
-            one_step = partial(self._one_step, usual.width, usual.height, decode=False)
-            self._batching = batching.measure(one_step, self._serving.max_batch, usual.width * usual.height)
-            log.info("batches measured", **asdict(self._batching))
+    def _warm_up(self) -> Measured:
+        free = self._accelerator.empty_cache
+        measured = warm_up(self._one_step, self._board, self._serving, self._accelerator, free)
+        self._applying.costs = measured.costs
+        self._batching = measured.batching
+        if measured.whole_pixels is not None:
+            self._vae.whole_up_to(measured.whole_pixels)
+        if measured.budget_bytes is not None:
+            if self._device_bytes is None:
+                self._memory.bound_bytes = measured.budget_bytes
+            elif self._device_bytes > measured.budget_bytes:
+                log.warning(
+                    "adapters.deviceBudget is more than the device has left",
+                    device_bytes=self._device_bytes,
+                    left_bytes=measured.budget_bytes,
+                )
+        return measured
 
-    def _one_step(self, width: int, height: int, rows: int, *, decode: bool) -> None:
-        recipe = Recipe("warm up", "", width, height, 1, 1.0, SchedulerName.EULER_A, seed=0, images=rows)
+    def _one_step(self, width: int, height: int, rows: int, *, tiled: bool | None = None) -> None:
+        """Pictures of the bare base, in one step. Raises: ArithmeticError: they are not finite."""
+        guidance = self._serving.defaults.guidance_scale
+        recipe = Recipe("warm up", "", width, height, 1, guidance, SchedulerName.EULER_A, seed=0, images=rows)
         prompts = self._prompts.encoded(recipe, text_key((), merge=False))
-        self._runner.run(recipe, [Row(prompts, seed) for seed in recipe.seeds], lambda *_: None, decode=decode)
+        if tiled is None:
+            self._vae.prepare(width * height)
+        else:
+            self._vae.tile(tiled=tiled)
+        run = self._runner.run(recipe, [Row(prompts, seed) for seed in recipe.seeds], lambda *_: None)
+        self._accelerator.synchronize()
+        if not all(run.finite):
+            log.warning("the base model makes pixels that are not finite", width=width, height=height)
 
     # ---- adapters ----------------------------------------------------------------------------------------------
 
     def read(self, file: AdapterFile) -> LoraAdapter:
-        return read_adapter(file, self._board, DTYPES[self._model.dtype], widths=self._vocabulary.widths)
+        return read_adapter(file, self._board, self._dtype, widths=self._vocabulary.widths)
 
     def on_device(self) -> frozenset[str]:
         return self._memory.identities()
 
     @property
     def device_bytes(self) -> int:
-        return self._memory.size_bytes
+        return self._memory.size_bytes + self._merged_bytes()
+
+    def _merged_bytes(self) -> int:
+        board = self.__dict__.get("_board")
+        return 0 if board is None else int(board.merged_bytes)
 
     def pin(self, identities: Collection[str]) -> None:
         self._memory.pin(identities)
@@ -127,9 +187,10 @@ class DiffusersEngine:
     def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
         for adapter in adapters:
             try:
-                self._memory.bring(_lora(adapter))
-            except AdapterError as error:
-                log.info("looking ahead failed", adapter=adapter.identity[:12], message=error.message)
+                self._memory.bring(lora(adapter))
+            except (AdapterError, RuntimeError) as error:
+                # Whatever it is, `render` meets it again, and there it is somebody's.
+                log.info("looking ahead failed", adapter=adapter.identity[:12], error=first_line(error))
 
     def forget(self, identity: str) -> None:
         self._memory.forget(identity)
@@ -141,16 +202,18 @@ class DiffusersEngine:
                 self._rendering.release()
 
     def _drop_forgotten(self) -> None:
+        if "_applying" not in self.__dict__:
+            return
         if not self._memory.identities().issuperset(self._active):
-            self._board.clear()
+            self._applying.bare()
             self._active = ()
-        self._plans.keep_only(self._memory.identities())
+        self._applying.plans.keep_only(self._memory.identities())
 
     def check(self) -> None:
         with self._rendering:
-            self._board.clear()
             self._active = ()
-            self._one_step(_WARM_UP_PIXELS, _WARM_UP_PIXELS, 1, decode=True)
+            self._applying.free()
+            self._canary()
 
     # ---- images ------------------------------------------------------------------------------------------------
 
@@ -159,42 +222,96 @@ class DiffusersEngine:
 
     def mixes(self, adapter: HostAdapter) -> bool:
         can = self._serving.mode is not ApplyMode.MERGED and self._prompts.are_apart
-        return can and _lora(adapter).mixes
+        return can and lora(adapter).mixes
 
     def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
         with self._rendering:
             try:
-                return self._render(orders, waiting)
+                return self._with_room(orders, waiting)
             except Stopped:
                 return [Stopped() for _ in orders]
+            except RuntimeFailure:
+                raise
+            except Exception as error:
+                check_alive(error, self._canary)
+                raise
             finally:
                 self._drop_forgotten()
 
-    def _render(self, orders: Sequence[Order], waiting: int) -> Sequence[Result]:
+    def _canary(self) -> None:
+        """A small picture of the bare base, which was warmed up with it."""
+        self._applying.bare()
+        side = small_side(self._serving)
+        self._one_step(side, side, 1)
+
+    def _with_room(self, orders: Sequence[Order], waiting: int) -> Sequence[Result]:
+        """Where the device is full: once more with all freed that can be had again, then picture by picture.
+
+        Raises:
+            OutOfDeviceMemory: not one picture of that size finds room.
+        """
+        made = self._unless_full(orders, waiting)
+        if made is None:
+            self._applying.free()
+            made = self._unless_full(orders, waiting)
+        if made is not None:
+            return made
+        self._applying.free()
+        if len(orders) > 1:
+            return [result for order in orders for result in self._alone(order)]
+        return self._alone(orders[0], tried=len(self._sittings(orders)) == orders[0].recipe.images)
+
+    def _alone(self, order: Order, *, tried: bool = False) -> Sequence[Result]:
+        """One order, one picture after the other; `tried`: that was done already, and found no room."""
+        made: Sequence[Result] | None = None
+        try:
+            made = None if tried else self._unless_full([order], 0, rows=1)
+        except RuntimeFailure as failure:
+            return [failure]
+        if made is not None:
+            return made
+        self._applying.free()
+        size = f"{order.recipe.width} x {order.recipe.height} pixels"
+        return [OutOfDeviceMemory(f"the device has no room for one picture of {size}; ask for fewer pixels")]
+
+    def _unless_full(self, orders: Sequence[Order], waiting: int, rows: int | None = None) -> Sequence[Result] | None:
+        """None where the device is full: what failed has let go of its tensors then."""
+        try:
+            return self._render(orders, waiting, rows)
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
+            log.warning("the device is full", pictures=sum(o.recipe.images for o in orders), error=first_line(error))
+        return None
+
+    def _render(self, orders: Sequence[Order], waiting: int, rows: int | None) -> Sequence[Result]:
         start = time.monotonic()
         for order in orders:
-            _check_stack([_lora(use.adapter) for use in order.stack])
+            _check_stack([lora(use.adapter) for use in order.stack])
         in_use = tuple(dict.fromkeys(use.adapter.identity for order in orders for use in order.stack))
         self._memory.use(in_use)
-        stacks = [self._residents(order.stack) for order in orders]
-        self._plans.keep_only(self._memory.identities())
+        stacks = [self._applying.bring(order.stack) for order in orders]
         loaded = time.monotonic()
         self._active = in_use
+        pictures = sum(order.recipe.images for order in orders)
         if any(stack != stacks[0] for stack in stacks):
-            prompts = self._switch_mixed(orders, stacks)
+            prompts = self._prompts_apart(orders, stacks)
+            each = [(stack, order.recipe.images) for order, stack in zip(orders, stacks, strict=True)]
+            applied = self._applying.for_rows(each)
         else:
-            prompts = self._switch_all(orders, stacks[0], waiting)
+            applied = self._applying.for_all(stacks[0], orders[0].recipe, pictures * (1 + waiting))
+            prompts = [self._encoded(order.recipe, stacks[0], merge=applied is Applied.MERGED) for order in orders]
         if not are_alike(prompts):
             # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.
-            return [result for order in orders for result in self._render([order], waiting)]
+            return [result for order in orders for result in self._render([order], waiting, rows)]
         switched = time.monotonic()
-        sittings = self._sittings(orders)
+        sittings = self._sittings(orders, rows)
         runs = [self._sit(sitting, prompts) for sitting in sittings]
         inference_s = time.monotonic() - switched
-        rows = max(len(sitting.rows) for sitting in sittings)
+        most = max(len(sitting.rows) for sitting in sittings)
 
         def rendering(images: Any, warnings: Any) -> Rendering:
-            return Rendering(images, loaded - start, switched - loaded, inference_s, warnings, rows)
+            return Rendering(images, loaded - start, switched - loaded, inference_s, warnings, most, applied)
 
         made = finished(orders, sittings, runs, rendering)
         return [self._with_warnings(order, result) for order, result in zip(orders, made, strict=True)]
@@ -203,55 +320,16 @@ class DiffusersEngine:
         cut = self._prompts.warnings(order.recipe)
         return replace(result, warnings=(*result.warnings, *cut)) if isinstance(result, Rendering) and cut else result
 
-    def _residents(self, stack: Sequence[Use]) -> Stack:
-        return tuple((self._memory.bring(_lora(use.adapter)), use.scale) for use in stack)
-
-    def _switch_all(self, orders: Sequence[Order], stack: Stack, waiting: int) -> list[Encoded]:
-        """Put the stack in force for all of them, and say what their prompts say with it."""
-        forwards = sum(order.recipe.images for order in orders) * (1 + waiting)
-        merge = self._merges(stack, orders[0].recipe, forwards)
-        self._put_in_force(lambda: self._plans.get(stack, merge=merge))
-        return [self._encoded(order.recipe, stack, merge=merge) for order in orders]
-
-    def _switch_mixed(self, orders: Sequence[Order], stacks: Sequence[Stack]) -> list[Encoded]:
-        """Say what each prompt says with its own text encoders, then put each stack in force for its own rows."""
+    def _prompts_apart(self, orders: Sequence[Order], stacks: Sequence[Stack]) -> list[Encoded]:
+        """What each prompt says with its own text encoders."""
         prompts = []
         for order, stack in zip(orders, stacks, strict=True):
             if text_key(stack, merge=False):
-                self._put_in_force(partial(self._plans.get, stack, merge=False))
+                self._applying.for_text(stack)
             else:
-                self._board.clear()
+                self._applying.bare()
             prompts.append(self._encoded(order.recipe, stack, merge=False))
-        rows = [(stack, order.recipe.images) for order, stack in zip(orders, stacks, strict=True)]
-        self._put_in_force(lambda: self._board.plan_rows(rows))
         return prompts
-
-    def _merges(self, stack: Stack, recipe: Recipe, images: int) -> bool:
-        """Whether to merge what could also be added at every step."""
-        if self._costs is None:
-            return self._serving.mode is ApplyMode.MERGED
-        work = self._plans.work(stack)
-        if work.elements * DTYPES[self._model.dtype].itemsize > self._device_bytes:
-            return False
-        rows = 2 if recipe.guidance_scale > 1 else 1
-        positions = rows * recipe.width * recipe.height / _PIXELS_PER_POSITION
-        return prefers_merging(self._costs, work, recipe.steps * images, positions)
-
-    def _put_in_force(self, plan: Callable[[], Plan]) -> None:
-        """What fails leaves the bare base in force. Raises: AdapterError."""
-        try:
-            self._board.switch(plan())
-        except torch.OutOfMemoryError:
-            self._board.release()
-            self._accelerator.empty_cache()
-        else:
-            return
-        try:
-            self._board.switch(plan())
-        except torch.OutOfMemoryError as error:
-            self._board.release()
-            message = "the device has no room for the merged weights that these adapters need"
-            raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
     def _encoded(self, recipe: Recipe, stack: Stack, *, merge: bool) -> Encoded:
         rows = next((loaded.words for loaded, _ in stack if loaded.words), {})
@@ -259,19 +337,23 @@ class DiffusersEngine:
         with self._vocabulary.knowing(words, rows):
             return self._prompts.encoded(recipe, text_key(stack, merge=merge))
 
-    def _sittings(self, orders: Sequence[Order]) -> list[Sitting]:
+    def _sittings(self, orders: Sequence[Order], most: int | None = None) -> list[Sitting]:
         """The pictures of each forward: all of several orders in one, those of one order in as many as it takes."""
         rows = [(i, seed) for i, order in enumerate(orders) for seed in order.recipe.seeds]
-        most = len(rows) if len(orders) > 1 else self.batch(orders[0].recipe)
+        if most is None:
+            most = len(rows) if len(orders) > 1 else self.batch(orders[0].recipe)
         chunks = [rows[i : i + most] for i in range(0, len(rows), most)]
         return [Sitting(orders, tuple(chunk), i, len(chunks)) for i, chunk in enumerate(chunks)]
 
     def _sit(self, sitting: Sitting, prompts: Sequence[Encoded]) -> Run:
         sitting.go_on()
+        recipe = sitting.orders[0].recipe
+        self._vae.prepare(recipe.width * recipe.height)
         rows = [Row(prompts[i], seed) for i, seed in sitting.rows]
-        run = self._runner.run(sitting.orders[0].recipe, rows, partial(sitting.watch, self._previews))
-        if run.latents is not None and (any(order.previews for order in sitting.orders) or not self._previews.knows):
-            self._previews.learn(run.latents[0], run.pixels[0])
+        run = self._runner.run(recipe, rows, partial(sitting.watch, self._previews))
+        wanted = any(order.previews for order in sitting.orders) or not self._previews.knows
+        if run.latents is not None and run.finite[0] and wanted:
+            self._previews.learn(run.latents[0], run.pixels[0] / np.float32(255))
         return run
 
 
@@ -281,9 +363,3 @@ def _check_stack(stack: Sequence[LoraAdapter]) -> None:
         raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
     if sum(bool(adapter.words) for adapter in stack) > 1:
         raise RecipeError(f"a stack may hold one adapter with words of its own at most: all of them call it {word(0)}")
-
-
-def _lora(adapter: HostAdapter) -> LoraAdapter:
-    if not isinstance(adapter, LoraAdapter):
-        raise TypeError(f"{adapter.identity} was not read by this engine")
-    return adapter

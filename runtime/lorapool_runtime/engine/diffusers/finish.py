@@ -66,27 +66,31 @@ def finished(
     orders: Sequence[Order], sittings: Sequence[Sitting], runs: Sequence[Run], rendering: MakeRendering
 ) -> list[Result]:
     """What each order gets."""
-    pixels: list[list[NDArray[np.floating[Any]]]] = [[] for _ in orders]
+    pixels: list[list[NDArray[np.uint8]]] = [[] for _ in orders]
+    finite = [True] * len(orders)
     warnings = tuple(dict.fromkeys(run.warning for run in runs if run.warning))
     for sitting, run in zip(sittings, runs, strict=True):
-        for (index, _), picture in zip(sitting.rows, run.pixels, strict=True):
+        for (index, _), picture, is_finite in zip(sitting.rows, run.pixels, run.finite, strict=True):
             pixels[index].append(picture)
-    return [_result(order, made, warnings, rendering) for order, made in zip(orders, pixels, strict=True)]
+            finite[index] &= is_finite
+    rows = zip(orders, pixels, finite, strict=True)
+    return [_result(order, made, warnings, rendering, finite=good) for order, made, good in rows]
 
 
 def _result(
-    order: Order, made: Sequence[NDArray[np.floating[Any]]], warnings: tuple[str, ...], rendering: MakeRendering
+    order: Order,
+    made: Sequence[NDArray[np.uint8]],
+    warnings: tuple[str, ...],
+    rendering: MakeRendering,
+    *,
+    finite: bool,
 ) -> Result:
     """A forward that ran into infinity is an error, not a black square."""
     if order.stop():
         return Stopped()
-    if all(np.isfinite(pixels).all() for pixels in made):
-        return rendering(tuple(_image(pixels) for pixels in made), warnings)
+    if finite:
+        return rendering(tuple(Image.fromarray(pixels) for pixels in made), warnings)
     if not order.stack:
         raise ArithmeticError("the base model made pixels that are not finite")
     scales = ", ".join(f"{use.key} at {use.scale:g}" for use in order.stack)
     return AdapterError(Reason.INVALID_WEIGHTS, f"with {scales} the image is not finite; try smaller scales")
-
-
-def _image(pixels: NDArray[np.floating[Any]]) -> Image.Image:
-    return Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))

@@ -2,10 +2,12 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from huggingface_hub.errors import HfHubHTTPError
@@ -20,11 +22,15 @@ from lorapool_runtime.engine.diffusers.hub_errors import hub_trouble
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
+log = structlog.stdlib.get_logger(__name__)
+
 DTYPES: Final = {
     Dtype.FLOAT16: torch.float16,
     Dtype.BFLOAT16: torch.bfloat16,
     Dtype.FLOAT32: torch.float32,
 }
+# Their activations leave float16's range: they were trained in bfloat16.
+_WIDE: Final = ("Flux", "StableDiffusion3")
 # SDXL's own VAE overflows in float16 and makes black images.
 _SDXL_FP16_VAE: Final = HubModel(repo="madebyollin/sdxl-vae-fp16-fix")
 _LIBRARIES: Final = {"diffusers", "transformers"}
@@ -34,44 +40,70 @@ COMPONENTS: Final = ("unet", "transformer", "text_encoder", "text_encoder_2")
 
 @dataclass(frozen=True)
 class LoadedPipeline:
-    """A pipeline on its device."""
+    """A pipeline on its device, its weights of that dtype."""
 
     pipeline: Any
+    dtype: torch.dtype
     revision: str
     size_bytes: int
 
 
-def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> LoadedPipeline:
-    """Load the base model. Raises: ModelError that says what was found and what was expected."""
+def load_pipeline(
+    spec: BaseModelSpec, device: Device, progress: Progress, *, deterministic: bool = True
+) -> LoadedPipeline:
+    """Load the base model.
+
+    Args:
+        deterministic: the same request gives the same bytes; else kernels may be chosen by timing.
+
+    Raises:
+        ModelError: says what was found and what was expected.
+        torch.OutOfMemoryError, torch.AcceleratorError: what the device says.
+    """
     _check_device(device)
     _quieten()
     folder = _folder(spec.source)
     index = _index(folder)
-    options = _options(index) | _vae(spec, index)
+    dtype = _dtype(spec.dtype, index)
+    options = _options(index) | _vae(spec, index, dtype)
     variant = spec.source.hub.variant if spec.source.hub else None
     if variant:
         options["variant"] = variant
-    target = Target(DTYPES[spec.dtype], torch.device(device.value), variant)
+    target = Target(dtype, torch.device(device.value), variant)
     try:
         options |= assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
         pipeline = DiffusionPipeline.from_pretrained(
             str(folder),
-            dtype=DTYPES[spec.dtype],
+            dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
             **options,
         )
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
-    _settle(pipeline, device)
+    _settle(pipeline, device, deterministic=deterministic)
     revision = folder.name if spec.source.hub else folder_revision(folder)
-    return LoadedPipeline(pipeline, revision, folder_size_bytes(folder))
+    return LoadedPipeline(pipeline, dtype, revision, folder_size_bytes(folder))
 
 
 def _check_device(device: Device) -> None:
     if device is Device.CUDA and not torch.cuda.is_available():
         raise ModelError("the pool asks for device cuda, but this pod sees no CUDA device")
+    if device is Device.CUDA and (count := torch.cuda.device_count()) > 1:
+        log.warning("only the first CUDA device is used; give each pod one, and the pool more replicas", devices=count)
+
+
+def _dtype(wanted: Dtype | None, index: Mapping[str, Any]) -> torch.dtype:
+    """What the pool says, or what the family of the base can be had in."""
+    family = next((f for f in _WIDE if index["_class_name"].startswith(f)), None)
+    if wanted is None:
+        return torch.float16 if family is None else torch.bfloat16
+    if wanted is Dtype.FLOAT16 and family is not None:
+        log.warning("float16 is too narrow for this family: pictures may not be finite; bfloat16 is not", family=family)
+    return DTYPES[wanted]
 
 
 def _quieten() -> None:
@@ -139,24 +171,24 @@ def _options(index: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _vae(spec: BaseModelSpec, index: dict[str, Any]) -> dict[str, Any]:
+def _vae(spec: BaseModelSpec, index: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """The VAE to load instead of the pipeline's own, if any."""
     source = spec.vae
     is_sdxl = index["_class_name"].startswith("StableDiffusionXL")
-    if source is None and spec.source.hub and is_sdxl and spec.dtype is Dtype.FLOAT16:
+    if source is None and spec.source.hub and is_sdxl and dtype is torch.float16:
         source = ModelSource(hub=_SDXL_FP16_VAE)
     if source is None:
         return {}
     revision = {"revision": source.hub.revision, "variant": source.hub.variant} if source.hub else {}
     try:
-        vae = AutoencoderKL.from_pretrained(source.label, dtype=DTYPES[spec.dtype], use_safetensors=True, **revision)
+        vae = AutoencoderKL.from_pretrained(source.label, dtype=dtype, use_safetensors=True, **revision)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         why = (source.hub and hub_trouble(source.hub, error)) or first_line(error)
         raise ModelError(f"the VAE {source.label} cannot be loaded: {why}") from error
     return {"vae": vae}
 
 
-def _settle(pipeline: Any, device: Device) -> None:
+def _settle(pipeline: Any, device: Device, *, deterministic: bool) -> None:
     """On the device, for inference only."""
     for component in pipeline.components.values():
         if isinstance(component, torch.nn.Module):
@@ -165,8 +197,8 @@ def _settle(pipeline: Any, device: Device) -> None:
     pipeline.set_progress_bar_config(disable=True)
     if device is Device.CUDA:
         # The same request gives the same bytes: no choice of kernels by timing.
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.deterministic = deterministic
 
 
 def first_line(error: BaseException) -> str:

@@ -1,0 +1,146 @@
+"""Putting stacks in force, merged or added, within the budget that residents and merged weights share."""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+import torch
+
+from lorapool_api.conditions import Reason
+from lorapool_api.serving import ApplyMode
+from lorapool_runtime.engine.contract import Applied, Recipe, Use
+from lorapool_runtime.engine.diffusers.accelerator import Accelerator
+from lorapool_runtime.engine.diffusers.costs import Choice, Costs, Room, choose
+from lorapool_runtime.engine.diffusers.device import DeviceMemory
+from lorapool_runtime.engine.diffusers.plans import Plans, Stack
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.formats.weights import LoraAdapter
+from lorapool_runtime.layers.switchboard import Plan, Switchboard
+from lorapool_runtime.store.files import HostAdapter
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Applying:
+    """For the engine's thread. `costs` decide where the mode is Auto."""
+
+    def __init__(
+        self, board: Switchboard, memory: DeviceMemory, accelerator: Accelerator, mode: ApplyMode, itemsize: int
+    ) -> None:
+        self.plans = Plans(board)
+        self.costs: Costs | None = None
+        self._board = board
+        self._memory = memory
+        self._accelerator = accelerator
+        self._mode = mode
+        self._itemsize = itemsize
+        self._told: tuple[list[str], bool] = ([], False)
+
+    def bring(self, stack: Sequence[Use]) -> Stack:
+        """The stack on the device. Raises: AdapterError: there is no room."""
+        found = tuple((self._memory.bring(lora(use.adapter), self._let_go), use.scale) for use in stack)
+        self.plans.keep_only(self._memory.identities())
+        return found
+
+    def for_all(self, stack: Stack, recipe: Recipe, pictures: int) -> Applied:
+        """Put it in force for every picture of the next forwards.
+
+        Args:
+            pictures: that are wanted with this stack in all.
+
+        Raises:
+            AdapterError: there is no room for weights that can only be merged.
+        """
+        choice = self._choice(stack, recipe, pictures)
+        if choice.merge:
+            choice = self._merged(stack, choice)
+        if not choice.merge:
+            self._put(lambda: self.plans.get(stack, merge=False))
+        self._tell(stack, choice)
+        if not stack:
+            return Applied.NONE
+        return Applied.MERGED if choice.merge else Applied.UNMERGED
+
+    def for_text(self, stack: Stack) -> None:
+        """Put it in force unmerged, for what its text encoders say. Raises: AdapterError."""
+        self._put(lambda: self.plans.get(stack, merge=False))
+
+    def for_rows(self, stacks: Sequence[tuple[Stack, int]]) -> Applied:
+        """Each for so many pictures of a batch. Raises: AdapterError."""
+        self._put(lambda: self._board.plan_rows(stacks))
+        return Applied.MIXED
+
+    def bare(self) -> None:
+        """The bare base."""
+        self._board.clear()
+
+    def free(self) -> None:
+        """The bare base, and all memory given back that can be had again."""
+        self._memory.evict_unused()
+        self._let_go()
+        self._accelerator.empty_cache()
+
+    def _let_go(self) -> None:
+        """Of merged weights, and of the pointers that keep what was evicted in memory."""
+        self._board.release()
+        self.plans.keep_only(self._memory.identities())
+
+    def _choice(self, stack: Stack, recipe: Recipe, pictures: int) -> Choice:
+        room = Room(self._memory.bound_bytes, self._memory.kept_bytes)
+        rows = 2 if recipe.guidance_scale > 1 else 1
+        pixels = rows * recipe.width * recipe.height
+        work = self.plans.work(stack)
+        return choose(self._mode, self.costs, work, self._itemsize, room, recipe.steps * pictures, pixels)
+
+    def _merged(self, stack: Stack, choice: Choice) -> Choice:
+        """Merge it; where that was a choice and there is no room after all, leave it to be added."""
+        try:
+            self._put(lambda: self.plans.get(stack, merge=True))
+        except AdapterError:
+            if self._mode is ApplyMode.MERGED:
+                raise
+            return Choice(merge=False, why="the device has no room for its merged weights")
+        return choice
+
+    def _put(self, plan: Callable[[], Plan]) -> None:
+        """What fails leaves the bare base in force. Raises: AdapterError."""
+        if self._switched(plan):
+            return
+        self.free()
+        if not self._switched(plan):
+            message = "the device has no room for the merged weights that these adapters need"
+            raise AdapterError(Reason.POD_FAILED, message, transient=True)
+
+    def _switched(self, plan: Callable[[], Plan]) -> bool:
+        """False where the device is full."""
+        try:
+            wanted = plan()
+            self._make_room(wanted)
+            self._board.switch(wanted)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _make_room(self, plan: Plan) -> None:
+        """Within the budget as far as that goes: what must run is never refused for it."""
+        missing = self._board.missing_bytes(plan)
+        if not missing:
+            return
+        if self._memory.kept_bytes + self._board.merged_bytes + missing > self._memory.bound_bytes:
+            # The buffers of other modules are worth less than this run.
+            self._board.release()
+            missing = self._board.missing_bytes(plan)
+        self._memory.make_room(missing)
+        self.plans.keep_only(self._memory.identities())
+
+    def _tell(self, stack: Stack, choice: Choice) -> None:
+        names = [f"{loaded.identity[:12]} at {scale:g}" for loaded, scale in stack]
+        told, self._told = self._told, (names, choice.merge)
+        if stack and told != self._told:
+            log.info("adapters in force", adapters=names, merged=choice.merge, why=choice.why)
+
+
+def lora(adapter: HostAdapter) -> LoraAdapter:
+    """Raises: TypeError for one that another engine has read."""
+    if not isinstance(adapter, LoraAdapter):
+        raise TypeError(f"{adapter.identity} was not read by this engine")
+    return adapter
