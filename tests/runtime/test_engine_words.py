@@ -1,5 +1,7 @@
 """Pivotal tuning: words that came with an adapter are known to its requests, and to no other."""
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.runtime.conftest import load_reference
 from lorapool_api.conditions import Reason
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, RecipeError
+from lorapool_runtime.layers.vocabulary import MAX_KEPT, Vocabulary
 from lorapool_runtime.store.files import HostAdapter
 
 WIDTH = 32
@@ -118,3 +121,14 @@ def test_a_pickle_in_their_place_is_refused(engine: DiffusersEngine, reference: 
     torch.save(rows(1), file.with_name("embeddings.safetensors"))
     with pytest.raises(AdapterError, match="pickle"):
         read(engine, file)
+
+
+def test_only_so_many_tokenizers_are_kept(reference: Any) -> None:
+    vocabulary = Vocabulary(reference)
+    made: list[weakref.ref[Any]] = []
+    for count in range(1, MAX_KEPT + 4):
+        words = tuple(f"<s{i}>" for i in range(count))
+        with vocabulary.knowing(words, {"text_encoder": torch.zeros(count, WIDTH)}):
+            made.append(weakref.ref(reference.tokenizer))
+    gc.collect()
+    assert [tokenizer() is None for tokenizer in made] == [True] * 3 + [False] * MAX_KEPT

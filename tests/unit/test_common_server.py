@@ -114,7 +114,9 @@ async def test_replies_do_not_wait_for_the_clients_acknowledgement(app: Echo) ->
         gone = client.writer.get_extra_info("sockname")
         accepted = [
             # By type: an instance of a lazy class of another library would load it when it is asked what it is.
-            s for s in gc.get_objects() if issubclass(type(s), socket.socket) and s.fileno() >= 0 and _peer(s) == gone
+            s
+            for s in gc.get_objects()
+            if issubclass(type(s), socket.socket) and s.fileno() >= 0 and _peer(s) == gone
         ]
         assert [s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for s in accepted] == [1]
 

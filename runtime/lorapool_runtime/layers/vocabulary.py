@@ -11,6 +11,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 TOKENIZERS: Final = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
+# A tokenizer of CLIP takes some 10 MB, and adapters may bring up to 256 words: another one for each number of them.
+MAX_KEPT: Final = 8
 
 
 class More(NamedTuple):
@@ -76,9 +78,12 @@ class Vocabulary:
                 setattr(self._pipeline, text.name, text.tokenizer)
 
     def _tokenizer(self, text: _Text, words: tuple[str, ...]) -> Any:
-        """The base's tokenizer with these words at its end; made once, as all adapters call their words alike."""
-        found = self._extended.get((text.name, words))
+        """The base's tokenizer with these words at its end; kept, as all adapters of as many words call them alike."""
+        found = self._extended.pop((text.name, words), None)
         if found is None:
-            found = self._extended[text.name, words] = copy.deepcopy(text.tokenizer)
+            found = copy.deepcopy(text.tokenizer)
             found.add_tokens(list(words))
+        self._extended[text.name, words] = found
+        while len(self._extended) > MAX_KEPT:
+            del self._extended[next(iter(self._extended))]
         return found
