@@ -29,7 +29,7 @@ _SUSPECT_MOST_S: Final = 60.0
 class Statuses(Protocol):
     """Asks pods how they are."""
 
-    async def status(self, pod: Pod) -> ServingStatus: ...
+    async def status(self, pod: Pod, known: ServingStatus | None) -> ServingStatus: ...
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ class Loads:
         self._words[pod.uid] = _Word(status, self._in_flight.get(pod.uid, 0))
         if before is None or (before.status.ready, before.status.tiers) != (status.ready, status.tiers):
             self.changed.fire()
+
+    def known(self, pod: Pod) -> ServingStatus | None:
+        """What the pod said last."""
+        word = self._words.get(pod.uid)
+        return None if word is None else word.status
 
     def lost(self, pod: Pod) -> None:
         """The pod does not answer: it takes no requests until it speaks again."""
@@ -168,7 +173,7 @@ class Poller:
 
     async def _ask(self, pod: Pod) -> None:
         try:
-            self._loads.heard(pod, await self._client.status(pod))
+            self._loads.heard(pod, await self._client.status(pod, self._loads.known(pod)))
         except PodError as problem:
             log.debug("pod does not answer", pod=pod.name, problem=str(problem))
             self._loads.lost(pod)

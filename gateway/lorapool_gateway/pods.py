@@ -86,15 +86,17 @@ class PodClient:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def status(self, pod: Pod) -> ServingStatus:
-        """What the pod says of itself. Raises: PodError."""
+    async def status(self, pod: Pod, known: ServingStatus | None = None) -> ServingStatus:
+        """What the pod says of itself; it is only asked for what changed since what is known. Raises: PodError."""
         timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
-        answer, body = await self._ask(self._kept, "GET", f"{pod.url}/v1/status", STATUS_MAX_BYTES, timeout=timeout)
+        url = f"{pod.url}/v1/status"
+        params = {"since": str(known.version), "instance": known.instance} if known and known.version else {}
+        answer, body = await self._ask(self._kept, "GET", url, STATUS_MAX_BYTES, timeout=timeout, params=params)
         if answer.status != _OK:
             raise _refusal(answer, body)
         try:
-            return ServingStatus.model_validate_json(body)
-        except ValidationError as problem:
+            return ServingStatus.model_validate_json(body).after(known)
+        except ValueError as problem:  # a ValidationError is one
             raise Unintelligible(str(problem)) from problem
 
     async def generate(

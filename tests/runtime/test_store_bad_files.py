@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from lorapool_runtime.store.blobs import BlobFolder
 from lorapool_runtime.store.bring import Bringer
 from lorapool_runtime.store.fetch import Fetcher, Rules
 from lorapool_runtime.store.files import AdapterFile
+from lorapool_runtime.store.lanes import Lanes
 
 CONTENT = files.lora_file()
 BAD = {
@@ -79,3 +81,28 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     assert cost.longest_stall_s <= 0.05
     assert cost.process_s - cost.thread_s < 0.6, "the work is not done on this process's other threads"
     assert cost.grown_bytes <= 64 * hostile.MIB
+
+
+async def test_downloads_that_hang_hold_up_no_other_of_the_same_host(tmp_path: Path, web: Web) -> None:
+    over = threading.Event()
+    web.answers |= {f"/hung{i}": Reply(body=CONTENT, hold=over) for i in range(8)}
+    web.answers |= {f"/good{i}": Reply(body=files.lora_file(seed=i + 1)) for i in range(12)}
+    blobs = BlobFolder(tmp_path / "cache")
+    fetcher = Fetcher(blobs, Rules((), (web.host,), 10**6), wait=wait_none())
+    bringer = Bringer(fetcher, blobs, max_rank=16, lanes=Lanes(begin_s=0.1))
+
+    def bring(name: str) -> "asyncio.Task[AdapterFile]":
+        return asyncio.create_task(
+            bringer.bring(CatalogEntry(key="default/a", source=UrlFile(url=f"{web.url}/{name}")))
+        )
+
+    hung = [bring(f"hung{i}") for i in range(8)]
+    good = [bring(f"good{i}") for i in range(12)]
+    try:
+        async with asyncio.timeout(20):
+            assert len({file.sha256 for file in await asyncio.gather(*good)}) == 12
+        assert not any(task.done() for task in hung)
+    finally:
+        over.set()
+    assert {file.sha256 for file in await asyncio.gather(*hung)} == {files.sha256(CONTENT)}
+    bringer.close()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -53,7 +54,7 @@ def worker(server: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator["s
     """A process whose Hub is the server of these tests."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.runtime.hub_calls", str(tmp_path_factory.mktemp("hf"))],
-        env=os.environ | {"HF_ENDPOINT": server.url, "HF_TOKEN": "hf_secret"},
+        env=os.environ | {"HF_ENDPOINT": server.url, "HF_TOKEN": "hf_secret", "HF_HUB_ETAG_TIMEOUT": "2"},
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -112,6 +113,22 @@ def test_a_file_over_the_limit_is_refused_before_its_first_byte(call: Call, hub:
     hub.answers[path] = hub_file(b"x" * (10**6 + 1))
     assert call("fetch", source=SOURCE)["reason"] == "FileTooLarge"
     assert hub.count("GET", path) == 0
+
+
+def test_a_hub_that_does_not_answer_is_given_up_after_one_question(call: Call, hub: Web) -> None:
+    path, over = f"/{REPO}/resolve/{COMMIT}/{FILE}", threading.Event()
+
+    def hang(_: BaseHTTPRequestHandler) -> Reply:
+        over.wait(300)
+        return Reply(503)
+
+    hub.answers[path] = hang
+    try:
+        answer = call("fetch", source=SOURCE)
+    finally:
+        over.set()
+    assert (answer["reason"], answer["transient"]) == ("SourceUnavailable", True), answer
+    assert hub.count("HEAD", path) == 1
 
 
 def beside(hub: Web, **files: Reply) -> None:

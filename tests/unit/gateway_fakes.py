@@ -143,7 +143,7 @@ class Network:
     def __init__(self) -> None:
         self.pods: dict[str, FakePod] = {}
 
-    async def status(self, pod: Pod) -> ServingStatus:
+    async def status(self, pod: Pod, known: ServingStatus | None = None) -> ServingStatus:
         return self._at(pod).status
 
     async def generate(

@@ -14,6 +14,7 @@ from tests.unit.gateway_fakes import FakePod
 
 from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
+from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_gateway import pods
 from lorapool_gateway.http import openai
 from lorapool_gateway.pods import Lost, PodClient, Refused, Unintelligible, Unreachable
@@ -155,6 +156,44 @@ async def test_where_nobody_listens_the_pod_is_unreachable(client: PodClient) ->
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(Unreachable):
             await client.generate(Pod("u", "p", "d/s", "127.0.0.1", unused.getsockname()[1]), REQUEST, MEGABYTE)
+
+
+async def test_a_pod_is_asked_for_what_changed_since_it_spoke(client: PodClient) -> None:
+    whole = ServingStatus(
+        instance="i", digest="d", ready=True, pending=0, running=0, max_pending=4, version=7,
+        tiers={"a/one": Tier.DISK, "a/two": Tier.HOST, "a/three": Tier.DISK},
+    )  # fmt: skip
+    change = whole.model_copy(
+        update={"version": 9, "complete": False, "tiers": {"a/one": Tier.DEVICE}, "gone": ("a/two",)}
+    )
+    asked: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append((await read_request(reader)).split(b" ")[1])
+            writer.write(http((change if len(asked) == 2 else whole).model_dump_json().encode()))
+
+    async with pod_that(talk) as pod:
+        first = await client.status(pod)
+        second = await client.status(pod, first)
+        assert second.tiers == {"a/one": Tier.DEVICE, "a/three": Tier.DISK}
+        assert (second.complete, second.version) == (True, 9)
+        assert await client.status(pod, second) == whole, "a pod that was started anew tells everything"
+    assert asked == [b"/v1/status", b"/v1/status?since=7&instance=i", b"/v1/status?since=9&instance=i"]
+
+
+async def test_a_change_of_what_was_never_told_is_no_answer(client: PodClient) -> None:
+    change = ServingStatus(
+        instance="i", digest="d", ready=True, pending=0, running=0, max_pending=4, version=7, complete=False
+    )
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http(change.model_dump_json().encode()))
+
+    async with pod_that(talk) as pod:
+        with pytest.raises(Unintelligible):
+            await client.status(pod)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 No"])

@@ -15,6 +15,8 @@ from lorapool_api.wire.message import Message, Wire
 _MAX_NUMBER: Final = 2**63 - 1
 Number = Annotated[int, Field(ge=0, le=_MAX_NUMBER)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Far more adapters than any pod holds; what is told in parts must not grow for ever.
+MOST_TIERS: Final = 200_000
 Label = Annotated[str, Field(max_length=256)]
 
 
@@ -145,3 +147,20 @@ class ServingStatus(Wire):
     gone: tuple[str, ...] = Field(
         default=(), description="Unless `complete`: keys of adapters that the pod cannot serve any more."
     )
+
+    def after(self, before: "ServingStatus | None") -> "ServingStatus":
+        """All that the pod says, where this is what changed since `before`.
+
+        Raises:
+            ValueError: it is about something else than `before`, or names more adapters than a pod has.
+        """
+        if self.complete:
+            return self
+        if before is None or before.instance != self.instance:
+            raise ValueError("the change of a status that was never told")
+        gone = set(self.gone)
+        changed = {**before.tiers, **self.tiers} if self.tiers else before.tiers
+        tiers = {key: tier for key, tier in changed.items() if key not in gone} if gone else changed
+        if len(tiers) > MOST_TIERS:
+            raise ValueError(f"{len(tiers)} adapters in one pod")
+        return self.model_copy(update={"complete": True, "tiers": tiers, "gone": ()})

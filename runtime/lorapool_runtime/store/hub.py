@@ -1,9 +1,8 @@
 """`hub` sources: files of a Hugging Face Hub repository at a commit."""
 
 from pathlib import Path
-from typing import Final
 
-from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
 from lorapool_api.conditions import Reason
 from lorapool_api.hub_errors import refused_by_hub
@@ -13,8 +12,6 @@ from lorapool_api.wire.catalog import HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.store.blobs import hash_file
 from lorapool_runtime.store.limits import Expected
-
-_HEAD_TIMEOUT_S: Final = 10.0
 
 
 def resolve(source: HubAdapter) -> HubFile:
@@ -72,7 +69,7 @@ def _check_announced(source: HubFile, expected: Expected) -> None:
     Asked for by itself: `hf_hub_download` waits 60 s for an answer, six times over.
     """
     address = hf_hub_url(source.repo, source.file, revision=source.revision)
-    announced = get_hf_file_metadata(address, timeout=_HEAD_TIMEOUT_S)
+    announced = get_hf_file_metadata(address, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     if announced.size is not None and announced.size > expected.max_bytes:
         expected.check_size(announced.size)
 
