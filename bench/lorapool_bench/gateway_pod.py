@@ -6,7 +6,6 @@ request a hundredth of a second for each step after it came, however many there 
 
 import argparse
 import asyncio
-import base64
 import json
 import random
 from typing import Final
@@ -16,6 +15,7 @@ from lorapool_api.base_model import BaseModelSpec, Dtype
 from lorapool_api.running import Device, Engine, StubTimings
 from lorapool_api.serving import Serving
 from lorapool_api.sources import ModelSource
+from lorapool_api.wire import bundle
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings
@@ -67,7 +67,7 @@ class Clock(asyncio.Protocol):
             if not head.startswith(b"POST"):
                 self._send(self._answers[b"status"])
                 continue
-            kind = b"json" if b"\naccept: application/json" in head.lower() else b"image"
+            kind = b"bundle" if bundle.MEDIA_TYPE.encode() in head.lower() else b"image"
             wait_s = STEP_S * (json.loads(body).get("steps") or 1)
             asyncio.get_running_loop().call_later(wait_s, self._send, self._answers[kind])
 
@@ -89,7 +89,7 @@ class Clock(asyncio.Protocol):
 def _answers() -> dict[bytes, bytes]:
     image = random.Random(0).randbytes(_IMAGE_BYTES)  # noqa: S311 -- no secret
     reply = GenerateReply(
-        images=(MadeImage(data=base64.b64encode(image).decode(), seed=0),),
+        images=(MadeImage(data="", seed=0),),
         format=ImageFormat.JPEG,
         width=1024,
         height=1024,
@@ -102,7 +102,7 @@ def _answers() -> dict[bytes, bytes]:
     status = ServingStatus(instance="0", digest="0", ready=True, pending=0, running=0, max_pending=_ROOM)
     headers = b"x-lorapool-pod: clock\r\nx-lorapool-adapters: []\r\nx-lorapool-seed: 0\r\n"
     return {
-        b"json": _http(b"application/json", reply.model_dump_json().encode()),
+        b"bundle": _http(bundle.MEDIA_TYPE.encode(), bundle.head(reply, (image,)) + image),
         b"image": _http(b"image/jpeg", image, headers),
         b"status": _http(b"application/json", status.model_dump_json().encode()),
     }

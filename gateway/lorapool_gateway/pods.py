@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import aiohttp
 from pydantic import ValidationError
 
+from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import ErrorReply, GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import ServingStatus
@@ -34,6 +35,8 @@ IDLE_S: Final = 30.0
 # A pod that has closed an idle connection says so within a round trip. One that dies of a request takes longer.
 STALE_S: Final = 0.25
 _OK: Final = 200
+# Pods of an older version answer in JSON.
+_ACCEPT: Final = f"{bundle.MEDIA_TYPE}, application/json;q=0.9"
 _FIELD_BYTES: Final = 32 << 10
 _SENT_AT_ONCE: Final = 1 << 20
 _PICTURES: Final = ("image", "mask")
@@ -108,7 +111,7 @@ class PodClient:
             max_bytes: of the answer; never more than `IMAGES_MAX_BYTES`.
         """
         call: dict[str, Any] = {
-            "headers": {"content-type": "application/json", "accept": "application/json"},
+            "headers": {"content-type": "application/json", "accept": _ACCEPT},
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         }
         url, limit = f"{pod.url}/v1/generate", min(max_bytes, IMAGES_MAX_BYTES)
@@ -119,7 +122,7 @@ class PodClient:
             answer, body = await self._ask(self._fresh, "POST", url, limit, data=_payload(sent), **call)
         if answer.status != _OK:
             raise _refusal(answer, body)
-        return await _images(body)
+        return await (_bundled(body) if answer.content_type == bundle.MEDIA_TYPE else _images(body))
 
     async def _ask(
         self, session: aiohttp.ClientSession, method: str, url: str, limit: int, **call: Any
@@ -186,6 +189,16 @@ def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> Refused:
         return Refused(answer.status, ErrorReply.model_validate_json(body))
     except ValidationError:
         return Refused(answer.status, None)
+
+
+async def _bundled(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
+    try:
+        reply, images = bundle.split(body)
+    except ValueError as problem:
+        raise Unintelligible(str(problem)) from problem
+    if not images:
+        raise Unintelligible("there is no image")
+    return reply, tuple(Image(data, is_base64=False) for data in images)
 
 
 async def _images(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:

@@ -16,6 +16,7 @@ from tests.runtime.pods import Running, config, entry, eventually, settings, sta
 from lorapool_api.conditions import Reason
 from lorapool_api.running import StubTimings
 from lorapool_api.serving import Serving
+from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
 from lorapool_api.wire.state import AdapterPhase, ServingStatus, Tier
@@ -60,6 +61,18 @@ async def test_a_client_that_accepts_an_image_gets_the_image(pod: Running) -> No
     assert reply.headers["x-lorapool-seed"] == "5"
     assert json.loads(reply.headers["x-lorapool-adapters"])[0]["key"] == "default/two"
     assert "inference;dur=" in reply.headers["server-timing"]
+
+
+async def test_the_gateway_gets_the_images_as_they_are_with_the_whole_reply(pod: Running) -> None:
+    asked = {"prompt": "a circle", "seed": 5, "images": 2, "adapters": [{"key": "default/two"}]}
+    as_json = GenerateReply.model_validate((await pod.serving.post("/v1/generate", json=asked)).json())
+    answer = await pod.serving.post("/v1/generate", json=asked, headers={"accept": f"{bundle.MEDIA_TYPE}, */*"})
+
+    assert answer.headers["content-type"] == bundle.MEDIA_TYPE
+    reply, images = bundle.split(answer.content)
+    assert [bytes(image) for image in images] == [base64.b64decode(image.data) for image in as_json.images]
+    assert [image.seed for image in reply.images] == [5, 6]
+    assert (reply.adapters, reply.pod, reply.width) == (as_json.adapters, as_json.pod, as_json.width)
 
 
 async def test_every_part_of_a_request_shows_in_the_bytes(pod: Running) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.unit.gateway_fakes import FakePod
 
+from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
@@ -268,10 +269,55 @@ async def test_what_is_no_base64_is_no_image(client: PodClient, text: str) -> No
                 await client.generate(pod, REQUEST, MEGABYTE)
 
 
-async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_moment(client: PodClient) -> None:
+async def test_pods_are_asked_for_images_as_they_are(client: PodClient) -> None:
+    asked = b""
+    made = reply(b"one", b"three")
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked = (await read_request(reader)).lower()
+        body = bundle.head(made, (b"one", b"three")) + b"onethree"
+        writer.write(http(body).replace(b"application/json", bundle.MEDIA_TYPE.encode(), 1))
+
+    async with pod_that(talk) as pod:
+        found, images = await client.generate(pod, REQUEST, MEGABYTE)
+    assert f"accept: {bundle.MEDIA_TYPE}".encode() in asked
+    assert [await image.raw() for image in images] == [b"one", b"three"]
+    assert [image.seed for image in found.images] == [0, 1]
+    assert [image.base64_bytes for image in images] == [4, 8]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body[:-1],
+        lambda body: body + b"x",
+        lambda body: b"\xff" + body[1:],
+        lambda body: body.replace(b'"sizes":[3,5]', b'"sizes":[8]  '),
+        lambda body: body.replace(b'"sizes":[3,5]', b'"sizes":[9,-1]').replace(
+            body[:4], (len(body) - 11).to_bytes(4, "big")
+        ),
+        lambda body: b"",
+        lambda body: b"\0\0\0\2{}",
+    ],
+)
+def test_what_is_no_bundle_is_refused(change: Callable[[bytes], bytes]) -> None:
+    body = bundle.head(reply(b"one", b"three"), (b"one", b"three")) + b"onethree"
+    assert bundle.split(body)[0].pod == "p"
+    with pytest.raises(ValueError):  # noqa: PT011 -- pydantic's is one too
+        bundle.split(change(body))
+
+
+@pytest.mark.parametrize("is_bundle", [True, False], ids=["bundle", "json"])
+async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_moment(
+    client: PodClient, is_bundle: bool
+) -> None:
     """Of the loop's own CPU time, so that a busy machine changes nothing; parsed as one text they take far longer."""
     images = tuple(bytes([i]) * (4 * MEGABYTE) for i in range(4))
     answer = http(reply(*images).model_dump_json().encode())
+    if is_bundle:
+        whole = b"".join([bundle.head(reply(*images), images), *images])
+        answer = http(whole).replace(b"application/json", bundle.MEDIA_TYPE.encode(), 1)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

@@ -20,6 +20,7 @@ Serving port (no token; NetworkPolicy keeps it to the gateway):
 | GET /v1/status?since=N&instance=I | 200 `ServingStatus`: what changed since, if it is that process and knows |
 | POST /v1/generate | 200 `GenerateReply` to a `GenerateRequest`; the first image itself where `Accept` names an image |
 
+Where `Accept` names `application/vnd.lorapool.images` first, the reply comes with its images as they are (`bundle`).
 Where `Accept` names `text/event-stream` first, the images come as events: `step` (`StepReport`) after each step, then
 `done` (`GenerateReply`) or `error` (`ErrorReply`).
 

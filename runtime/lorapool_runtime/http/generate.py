@@ -4,14 +4,15 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from lorapool_api import names
+from lorapool_api.wire import bundle
 from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, AdapterUse, GenerateRequest, ImageFormat
@@ -89,6 +90,8 @@ class Generator:
             gone.cancel()
 
     async def _respond(self, accept: str, wanted: GenerateRequest) -> Response:
+        if accept.startswith(bundle.MEDIA_TYPE):
+            return _bundled(await self._make(wanted, wanted.format, want_json=False))
         image_format = image_wanted(accept, wanted.format)
         made = await self._make(wanted, image_format or wanted.format, want_json=image_format is None)
         if image_format is None:
@@ -154,6 +157,18 @@ class Generator:
             warnings=rendering.warnings,
         )
         return Made(images, reply)
+
+
+def _bundled(made: Made) -> Response:
+    """The reply and its images as they are, sent one after the other."""
+    parts = (bundle.head(made.reply, made.images), *made.images)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    length = {"content-length": str(sum(map(len, parts)))}
+    return StreamingResponse(pieces(), media_type=bundle.MEDIA_TYPE, headers=length)
 
 
 async def _disconnected(request: Request) -> None:
