@@ -20,6 +20,8 @@ from typing import BinaryIO, Final
 LENGTH_BYTES: Final = 8
 ANSWER: Final = b"="
 NO_MEMORY: Final = b"m"
+# More than an interpreter with a module of ours takes, for where nothing says what it takes.
+_WITHOUT_PROC_BYTES: Final = 512 * 1024 * 1024
 
 
 def main() -> None:
@@ -50,8 +52,11 @@ def _serve(requests: BinaryIO, replies: BinaryIO, answer: Callable[[bytes], byte
 
 def _limit_memory(more_bytes: int) -> None:
     """So much address space beyond what the process has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    bound = pages * resource.getpagesize() + more_bytes
+    try:
+        here_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        here_bytes = _WITHOUT_PROC_BYTES
+    bound = here_bytes + more_bytes
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 

@@ -103,12 +103,22 @@ def _odd_entry(dice: random.Random, entries: Entries) -> None:
 
 def _with_metadata(dice: random.Random, entries: Entries) -> None:
     config = {
-        f"unet.{k}": dice.choice((*ODD, "pissa")) for k in ("lora_alpha", "r", "alpha_pattern", "init_lora_weights")
+        f"unet.{k}": dice.choice((*ODD, "pissa", "lora_ga", ["LORA"], {"(a+)+$": 1}, {"t.._k": 2, r"to\.k": 10**400}))
+        for k in ("lora_alpha", "r", "alpha_pattern", "rank_pattern", "init_lora_weights", "peft_type", "use_rslora")
     }
     entries["__metadata__"] = dice.choice(
         (
             {"lora_adapter_metadata": json.dumps(config)},
             {"lora_adapter_metadata": "[" * 20_000},
+            {
+                "lora_adapter_metadata": "["
+                + "{}," * dice.choice((1_000, 83_000, 90_000))
+                + "{}]"
+                + dice.choice(("", "😀"))
+            },
+            {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": 10**400, "unet.r": 10**400})},
+            {f"{i:x}": "" for i in range(dice.choice((999, 1_000, 1_001, 5_000)))},
+            {"training": dice.choice(("x", "é", "😀")) * dice.choice((65_000, 131_000, 263_000))},
             {"lora_adapter_metadata": '{"unet.lora_alpha": NaN, "unet.r": Infinity}'},
             {"ss_network_alpha": dice.choice(("nan", "1e999", "x" * 5000))},
             dice.choice(ODD),

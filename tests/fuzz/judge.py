@@ -13,7 +13,7 @@ import torch
 
 from lorapool_api.conditions import Reason
 from lorapool_api.fit import check_fits
-from lorapool_api.header import FactsError
+from lorapool_api.header import ADAPTER, FactsError
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.formats.check import check_file
 from lorapool_runtime.formats.weights import read_adapter
@@ -35,6 +35,8 @@ MAX_RANK: Final = 16
 CPU_S: Final = 2.0
 """A case takes a few milliseconds."""
 MEMORY_PER_BYTE: Final = 4
+MEMORY_PER_METADATA_BYTE: Final = 32
+"""Some of the metadata is JSON again, and two letters of JSON make an object."""
 MEMORY_BYTES: Final = 512 * 1024
 """What checking a file may take, beyond so much for each of its bytes: objects of Python for each of its tensors."""
 MESSAGE_CHARS: Final = 4096
@@ -127,7 +129,8 @@ class Judge:
             took = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             self.tally.most_memory = max(self.tally.most_memory, took - size_bytes)
-            if took > MEMORY_BYTES + MEMORY_PER_BYTE * size_bytes:
+            metadata_bytes = min(size_bytes, ADAPTER.metadata.text_bytes)
+            if took > MEMORY_BYTES + MEMORY_PER_BYTE * size_bytes + MEMORY_PER_METADATA_BYTE * metadata_bytes:
                 raise Broken(f"checking {size_bytes} bytes took {took} bytes of memory")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from tests import make
 from lorapool_api.adapter import AdapterFormat
 from lorapool_api.conditions import Reason
 from lorapool_api.facts import AdapterFacts, Network, read_facts
+from lorapool_api.facts_json import answered, facts_in
 from lorapool_api.families import Family
 from lorapool_api.fit import check_fits, check_rank
 from lorapool_api.header import FactsError, parse_header
@@ -352,3 +354,32 @@ def test_each_network_type_is_recognised() -> None:
     lokr: Shapes = {f"lora_unet_{FLAT}.lokr_w1": (8, 8), f"lora_unet_{FLAT}.lokr_w2": (8, 256)}
     found = [facts_of(t).networks for t in (dora, loha, lokr)]
     assert found == [{Network.DORA}, {Network.LOHA}, {Network.LOKR}]
+
+
+def test_adapters_of_one_layout_share_what_describes_it() -> None:
+    """Ten thousand adapters of a trainer would take gigabytes each with a description of its own."""
+    shapes: Shapes = {}
+    for i in range(700):
+        shapes |= pair(f"lora_unet_module_{i:05}.lora_down.weight", f"lora_unet_module_{i:05}.lora_up.weight")
+    text = make.safetensors_header(shapes)
+    answer = answered(lambda: read_facts(parse_header(*text)))
+    first = facts_in(answer)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    others = [facts_in(answer) for _ in range(50)] + [read_facts(parse_header(*text)) for _ in range(50)]
+    each = (tracemalloc.get_traced_memory()[0] - before) / len(others)
+    tracemalloc.stop()
+    assert all(facts == first for facts in others)
+    assert each < 20_000
+
+
+def test_facts_and_refusals_go_through_json() -> None:
+    facts = facts_of(LAYOUTS["diffusers"][1])
+    assert facts_in(answered(lambda: facts)) == facts
+    with pytest.raises(FactsError, match="too high") as refusal:
+        facts_in(answered(lambda: _refuse(Reason.RANK_TOO_HIGH, "too high")))
+    assert refusal.value.reason is Reason.RANK_TOO_HIGH
+
+
+def _refuse(reason: Reason, message: str) -> AdapterFacts:
+    raise FactsError(reason, message)
