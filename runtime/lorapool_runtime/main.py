@@ -73,6 +73,10 @@ def _serve_pod() -> None:
 
 def _serve_here(options: Options, listen: str, port: int, cache: Path) -> None:
     logs.configure()
+    try:
+        require_writable(cache)
+    except CacheNotWritable as error:
+        sys.exit(f"lorapool runtime: {error}")
     prepare_environment(cache)
     try:
         settings = Settings(

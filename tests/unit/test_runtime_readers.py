@@ -24,13 +24,14 @@ class Disk:
     def __init__(self, bound_bytes: int = 100) -> None:
         self.turns = threading.Semaphore(0)
         self.begun: list[str] = []
+        self.growth = 1
         self.readers = Readers(self._read, THREADS)
         self.memory = HostMemory(bound_bytes, self.readers)
 
     def _read(self, file: AdapterFile) -> HostAdapter:
         self.begun.append(file.identity)
         assert self.turns.acquire(timeout=30)
-        return StubAdapter(file.identity, file.sha256, file.facts.size_bytes)
+        return StubAdapter(file.identity, file.sha256, self.growth * file.facts.size_bytes)
 
     async def until_begun(self, count: int) -> None:
         async with asyncio.timeout(30):
@@ -103,6 +104,17 @@ async def test_room_is_made_before_a_file_is_read() -> None:
     disk.let(1)
     await coming
     assert disk.memory.size_bytes == 30
+    disk.readers.close()
+
+
+async def test_room_is_reckoned_by_what_files_have_become_in_memory() -> None:
+    disk = Disk(bound_bytes=100)
+    disk.growth = 2
+    disk.let(1)
+    assert disk.memory.fits([file(f"a{i}") for i in range(10)])
+    disk.memory.hold(await disk.memory.get(file("first")))
+    assert disk.memory.fits([file(f"a{i}") for i in range(4)])
+    assert not disk.memory.fits([file(f"a{i}") for i in range(5)])
     disk.readers.close()
 
 

@@ -46,6 +46,7 @@ class HostMemory:
         self._dropped: set[str] = set()
         self._coming: dict[str, _Coming] = {}
         self._moved: set[str] = set()
+        self._growth = 1.0
 
     @property
     def size_bytes(self) -> int:
@@ -100,7 +101,7 @@ class HostMemory:
         """Whether they have room beside what is held and on its way."""
         new = (f for f in files if f.identity not in self._held and f.identity not in self._coming)
         taken = sum(self._kept[identity].size_bytes for identity in self._held if identity in self._kept)
-        return taken + self._coming_bytes() + sum(f.facts.size_bytes for f in new) <= self._bound_bytes
+        return taken + self._coming_bytes() + sum(map(self._size_of, new)) <= self._bound_bytes
 
     # ---- holding -----------------------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class HostMemory:
     def _begin(self, file: AdapterFile, *, is_wanted: bool) -> _Coming:
         ticket = Ticket(is_urgent=is_wanted)
         task = asyncio.create_task(self._bring(file, ticket), name=f"read {file.identity[:12]}")
-        coming = self._coming[file.identity] = _Coming(task, ticket, file.facts.size_bytes, is_wanted)
+        coming = self._coming[file.identity] = _Coming(task, ticket, self._size_of(file), is_wanted)
         return coming
 
     async def _bring(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
@@ -144,6 +145,7 @@ class HostMemory:
             adapter = await self._readers.read(file, ticket)
         finally:
             coming = self._coming.pop(file.identity)
+        self._growth = max(self._growth, adapter.size_bytes / max(1, file.facts.size_bytes))
         room = self._bound_bytes - self._coming_bytes() - self._size_bytes
         if coming.is_wanted or adapter.size_bytes <= room:
             self._put(adapter)
@@ -151,6 +153,10 @@ class HostMemory:
                 self._kept.move_to_end(adapter.identity, last=False)
             self._make_room(0)
         return adapter
+
+    def _size_of(self, file: AdapterFile) -> int:
+        """What it will take, by its file and what others took: a base of float32 makes twice as much of a float16."""
+        return round(file.facts.size_bytes * self._growth)
 
     def _coming_bytes(self) -> int:
         return sum(coming.size_bytes for coming in self._coming.values() if coming.is_wanted)
