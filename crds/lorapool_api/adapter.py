@@ -1,6 +1,7 @@
 """`LoraAdapter`: one adapter file that joins a pool."""
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field
@@ -118,12 +119,12 @@ class Adapter(ApiModel):
     spec: AdapterSpec
     status: AdapterStatus = AdapterStatus()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """`namespace/name`."""
         return self.metadata.key
 
-    @property
+    @cached_property
     def pool_key(self) -> str:
         """`namespace/name` of the pool that it names."""
         return full_name(self.spec.pool_ref.namespace or self.metadata.namespace, self.spec.pool_ref.name)

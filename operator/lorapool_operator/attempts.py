@@ -88,6 +88,10 @@ class Attempts:
         self._refused.pop(write.what, None)
         self._failed.pop(write.what, None)
 
+    @property
+    def has_failures(self) -> bool:
+        return bool(self._refused or self._failed)
+
     def keep_only(self, writes: Collection[str]) -> None:
         """Forget the failures of writes that nobody can want any more."""
         for failures in (self._refused, self._failed):

@@ -26,7 +26,7 @@ from lorapool_operator.build.secret import control_secret, control_token
 from lorapool_operator.build.service import service
 from lorapool_operator.context import Context
 from lorapool_operator.decide.adapter_status import AdapterStatuses
-from lorapool_operator.decide.judge import Judge, Judgement, entries, settle_names
+from lorapool_operator.decide.judge import Judge, Judgement, entries
 from lorapool_operator.decide.model_status import known_commits
 from lorapool_operator.decide.news import News, adapter_news, pool_news
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
@@ -75,6 +75,7 @@ class Reconciler:
         self._pool_uid = ""
         self._going_since: dict[str, float] = {}
         self._uids: dict[str, str] = {}
+        self._same: dict[str, tuple[Adapter, AdapterStatus]] = {}
         self._failures = 0
         self._again_s: float | None = None
 
@@ -116,7 +117,7 @@ class Reconciler:
 
     def _decide(self) -> tuple[Observed, Judgements]:
         seen = self._observe()
-        claims = settle_names(seen)
+        claims = self._judge.names(seen)
         outcomes = {a.key: self._ctx.resolver.outcome(a) for a in self._judge.to_resolve(seen, claims)}
         seen = replace(seen, outcomes=outcomes)
         return seen, self._judge.all(seen, claims)
@@ -141,7 +142,7 @@ class Reconciler:
             outcomes={},
             talks=talks,
             base=self._base(),
-            namespace_labels=store.namespaces,
+            namespace_labels=store.namespace_labels(),
             url_hosts=self._ctx.settings.url_hosts,
             now=self._ctx.now(),
             refusal=self._refusal,
@@ -228,12 +229,23 @@ class Reconciler:
 
     async def _report(self, seen: Observed, judgements: Judgements) -> None:
         statuses = self._statuses.all(judgements, seen)
-        changed = [(judgements[key].adapter, s) for key, s in statuses.items() if s != judgements[key].adapter.status]
+        changed = [(judgements[key].adapter, s) for key, s in statuses.items() if self._differs(judgements[key], s)]
         await _each(self._write_adapter_status, changed)
         if seen.pool is not None:
             await self._write_pool_status(seen.pool, pool_status(seen.pool, seen, statuses))
         self._ctx.metrics.set_adapters(self.key, Counter(s.summary or "" for s in statuses.values()))
         self._ctx.metrics.set_pods(self.key, pods_by_state(seen))
+
+    def _differs(self, judgement: Judgement, status: AdapterStatus) -> bool:
+        """Whether the object has another status. To compare thousands takes long: once for each pair of objects."""
+        adapter = judgement.adapter
+        same = self._same.get(adapter.key)
+        if same is not None and same[0] is adapter and same[1] is status:
+            return False
+        differs = status != adapter.status
+        if not differs:
+            self._same[adapter.key] = (adapter, status)
+        return differs
 
     async def _write_adapter_status(self, change: tuple[Adapter, AdapterStatus]) -> None:
         adapter, status = change
@@ -314,14 +326,15 @@ class Reconciler:
         now = {a.metadata.uid: a.key for a in seen.adapters}
         for uid, key in self._uids.items():
             if uid not in now:
+                self._same.pop(key, None)
                 elsewhere = self._ctx.store.adapters.get(key)
                 if elsewhere is None or elsewhere.metadata.uid != uid:
                     self._ctx.resolver.forget(uid)
         self._uids = now
-        keys = [a.key for a in seen.adapters]
-        self._attempts.keep_only(
-            {_OBJECTS, _POOL_STATUS, *(_name_of_write(key, sub) for key in keys for sub in (None, "status"))}
-        )
+        if self._attempts.has_failures:
+            keys = [a.key for a in seen.adapters]
+            wanted = {_name_of_write(key, subresource) for key in keys for subresource in (None, "status")}
+            self._attempts.keep_only({_OBJECTS, _POOL_STATUS, *wanted})
 
 
 def _name_of_write(adapter: str, subresource: str | None) -> str:

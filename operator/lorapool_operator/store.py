@@ -97,7 +97,14 @@ class Store:
         self.replica_sets: Shelf[ReplicaSetView] = Shelf(lambda replica_set: replica_set.pool)
         self.deployments: Shelf[DeploymentView] = Shelf(lambda deployment: deployment.pool)
         self.namespaces: dict[str, dict[str, str]] = {}
+        self._labels: Mapping[str, Mapping[str, str]] | None = None
         self.on_change: Wake = lambda _: None
+
+    def namespace_labels(self) -> Mapping[str, Mapping[str, str]]:
+        """As they are now; what changes later does not change it."""
+        if self._labels is None:
+            self._labels = dict(self.namespaces)
+        return self._labels
 
     def known_pools(self) -> set[str]:
         """Pools that exist or that somebody names."""
@@ -111,6 +118,7 @@ class Store:
         """Labels of a namespace; None when it went. Only pools that select namespaces care."""
         if self.namespaces.get(name) == labels:
             return
+        self._labels = None
         if labels is None:
             self.namespaces.pop(name, None)
         else:

@@ -226,3 +226,19 @@ def test_a_hub_file_is_named_with_its_commit() -> None:
     made = status(op.seen(hub, pool=op.pool(), outcome=found))
     assert made.resolved is not None
     assert (made.resolved.revision, made.resolved.file) == ("c" * 40, "x.safetensors")
+
+
+def test_a_pod_that_speaks_of_one_adapter_changes_no_other_status() -> None:
+    statuses, one, two = AdapterStatuses(), make.adapter("one"), make.adapter("two")
+    loading = op.state(AdapterPhase.LOADING)
+    first = op.seen(one, two, pool=op.pool(), talks={"p-1": op.talk(one=loading, two=loading)})
+    judgements = op.judged(first)
+    before = statuses.all(judgements, first)
+
+    moved = op.seen(one, two, pool=op.pool(), talks={"p-1": op.talk(one=op.state(), two=loading)})
+    after = statuses.all(judgements, moved)
+
+    assert after["default/one"].summary == Reason.SERVED
+    assert after["default/two"] is before["default/two"]
+    gone = op.seen(one, two, pool=op.pool(), talks={"p-1": op.talk(two=loading)})
+    assert statuses.all(judgements, gone)["default/one"].summary == Reason.LOADING

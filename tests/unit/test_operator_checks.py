@@ -224,3 +224,17 @@ def test_what_did_not_change_is_not_judged_again() -> None:
     changed = op.seen(make.adapter(suspend=True), pool=op.pool())
     assert judge.all(changed, settle_names(changed))["default/pixel"] is not first
     assert judge.all(edited, settle_names(edited))["default/pixel"].finding is None
+
+
+def test_where_nothing_is_new_nothing_is_judged() -> None:
+    """A pass over a thousand adapters of which none changed costs as little as that."""
+    judge, snapshot = Judge(), op.seen(make.adapter("a"), make.adapter("b"), pool=op.pool())
+    claims = judge.names(snapshot)
+
+    assert judge.names(snapshot) is claims
+    assert judge.all(snapshot, claims) is judge.all(snapshot, claims)
+    assert judge.to_resolve(snapshot, claims) is judge.to_resolve(snapshot, claims)
+
+    edited = op.seen(make.adapter("a", suspend=True), snapshot.adapters[1], pool=op.pool())
+    assert judge.names(edited) is not claims
+    assert judge.all(edited, judge.names(edited))["default/a"].entry is None

@@ -1,6 +1,5 @@
 """What the status of an adapter says."""
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -90,26 +89,31 @@ class AdapterStatuses:
     """
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[Judgement, tuple[object, ...], AdapterStatus]] = {}
         self._surroundings: tuple[object, ...] = ()
+        self._said: tuple[Mapping[str, AdapterState], ...] = ()
+        self._judged: Mapping[str, Judgement] = {}
+        self._made: dict[str, AdapterStatus] = {}
 
     def all(self, judgements: Mapping[str, Judgement], seen: Observed) -> dict[str, AdapterStatus]:
         replicas = seen.pool.spec.replicas if seen.pool else None
         surroundings = (replicas, seen.warm, tuple((p.key, talk.accepts_token) for p, talk in seen.talking))
         if surroundings != self._surroundings:
-            self._made.clear()
-            self._surroundings = surroundings
-        self._made = {key: self._one(key, judgement, seen) for key, judgement in judgements.items()}
-        return {key: status for key, (_, _, status) in self._made.items()}
+            self._made, self._surroundings = {}, surroundings
+        said = tuple(talk.adapters for _, talk in seen.talking)
+        stale = _moved(self._judged, judgements).union(*map(_moved, self._said, said))
+        self._made = {
+            key: _status_or_defect(judgement, seen) if key in stale or key not in self._made else self._made[key]
+            for key, judgement in judgements.items()
+        }
+        self._said, self._judged = said, judgements
+        return dict(self._made)
 
-    def _one(
-        self, key: str, judgement: Judgement, seen: Observed
-    ) -> tuple[Judgement, tuple[object, ...], AdapterStatus]:
-        states = tuple(talk.adapters.get(key) for _, talk in seen.talking)
-        made = self._made.get(key)
-        if made is not None and made[0] is judgement and all(map(operator.is_, made[1], states)):
-            return made
-        return judgement, states, _status_or_defect(judgement, seen)
+
+def _moved(before: Mapping[str, object], now: Mapping[str, object]) -> set[str]:
+    """Keys whose values are other objects than before, or are gone."""
+    if before is now:
+        return set()
+    return {key for key, value in now.items() if before.get(key) is not value} | (before.keys() - now.keys())
 
 
 def _status_or_defect(judgement: Judgement, seen: Observed) -> AdapterStatus:

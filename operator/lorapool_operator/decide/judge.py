@@ -1,8 +1,9 @@
 """Every adapter of a pool before the checks: who may be in the catalog, and what is wrong with the others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from operator import is_
+from typing import Final, Generic, TypeVar
 
 import structlog
 
@@ -16,6 +17,8 @@ from lorapool_operator.observed import Observed
 from lorapool_operator.resolution import Outcome, Resolution, Resolving, Verdict
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _NOT_ASKED: Final = Resolving()
 
@@ -49,9 +52,7 @@ class _Key:
     @classmethod
     def of(cls, adapter: Adapter, seen: Observed, claims: Claims) -> "_Key":
         labels = seen.namespace_labels.get(adapter.metadata.namespace)
-        # No check reads the pool's status, which changes all the time; a spec that changes has another generation.
-        pool = (seen.pool.metadata.uid, seen.pool.metadata.generation) if seen.pool else None
-        return cls(adapter, pool, seen.base, claims.conflicts.get(adapter.key), labels)
+        return cls(adapter, _spec_of(seen), seen.base, claims.conflicts.get(adapter.key), labels)
 
     def is_same(self, other: "_Key") -> bool:
         return (
@@ -63,12 +64,35 @@ class _Key:
         )
 
 
+def _spec_of(seen: Observed) -> tuple[str, int] | None:
+    """No check reads the pool's status, which changes all the time; a spec that changes has another generation."""
+    return (seen.pool.metadata.uid, seen.pool.metadata.generation) if seen.pool else None
+
+
 def settle_names(seen: Observed) -> Claims:
     """Who has which name. Adapters that may not join claim nothing; one that is being deleted keeps its names."""
     pool = seen.pool
     if pool is None:
         return Claims(seen.key)
     return settle(pool, (a for a in seen.adapters if admits(pool, a.metadata.namespace, seen)))
+
+
+class _Memo(Generic[T]):
+    """The last result, for as long as it would be made of the very same objects: most passes change few adapters."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, tuple[object, ...], T] | None = None
+
+    def get(self, spec: object, inputs: tuple[object, ...], make: Callable[[], T]) -> T:
+        """
+        Args:
+            spec: compared by value.
+            inputs: compared by identity, so that thousands take microseconds.
+        """
+        last = self._last
+        if last is None or last[0] != spec or len(last[1]) != len(inputs) or not all(map(is_, last[1], inputs)):
+            last = self._last = (spec, inputs, make())
+        return last[2]
 
 
 class Judge:
@@ -79,17 +103,32 @@ class Judge:
     """
 
     def __init__(self) -> None:
+        self._claims = _Memo[Claims]()
+        self._live = _Memo[tuple[Adapter, ...]]()
+        self._all = _Memo[dict[str, Judgement]]()
         self._accepted: dict[str, tuple[_Key, bool]] = {}
         self._judged: dict[str, tuple[_Key, Outcome, Judgement]] = {}
 
+    def names(self, seen: Observed) -> Claims:
+        """Who has which name; the same object for as long as nothing that it depends on changes."""
+        return self._claims.get(_spec_of(seen), (seen.namespace_labels, *seen.adapters), lambda: settle_names(seen))
+
     def to_resolve(self, seen: Observed, claims: Claims) -> tuple[Adapter, ...]:
         """The adapters whose source is worth a look: nothing that comes before speaks against them."""
+        inputs = (claims, seen.namespace_labels, *seen.adapters)
+        return self._live.get(_spec_of(seen), inputs, lambda: self._to_resolve(seen, claims))
+
+    def all(self, seen: Observed, claims: Claims) -> dict[str, Judgement]:
+        """By adapter's key; those that are being deleted are left out. The same object where nothing is new."""
+        inputs = (claims, seen.base, seen.namespace_labels, *seen.adapters, *seen.outcomes.values())
+        return self._all.get(_spec_of(seen), inputs, lambda: self._judge_all(seen, claims))
+
+    def _to_resolve(self, seen: Observed, claims: Claims) -> tuple[Adapter, ...]:
         live = [a for a in seen.adapters if not a.metadata.is_going]
         self._accepted = {a.key: self._is_accepted(a, seen, claims) for a in live}
         return tuple(a for a in live if self._accepted[a.key][1])
 
-    def all(self, seen: Observed, claims: Claims) -> dict[str, Judgement]:
-        """By adapter's key; those that are being deleted are left out."""
+    def _judge_all(self, seen: Observed, claims: Claims) -> dict[str, Judgement]:
         live = (a for a in seen.adapters if not a.metadata.is_going)
         self._judged = {a.key: self._judge(a, seen, claims) for a in live}
         return {key: judgement for key, (_, _, judgement) in self._judged.items()}

@@ -37,11 +37,11 @@ def plan_finalizers(
     """
     marked = [a for a in seen.adapters if a.metadata.is_going and has_finalizer(a)]
     forgotten = is_forgotten_by_all(seen, catalog)
-    done = [a for a in marked if forgotten or going_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S]
+    late = {a.key for a in marked if going_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
     return FinalizerPlan(
         add=tuple(j.adapter for j in judgements.values() if j.entry is not None and not has_finalizer(j.adapter)),
-        remove=tuple(done),
-        waiting=tuple(a for a in marked if a not in done),
+        remove=tuple(a for a in marked if forgotten or a.key in late),
+        waiting=tuple(a for a in marked if not forgotten and a.key not in late),
     )
 
 
