@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +20,9 @@ from lorapool_api.running import StubTimings
 from lorapool_api.serving import Serving
 from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import GenerateReply
-from lorapool_api.wire.request import GENERATE_MAX_BYTES
+from lorapool_api.wire.request import GENERATE_MAX_BYTES, GenerateRequest
 from lorapool_api.wire.state import AdapterPhase, ServingStatus, Tier
+from lorapool_runtime.http import body
 
 SLOW = StubTimings(step_milliseconds=200)
 
@@ -266,3 +269,30 @@ async def test_the_status_tells_what_changed_to_who_says_what_it_knows(tmp_path:
         # A question that cannot be answered is answered in full.
         assert (await status(since=whole["version"], instance="another"))["complete"]
         assert (await status(since="x", instance=whole["instance"]))["complete"]
+
+
+async def test_a_request_that_waits_keeps_its_pictures_once_and_not_their_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[weakref.ref[GenerateRequest]] = []
+
+    async def noting(*given: Any) -> Any:
+        made = await read(*given)
+        if isinstance(made, GenerateRequest):
+            asked.append(weakref.ref(made))
+        return made
+
+    read = body.read
+    monkeypatch.setattr(body, "read", noting)
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "PNG")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    async with started(settings(tmp_path, config(tmp_path, StubTimings(step_milliseconds=500)))) as running:
+        await running.apply()
+        await eventually(lambda: running.pod.is_ready)
+        asking = [asyncio.create_task(running.generate(image=picture, seed=seed)) for seed in range(3)]
+        await eventually(lambda: running.pod.dispatcher.pending == 2)
+        gc.collect()
+        assert len(asked) == 3
+        assert [known() for known in asked] == [None] * 3
+        assert {(await task).status_code for task in asking} == {200}

@@ -55,10 +55,12 @@ class Generator:
         """The response; whatever its end, its outcome is counted."""
         outcome: str | None = "ClientGone"
         try:
-            wanted = await body.read(request, GenerateRequest, GENERATE_MAX_BYTES)
+            # Its pictures have some megabytes of text. Whoever decodes them takes the only reference out of the list.
+            wanted = [await body.read(request, GenerateRequest, GENERATE_MAX_BYTES)]
             if events.is_wanted(request.headers.get("accept", "")):
-                wish = await self._wish(wanted)
-                response: Response = events.streamed(partial(self._reply, wanted.format, wish), self._count)
+                format_ = wanted[0].format
+                wish = await self._wish(wanted.pop())
+                response: Response = events.streamed(partial(self._reply, format_, wish), self._count)
                 outcome = None  # counted when the stream ends
                 return response
             response = await self._unless_gone(request, wanted)
@@ -78,7 +80,7 @@ class Generator:
         outcome = await self._pod.dispatcher.render(replace(wish, on_step=on_step))
         return (await self._encoded(wish, outcome, format_, want_json=True)).reply
 
-    async def _unless_gone(self, request: Request, wanted: GenerateRequest) -> Response:
+    async def _unless_gone(self, request: Request, wanted: list[GenerateRequest]) -> Response:
         """Work for as long as somebody waits for it."""
         work = asyncio.create_task(self._respond(request.headers.get("accept", ""), wanted))
         gone = asyncio.create_task(_disconnected(request))
@@ -89,19 +91,19 @@ class Generator:
             work.cancel()
             gone.cancel()
 
-    async def _respond(self, accept: str, wanted: GenerateRequest) -> Response:
-        if accept.startswith(bundle.MEDIA_TYPE):
-            return _bundled(await self._make(wanted, wanted.format, want_json=False))
-        image_format = image_wanted(accept, wanted.format)
-        made = await self._make(wanted, image_format or wanted.format, want_json=image_format is None)
+    async def _respond(self, accept: str, wanted: list[GenerateRequest]) -> Response:
+        format_ = wanted[0].format
+        is_bundle = accept.startswith(bundle.MEDIA_TYPE)
+        image_format = None if is_bundle else image_wanted(accept, format_)
+        wish = await self._wish(wanted.pop())
+        outcome = await self._pod.dispatcher.render(wish)
+        want_json = image_format is None and not is_bundle
+        made = await self._encoded(wish, outcome, image_format or format_, want_json=want_json)
+        if is_bundle:
+            return _bundled(made)
         if image_format is None:
             return JSONResponse(made.reply.model_dump(mode="json"))
         return Response(made.images[0], media_type=image_format.media_type, headers=made.headers)
-
-    async def _make(self, wanted: GenerateRequest, format_: ImageFormat, *, want_json: bool) -> Made:
-        wish = await self._wish(wanted)
-        outcome = await self._pod.dispatcher.render(wish)
-        return await self._encoded(wish, outcome, format_, want_json=want_json)
 
     async def _wish(self, wanted: GenerateRequest) -> Wish:
         """What to make, with files that are ready. Raises: RequestError."""

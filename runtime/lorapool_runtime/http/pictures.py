@@ -73,7 +73,9 @@ def decode(name: str, encoded: str, mode: str, size: tuple[int, int]) -> Image.I
         except _BROKEN as error:
             raise _invalid(name, "is broken") from error
         fitting = opaque.transpose(way) if way is not None else opaque
-        return fitting if fitting.size == size else fitting.resize(size, Image.Resampling.LANCZOS)
+        made = fitting if fitting.size == size else fitting.resize(size, Image.Resampling.LANCZOS)
+        made.info.clear()  # EXIF, profiles: as long as the file for a hostile one
+        return made
 
 
 def _without_alpha(picture: Image.Image, ground: str) -> Image.Image:
