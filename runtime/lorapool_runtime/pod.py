@@ -14,7 +14,7 @@ from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.state import AdapterState, BasePhase, PodState, ServingStatus, Tier
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.keeper import BaseKeeper
-from lorapool_runtime.formats.check import check_weights
+from lorapool_runtime.formats.check import check_file
 from lorapool_runtime.health import Health, Watchdog
 from lorapool_runtime.metrics import Metrics
 from lorapool_runtime.queue.dispatcher import Dispatcher
@@ -78,7 +78,7 @@ class Pod:
         def read(file: AdapterFile) -> HostAdapter:
             """On a thread. A file that an earlier process has checked is checked again before its first use."""
             if blobs.prove(file.sha256):
-                check_weights(file.path)
+                check_file(file.path, config.max_rank)
             return engine.read(file)
 
         def rendered(outcome: Outcome) -> None:
