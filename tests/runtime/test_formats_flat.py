@@ -7,11 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from tests.fuzz.corpus import ATTENTION, boards
 
 from lorapool_api.conditions import Reason
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.formats.check import read_header
+from lorapool_runtime.formats.check import check_file, read_header
 from lorapool_runtime.formats.flat import Flat, flatten, read_bytes, tensor_of
+from lorapool_runtime.formats.weights import read_adapter
+from lorapool_runtime.store.files import AdapterFile
 
 ALIGNED = {"a": torch.randn(4, 32), "b": torch.randn(64)}
 
@@ -95,3 +98,17 @@ def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_without_tensors_is_an_empty_buffer(tmp_path: Path) -> None:
     assert laid_out(saved(tmp_path, {}), torch.float32)[2].buffer.numel() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.float32])
+def test_an_alpha_is_the_number_that_it_is_whatever_its_dtype(tmp_path: Path, dtype: torch.dtype) -> None:
+    name = f"lora_unet_{ATTENTION.replace('.', '_')}_to_k"
+    pair = {
+        "lora_down.weight": torch.ones(2, 8),
+        "lora_up.weight": torch.ones(12, 2),
+        "alpha": torch.tensor(5, dtype=dtype),
+    }
+    path = saved(tmp_path, {f"{name}.{part}": tensor for part, tensor in pair.items()})
+    file = AdapterFile(path, "0" * 64, check_file(path, max_rank=8))
+    (slot,) = read_adapter(file, boards()["unet"], torch.float32, widths={}).slots
+    assert slot.scale == 5 / 2
