@@ -93,7 +93,7 @@ def apart(module: Any, weight: torch.Tensor, dtype: torch.dtype, dice: torch.Gen
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_products_that_the_dtype_cannot_hold_are_never_formed_alone(device: Device, dtype: torch.dtype) -> None:
     """alpha 1 over rank 128: B (A x) is 128 times what is added."""
-    from lorapool_runtime.layers.adapted import Branch, adapt, put_in_force
+    from lorapool_runtime.layers.adapted import adapt, branch_of, put_in_force
 
     for plain, shape in ((torch.nn.Linear(64, 64), (2, 9, 64)), (torch.nn.Conv2d(64, 64, 3, padding=1), (2, 64, 6, 6))):
         module = adapt(plain.to(device.value, dtype).requires_grad_(False))
@@ -101,7 +101,7 @@ def test_products_that_the_dtype_cannot_hold_are_never_formed_alone(device: Devi
         kernel = (1,) * (module.weight.dim() - 2)
         down = torch.full((128, *module.weight.shape[1:]), 0.5, dtype=dtype, device=device.value)
         up = torch.full((64, 128, *kernel), 30.0, dtype=dtype, device=device.value)
-        put_in_force(module, Added((Branch(down, up, 1 / 128),)))
+        put_in_force(module, Added((branch_of(module, down, up, 1 / 128),)))
         with torch.inference_mode():
             made = module(torch.ones(shape, dtype=dtype, device=device.value))
         assert made.isfinite().all()

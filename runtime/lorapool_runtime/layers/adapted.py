@@ -5,6 +5,7 @@ parameters, its name and everybody's references to it stay what they are. Withou
 at an attribute more than the base's own.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,13 @@ from torch.nn import functional
 
 
 class Branch(NamedTuple):
-    """A low-rank pair in force in one module; `scale` holds alpha / rank and the strength of the request."""
+    """A low-rank pair in force in one module, in the module's dtype, as `branch_of` makes it.
+
+    Attributes:
+        down: the module's own shape but for (rank) outputs.
+        up: as the product takes it: (rank, out) for a Linear, (out, rank) for a Conv2d.
+        scale: alpha / rank and the strength of the request.
+    """
 
     down: torch.Tensor
     up: torch.Tensor
@@ -45,23 +52,38 @@ class Rows(NamedTuple):
     branches: tuple[Branch, ...]
 
 
+class Stacked(NamedTuple):
+    """The branches of all pictures side by side, so that a few products do for all of them. What is missing is zero.
+
+    Attributes:
+        downs: (pictures, in, ranks).
+        ups: (pictures, ranks, out).
+        scales: (pictures, 1, ranks).
+    """
+
+    downs: torch.Tensor
+    ups: torch.Tensor
+    scales: torch.Tensor
+
+
 class Mixed(NamedTuple):
     """Unmerged, each picture of a batch with branches of its own, or none.
 
-    `pictures` is how many there are; a denoiser's input holds them once, or several times one after the other (for
-    classifier-free guidance, first all with the negative prompt).
+    Attributes:
+        pictures: how many there are; a denoiser's input holds them once, or several times one after the other (for
+            classifier-free guidance, first all with the negative prompt).
+        stacked: what `rows` say, for a Linear.
     """
 
     pictures: int
     rows: tuple[Rows, ...]
+    stacked: Stacked | None = None
 
 
 InForce = Added | Mixed | Merged | None
 
 
 class AdaptedLinear(nn.Linear):
-    """`down` is (rank, in), `up` (out, rank)."""
-
     in_force: InForce = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -77,16 +99,17 @@ class AdaptedLinear(nn.Linear):
     def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
         """out += s · B (A x): in place, and B (A x) never stands alone where its dtype may not hold it."""
         down, up, scale = branch
-        if out.dtype is not down.dtype:
-            # A module that its library keeps in another dtype than the base.
-            out.add_(functional.linear(functional.linear(input.to(down.dtype), down), up), alpha=scale)
-            return
-        low = functional.linear(input, down)
-        out.view(-1, out.shape[-1]).addmm_(low.view(-1, low.shape[-1]), up.t(), alpha=scale)
+        low = functional.linear(input.flatten(0, -2), down)
+        out.view(-1, out.shape[-1]).addmm_(low, up, alpha=scale)
+
+    def add_stacked(self, input: torch.Tensor, stacked: Stacked, out: torch.Tensor) -> None:
+        """To each picture its own; (pictures, ..., in) and (pictures, ..., out)."""
+        low = torch.bmm(input.flatten(1, -2), stacked.downs).mul_(stacked.scales)
+        out.view(len(out), -1, out.shape[-1]).baddbmm_(low, stacked.ups)
 
 
 class AdaptedConv2d(nn.Conv2d):
-    """`down` is (rank, in, height, width) and moves as the base's kernel does; `up` is (out, rank, 1, 1)."""
+    """A branch's `down` moves as the base's kernel does."""
 
     in_force: InForce = None
 
@@ -104,11 +127,10 @@ class AdaptedConv2d(nn.Conv2d):
         """As for a Linear: the 1 x 1 kernel `up` is a product for each picture."""
         down, up, scale = branch
         low = self._convolve(input, down, None)
-        if out.is_contiguous() and out.dtype is low.dtype:
-            up = up.flatten(1).expand(len(out), -1, -1)
-            out.flatten(2).baddbmm_(up, low.flatten(2), alpha=scale)
+        if out.is_contiguous():
+            out.flatten(2).baddbmm_(up.expand(len(out), -1, -1), low.flatten(2), alpha=scale)
         else:
-            out.add_(functional.conv2d(low, up), alpha=scale)
+            out.add_(functional.conv2d(low, up[..., None, None]), alpha=scale)
 
     def _convolve(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         out: torch.Tensor = self._conv_forward(input, weight, bias)
@@ -145,11 +167,47 @@ def _sum_rows(module: Adapted, change: Mixed, input: torch.Tensor, out: torch.Te
         raise ValueError(f"{input.shape[0]} rows are no batch of {change.pictures} pictures")
     pictures = input.view(copies, change.pictures, *input.shape[1:])
     outputs = out.view(copies, change.pictures, *out.shape[1:])
+    if change.stacked is not None and isinstance(module, AdaptedLinear):
+        for copy in range(copies):
+            module.add_stacked(pictures[copy], change.stacked, outputs[copy])
+        return out
     for start, stop, branches in change.rows:
         for branch in branches:
             for copy in range(copies):
                 module.add_branch(pictures[copy, start:stop], branch, outputs[copy, start:stop])
     return out
+
+
+def branch_of(module: Adapted, down: torch.Tensor, up: torch.Tensor, scale: float) -> Branch:
+    """The pair for that module; `down` is (rank, in, ...), `up` (out, rank) or (out, rank, 1, 1)."""
+    dtype = module.weight.dtype
+    if down.dtype is not dtype:
+        # A module that its library keeps in another dtype than the base.
+        down, up = down.to(dtype), up.to(dtype)
+    return Branch(down, up.t() if up.dim() == 2 else up.flatten(1), scale)
+
+
+def stacked_of(module: Adapted, pictures: int, rows: Sequence[Rows]) -> Stacked | None:
+    """The branches of a Linear side by side; None for a convolution, or where one product after the other does as
+    well."""
+    if not isinstance(module, AdaptedLinear) or pictures == 1:
+        return None
+    ranks = max(sum(len(branch.down) for branch in row.branches) for row in rows)
+    weight = module.weight
+    outputs, inputs = weight.shape
+    downs, ups = weight.new_zeros(pictures, inputs, ranks), weight.new_zeros(pictures, ranks, outputs)
+    scales: list[list[float]] = [[0.0] * ranks for _ in range(pictures)]
+    for start, stop, branches in rows:
+        begin = 0
+        for down, up, scale in branches:
+            end = begin + len(down)
+            downs[start:stop, :, begin:end] = down.t()
+            ups[start:stop, begin:end] = up
+            for picture in scales[start:stop]:
+                picture[begin:end] = [scale] * (end - begin)
+            begin = end
+    # In float32: a strength that is rounded to bfloat16 is another strength.
+    return Stacked(downs, ups, weight.new_tensor(scales, dtype=torch.float32).unsqueeze(1))
 
 
 def adapt(module: nn.Module) -> Adapted | None:

@@ -7,7 +7,18 @@ import torch
 from torch import nn
 
 from lorapool_api.fit import flat_name
-from lorapool_runtime.layers.adapted import Adapted, Added, Branch, Merged, Mixed, Rows, adapt, put_in_force
+from lorapool_runtime.layers.adapted import (
+    Adapted,
+    Added,
+    Branch,
+    Merged,
+    Mixed,
+    Rows,
+    adapt,
+    branch_of,
+    put_in_force,
+    stacked_of,
+)
 from lorapool_runtime.layers.change import Change, add_delta, gain
 from lorapool_runtime.layers.place import Place
 from lorapool_runtime.layers.shadow import Content, Shadows
@@ -134,7 +145,7 @@ class Switchboard:
             for key, found in branches.items():
                 touched[key][1].append(Rows(start, start + count, tuple(found)))
             start += count
-        return Plan(tuple((module, Mixed(start, tuple(rows))) for module, rows in touched.values()), ())
+        return Plan(tuple((module, _mixed(module, start, rows)) for module, rows in touched.values()), ())
 
     def switch(self, plan: Plan) -> None:
         """Put exactly this in force. What fails leaves the bare base in force.
@@ -166,7 +177,12 @@ class Switchboard:
 
 
 def _branch(change: Change, strength: float) -> Branch:
-    return Branch(change.parts["down"], change.parts["up"], change.scale * strength)
+    return branch_of(change.place.module, change.parts["down"], change.parts["up"], change.scale * strength)
+
+
+@torch.inference_mode()
+def _mixed(module: Adapted, pictures: int, rows: Sequence[Rows]) -> Mixed:
+    return Mixed(pictures, tuple(rows), stacked_of(module, pictures, rows))
 
 
 @torch.inference_mode()

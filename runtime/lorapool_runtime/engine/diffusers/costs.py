@@ -10,7 +10,7 @@ import torch
 from lorapool_api.facts import Network
 from lorapool_api.serving import ApplyMode
 from lorapool_runtime.engine.diffusers.accelerator import Accelerator
-from lorapool_runtime.layers.adapted import Branch
+from lorapool_runtime.layers.adapted import Branch, branch_of
 from lorapool_runtime.layers.change import Change, merged
 from lorapool_runtime.layers.place import Place
 from lorapool_runtime.layers.switchboard import Loaded
@@ -150,16 +150,17 @@ def measure(places: Sequence[Place], positions: Sequence[int], per_pixel: float,
         per_pixel: as `Costs` has it.
     """
     weight = places[0].module.weight
-    pairs = [_Pair(place, count, _pair(weight, place)) for place, count in zip(places, positions, strict=True)]
+    pairs = [_Pair.of(place, count) for place, count in zip(places, positions, strict=True)]
+    branches = [pair.branch for pair in pairs]
     # One input and one output stand for all: they are large, and what they hold does not matter.
     inputs = weight.new_zeros(max(p.count * p.place.shape[1] for p in pairs))
     outputs = weight.new_zeros(max(p.count * p.place.shape[0] for p in pairs))
 
     def add(most: int) -> None:
-        for pair in pairs:
+        for pair, branch in zip(pairs, branches, strict=True):
             count, (out, into) = min(pair.count, most), pair.place.shape
             pair.place.module.add_branch(
-                inputs[: count * into].view(count, into), pair.branch, outputs[: count * out].view(count, out)
+                inputs[: count * into].view(count, into), branch, outputs[: count * out].view(count, out)
             )
 
     shadow = weight.new_empty(max(p.place.module.weight.numel() for p in pairs))
@@ -181,17 +182,22 @@ def measure(places: Sequence[Place], positions: Sequence[int], per_pixel: float,
 class _Pair:
     place: Place
     count: int
-    branch: Branch
+    down: torch.Tensor
+    up: torch.Tensor
+
+    @classmethod
+    def of(cls, place: Place, count: int) -> "_Pair":
+        (outputs, inputs), weight = place.shape, place.module.weight
+        down, up = (weight.new_empty(shape).normal_() for shape in ((_RANK, inputs), (outputs, _RANK)))
+        return cls(place, count, down, up)
 
     @property
     def change(self) -> Change:
-        return Change(self.place, Network.LORA, {"down": self.branch.down, "up": self.branch.up}, 1.0)
+        return Change(self.place, Network.LORA, {"down": self.down, "up": self.up}, 1.0)
 
-
-def _pair(weight: torch.Tensor, place: Place) -> Branch:
-    outputs, inputs = place.shape
-    down, up = (weight.new_empty(shape).normal_() for shape in ((_RANK, inputs), (outputs, _RANK)))
-    return Branch(down, up, 0.5)
+    @property
+    def branch(self) -> Branch:
+        return branch_of(self.place.module, self.down, self.up, 0.5)
 
 
 def _median_s(work: Callable[[], object], accelerator: Accelerator) -> float:
