@@ -377,7 +377,7 @@ async def test_large_pictures_are_sent_without_a_pass_over_all_of_them_at_once(c
 
 
 async def test_a_request_costs_the_same_however_many_others_are_in_flight(client: PodClient) -> None:
-    """CPU time of requests beside 400 that are held, and beside none; a pool that is searched takes three times that."""
+    """CPU time of requests beside 400 that are held, and beside none: a pool that is searched takes three times."""
     release, all_held = asyncio.Event(), asyncio.Event()
     held, most = 0, 400
 
