@@ -10,16 +10,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from lorapool_local.binaries import Binaries, ensure_binaries, ensure_node_binaries
-from lorapool_local.errors import LocalError
+from lorapool_local.errors import BinariesUnavailable, LocalError
 from lorapool_local.paths import StateDir, cache_dir
 from lorapool_local.report import hold, is_supervised
 from tests.node import cgroups, node
+from tests.node.base import BaseMissing
 from tests.node.images import REPOSITORY, Builder
 from tests.node.install import install
 from tests.node.needs import missing
@@ -34,16 +35,23 @@ def main() -> None:
     cache = cache_dir() / "node"
     cache.mkdir(parents=True, exist_ok=True)
     if (reason := missing(cache)) is not None:
-        console.print(f"test-node: skipped: {reason}", highlight=False, soft_wrap=True)
-        sys.exit(1 if os.environ.get("CI") == "true" else 0)
+        _skip(console, reason)
     try:
         sys.exit(asyncio.run(_run(console, cache, arguments)))
+    except* (BinariesUnavailable, BaseMissing) as lacks:
+        _skip(console, str(lacks.exceptions[0]))
     except* LocalError as failures:
         for failure in failures.exceptions:
             console.print(f"test-node: {failure}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except* (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
+
+
+def _skip(console: Console, reason: str) -> NoReturn:
+    """Where a test cannot run it is skipped; with CI=true that is a failure."""
+    console.print(f"test-node: skipped: {reason}", highlight=False, soft_wrap=True)
+    sys.exit(1 if os.environ.get("CI") == "true" else 0)
 
 
 async def _run(console: Console, cache: Path, arguments: list[str]) -> int:

@@ -29,7 +29,11 @@ _EXTERNALLY_MANAGED: Final = "usr/lib/python3*/EXTERNALLY-MANAGED"
 
 
 class BaseFailed(LocalError):
-    """debootstrap is missing, or failed."""
+    """debootstrap failed."""
+
+
+class BaseMissing(LocalError):
+    """There is nothing to take a base image from."""
 
 
 @contextlib.contextmanager
@@ -37,10 +41,11 @@ def root_folder(cache: Path) -> Iterator[Path]:
     """A root file system for the length of the block.
 
     Raises:
+        BaseMissing: there is no debootstrap.
         BaseFailed: with the end of what debootstrap said.
     """
     if shutil.which("debootstrap") is None:
-        raise BaseFailed("there is no registry and no debootstrap: apt-get install debootstrap")
+        raise BaseMissing("there is no registry and no debootstrap: apt-get install debootstrap")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="base-") as folder:
         root = Path(folder) / "root"

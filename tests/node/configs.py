@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lorapool_local.control_plane.pki import KeyPair
-from tests.node.ranges import Ranges
+from tests.node.ranges import Families, joined
 
 Config = dict[str, Any]
 CONTAINERD_SOCKET: Final = "/run/containerd/containerd.sock"
@@ -29,9 +29,8 @@ version = 2
 """
 
 
-def network_plugins(ranges: Ranges) -> Config:
+def network_plugins(families: Families) -> Config:
     """Each pod has a cable of its own to the node, which routes: no bridge, so no kernel module for its filters."""
-    routed = {"subnet": str(ranges.pods)}
     return {
         "cniVersion": "0.4.0",
         "name": "lorapool",
@@ -39,7 +38,11 @@ def network_plugins(ranges: Ranges) -> Config:
             {
                 "type": "ptp",
                 "ipMasq": False,
-                "ipam": {"type": "host-local", "ranges": [[routed]], "routes": [{"dst": "0.0.0.0/0"}]},
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": str(ranges.pods)}] for ranges in families],
+                    "routes": [{"dst": ranges.everywhere} for ranges in families],
+                },
             }
         ],
     }
@@ -71,12 +74,12 @@ def kubelet(authority: Path, serving: KeyPair, cgroup_root: str) -> Config:
     }
 
 
-def kube_proxy(kubeconfig: Path, ranges: Ranges, node_name: str) -> Config:
+def kube_proxy(kubeconfig: Path, families: Families, node_name: str) -> Config:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "clientConnection": {"kubeconfig": str(kubeconfig)},
-        "clusterCIDR": str(ranges.pods),
+        "clusterCIDR": joined(ranges.pods for ranges in families),
         "hostnameOverride": node_name,
         "mode": "iptables",
         # These limits are the machine's, not the node's.

@@ -18,11 +18,15 @@ import psutil
 
 from lorapool_local.errors import LocalError
 from lorapool_local.sandbox import isolated_python
-from tests.node.ranges import Ranges
+from tests.node.ranges import Families
 
 _REAPER: Final = Path(__file__).with_name("reaper.py")
 _START_S: Final = 10.0
 _OWN_FOLDERS: Final = ("/run", "/var/lib", "/var/log")
+
+# Images, unpacked: 2 GB in very many files. In memory, where there is plenty, they are made and gone quickly.
+_IMAGES: Final = "/var/lib/containerd"
+_PLENTY_BYTES: Final = 12 * 2**30
 
 # What a kubelet wants to set, for the whole machine. It reads these values instead and leaves the machine alone.
 _TUNABLES: Final[Mapping[str, str]] = {
@@ -95,6 +99,9 @@ def _separate(space: Namespaces) -> None:
         own = space.folder / "root" / place.lstrip("/")
         own.mkdir(parents=True, exist_ok=True)
         space.run("mount", "--bind", own, place)
+    if psutil.virtual_memory().available > _PLENTY_BYTES:
+        Path(space.folder, "root", _IMAGES.lstrip("/")).mkdir()
+        space.run("mount", "-t", "tmpfs", "-o", f"size={_PLENTY_BYTES // 2},mode=711", "images", _IMAGES)
     tunables = space.folder / "tunables"
     tunables.mkdir(exist_ok=True)
     for name, value in _TUNABLES.items():
@@ -104,21 +111,25 @@ def _separate(space: Namespaces) -> None:
             space.run("mount", "--bind", file, Path("/proc/sys") / name)
 
 
-def connect(space: Namespaces, ranges: Ranges) -> None:
+def connect(space: Namespaces, families: Families) -> None:
     """A cable from this machine to the node, and routes over it to pods and Services.
 
     There is no way out: the node has no default route. The machine's end and its routes go with the node.
     """
-    cable = f"lorapool{ranges.block.network_address.packed.hex()[2:6]}"
+    cable = f"lorapool{families[0].link.network_address.packed.hex()[2:6]}"
     _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", str(space.pid))
-    _run("ip", "address", "add", f"{ranges.host}/{ranges.link.prefixlen}", "dev", cable)
-    _run("ip", "link", "set", cable, "up")
     space.run("ip", "link", "set", "lo", "up")
-    space.run("ip", "address", "add", f"{ranges.node}/{ranges.link.prefixlen}", "dev", "eth0")
+    for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        space.run("sh", "-c", f"[ ! -e /proc/sys/net/{switch} ] || echo 1 > /proc/sys/net/{switch}")
+    for ranges in families:
+        prefix, at_once = ranges.link.prefixlen, () if ranges.link.version == 4 else ("nodad",)
+        _run("ip", "address", "add", f"{ranges.host}/{prefix}", "dev", cable, *at_once)
+        space.run("ip", "address", "add", f"{ranges.node}/{prefix}", "dev", "eth0", *at_once)
+    _run("ip", "link", "set", cable, "up")
     space.run("ip", "link", "set", "eth0", "up")
-    space.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-    for routed in (ranges.pods, ranges.services):
-        _run("ip", "route", "add", str(routed), "via", str(ranges.node), "dev", cable)
+    for ranges in families:
+        for routed in (ranges.pods, ranges.services):
+            _run("ip", "route", "add", str(routed), "via", str(ranges.node), "dev", cable)
 
 
 def _run(*command: str) -> str:

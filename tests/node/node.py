@@ -24,7 +24,7 @@ from lorapool_local.paths import StateDir
 from tests.node import cgroups, configs, namespaces
 from tests.node.namespaces import Namespaces, NamespacesFailed
 from tests.node.needs import cni_folder
-from tests.node.ranges import Ranges, free_ranges
+from tests.node.ranges import Families, free_ranges, joined
 
 NAME: Final = "lorapool-node"
 CGROUP_PREFIX: Final = "lorapool-node-"
@@ -53,22 +53,24 @@ async def running(
     Raises:
         LocalError: some part did not come up; says which, with the end of its log.
     """
-    ranges = free_ranges()
+    families = free_ranges()
+    first = families[0]
     async with contextlib.AsyncExitStack() as stack:
         cgroup = stack.enter_context(cgroups.cgroup(f"{CGROUP_PREFIX}{state.root.name}"))
         on_waiting("namespaces")
         space = await stack.enter_async_context(namespaces.held(state.root))
-        namespaces.connect(space, ranges)
+        namespaces.connect(space, families)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        network = Network(str(ranges.host), str(ranges.services), endpoints=True)
+        services = joined(ranges.services for ranges in families)
+        network = Network(str(first.host), services, endpoints=True)
         layout = Layout(network, Ports(*free_ports(network.host, 5)))
-        credentials = write_credentials(state, network, layout.server, NAME, str(ranges.node))
+        credentials = write_credentials(state, network, layout.server, NAME, str(first.node))
         plane = ControlPlane(state, layout, binaries, credentials, {})
         await stack.enter_async_context(plane.running(tasks, on_waiting))
         await _let_the_apiserver_use_the_kubelet(plane.admin)
-        node = _Node(state, space, ranges, credentials, layout.server, node_binaries)
+        node = _Node(state, space, families, credentials, layout.server, node_binaries)
         await stack.enter_async_context(node.running(tasks, plane.admin, cgroup, images, on_waiting))
-        yield RealNode(state.kubeconfig, str(ranges.node), space)
+        yield RealNode(state.kubeconfig, str(first.node), space)
 
 
 class _Node:
@@ -78,14 +80,14 @@ class _Node:
         self,
         state: StateDir,
         space: Namespaces,
-        ranges: Ranges,
+        families: Families,
         credentials: PlaneCredentials,
         server: str,
         binaries: NodeBinaries,
     ) -> None:
         self._state = state
         self._space = space
-        self._ranges = ranges
+        self._families = families
         self._credentials = credentials
         self._server = server
         self._binaries = binaries
@@ -119,7 +121,7 @@ class _Node:
                 await component.stop(0)
 
     def _containerd(self) -> Component:
-        folder = self._write("cni/10-lorapool.conflist", configs.network_plugins(self._ranges)).parent
+        folder = self._write("cni/10-lorapool.conflist", configs.network_plugins(self._families)).parent
         plugins, runc = cni_folder(), shutil.which("runc")
         if plugins is None or runc is None:
             raise PlaneFailed("the network plugins and runc were there a moment ago")
@@ -136,7 +138,7 @@ class _Node:
             f"--config={self._write('kubelet.yaml', configs.kubelet(credentials.authority, credentials.node, cgroup))}",
             f"--kubeconfig={kubeconfig.write(self._state.secrets / 'node.kubeconfig', own)}",
             f"--hostname-override={NAME}",
-            f"--node-ip={self._ranges.node}",
+            f"--node-ip={joined(ranges.node for ranges in self._families)}",
         )
 
     def _proxy(self) -> Component:
@@ -144,7 +146,7 @@ class _Node:
         pair = authority.issue("kube-proxy", "system:kube-proxy")
         own = kubeconfig.with_certificate(self._server, authority.certificate_file, pair)
         path = kubeconfig.write(self._state.secrets / "kube-proxy.kubeconfig", own)
-        config = self._write("kube-proxy.yaml", configs.kube_proxy(path, self._ranges, NAME))
+        config = self._write("kube-proxy.yaml", configs.kube_proxy(path, self._families, NAME))
         return self._component("kube-proxy", self._binaries.kube_proxy, f"--config={config}")
 
     def _component(self, name: str, program: Path, *arguments: str) -> Component:

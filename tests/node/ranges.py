@@ -1,49 +1,54 @@
-"""Address ranges that nothing on this machine uses."""
+"""Address ranges that nothing on this machine uses, of both families where it knows both."""
 
 import ipaddress
 import json
 import random
+import secrets
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
 from typing import Final
 
 _PRIVATE: Final = IPv4Network("10.0.0.0/8")
 _BLOCK_PREFIX: Final = 22
+# A prefix of one's own for unique local addresses is random (RFC 4193): nobody else has it.
+_LOCAL: Final = IPv6Network("fd00::/8")
+_IPV6_OFF: Final = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """The addresses of one node: a /22, cut up."""
+    """The addresses of one node in one family."""
 
-    block: IPv4Network
+    link: IPv4Network | IPv6Network
+    pods: IPv4Network | IPv6Network
+    services: IPv4Network | IPv6Network
 
     @property
-    def host(self) -> IPv4Address:
-        """This machine's end of the cable to the node: the control plane listens there."""
+    def host(self) -> IPv4Address | IPv6Address:
+        """This machine's end of the cable to the node."""
         return self.link[1]
 
     @property
-    def node(self) -> IPv4Address:
+    def node(self) -> IPv4Address | IPv6Address:
         return self.link[2]
 
     @property
-    def link(self) -> IPv4Network:
-        return next(self.block.subnets(new_prefix=30))
-
-    @property
-    def pods(self) -> IPv4Network:
-        return list(self.block.subnets(new_prefix=24))[1]
-
-    @property
-    def services(self) -> IPv4Network:
-        return list(self.block.subnets(new_prefix=24))[2]
+    def everywhere(self) -> str:
+        """All addresses of the family."""
+        return "0.0.0.0/0" if self.link.version == 4 else "::/0"
 
 
-def free_ranges() -> Ranges:
+Families = tuple[Ranges, ...]
+"""IPv4, then IPv6 where there is any. The control plane listens at the first one's `host`."""
+
+
+def free_ranges() -> Families:
     """Ranges for a node, beside every route of this machine."""
-    return Ranges(free_block(_routed(), random.randrange))
+    four = cut_ipv4(free_block(_routed(), random.randrange))
+    return (four, cut_ipv6(secrets.randbits(40))) if _has_ipv6() else (four,)
 
 
 def free_block(taken: Iterable[IPv4Network], below: Callable[[int], int]) -> IPv4Network:
@@ -63,6 +68,29 @@ def free_block(taken: Iterable[IPv4Network], below: Callable[[int], int]) -> IPv
         if not any(block.overlaps(other) for other in taken):
             return block
     raise LookupError("routes of this machine cover all of 10.0.0.0/8")
+
+
+def cut_ipv4(block: IPv4Network) -> Ranges:
+    """A /22 for a node, Services and at most 254 pods."""
+    first, pods, services, _ = block.subnets(new_prefix=24)
+    return Ranges(next(first.subnets(new_prefix=30)), pods, services)
+
+
+def cut_ipv6(number: int) -> Ranges:
+    """Unique local addresses; the number of 40 bits tells them apart from those of others."""
+    block = IPv6Network((int(_LOCAL.network_address) | number << 80, 48))
+    link, pods, services = (IPv6Network((int(block.network_address) | i << 64, 64)) for i in range(3))
+    # The API server takes at most 20 bits for Services.
+    return Ranges(link, pods, IPv6Network((services.network_address, 112)))
+
+
+def joined(values: Iterable[object]) -> str:
+    """As Kubernetes' flags take one of each family."""
+    return ",".join(map(str, values))
+
+
+def _has_ipv6() -> bool:
+    return _IPV6_OFF.exists() and _IPV6_OFF.read_text().strip() == "0"
 
 
 def _routed() -> list[IPv4Network]:

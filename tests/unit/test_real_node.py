@@ -6,10 +6,11 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from tests.node import __main__ as command
 from tests.node import configs
 from tests.node.images import IMAGES, REPOSITORY, default_python_image
 from tests.node.needs import CNI_FOLDERS, Machine, cni_folder, missing
-from tests.node.ranges import Ranges, free_block
+from tests.node.ranges import cut_ipv4, cut_ipv6, free_block
 
 from lorapool_local.binaries.build import go_problem
 from lorapool_local.binaries.tools import KUBERNETES, KUBERNETES_NODE, SOURCES
@@ -44,6 +45,19 @@ def test_what_a_machine_lacks_is_said_with_what_to_do(tmp_path: Path, lack: dict
     assert words in str(missing(tmp_path, dataclasses.replace(ABLE, **lack)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("in_ci", "status"), [("", 0), ("true", 1)])
+def test_tests_that_cannot_run_are_skipped_and_fail_in_ci(
+    in_ci: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LORAPOOL_CACHE", str(tmp_path))
+    monkeypatch.setenv("CI", in_ci)
+    monkeypatch.setattr(command, "missing", lambda _: "there is no runc")
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == status
+    assert "skipped: there is no runc" in capsys.readouterr().out
+
+
 def test_network_plugins_are_found_where_any_of_the_usual_packages_puts_them() -> None:
     assert cni_folder(dataclasses.replace(ABLE, exists=CNI_FOLDERS[1].__eq__)) is None
     second = dataclasses.replace(ABLE, exists=lambda path: path.parent == CNI_FOLDERS[1])
@@ -61,13 +75,21 @@ def test_a_node_takes_no_address_that_the_machine_has_a_route_for() -> None:
 
 
 def test_the_ranges_of_a_node_do_not_overlap() -> None:
-    ranges = Ranges(IPv4Network("10.1.4.0/22"))
-    parts = [ranges.link, ranges.pods, ranges.services]
-    assert not any(a.overlaps(b) for a in parts for b in parts if a is not b)
-    assert all(part.subnet_of(ranges.block) for part in parts)
-    assert {ranges.host, ranges.node} == set(ranges.link.hosts())
-    plugins = configs.network_plugins(ranges)["plugins"][0]
-    assert plugins["ipam"]["ranges"] == [[{"subnet": "10.1.5.0/24"}]]
+    for ranges in (cut_ipv4(IPv4Network("10.1.4.0/22")), cut_ipv6(0x1234567890)):
+        parts = [ranges.link, ranges.pods, ranges.services]
+        assert not any(a.overlaps(b) for a in parts for b in parts if a is not b)
+        assert all(part.is_private for part in parts)
+        assert ranges.host in ranges.link
+        assert ranges.node in ranges.link
+
+
+def test_pods_and_services_have_an_address_of_each_family() -> None:
+    families = (cut_ipv4(IPv4Network("10.1.4.0/22")), cut_ipv6(0x1234567890))
+    assert str(families[1].pods) == "fd12:3456:7890:1::/64"
+    ipam = configs.network_plugins(families)["plugins"][0]["ipam"]
+    assert ipam["ranges"] == [[{"subnet": "10.1.5.0/24"}], [{"subnet": "fd12:3456:7890:1::/64"}]]
+    proxy = configs.kube_proxy(Path("kubeconfig"), families, "node")
+    assert proxy["clusterCIDR"] == "10.1.5.0/24,fd12:3456:7890:1::/64"
 
 
 def test_the_base_image_is_the_one_that_the_dockerfiles_name() -> None:

@@ -65,9 +65,9 @@ def _components(folder: Path, authority: Authority, network: Network, server: st
 
 
 def _apiserver_addresses(network: Network) -> list[str]:
-    """Its own, and those of the Service `kubernetes`: it has the first cluster IP."""
-    first = str(ipaddress.ip_network(network.services)[1])
-    return [network.host, first, "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    """Its own, and those of the Service `kubernetes`: it has the first cluster IP of each family."""
+    first = [str(ipaddress.ip_network(services)[1]) for services in network.services.split(",")]
+    return [network.host, *first, "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
 
 
 def _component_kubeconfig(folder: Path, authority: Authority, server: str, name: str, pair: KeyPair) -> Path:

@@ -27,7 +27,7 @@ class Network:
 
     host: str
     services: str
-    """The range of cluster IPs, as 10.0.0.0/24."""
+    """The range of cluster IPs, as 10.0.0.0/24; with a comma another of the other family."""
     endpoints: bool = False
     """Whether pods and the apiserver have addresses that Endpoints take: any but loopback ones."""
 
