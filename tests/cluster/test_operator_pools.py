@@ -49,7 +49,7 @@ async def test_status_says_how_many_pods_there_are_and_where_they_are(it: Cluste
     status = pool["status"]
     assert (status["replicas"], status["readyReplicas"]) == (2, 2)
     assert status["url"] == f"http://shapes-runtime.{it.namespace}.svc:8080"
-    assert status["model"] == {"revision": "rev-1", "sizeBytes": 10}
+    assert status["model"] == {"revision": "rev-1", "sizeBytes": 10, "sources": []}
     assert status["lastColdStartSeconds"] == 1.5
 
 
