@@ -206,7 +206,7 @@ class Dispatcher:
         other = next((job for job in jobs if job.key != self._turn.stack), None)
         if other is None or not other.identities or not self._near.has(other):
             return
-        if other.identities != self._looked_at and (self._looking is None or self._looking.done()):
+        if other.identities != self._looked_at and self._looking is None:
             self._looked_at = other.identities
             self._looking = asyncio.ensure_future(self._look(other))
 
@@ -219,6 +219,8 @@ class Dispatcher:
             log.exception("looking ahead failed")
         finally:
             self._near.give_back(uses)
+            self._looking = None
+            self._moved()  # another may be the next one by now
 
     def _failed(self, identities: Identities, error: RequestError) -> None:
         for job in self._waiting:
