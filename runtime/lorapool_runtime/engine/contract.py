@@ -182,14 +182,14 @@ class Engine(Protocol):
 
     def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
         """Make the images of these orders in one go: they agree in shape, and are one request, or as many pictures
-        as `batch` allows. Each order has an outcome of its own, `Stopped` where nobody wanted it to the end.
+        as `batch` allows. Each order has an outcome of its own, `Stopped` where nobody wanted it to the end,
+        `OutOfDeviceMemory` where not even one picture of its size finds room with all else freed.
 
         Args:
             waiting: how many more requests for this stack wait: what a switch costs is shared by all of them.
 
         Raises:
             AdapterError, RecipeError: none of them can be made.
-            OutOfDeviceMemory: not even one picture of that shape finds room, with all else freed.
             DeviceLost: this process can make no image any more, of any request.
         """
 

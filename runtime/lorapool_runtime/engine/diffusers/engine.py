@@ -26,6 +26,7 @@ from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, first_line, l
 from lorapool_runtime.engine.diffusers.plans import Stack
 from lorapool_runtime.engine.diffusers.previews import Previews
 from lorapool_runtime.engine.diffusers.prompts import Encoded, Prompts, are_alike, text_key
+from lorapool_runtime.engine.diffusers.room import Room
 from lorapool_runtime.engine.diffusers.run import Row, Run, Runner
 from lorapool_runtime.engine.diffusers.tasks import Tasks
 from lorapool_runtime.engine.diffusers.vae import Vae
@@ -34,7 +35,6 @@ from lorapool_runtime.errors import (
     AdapterError,
     DeviceLost,
     ModelError,
-    OutOfDeviceMemory,
     RecipeError,
     RuntimeFailure,
     Stopped,
@@ -227,7 +227,7 @@ class DiffusersEngine:
     def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
         with self._rendering:
             try:
-                return self._with_room(orders, waiting)
+                return Room(self._render, self._applying.free, self.batch).made(orders, waiting)
             except Stopped:
                 return [Stopped() for _ in orders]
             except RuntimeFailure:
@@ -243,46 +243,6 @@ class DiffusersEngine:
         self._applying.bare()
         side = small_side(self._serving)
         self._one_step(side, side, 1)
-
-    def _with_room(self, orders: Sequence[Order], waiting: int) -> Sequence[Result]:
-        """Where the device is full: once more with all freed that can be had again, then picture by picture.
-
-        Raises:
-            OutOfDeviceMemory: not one picture of that size finds room.
-        """
-        made = self._unless_full(orders, waiting)
-        if made is None:
-            self._applying.free()
-            made = self._unless_full(orders, waiting)
-        if made is not None:
-            return made
-        self._applying.free()
-        if len(orders) > 1:
-            return [result for order in orders for result in self._alone(order)]
-        return self._alone(orders[0], tried=len(self._sittings(orders)) == orders[0].recipe.images)
-
-    def _alone(self, order: Order, *, tried: bool = False) -> Sequence[Result]:
-        """One order, one picture after the other; `tried`: that was done already, and found no room."""
-        made: Sequence[Result] | None = None
-        try:
-            made = None if tried else self._unless_full([order], 0, rows=1)
-        except RuntimeFailure as failure:
-            return [failure]
-        if made is not None:
-            return made
-        self._applying.free()
-        size = f"{order.recipe.width} x {order.recipe.height} pixels"
-        return [OutOfDeviceMemory(f"the device has no room for one picture of {size}; ask for fewer pixels")]
-
-    def _unless_full(self, orders: Sequence[Order], waiting: int, rows: int | None = None) -> Sequence[Result] | None:
-        """None where the device is full: what failed has let go of its tensors then."""
-        try:
-            return self._render(orders, waiting, rows)
-        except RuntimeError as error:
-            if not is_full(error):
-                raise
-            log.warning("the device is full", pictures=sum(o.recipe.images for o in orders), error=first_line(error))
-        return None
 
     def _render(self, orders: Sequence[Order], waiting: int, rows: int | None) -> Sequence[Result]:
         start = time.monotonic()
