@@ -103,6 +103,7 @@ def _digest(engine: DiffusersEngine) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.timeout(600)
 def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
     engine: DiffusersEngine, adapters: dict[str, HostAdapter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
