@@ -1,4 +1,4 @@
-"""The load: clients that ask again as soon as they have an answer, or all at once."""
+"""The load: requests one after the other, at fixed times, or all at once."""
 
 import asyncio
 import time
@@ -17,20 +17,25 @@ class Answer:
 
 
 async def steady(url: str, body: dict[str, Any], in_flight: int, each: int, takes_s: float) -> list[Answer]:
-    """So many clients, each with so many requests after one another.
+    """`each` times as many requests as are in flight at once, the same number in each moment.
 
-    They begin spread over the time that an image takes, so that the same number begins and ends in each moment.
+    Where an image takes no time (`takes_s` of 0) each request follows the answer to the one before it. Else they begin
+    at fixed times, whether earlier ones were answered or not: clients that wait for their answers would come in
+    bunches after the first stall, and the wait in a bunch would be measured instead of the way.
     """
     async with _session() as http:
+        # The connections are open when the next ones are sent.
+        await asyncio.gather(*(_ask(http, url, body) for _ in range(in_flight)))
+        if not takes_s:
+            return [await _ask(http, url, body) for _ in range(in_flight * each)]
+        loop = asyncio.get_running_loop()
+        begin, apart_s = loop.time(), takes_s / in_flight
 
-        async def client(number: int) -> list[Answer]:
-            await asyncio.sleep(takes_s * number / in_flight)
-            # A first one opens the connection, and everybody else's is open too when the next one is sent.
-            await _ask(http, url, body)
-            return [await _ask(http, url, body) for _ in range(each)]
+        async def at(number: int) -> Answer:
+            await asyncio.sleep(begin + number * apart_s - loop.time())
+            return await _ask(http, url, body)
 
-        found = await asyncio.gather(*(client(number) for number in range(in_flight)))
-    return [answer for answers in found for answer in answers]
+        return await asyncio.gather(*(at(number) for number in range(in_flight * each)))
 
 
 async def burst(url: str, body: dict[str, Any], requests: int) -> list[Answer]:
