@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from lorapool_api import logs
 from lorapool_common.listening import bound_socket, listen_host
+from lorapool_common.malloc import give_back_large_blocks
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
 from lorapool_common.server import Server
@@ -41,6 +42,7 @@ def command() -> None:
     except ValidationError as problem:
         sys.exit(f"{_COMMAND}: {problem}")
     logs.configure(settings.log_level)
+    give_back_large_blocks()
     run_process(_COMMAND, lambda process: run(settings, process))
 
 
