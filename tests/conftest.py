@@ -1,6 +1,8 @@
 """What tests of several folders share."""
 
+import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -19,3 +21,14 @@ def binaries() -> Binaries:
         if os.environ.get("CI") == "true":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """No pass of the garbage collector: over all that a run of many tests has loaded one takes longer than what is
+    measured.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

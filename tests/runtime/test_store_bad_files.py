@@ -50,6 +50,7 @@ async def test_a_file_that_nobody_can_use_leaves_nothing_on_the_disk(
     assert kept == []
 
 
+@pytest.mark.usefixtures("no_collection")
 async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_one(tmp_path: Path) -> None:
     """The limits of what they may cost are those of the operator's test of the same name."""
     made = hostile.hostile_files() | {"good": files.lora_file(rank=400)}

@@ -308,6 +308,7 @@ def test_what_is_no_bundle_is_refused(change: Callable[[bytes], bytes]) -> None:
         bundle.split(change(body))
 
 
+@pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("is_bundle", [True, False], ids=["bundle", "json"])
 async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_moment(
     client: PodClient, is_bundle: bool
@@ -352,6 +353,7 @@ async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_mom
     assert longest_s < 0.05
 
 
+@pytest.mark.usefixtures("no_collection")
 async def test_large_pictures_are_sent_without_a_pass_over_all_of_them_at_once(client: PodClient) -> None:
     """Of the loop's own CPU time: no step of it takes as long as to encode the request in JSON as one text."""
     picture = base64.b64encode(bytes(11 * MEGABYTE)).decode()
@@ -376,6 +378,7 @@ async def test_large_pictures_are_sent_without_a_pass_over_all_of_them_at_once(c
     assert longest_s < at_once_s
 
 
+@pytest.mark.usefixtures("no_collection")
 async def test_a_request_costs_the_same_however_many_others_are_in_flight(client: PodClient) -> None:
     """CPU time of requests beside 400 that are held, and beside none: a pool that is searched takes three times."""
     release, all_held = asyncio.Event(), asyncio.Event()

@@ -45,6 +45,7 @@ async def _done(resolver: Resolver, adapter: Adapter) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("no_collection")
 async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_one(
     hub: FakeHub, headers: Headers
 ) -> None:
