@@ -354,31 +354,6 @@ async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_mom
 
 
 @pytest.mark.usefixtures("no_collection")
-async def test_large_pictures_are_sent_without_a_pass_over_all_of_them_at_once(client: PodClient) -> None:
-    """Of the loop's own CPU time: no step of it takes as long as to encode the request in JSON as one text."""
-    picture = base64.b64encode(bytes(11 * MEGABYTE)).decode()
-    sent = REQUEST.model_copy(update={"image": picture, "mask": picture})
-    before_s = time.thread_time()
-    sent.model_dump_json(exclude_none=True).encode()
-    at_once_s = time.thread_time() - before_s
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(http(reply(b"image").model_dump_json().encode()))
-        await writer.drain()
-
-    longest_s = 0.0
-    async with pod_that(talk) as pod:
-        asking = asyncio.create_task(client.generate(pod, sent, MEGABYTE))
-        while not asking.done():
-            before_s = time.thread_time()
-            await asyncio.sleep(0)
-            longest_s = max(longest_s, time.thread_time() - before_s)
-        await asking
-    assert longest_s < at_once_s
-
-
-@pytest.mark.usefixtures("no_collection")
 async def test_a_request_costs_the_same_however_many_others_are_in_flight(client: PodClient) -> None:
     """CPU time of requests beside 400 that are held, and beside none: a pool that is searched takes three times."""
     release, all_held = asyncio.Event(), asyncio.Event()
