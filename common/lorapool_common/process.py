@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 Main = Callable[["Process"], Coroutine[Any, Any, None]]
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 class CannotStart(Exception):
@@ -45,7 +46,7 @@ class Process(Supervisor):
         self.stop()
 
 
-def run(command: str, main: Main) -> NoReturn:
+def run(command: str, main: Main, *, loop: LoopFactory | None = None) -> NoReturn:
     """Run `main` to its end, and end the process.
 
     The exit status is 0 when `main` returned and no task failed, else 1.
@@ -54,8 +55,9 @@ def run(command: str, main: Main) -> NoReturn:
         command: the name that a sentence on standard error begins with.
         main: returns soon after the process is `stopped`. What it raises ends the process: `CannotStart` with its
             message alone, anything else with a traceback.
+        loop: makes the event loop; asyncio's own where there is none.
     """
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=loop) as runner:
         # Not by returning: a thread that loads, downloads or asks the Hub cannot be interrupted, and the interpreter
         # would wait for it. Nothing of it can be half done: files are renamed into place when they are whole.
         _exit(runner.run(_to_the_end(command, main)))

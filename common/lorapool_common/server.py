@@ -58,6 +58,7 @@ class Server(QuietServer):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nobody here asks for a client's address, and a header could forge it
                 timeout_keep_alive=keep_alive_s,
                 limit_concurrency=max_connections,
             )

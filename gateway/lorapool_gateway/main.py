@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
+import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
@@ -43,7 +44,7 @@ def command() -> None:
         sys.exit(f"{_COMMAND}: {problem}")
     logs.configure(settings.log_level)
     give_back_large_blocks()
-    run_process(_COMMAND, lambda process: run(settings, process))
+    run_process(_COMMAND, lambda process: run(settings, process), loop=uvloop.new_event_loop)
 
 
 async def run(settings: Settings, process: Process) -> None:

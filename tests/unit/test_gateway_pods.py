@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import gzip
 import socket
 import threading
@@ -351,6 +352,37 @@ async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_mom
     listener.close()
     assert size == message.size_bytes > 4 * 5 * MEGABYTE
     assert longest_s < 0.05
+
+
+async def test_large_pictures_are_sent_as_the_pod_takes_them(client: PodClient) -> None:
+    """A pod that takes its time: what waits in the gateway's connection is a piece of the pictures, not all of them."""
+    picture = base64.b64encode(bytes(11 * MEGABYTE)).decode()
+    sent = REQUEST.model_copy(update={"image": picture, "mask": picture})
+    may_read, begun = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await may_read.wait()
+        await read_request(reader)
+        writer.write(http(reply(b"image").model_dump_json().encode()))
+        await writer.drain()
+
+    async with pod_that(talk) as pod:
+        asking = asyncio.create_task(client.generate(pod, sent, MEGABYTE))
+        async with asyncio.timeout(30):
+            await begun.wait()
+            waiting = 0
+            while waiting == 0:
+                await asyncio.sleep(0)
+                waiting = bytes_that_wait()
+            may_read.set()
+            await asking
+    assert waiting < 4 * MEGABYTE
+
+
+def bytes_that_wait() -> int:
+    """In all connections of this process, for their other side to read."""
+    return sum(found.get_write_buffer_size() for found in gc.get_objects() if isinstance(found, asyncio.WriteTransport))
 
 
 @pytest.mark.usefixtures("no_collection")
