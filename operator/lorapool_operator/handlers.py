@@ -19,7 +19,7 @@ from lorapool_operator.observed import (
 )
 from lorapool_operator.parse import read_adapter, read_pool
 from lorapool_operator.store import Shelf, Store
-from lorapool_operator.sync import put, remove
+from lorapool_operator.sync import put, put_namespace, remove
 
 T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 
@@ -67,7 +67,9 @@ def _keeper(store: Store, shelf: Shelf[T], read: Callable[[Mapping[str, Any]], T
 
 def _namespace_keeper(store: Store) -> Any:
     async def keep(event: kopf.RawEvent, **_: Any) -> None:
-        meta = event["object"]["metadata"]
-        store.put_namespace(meta["name"], None if event["type"] == "DELETED" else meta.get("labels") or {})
+        if event["type"] == "DELETED":
+            store.put_namespace(event["object"]["metadata"]["name"], None)
+        else:
+            put_namespace(store, event["object"])
 
     return keep

@@ -15,7 +15,7 @@ from lorapool_api.pool import Pool, PoolStatus
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.act.events import Note
-from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, merge_patch
+from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, POOLS, ApiError, merge_patch
 from lorapool_operator.act.objects import Objects
 from lorapool_operator.act.pods import Pods
 from lorapool_operator.attempts import Attempts, Write
@@ -31,7 +31,7 @@ from lorapool_operator.decide.model_status import known_commits
 from lorapool_operator.decide.news import News, adapter_news, pool_news
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
-from lorapool_operator.observed import DeploymentView, Observed, PodView, owned_pods
+from lorapool_operator.observed import DeploymentView, Observed, PodView, deployment_view, owned_pods
 from lorapool_operator.parse import read_adapter, read_pool
 from lorapool_operator.resolution import NOTHING_TO_LOOK_UP, Verdict
 
@@ -41,6 +41,7 @@ T = TypeVar("T")
 Judgements = Mapping[str, Judgement]
 _NO_CATALOG: Final = Catalog.of(())
 _OBJECTS: Final = "objects"
+_REPLICAS: Final = "replicas"
 _POOL_STATUS: Final = "pool status"
 
 
@@ -108,9 +109,16 @@ class Reconciler:
     # ---- observe and decide
 
     def _pool(self) -> Pool | None:
-        """The pool; one that is being deleted is as good as gone: what we made for it would only come back."""
+        """The pool; one that is being deleted is as good as gone: what we made for it would only come back.
+
+        So is one whose namespace is being deleted: nothing can be created there any more.
+        """
         pool = self._ctx.store.pools.get(self.key)
-        return None if pool is None or pool.metadata.is_going else pool
+        return None if pool is None or pool.metadata.is_going or self._is_namespace_going() else pool
+
+    def _is_namespace_going(self) -> bool:
+        namespace, _ = split_full_name(self.key)
+        return namespace in self._ctx.store.going_namespaces
 
     def _token(self, pool: Pool | None) -> str | None:
         return control_token(self._ctx.key, pool) if pool else None
@@ -171,6 +179,8 @@ class Reconciler:
         if pool is None:
             self._objects.refresh()
             self._refusal = None
+            if self._is_namespace_going():
+                await self._scale_down()
             return
         settings, seen = self._ctx.settings, self._observe()
         installation = Installation(
@@ -191,6 +201,32 @@ class Reconciler:
 
         if await self._try(write, "the pool's objects could not be applied", apply):
             self._refusal = None
+
+    async def _scale_down(self) -> None:
+        """Have the pods of a pool end whose namespace is being deleted; its objects are deleted by others.
+
+        The namespace controller looks for pods after 5 and 10 s, and after half of their grace once it found them both
+        times: idle ones that are told now are gone by then. Scaled down and not deleted: that needs no permission which
+        the operator lacks otherwise. A patch cannot make anew what went.
+        """
+        deployment = self._deployment()
+        if deployment is None or deployment.replicas == 0:
+            return
+        patch = {"spec": {"replicas": 0}}
+        write = Write(_REPLICAS, deployment.uid, deployment.generation, deployment.resource_version, patch)
+
+        async def scale() -> None:
+            try:
+                done = await self._ctx.kube.patch(DEPLOYMENTS, deployment.namespace, deployment.name, patch)
+            except ApiError as error:
+                if not error.is_gone:
+                    raise
+            else:
+                self._ctx.metrics.writes.labels("scale").inc()
+                key = full_name(deployment.namespace, deployment.name)
+                self._ctx.store.deployments.refresh(key, deployment_view(done))
+
+        await self._try(write, "a pool whose namespace is being deleted could not be scaled down", scale)
 
     async def _register(self, seen: Observed, judgements: Judgements) -> Catalog:
         """The catalog of the adapters that bear our finalizer; those that lack it get it first."""
@@ -311,7 +347,8 @@ class Reconciler:
             self._again(self._attempts.failed(write, error))
             if write.what == _OBJECTS:
                 self._refusal = error.verdict or self._refusal
-            log.warning(event, pool=self.key, status=error.status, error=error.message, **fields)
+            tell = log.info if error.is_namespace_going else log.warning
+            tell(event, pool=self.key, status=error.status, error=error.message, **fields)
             return None
         self._attempts.succeeded(write)
         return done
@@ -334,7 +371,7 @@ class Reconciler:
         if self._attempts.has_failures:
             keys = [a.key for a in seen.adapters]
             wanted = {_name_of_write(key, subresource) for key in keys for subresource in (None, "status")}
-            self._attempts.keep_only({_OBJECTS, _POOL_STATUS, *wanted})
+            self._attempts.keep_only({_OBJECTS, _REPLICAS, _POOL_STATUS, *wanted})
 
 
 def _name_of_write(adapter: str, subresource: str | None) -> str:

@@ -97,6 +97,7 @@ class Store:
         self.replica_sets: Shelf[ReplicaSetView] = Shelf(lambda replica_set: replica_set.pool)
         self.deployments: Shelf[DeploymentView] = Shelf(lambda deployment: deployment.pool)
         self.namespaces: dict[str, dict[str, str]] = {}
+        self.going_namespaces: set[str] = set()
         self._labels: Mapping[str, Mapping[str, str]] | None = None
         self.on_change: Wake = lambda _: None
 
@@ -114,8 +115,14 @@ class Store:
         for pool in pools:
             self.on_change(pool)
 
-    def put_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
-        """Labels of a namespace; None when it went. Only pools that select namespaces care."""
+    def put_namespace(self, name: str, labels: Mapping[str, str] | None, *, is_going: bool = False) -> None:
+        """Labels of a namespace, None when it went, and whether it is being deleted.
+
+        Labels concern pools that select namespaces; the deletion concerns pools in it.
+        """
+        if is_going != (name in self.going_namespaces):
+            (self.going_namespaces.add if is_going else self.going_namespaces.discard)(name)
+            self.wake(p.key for _, p in self.pools.items() if p.metadata.namespace == name)
         if self.namespaces.get(name) == labels:
             return
         self._labels = None

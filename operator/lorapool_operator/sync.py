@@ -69,7 +69,7 @@ class Sync:
         await self._compare(DEPLOYMENTS, POOL_LABEL, store.deployments, deployment_view)
         if not self._namespaces:
             for body in await self._kube.list(NAMESPACES):
-                store.put_namespace(body["metadata"]["name"], body["metadata"].get("labels") or {})
+                put_namespace(store, body)
 
     async def _compare(
         self, resource: Resource, labels: str | None, shelf: Shelf[T], read: Callable[[Body], T]
@@ -99,6 +99,11 @@ def remove(shelf: Shelf[T], body: Body, read: Callable[[Body], T]) -> set[str]:
     """Take an object that went off its shelf; the pools that this concerns."""
     item = _read(body, read)
     return set() if item is None else shelf.remove(_key(body), item)
+
+
+def put_namespace(store: Store, body: Body) -> None:
+    meta = body["metadata"]
+    store.put_namespace(meta["name"], meta.get("labels") or {}, is_going="deletionTimestamp" in meta)
 
 
 def _read(body: Body, read: Callable[[Body], T]) -> T | None:

@@ -2,14 +2,16 @@
 
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.operator_fakes import FakeKubelet
 from tests.cluster.operator_harness import TEMPLATE, Cluster, cluster, until
 
 from lorapool_api.conditions import Reason
-from lorapool_operator.act.kube import ADAPTERS, BUDGETS, DEPLOYMENTS, POOLS, SECRETS, SERVICES, Resource
+from lorapool_operator.act.kube import ADAPTERS, BUDGETS, DEPLOYMENTS, NAMESPACES, POOLS, SECRETS, SERVICES, Resource
 
 pytestmark = pytest.mark.plane
 
@@ -63,6 +65,32 @@ async def test_a_deployment_that_somebody_changed_is_put_back(it: Cluster) -> No
         return found["spec"]["replicas"] if found else None
 
     await until(replicas, lambda n: n == 1)
+
+
+async def test_a_namespace_that_is_deleted_has_its_pools_scaled_down_at_once(plane: Any, tmp_path: Path) -> None:
+    async with cluster(plane, tmp_path, "http://127.0.0.1:1", cluster_wide=True) as it:
+        other = f"{it.namespace}-other"
+        await it.kube.create(NAMESPACES, None, {"metadata": {"name": other}})
+        it.start_operator()
+        there = replace(it, namespace=other, kubelet=FakeKubelet(it.kube, other))
+        async with there.kubelet.running():
+            await there.make_pool()
+            await there.make_adapter()
+            await there.adapter_says("Served")
+
+            await it.kube.delete(NAMESPACES, None, other)
+
+            # The namespace controller, which looks after 5 s, would delete the Deployment as it is.
+            await until(
+                lambda: there.get(DEPLOYMENTS, "shapes-runtime"), lambda d: d is None or d["spec"]["replicas"] == 0
+            )
+            assert await there.get(DEPLOYMENTS, "shapes-runtime")
+            await there.pods(0)
+            await until(
+                lambda: it.kube.list(NAMESPACES), lambda all_: other not in [n["metadata"]["name"] for n in all_], 60
+            )
+        assert "warning" not in it.log()
+        assert "error" not in it.log()
 
 
 async def test_a_deployment_that_somebody_deleted_comes_back(it: Cluster) -> None:

@@ -117,5 +117,4 @@ def scratch_namespace(cluster: Cluster, name: str, labels: Mapping[str, str] = R
     try:
         yield Cluster(cluster.kubectl, cluster.kubeconfig, cluster.gateway, name)
     finally:
-        # Not waited for: the namespace controller looks again only after half of the pods' grace period.
-        cluster.run("delete", "namespace", name, "--wait=false")
+        cluster.run("delete", "namespace", name, "--wait=false", "--ignore-not-found")

@@ -106,6 +106,29 @@ def test_scaling_up_brings_every_adapter_to_every_pod(cluster: Cluster, pool: st
     wait_until(lambda: len(cluster.pods(pool)) == 1, "one pod is left")
 
 
+def test_a_namespace_with_an_idle_pool_goes_within_seconds(installation: Cluster) -> None:
+    """Its pods end while the namespace controller waits.
+
+    It looks 5 s after the deletion, 5 s later, and then, if pods were there both times, after half of their grace. A
+    process that gives a card back takes seconds to end.
+    """
+    config, idle = pool_with_files("idle", "e2e-going", FILES)
+    (container,) = idle["spec"]["runtime"]["podTemplate"]["spec"]["containers"]
+    container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+    with scratch_namespace(installation, "e2e-going") as going:
+        going.apply(config, idle)
+        going.apply(make.adapter_manifest("one", going.namespace, pool="idle"))
+        going.wait_ready("bmp", "idle")
+        going.wait_ready("lora", "one")
+        going.run("delete", "namespace", going.namespace, "--wait=false")
+        wait_until(
+            lambda: not going.run("get", "namespace", going.namespace, "--ignore-not-found"),
+            "the namespace is gone",
+            deadline_s=40,
+            describe=lambda: going.run("get", "pods", "-o", "wide"),
+        )
+
+
 @pytest.mark.timeout(240)  # it imports torch
 def test_a_base_that_cannot_be_loaded_degrades_the_pool_and_says_why(cluster: Cluster) -> None:
     manifest = make.pool_manifest("broken", cluster.namespace, model={"source": {"path": "/models/nothing-here"}})

@@ -9,10 +9,11 @@ from typing import Any
 from tests import make
 
 from lorapool_api.adapter import Adapter
+from lorapool_api.names import POOL_LABEL, split_full_name
 from lorapool_api.pool import Pool
 from lorapool_operator.act.control import Control
 from lorapool_operator.act.events import Note
-from lorapool_operator.act.kube import ApiError, Resource
+from lorapool_operator.act.kube import DEPLOYMENTS, ApiError, Resource
 from lorapool_operator.context import Context
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.observed import PodView, ReplicaSetView, deployment_view
@@ -53,7 +54,7 @@ class ApiServer:
     async def apply(self, manifest: Manifest) -> Manifest:
         meta = manifest["metadata"]
         self._take(f"{manifest['kind']}/{meta['name']}", manifest)
-        applied = manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1}}
+        applied = manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()}
         if manifest["kind"] == "Deployment":
             self.store.deployments.put(f"{meta['namespace']}/{meta['name']}", deployment_view(applied))
         return applied
@@ -64,6 +65,12 @@ class ApiServer:
         await asyncio.sleep(0)
         self._take(f"{resource.plural}/{name}{f'/{subresource}' if subresource else ''}", body)
         key = f"{namespace}/{name}"
+        if resource is DEPLOYMENTS:
+            view = self.store.deployments.get(key)
+            assert view is not None
+            meta = {"name": name, "namespace": namespace, "uid": view.uid, "generation": view.generation + 1}
+            labels = {"labels": {POOL_LABEL: split_full_name(view.pool)[1]}}
+            return {"metadata": meta | labels | self._version(), **body}
         found: Pool | Adapter | None = self.store.pools.get(key) or self.store.adapters.get(key)
         assert found is not None
         old = {"metadata": found.metadata.manifest(), "spec": found.spec.manifest(), "status": found.status.manifest()}
@@ -74,6 +81,9 @@ class ApiServer:
 
     async def list(self, resource: Resource, namespace: str | None = None, labels: str | None = None) -> list[Manifest]:
         return []
+
+    def _version(self) -> Manifest:
+        return {"resourceVersion": str(len(self.writes))}
 
     def _take(self, name: str, body: Manifest) -> None:
         self.writes.append(Written(name, body))

@@ -51,7 +51,8 @@ class Recorder:
             try:
                 await self._kube.create(EVENTS, note.about.metadata.namespace, self._body(note))
             except ApiError as error:
-                log.warning("an event is lost", reason=note.reason, error=error.message)
+                tell = log.debug if error.is_namespace_going else log.warning
+                tell("an event is lost", reason=note.reason, error=error.message)
             await asyncio.sleep(_PAUSE_S)
 
     def _body(self, note: Note) -> dict[str, Any]:

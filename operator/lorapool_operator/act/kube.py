@@ -7,7 +7,7 @@ some of those return None for an object that they created, or refuse to send a L
 import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from os import environ
 from typing import Any, Final, Self
@@ -38,13 +38,15 @@ class ApiError(Exception):
     Attributes:
         status: HTTP status; 0 where there was no answer.
         reason: the machine's word, for example `NotFound`, `Conflict`, `Invalid`.
+        causes: more words of that kind.
     """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, causes: Collection[str] = ()) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.message = message
+        self.causes = frozenset(causes)
 
     @property
     def is_gone(self) -> bool:
@@ -56,8 +58,13 @@ class ApiError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the same request will be refused again: the object itself is wrong."""
-        return self.status in (400, 413, 422) or self.is_schema_error
+        """Whether the same request will be refused again: the object itself is wrong, or nothing can be created."""
+        return self.status in (400, 413, 422) or self.is_schema_error or self.is_namespace_going
+
+    @property
+    def is_namespace_going(self) -> bool:
+        """Whether it was a creation in a namespace that is being deleted, which nothing undoes."""
+        return "NamespaceTerminating" in self.causes
 
     @property
     def is_schema_error(self) -> bool:
@@ -72,10 +79,10 @@ class ApiError(Exception):
         """What a condition says about it; None where it only passes by."""
         if self.is_schema_error:
             return Verdict(Reason.INVALID_SPEC, _in_words_of_the_pool(self.message))
-        if self.is_refusal:
-            return Verdict(Reason.INVALID_SPEC, f"the API server refuses what the spec asks for: {self.message}")
         if self.status == 403:
             return Verdict(Reason.INTERNAL_ERROR, f"the API server does not allow it: {self.message}")
+        if self.is_refusal:
+            return Verdict(Reason.INVALID_SPEC, f"the API server refuses what the spec asks for: {self.message}")
         return None
 
 
@@ -198,7 +205,9 @@ class Kube:
         status, text = reply
         parsed = _parse(text)
         if not 200 <= status < 300:
-            raise ApiError(status, str(parsed.get("reason", status)), str(parsed.get("message") or text[:300]))
+            raise ApiError(
+                status, str(parsed.get("reason", status)), str(parsed.get("message") or text[:300]), _causes(parsed)
+            )
         return parsed
 
     async def _send(
@@ -218,6 +227,11 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "Unreachable", f"{type(error).__name__}: {error}") from error
         return response.status, data.decode(errors="replace")
+
+
+def _causes(status: Manifest) -> Collection[str]:
+    causes = (status.get("details") or {}).get("causes") or ()
+    return [str(cause.get("reason")) for cause in causes]
 
 
 def _parse(text: str) -> Manifest:
