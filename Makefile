@@ -30,7 +30,7 @@ check: setup ## Format, lint, types, import contracts, generated files
 	ruff check .
 	mypy $(PACKAGES) tests
 	lint-imports
-	python -m lorapool_api.crdgen --check
+	python -m lorapool_api.crd.generate --check
 	pytest --collect-only -qq tests/gpu
 	python -m lorapool_bench.page --check
 
@@ -66,7 +66,7 @@ test-gpu: setup ## What needs a CUDA device (skipped without one), and its like 
 
 .PHONY: crds
 crds: setup ## Write the CRDs from the models
-	python -m lorapool_api.crdgen
+	python -m lorapool_api.crd.generate
 
 .PHONY: lock
 lock: setup ## Write the locked requirements anew (UPGRADE=1: newest versions)

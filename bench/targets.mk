@@ -2,23 +2,23 @@ BENCH := $(BIN)/python -m lorapool_bench
 
 .PHONY: bench-switch
 bench-switch: setup ## From one adapter to the next, beside diffusers' own ways (some 15 minutes; SHAPE=half: smaller)
-	$(BENCH).switch $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
+	$(BENCH).switch.bench $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
 
 .PHONY: bench-overhead
 bench-overhead: setup ## Seconds per step: bare, wrapped, with an adapter (SHAPE=sdxl: the real size)
-	$(BENCH).overhead $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
+	$(BENCH).overhead.bench $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
 
 .PHONY: bench-coldstart
 bench-coldstart: setup ## A pipeline from files to memory, beside diffusers' from_pretrained (SHAPE=sdxl: the real size)
-	$(BENCH).coldstart $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
+	$(BENCH).coldstart.bench $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
 
 .PHONY: bench-queue
 bench-queue: setup ## A day of requests through the queue's order, on a simulated clock (seconds)
-	$(BENCH).queue_trace $(ARGS)
+	$(BENCH).queue.bench $(ARGS)
 
 .PHONY: bench-gateway
 bench-gateway: setup ## What the gateway adds to a request, beside the pod alone; how fast it refuses (some 3 minutes)
-	$(BENCH).gateway $(ARGS)
+	$(BENCH).gateway.bench $(ARGS)
 
 .PHONY: performance-page
 performance-page: setup ## Write docs/performance.md from the results of the benches

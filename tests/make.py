@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lorapool_api.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import ADAPTER_KIND, API_VERSION, POOL_KIND
-from lorapool_api.pool import Pool
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 Manifest = dict[str, Any]

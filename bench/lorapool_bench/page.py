@@ -8,8 +8,12 @@ from typing import Final
 
 import yaml
 
-from lorapool_bench import page_coldstart, page_gateway, page_overhead, page_queue, page_switch
-from lorapool_bench.result import RESULTS
+from lorapool_bench.coldstart import page as page_coldstart
+from lorapool_bench.gateway import page as page_gateway
+from lorapool_bench.measure.result import RESULTS
+from lorapool_bench.overhead import page as page_overhead
+from lorapool_bench.queue import page as page_queue
+from lorapool_bench.switch import page as page_switch
 
 PAGE: Final = Path("docs/performance.md")
 NOTES: Final = "notes.yaml"

@@ -17,7 +17,7 @@ GatewayError
 
 from collections.abc import Sequence
 
-from lorapool_api.conditions import TRANSIENT, AnyReason
+from lorapool_api.kinds.conditions import TRANSIENT, AnyReason
 
 
 class GatewayError(Exception):

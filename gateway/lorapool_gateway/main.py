@@ -10,25 +10,25 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from lorapool_api import logs
-from lorapool_common.listening import bound_socket, listen_host
+from lorapool_common import logs
+from lorapool_common.http.listening import bound_socket, listen_host
+from lorapool_common.http.server import Server
 from lorapool_common.malloc import give_back_large_blocks
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
-from lorapool_common.server import Server
-from lorapool_gateway import kube
-from lorapool_gateway.directory import Directory
+from lorapool_gateway.cluster import kube
+from lorapool_gateway.cluster.directory import Directory
+from lorapool_gateway.cluster.watcher import Watcher
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http.app import health_app, inference_app
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
-from lorapool_gateway.load import Loads, Poller
 from lorapool_gateway.metrics import Metrics
-from lorapool_gateway.pods import PodClient
-from lorapool_gateway.proxy import Proxy
-from lorapool_gateway.service import Service
+from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.load import Loads, Poller
+from lorapool_gateway.serve.proxy import Proxy
+from lorapool_gateway.serve.service import Service
 from lorapool_gateway.settings import Settings
-from lorapool_gateway.watcher import Watcher
 
 log = structlog.get_logger(__name__)
 

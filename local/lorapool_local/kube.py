@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from lorapool_local.control_plane.pki import KeyPair
+from lorapool_local.pki import KeyPair
 
 Object = dict[str, Any]
 

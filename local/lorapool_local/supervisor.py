@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from lorapool_api import logs
+from lorapool_common import logs
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import SupervisorConfig
 from lorapool_local.control_plane.control_plane import ControlPlane, Layout

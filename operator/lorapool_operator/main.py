@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from lorapool_api.logs import configure
+from lorapool_common.logs import configure
 from lorapool_common.process import CannotStart, Process, run
-from lorapool_operator.finalizers import remove_finalizers
+from lorapool_operator.cluster.finalizers import remove_finalizers
 from lorapool_operator.replica import Operator
 from lorapool_operator.settings import Settings, SettingsError
 

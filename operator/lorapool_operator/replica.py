@@ -9,27 +9,27 @@ from typing import Any, Final, cast
 import kopf
 import structlog
 
-from lorapool_common.listening import bound_socket
+from lorapool_common.http.listening import bound_socket
 from lorapool_common.process import CannotStart, Process
-from lorapool_operator.act.bases import Bases
-from lorapool_operator.act.control import Control
-from lorapool_operator.act.events import Recorder
-from lorapool_operator.act.facts import FactsReader
-from lorapool_operator.act.header import Headers
-from lorapool_operator.act.hub import Hub
-from lorapool_operator.act.kube import ADAPTERS, POOLS, ApiError, Kube
-from lorapool_operator.act.pods import PUSHES_AT_ONCE
-from lorapool_operator.act.resolver import Resolver
-from lorapool_operator.context import Context
-from lorapool_operator.handlers import registry
+from lorapool_operator.cluster.cache import Store
+from lorapool_operator.cluster.events import Recorder
+from lorapool_operator.cluster.handlers import registry
+from lorapool_operator.cluster.kopf_settings import watch_settings
+from lorapool_operator.cluster.kube import ADAPTERS, POOLS, ApiError, Kube
+from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
+from lorapool_operator.cluster.relist import Sync
 from lorapool_operator.health import serve_health
-from lorapool_operator.leader import DEFAULT_TIMES, Election, Times
 from lorapool_operator.metrics import Metrics
+from lorapool_operator.pods.control import Control
+from lorapool_operator.pods.links import PUSHES_AT_ONCE
+from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.worker import Workers
 from lorapool_operator.settings import Settings
-from lorapool_operator.store import Store
-from lorapool_operator.sync import Sync
-from lorapool_operator.watching import watch_settings
-from lorapool_operator.worker import Workers
+from lorapool_operator.sources.bases import Bases
+from lorapool_operator.sources.facts import FactsReader
+from lorapool_operator.sources.header import Headers
+from lorapool_operator.sources.hub import Hub
+from lorapool_operator.sources.resolver import Resolver
 
 log = structlog.get_logger(__name__)
 

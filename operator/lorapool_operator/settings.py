@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from lorapool_api.running import Engine
-from lorapool_common.listening import listen_host
+from lorapool_api.kinds.runtime import Engine
+from lorapool_common.http.listening import listen_host
 
 MIN_KEY_BYTES: Final = 16
 

@@ -13,9 +13,9 @@
 Only `http/` turns them into statuses.
 """
 
-from lorapool_api.conditions import TRANSIENT, AnyReason, Reason
-from lorapool_api.fetching import SourceRefused
-from lorapool_api.header import FactsError
+from lorapool_api.fetch.policy import SourceRefused
+from lorapool_api.kinds.conditions import TRANSIENT, AnyReason, Reason
+from lorapool_api.lora.header import FactsError
 from lorapool_api.wire.reply import ErrorCode
 
 

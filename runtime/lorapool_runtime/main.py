@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from lorapool_api import logs, names
-from lorapool_api.base_model import Dtype
-from lorapool_api.conditions import Reason
-from lorapool_api.running import Device, Engine
+from lorapool_api import names
+from lorapool_api.kinds.base_model import Dtype
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.runtime import Device, Engine
 from lorapool_api.wire.last_words import LastWords
+from lorapool_common import logs
 from lorapool_runtime.cache_folder import CacheNotWritable, require_writable
 from lorapool_runtime.settings import Settings, prepare_environment
 from lorapool_runtime.standalone import Options, UnusableManifest, catalog, config

@@ -9,17 +9,17 @@ import structlog
 from fastapi import FastAPI
 
 from lorapool_api.wire.catalog import Catalog
-from lorapool_common.listening import bound_socket
+from lorapool_common.http.listening import bound_socket
+from lorapool_common.http.server import Server
 from lorapool_common.process import CannotStart, Process, run
-from lorapool_common.server import Server
 from lorapool_common.supervision import Supervisor
+from lorapool_runtime.app.pod import Pod
+from lorapool_runtime.app.uptime import process_start_s
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.http.control import control_app
 from lorapool_runtime.http.serving import serving_app
-from lorapool_runtime.pod import Pod
 from lorapool_runtime.settings import Settings
-from lorapool_runtime.uptime import process_start_s
 
 log = structlog.stdlib.get_logger(__name__)
 

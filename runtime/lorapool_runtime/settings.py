@@ -7,10 +7,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lorapool_api import names
-from lorapool_api.base_model import BaseModelSpec
-from lorapool_api.sources import ModelSource
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
-from lorapool_common.listening import listen_host
+from lorapool_common.http.listening import listen_host
 
 
 class Settings(BaseSettings):

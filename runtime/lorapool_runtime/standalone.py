@@ -10,11 +10,11 @@ import yaml
 from pydantic import ValidationError
 
 from lorapool_api import names
-from lorapool_api.adapter import AdapterSpec
-from lorapool_api.base_model import BaseModelSpec, Dtype
-from lorapool_api.running import Device, Engine
-from lorapool_api.serving import Serving, ServingDefaults
-from lorapool_api.sources import AdapterSource, HubAdapter, HubModel, ModelSource
+from lorapool_api.kinds.adapter import AdapterSpec
+from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.runtime import Device, Engine
+from lorapool_api.kinds.serving import Serving, ServingDefaults
+from lorapool_api.kinds.sources import AdapterSource, HubAdapter, HubModel, ModelSource
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_runtime.errors import AdapterError
@@ -154,7 +154,7 @@ def _file_source(source: AdapterSource, where: str) -> FileSource:
 
 def _resolved(source: HubAdapter) -> HubFile:
     # Imported late: it reads the environment that `prepare_environment` sets.
-    from lorapool_runtime.store.hub import resolve
+    from lorapool_runtime.sources.hub import resolve
 
     try:
         return resolve(source)

@@ -10,12 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
-from lorapool_api.conditions import Reason
+from lorapool_api.kinds.conditions import Reason
 from lorapool_api.names import CONTROL_PORT, POOL_LABEL
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState, PodState, Tier
-from lorapool_operator.act.kube import PODS, ApiError, Kube, Resource
+from lorapool_operator.cluster.kube import PODS, ApiError, Kube, Resource
 
 
 class Admin(Kube):

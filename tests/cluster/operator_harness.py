@@ -21,10 +21,10 @@ from kubernetes.aio.client import ApiClient, Configuration
 from tests import make
 from tests.cluster.operator_fakes import Admin, FakeKubelet
 
-from lorapool_api.conditions import Condition, find
+from lorapool_api.kinds.conditions import Condition, find
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS, ApiError, Kube, Resource
-from lorapool_operator.parse import read_adapter, read_pool
+from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS, ApiError, Kube, Resource
+from lorapool_operator.seen.parse import read_adapter, read_pool
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 CRDS = Path(__file__).parents[2] / "crds"
@@ -90,7 +90,7 @@ class Cluster:
         }
         with (self.folder / f"operator-{identity}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "lorapool_api.cli", "operator"],
+                [sys.executable, "-m", "lorapool_common.cli", "operator"],
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)} | settings | env,
                 stdout=log,
                 stderr=log,

@@ -12,10 +12,10 @@ from PIL import Image
 
 from lorapool_local.binaries import Binaries
 from lorapool_local.demo.story import COLUMNS, PROMPTS
-from lorapool_models.evaluate import Ask, mean_effect
-from lorapool_models.judge import judge
-from lorapool_models.palette import Pixels
-from lorapool_models.recipes import RECIPES
+from lorapool_models.adapters.recipes import RECIPES
+from lorapool_models.pictures.judge import judge
+from lorapool_models.pictures.palette import Pixels
+from lorapool_models.show.evaluate import Ask, mean_effect
 
 # It downloads nothing and builds nothing here: the programs are there. It takes a minute or two.
 WITHIN_S = 500

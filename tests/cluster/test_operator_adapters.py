@@ -11,10 +11,10 @@ from tests.cluster.operator_harness import Cluster, cluster, until
 from tests.files import MODULE, lora_file, sha256, whole_model_file
 from tests.operator_hub import COMMIT, FakeHub, Repo
 
-from lorapool_api.conditions import AdapterCondition, Reason, find
+from lorapool_api.kinds.conditions import AdapterCondition, Reason, find
 from lorapool_api.names import ADAPTER_FINALIZER, CONFIG_ENV
 from lorapool_api.wire.catalog import HubFile
-from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS
+from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS
 
 pytestmark = pytest.mark.plane
 

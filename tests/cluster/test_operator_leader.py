@@ -15,7 +15,7 @@ from tests.cluster.operator_harness import Cluster, cluster, until
 from tests.files import lora_file
 from tests.operator_hub import FakeHub, Repo
 
-from lorapool_operator.act.kube import ADAPTERS, DEPLOYMENTS, LEASES, POOLS, SECRETS, SERVICES
+from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, LEASES, POOLS, SECRETS, SERVICES
 
 pytestmark = pytest.mark.plane
 
@@ -123,7 +123,7 @@ async def test_a_killed_leader_is_followed_when_its_lease_is_over(it: Cluster) -
 
 def remove_finalizers(it: Cluster) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "lorapool_api.cli", "operator", "--remove-finalizers"],
+        [sys.executable, "-m", "lorapool_common.cli", "operator", "--remove-finalizers"],
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(sys.path),

@@ -10,8 +10,17 @@ import pytest
 from tests.cluster.operator_fakes import FakeKubelet
 from tests.cluster.operator_harness import TEMPLATE, Cluster, cluster, until
 
-from lorapool_api.conditions import Reason
-from lorapool_operator.act.kube import ADAPTERS, BUDGETS, DEPLOYMENTS, NAMESPACES, POOLS, SECRETS, SERVICES, Resource
+from lorapool_api.kinds.conditions import Reason
+from lorapool_operator.cluster.kube import (
+    ADAPTERS,
+    BUDGETS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    POOLS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
 
 pytestmark = pytest.mark.plane
 

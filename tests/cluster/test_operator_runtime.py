@@ -8,8 +8,8 @@ import pytest
 from tests.cluster.operator_harness import Cluster, cluster, until
 from tests.files import lora_file, sha256, whole_model_file
 
-from lorapool_api.conditions import Reason
-from lorapool_operator.act.kube import ADAPTERS, PODS, POOLS
+from lorapool_api.kinds.conditions import Reason
+from lorapool_operator.cluster.kube import ADAPTERS, PODS, POOLS
 
 pytestmark = pytest.mark.plane
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from lorapool_runtime.layers.switchboard import Switchboard
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from tests.runtime.networks import MAKERS, Made, Shape
 
 RANK: Final = 2

@@ -11,13 +11,13 @@ from typing import Final
 
 import torch
 
-from lorapool_api.conditions import Reason
-from lorapool_api.fit import check_fits
-from lorapool_api.header import ADAPTER, FactsError
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.fit import check_fits
+from lorapool_api.lora.header import ADAPTER, FactsError
+from lorapool_runtime.adapters.check import check_file
+from lorapool_runtime.adapters.file import AdapterFile, Beside
+from lorapool_runtime.engine.diffusers.weights.read import read_adapter
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.formats.check import check_file
-from lorapool_runtime.formats.weights import read_adapter
-from lorapool_runtime.store.files import AdapterFile, Beside
 from tests.fuzz.corpus import Seed, boards, seeds
 from tests.fuzz.mutate import mutated
 

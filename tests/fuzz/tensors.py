@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from lorapool_api.keys import PARTS
+from lorapool_api.lora.layouts.keys import PARTS
 from tests.fuzz.headers import Mutation
 
 WIDTHS: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I8": 1}

@@ -11,10 +11,10 @@ import pytest
 import torch
 from tests import tiny
 
-from lorapool_api.base_model import BaseModelSpec, Dtype
-from lorapool_api.running import Device
-from lorapool_api.serving import ApplyMode, Serving, ServingDefaults, ServingLimits
-from lorapool_api.sources import ModelSource
+from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.runtime import Device
+from lorapool_api.kinds.serving import ApplyMode, Serving, ServingDefaults, ServingLimits
+from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
 Make = Callable[..., DiffusersEngine]

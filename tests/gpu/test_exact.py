@@ -10,12 +10,12 @@ from tests.reference import Part, weight_with
 from tests.runtime.ask import adapter_file
 from tests.runtime.files import EVERY
 
-from lorapool_api.base_model import Dtype
-from lorapool_api.running import Device
+from lorapool_api.kinds.base_model import Dtype
+from lorapool_api.kinds.runtime import Device
+from lorapool_runtime.engine.diffusers.base.pipeline import DTYPES
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.pipeline import DTYPES
-from lorapool_runtime.layers.adapted import Added
-from lorapool_runtime.layers.change import Change
+from lorapool_runtime.engine.diffusers.layers.adapted import Added
+from lorapool_runtime.engine.diffusers.layers.delta import Change
 
 STRENGTH = 0.7
 # Half of the last bit: a merged weight is rounded once, from what float32 has added up.
@@ -93,7 +93,7 @@ def apart(module: Any, weight: torch.Tensor, dtype: torch.dtype, dice: torch.Gen
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_products_that_the_dtype_cannot_hold_are_never_formed_alone(device: Device, dtype: torch.dtype) -> None:
     """alpha 1 over rank 128: B (A x) is 128 times what is added."""
-    from lorapool_runtime.layers.adapted import adapt, branch_of, put_in_force
+    from lorapool_runtime.engine.diffusers.layers.adapted import adapt, branch_of, put_in_force
 
     for plain, shape in ((torch.nn.Linear(64, 64), (2, 9, 64)), (torch.nn.Conv2d(64, 64, 3, padding=1), (2, 64, 6, 6))):
         module = adapt(plain.to(device.value, dtype).requires_grad_(False))

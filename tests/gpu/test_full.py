@@ -12,11 +12,11 @@ from tests.gpu.conftest import load_reference, make_engine
 from tests.runtime.ask import adapter_file, image, order
 from tests.runtime.files import EVERY
 
-from lorapool_api.base_model import Dtype
-from lorapool_api.running import Device
+from lorapool_api.kinds.base_model import Dtype
+from lorapool_api.kinds.runtime import Device
 from lorapool_runtime.engine.contract import Rendering
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import OutOfDeviceMemory
-from lorapool_runtime.formats.weights import LoraAdapter
 
 # Takes all but so many bytes, says so, and gives them back when its input ends.
 GREEDY = """

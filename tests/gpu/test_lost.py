@@ -9,7 +9,7 @@ import torch
 from tests.gpu.conftest import make_engine
 from tests.runtime.ask import image
 
-from lorapool_api.running import Device
+from lorapool_api.kinds.runtime import Device
 from lorapool_runtime.errors import DeviceLost
 
 REPOSITORY = Path(__file__).parents[2]

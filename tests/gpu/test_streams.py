@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import torch
 
-from lorapool_api.running import Device
-from lorapool_runtime.engine.diffusers.accelerator import accelerator_of
-from lorapool_runtime.engine.diffusers.device import DeviceMemory
-from lorapool_runtime.formats.weights import LoraAdapter
+from lorapool_api.kinds.runtime import Device
+from lorapool_runtime.engine.diffusers.device.accelerator import accelerator_of
+from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 
 # Some staging buffers' worth each, and one that is none.
 ELEMENTS = [1_000_003, 9_000_000, 17_000_000, 40_000_000, 5]

@@ -9,8 +9,8 @@ from tests.gpu.conftest import load_reference, make_engine
 from tests.runtime.ask import adapter_file, image, order
 from tests.runtime.files import EVERY
 
-from lorapool_api.base_model import Dtype
-from lorapool_api.running import Device
+from lorapool_api.kinds.base_model import Dtype
+from lorapool_api.kinds.runtime import Device
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError
 

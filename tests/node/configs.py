@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
-from lorapool_local.control_plane.pki import KeyPair
+from lorapool_local.pki import KeyPair
 from tests.node.ranges import Families, joined
 
 Config = dict[str, Any]

@@ -15,12 +15,12 @@ from lorapool_local.control_plane.component import Component, Program, log_tail
 from lorapool_local.control_plane.control_plane import ControlPlane, Layout
 from lorapool_local.control_plane.credentials import PlaneCredentials, write_credentials
 from lorapool_local.control_plane.flags import Network, Ports
-from lorapool_local.control_plane.pki import load_or_create_authority
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.files import write_json
 from lorapool_local.kube import Kube, KubeError
 from lorapool_local.loopback import free_ports
 from lorapool_local.paths import StateDir
+from lorapool_local.pki import load_or_create_authority
 from tests.node import cgroups, configs, namespaces
 from tests.node.namespaces import Namespaces, NamespacesFailed
 from tests.node.needs import cni_folder

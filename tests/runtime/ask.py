@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from tests import tiny
 
-from lorapool_api.serving import SchedulerName
+from lorapool_api.kinds.serving import SchedulerName
+from lorapool_runtime.adapters.check import check_file
+from lorapool_runtime.adapters.file import AdapterFile, Beside, HostAdapter
 from lorapool_runtime.engine.contract import Engine, Order, Recipe, Rendering, Use
 from lorapool_runtime.errors import RuntimeFailure
-from lorapool_runtime.formats.check import check_file
-from lorapool_runtime.store.blobs import hash_file
-from lorapool_runtime.store.files import AdapterFile, Beside, HostAdapter
+from lorapool_runtime.sources.blobs import hash_file
 
 Pixels = NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ def rendered(engine: Engine, wanted: Order) -> Rendering:
 
 def reference_image(pipeline: Any, **changes: Any) -> Pixels:
     """The picture of diffusers itself, by the same recipe."""
-    from lorapool_runtime.engine.diffusers.schedulers import make_scheduler
+    from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 
     wanted = recipe(**changes)
     pipeline.scheduler, _ = make_scheduler(pipeline.scheduler, wanted.scheduler)

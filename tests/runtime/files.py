@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model
 
-from lorapool_models import lora
-from lorapool_models.lora import Layout, Network, Shape
+from lorapool_models.adapters import lora
+from lorapool_models.adapters.lora import Layout, Network, Shape
 
 # The deviation of the random matrices; LoHa and LoKr multiply more of them.
 _STRENGTH = {Network.LORA: 0.6, Network.LOCON: 0.2, Network.DORA: 0.6, Network.LOHA: 0.5, Network.LOKR: 0.4}

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from lorapool_api.adapter import AdapterFormat
-from lorapool_api.sources import HubAdapter
+from lorapool_api.kinds.adapter import AdapterFormat
+from lorapool_api.kinds.sources import HubAdapter
 from lorapool_api.wire.catalog import CatalogEntry, HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.settings import prepare_environment
@@ -18,9 +18,9 @@ from lorapool_runtime.settings import prepare_environment
 def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, object]:
     from tenacity import wait_none
 
-    from lorapool_runtime.store.blobs import BlobFolder
-    from lorapool_runtime.store.fetch import Fetcher, Rules
-    from lorapool_runtime.store.hub import resolve
+    from lorapool_runtime.sources.blobs import BlobFolder
+    from lorapool_runtime.sources.fetch import Fetcher, Rules
+    from lorapool_runtime.sources.hub import resolve
 
     fetcher = Fetcher(BlobFolder(cache), Rules((), (), 10**6), wait=wait_none())
     try:

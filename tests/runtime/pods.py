@@ -12,17 +12,17 @@ from typing import Any
 import httpx
 from tests import files
 
-from lorapool_api.base_model import BaseModelSpec, Dtype
-from lorapool_api.running import Device, Engine, StubTimings
-from lorapool_api.serving import Serving
-from lorapool_api.sources import ModelSource
+from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.runtime import Device, Engine, StubTimings
+from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 from lorapool_common.supervision import Supervisor
+from lorapool_runtime.app.pod import Pod
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine as EngineProtocol
-from lorapool_runtime.pod import Pod
 from lorapool_runtime.process import running
 from lorapool_runtime.settings import Settings
 

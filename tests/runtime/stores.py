@@ -6,12 +6,12 @@ import pytest
 from tenacity import wait_none
 from tests import files
 
-from lorapool_api.adapter import AdapterFormat
+from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
+from lorapool_runtime.adapters.file import Beside
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.store.blobs import Blob, BlobFolder
-from lorapool_runtime.store.fetch import Fetcher, Rules
-from lorapool_runtime.store.files import Beside
+from lorapool_runtime.sources.blobs import Blob, BlobFolder
+from lorapool_runtime.sources.fetch import Fetcher, Rules
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)

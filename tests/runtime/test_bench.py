@@ -7,17 +7,23 @@ import pytest
 import torch
 from torch import nn
 
-from lorapool_api.base_model import Dtype
-from lorapool_api.running import Device
-from lorapool_bench import coldstart, coldstart_child, overhead, plot_coldstart, plot_overhead, plot_switch, switch
+from lorapool_api.kinds.base_model import Dtype
+from lorapool_api.kinds.runtime import Device
+from lorapool_bench.coldstart import bench as coldstart
+from lorapool_bench.coldstart import child
+from lorapool_bench.coldstart import plot as plot_coldstart
+from lorapool_bench.measure.quiet import quiet
+from lorapool_bench.measure.result import write
+from lorapool_bench.overhead import bench as overhead
+from lorapool_bench.overhead import plot as plot_overhead
 from lorapool_bench.page import page
-from lorapool_bench.quiet import quiet
-from lorapool_bench.random_pipeline import save_pipeline
-from lorapool_bench.result import write
-from lorapool_bench.switch_result import SwitchResult
-from lorapool_bench.unet import SHAPES, inputs, make_unet, twin
-from lorapool_bench.wrapper import call_cost, wrapped_modules
-from lorapool_runtime.layers.switchboard import Switchboard
+from lorapool_bench.subjects.random_pipeline import save_pipeline
+from lorapool_bench.subjects.unet import SHAPES, inputs, make_unet, twin
+from lorapool_bench.switch import bench as switch
+from lorapool_bench.switch import plot as plot_switch
+from lorapool_bench.switch.result import SwitchResult
+from lorapool_bench.ways.wrapper import call_cost, wrapped_modules
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 
@@ -92,8 +98,8 @@ def test_a_wrapper_s_cost_is_of_all_modules_that_an_adapter_can_change() -> None
 def test_loaders_that_are_compared_load_the_same(tmp_path: Path) -> None:
     quiet()
     save_pipeline(tmp_path / "pipeline", SHAPES["tiny"], torch.float32)
-    pipelines = [way(tmp_path / "pipeline", Dtype.BFLOAT16, Device.CPU) for way in coldstart_child.WAYS.values()]
-    assert tuple(coldstart_child.WAYS) == coldstart.WAYS
+    pipelines = [way(tmp_path / "pipeline", Dtype.BFLOAT16, Device.CPU) for way in child.WAYS.values()]
+    assert tuple(child.WAYS) == coldstart.WAYS
     for component in ("unet", "vae", "text_encoder", "text_encoder_2"):
         states = [getattr(pipeline, component).state_dict() for pipeline in pipelines]
         for name, tensor in states[0].items():

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lorapool_api import names
-from lorapool_api.base_model import BaseModelSpec
-from lorapool_api.conditions import Reason
-from lorapool_api.running import Engine
-from lorapool_api.sources import ModelSource
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.runtime import Engine
+from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.last_words import last_words
 from lorapool_runtime.cache_folder import CacheNotWritable, require_writable
@@ -42,7 +42,7 @@ def test_the_process_ends_with_one_line_that_names_the_reason(tmp_path: Path) ->
     model = BaseModelSpec(source=ModelSource(path=str(tmp_path)))
     config = RuntimeConfig(pool="default/shapes", model=model, engine=Engine.STUB)
     env = os.environ | {names.CONFIG_ENV: config.model_dump_json(), "LORAPOOL_CACHE_DIR": str(tmp_path / "file" / "x")}
-    command = [sys.executable, "-m", "lorapool_api.cli", "runtime"]
+    command = [sys.executable, "-m", "lorapool_common.cli", "runtime"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

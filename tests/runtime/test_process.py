@@ -14,10 +14,10 @@ import pytest
 from tests.runtime.pods import TOKEN, config, free_port, settings, started, write_adapter
 
 from lorapool_api import names
-from lorapool_api.running import StubTimings
-from lorapool_api.serving import Serving
+from lorapool_api.kinds.runtime import StubTimings
+from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.catalog import Catalog
-from lorapool_common.server import Server
+from lorapool_common.http.server import Server
 
 DEADLINE_S = 60.0
 
@@ -25,7 +25,7 @@ DEADLINE_S = 60.0
 @contextlib.asynccontextmanager
 async def process(*arguments: str, **environment: str) -> AsyncIterator[Process]:
     started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "lorapool_api.cli", "runtime", *arguments, env=os.environ | environment, stderr=PIPE
+        sys.executable, "-m", "lorapool_common.cli", "runtime", *arguments, env=os.environ | environment, stderr=PIPE
     )
     try:
         yield started
@@ -127,7 +127,7 @@ async def test_a_reply_to_a_slow_client_has_what_is_left_of_the_grace_period(
 
 SCRIPT = """
 import sys
-from lorapool_api.cli import main
+from lorapool_common.cli import main
 {patch}
 sys.argv = ["lorapool", "runtime"]
 main()

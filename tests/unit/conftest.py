@@ -1,7 +1,7 @@
 """A pool with two adapters, as the tests of the gateway see it."""
 
 import pytest
-from tests.unit.gateway_fakes import FakePod, World
+from tests.unit.gateway.fakes import FakePod, World
 
 
 @pytest.fixture

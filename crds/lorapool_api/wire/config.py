@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from lorapool_api.base_model import BaseModelSpec
-from lorapool_api.running import Device, Engine, StubTimings
-from lorapool_api.serving import Serving
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.runtime import Device, Engine, StubTimings
+from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.message import Wire
 
 
@@ -36,5 +36,5 @@ class RuntimeConfig(Wire):
     )
     url_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Hosts that `url` sources may name, and addresses that are not public: `lorapool_api.hosts`.",
+        description="Hosts that `url` sources may name, and addresses that are not public: `lorapool_api.fetch.hosts`.",
     )

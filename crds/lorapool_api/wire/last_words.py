@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from lorapool_api.conditions import Reason
+from lorapool_api.kinds.conditions import Reason
 
 _LINE = re.compile(r"(?:^|: )lorapool \w+: (\w+): (.+)$")
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lorapool_api.conditions import AnyReason
+from lorapool_api.kinds.conditions import AnyReason
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.wire.message import Message, Wire
 from lorapool_api.wire.request import ImageFormat

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from lorapool_api.serving import SchedulerName, TimestepSpacing
+from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.message import Wire
 
 MAX_STACK = 8

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from lorapool_api.adapter import AnyFormat
-from lorapool_api.conditions import AnyReason, Reason
+from lorapool_api.kinds.adapter import AnyFormat
+from lorapool_api.kinds.conditions import AnyReason, Reason
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.wire.message import Message, Wire
 

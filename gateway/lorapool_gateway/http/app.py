@@ -9,8 +9,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lorapool_gateway.errors import GatewayError
-from lorapool_gateway.http import hf_routes, openai_routes, request_id, status, unserved
+from lorapool_gateway.http import errors, request_id, unserved
 from lorapool_gateway.http.gate import Gate
+from lorapool_gateway.http.hf import routes as hf_routes
+from lorapool_gateway.http.openai import routes as openai_routes
 from lorapool_gateway.http.reply_headers import EXPOSED
 from lorapool_gateway.metrics import Metrics
 
@@ -62,8 +64,8 @@ def health_app(metrics: Metrics, synced: asyncio.Event, takes_none: asyncio.Even
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 -- registered for this class
-    body = status.openai_body(error) if _is_openai(request) else status.hf_body(error)
-    return JSONResponse(body, status.status(error), status.headers(error))
+    body = errors.openai_body(error) if _is_openai(request) else errors.hf_body(error)
+    return JSONResponse(body, errors.status(error), errors.headers(error))
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:

@@ -10,13 +10,13 @@ from fastapi import Request, Response
 
 from lorapool_gateway.errors import GatewayError
 from lorapool_gateway.held import Bodies
-from lorapool_gateway.http import status
+from lorapool_gateway.http import errors
+from lorapool_gateway.http.fields.loras import HEADERS
 from lorapool_gateway.http.keys import ApiKeys
-from lorapool_gateway.http.loras import HEADERS
 from lorapool_gateway.http.receive import ClientGone, read_body, unless_gone
 from lorapool_gateway.metrics import Metrics
-from lorapool_gateway.proxy import Served
-from lorapool_gateway.service import Service
+from lorapool_gateway.serve.proxy import Served
+from lorapool_gateway.serve.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +57,8 @@ class Gate:
             self.metrics.answered(dialect, "", "client_gone")
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except GatewayError as error:
-            self.metrics.answered(dialect, error.pool, status.outcome(error))
-            log.info("refused", dialect=dialect, outcome=status.outcome(error), message=error.message[:500])
+            self.metrics.answered(dialect, error.pool, errors.outcome(error))
+            log.info("refused", dialect=dialect, outcome=errors.outcome(error), message=error.message[:500])
             raise
         self.metrics.answered(dialect, served.stack.pool, "ok")
         return response

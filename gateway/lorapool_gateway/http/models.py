@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from lorapool_gateway.cluster.snapshot import Model, Snapshot, other_names, shortest_name
 from lorapool_gateway.errors import AmbiguousModel, UnknownModel
-from lorapool_gateway.resolve import near_misses
-from lorapool_gateway.snapshot import Model, Snapshot, other_names, shortest_name
+from lorapool_gateway.routing.resolve import near_misses
 
 
 def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:

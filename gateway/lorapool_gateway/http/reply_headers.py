@@ -5,8 +5,8 @@ from typing import Final
 
 from lorapool_api.wire import headers
 from lorapool_gateway.http.request_id import HEADER as REQUEST_ID
-from lorapool_gateway.proxy import Served
-from lorapool_gateway.service import stages
+from lorapool_gateway.serve.proxy import Served
+from lorapool_gateway.serve.service import stages
 
 POOL: Final = "x-lorapool-pool"
 EXPOSED: Final = (

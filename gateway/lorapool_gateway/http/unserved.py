@@ -6,8 +6,8 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from starlette.routing import BaseRoute, Match
 
 from lorapool_gateway.errors import UnknownRoute
-from lorapool_gateway.http.fields import short
-from lorapool_gateway.http.openai_routes import PREFIX
+from lorapool_gateway.http.fields.fields import short
+from lorapool_gateway.http.openai.routes import PREFIX
 
 _SERVED: Final = (
     f"POST / and POST /models/NAME (Hugging Face inference), POST {PREFIX}/images/generations and GET {PREFIX}/models "

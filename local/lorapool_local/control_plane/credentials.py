@@ -6,15 +6,15 @@ from pathlib import Path
 
 from lorapool_local.control_plane import kubeconfig
 from lorapool_local.control_plane.flags import Credentials, Network
-from lorapool_local.control_plane.pki import (
+from lorapool_local.files import write_atomically
+from lorapool_local.paths import StateDir
+from lorapool_local.pki import (
     Authority,
     KeyPair,
     load_or_create_authority,
     load_or_create_signing_key,
     load_or_create_token,
 )
-from lorapool_local.files import write_atomically
-from lorapool_local.paths import StateDir
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorapool_local.control_plane.pki import KeyPair
+from lorapool_local.pki import KeyPair
 
 Flags = dict[str, str]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from lorapool_local.control_plane.pki import KeyPair
 from lorapool_local.files import write_atomically
+from lorapool_local.pki import KeyPair
 
 CONTEXT = "lorapool-local"
 

@@ -11,7 +11,7 @@ from typing import Any
 from kubernetes import client, config, watch
 
 from lorapool_api import names
-from lorapool_api.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter
 from lorapool_local.plane import Plane
 
 Object = dict[str, Any]

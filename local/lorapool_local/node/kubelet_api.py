@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from lorapool_common.server import QuietServer
-from lorapool_local.control_plane.pki import KeyPair
-from lorapool_local.node.logs import LogQuery, log_file, read_log
-from lorapool_local.node.status import Running
+from lorapool_common.http.server import QuietServer
+from lorapool_local.node.containers.logs import LogQuery, log_file, read_log
+from lorapool_local.node.reports.status import Running
 from lorapool_local.node.worker import PodWorker
+from lorapool_local.pki import KeyPair
 
 
 class Pods(Protocol):

@@ -13,23 +13,23 @@ import structlog
 from pydantic import ValidationError
 
 from lorapool_local.config import Isolation, NodeConfig
-from lorapool_local.control_plane.pki import KeyPair
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.kube import Kube, KubeError, Object
 from lorapool_local.loopback import PodAddresses, Subnet
-from lorapool_local.node.bytecode import compile_own_packages
-from lorapool_local.node.events import Events
-from lorapool_local.node.images import Images
+from lorapool_local.node.containers.bytecode import compile_own_packages
+from lorapool_local.node.containers.probes import probe_client
+from lorapool_local.node.containers.process import Mode, detect_mode
+from lorapool_local.node.containers.shared import NodeServices
 from lorapool_local.node.kubelet_api import KubeletServer
-from lorapool_local.node.pod import Pod
-from lorapool_local.node.probes import probe_client
-from lorapool_local.node.process import Mode, detect_mode
-from lorapool_local.node.references import References
+from lorapool_local.node.network.services import ServiceNetwork
 from lorapool_local.node.registration import Registration, allocatable
-from lorapool_local.node.service_network import ServiceNetwork
-from lorapool_local.node.services import NodeServices
+from lorapool_local.node.reports.events import Events
+from lorapool_local.node.spec.images import Images
+from lorapool_local.node.spec.pod import Pod
+from lorapool_local.node.volumes.references import References
 from lorapool_local.node.worker import PodWorker
 from lorapool_local.paths import StateDir
+from lorapool_local.pki import KeyPair
 
 _log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ import structlog
 
 from lorapool_local.config import NodeConfig
 from lorapool_local.kube import Kube, KubeError, Object
-from lorapool_local.node.status import condition, timestamp, with_time
+from lorapool_local.node.reports.status import condition, timestamp, with_time
 
 _log = structlog.get_logger()
 

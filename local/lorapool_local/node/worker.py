@@ -9,14 +9,14 @@ from pathlib import Path
 import structlog
 
 from lorapool_local.kube import KubeError
-from lorapool_local.node.container import ContainerRunner
-from lorapool_local.node.context import PodContext
-from lorapool_local.node.environment import Placement
-from lorapool_local.node.history import past_of
-from lorapool_local.node.pod import Container, OldStatus, Pod
-from lorapool_local.node.services import NodeServices
-from lorapool_local.node.status import PodView, Terminated, pod_status, status_patch
-from lorapool_local.node.volumes import PodVolumes, VolumeError
+from lorapool_local.node.containers.container import ContainerRunner
+from lorapool_local.node.containers.context import PodContext
+from lorapool_local.node.containers.shared import NodeServices
+from lorapool_local.node.reports.history import past_of
+from lorapool_local.node.reports.status import PodView, Terminated, pod_status, status_patch
+from lorapool_local.node.spec.environment import Placement
+from lorapool_local.node.spec.pod import Container, OldStatus, Pod
+from lorapool_local.node.volumes.volumes import PodVolumes, VolumeError
 
 _log = structlog.get_logger()
 

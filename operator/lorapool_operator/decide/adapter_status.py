@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import structlog
 
-from lorapool_api.adapter import Adapter, AdapterPods, AdapterStatus, PodFailure, Resolved
-from lorapool_api.conditions import AdapterCondition, Condition, Reason, Status, with_transition_times
+from lorapool_api.kinds.adapter import Adapter, AdapterPods, AdapterStatus, PodFailure, Resolved
+from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, Status, with_transition_times
 from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_operator.decide.checks import Finding
 from lorapool_operator.decide.judge import Judgement
 from lorapool_operator.decide.pool_status import token_refusal
-from lorapool_operator.observed import Observed, PodView
-from lorapool_operator.resolution import Resolution, Verdict
+from lorapool_operator.seen.observed import Observed, PodView
+from lorapool_operator.seen.resolution import Resolution, Verdict
 
 log = structlog.get_logger(__name__)
 

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from lorapool_api.adapter import Adapter
-from lorapool_api.claims import Claims
-from lorapool_api.conditions import AdapterCondition, Reason
-from lorapool_api.fit import check_fits, check_rank
-from lorapool_api.header import FactsError
-from lorapool_api.hosts import is_allowed
-from lorapool_api.pool import NamespacesFrom, Pool
+from lorapool_api.fetch.hosts import is_allowed
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.conditions import AdapterCondition, Reason
+from lorapool_api.kinds.pool import NamespacesFrom, Pool
+from lorapool_api.lora.fit import check_fits, check_rank
+from lorapool_api.lora.header import FactsError
+from lorapool_api.rules.claims import Claims
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.build.path_roots import path_roots
-from lorapool_operator.observed import Observed
-from lorapool_operator.quantity import human_bytes, quantity_bytes
-from lorapool_operator.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
+from lorapool_operator.manifests.path_roots import path_roots
+from lorapool_operator.seen.observed import Observed
+from lorapool_operator.seen.quantity import human_bytes, quantity_bytes
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
 
 
 @dataclass(frozen=True)

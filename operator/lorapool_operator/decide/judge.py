@@ -7,14 +7,14 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from lorapool_api.adapter import Adapter
-from lorapool_api.claims import Claims, settle
-from lorapool_api.conditions import AdapterCondition, Reason
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.conditions import AdapterCondition, Reason
+from lorapool_api.rules.claims import Claims, settle
 from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.checks import Case, Finding, admits, first_finding, needs_resolving
-from lorapool_operator.observed import Observed
-from lorapool_operator.resolution import Outcome, Resolution, Resolving, Verdict
+from lorapool_operator.seen.observed import Observed
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Verdict
 
 log = structlog.get_logger(__name__)
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from lorapool_api.pool import BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
 from lorapool_api.wire.state import BaseState
-from lorapool_operator.build.pinned import hub_sources, is_commit
-from lorapool_operator.observed import Observed, PodView
-from lorapool_operator.resolution import BaseLook
+from lorapool_operator.manifests.pinned import hub_sources, is_commit
+from lorapool_operator.seen.observed import Observed, PodView
+from lorapool_operator.seen.resolution import BaseLook
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 

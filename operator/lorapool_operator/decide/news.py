@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lorapool_api.adapter import AdapterStatus
-from lorapool_api.conditions import TRANSIENT, AdapterCondition, Condition, PoolCondition, Reason, find
-from lorapool_api.pool import PoolStatus
+from lorapool_api.kinds.adapter import AdapterStatus
+from lorapool_api.kinds.conditions import TRANSIENT, AdapterCondition, Condition, PoolCondition, Reason, find
+from lorapool_api.kinds.pool import PoolStatus
 
 
 @dataclass(frozen=True)

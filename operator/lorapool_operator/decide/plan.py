@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Final
 
 from lorapool_api import names
-from lorapool_api.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_operator.decide.judge import Judgement
-from lorapool_operator.observed import Observed, PodTrouble
+from lorapool_operator.seen.observed import Observed, PodTrouble
 
 # How long pods may take to forget an adapter before its deletion goes on without them.
 UNREGISTER_GRACE_S: Final = 5.0

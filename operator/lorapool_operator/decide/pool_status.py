@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from lorapool_api.adapter import AdapterStatus
-from lorapool_api.conditions import (
+from lorapool_api.kinds.adapter import AdapterStatus
+from lorapool_api.kinds.conditions import (
     TRANSIENT,
     AdapterCondition,
     Condition,
@@ -13,14 +13,14 @@ from lorapool_api.conditions import (
     find,
     with_transition_times,
 )
-from lorapool_api.pool import AdapterCounts, Pool, PoolStatus
+from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
 from lorapool_api.wire.last_words import last_words
 from lorapool_api.wire.state import BasePhase
-from lorapool_operator.build.common import selector
-from lorapool_operator.build.service import service_url
 from lorapool_operator.decide.model_status import cold_start_s, model_status, newest_base
-from lorapool_operator.observed import Observed, PodTrouble, PodView
-from lorapool_operator.resolution import Verdict
+from lorapool_operator.manifests.common import selector
+from lorapool_operator.manifests.service import service_url
+from lorapool_operator.seen.observed import Observed, PodTrouble, PodView
+from lorapool_operator.seen.resolution import Verdict
 
 
 def pool_status(pool: Pool, seen: Observed, adapters: Mapping[str, AdapterStatus]) -> PoolStatus:

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from lorapool_api.serving import SchedulerName, TimestepSpacing
+from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.state import LimitShortfall
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.errors import RuntimeFailure
-from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 Stop = Callable[[], bool]
 Modules = Mapping[str, Mapping[str, tuple[int, ...]]]

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import BaseInfo, Engine, Order, Progress, Recipe, Result, untold
-from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 
 class DeferredEngine:

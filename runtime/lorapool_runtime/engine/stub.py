@@ -13,11 +13,11 @@ from typing import Final
 
 from PIL import Image
 
-from lorapool_api.running import StubTimings
+from lorapool_api.kinds.runtime import StubTimings
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
 from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import Stopped
-from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 # As if the device had room for so many adapters.
 _ON_DEVICE: Final = 8

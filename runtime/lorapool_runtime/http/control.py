@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import BaseReport, PodState
+from lorapool_runtime.app.pod import Pod
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, errors
-from lorapool_runtime.pod import Pod
 
 _MAX_WAIT_S: Final = 60.0
 

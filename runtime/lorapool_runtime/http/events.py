@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, StepReport
 from lorapool_api.wire.request import ImageFormat
+from lorapool_runtime.app.encode import encode
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
-from lorapool_runtime.http.encode import encode
 from lorapool_runtime.http.errors import defect
 
 log = structlog.stdlib.get_logger(__name__)

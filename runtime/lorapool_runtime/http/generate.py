@@ -17,14 +17,14 @@ from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import BasePhase
+from lorapool_runtime.app.encode import encode
+from lorapool_runtime.app.pod import Pod
+from lorapool_runtime.app.recipe import complete
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, events
 from lorapool_runtime.http.accept import image_wanted
-from lorapool_runtime.http.encode import encode
-from lorapool_runtime.http.recipe import complete
-from lorapool_runtime.pod import Pod
-from lorapool_runtime.queue.job import Outcome, Wish
+from lorapool_runtime.queue.entry import Outcome, Wish
 
 # A seed that people can copy, and that every client's number type holds.
 _RANDOM_SEEDS = 2**32

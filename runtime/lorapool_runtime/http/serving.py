@@ -6,10 +6,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import ServingStatus
+from lorapool_runtime.app.pod import Pod
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import errors
 from lorapool_runtime.http.generate import Generator
-from lorapool_runtime.pod import Pod
 
 
 def serving_app(pod: Pod) -> FastAPI:

@@ -13,7 +13,7 @@ from lorapool_runtime.errors import (
     Stopped,
     may_pass,
 )
-from lorapool_runtime.queue.job import Job
+from lorapool_runtime.queue.entry import Job
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -12,9 +12,9 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.engine.contract import Engine, Result
 from lorapool_runtime.errors import RequestError, RuntimeFailure
 from lorapool_runtime.queue import answers
-from lorapool_runtime.queue.choice import USUAL, Rules, Turn, Waiting, choose, companions, following
-from lorapool_runtime.queue.job import Job, Outcome, Wish
-from lorapool_runtime.queue.near import Identities, Load, Memory, Nearby
+from lorapool_runtime.queue.entry import Job, Outcome, Wish
+from lorapool_runtime.queue.policy import USUAL, Rules, Turn, Waiting, choose, companions, following
+from lorapool_runtime.queue.prefetch import Identities, Load, Memory, Nearby
 from lorapool_runtime.queue.work import Clock, Seat, Work
 
 log = structlog.stdlib.get_logger(__name__)

@@ -11,7 +11,7 @@ import structlog
 from lorapool_runtime.engine.contract import Engine, Result, Use
 from lorapool_runtime.errors import DeviceLost, RuntimeFailure
 from lorapool_runtime.queue import answers
-from lorapool_runtime.queue.job import Job
+from lorapool_runtime.queue.entry import Job
 
 log = structlog.stdlib.get_logger(__name__)
 

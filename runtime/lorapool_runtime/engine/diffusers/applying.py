@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 import structlog
 import torch
 
-from lorapool_api.conditions import Reason
-from lorapool_api.serving import ApplyMode
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.serving import ApplyMode
+from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.contract import Applied, Recipe, Use
-from lorapool_runtime.engine.diffusers.accelerator import Accelerator
-from lorapool_runtime.engine.diffusers.costs import Choice, Costs, Room, choose
-from lorapool_runtime.engine.diffusers.device import DeviceMemory
+from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
+from lorapool_runtime.engine.diffusers.device.costs import Choice, Costs, Room, choose
+from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
+from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans, Stack
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.formats.weights import LoraAdapter
-from lorapool_runtime.layers.switchboard import Plan, Switchboard
-from lorapool_runtime.store.files import HostAdapter
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -12,25 +12,30 @@ import numpy as np
 import structlog
 import torch
 
-from lorapool_api.base_model import BaseModelSpec
-from lorapool_api.running import Device
-from lorapool_api.serving import ApplyMode, SchedulerName, Serving
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.runtime import Device
+from lorapool_api.kinds.serving import ApplyMode, SchedulerName, Serving
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import Applied, BaseInfo, Order, Progress, Recipe, Rendering, Result, untold
-from lorapool_runtime.engine.diffusers.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.applying import Applying, lora
-from lorapool_runtime.engine.diffusers.batching import Batching
-from lorapool_runtime.engine.diffusers.device import DeviceMemory
-from lorapool_runtime.engine.diffusers.faults import check_alive, is_full
-from lorapool_runtime.engine.diffusers.finish import Sitting, finished
-from lorapool_runtime.engine.diffusers.pipeline import COMPONENTS, first_line, load_pipeline
+from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, first_line, load_pipeline
+from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
+from lorapool_runtime.engine.diffusers.device.batching import Batching
+from lorapool_runtime.engine.diffusers.device.faults import check_alive, is_full
+from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
+from lorapool_runtime.engine.diffusers.device.room import Room
+from lorapool_runtime.engine.diffusers.device.vae import Vae
+from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side, warm_up
+from lorapool_runtime.engine.diffusers.layers.embeddings import Vocabulary
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.plans import Stack
-from lorapool_runtime.engine.diffusers.previews import Previews
-from lorapool_runtime.engine.diffusers.prompts import Encoded, Prompts, are_alike, text_key
-from lorapool_runtime.engine.diffusers.room import Room
-from lorapool_runtime.engine.diffusers.run import Row, Run, Runner
-from lorapool_runtime.engine.diffusers.tasks import Tasks
-from lorapool_runtime.engine.diffusers.vae import Vae
-from lorapool_runtime.engine.diffusers.warm_up import Measured, small_side, warm_up
+from lorapool_runtime.engine.diffusers.render.batches import Sitting, finished
+from lorapool_runtime.engine.diffusers.render.previews import Previews
+from lorapool_runtime.engine.diffusers.render.prompts import Encoded, Prompts, are_alike, text_key
+from lorapool_runtime.engine.diffusers.render.run import Row, Run, Runner
+from lorapool_runtime.engine.diffusers.render.tasks import Tasks
+from lorapool_runtime.engine.diffusers.weights.embeddings import word
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 from lorapool_runtime.errors import (
     AdapterError,
     DeviceLost,
@@ -39,11 +44,6 @@ from lorapool_runtime.errors import (
     RuntimeFailure,
     Stopped,
 )
-from lorapool_runtime.formats.weights import LoraAdapter, read_adapter
-from lorapool_runtime.formats.words import word
-from lorapool_runtime.layers.switchboard import Switchboard
-from lorapool_runtime.layers.vocabulary import Vocabulary
-from lorapool_runtime.store.files import AdapterFile, HostAdapter
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final
 
-from lorapool_runtime.engine.diffusers.costs import Work, work_of
-from lorapool_runtime.layers.switchboard import Loaded, Plan, Switchboard
+from lorapool_runtime.engine.diffusers.device.costs import Work, work_of
+from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Plan, Switchboard
 
 _KEPT: Final = 32
 

@@ -1,0 +1,1 @@
+"""Bench: a pipeline from files to memory."""

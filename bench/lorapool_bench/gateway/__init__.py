@@ -1,0 +1,1 @@
+"""Bench: what the gateway adds to a request."""

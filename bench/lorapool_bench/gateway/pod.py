@@ -1,0 +1,138 @@
+"""A pod for the bench of the gateway, as a process of its own: `stub` is the runtime itself, `clock` only waits.
+
+The runtime makes one image after the other, so many requests at once measure its queue. The other answers each
+request a hundredth of a second for each step after it came, however many there are: what is left is the way there.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+from typing import Final
+
+from lorapool_api import names
+from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.runtime import Device, Engine, StubTimings
+from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.sources import ModelSource
+from lorapool_api.wire import bundle
+from lorapool_api.wire.catalog import Catalog
+from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings
+from lorapool_api.wire.request import ImageFormat
+from lorapool_api.wire.state import ServingStatus
+
+STEP_S: Final = 0.01
+POOL: Final = "default/bench"
+# A JPEG of 1024 x 1024 has about so many.
+_IMAGE_BYTES: Final = 200_000
+_ROOM: Final = 100_000
+
+
+def stub(address: str, cache: str, step_milliseconds: int) -> None:
+    """The runtime with its stub engine, until it is ended."""
+    from pathlib import Path
+
+    from lorapool_runtime.process import serve
+    from lorapool_runtime.settings import Settings
+
+    config = RuntimeConfig(
+        pool=POOL,
+        model=BaseModelSpec(source=ModelSource(path="/models/bench"), dtype=Dtype.FLOAT32),
+        engine=Engine.STUB,
+        device=Device.CPU,
+        stub=StubTimings(step_milliseconds=step_milliseconds),
+        serving=Serving(),
+    )
+    settings = Settings(config=config, listen=address, control_port=None, cache_dir=Path(cache), log_level="WARNING")
+    serve(settings, Catalog.of([]))
+
+
+class Clock(asyncio.Protocol):
+    """One connection: its requests are answered in their turn, each when its time has come."""
+
+    def __init__(self, answers: dict[bytes, bytes]) -> None:
+        self._answers = answers
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- of a TCP server
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (request := self._next()) is not None:
+            head, body = request
+            if not head.startswith(b"POST"):
+                self._send(self._answers[b"status"])
+                continue
+            kind = b"bundle" if bundle.MEDIA_TYPE.encode() in head.lower() else b"image"
+            wait_s = STEP_S * (json.loads(body).get("steps") or 1)
+            asyncio.get_running_loop().call_later(wait_s, self._send, self._answers[kind])
+
+    def _next(self) -> tuple[bytes, bytes] | None:
+        head, separator, rest = self._received.partition(b"\r\n\r\n")
+        if not separator:
+            return None
+        size = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+        if len(rest) < size:
+            return None
+        self._received = rest[size:]
+        return head, rest[:size]
+
+    def _send(self, answer: bytes) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(answer)
+
+
+def _answers() -> dict[bytes, bytes]:
+    image = random.Random(0).randbytes(_IMAGE_BYTES)  # noqa: S311 -- no secret
+    reply = GenerateReply(
+        images=(MadeImage(data="", seed=0),),
+        format=ImageFormat.JPEG,
+        width=1024,
+        height=1024,
+        base="bench",
+        base_revision="0",
+        adapters=(),
+        pod="clock",
+        timings=Timings(),
+    )
+    status = ServingStatus(instance="0", digest="0", ready=True, pending=0, running=0, max_pending=_ROOM)
+    headers = b"x-lorapool-pod: clock\r\nx-lorapool-adapters: []\r\nx-lorapool-seed: 0\r\n"
+    return {
+        b"bundle": _http(bundle.MEDIA_TYPE.encode(), bundle.head(reply, (image,)) + image),
+        b"image": _http(b"image/jpeg", image, headers),
+        b"status": _http(b"application/json", status.model_dump_json().encode()),
+    }
+
+
+def _http(media: bytes, body: bytes, headers: bytes = b"") -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n%scontent-length: %d\r\n\r\n%s" % (media, headers, len(body), body)
+
+
+async def clock(address: str) -> None:
+    """The pod that only waits, until it is ended."""
+    answers = _answers()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Clock(answers), address, names.SERVING_PORT, backlog=1024
+    )
+    await server.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=("stub", "clock"))
+    parser.add_argument("address")
+    parser.add_argument("--cache", default="")
+    parser.add_argument("--step-milliseconds", type=int, default=0)
+    given = parser.parse_args()
+    if given.kind == "stub":
+        stub(given.address, given.cache, given.step_milliseconds)
+    else:
+        asyncio.run(clock(given.address))
+
+
+if __name__ == "__main__":
+    main()

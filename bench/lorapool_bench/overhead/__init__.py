@@ -1,0 +1,1 @@
+"""Bench: seconds of a step with adapters in force."""

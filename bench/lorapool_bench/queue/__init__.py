@@ -1,0 +1,1 @@
+"""Bench: the order of the queue, simulated."""

@@ -1,0 +1,1 @@
+"""What is measured: UNets, pipelines and adapters with random weights."""

@@ -1,0 +1,54 @@
+"""An SDXL pipeline with random weights, in a folder, as `save_pretrained` lays it out."""
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from lorapool_bench.subjects.unet import Shape, make_unet
+from lorapool_models.base import words
+
+_TEXT_LAYERS = 12
+
+
+def save_pipeline(folder: Path, shape: Shape, dtype: torch.dtype, seed: int = 0) -> None:
+    torch.manual_seed(seed)
+    tokenizer = words.tokenizer(folder / "tokenizer")
+    first, second = shape.context - shape.pooled, shape.pooled
+    pipeline = StableDiffusionXLPipeline(
+        vae=AutoencoderKL(
+            block_out_channels=shape.channels,
+            down_block_types=("DownEncoderBlock2D",) * len(shape.channels),
+            up_block_types=("UpDecoderBlock2D",) * len(shape.channels),
+            latent_channels=4,
+        ),
+        text_encoder=CLIPTextModel(_text(first, shape, tokenizer)),
+        text_encoder_2=CLIPTextModelWithProjection(_text(second, shape, tokenizer)),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=make_unet(shape, dtype, seed=seed),
+        scheduler=EulerDiscreteScheduler(),
+        add_watermarker=False,
+    )
+    pipeline.to(dtype=dtype)
+    pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size="100GB")
+    del pipeline
+    gc.collect()  # its modules hold each other, and the memory is wanted for what comes
+
+
+def _text(width: int, shape: Shape, tokenizer: Any) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        projection_dim=shape.pooled,
+        intermediate_size=4 * width,
+        num_hidden_layers=_TEXT_LAYERS,
+        num_attention_heads=width // shape.head_width,
+        max_position_embeddings=words.MAX_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )

@@ -1,0 +1,1 @@
+"""Bench: from one adapter to the next."""

@@ -1,0 +1,1 @@
+"""Ways to switch adapters: lorapool's and diffusers' own, for the benches to time."""

@@ -1,0 +1,1 @@
+"""HTTP: servers with limits for clients, and answers of strangers with limits for them."""

@@ -1,0 +1,1 @@
+"""The policy for files from elsewhere: hosts, redirects, and what an answer means as a reason."""

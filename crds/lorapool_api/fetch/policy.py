@@ -1,0 +1,113 @@
+"""What becomes of a request for a file at an address: one policy for the operator's look and the pods' download.
+
+Nothing here does input or output: whoever does asks a `Visit` whom to connect to and what an answer means.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+from urllib.parse import urljoin
+
+from lorapool_api.fetch.hosts import host_and_port, is_allowed, permitted
+from lorapool_api.kinds.conditions import Reason
+
+MAX_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_FILE: Final = frozenset({200, 206})
+
+
+class SourceRefused(Exception):
+    """A source that cannot be used, with the reason that a condition will carry.
+
+    Attributes:
+        message: never holds a token or the query of an address.
+        retry_after_s: what the server asks to wait, where it says so.
+    """
+
+    def __init__(self, reason: Reason, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+def reason_of_status(status: int) -> Reason:
+    """What an HTTP status other than success means for a source."""
+    if status in (401, 403, 407, 451):
+        return Reason.SOURCE_FORBIDDEN
+    if status in (408, 425, 429) or status >= 500:
+        return Reason.SOURCE_UNAVAILABLE
+    return Reason.SOURCE_NOT_FOUND
+
+
+def refused_by_status(shown: str, status: int, headers: Mapping[str, str]) -> SourceRefused:
+    """The refusal that an answer with that status is; `shown` names the source."""
+    wait = headers.get("retry-after", "")
+    asked = float(wait) if wait.isascii() and wait.isdecimal() else None
+    return SourceRefused(reason_of_status(status), f"{shown} answered HTTP {status}", asked)
+
+
+def plain(url: str) -> str:
+    """The address for messages, without its query, which may hold a signature."""
+    return url.partition("?")[0].partition("#")[0]
+
+
+class Visit:
+    """The way to one file: its address, and those to which redirects lead."""
+
+    def __init__(self, url: str, hosts: Collection[str]) -> None:
+        """`hosts` are those of `lorapool_api.fetch.hosts`."""
+        self.url = url
+        self._first = url
+        self._hosts = hosts
+        self._redirects = 0
+
+    @property
+    def shown(self) -> str:
+        return plain(self._first)
+
+    def host(self) -> tuple[str, int]:
+        """(host, port) to look up. Raises: SourceRefused (`SourceForbidden`) where the list does not have it."""
+        if not is_allowed(self.url, self._hosts):
+            listed = ", ".join(self._hosts) or "none"
+            there = self._there()
+            raise SourceRefused(Reason.SOURCE_FORBIDDEN, f"{there} is not allowed; allowed hosts: {listed}")
+        return host_and_port(self.url)
+
+    def addresses(self, found: Iterable[str]) -> tuple[str, ...]:
+        """Of the addresses that the host has, those to connect to, and no others.
+
+        Raises:
+            SourceRefused: `SourceForbidden` where none may be connected to.
+        """
+        may = permitted(found, host_and_port(self.url)[1], self._hosts)
+        if not may:
+            message = f"{self._there()} has no public address; private ones must be among the allowed hosts, one by one"
+            raise SourceRefused(Reason.SOURCE_FORBIDDEN, f"{message} or as a range")
+        return may
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether the answer is the file; if not it is a redirect, and `url` is where to ask next.
+
+        Raises:
+            SourceRefused: it is neither, or one redirect too many.
+        """
+        if status in _FILE:
+            return True
+        location = headers.get("location")
+        if status not in _REDIRECTS or location is None:
+            raise refused_by_status(self.shown, status, headers)
+        self._redirects += 1
+        if self._redirects > MAX_REDIRECTS:
+            message = f"{self.shown} redirects more than {MAX_REDIRECTS} times"
+            raise SourceRefused(Reason.SOURCE_NOT_FOUND, message)
+        try:
+            self.url = urljoin(self.url, location)
+        except ValueError as error:
+            raise SourceRefused(Reason.SOURCE_NOT_FOUND, f"{self.shown} redirects to no address") from error
+        return False
+
+    def _there(self) -> str:
+        """The host that is asked, with the address that led to it if it is another."""
+        scheme, _, rest = plain(self.url).partition("://")
+        here = f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"
+        return here if self._redirects == 0 else f"{self.shown} leads to {here}, which"

@@ -1,0 +1,1 @@
+"""What kubectl sees: both kinds, their fields, conditions and reasons."""

@@ -1,0 +1,136 @@
+"""`LoraAdapter`: one adapter file that joins a pool."""
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field
+
+from lorapool_api.kinds.base_model import ModelId
+from lorapool_api.kinds.conditions import AdapterCondition, Condition, find
+from lorapool_api.kinds.metadata import Metadata
+from lorapool_api.kinds.sources import AdapterSource, Sha256
+from lorapool_api.names import full_name
+from lorapool_api.newer import ANY_WORD, OPEN, Word
+from lorapool_api.schema import ApiModel, Rule, rules
+
+
+class AdapterFormat(StrEnum):
+    """Layouts of adapter files."""
+
+    DIFFUSERS = "diffusers"
+    PEFT = "peft"
+    KOHYA = "kohya"
+
+
+AnyFormat = Annotated[AdapterFormat | Word, OPEN, ANY_WORD]
+
+
+class PoolRef(ApiModel):
+    """A `BaseModelPool`."""
+
+    name: str = Field(description="Name of the BaseModelPool.", min_length=1, max_length=253)
+    namespace: str | None = Field(
+        default=None,
+        description="Its namespace, when it is not the adapter's own.",
+        min_length=1,
+        max_length=63,
+    )
+
+
+class AdapterSpec(ApiModel):
+    """The wanted state of an adapter."""
+
+    pool_ref: PoolRef = Field(
+        description="The pool that serves the adapter. It cannot be changed: another pool is another LoraAdapter.",
+        json_schema_extra=rules(Rule("self == oldSelf", "poolRef cannot be changed; make another LoraAdapter")),
+    )
+    source: AdapterSource = Field(description="Where the weights file comes from: exactly one of hub, url, path.")
+    sha256: Sha256 | None = None
+    model_ids: tuple[ModelId, ...] = Field(
+        default=(),
+        description="Names that a request may use, for example the Hub id. The object's own name always works.",
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    scale: float = Field(default=1.0, description="Strength, where a request does not say.", ge=-10, le=10)
+    trigger_words: tuple[str, ...] = Field(
+        default=(),
+        description="Words that bring the adapter out in a prompt, told to clients.",
+        max_length=32,
+    )
+    pin: bool = Field(default=False, description="Bring it to the device of each pod at once, and keep it there.")
+    suspend: bool = Field(default=False, description="Refuse requests and free the pods of it, but keep the object.")
+
+
+class Resolved(ApiModel):
+    """What the source turned out to be."""
+
+    revision: str | None = Field(default=None, description="Commit on the Hub.")
+    file: str | None = Field(default=None, description="File in the repository, or name of the file.")
+    sha256: str | None = Field(default=None, description="sha256 of the file.")
+    size_bytes: int | None = Field(default=None, description="Size of the file.")
+    rank: int | None = Field(default=None, description="Highest rank in the file.")
+    targets: int | None = Field(default=None, description="How many modules of the base it changes.")
+    format: AnyFormat | None = Field(default=None, description="Layout of the file.")
+
+
+class PodFailure(ApiModel):
+    """A pod that cannot serve the adapter."""
+
+    pod: str = Field(description="Name of the pod.")
+    reason: str = Field(description="Why, in one word.")
+    message: str = Field(description="Why, in a sentence.")
+
+
+class AdapterPods(ApiModel):
+    """The pods that serve the adapter."""
+
+    ready: int = Field(default=0, description="Pods that serve the adapter.")
+    total: int = Field(default=0, description="Pods of the pool that are warm.")
+    failed: tuple[PodFailure, ...] = Field(
+        default=(),
+        description="Pods that cannot serve it; at most ten are named.",
+        max_length=10,
+        exclude_if=lambda failed: not failed,  # `kubectl describe` would show a heading with nothing below it
+    )
+
+
+class AdapterStatus(ApiModel):
+    """The observed state of an adapter."""
+
+    observed_generation: int | None = Field(default=None, description="The generation that this status is about.")
+    pool_name: str | None = Field(default=None, description="The pool, as namespace/name.")
+    resolved: Resolved | None = Field(default=None, description="What the source turned out to be.")
+    pods: AdapterPods | None = Field(default=None, description="The pods that serve it.")
+    summary: str | None = Field(default=None, description="The reason of the first condition that is not true.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Accepted, Resolved, Compatible and Ready.",
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+class Adapter(ApiModel):
+    """A `LoraAdapter` as it was read."""
+
+    metadata: Metadata
+    spec: AdapterSpec
+    status: AdapterStatus = AdapterStatus()
+
+    @cached_property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return self.metadata.key
+
+    @cached_property
+    def pool_key(self) -> str:
+        """`namespace/name` of the pool that it names."""
+        return full_name(self.spec.pool_ref.namespace or self.metadata.namespace, self.spec.pool_ref.name)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the status says Ready about the spec as it stands now."""
+        ready = find(self.status.conditions, AdapterCondition.READY)
+        return ready is not None and ready.is_true and ready.observed_generation == self.metadata.generation

@@ -1,0 +1,149 @@
+"""`BaseModelPool`: one base model, warm in a set of pods, and the adapters that may join it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.conditions import Condition
+from lorapool_api.kinds.metadata import LabelSelector, Metadata
+from lorapool_api.kinds.quantities import ByteQuantity
+from lorapool_api.kinds.runtime import RuntimeSpec
+from lorapool_api.kinds.serving import Serving
+from lorapool_api.schema import ApiModel, Rule, rules
+
+VolumeName = Annotated[str, Field(description="Name of a volume.", min_length=1, max_length=63)]
+
+
+class NamespacesFrom(StrEnum):
+    """Which namespaces' adapters may join."""
+
+    SAME = "Same"
+    ALL = "All"
+    SELECTOR = "Selector"
+
+
+class AdapterNamespaces(ApiModel):
+    """The namespaces whose LoraAdapters may join the pool."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "(self.from == 'Selector') == has(self.selector)",
+                "selector goes with from: Selector, and only with it",
+            )
+        )
+    )
+
+    from_: NamespacesFrom = Field(
+        default=NamespacesFrom.SAME,
+        alias="from",
+        description="Same namespace, All, or those that a Selector picks.",
+    )
+    selector: LabelSelector | None = Field(default=None, description="Labels of the namespaces.")
+
+
+class AdaptersSpec(ApiModel):
+    """Which adapters the pool takes."""
+
+    namespaces: AdapterNamespaces = Field(
+        default=AdapterNamespaces(), description="The namespaces whose LoraAdapters may join."
+    )
+    path_volumes: tuple[VolumeName, ...] = Field(
+        default=(),
+        description="Volumes of the podTemplate that hold adapter files: `path` sources lie below their mounts in the "
+        "runtime container, and nowhere else. Never a Secret, a projected volume or one of the downward API.",
+        max_length=16,
+    )
+    max_rank: int = Field(default=128, description="Highest rank of an adapter.", ge=1, le=1024)
+    max_file_size: ByteQuantity = Field(default="2Gi", description="Largest file of an adapter.")
+    device_budget: ByteQuantity | None = Field(
+        default=None,
+        description="Device memory for adapters in each pod, merged weights included. The least recently used leave "
+        "first, never those in use or pinned. Default: what the base and a request of `serving.defaults` leave free, "
+        "measured when the pod starts; on a CPU 4Gi.",
+    )
+    host_budget: ByteQuantity = Field(
+        default="4Gi",
+        description="Memory of each pod for adapters that are not on the device; the least recently used leave first.",
+    )
+    disk_budget: ByteQuantity | None = Field(
+        default=None,
+        description="Room for adapter files in each pod's cache volume; the least recently used leave first and are "
+        "fetched again. Default: as many as the volume takes.",
+    )
+
+
+class PoolSpec(ApiModel):
+    """The wanted state of a pool."""
+
+    model: BaseModelSpec = Field(description="The base model that every pod holds.")
+    runtime: RuntimeSpec = Field(default=RuntimeSpec(), description="How the pods run.")
+    adapters: AdaptersSpec = Field(default=AdaptersSpec(), description="Which adapters the pool takes.")
+    replicas: int = Field(default=1, description="Pods, each with a whole base model.", ge=0, le=1000)
+    serving: Serving = Field(default=Serving(), description="How requests are served.")
+
+
+class AdapterCounts(ApiModel):
+    """How many adapters name the pool, and how they fare."""
+
+    total: int = Field(default=0, description="Adapters that name this pool.")
+    ready: int = Field(default=0, description="Adapters that are Ready.")
+    failed: int = Field(default=0, description="Adapters that somebody has to look at.")
+
+
+class BaseRevision(ApiModel):
+    """A repository of the base model, settled once for all pods until the spec names another revision."""
+
+    repo: str = Field(description="Repository on the Hugging Face Hub.")
+    revision: str = Field(description="What the spec names: a branch or a tag.")
+    commit: str | None = Field(
+        default=None,
+        description="The commit that every pod loads. Absent: the operator, which has no token, could not look it up; "
+        "each pod resolves the revision when it starts.",
+    )
+
+
+class ModelStatus(ApiModel):
+    """What the base model was found to be."""
+
+    revision: str | None = Field(default=None, description="Commit on the Hub, or digest of a folder.")
+    size_bytes: int | None = Field(default=None, description="Size of the weights.")
+    sources: tuple[BaseRevision, ...] = Field(
+        default=(), description="The repositories of `spec.model`, each at its commit.", max_length=4
+    )
+
+
+class PoolStatus(ApiModel):
+    """The observed state of a pool."""
+
+    observed_generation: int | None = Field(default=None, description="The generation that this status is about.")
+    replicas: int = Field(default=0, description="Pods that exist.")
+    ready_replicas: int = Field(default=0, description="Pods that take requests.")
+    selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
+    adapters: AdapterCounts = Field(default=AdapterCounts(), description="Adapters of the pool.")
+    model: ModelStatus | None = Field(default=None, description="What the base model was found to be.")
+    last_cold_start_seconds: float | None = Field(
+        default=None, description="How long the newest pod took from its process's start to a warm base."
+    )
+    url: str | None = Field(default=None, description="Address of the pool's Service in the cluster.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Ready, Available, Progressing and Degraded.",
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+class Pool(ApiModel):
+    """A `BaseModelPool` as it was read."""
+
+    metadata: Metadata
+    spec: PoolSpec
+    status: PoolStatus = PoolStatus()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return self.metadata.key

@@ -1,0 +1,95 @@
+"""Whether an adapter fits a base, judged by the modules that the base reports."""
+
+from collections.abc import Iterable, Mapping
+from math import prod
+
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.facts import TRANSFORMER, UNET, AdapterFacts, Target
+from lorapool_api.lora.families import TEXT_WIDTHS
+from lorapool_api.lora.header import FactsError
+
+Modules = Mapping[str, Mapping[str, tuple[int, ...]]]
+
+
+def check_rank(facts: AdapterFacts, max_rank: int) -> None:
+    """Raises: FactsError (`RankTooHigh`) when a module's rank exceeds the pool's limit."""
+    if facts.rank > max_rank:
+        raise FactsError(Reason.RANK_TOO_HIGH, f"rank {facts.rank}; the pool takes at most {max_rank}")
+
+
+def check_fits(facts: AdapterFacts, modules: Modules) -> None:
+    """Every module that the file names must be in the base, with that shape.
+
+    Args:
+        facts: what the file's header says.
+        modules: `BaseReport.modules`; empty means that the base has none to judge by, and everything fits.
+
+    Raises:
+        FactsError: `BaseModelMismatch`, with what was found and what the base has.
+    """
+    if not modules:
+        return
+    shapes = {
+        (component, flat_name(module)): shape for component, named in modules.items() for module, shape in named.items()
+    }
+    for target in facts.targets:
+        component = denoiser(target.component, modules)
+        shape = shapes.get((component, flat_name(target.module)))
+        if shape is None:
+            raise _mismatch(facts, modules, f"the base has no module {component} {target.module}")
+        if not _same(target, shape):
+            found = (target.out_features, target.in_features or target.columns, *(target.kernel or ()))
+            raise _mismatch(
+                facts,
+                modules,
+                f"{component} {target.module} is {_x(shape)} in the base, {_x(found)} in the file",
+            )
+
+
+def denoiser(component: str, components: Iterable[str]) -> str:
+    """The component that a file means in a base that has these: many layouts call a transformer `unet` too."""
+    return TRANSFORMER if component == UNET and UNET not in components and TRANSFORMER in components else component
+
+
+def flat_name(module: str) -> str:
+    """A module's name as all layouts can say it: `_` for `.`, without the prefix that only some CLIP classes have."""
+    return module.replace(".", "_").removeprefix("text_model_")
+
+
+def _same(target: Target, shape: tuple[int, ...]) -> bool:
+    if target.out_features not in (None, shape[0]) or target.columns not in (None, prod(shape[1:])):
+        return False
+    # LoHa without a core tensor and LoKr do not tell inputs from kernel: their product was compared.
+    kernel = shape[2:] if shape[2:] not in ((), (1, 1)) else None
+    return target.in_features is None or (target.in_features == shape[1] and target.kernel == kernel)
+
+
+def _mismatch(facts: AdapterFacts, modules: Modules, detail: str) -> FactsError:
+    theirs, ours = _text_width(_widths_in_file(facts)), _text_width(_widths_in_base(modules))
+    family = facts.made_for
+    if family is not None and family not in TEXT_WIDTHS.values():
+        seems = str(family)
+    elif theirs and ours and theirs != ours:
+        seems = f"{TEXT_WIDTHS.get(theirs, 'another base')} (cross-attention {theirs}); this base needs {ours}"
+    elif family is None and any(t.component == TRANSFORMER for t in facts.targets):
+        seems = "a transformer"
+    else:
+        seems = family or ""
+    return FactsError(Reason.BASE_MODEL_MISMATCH, f"trained for {seems}: {detail}" if seems else detail)
+
+
+def _widths_in_file(facts: AdapterFacts) -> Iterable[int]:
+    widths = ((t.module, t.in_features or t.columns) for t in facts.targets)
+    return (width for module, width in widths if module.endswith("attn2_to_k") and width)
+
+
+def _widths_in_base(modules: Modules) -> Iterable[int]:
+    return (shape[1] for name, shape in modules.get(UNET, {}).items() if name.endswith("attn2.to_k"))
+
+
+def _text_width(widths: Iterable[int]) -> int | None:
+    return next(iter(widths), None)
+
+
+def _x(sizes: Iterable[int | None]) -> str:
+    return " x ".join("?" if s is None else str(s) for s in sizes)

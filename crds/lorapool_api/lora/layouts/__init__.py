@@ -1,0 +1,1 @@
+"""Layouts of keys in LoRA files: from a key to a module of the base."""

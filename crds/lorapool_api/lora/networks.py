@@ -1,0 +1,183 @@
+"""What the tensors of one module are, from their names and shapes: kind of network, rank, and the weight they change.
+
+The shapes are those of the libraries that define the parts: PEFT and kohya's trainer for LoRA, LyCORIS for the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import prod
+from typing import Final
+
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.header import FactsError, TensorInfo
+
+Parts = Mapping[str, TensorInfo]
+Shape = tuple[int, ...]
+
+
+class Network(StrEnum):
+    """Kinds of change."""
+
+    LORA = "lora"
+    DORA = "dora"
+    LOHA = "loha"
+    LOKR = "lokr"
+    FULL = "full"
+    """The difference itself: `diff` of LyCORIS, with that of the bias in `diff_b`."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The change of one weight.
+
+    Attributes:
+        rank: 0 where the parts have no rank of their own (a full LoKr, a full difference).
+        outputs: rows of the weight.
+        columns: the weight's other sides multiplied: inputs, and those of the kernel.
+        inputs: None where the parts do not tell inputs from kernel.
+        kernel: (height, width) where it is larger than 1 x 1.
+    """
+
+    network: Network
+    rank: int
+    outputs: int
+    columns: int
+    inputs: int | None
+    kernel: tuple[int, int] | None = None
+
+
+_COMMON: Final = frozenset({"alpha", "dora_scale", "magnitude", "diff_b"})
+_LORA: Final = frozenset({"down", "up", "mid"})
+_LOHA: Final = frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"})
+_LOKR: Final = frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"})
+_FULL: Final = frozenset({"diff"})
+
+
+def made_of(parts: Parts, where: str) -> Made:
+    """What the parts make.
+
+    Raises:
+        FactsError: parts of no network or of several (`UnsupportedFormat`), parts that are missing or do not belong
+            together (`InvalidWeights`).
+    """
+    kinds = [(own, make) for own, make in _MAKERS if own & parts.keys()]
+    if not kinds:
+        raise _invalid(f"{where} has {', '.join(sorted(parts))} but no weights")
+    own, make = kinds[0]
+    if odd := sorted(parts.keys() - own - _COMMON):
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where}: nothing reads {', '.join(odd)} beside {min(own)}")
+    if {"dora_scale", "magnitude"} <= parts.keys():
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where} has lengths (DoRA) of two layouts")
+    if "alpha" in parts and prod(parts["alpha"].shape) != 1:
+        raise _invalid(f"{where}: alpha is not one number")
+    for name, tensor in parts.items():
+        if 0 in tensor.shape:
+            raise _invalid(f"{where}: {name} of shape {_x(tensor.shape)} holds nothing")
+    made = make(parts, where)
+    return made if made.rank or made.network in _WITHOUT_RANK else _refuse_rank(where)
+
+
+def _refuse_rank(where: str) -> Made:
+    raise _invalid(f"{where}: rank 0")
+
+
+def _low_rank(parts: Parts, where: str) -> Made:
+    down, up = _shape(parts, "down", where), _shape(parts, "up", where)
+    if len(down) not in (2, 4) or len(up) not in (2, 4) or prod(up[2:]) != 1:
+        raise _invalid(f"{where}: weights of shapes {_x(down)} and {_x(up)}")
+    if down[0] != up[1]:
+        raise _invalid(f"{where}: rank {down[0]} in the down part, {up[1]} in the up part")
+    kernel = down[2:]
+    if "mid" in parts:
+        mid = parts["mid"].shape
+        if len(mid) != 4 or mid[:2] != (down[0], down[0]) or prod(kernel) != 1:
+            raise _invalid(f"{where}: down {_x(down)} and mid {_x(mid)} do not fit")
+        kernel = mid[2:]
+    network = Network.DORA if {"magnitude", "dora_scale"} & parts.keys() else Network.LORA
+    return Made(network, down[0], up[0], down[1] * prod(kernel), down[1], _kernel(kernel))
+
+
+def _loha(parts: Parts, where: str) -> Made:
+    first, second = (_loha_half(parts, which, where) for which in "12")
+    if first != second:
+        raise _invalid(f"{where}: the halves of the LoHa do not fit each other")
+    return first
+
+
+def _loha_half(parts: Parts, which: str, where: str) -> Made:
+    a, b = (_matrix(parts, f"hada_w{which}_{side}", where) for side in "ab")
+    if f"hada_t{which}" in parts:  # around the core tensor a is (rank, outputs), else (outputs, rank)
+        core = _core(parts, f"hada_t{which}", (a[0], b[0]), where)
+        return Made(Network.LOHA, b[0], a[1], b[1] * prod(core), b[1], _kernel(core))
+    if a[1] != b[0]:
+        raise _invalid(f"{where}: rank {a[1]} in hada_w{which}_a, {b[0]} in hada_w{which}_b")
+    return Made(Network.LOHA, b[0], a[0], b[1], None)
+
+
+def _lokr(parts: Parts, where: str) -> Made:
+    (out_1, in_1, rank_1), (out_2, in_2, rank_2) = (_factor(parts, f"lokr_w{which}", where) for which in "12")
+    return Made(Network.LOKR, max(rank_1, rank_2), out_1 * out_2, in_1 * in_2, None)
+
+
+def _factor(parts: Parts, name: str, where: str) -> tuple[int, int, int]:
+    """(rows, columns, rank) of a factor of a Kronecker product."""
+    if name in parts:
+        if odd := sorted(p for p in parts if p.startswith(f"{name}_")):
+            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where} has {name} and {', '.join(odd)}")
+        shape = parts[name].shape
+        if len(shape) not in (2, 4):
+            raise _invalid(f"{where}: {name} has shape {_x(shape)}")
+        return shape[0], prod(shape[1:]), 0
+    a, b = (_matrix(parts, f"{name}_{side}", where) for side in "ab")
+    if name == "lokr_w2" and "lokr_t2" in parts:
+        core = _core(parts, "lokr_t2", (a[0], b[0]), where)
+        return a[1], b[1] * prod(core), b[0]
+    if a[1] != b[0]:
+        raise _invalid(f"{where}: rank {a[1]} in {name}_a, {b[0]} in {name}_b")
+    return a[0], b[1], b[0]
+
+
+def _full(parts: Parts, where: str) -> Made:
+    shape = parts["diff"].shape
+    if len(shape) not in (2, 4):
+        message = f"{where}: a difference of shape {_x(shape)} is of no Linear and no convolution; nothing reads it"
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
+    return Made(Network.FULL, 0, shape[0], prod(shape[1:]), shape[1], _kernel(shape[2:]))
+
+
+_MAKERS: Final = ((_LORA, _low_rank), (_LOHA, _loha), (_LOKR, _lokr), (_FULL, _full))
+_WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL})
+
+
+def _shape(parts: Parts, part: str, where: str) -> Shape:
+    if part not in parts:
+        raise _invalid(f"{where} lacks its {part} part")
+    return parts[part].shape
+
+
+def _matrix(parts: Parts, part: str, where: str) -> Shape:
+    shape = _shape(parts, part, where)
+    if len(shape) != 2:
+        raise _invalid(f"{where}: {part} has shape {_x(shape)}, which is no matrix")
+    return shape
+
+
+def _core(parts: Parts, part: str, ranks: Shape, where: str) -> Shape:
+    """The kernel of a core tensor between two matrices of these ranks."""
+    shape = parts[part].shape
+    if len(shape) != 4 or shape[:2] != ranks:
+        raise _invalid(f"{where}: {part} has shape {_x(shape)} between ranks {_x(ranks)}")
+    return shape[2:]
+
+
+def _kernel(shape: Shape) -> tuple[int, int] | None:
+    return (shape[0], shape[1]) if prod(shape) != 1 else None
+
+
+def _x(shape: Shape) -> str:
+    return " x ".join(map(str, shape)) or "()"
+
+
+def _invalid(message: str) -> FactsError:
+    return FactsError(Reason.INVALID_WEIGHTS, message)

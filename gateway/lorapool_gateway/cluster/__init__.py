@@ -1,0 +1,1 @@
+"""What exists: pools, adapters and pods, kept in step with the API server."""

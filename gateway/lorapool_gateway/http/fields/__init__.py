@@ -1,0 +1,1 @@
+"""Parts of a request that both dialects share: pure."""

@@ -1,0 +1,75 @@
+"""The routes of Hugging Face inference: POST to the base or to a model makes an image, GET says whether it is there."""
+
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+
+from lorapool_api.kinds.runtime import Device
+from lorapool_gateway.http.fields.fields import model_name
+from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
+from lorapool_gateway.http.hf import dialect as hf
+from lorapool_gateway.http.models import find_model
+from lorapool_gateway.http.reply_headers import EXPOSED, served_headers
+from lorapool_gateway.serve.proxy import Served
+
+DIALECT = "hf"
+_COMPUTE_TYPES = {Device.CUDA: "gpu", Device.CPU: "cpu"}
+
+
+def routes(gate: Gate) -> APIRouter:
+    """The router."""
+    router = APIRouter()
+
+    @router.post("/")
+    async def infer(request: Request) -> Response:
+        return await gate.serve(DIALECT, request, partial(_infer, gate, request, None))
+
+    @router.post("/models/{model:path}")
+    @router.post("/hf-inference/models/{model:path}")
+    async def infer_model(request: Request, model: str) -> Response:
+        return await gate.serve(DIALECT, request, partial(_infer, gate, request, model))
+
+    # `health_check` of huggingface_hub asks for /health.
+    @router.api_route("/", methods=["GET", "HEAD"])
+    @router.api_route("/health", methods=["GET", "HEAD"])
+    async def ok() -> dict[str, bool]:
+        return {"ok": True}
+
+    @router.api_route("/models/{model:path}", methods=["GET", "HEAD"])
+    @router.api_route("/hf-inference/models/{model:path}", methods=["GET", "HEAD"])
+    async def model_ok(request: Request, model: str) -> dict[str, bool]:
+        gate.keys.check(request.headers.get("authorization"))
+        find_model(model_name(model), await gate.service.snapshot())
+        return {"ok": True}
+
+    return router
+
+
+async def _infer(gate: Gate, request: Request, model: str | None, body: bytes) -> tuple[Served, Response]:
+    headers = request.headers
+    sent = hf.Sent(
+        content_type=headers.get("content-type", ""),
+        accept=headers.get("accept"),
+        model=model,
+        lora=lora_header(request),
+        query=request.query_params.multi_items(),
+    )
+    asked = await parsed(partial(hf.parse, sent=sent), body)
+    del body
+    served = await gate.service.generate(
+        asked.generate, asked.model, asked.loras, headers.get(POOL_HEADER), asked.prompt_loras
+    )
+    return served, await _image(served, asked, gate.service.device(served.stack.pool))
+
+
+async def _image(served: Served, asked: hf.HfRequest, device: Device) -> Response:
+    spent = served.reply.timings
+    compute_s = spent.load_s + spent.switch_s + spent.inference_s + spent.encode_s
+    headers = {
+        "x-compute-time": f"{compute_s:.3f}",
+        "x-compute-type": _COMPUTE_TYPES[device],
+        "x-compute-characters": str(len(asked.generate.prompt)),
+        "access-control-expose-headers": ", ".join(EXPOSED),
+    }
+    headers |= served_headers(served, asked.warnings)
+    return Response(await served.images[0].raw(), media_type=served.reply.format.media_type, headers=headers)

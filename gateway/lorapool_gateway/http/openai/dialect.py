@@ -1,0 +1,132 @@
+"""Requests as clients of OpenAI's `images/generations` send them, and the replies that they expect: pure."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lorapool_api.kinds.serving import TimestepSpacing
+from lorapool_api.wire.reply import GenerateReply
+from lorapool_api.wire.request import GenerateRequest, ImageFormat
+from lorapool_gateway.errors import BadRequest
+from lorapool_gateway.http.fields import loras
+from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
+from lorapool_gateway.http.fields.schedulers import scheduler
+from lorapool_gateway.pods.images import Image
+from lorapool_gateway.routing.resolve import Lora
+
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+class Body(BaseModel):
+    """The fields of OpenAI that mean something here, and ours, which `extra_body` of its client adds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    prompt: str
+    model: str | None = None
+    n: int | None = Field(default=None, ge=1)
+    size: str | None = None
+    response_format: Literal["b64_json", "url"] | None = None
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    stream: bool | None = None
+
+    negative_prompt: str | None = None
+    steps: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    timestep_spacing: TimestepSpacing | None = None
+    seed: int | None = None
+    loras: Any = None
+    lora: Any = None
+
+
+@dataclass(frozen=True)
+class OpenAIRequest:
+    """A request for one or more images."""
+
+    model: str | None
+    loras: tuple[Lora, ...]
+    prompt_loras: tuple[Lora, ...]
+    generate: GenerateRequest
+    as_url: bool
+    warnings: tuple[str, ...] = ()
+
+
+def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
+    """Read a request; what the body says of adapters goes before the header. Raises `BadRequest`."""
+    try:
+        fields = Body.model_validate(json_object(body))
+    except ValidationError as problem:
+        raise sentence(problem) from None
+    if fields.stream:
+        raise BadRequest("stream is not served yet: leave it out", param="stream")
+    width, height = _size(fields.size)
+    prompt, prompt_loras = loras.taken_from(fields.prompt)
+    named, set_aside = loras.chosen({"lora": fields.lora, "loras": fields.loras}, lora_header)
+    generate = generate_request(
+        prompt=prompt,
+        negative_prompt=loras.untagged(fields.negative_prompt),
+        width=width,
+        height=height,
+        steps=fields.num_inference_steps if fields.num_inference_steps is not None else fields.steps,
+        guidance_scale=fields.guidance_scale,
+        scheduler=scheduler(fields.scheduler),
+        timestep_spacing=fields.timestep_spacing,
+        seed=chosen_seed(fields.seed),
+        images=1 if fields.n is None else fields.n,
+        format=ImageFormat(fields.output_format or ImageFormat.PNG),
+    )
+    return OpenAIRequest(
+        model=model_name(fields.model) if fields.model else None,
+        loras=named,
+        prompt_loras=prompt_loras,
+        generate=generate,
+        as_url=fields.response_format == "url",
+        warnings=(*set_aside, *loras.unused(fields.model_extra or {})),
+    )
+
+
+def _size(size: str | None) -> tuple[int | None, int | None]:
+    if size is None or size == "auto":
+        return None, None
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise BadRequest("size must be WIDTHxHEIGHT in pixels, for example 1024x1024, or auto", param="size")
+    return int(match[1]), int(match[2])
+
+
+@dataclass(frozen=True)
+class Message:
+    """The reply of `images/generations`, piece by piece: the images in it are never one text with the rest."""
+
+    parts: tuple[bytes | Image, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(part.base64_bytes if isinstance(part, Image) else len(part) for part in self.parts)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            if isinstance(part, Image):
+                async for piece in part.base64():
+                    yield piece
+            else:
+                yield part
+
+
+def message(reply: GenerateReply, images: Sequence[Image], *, created: int, as_url: bool) -> Message:
+    """The reply of `images/generations`. Nothing is stored here, so a `url` holds the image itself."""
+    before = f'{{"url":"data:{reply.format.media_type};base64,' if as_url else '{"b64_json":"'
+    parts: list[bytes | Image] = []
+    text = f'{{"created":{created},"data":['
+    for made, image in zip(reply.images, images, strict=True):
+        parts += [f"{text}{before}".encode(), image]
+        text = f'","seed":{made.seed}}},'
+    rest = json.dumps({"output_format": reply.format.value, "size": f"{reply.width}x{reply.height}"})
+    parts.append(f"{text.removesuffix(',')}],{rest[1:]}".encode())
+    return Message(tuple(parts))

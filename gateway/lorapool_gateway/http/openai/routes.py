@@ -1,0 +1,52 @@
+"""The routes of OpenAI: images/generations and models."""
+
+import time
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from lorapool_gateway.http.fields.fields import model_name
+from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
+from lorapool_gateway.http.models import find_model, served_models
+from lorapool_gateway.http.openai import dialect as openai
+from lorapool_gateway.http.reply_headers import served_headers
+from lorapool_gateway.serve.proxy import Served
+
+DIALECT = "openai"
+PREFIX = "/v1"
+# A prompt, its negative, and the names of adapters.
+BODY_BYTES = 1 << 20
+
+
+def routes(gate: Gate) -> APIRouter:
+    """The router."""
+    router = APIRouter(prefix=PREFIX)
+
+    @router.post("/images/generations")
+    async def generate(request: Request) -> Response:
+        return await gate.serve(DIALECT, request, partial(_generate, gate, request), BODY_BYTES)
+
+    @router.api_route("/models", methods=["GET", "HEAD"])
+    async def models(request: Request) -> dict[str, Any]:
+        gate.keys.check(request.headers.get("authorization"))
+        return {"object": "list", "data": served_models(await gate.service.snapshot())}
+
+    @router.api_route("/models/{name:path}", methods=["GET", "HEAD"])
+    async def model(request: Request, name: str) -> dict[str, Any]:
+        gate.keys.check(request.headers.get("authorization"))
+        return find_model(model_name(name), await gate.service.snapshot())
+
+    return router
+
+
+async def _generate(gate: Gate, request: Request, body: bytes) -> tuple[Served, Response]:
+    asked = await parsed(partial(openai.parse, lora_header=lora_header(request)), body)
+    del body
+    served = await gate.service.generate(
+        asked.generate, asked.model, asked.loras, request.headers.get(POOL_HEADER), asked.prompt_loras
+    )
+    message = openai.message(served.reply, served.images, created=int(time.time()), as_url=asked.as_url)
+    headers = served_headers(served, asked.warnings) | {"content-length": str(message.size_bytes)}
+    return served, StreamingResponse(message.pieces(), media_type="application/json", headers=headers)

@@ -1,0 +1,1 @@
+"""The pods: requests to them, their load, and what their failures mean."""

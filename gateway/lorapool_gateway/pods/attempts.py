@@ -1,0 +1,117 @@
+"""What a pod's failure means for the request that it failed, and what is left to try: pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
+from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.errors import (
+    AdapterUnavailable,
+    BadRequest,
+    Busy,
+    GatewayError,
+    NoPodReady,
+    OutOfMemory,
+    PodFailed,
+    TimedOut,
+)
+from lorapool_gateway.pods.client import Lost, PodError, Refused, Unreachable
+
+MAX_ATTEMPTS: Final = 4
+
+
+class Cause(Enum):
+    """Why a pod did not make the images, where another one may. The values name it in the metrics."""
+
+    AWAY = "away"  # not reached, not ready, stopping: it has not worked on the request
+    FULL = "full"
+    ADAPTER = "adapter"  # not there yet: it is, in a moment
+    BROKEN = "broken"  # it worked on the request and failed
+    LOST = "lost"  # the connection broke while it worked on it
+
+
+# A request that breaks one pod may break the next. Of what lasts for a while, as a download, the time is bounded.
+_MOST: Final = {Cause.BROKEN: 2, Cause.LOST: 2}
+
+
+@dataclass(frozen=True)
+class Setback:
+    """A try that failed; `error` is what the caller is told where it was the last one."""
+
+    error: GatewayError
+    cause: Cause
+
+
+def judge(problem: PodError, pod: Pod) -> Setback | GatewayError:
+    """What the failure means: another try may succeed, or none can."""
+    match problem:
+        case Unreachable():
+            return Setback(NoPodReady(f"pod {pod.name} is not reached"), Cause.AWAY)
+        case Lost():
+            return Setback(PodFailed(f"the connection to pod {pod.name} was lost", transient=True), Cause.LOST)
+        case Refused(reply=ErrorReply() as reply):
+            return _refusal(reply, pod)
+        case Refused():
+            return PodFailed(f"pod {pod.name} failed with status {problem.status}")
+    return PodFailed(f"pod {pod.name} answered what this gateway does not understand")
+
+
+def _refusal(reply: ErrorReply, pod: Pod) -> Setback | GatewayError:
+    match reply.code:
+        case ErrorCode.INVALID_REQUEST | ErrorCode.TOO_LARGE:
+            return BadRequest(reply.message)
+        case ErrorCode.TIMEOUT:
+            return TimedOut(reply.message)
+        case ErrorCode.OUT_OF_MEMORY:
+            return OutOfMemory(reply.message)
+        case ErrorCode.TOO_MANY_PENDING:
+            return Setback(Busy(f"pool {pod.pool} is busy: {reply.message}"), Cause.FULL)
+        case ErrorCode.NOT_READY:
+            return Setback(NoPodReady(f"pod {pod.name} is not ready: {reply.message}"), Cause.AWAY)
+        case ErrorCode.UNKNOWN_ADAPTER | ErrorCode.ADAPTER_NOT_READY:
+            # The operator calls the adapter served, so this pod will have it in a moment.
+            return Setback(_unavailable(reply, pod, transient=True), Cause.ADAPTER)
+        case ErrorCode.ADAPTER_FAILED:
+            error: GatewayError = _unavailable(reply, pod, transient=reply.retryable)
+        case _:
+            error = PodFailed(f"pod {pod.name} failed: {reply.message}", transient=reply.retryable)
+    return Setback(error, Cause.BROKEN) if reply.retryable else error
+
+
+def _unavailable(reply: ErrorReply, pod: Pod, *, transient: bool) -> AdapterUnavailable:
+    return AdapterUnavailable(f"in pod {pod.name}", reply.reason or Reason.LOADING, reply.message, transient)
+
+
+@dataclass
+class Attempts:
+    """The tries of one request.
+
+    Attributes:
+        refused_by: uids of pods that come last for the next try.
+        broken_by: uids of pods that are not asked again.
+        last: why the last try failed.
+    """
+
+    refused_by: set[str] = field(default_factory=set)
+    broken_by: set[str] = field(default_factory=set)
+    last: Setback | None = None
+    _counts: Counter[Cause] = field(default_factory=Counter)
+
+    def failed(self, setback: Setback, pod: Pod) -> None:
+        """Take note; raises the error where no try is left."""
+        self.last = setback
+        self.refused_by.add(pod.uid)
+        if setback.cause is Cause.BROKEN:
+            self.broken_by.add(pod.uid)
+        self._counts[setback.cause] += 1
+        counted = self._counts.total() - self._counts[Cause.ADAPTER]
+        is_spent = self._counts[setback.cause] >= _MOST.get(setback.cause, MAX_ATTEMPTS)
+        if setback.cause is Cause.ADAPTER or (counted < MAX_ATTEMPTS and not is_spent):
+            return
+        if setback.cause in _MOST:
+            # Sent again by its client, it would break two more.
+            setback.error.should_retry = False
+        raise setback.error

@@ -1,0 +1,219 @@
+"""What the gateway asks of pods over HTTP: answers are bounded and never compressed, and what goes wrong is typed.
+
+PodError
+├── Unreachable     no connection: the pod has not seen the request
+├── Lost            the connection broke before the answer was whole
+├── Refused         the pod answered that it did not do it
+└── Unintelligible  what it answered is too large, or is no answer
+"""
+
+import asyncio
+import io
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+from typing import Any, Final, Self
+
+import aiohttp
+from pydantic import ValidationError
+
+from lorapool_api.wire import bundle
+from lorapool_api.wire.reply import ErrorReply, GenerateReply
+from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.state import ServingStatus
+from lorapool_common.http.bodies import TooLarge, read_at_most
+from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.pods.images import Image, lift
+
+CONNECT_TIMEOUT_S: Final = 3.0
+STATUS_TIMEOUT_S: Final = 2.0
+STATUS_MAX_BYTES: Final = 4 << 20
+# However much a pool allows.
+IMAGES_MAX_BYTES: Final = 256 << 20
+_ERROR_MAX_BYTES: Final = 1 << 20
+# The servers of pods close a connection that has idled for 75 s; this side goes first.
+IDLE_S: Final = 30.0
+# A pod that has closed an idle connection says so within a round trip. One that dies of a request takes longer.
+STALE_S: Final = 0.25
+_OK: Final = 200
+# Pods of an older version answer in JSON.
+_ACCEPT: Final = f"{bundle.MEDIA_TYPE}, application/json;q=0.9"
+_FIELD_BYTES: Final = 32 << 10
+_SENT_AT_ONCE: Final = 1 << 20
+_PICTURES: Final = ("image", "mask")
+
+
+class PodError(Exception):
+    """A pod did not do what it was asked."""
+
+
+class Unreachable(PodError):
+    """No connection could be made."""
+
+
+class Lost(PodError):
+    """The connection broke; the pod may have worked on the request."""
+
+
+class Refused(PodError):
+    """The pod answered with an error; `reply` is None where it is none that this version knows."""
+
+    def __init__(self, status: int, reply: ErrorReply | None) -> None:
+        super().__init__(reply.message if reply else f"status {status}")
+        self.status = status
+        self.reply = reply
+
+
+class Unintelligible(PodError):
+    """The answer is too large, or cannot be understood."""
+
+
+class _Stale(Lost):
+    """The pod had closed the connection while it idled."""
+
+
+class PodClient:
+    """A client of all pods. Its cost for a request does not depend on how many others are in flight."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        # Connections are kept, or made for one request: the way to a pod that has closed one that was kept.
+        kept = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
+        fresh = aiohttp.TCPConnector(limit=0, force_close=True)
+        self._kept, self._fresh = [
+            await self._stack.enter_async_context(_session(connector)) for connector in (kept, fresh)
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def status(self, pod: Pod, known: ServingStatus | None = None) -> ServingStatus:
+        """What the pod says of itself; it is only asked for what changed since what is known. Raises: PodError."""
+        timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
+        url = f"{pod.url}/v1/status"
+        params = {"since": str(known.version), "instance": known.instance} if known and known.version else {}
+        answer, body = await self._ask(self._kept, "GET", url, STATUS_MAX_BYTES, timeout=timeout, params=params)
+        if answer.status != _OK:
+            raise _refusal(answer, body)
+        try:
+            return ServingStatus.model_validate_json(body).after(known)
+        except ValueError as problem:  # a ValidationError is one
+            raise Unintelligible(str(problem)) from problem
+
+    async def generate(
+        self, pod: Pod, request: GenerateRequest, max_bytes: int
+    ) -> tuple[GenerateReply, tuple[Image, ...]]:
+        """The pod's reply without its images, and those. Raises: PodError.
+
+        Args:
+            max_bytes: of the answer; never more than `IMAGES_MAX_BYTES`.
+        """
+        call: dict[str, Any] = {
+            "headers": {"content-type": "application/json", "accept": _ACCEPT},
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        }
+        url, limit = f"{pod.url}/v1/generate", min(max_bytes, IMAGES_MAX_BYTES)
+        sent = await _json(request)
+        try:
+            answer, body = await self._ask(self._kept, "POST", url, limit, data=_payload(sent), **call)
+        except _Stale:
+            answer, body = await self._ask(self._fresh, "POST", url, limit, data=_payload(sent), **call)
+        if answer.status != _OK:
+            raise _refusal(answer, body)
+        return await (_bundled(body) if answer.content_type == bundle.MEDIA_TYPE else _images(body))
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, method: str, url: str, limit: int, **call: Any
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        loop = asyncio.get_running_loop()
+        sent = SimpleNamespace(kept=False)
+        began, has_begun = loop.time(), False
+        try:
+            async with session.request(method, url, trace_request_ctx=sent, allow_redirects=False, **call) as answer:
+                has_begun = True
+                return answer, await _read(answer, limit if answer.status == _OK else _ERROR_MAX_BYTES)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as problem:
+            raise Unreachable(str(problem)) from problem
+        except (aiohttp.ClientError, OSError, TimeoutError) as problem:
+            is_stale = sent.kept and not has_begun and loop.time() - began < STALE_S
+            raise (_Stale if is_stale else Lost)(str(problem)) from problem
+
+
+async def _json(request: GenerateRequest) -> bytes:
+    """The request in JSON. An encoder would look for what to escape in each character of its pictures, in one go."""
+    sent = {name: text.encode() for name in _PICTURES if (text := getattr(request, name)) is not None}
+    # In base64 there is nothing to escape; what is not base64 is left to the encoder.
+    pictures = {name: data for name, data in sent.items() if await Image(data, is_base64=True).is_whole()}
+    rest = request.model_copy(update=dict.fromkeys(pictures)).model_dump_json(exclude_none=True)
+    fields = [part for name, data in pictures.items() for part in (f',"{name}":"'.encode(), data, b'"')]
+    return b"".join([rest[:-1].encode(), *fields, b"}"])
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """The body; a large one, of pictures, is sent piece by piece, as the pod takes it."""
+    return body if len(body) < _SENT_AT_ONCE else io.BytesIO(body)
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_kept)
+    return aiohttp.ClientSession(
+        connector=connector,
+        # A pod's answer has no other encoding, so that its size is bounded by what is read.
+        headers={"accept-encoding": "identity"},
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[trace],
+        max_line_size=_FIELD_BYTES,
+        max_field_size=_FIELD_BYTES,
+    )
+
+
+async def _note_kept(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.kept = True
+
+
+async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The whole body. Raises: Unintelligible, where there is more than the limit."""
+    try:
+        return await read_at_most(answer.content.iter_any(), limit)
+    except TooLarge as problem:
+        answer.close()
+        raise Unintelligible(str(problem)) from problem
+
+
+def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> Refused:
+    try:
+        return Refused(answer.status, ErrorReply.model_validate_json(body))
+    except ValidationError:
+        return Refused(answer.status, None)
+
+
+async def _bundled(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
+    try:
+        reply, images = bundle.split(body)
+    except ValueError as problem:
+        raise Unintelligible(str(problem)) from problem
+    if not images:
+        raise Unintelligible("there is no image")
+    return reply, tuple(Image(data, is_base64=False) for data in images)
+
+
+async def _images(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
+    rest, found = lift(body)
+    try:
+        reply = GenerateReply.model_validate_json(rest)
+        if len(found) != len(reply.images):
+            # Written in another way than pods of this version do.
+            reply = await asyncio.to_thread(GenerateReply.model_validate_json, body)
+            found = tuple(memoryview(image.data.encode()) for image in reply.images)
+    except ValidationError as problem:
+        raise Unintelligible(str(problem)) from problem
+    images = tuple(Image(data, is_base64=True) for data in found)
+    if not images or not all([await image.is_whole() for image in images]):
+        raise Unintelligible("the images are not in base64")
+    return reply.model_copy(
+        update={"images": tuple(image.model_copy(update={"data": ""}) for image in reply.images)}
+    ), images

@@ -1,0 +1,1 @@
+"""From the names of a request to a pool, a stack and a pod: pure."""

@@ -1,0 +1,210 @@
+"""From the names of a request to a pool and a stack of its adapters: pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from rapidfuzz import fuzz, process
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, find
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.kinds.serving import PromptLoras
+from lorapool_api.wire.request import MAX_STACK, AdapterUse
+from lorapool_gateway.cluster.snapshot import Model, Snapshot
+from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
+
+NEAR_MISSES = 3
+NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
+# Comparing so many takes some 5 ms, and anybody may ask for a name that does not exist.
+MAX_COMPARED = 20_000
+
+
+@dataclass(frozen=True)
+class Lora:
+    """An adapter as a request names it; without a scale its own applies."""
+
+    name: str
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
+class StackItem:
+    """An adapter (`namespace/name`) of a stack."""
+
+    key: str
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What an image is made with: the base of one pool, and any adapters of that pool on top."""
+
+    pool: str
+    items: tuple[StackItem, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(item.key for item in self.items)
+
+
+def resolve(
+    model: str | None,
+    loras: Sequence[Lora],
+    snapshot: Snapshot,
+    pool: str | None = None,
+    prompt_loras: Sequence[Lora] = (),
+) -> Stack:
+    """The stack that a request names.
+
+    Args:
+        model: a base or an adapter; an adapter is part of the stack whatever `loras` says of others.
+        loras: adapters to add; one that `model` names already sets that one's scale.
+        pool: a pool (any of its names) that all of it must be in.
+        prompt_loras: adapters to add that the prompt names, which the pool must allow.
+
+    Raises:
+        BadRequest, UnknownModel, AmbiguousModel
+    """
+    if prompt_loras and not any(map(_allows_prompts, snapshot.pools.values())):
+        raise _refused_tags(prompt_loras)
+    stack = _stack(model, (*loras, *prompt_loras), snapshot, pool)
+    pool_asked = snapshot.pools.get(stack.pool)
+    if prompt_loras and pool_asked and not _allows_prompts(pool_asked):
+        raise _refused_tags(prompt_loras)
+    return stack
+
+
+def _allows_prompts(pool: Pool) -> bool:
+    return pool.spec.serving.prompt_loras is PromptLoras.ALLOW
+
+
+def _refused_tags(tags: Sequence[Lora]) -> BadRequest:
+    shown = {"name": tags[0].name} | ({} if tags[0].scale is None else {"scale": tags[0].scale})
+    way = f"loras: [{json.dumps(shown)}]"
+    return BadRequest(f"the prompt names adapters, which this pool does not take (promptLoras): use {way}", "prompt")
+
+
+def _stack(model: str | None, loras: Sequence[Lora], snapshot: Snapshot, pool: str | None) -> Stack:
+    names = [*([model] if model is not None else []), *(lora.name for lora in loras)]
+    if pool is None and not names:
+        return Stack(_only_pool(snapshot))
+    wanted = [_candidates(name, snapshot) for name in names]
+    chosen = _common_pool(names, wanted, _named_pool(pool, snapshot))
+    models = [_one(name, {m for m in found if m.pool == chosen}) for name, found in zip(names, wanted, strict=True)]
+    return Stack(chosen, _items(models, loras, has_model=model is not None))
+
+
+def _only_pool(snapshot: Snapshot) -> str:
+    """The pool of a request that names nothing: the only one that there is."""
+    if len(snapshot.pools) == 1:
+        return next(iter(snapshot.pools))
+    if not snapshot.pools:
+        raise UnknownModel("(default)")
+    raise BadRequest(f"name a model: there is more than one base ({', '.join(sorted(snapshot.pools))})", param="model")
+
+
+def _named_pool(name: str | None, snapshot: Snapshot) -> str | None:
+    if name is None:
+        return None
+    bases = {m for m in snapshot.names.get(name, ()) if m.adapter is None}
+    if not bases:
+        raise UnknownModel(name, sorted(snapshot.pools)[:NEAR_MISSES])
+    return _one(name, bases).pool
+
+
+def _candidates(name: str, snapshot: Snapshot) -> frozenset[Model]:
+    found = snapshot.names.get(name)
+    if not found:
+        raise UnknownModel(name, near_misses(name, snapshot))
+    return found
+
+
+def _common_pool(names: Sequence[str], wanted: Sequence[frozenset[Model]], named: str | None) -> str:
+    """The one pool that has all the names."""
+    pools = [{m.pool for m in found} for found in wanted] + ([{named}] if named else [])
+    common = set.intersection(*pools)
+    if len(common) == 1:
+        return common.pop()
+    if common:
+        name, found = max(zip(names, wanted, strict=True), key=lambda pair: len(pair[1]))
+        raise AmbiguousModel(name, sorted(m.full_name for m in found if m.pool in common))
+    places = "; ".join(
+        f"{n} is in {', '.join(sorted({m.pool for m in f}))}" for n, f in zip(names, wanted, strict=True)
+    )
+    where = f", and {named} was asked for" if named else ""
+    raise BadRequest(f"all models of one request must be of one pool: {places}{where}", param="model")
+
+
+def _one(name: str, models: set[Model]) -> Model:
+    if len(models) > 1:
+        raise AmbiguousModel(name, sorted(m.full_name for m in models))
+    return next(iter(models))
+
+
+def _items(models: Sequence[Model], loras: Sequence[Lora], *, has_model: bool) -> tuple[StackItem, ...]:
+    first = models[0] if has_model else None
+    scales: dict[str, float | None] = {first.adapter: None} if first and first.adapter else {}
+    seen: set[str] = set()
+    for lora, model in zip(loras, models[1:] if has_model else models, strict=True):
+        if model.adapter is None:
+            raise BadRequest(f"{lora.name!r} is a base model, not an adapter", param="loras")
+        if model.adapter in seen:
+            raise BadRequest(f"adapter {lora.name!r} is named twice", param="loras")
+        seen.add(model.adapter)
+        scales[model.adapter] = lora.scale
+    if len(scales) > MAX_STACK:
+        raise BadRequest(
+            f"a request may name at most {MAX_STACK} adapters, this one names {len(scales)}", param="loras"
+        )
+    return tuple(StackItem(key, scale) for key, scale in scales.items())
+
+
+def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Names that the caller may have meant, best first."""
+    wanted = name[:256]
+    known = list(islice(snapshot.names, MAX_COMPARED))
+    ending = f"/{wanted}"
+    with_owner = [whole for whole in known if whole.endswith(ending)][:NEAR_MISSES]
+    alike = process.extract(wanted, known, scorer=fuzz.ratio, limit=NEAR_MISSES, score_cutoff=NEAR_ENOUGH)
+    return tuple(dict.fromkeys([*with_owner, *(match for match, _, _ in alike)]))[:NEAR_MISSES]
+
+
+def uses(stack: Stack, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
+    """What a pod is told of the stack: each adapter with the sha256 of the file that must be used.
+
+    Raises:
+        UnknownModel: an adapter has gone.
+        AdapterUnavailable: an adapter is not served, now (transient) or at all.
+    """
+    return tuple(_use(item, snapshot) for item in stack.items)
+
+
+def _use(item: StackItem, snapshot: Snapshot) -> AdapterUse:
+    adapter = snapshot.adapters.get(item.key)
+    if adapter is None or adapter.metadata.is_going:
+        raise UnknownModel(item.key)
+    _check_ready(adapter, snapshot)
+    resolved = adapter.status.resolved
+    return AdapterUse(key=item.key, scale=item.scale, sha256=resolved.sha256 if resolved else None)
+
+
+def _check_ready(adapter: Adapter, snapshot: Snapshot) -> None:
+    if adapter.pool_key not in snapshot.pools:
+        raise AdapterUnavailable(adapter.key, Reason.POOL_NOT_FOUND, f"there is no BaseModelPool {adapter.pool_key}")
+    if adapter.spec.suspend:
+        raise AdapterUnavailable(adapter.key, Reason.SUSPENDED, "spec.suspend is set")
+    if adapter.is_ready:
+        return
+    obstacle = _obstacle(adapter)
+    if obstacle is None:
+        raise AdapterUnavailable(adapter.key, Reason.RESOLVING, "its newest version has not been looked at yet")
+    raise AdapterUnavailable(adapter.key, obstacle.reason, obstacle.message)
+
+
+def _obstacle(adapter: Adapter) -> Condition | None:
+    """The first condition in their order that does not hold, if it is about the adapter as it is now."""
+    found = (find(adapter.status.conditions, type_) for type_ in AdapterCondition)
+    current = (c for c in found if c and c.observed_generation == adapter.metadata.generation)
+    return next((c for c in current if not c.is_true), None)

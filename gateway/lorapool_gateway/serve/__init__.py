@@ -1,0 +1,1 @@
+"""One request from its names to its answer, whatever the dialect."""

@@ -1,0 +1,1 @@
+"""A container: prepared, launched in its sandbox, probed, restarted."""

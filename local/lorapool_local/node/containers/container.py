@@ -1,0 +1,299 @@
+"""One container of a pod: started, probed, started again by its pod's policy, and stopped."""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lorapool_local.kube import KubeError
+from lorapool_local.node.back_off import BackOff
+from lorapool_local.node.containers.context import PodContext
+from lorapool_local.node.containers.health import Health
+from lorapool_local.node.containers.logs import LogWriter, last_lines
+from lorapool_local.node.containers.preparation import ImageMissing, prepare
+from lorapool_local.node.containers.probes import Target, ask
+from lorapool_local.node.containers.process import ContainerProcess, ContainerSpec, Exit, Mode
+from lorapool_local.node.reports.history import Past
+from lorapool_local.node.reports.status import COMPLETED, ERROR, ContainerView, Running, Terminated, Waiting
+from lorapool_local.node.spec.environment import ConfigError
+from lorapool_local.node.spec.pod import Container, Probe
+from lorapool_local.node.volumes.volumes import VolumeError
+
+_MAX_MESSAGE = 4096
+_CONFIG_RETRY_S = 1.0
+# What a container gets after its hook has used up the whole grace period, as on a real node.
+_LEAST_GRACE_S = 2.0
+
+
+class ContainerRunner:
+    """Runs one container; `view` is what to report of it, `on_change` is called when that has changed."""
+
+    def __init__(
+        self,
+        container: Container,
+        context: PodContext,
+        on_change: Callable[[], None],
+        *,
+        restart_policy: str,
+        past: Past,
+        is_init: bool,
+        is_sidecar: bool = False,
+    ) -> None:
+        self.container = container
+        self.view = ContainerView(
+            name=container.name,
+            image=container.image,
+            state=past.ended if past.is_final and past.ended else Waiting("PodInitializing"),
+            last_state=None if past.is_final else past.ended,
+            restart_count=past.restart_count,
+            is_sidecar=is_sidecar,
+        )
+        self._context = context
+        self._on_change = on_change
+        self._restart_policy = restart_policy
+        self._is_init = is_init
+        self._back_off = BackOff(context.services.config.back_off)
+        self._process: ContainerProcess | None = None
+        self._stopping = False
+        self._is_over = past.is_final
+        self._has_run = past.ended is not None or past.restart_count > 0
+        self._was_started = asyncio.Event()
+        self._environment: Mapping[str, str] = {}
+        self._ending: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Run until the container is not to be started again: its last state is then `Terminated`."""
+        while not (self._stopping or self._is_over):
+            spec = await self._specification()
+            outcome, started_at = await self._run_once(spec)
+            if not self._will_restart(outcome):
+                self._ended(outcome, started_at, restarting=False)
+                return
+            self._ended(outcome, started_at, restarting=True)
+            await self._pause(self._back_off.after_run(time.time() - started_at.timestamp()))
+
+    async def wait_until_started(self) -> None:
+        """Running, and past its startup probe."""
+        await self._was_started.wait()
+
+    async def stop(self, grace_s: float) -> None:
+        """Hook, SIGTERM, and SIGKILL when the grace period is over. The container does not start again."""
+        self._stopping = True
+        await self._end_process(grace_s)
+
+    def kill(self) -> None:
+        """At once."""
+        self._stopping = True
+        if self._process is not None:
+            self._process.kill()
+
+    async def execute(self, command: tuple[str, ...]) -> tuple[int, str]:
+        """Run a command inside the container; (exit code, output)."""
+        process = self._process
+        if process is None or process.pid is None or process.has_ended:
+            return 1, "the container is not running"
+        enter = _enter_command(self._context.services.mode, process.pid)
+        child = await asyncio.create_subprocess_exec(
+            *enter,
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment,
+        )
+        try:
+            output, _ = await child.communicate()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+            raise
+        return child.returncode or 0, output.decode(errors="replace")
+
+    # -- before a start
+
+    async def _specification(self) -> ContainerSpec:
+        """Wait until the image is there and everything that the container refers to."""
+        while True:
+            try:
+                spec = await prepare(self._context, self.container)
+            except ImageMissing as missing:
+                await self._wait_for_image(str(missing))
+            except (ConfigError, VolumeError, KubeError) as failure:
+                self._context.warning("Failed", f"Error: {failure}")
+                self._waiting("CreateContainerConfigError", str(failure))
+                await asyncio.sleep(_CONFIG_RETRY_S)
+            else:
+                self._environment = spec.env
+                return spec
+
+    async def _wait_for_image(self, message: str) -> None:
+        self._context.warning("Failed", message)
+        self._waiting("ErrImagePull", message)
+        await asyncio.sleep(_CONFIG_RETRY_S)
+        pause_s = self._back_off.after_failed_start()
+        self._waiting("ImagePullBackOff", f'Back-off pulling image "{self.container.image}": {message}')
+        await asyncio.sleep(pause_s)
+
+    # -- one run
+
+    async def _run_once(self, spec: ContainerSpec) -> tuple[Exit, datetime]:
+        count = self.view.restart_count + 1 if self._has_run else 0
+        self._has_run = True
+        log = LogWriter(self._context.log_file(self.container.name, count))
+        _remove_old_logs(self._context.folder, self.container.name, count)
+        started_at = datetime.now(UTC)
+        self._process = process = await ContainerProcess.start(spec, log)
+        if self._stopping:
+            process.kill()
+        self._set(
+            replace(
+                self.view,
+                state=Running(started_at),
+                restart_count=count,
+                container_id=f"lorapool://{self._context.pod.uid}/{self.container.name}/{count}",
+                started=self.container.startup_probe is None,
+                ready=self.container.startup_probe is None and self.container.readiness_probe is None,
+                is_restarting=False,
+            )
+        )
+        self._context.normal("Started", f"Started container {self.container.name}")
+        probes = asyncio.create_task(self._look_after())
+        try:
+            return await process.wait(), started_at
+        finally:
+            probes.cancel()
+            process.kill()
+
+    async def _look_after(self) -> None:
+        """The start hook, then the probes, for as long as this run lasts."""
+        target = self._target()
+        if hook := self.container.lifecycle.post_start:
+            answer = await ask(hook, target, self._context.pod.spec.termination_grace_period_seconds)
+            if not answer.ok:
+                self._context.warning("FailedPostStartHook", answer.message)
+                await self._replace("failed its start hook", None)
+                return
+        await Health(self.container, target, self).watch()
+
+    def on_started(self) -> None:
+        self._set(replace(self.view, started=True, ready=self.container.readiness_probe is None))
+
+    def on_ready(self, ready: bool) -> None:
+        self._set(replace(self.view, ready=ready))
+
+    def on_bad_answer(self, kind: str, message: str) -> None:
+        self._context.warning("Unhealthy", f"{kind} probe failed: {message}")
+
+    async def on_ill(self, kind: str, probe: Probe) -> None:
+        await self._replace(f"failed {kind.lower()} probe", probe.termination_grace_period_seconds)
+
+    async def _replace(self, why: str, grace_s: float | None) -> None:
+        """End this run; the restart policy says whether there is another."""
+        if self._stopping:
+            return
+        self._context.normal("Killing", f"Container {self.container.name} {why}, will be restarted")
+        # A task of its own: the probes' task ends with the run.
+        self._ending = asyncio.create_task(self._end_process(self._grace_s() if grace_s is None else grace_s))
+
+    # -- after a run
+
+    def _will_restart(self, outcome: Exit) -> bool:
+        if self._stopping:
+            return False
+        return self._restart_policy == "Always" or (
+            self._restart_policy == "OnFailure" and (outcome.shown_code != 0 or bool(outcome.error))
+        )
+
+    def _ended(self, outcome: Exit, started_at: datetime, *, restarting: bool) -> None:
+        ended = Terminated(
+            exit_code=outcome.shown_code,
+            reason="StartError" if outcome.error else COMPLETED if outcome.shown_code == 0 else ERROR,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            signal=outcome.signal,
+            message=outcome.error or self._termination_message(outcome),
+        )
+        self._set(
+            replace(
+                self.view,
+                state=ended,
+                last_state=ended if restarting else self.view.last_state,
+                started=False,
+                # An init container that has done its work counts as ready.
+                ready=ended.exit_code == 0 and self._is_init and not restarting,
+                is_restarting=restarting,
+            )
+        )
+
+    async def _pause(self, pause_s: float) -> None:
+        if pause_s <= 0:
+            return
+        name, key = self.container.name, self._context.pod.key
+        message = f"back-off {pause_s:g}s restarting failed container={name} pod={key}"
+        self._context.warning("BackOff", message)
+        self._waiting("CrashLoopBackOff", message)
+        await asyncio.sleep(pause_s)
+
+    def _termination_message(self, outcome: Exit) -> str:
+        with contextlib.suppress(OSError):
+            text = self._context.message_file(self.container.name).read_bytes()[:_MAX_MESSAGE].decode(errors="replace")
+            if text:
+                return text
+        if self.container.termination_message_policy == "FallbackToLogsOnError" and outcome.shown_code != 0:
+            return last_lines(self._context.log_file(self.container.name, self.view.restart_count))
+        return ""
+
+    # -- small things
+
+    async def _end_process(self, grace_s: float) -> None:
+        process = self._process
+        if process is None or process.has_ended:
+            return
+        deadline = time.monotonic() + grace_s
+        if (hook := self.container.lifecycle.pre_stop) and grace_s > 0:
+            answer = await ask(hook, self._target(), grace_s)
+            if not answer.ok:
+                self._context.warning("FailedPreStopHook", answer.message)
+            deadline = max(deadline, time.monotonic() + _LEAST_GRACE_S)
+        process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), max(deadline - time.monotonic(), 0))
+        process.kill()
+        await process.wait()
+
+    def _target(self) -> Target:
+        return Target(self.container, self._context.placement.pod_ip, self.execute, self._context.services.probe_http)
+
+    def _grace_s(self) -> float:
+        return self._context.pod.spec.termination_grace_period_seconds
+
+    def _waiting(self, reason: str, message: str) -> None:
+        self._set(replace(self.view, state=Waiting(reason, message), started=False, ready=False))
+
+    def _set(self, view: ContainerView) -> None:
+        if view != self.view:
+            self.view = view
+            if view.started:
+                self._was_started.set()
+            self._on_change()
+
+
+def _enter_command(mode: Mode, pid: int) -> list[str]:
+    """Runs what follows inside the namespaces of a process."""
+    if mode is Mode.FOLDERS:
+        return []
+    user = ["--user", "--preserve-credentials"] if mode is Mode.USER else []
+    return [shutil.which("nsenter") or "nsenter", f"--target={pid}", *user, "--mount", "--pid", "--uts", "--ipc", "--"]
+
+
+def _remove_old_logs(folder: Path, container: str, restart_count: int) -> None:
+    """Keep this run's log and the one before it, for `kubectl logs --previous`."""
+    for path in (folder / "logs" / container).glob("*.log*"):
+        number = path.name.split(".")[0]
+        if number.isdigit() and int(number) < restart_count - 1:
+            path.unlink(missing_ok=True)

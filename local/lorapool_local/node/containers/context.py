@@ -1,0 +1,32 @@
+"""What a container knows of its pod and of its node."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorapool_local.node.containers.logs import log_file
+from lorapool_local.node.containers.shared import NodeServices
+from lorapool_local.node.spec.environment import Placement
+from lorapool_local.node.spec.pod import Pod
+from lorapool_local.node.volumes.volumes import PodVolumes
+
+
+@dataclass(frozen=True)
+class PodContext:
+    pod: Pod
+    placement: Placement
+    volumes: PodVolumes
+    folder: Path
+    services: NodeServices
+
+    def message_file(self, container: str) -> Path:
+        """What the container writes to its `terminationMessagePath`."""
+        return self.folder / "messages" / container
+
+    def log_file(self, container: str, restart_count: int) -> Path:
+        return log_file(self.folder, container, restart_count)
+
+    def normal(self, reason: str, message: str) -> None:
+        self.services.events.normal(self.pod, reason, message)
+
+    def warning(self, reason: str, message: str) -> None:
+        self.services.events.warning(self.pod, reason, message)

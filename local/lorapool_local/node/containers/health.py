@@ -1,0 +1,81 @@
+"""The probes of one run of a container: startup first, then readiness and liveness side by side."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lorapool_local.node.containers.probes import Target, watch_probe
+from lorapool_local.node.spec.pod import Container, Probe
+
+
+class Patient(Protocol):
+    """Whose health it is."""
+
+    def on_started(self) -> None: ...
+
+    def on_ready(self, ready: bool) -> None: ...
+
+    def on_bad_answer(self, kind: str, message: str) -> None:
+        """One probe was answered badly; that alone changes nothing."""
+        ...
+
+    async def on_ill(self, kind: str, probe: Probe) -> None:
+        """The container has to be started again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Health:
+    container: Container
+    target: Target
+    patient: Patient
+
+    async def watch(self) -> None:
+        """Until cancelled, or until the container is found ill."""
+        if (startup := self.container.startup_probe) is not None:
+            if not await self._first_verdict("Startup", startup):
+                await self.patient.on_ill("Startup", startup)
+                return
+            self.patient.on_started()
+        async with asyncio.TaskGroup() as probes:
+            if self.container.readiness_probe is not None:
+                probes.create_task(self._watch_readiness(self.container.readiness_probe))
+            if self.container.liveness_probe is not None:
+                probes.create_task(self._watch_liveness(self.container.liveness_probe))
+
+    async def _first_verdict(self, kind: str, probe: Probe) -> bool:
+        return await self._until(kind, probe, lambda _: True)
+
+    async def _watch_readiness(self, probe: Probe) -> None:
+        await watch_probe(
+            probe,
+            self.target,
+            on_verdict=self.patient.on_ready,
+            on_failure=lambda message: self.patient.on_bad_answer("Readiness", message),
+        )
+
+    async def _watch_liveness(self, probe: Probe) -> None:
+        await self._until("Liveness", probe, lambda ok: not ok)
+        await self.patient.on_ill("Liveness", probe)
+
+    async def _until(self, kind: str, probe: Probe, matters: Callable[[bool], bool]) -> bool:
+        """The first verdict that matters."""
+        verdict: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def decide(ok: bool) -> None:
+            if matters(ok) and not verdict.done():
+                verdict.set_result(ok)
+
+        watching = asyncio.create_task(
+            watch_probe(
+                probe,
+                self.target,
+                on_verdict=decide,
+                on_failure=lambda message: self.patient.on_bad_answer(kind, message),
+            )
+        )
+        try:
+            return await verdict
+        finally:
+            watching.cancel()

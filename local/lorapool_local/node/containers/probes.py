@@ -1,0 +1,102 @@
+"""Probes and hooks: one question to a container, and the loop that asks it again and again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+
+from lorapool_local.node.spec.pod import Container, Handler, HttpGet, Probe, TcpSocket
+
+_USER_AGENT = "kube-probe/1.34"
+
+# Runs a command in the container; (exit code, output).
+RunInContainer = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    ok: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom to ask."""
+
+    container: Container
+    address: str
+    run: RunInContainer
+    http: httpx.AsyncClient
+
+
+def probe_client() -> httpx.AsyncClient:
+    """As the kubelet's: no redirect to follow, and the certificate of a pod is not verified."""
+    return httpx.AsyncClient(verify=False, trust_env=False)  # noqa: S501
+
+
+async def ask(handler: Handler, target: Target, timeout_s: float) -> Answer:
+    """Never raises: what goes wrong is the answer."""
+    try:
+        return await asyncio.wait_for(_ask(handler, target, timeout_s), timeout_s)
+    except TimeoutError:
+        return Answer(False, f"no answer within {timeout_s:g} s")
+    except (OSError, httpx.HTTPError, ValueError) as failure:
+        return Answer(False, str(failure) or type(failure).__name__)
+
+
+async def _ask(handler: Handler, target: Target, timeout_s: float) -> Answer:
+    if handler.http_get is not None:
+        return await _http_get(handler.http_get, target, timeout_s)
+    if handler.tcp_socket is not None:
+        return await _tcp(handler.tcp_socket, target)
+    if handler.exec is not None:
+        code, output = await target.run(handler.exec.command)
+        return Answer(code == 0, output.strip())
+    if handler.sleep is not None:
+        await asyncio.sleep(handler.sleep.seconds)
+        return Answer(True)
+    return Answer(False, "this node knows httpGet, tcpSocket, exec and sleep")
+
+
+async def _http_get(get: HttpGet, target: Target, timeout_s: float) -> Answer:
+    port = target.container.port_number(get.port)
+    path = get.path if get.path.startswith("/") else f"/{get.path}"
+    url = f"{get.scheme.lower()}://{get.host or target.address}:{port}{path}"
+    headers = {"user-agent": _USER_AGENT, "accept": "*/*", "connection": "close"}
+    headers |= {header["name"]: header["value"] for header in get.http_headers}
+    reply = await target.http.get(url, headers=headers, timeout=timeout_s)
+    if reply.status_code < 400:
+        return Answer(True)
+    return Answer(False, f"HTTP probe failed with statuscode: {reply.status_code}: {reply.text[:200]}")
+
+
+async def _tcp(socket: TcpSocket, target: Target) -> Answer:
+    port = target.container.port_number(socket.port)
+    _, writer = await asyncio.open_connection(socket.host or target.address, port)
+    writer.close()
+    return Answer(True)
+
+
+async def watch_probe(
+    probe: Probe,
+    target: Target,
+    *,
+    on_verdict: Callable[[bool], None],
+    on_failure: Callable[[str], None],
+) -> None:
+    """Ask for ever; tell the verdict, reached after a number of like answers in a row, when it changes."""
+    verdict: bool | None = None
+    row_ok, row_length = True, 0
+    await asyncio.sleep(probe.initial_delay_seconds)
+    while True:
+        answer = await ask(probe, target, probe.timeout_seconds)
+        if not answer.ok:
+            on_failure(answer.message)
+        row_length = row_length + 1 if answer.ok == row_ok else 1
+        row_ok = answer.ok
+        threshold = probe.success_threshold if answer.ok else probe.failure_threshold
+        if answer.ok != verdict and row_length >= threshold:
+            verdict = answer.ok
+            on_verdict(verdict)
+        await asyncio.sleep(probe.period_seconds)

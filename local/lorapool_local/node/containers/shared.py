@@ -1,0 +1,32 @@
+"""What every pod of a node shares."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from lorapool_local.config import NodeConfig
+from lorapool_local.kube import Kube
+from lorapool_local.loopback import PodAddresses
+from lorapool_local.node.containers.process import Mode
+from lorapool_local.node.reports.events import Events
+from lorapool_local.node.spec.images import Images
+from lorapool_local.node.volumes.references import References
+
+
+@dataclass(frozen=True)
+class NodeServices:
+    config: NodeConfig
+    kube: Kube
+    references: References
+    events: Events
+    images: Images
+    addresses: PodAddresses
+    probe_http: httpx.AsyncClient
+    mode: Mode
+    state_dir: Path
+    pods_dir: Path
+    host_ip: str
+    api_host: str
+    api_port: int
+    allocatable: dict[str, str]

@@ -1,0 +1,1 @@
+"""Services of the plane: listeners that pass connections on to ready pods."""

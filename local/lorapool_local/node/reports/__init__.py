@@ -1,0 +1,1 @@
+"""What the node tells the API server: statuses, events, history."""

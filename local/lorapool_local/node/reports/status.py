@@ -1,0 +1,230 @@
+"""The status of a pod as the kubelet reports it: pure functions of what its containers do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from lorapool_local.node.spec.pod import Pod
+
+Json = dict[str, Any]
+
+COMPLETED: Final = "Completed"
+ERROR: Final = "Error"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Running:
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Terminated:
+    exit_code: int
+    reason: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    signal: int = 0
+    message: str = ""
+
+
+State = Waiting | Running | Terminated
+
+
+@dataclass(frozen=True)
+class ContainerView:
+    """What is known of one container."""
+
+    name: str
+    image: str
+    state: State
+    last_state: Terminated | None = None
+    restart_count: int = 0
+    started: bool = False
+    ready: bool = False
+    container_id: str = ""
+    is_sidecar: bool = False
+    is_restarting: bool = False
+    """Whether it will run again although it has ended."""
+
+
+@dataclass(frozen=True)
+class PodView:
+    """What is known of one pod."""
+
+    init_containers: tuple[ContainerView, ...]
+    containers: tuple[ContainerView, ...]
+    pod_ip: str
+    host_ip: str
+    start_time: datetime
+    failure: tuple[str, str] | None = None
+    """(reason, message) of a pod that was ended by the node itself."""
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def pod_status(pod: Pod, view: PodView, now: datetime) -> Json:
+    """The status to report. Transition times are kept from the pod's present conditions where nothing changed."""
+    status: Json = {
+        "phase": phase(pod, view),
+        "conditions": _conditions(pod, view, now),
+        "hostIP": view.host_ip,
+        "hostIPs": [{"ip": view.host_ip}],
+        "startTime": timestamp(view.start_time),
+        "initContainerStatuses": [_container_status(c) for c in view.init_containers],
+        "containerStatuses": [_container_status(c) for c in view.containers],
+    }
+    if view.pod_ip:
+        status |= {"podIP": view.pod_ip, "podIPs": [{"ip": view.pod_ip}]}
+    if view.failure is not None:
+        status |= {"reason": view.failure[0], "message": view.failure[1]}
+    return status
+
+
+def status_patch(status: Json) -> Json:
+    """As a strategic merge patch that leaves nothing of the status before, but conditions of other writers."""
+    return {
+        **status,
+        # These lists are merged by address: the pod's own takes the place of one that it had before a restart.
+        **{key: [*status[key], {"$patch": "replace"}] for key in ("podIPs", "hostIPs") if key in status},
+        "conditions": [{"reason": None, "message": None, **c} for c in status["conditions"]],
+    }
+
+
+def phase(pod: Pod, view: PodView) -> str:
+    """Pending until every container has been started; Succeeded or Failed once none will run again."""
+    if view.failure is not None:
+        return "Failed"
+    if any(_failed_for_good(c) for c in view.init_containers):
+        return "Failed"
+    if not _initialized(view) or any(_never_ran(c) for c in view.containers):
+        return "Pending"
+    if all(isinstance(c.state, Terminated) and not c.is_restarting for c in view.containers):
+        return "Succeeded" if all(_exit_code(c) == 0 for c in view.containers) else "Failed"
+    return "Running"
+
+
+def condition(kind: str, status: bool, reason: str = "", message: str = "") -> Json:
+    found: Json = {"type": kind, "status": "True" if status else "False"}
+    if reason:
+        found["reason"] = reason
+    if message:
+        found["message"] = message
+    return found
+
+
+def _conditions(pod: Pod, view: PodView, now: datetime) -> list[Json]:
+    unready = [c.name for c in view.containers if not c.ready]
+    finished = phase(pod, view)
+    if finished == "Succeeded":
+        why, text = "PodCompleted", ""
+    elif finished == "Failed":
+        why, text = "PodFailed", ""
+    else:
+        why, text = "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    all_ready = not unready and finished == "Running"
+    gates = [gate["conditionType"] for gate in pod.spec.readiness_gates]
+    true_now = {c["type"] for c in pod.status.conditions if c.get("status") == "True"}
+    open_gates = all(gate in true_now for gate in gates)
+    initialized = _initialized(view)
+    unfinished = [c.name for c in view.init_containers if not _init_done(c)]
+    wanted = [
+        condition("PodReadyToStartContainers", bool(view.pod_ip)),
+        condition("Initialized", initialized)
+        if initialized
+        else condition(
+            "Initialized",
+            False,
+            "ContainersNotInitialized",
+            f"containers with incomplete status: [{' '.join(unfinished)}]",
+        ),
+        condition("ContainersReady", True) if all_ready else condition("ContainersReady", False, why, text),
+        _ready_condition(all_ready, open_gates, why, text),
+        condition("PodScheduled", True),
+    ]
+    old = {c["type"]: c for c in pod.status.conditions}
+    return [with_time(c, old.get(c["type"]), now) for c in wanted]
+
+
+def _ready_condition(all_ready: bool, open_gates: bool, why: str, text: str) -> Json:
+    if all_ready and not open_gates:
+        return condition("Ready", False, "ReadinessGatesNotReady", "a readiness gate is not True")
+    return condition("Ready", True) if all_ready else condition("Ready", False, why, text)
+
+
+def with_time(wanted: Json, old: Mapping[str, Any] | None, now: datetime) -> Json:
+    same = old is not None and old.get("status") == wanted["status"] and old.get("lastTransitionTime")
+    return {**wanted, "lastTransitionTime": old["lastTransitionTime"] if old and same else timestamp(now)}
+
+
+def _initialized(view: PodView) -> bool:
+    return all(_init_done(c) for c in view.init_containers)
+
+
+def _init_done(container: ContainerView) -> bool:
+    if container.is_sidecar:
+        return container.started
+    return isinstance(container.state, Terminated) and container.state.exit_code == 0
+
+
+def _failed_for_good(container: ContainerView) -> bool:
+    ended_badly = isinstance(container.state, Terminated) and container.state.exit_code != 0
+    return ended_badly and not container.is_restarting
+
+
+def _never_ran(container: ContainerView) -> bool:
+    return isinstance(container.state, Waiting) and container.last_state is None
+
+
+def _exit_code(container: ContainerView) -> int:
+    return container.state.exit_code if isinstance(container.state, Terminated) else 0
+
+
+def _container_status(view: ContainerView) -> Json:
+    status: Json = {
+        "name": view.name,
+        "image": view.image,
+        "imageID": f"lorapool://{view.image}" if view.container_id else "",
+        "ready": view.ready,
+        "started": view.started,
+        "restartCount": view.restart_count,
+        "state": _state(view.state, view.container_id),
+        "lastState": _state(view.last_state, view.container_id) if view.last_state is not None else {},
+    }
+    if view.container_id:
+        status["containerID"] = view.container_id
+    return status
+
+
+def _state(state: State, container_id: str) -> Json:
+    match state:
+        case Waiting(reason=reason, message=message):
+            return {"waiting": _without_empty({"reason": reason, "message": message})}
+        case Running(started_at=started_at):
+            return {"running": {"startedAt": timestamp(started_at)}}
+        case Terminated():
+            return {"terminated": _terminated(state, container_id)}
+
+
+def _terminated(state: Terminated, container_id: str) -> Json:
+    optional = {
+        "reason": state.reason,
+        "message": state.message,
+        "signal": state.signal,
+        "startedAt": timestamp(state.started_at) if state.started_at else "",
+        "finishedAt": timestamp(state.finished_at) if state.finished_at else "",
+        "containerID": container_id,
+    }
+    return {"exitCode": state.exit_code, **_without_empty(optional)}
+
+
+def _without_empty(values: Json) -> Json:
+    return {key: value for key, value in values.items() if value}

@@ -1,0 +1,1 @@
+"""What the node reads of a pod: pure functions of its spec."""

@@ -1,0 +1,1 @@
+"""Adapters: training and the layouts that they are written in."""

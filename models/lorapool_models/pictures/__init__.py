@@ -1,0 +1,1 @@
+"""The pictures that models learn from, and how they are judged."""

@@ -1,0 +1,1 @@
+"""What people see: model cards, figures, galleries."""

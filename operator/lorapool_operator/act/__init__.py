@@ -1,1 +1,0 @@
-"""Input and output: the API server, the pods, the sources of adapters."""

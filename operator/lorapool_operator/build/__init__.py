@@ -1,1 +1,0 @@
-"""Builders: pure functions from a pool to the manifests of its objects."""

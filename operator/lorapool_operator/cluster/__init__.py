@@ -1,0 +1,1 @@
+"""The API server: watches and lists in, objects, statuses, events and the lease out."""

@@ -1,0 +1,138 @@
+"""Lists everything and puts the store right.
+
+Done before a replica leads, so that it never acts on half a list, and now and then while it leads: a watch that was
+interrupted says nothing of what was deleted meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.names import POOL_LABEL, full_name
+from lorapool_operator.backoff import Backoff
+from lorapool_operator.cluster.cache import Shelf, Store
+from lorapool_operator.cluster.kube import (
+    ADAPTERS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    PODS,
+    POOLS,
+    REPLICA_SETS,
+    ApiError,
+    Resource,
+)
+from lorapool_operator.seen.observed import (
+    DeploymentView,
+    PodView,
+    ReplicaSetView,
+    deployment_view,
+    pod_view,
+    replica_set_view,
+)
+from lorapool_operator.seen.parse import read_adapter, read_pool
+
+log = structlog.get_logger(__name__)
+
+RESYNC_S: Final = 300.0
+
+Body = Mapping[str, Any]
+T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
+
+
+class Lister(Protocol):
+    """Lists objects of the API server. Raises: ApiError."""
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, labels: str | None = None
+    ) -> list[dict[str, Any]]: ...
+
+
+class Sync:
+    """Compares the store with lists of the API server."""
+
+    def __init__(self, kube: Lister, store: Store, namespaces: tuple[str, ...]) -> None:
+        self._kube = kube
+        self._store = store
+        self._namespaces = namespaces
+
+    async def run_until_done(self) -> None:
+        """Lists until that worked."""
+        backoff = Backoff(0.5, 5.0)
+        while True:
+            try:
+                return await self.run()
+            except ApiError as error:
+                log.warning("the API server does not list", status=error.status, error=error.message)
+                await asyncio.sleep(backoff.next())
+
+    async def run_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(RESYNC_S)
+            await self.run_until_done()
+
+    async def run(self) -> None:
+        """Raises: ApiError."""
+        store = self._store
+        await self._compare(POOLS, None, store.pools, read_pool)
+        await self._compare(ADAPTERS, None, store.adapters, read_adapter)
+        await self._compare(PODS, POOL_LABEL, store.pods, pod_view)
+        await self._compare(REPLICA_SETS, POOL_LABEL, store.replica_sets, replica_set_view)
+        await self._compare(DEPLOYMENTS, POOL_LABEL, store.deployments, deployment_view)
+        if not self._namespaces:
+            for body in await self._kube.list(NAMESPACES):
+                put_namespace(store, body)
+
+    async def _compare(
+        self, resource: Resource, labels: str | None, shelf: Shelf[T], read: Callable[[Body], T]
+    ) -> None:
+        before = shelf.items()
+        listed = await self._list(resource, labels)
+        present = {body["metadata"]["uid"] for body in listed}
+        for body in listed:
+            self._store.wake(put(shelf, body, read))
+        # What was there before the list began and is not in it, is gone.
+        for key, item in before:
+            if _uid(item) not in present:
+                self._store.wake(shelf.remove(key, item))
+
+    async def _list(self, resource: Resource, labels: str | None) -> list[Body]:
+        spaces: Iterable[str | None] = self._namespaces or (None,)
+        return [body for space in spaces for body in await self._kube.list(resource, space, labels)]
+
+
+def put(shelf: Shelf[T], body: Body, read: Callable[[Body], T]) -> set[str]:
+    """Read a manifest onto its shelf; the pools that this concerns. One that nobody can read is left out, and told."""
+    item = _read(body, read)
+    return set() if item is None else shelf.put(_key(body), item)
+
+
+def remove(shelf: Shelf[T], body: Body, read: Callable[[Body], T]) -> set[str]:
+    """Take an object that went off its shelf; the pools that this concerns."""
+    item = _read(body, read)
+    return set() if item is None else shelf.remove(_key(body), item)
+
+
+def put_namespace(store: Store, body: Body) -> None:
+    meta = body["metadata"]
+    store.put_namespace(meta["name"], meta.get("labels") or {}, is_going="deletionTimestamp" in meta)
+
+
+def _read(body: Body, read: Callable[[Body], T]) -> T | None:
+    try:
+        return read(body)
+    except ValidationError as error:
+        log.warning("an object cannot be read", kind=body.get("kind"), object=_key(body), error=str(error))
+        return None
+
+
+def _key(body: Body) -> str:
+    return full_name(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _uid(item: Adapter | Pool | PodView | ReplicaSetView | DeploymentView) -> str:
+    return item.metadata.uid if isinstance(item, Adapter | Pool) else item.uid

@@ -1,0 +1,1 @@
+"""Manifests of the objects of a pool: pure functions of the pool."""

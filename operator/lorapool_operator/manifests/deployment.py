@@ -1,0 +1,156 @@
+"""The Deployment of a pool: pods that each hold the whole base model."""
+
+from dataclasses import dataclass
+
+from lorapool_api import names
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.kinds.runtime import Cache, CacheEmptyDir
+from lorapool_operator.manifests.common import Manifest, labels, metadata, selector
+from lorapool_operator.manifests.merge import merge
+from lorapool_operator.manifests.runtime_config import runtime_config
+
+USER_ID = 65532
+# What a stopping pod needs besides its longest request: to be taken out of routing, and to write its state.
+STOP_MARGIN_S = 15
+# Files of a Secret belong to root and to the pod's fsGroup.
+_GROUP_MAY_READ = 0o440
+POOL_UID_ANNOTATION = f"{names.GROUP}/pool-uid"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the installation, not the pool, decides."""
+
+    image: str
+    hf_endpoint: str | None = None
+    url_hosts: tuple[str, ...] = ()
+
+
+def deployment(pool: Pool, installation: Installation, *, give_way: bool = False) -> Manifest:
+    """The Deployment of the pool.
+
+    Args:
+        give_way: let a roll-out take an old pod down before its successor runs. A new pod beside the old ones costs no
+            request, so that is what a roll-out does; where no node has a second GPU it would wait for ever.
+            `plan.must_give_way` sees that and sets this.
+    """
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(pool, names.runtime_name(pool.metadata.name)),
+        "spec": {
+            "replicas": pool.spec.replicas,
+            "selector": {"matchLabels": selector(pool)},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1 if give_way else 0},
+            },
+            "revisionHistoryLimit": 3,
+            # Only a word in the Deployment's own status; large models take long to download.
+            "progressDeadlineSeconds": 3600,
+            "template": pod_template(pool, installation),
+        },
+    }
+
+
+def pod_template(pool: Pool, installation: Installation) -> Manifest:
+    """What the operator builds, with the pool's podTemplate over it; the labels that pick the pods always stay."""
+    built = {
+        # A pool that was deleted and created again has another token: its pods must start anew.
+        "metadata": {"labels": labels(pool), "annotations": {POOL_UID_ANNOTATION: pool.metadata.uid}},
+        "spec": _pod_spec(pool, installation),
+    }
+    merged = merge(built, pool.spec.runtime.pod_template or {})
+    return merge(merged, {"metadata": {"labels": selector(pool)}})
+
+
+def _pod_spec(pool: Pool, installation: Installation) -> Manifest:
+    token = names.control_secret_name(pool.metadata.name)
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": pool.spec.serving.request_timeout_seconds + STOP_MARGIN_S,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(pool, installation)],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "cache", **_cache_volume(pool.spec.runtime.cache)},
+            {"name": "control", "secret": {"secretName": token, "defaultMode": _GROUP_MAY_READ}},
+        ],
+    }
+
+
+def _container(pool: Pool, installation: Installation) -> Manifest:
+    container: Manifest = {
+        "name": names.RUNTIME_CONTAINER,
+        "image": pool.spec.runtime.image or installation.image,
+        "args": ["runtime"],
+        "env": _env(pool, installation),
+        "ports": [
+            {"name": names.SERVING_PORT_NAME, "containerPort": names.SERVING_PORT, "protocol": "TCP"},
+            {"name": names.CONTROL_PORT_NAME, "containerPort": names.CONTROL_PORT, "protocol": "TCP"},
+        ],
+        **_probes(),
+        # The last lines of a process that died say why; they end up in the pool's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 -- a volume of its own in the pod
+            {"name": "cache", "mountPath": names.CACHE_DIR},
+            {"name": "control", "mountPath": names.CONTROL_TOKEN_DIR, "readOnly": True},
+        ],
+    }
+    if pool.spec.runtime.resources is not None:
+        container["resources"] = pool.spec.runtime.resources.manifest()
+    return container
+
+
+def _probes() -> Manifest:
+    """Loading the base shows in readiness alone: a pod that downloads for an hour is healthy, and is not killed."""
+    healthy = {"httpGet": {"path": "/healthz", "port": names.SERVING_PORT_NAME}, "timeoutSeconds": 5}
+    ready = {"httpGet": {"path": "/readyz", "port": names.SERVING_PORT_NAME}, "timeoutSeconds": 5}
+    return {
+        # Importing torch from a cold disk takes a while: ten minutes until the port must answer.
+        "startupProbe": {**healthy, "periodSeconds": 2, "failureThreshold": 300},
+        "livenessProbe": {**healthy, "periodSeconds": 10, "failureThreshold": 6},
+        "readinessProbe": {**ready, "periodSeconds": 2, "failureThreshold": 2},
+    }
+
+
+def _env(pool: Pool, installation: Installation) -> list[Manifest]:
+    config = runtime_config(pool, installation.url_hosts).model_dump_json()
+    env: list[Manifest] = [
+        {"name": names.CONFIG_ENV, "value": config},
+        _from_field("POD_NAME", "metadata.name"),
+        _from_field("POD_NAMESPACE", "metadata.namespace"),
+        _from_field("POD_IP", "status.podIP"),
+    ]
+    hub = pool.spec.model.source.hub
+    if hub is not None and hub.token_secret_ref is not None:
+        env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": hub.token_secret_ref.manifest()}})
+    if installation.hf_endpoint:
+        env.append({"name": "HF_ENDPOINT", "value": installation.hf_endpoint})
+    return env
+
+
+def _from_field(name: str, path: str) -> Manifest:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _cache_volume(cache: Cache) -> Manifest:
+    if cache.claim is not None:
+        return {"persistentVolumeClaim": {"claimName": cache.claim.claim_name}}
+    if cache.host_path is not None:
+        return {"hostPath": {"path": cache.host_path.path, "type": "DirectoryOrCreate"}}
+    return {"emptyDir": {"sizeLimit": (cache.empty_dir or CacheEmptyDir()).size_limit}}

@@ -1,0 +1,1 @@
+"""The control ports of runtime pods: the catalog out, reports in."""

@@ -1,0 +1,156 @@
+"""The control port of a runtime pod, as `lorapool_api.wire` writes it down.
+
+A pod may be broken or hostile: its answers are never compressed, read up to a limit, and checked.
+"""
+
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from lorapool_api.names import CONTROL_PORT
+from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.reply import ErrorCode, ErrorReply
+from lorapool_api.wire.state import BaseReport, PodState
+from lorapool_common.http.bodies import TooLarge, read_at_most
+
+POLL_S: Final = 30
+_ANSWER_S: Final = 10.0
+_CONNECT_S: Final = 5.0
+
+STATE_MAX_BYTES: Final = 16 << 20
+# A state is read on the event loop: a pod of few adapters may not say as much as one of ten thousand. The first term
+# leaves room for some thousand that were deleted while nobody led; an entry has 300 bytes, with a message up to 2,000.
+_STATE_BYTES: Final = 2 << 20
+_ENTRY_BYTES: Final = 2 << 10
+_BASE_MAX_BYTES: Final = 4 << 20
+_ERROR_MAX_BYTES: Final = 64 << 10
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def state_limit(adapters: int) -> int:
+    """Most bytes of a state in a pool of that many adapters."""
+    return min(STATE_MAX_BYTES, _STATE_BYTES + adapters * _ENTRY_BYTES)
+
+
+class ControlError(Exception):
+    """A pod did not answer, or not as agreed."""
+
+
+class DigestMismatch(ControlError):
+    """The pod holds another catalog than the delta starts from."""
+
+
+class NotLoaded(ControlError):
+    """The base is not loaded yet."""
+
+
+class TokenRefused(ControlError):
+    """The pod knows another control token than this operator."""
+
+
+class Control:
+    """Calls to the control ports of pods. Never through a proxy: they are in the cluster."""
+
+    def __init__(self, port: int = CONTROL_PORT) -> None:
+        self._port = port
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def state(
+        self, ip: str, token: str, since: int, instance: str | None, max_bytes: int = STATE_MAX_BYTES
+    ) -> PodState:
+        """The pod's state as soon as it is newer than `since`, or after a while."""
+        query = {"since": str(since), "instance": instance or "", "wait": str(POLL_S)}
+        wait_s = POLL_S + _ANSWER_S
+        body = await self._call("GET", ip, "state", token, max_bytes, query=query, answer_s=wait_s)
+        return _read(PodState, body)
+
+    async def base(self, ip: str, token: str) -> BaseReport:
+        """Raises: NotLoaded, ControlError."""
+        return _read(BaseReport, await self._call("GET", ip, "base", token, _BASE_MAX_BYTES))
+
+    async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int = STATE_MAX_BYTES) -> PodState:
+        return _read(PodState, await self._call("PUT", ip, "catalog", token, max_bytes, body=catalog))
+
+    async def patch(self, ip: str, token: str, delta: CatalogDelta, max_bytes: int = STATE_MAX_BYTES) -> PodState:
+        """Raises: DigestMismatch, ControlError."""
+        return _read(PodState, await self._call("PATCH", ip, "catalog", token, max_bytes, body=delta))
+
+    async def _call(
+        self,
+        method: str,
+        ip: str,
+        what: str,
+        token: str,
+        max_bytes: int,
+        *,
+        body: BaseModel | None = None,
+        query: dict[str, str] | None = None,
+        answer_s: float = _ANSWER_S,
+    ) -> bytes:
+        """The body of a good answer, whole within `answer_s`."""
+        host = f"[{ip}]" if ":" in ip else ip
+        call = self._session().request(
+            method,
+            f"http://{host}:{self._port}/v1/{what}",
+            params=query,
+            data=body.model_dump_json().encode() if body else None,
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=answer_s, sock_connect=_CONNECT_S),
+            allow_redirects=False,
+        )
+        try:
+            async with call as answer:
+                good = answer.status == HTTPStatus.OK
+                data = await _body(answer, max_bytes if good else _ERROR_MAX_BYTES)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ControlError(f"{method} {what}: {type(error).__name__}: {error}") from error
+        if not good:
+            raise _refusal(method, what, answer.status, data)
+        return data
+
+    def _session(self) -> aiohttp.ClientSession:
+        """Opened by the first call, which runs in the event loop that it belongs to."""
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._opened
+
+
+async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    try:
+        return await read_at_most(answer.content.iter_any(), max_bytes)
+    except TooLarge as error:
+        answer.close()
+        raise ControlError(str(error)) from error
+
+
+def _refusal(method: str, what: str, status: int, body: bytes) -> ControlError:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return TokenRefused(f"{method} {what}: the pod knows another control token")
+    try:
+        reply = ErrorReply.model_validate_json(body)
+    except ValidationError:
+        return ControlError(f"{method} {what}: status {status}")
+    if reply.code is ErrorCode.DIGEST_MISMATCH:
+        return DigestMismatch(reply.message)
+    if reply.code is ErrorCode.NOT_READY:
+        return NotLoaded(reply.message)
+    return ControlError(f"{method} {what}: {reply.code}: {reply.message}")
+
+
+def _read(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise ControlError(f"an answer that is no {model.__name__}: {error.error_count()} errors") from error

@@ -1,0 +1,102 @@
+"""What is remembered of a pod, put together from its replies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from lorapool_api.wire.catalog import Catalog
+from lorapool_api.wire.state import AdapterState, BaseState, PodState
+from lorapool_operator.seen.observed import Talk
+
+# Adapters that a pod speaks of although nobody told it to serve them: those of an older catalog, or a flood.
+MAX_STRANGERS: Final = 2000
+
+
+@dataclass
+class Memory:
+    """What a pod said of itself so far.
+
+    Replies may overtake each other, so whatever is remembered carries the version it came with. A reply to a PATCH
+    names only the adapters of that change: it does not move `since`, from which the next long poll goes on.
+
+    Attributes:
+        held: the catalog that the pod is known to hold, so that a delta can be sent; None: send all of it.
+        wanted: keys of the adapters that the pod shall serve; of others, only some are remembered.
+        accepts_token: whether the pod took our control token when it was last asked.
+    """
+
+    instance: str | None = None
+    since: int = 0
+    digest: str | None = None
+    base: BaseState | None = None
+    adapters: dict[str, AdapterState] = field(default_factory=dict)
+    held: Catalog | None = None
+    reachable: bool = False
+    accepts_token: bool = True
+    wanted: frozenset[str] = frozenset()
+    _header_version: int = -1
+    _versions: dict[str, int] = field(default_factory=dict)
+    _view: Mapping[str, AdapterState] | None = None
+    _overflowed: bool = False
+
+    def hear(self, state: PodState) -> bool:
+        """Take a reply in; whether anything is different now."""
+        changed = state.instance != self.instance
+        if changed:
+            self._forget(state.instance)
+        changed |= self._hear_header(state)
+        changed |= self._hear_adapters(state)
+        return changed
+
+    def expect(self, keys: frozenset[str]) -> None:
+        """Say what the pod shall serve. What there was no room for before is asked for again."""
+        self.wanted = keys
+        if self._overflowed:
+            self.since, self._overflowed = 0, False
+
+    def talk(self) -> Talk:
+        """What was said until now; what is said later does not change it."""
+        if self._view is None:
+            self._view = MappingProxyType(dict(self.adapters))
+        return Talk(self.reachable, self.digest, self.base, self._view, self.accepts_token)
+
+    def _forget(self, instance: str) -> None:
+        """Another process: whatever the one before it said is void."""
+        self.instance, self.since, self.digest, self.base, self.held = instance, 0, None, None, None
+        self.adapters.clear()
+        self._versions.clear()
+        self._header_version, self._view = -1, None
+
+    def _hear_header(self, state: PodState) -> bool:
+        if state.version < self._header_version:
+            return False
+        changed = (state.digest, state.base) != (self.digest, self.base)
+        self.digest, self.base, self._header_version = state.digest, state.base, state.version
+        return changed
+
+    def _hear_adapters(self, state: PodState) -> bool:
+        changed = False
+        for key, adapter in state.adapters.items():
+            if state.version >= self._versions.get(key, -1) and self._has_room_for(key):
+                if self.adapters.get(key) != adapter:
+                    changed, self._view = True, None
+                    self.adapters[key] = adapter
+                self._versions[key] = state.version
+        if state.complete:
+            gone = [k for k, v in self._versions.items() if k not in state.adapters and v <= state.version]
+            changed |= bool(gone)
+            self.drop(gone)
+        return changed
+
+    def _has_room_for(self, key: str) -> bool:
+        has_room = key in self.wanted or key in self.adapters or len(self.adapters) < len(self.wanted) + MAX_STRANGERS
+        self._overflowed |= not has_room
+        return has_room
+
+    def drop(self, keys: list[str] | tuple[str, ...]) -> None:
+        """Forget adapters that the pod has no more."""
+        self._view = None
+        for key in keys:
+            self.adapters.pop(key, None)
+            self._versions.pop(key, None)

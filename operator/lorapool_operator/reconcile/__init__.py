@@ -1,0 +1,1 @@
+"""Passes: when they run, and what one does: observe, decide, act, report."""

@@ -1,0 +1,84 @@
+"""What all workers share."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
+from lorapool_operator.cluster.cache import Store
+from lorapool_operator.cluster.events import Note
+from lorapool_operator.cluster.kube import Resource
+from lorapool_operator.metrics import Metrics
+from lorapool_operator.pods.control import Control
+from lorapool_operator.seen.resolution import BaseLook, Outcome
+from lorapool_operator.settings import Settings
+
+Manifest = dict[str, Any]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Cluster(Protocol):
+    """The API server, as the leader uses it. Raises: ApiError."""
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, labels: str | None = None
+    ) -> list[Manifest]: ...
+
+    async def apply(self, manifest: Manifest) -> Manifest: ...
+
+    async def patch(
+        self, resource: Resource, namespace: str | None, name: str, body: Manifest, subresource: str | None = None
+    ) -> Manifest: ...
+
+
+class Sources(Protocol):
+    """What became of looking at the sources of adapters."""
+
+    def outcome(self, adapter: Adapter) -> Outcome: ...
+
+    def forget(self, uid: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class BaseSources(Protocol):
+    """What became of looking up the commits of base models."""
+
+    def look(self, pool: Pool) -> BaseLook: ...
+
+    def forget(self, uid: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Events(Protocol):
+    """Takes what a person shall read in `kubectl describe`."""
+
+    def note(self, note: Note) -> None: ...
+
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """The operator's inputs and outputs, given to each worker. `key` derives the control tokens."""
+
+    settings: Settings
+    key: bytes
+    store: Store
+    kube: Cluster
+    control: Control
+    resolver: Sources
+    bases: BaseSources
+    recorder: Events
+    metrics: Metrics
+    pushes: asyncio.Semaphore
+    now: Callable[[], datetime] = utc_now
+    clock: Callable[[], float] = time.monotonic

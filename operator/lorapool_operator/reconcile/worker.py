@@ -1,0 +1,148 @@
+"""One worker per pool: a pass whenever something happened, and now and then when nothing did."""
+
+import asyncio
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from lorapool_operator.backoff import Backoff
+from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.reconciler import Pass, Reconciler
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often passes run, in seconds.
+
+    Attributes:
+        coalesce_s: what happens within it makes one pass.
+        recheck_s: when to look at everything anew although nothing happened.
+        first_retry_s: after a pass that broke; doubles up to `most_retry_s`.
+    """
+
+    coalesce_s: float = 0.05
+    recheck_s: float = 60.0
+    first_retry_s: float = 0.5
+    most_retry_s: float = 30.0
+
+
+PACE: Final = Pace()
+
+
+class Passes(Protocol):
+    """The passes over one pool."""
+
+    async def run(self) -> Pass: ...
+
+    def refresh(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+MakePasses = Callable[[str, Context, Callable[[], None]], Passes]
+
+
+class Worker:
+    """Runs the passes of one pool, also of one that adapters name but nobody made.
+
+    A wait never makes it deaf: whatever wakes it has its pass at once, also while something that failed is left alone.
+    """
+
+    def __init__(self, key: str, context: Context, pace: Pace = PACE, make: MakePasses = Reconciler) -> None:
+        self._key = key
+        self._ctx = context
+        self._pace = pace
+        self._woken = asyncio.Event()
+        self._backoff = Backoff(pace.first_retry_s, pace.most_retry_s)
+        self._passes = make(key, context, self.wake)
+        self._refresh_at = 0.0
+
+    def wake(self) -> None:
+        """Have a pass soon. Any number of calls before it make one pass."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Passes until nobody names the pool any more."""
+        self.wake()
+        self._plan_refresh()
+        again_s: float | None = None
+        try:
+            while True:
+                await self._wait(math.inf if again_s is None else again_s)
+                again_s = await self._pass()
+                if again_s is None and self._key not in self._ctx.store.known_pools():
+                    return
+        finally:
+            self._passes.close()
+
+    async def _wait(self, at_most_s: float) -> None:
+        """Return when something happened, when that time is over, or when it is time for a look at everything."""
+        wait_s = max(0.0, min(at_most_s, self._refresh_at - self._ctx.clock()))
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+        else:
+            await asyncio.sleep(self._pace.coalesce_s)
+        self._woken.clear()
+        if self._ctx.clock() >= self._refresh_at:
+            self._passes.refresh()
+            self._plan_refresh()
+
+    def _plan_refresh(self) -> None:
+        jitter = random.uniform(0.8, 1.2)  # noqa: S311 -- not for secrets
+        self._refresh_at = self._ctx.clock() + self._pace.recheck_s * jitter
+
+    async def _pass(self) -> float | None:
+        """Run one; seconds until the next is wanted, None where all was done."""
+        began = self._ctx.clock()
+        try:
+            done = await self._passes.run()
+        except Exception:  # whatever goes wrong with a pass must not end its worker
+            log.exception("a pass failed", pool=self._key)
+            done = Pass(failures=1, again_s=self._backoff.next())
+        else:
+            self._backoff.reset()
+        self._ctx.metrics.pass_seconds.observe(self._ctx.clock() - began)
+        self._ctx.metrics.passes.labels("failed" if done.failures else "ok").inc()
+        return done.again_s
+
+
+class Workers:
+    """The workers of all pools; exists while this replica leads."""
+
+    def __init__(self, context: Context, pace: Pace = PACE) -> None:
+        self._ctx = context
+        self._pace = pace
+        self._running: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
+
+    def wake(self, key: str) -> None:
+        """Have a pass over the pool soon, by a new worker if it has none."""
+        if key not in self._running:
+            worker = Worker(key, self._ctx, self._pace)
+            task = asyncio.create_task(worker.run(), name=f"pool {key}")
+            self._running[key] = (worker, task)
+            task.add_done_callback(lambda _: self._ended(key, worker))
+        self._running[key][0].wake()
+
+    def _ended(self, key: str, worker: Worker) -> None:
+        running = self._running.get(key)
+        if running is not None and running[0] is worker:
+            del self._running[key]
+            if not running[1].cancelled() and key in self._ctx.store.known_pools():
+                self.wake(key)  # somebody named the pool in the worker's last moment
+
+    async def stop(self) -> None:
+        """End all at once: nothing is written after this returns."""
+        tasks = [task for _, task in self._running.values()]
+        self._running.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

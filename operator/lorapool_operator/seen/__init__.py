@@ -1,0 +1,1 @@
+"""What a pass observes: frozen values, parsed from manifests and reports."""

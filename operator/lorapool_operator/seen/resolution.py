@@ -1,0 +1,75 @@
+"""What became of the look at an adapter's source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from lorapool_api.kinds.adapter import AnyFormat
+from lorapool_api.kinds.conditions import AnyReason
+from lorapool_api.lora.facts import AdapterFacts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why something is not as it should be: a word for programs, a sentence for people that says what to do."""
+
+    reason: AnyReason
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Resolution:
+    """The file behind a source. Compared by identity: judgements about it are kept with it.
+
+    Attributes:
+        facts: what the header says; None where only the pods see the file (`path`), or where this was taken over
+            from the status after a restart.
+        base_models: what the card says that the adapter was trained for; empty where it says nothing.
+        last_misfit: what the status said against its fit before a restart; it holds until the file was looked at again.
+    """
+
+    revision: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+    rank: int | None = None
+    targets: int | None = None
+    format: AnyFormat | None = None
+    facts: AdapterFacts | None = None
+    base_models: tuple[str, ...] = ()
+    last_misfit: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """The source cannot be used."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Resolving:
+    """Not looked at yet. `last` is what the status said before, so that a restart changes no status."""
+
+    last: Verdict | None = None
+
+
+Outcome = Resolution | Unresolved | Resolving
+
+
+@dataclass(frozen=True)
+class BaseLook:
+    """What became of looking up the commits of a base model.
+
+    Attributes:
+        commits: (repository, revision) -> commit.
+        problem: why a repository cannot be had, as far as the operator can tell.
+        is_pending: nobody has answered yet.
+    """
+
+    commits: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    problem: Verdict | None = None
+    is_pending: bool = False
+
+
+NOTHING_TO_LOOK_UP: Final = BaseLook()

@@ -1,0 +1,1 @@
+"""Where adapters and base models come from: resolved once, remembered."""

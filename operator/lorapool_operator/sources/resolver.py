@@ -1,0 +1,215 @@
+"""Looks at the sources of adapters, a few at a time, and remembers what it found.
+
+A source is looked at once; the commit that was found stays. It is looked at again when it is edited, or when the
+annotation `REFRESH_ANNOTATION` of its object gets another value; other edits do not concern it. What failed for a
+passing reason is tried again with growing delays; what is missing or forbidden is looked at every few minutes, because
+it may be put right without an edit; any other refusal is looked at again after an edit of anything, but not before
+`AGAIN_S` have passed: a loop of edits makes no loop of looks.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from lorapool_api.fetch.policy import SourceRefused
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.conditions import TRANSIENT, AdapterCondition, AnyReason, Reason, find
+from lorapool_api.kinds.sources import AdapterSource
+from lorapool_api.lora.facts import AdapterFacts
+from lorapool_api.lora.header import FactsError
+from lorapool_api.names import REFRESH_ANNOTATION
+from lorapool_operator.backoff import Backoff
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
+from lorapool_operator.sources.facts import FactsReader
+from lorapool_operator.sources.header import Headers
+from lorapool_operator.sources.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+LOOKS_AT_ONCE: Final = 8
+LOOK_TIMEOUT_S: Final = 60.0
+RECHECK_S: Final = 300.0
+AGAIN_S: Final = 30.0
+_MAY_BE_PUT_RIGHT: Final = frozenset({Reason.SOURCE_NOT_FOUND, Reason.SOURCE_FORBIDDEN})
+
+
+@dataclass
+class _Record:
+    """What is known about one adapter's source."""
+
+    source: AdapterSource
+    edit: tuple[int, str | None]
+    outcome: Outcome
+    looked_at_s: float = float("-inf")
+    backoff: Backoff = field(default_factory=lambda: Backoff(2.0, RECHECK_S))
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def is_looking(self) -> bool:
+        """Now, or when the time for it has come."""
+        return self.task is not None and not self.task.done()
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Resolver:
+    """Sources to outcomes. `on_found` is called with the adapter's pool when one is there."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        headers: Headers,
+        facts: FactsReader,
+        on_found: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._hub = hub
+        self._headers = headers
+        self._facts = facts
+        self._on_found = on_found
+        self._clock = clock
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._records: dict[str, _Record] = {}
+
+    def outcome(self, adapter: Adapter) -> Outcome:
+        """What is known now; starts looking where that is needed.
+
+        The old outcome stands until a new look at the same source is done: pods go on serving.
+        """
+        uid, edit = adapter.metadata.uid, _edit(adapter)
+        record = self._records.get(uid)
+        if record is None or record.source != adapter.spec.source:
+            self.forget(uid)
+            record = self._records[uid] = _Record(adapter.spec.source, edit, _from_status(adapter))
+            needed = _needs_a_look(record.outcome)
+        else:
+            needed = record.edit != edit and (isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1])
+            record.edit = edit
+        if needed and not record.is_looking and adapter.spec.source.path is None:  # pods look at paths
+            after_s = max(record.looked_at_s + AGAIN_S - self._clock(), 0.0)
+            record.task = asyncio.create_task(self._look(record, adapter, after_s))
+        return record.outcome
+
+    def forget(self, uid: str) -> None:
+        """The adapter is gone."""
+        record = self._records.pop(uid, None)
+        if record is not None:
+            record.cancel()
+
+    def close(self) -> None:
+        for uid in list(self._records):
+            self.forget(uid)
+
+    async def _look(self, record: _Record, adapter: Adapter, after_s: float) -> None:
+        """Look until there is an outcome that only an edit can change."""
+        await asyncio.sleep(after_s)
+        while True:
+            async with self._looks:
+                record.looked_at_s = self._clock()
+                outcome, delay_s = await self._try(record, adapter)
+            record.outcome = outcome
+            self._on_found(adapter.pool_key)
+            if delay_s is None:
+                return
+            await asyncio.sleep(delay_s)
+
+    async def _try(self, record: _Record, adapter: Adapter) -> tuple[Outcome, float | None]:
+        """The outcome, and when to look again."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                return await self._resolve(adapter.spec.source), None
+        except (FactsError, SourceRefused) as error:
+            verdict = Verdict(error.reason, error.message)
+            asked = error.retry_after_s if isinstance(error, SourceRefused) else None
+        except TimeoutError:
+            text = f"{adapter.spec.source.label}: no answer within {LOOK_TIMEOUT_S:.0f} s"
+            verdict, asked = Verdict(Reason.SOURCE_UNAVAILABLE, text), None
+        except Exception:  # a card or an answer that nobody foresaw concerns this adapter alone
+            log.exception("a source could not be looked at", adapter=adapter.key)
+            verdict, asked = Verdict(Reason.INTERNAL_ERROR, "the operator's log says why"), RECHECK_S
+        return _keep_if_passing(record.outcome, verdict), _delay(record, verdict.reason, asked)
+
+    async def _resolve(self, source: AdapterSource) -> Resolution:
+        if source.hub is not None:
+            found = await self._hub.find(source.hub)
+            header = await self._headers.of_hub(found.url)
+            return _resolution(
+                await self._facts.read(header), found.revision, found.file, found.sha256, found.base_models
+            )
+        if source.url is not None:
+            header = await self._headers.of_url(source.url)
+            return _resolution(await self._facts.read(header), file=source.label.rpartition("/")[2])
+        return Resolution()
+
+
+def _resolution(
+    facts: AdapterFacts,
+    revision: str | None = None,
+    file: str | None = None,
+    sha256: str | None = None,
+    base_models: tuple[str, ...] = (),
+) -> Resolution:
+    return Resolution(
+        revision=revision,
+        file=file,
+        sha256=sha256,
+        size_bytes=facts.size_bytes,
+        rank=facts.rank,
+        targets=len(facts.targets),
+        format=facts.format,
+        facts=facts,
+        base_models=base_models,
+    )
+
+
+def _edit(adapter: Adapter) -> tuple[int, str | None]:
+    return adapter.metadata.generation, adapter.metadata.annotations.get(REFRESH_ANNOTATION)
+
+
+def _from_status(adapter: Adapter) -> Outcome:
+    """What an earlier life of the operator found about this very generation."""
+    status, generation = adapter.status, adapter.metadata.generation
+    if adapter.spec.source.path is not None:
+        return Resolution()
+    condition = find(status.conditions, AdapterCondition.RESOLVED)
+    if condition is None or condition.observed_generation != generation:
+        return Resolving()
+    known = status.resolved
+    if condition.is_true and known is not None and known.size_bytes is not None:
+        return Resolution(
+            revision=known.revision,
+            file=known.file,
+            sha256=known.sha256 if adapter.spec.source.hub else None,
+            size_bytes=known.size_bytes,
+            rank=known.rank,
+            targets=known.targets,
+            format=known.format,
+            last_misfit=_last_misfit(adapter),
+        )
+    return Resolving() if condition.is_true else Resolving(Verdict(condition.reason, condition.message))
+
+
+def _last_misfit(adapter: Adapter) -> Verdict | None:
+    fit = find(adapter.status.conditions, AdapterCondition.COMPATIBLE)
+    return Verdict(fit.reason, fit.message) if fit is not None and not fit.is_true else None
+
+
+def _needs_a_look(outcome: Outcome) -> bool:
+    return not isinstance(outcome, Resolution) or outcome.last_misfit is not None
+
+
+def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:
+    """A file that was found stays found while the way to it is disturbed."""
+    return known if isinstance(known, Resolution) and verdict.reason in TRANSIENT else Unresolved(verdict)
+
+
+def _delay(record: _Record, reason: AnyReason, asked_s: float | None) -> float | None:
+    if reason in TRANSIENT or asked_s is not None:
+        return max(record.backoff.next(), min(asked_s or 0.0, RECHECK_S))
+    return RECHECK_S if reason in _MAY_BE_PUT_RIGHT else None

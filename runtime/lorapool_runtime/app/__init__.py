@@ -1,0 +1,1 @@
+"""A pod as an application: its parts put together, requests completed, health."""

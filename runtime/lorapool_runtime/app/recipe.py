@@ -1,0 +1,88 @@
+"""From a request to a complete recipe: the pool's defaults filled in, its limits kept."""
+
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from lorapool_api.kinds.serving import Serving
+from lorapool_api.rules.limits import SIDE_MULTIPLE, excess
+from lorapool_api.rules.prompt_loras import split_prompt
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import GenerateRequest
+from lorapool_runtime.app import pictures
+from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.errors import RequestError
+
+# As the first Stable Diffusion had it.
+_IMAGE_STRENGTH: Final = 0.8
+T = TypeVar("T")
+
+
+def complete(wanted: GenerateRequest, serving: Serving, random_seed: int) -> Recipe:
+    """The recipe of a request. Raises: RequestError (`InvalidRequest`) that names the value and the limit."""
+    defaults = serving.defaults
+    width, height = _size(wanted, serving)
+    recipe = Recipe(
+        prompt=wanted.prompt,
+        negative_prompt=wanted.negative_prompt,
+        width=width,
+        height=height,
+        steps=_or(wanted.steps, defaults.steps),
+        guidance_scale=_or(wanted.guidance_scale, defaults.guidance_scale),
+        scheduler=wanted.scheduler or defaults.scheduler,
+        seed=_or(wanted.seed, random_seed),
+        images=wanted.images,
+        timestep_spacing=wanted.timestep_spacing or defaults.timestep_spacing,
+    )
+    _check(wanted, recipe, serving)
+    return replace(recipe, start=_start(wanted, recipe))
+
+
+def _size(wanted: GenerateRequest, serving: Serving) -> tuple[int, int]:
+    """What the request says, or its picture, or the pool."""
+    width, height = serving.defaults.width, serving.defaults.height
+    if wanted.image is not None:
+        sent = pictures.size_of("image", wanted.image, serving.limits.pixels, serving.limits.side)
+        width, height = (max(SIDE_MULTIPLE, side // SIDE_MULTIPLE * SIDE_MULTIPLE) for side in sent)
+    return _or(wanted.width, width), _or(wanted.height, height)
+
+
+def _start(wanted: GenerateRequest, recipe: Recipe) -> Start | None:
+    if wanted.image is None:
+        if wanted.mask is not None or wanted.strength is not None:
+            raise _invalid("mask and strength need an image to begin with")
+        return None
+    size = (recipe.width, recipe.height)
+    image = pictures.decode("image", wanted.image, "RGB", size)
+    if wanted.mask is None:
+        return Start(image, None, _strength(wanted, recipe, _IMAGE_STRENGTH))
+    mask = pictures.decode("mask", wanted.mask, "L", size)
+    return Start(image, mask, _strength(wanted, recipe, 1.0))
+
+
+def _strength(wanted: GenerateRequest, recipe: Recipe, default: float) -> float:
+    """Of a picture to begin with so many of the steps are done, rounded down; none would be no picture at all."""
+    strength = _or(wanted.strength, default)
+    if int(recipe.steps * strength) < 1:
+        raise _invalid(
+            f"strength {strength:g} of {recipe.steps} steps leaves none to do: "
+            f"ask for a strength of {1 / recipe.steps:.2g} or more, or for more steps"
+        )
+    return strength
+
+
+def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:
+    if not wanted.prompt.strip() and wanted.image is None:
+        raise _invalid("prompt must not be empty")
+    if split_prompt(wanted.prompt)[1]:
+        raise _invalid("<lora:...> in a prompt is not served by a pod: name the adapter in adapters")
+    found = excess(serving.limits, width=recipe.width, height=recipe.height, steps=recipe.steps, images=recipe.images)
+    if found:
+        raise _invalid(found.message)
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _invalid(message: str) -> RequestError:
+    return RequestError(ErrorCode.INVALID_REQUEST, message)

@@ -1,0 +1,1 @@
+"""The adapters that a pod may serve: their states and tiers."""

@@ -1,0 +1,69 @@
+"""Adapters that shall stay on the device: brought there before anyone asks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
+from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.errors import AdapterError
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Device(Protocol):
+    """What the engine keeps near itself."""
+
+    def on_device(self) -> frozenset[str]: ...
+    def pin(self, identities: Collection[str]) -> None: ...
+
+
+class Pins:
+    """Lives on the event loop."""
+
+    def __init__(
+        self,
+        device: Device,
+        memory: HostMemory,
+        bring: Callable[[HostAdapter], Awaitable[None]],
+        on_moved: Callable[[], None],
+    ) -> None:
+        """`bring` copies an adapter to the device; `on_moved` is called after it."""
+        self._device = device
+        self._memory = memory
+        self._bring = bring
+        self._on_moved = on_moved
+        self._pinned: frozenset[str] = frozenset()
+        self._coming: dict[str, asyncio.Task[None]] = {}
+
+    def settle(self, files: Iterable[AdapterFile]) -> None:
+        """These files' adapters, and no others, stay on the device."""
+        wanted = {file.identity: file for file in files}
+        if wanted.keys() == self._pinned:
+            return
+        self._pinned = frozenset(wanted)
+        self._device.pin(self._pinned)
+        for identity, file in wanted.items():
+            if identity not in self._device.on_device() and identity not in self._coming:
+                task = self._coming[identity] = asyncio.create_task(self._near(file), name=f"pin {identity[:12]}")
+                task.add_done_callback(partial(self._arrived, identity))
+
+    def _arrived(self, identity: str, _: "asyncio.Task[None]") -> None:
+        del self._coming[identity]
+
+    async def _near(self, file: AdapterFile) -> None:
+        try:
+            await self._bring(await self._memory.get(file))
+        except (AdapterError, FileNotFoundError) as error:
+            # It is pinned all the same: its first request brings it.
+            log.warning("a pinned adapter did not get to the device", adapter=file.identity[:12], error=str(error))
+        self._on_moved()
+
+    async def close(self) -> None:
+        tasks = list(self._coming.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The base model: from files to a pipeline on the device."""

@@ -1,0 +1,206 @@
+"""Loading a base: a diffusers pipeline from a folder or the Hub, safetensors only, without code of its own."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline
+from huggingface_hub.errors import HfHubHTTPError
+
+from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.runtime import Device
+from lorapool_api.kinds.sources import HubModel, ModelSource
+from lorapool_runtime.engine.contract import Progress
+from lorapool_runtime.engine.diffusers.base.assemble import assemble
+from lorapool_runtime.engine.diffusers.base.converted import Target
+from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
+from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
+from lorapool_runtime.errors import ModelError
+
+log = structlog.stdlib.get_logger(__name__)
+
+DTYPES: Final = {
+    Dtype.FLOAT16: torch.float16,
+    Dtype.BFLOAT16: torch.bfloat16,
+    Dtype.FLOAT32: torch.float32,
+}
+# Their activations leave float16's range: they were trained in bfloat16.
+_WIDE: Final = ("Flux", "StableDiffusion3")
+# SDXL's own VAE overflows in float16 and makes black images.
+_SDXL_FP16_VAE: Final = HubModel(repo="madebyollin/sdxl-vae-fp16-fix")
+_LIBRARIES: Final = {"diffusers", "transformers"}
+# What an adapter can change; the names that files use.
+COMPONENTS: Final = ("unet", "transformer", "text_encoder", "text_encoder_2")
+
+
+@dataclass(frozen=True)
+class LoadedPipeline:
+    """A pipeline on its device, its weights of that dtype."""
+
+    pipeline: Any
+    dtype: torch.dtype
+    revision: str
+    size_bytes: int
+
+
+def load_pipeline(
+    spec: BaseModelSpec, device: Device, progress: Progress, *, deterministic: bool = True
+) -> LoadedPipeline:
+    """Load the base model.
+
+    Args:
+        deterministic: the same request gives the same bytes; else kernels may be chosen by timing.
+
+    Raises:
+        ModelError: says what was found and what was expected.
+        torch.OutOfMemoryError, torch.AcceleratorError: what the device says.
+    """
+    _check_device(device)
+    _quieten()
+    folder = _folder(spec.source)
+    index = _index(folder)
+    dtype = _dtype(spec.dtype, index)
+    options = _options(index) | _vae(spec, index, dtype)
+    variant = spec.source.hub.variant if spec.source.hub else None
+    if variant:
+        options["variant"] = variant
+    target = Target(dtype, torch.device(device.value), variant)
+    try:
+        options |= assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
+        pipeline = DiffusionPipeline.from_pretrained(
+            str(folder),
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **options,
+        )
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
+        raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
+    _settle(pipeline, device, deterministic=deterministic)
+    revision = folder.name if spec.source.hub else folder_revision(folder)
+    return LoadedPipeline(pipeline, dtype, revision, folder_size_bytes(folder))
+
+
+def _check_device(device: Device) -> None:
+    if device is Device.CUDA and not torch.cuda.is_available():
+        raise ModelError("the pool asks for device cuda, but this pod sees no CUDA device")
+    if device is Device.CUDA and (count := torch.cuda.device_count()) > 1:
+        log.warning("only the first CUDA device is used; give each pod one, and the pool more replicas", devices=count)
+
+
+def _dtype(wanted: Dtype | None, index: Mapping[str, Any]) -> torch.dtype:
+    """What the pool says, or what the family of the base can be had in."""
+    family = next((f for f in _WIDE if index["_class_name"].startswith(f)), None)
+    if wanted is None:
+        return torch.float16 if family is None else torch.bfloat16
+    if wanted is Dtype.FLOAT16 and family is not None:
+        log.warning("float16 is too narrow for this family: pictures may not be finite; bfloat16 is not", family=family)
+    return DTYPES[wanted]
+
+
+def _quieten() -> None:
+    """Progress bars are for terminals; a pod's log takes events."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+
+
+def _folder(source: ModelSource) -> Path:
+    if source.hub:
+        return _snapshot(source.hub)
+    folder = Path(str(source.path))
+    if not folder.is_dir():
+        raise ModelError(f"{folder} does not exist in the pod: mount the model there, or name another path")
+    return folder
+
+
+def _snapshot(hub: HubModel) -> Path:
+    """The folder of the Hub's cache with the files that the pipeline needs; its name is the commit."""
+    where = f"{hub.repo} at {hub.revision}"
+    try:
+        return Path(
+            DiffusionPipeline.download(
+                hub.repo,
+                revision=hub.revision,
+                variant=hub.variant,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+        )
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        trouble = hub_trouble(hub, error) or f"{where} cannot be had from the Hub: {first_line(error)}"
+        raise ModelError(trouble) from error
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    """The pipeline's `model_index.json`, which names nothing but classes of the libraries."""
+    path = folder / "model_index.json"
+    try:
+        index = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder} is no diffusers pipeline: it holds no model_index.json") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {first_line(error)}") from error
+    if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
+        raise ModelError(f"{path} does not name the class of a pipeline of diffusers")
+    for name, entry in index.items():
+        if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None and entry[0] not in _LIBRARIES:
+            raise ModelError(f"{path}: {name} comes from {str(entry[0])[:80]!r}; code of a model is never run")
+    return index
+
+
+def _options(index: dict[str, Any]) -> dict[str, Any]:
+    """What this class of pipeline is loaded with: no checker of content, no watermark."""
+    options: dict[str, Any] = {}
+    if "safety_checker" in index:
+        options |= {"safety_checker": None, "requires_safety_checker": False}
+    if index["_class_name"].startswith("StableDiffusionXL"):
+        options["add_watermarker"] = False
+    return options
+
+
+def _vae(spec: BaseModelSpec, index: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """The VAE to load instead of the pipeline's own, if any."""
+    source = spec.vae
+    is_sdxl = index["_class_name"].startswith("StableDiffusionXL")
+    if source is None and spec.source.hub and is_sdxl and dtype is torch.float16:
+        source = ModelSource(hub=_SDXL_FP16_VAE)
+    if source is None:
+        return {}
+    revision = {"revision": source.hub.revision, "variant": source.hub.variant} if source.hub else {}
+    try:
+        vae = AutoencoderKL.from_pretrained(source.label, dtype=dtype, use_safetensors=True, **revision)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        why = (source.hub and hub_trouble(source.hub, error)) or first_line(error)
+        raise ModelError(f"the VAE {source.label} cannot be loaded: {why}") from error
+    return {"vae": vae}
+
+
+def _settle(pipeline: Any, device: Device, *, deterministic: bool) -> None:
+    """On the device, for inference only."""
+    for component in pipeline.components.values():
+        if isinstance(component, torch.nn.Module):
+            component.eval().requires_grad_(False)
+    pipeline.to(device.value)
+    pipeline.set_progress_bar_config(disable=True)
+    if device is Device.CUDA:
+        # The same request gives the same bytes: no choice of kernels by timing.
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.deterministic = deterministic
+
+
+def first_line(error: BaseException) -> str:
+    """An error of a library in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

@@ -1,0 +1,1 @@
+"""The device: its memory, its faults, what it costs and what fits."""

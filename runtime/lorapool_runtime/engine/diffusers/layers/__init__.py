@@ -1,0 +1,1 @@
+"""The modules of a base with room for adapters."""

@@ -1,0 +1,128 @@
+"""What an adapter makes of one weight, by kind of network, in float32 and out of place.
+
+LoRA and LoCon (arXiv:2106.09685): dW = B A. DoRA (arXiv:2402.09353): W' = m (W + s dW) / |W + s dW|. LoHa and LoKr
+(arXiv:2309.14859): dW = (B1 A1) * (B2 A2) element by element, and dW = C (x) B A, the Kronecker product. A full
+difference (LyCORIS): dW itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lorapool_api.lora.facts import Network
+from lorapool_api.lora.layouts.mmdit import Rows
+from lorapool_runtime.engine.diffusers.layers.target import Place
+
+Parts = Mapping[str, torch.Tensor]
+_MAGNITUDES = frozenset({"magnitude", "magnitude_in"})
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one adapter's file says about one module.
+
+    Attributes:
+        network: LoRA, LoHa, LoKr or a full difference: how `parts` make dW. A DoRA is a LoRA with a magnitude.
+        parts: tensors by the names of `lorapool_api.lora.facts`, in the shapes that `formats.shapes` settles. DoRA's is
+            `magnitude`, (out, 1, ...), or `magnitude_in`, (1, in, 1, ...), of the weight's number of dimensions.
+            `diff_b`, (out,), is the difference of a bias.
+        scale: alpha / rank.
+        rows: of what `parts` make, those that are this module's: the file changes a module that the base has in
+            pieces. (): all of them.
+    """
+
+    place: Place
+    network: Network
+    parts: Parts
+    scale: float
+    rows: Rows = ()
+
+    @property
+    def has_gain(self) -> bool:
+        return bool(_MAGNITUDES & self.parts.keys())
+
+    @property
+    def must_merge(self) -> bool:
+        """Whether the base's output and one low-rank pair cannot say it."""
+        return self.network is not Network.LORA or not self.parts.keys().isdisjoint({"magnitude_in", "diff_b"})
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it can be had for some rows of a batch only. Not a gain: the other rows would round otherwise."""
+        return not self.must_merge and not self.has_gain
+
+
+def merged(weight: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> torch.Tensor:
+    """W' in float32; each change comes with its strength. The one with a magnitude comes first, whatever the order."""
+    out = weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    for change, strength in sorted(changes, key=lambda c: not c[0].has_gain):
+        add_delta(out, change, strength)
+        if change.has_gain:
+            out *= gain(change, out)
+    return out
+
+
+def merged_bias(bias: torch.Tensor | None, changes: Sequence[tuple[Change, float]]) -> torch.Tensor | None:
+    """b' = b + sum of s · db in the bias's dtype, computed in float32; None where nothing changes it."""
+    moved = [(change.parts["diff_b"], strength) for change, strength in changes if "diff_b" in change.parts]
+    if bias is None or not moved:
+        return None
+    return (bias.float() + sum(strength * part.float() for part, strength in moved)).to(bias.dtype)
+
+
+def add_delta(out: torch.Tensor, change: Change, strength: float) -> None:
+    """out += strength · scale · dW."""
+    scale = strength * change.scale
+    parts = {name: part.float() for name, part in change.parts.items()}
+    match change.network:
+        case Network.LORA:
+            out.flatten(1).addmm_(parts["up"].flatten(1), parts["down"].flatten(1), alpha=scale)
+        case Network.LOHA:
+            out.add_((_loha_half(parts, "1") * _loha_half(parts, "2")).view(out.shape), alpha=scale)
+        case Network.LOKR:
+            first = _product(parts, "lokr_w1")
+            made = torch.kron(first.contiguous(), _second(parts).contiguous())
+            out.add_(rows_of(made, change.rows).view(out.shape), alpha=scale)
+        case Network.FULL:
+            out.add_(parts["diff"].view(out.shape), alpha=scale)
+        case _:
+            raise ValueError(f"no dW of {change.network}")
+
+
+def gain(change: Change, moved: torch.Tensor) -> torch.Tensor:
+    """DoRA's m / |W + s dW|, in the magnitude's shape, from W + s dW in float32."""
+    (name,) = _MAGNITUDES & change.parts.keys()
+    kept = 0 if name == "magnitude" else 1
+    over = tuple(d for d in range(moved.dim()) if d != kept)
+    lengths: torch.Tensor = torch.linalg.vector_norm(moved, dim=over, keepdim=True)
+    return change.parts[name].float() / lengths
+
+
+def rows_of(tensor: torch.Tensor, rows: Rows, dim: int = 0) -> torch.Tensor:
+    """These rows, one range below the other; () means all."""
+    if not rows:
+        return tensor
+    return torch.cat([tensor.narrow(dim, begin, end - begin) for begin, end in rows], dim=dim)
+
+
+def _loha_half(parts: Parts, which: str) -> torch.Tensor:
+    a, b = parts[f"hada_w{which}_a"], parts[f"hada_w{which}_b"]
+    core = parts.get(f"hada_t{which}")
+    return a @ b if core is None else _tucker(core, a, b)
+
+
+def _second(parts: Parts) -> torch.Tensor:
+    """LoKr's second factor as a matrix: a kernel goes into its columns."""
+    if "lokr_t2" in parts:
+        return _tucker(parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"]).flatten(1)
+    return _product(parts, "lokr_w2").flatten(1)
+
+
+def _product(parts: Parts, name: str) -> torch.Tensor:
+    return parts[name] if name in parts else parts[f"{name}_a"] @ parts[f"{name}_b"]
+
+
+def _tucker(core: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """A core (rank, rank, height, width) between (rank, out) and (rank, in): (out, in, height, width)."""
+    return torch.einsum("ijkl,ip,jr->prkl", core, a, b)

@@ -1,0 +1,55 @@
+"""Merged weights: buffers beside the base's, allocated once for a module and written again for each stack."""
+
+import threading
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, Merged
+from lorapool_runtime.engine.diffusers.layers.delta import Change, merged, merged_bias
+
+# What a buffer holds: identities of the files that change this module, with their strengths.
+Content = tuple[tuple[str, float], ...]
+
+
+class Shadows:
+    """The buffers of one base. Only the engine's thread writes; a buffer's address never changes while it lives."""
+
+    def __init__(self) -> None:
+        self._merged: dict[int, Merged] = {}
+        self._content: dict[int, Content] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def size_bytes(self) -> int:
+        with self._lock:
+            return sum(m.weight.numel() * m.weight.element_size() for m in self._merged.values())
+
+    def missing_bytes(self, modules: Iterable[Adapted]) -> int:
+        """What buffers for these would take that are not there yet."""
+        return sum(m.weight.numel() * m.weight.element_size() for m in modules if id(m) not in self._merged)
+
+    def of(self, module: Adapted, content: Content, changes: Sequence[tuple[Change, float]]) -> Merged:
+        """The module's buffer with W' of these changes in it; nothing is computed where it holds that already.
+
+        Raises:
+            torch.OutOfMemoryError: no room for the buffer, or for W' in float32.
+        """
+        key = id(module)
+        found = self._merged.get(key)
+        if found is None:
+            found = Merged(torch.empty_like(module.weight))
+            with self._lock:
+                self._merged[key] = found
+        if self._content.get(key) != content:
+            # Half-written is nobody's: what it holds is said only when it is whole.
+            self._content.pop(key, None)
+            found.weight.copy_(merged(module.weight, changes))
+            self._content[key] = content
+        return found._replace(bias=merged_bias(module.bias, changes))
+
+    def release(self) -> None:
+        """Give the memory back; nothing may be in force."""
+        with self._lock:
+            self._merged.clear()
+        self._content.clear()

@@ -1,0 +1,1 @@
+"""From render requests to forwards of the pipeline and to images."""

@@ -1,0 +1,157 @@
+"""What the text encoders make of a prompt, kept: the same prompt with the same text encoders is encoded once."""
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from transformers import T5EncoderModel
+
+from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.diffusers.plans import Stack
+from lorapool_runtime.engine.diffusers.render import long_prompts
+
+# Chunks of 77 tokens, of SDXL's some 0.6 MB each in half precision.
+_KEPT: Final = 64
+
+Encoded = Mapping[str, Any]
+
+
+def text_key(stack: Stack, *, merge: bool) -> Hashable:
+    """What decides about the text encoders: the adapters that change them or bring words, and how they are applied."""
+    return tuple(
+        (loaded.identity, scale, merge)
+        for loaded, scale in stack
+        if loaded.words or any(change.place.is_text for change in loaded.changes)
+    )
+
+
+def together(several: Sequence[Encoded]) -> Encoded:
+    """The pipeline's arguments for a batch, from those of each picture."""
+    first, *rest = several
+    if not rest:
+        return first
+    return {name: _batch([each[name] for each in several]) for name in first}
+
+
+def _batch(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], torch.Tensor):
+        return torch.cat(list(values))
+    # The pipeline takes a list of words, all of them, or nothing at all.
+    return None if all(v is None for v in values) else [v or "" for v in values]
+
+
+def are_alike(several: Sequence[Encoded]) -> bool:
+    """Whether these can be put together: prompts of as many chunks."""
+    first = _shapes(several[0])
+    return all(_shapes(each) == first for each in several)
+
+
+def _shapes(encoded: Encoded) -> dict[str, Any]:
+    return {name: tuple(v.shape) if isinstance(v, torch.Tensor) else None for name, v in encoded.items()}
+
+
+class Prompts:
+    """A bounded memory, for the engine's thread. The adapters must be in force when it encodes."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._kept: OrderedDict[Hashable, tuple[Encoded, int]] = OrderedDict()
+        self._chunks = 0
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether prompts are encoded before the run, and not by the pipeline in it."""
+        return type(self._pipeline) in _NAMES
+
+    def encoded(self, recipe: Recipe, text: Hashable) -> Encoded:
+        """The pipeline's arguments that say what the prompts say, as embeddings where the pipeline takes them so."""
+        names = _NAMES.get(type(self._pipeline))
+        if names is None:
+            return {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt or None}
+        guided = recipe.guidance_scale > 1
+        key = (text, recipe.prompt, recipe.negative_prompt, guided)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._keep(key, *self._encode(recipe, names, guided=guided))
+        self._kept.move_to_end(key)
+        return found[0]
+
+    def warnings(self, recipe: Recipe) -> tuple[str, ...]:
+        """What of the prompts the base cannot read: it has no effect."""
+        said = {"prompt": recipe.prompt, "negative prompt": recipe.negative_prompt if recipe.guidance_scale > 1 else ""}
+        limits = self._limits()
+        found = []
+        for name, text in said.items():
+            cut = [(room, rest) for part, room in limits if (rest := long_prompts.cut_off(part, text, room))]
+            if cut and len(cut) == len(limits):
+                room, rest = max(cut)
+                found.append(f"the {name} is longer than the {room} tokens that this base reads; cut off: {rest!r}")
+        return tuple(found)
+
+    def _limits(self) -> list[tuple[Any, int]]:
+        """The tokenizers that a prompt goes through, and how many tokens of it their encoders get."""
+        if type(self._pipeline) in _NAMES:
+            return [
+                (text.tokenizer, text.room * long_prompts.MAX_CHUNKS) for text in long_prompts.texts_of(self._pipeline)
+            ]
+        for encoder, tokenizer in (("text_encoder_3", "tokenizer_3"), ("text_encoder_2", "tokenizer_2")):
+            part = getattr(self._pipeline, tokenizer, None)
+            if part is not None and isinstance(getattr(self._pipeline, encoder, None), T5EncoderModel):
+                longest = inspect.signature(self._pipeline.__call__).parameters.get("max_sequence_length")
+                return [(part, longest.default - 1)] if longest is not None else []
+        return [(text.tokenizer, text.room) for text in long_prompts.texts_of(self._pipeline)]
+
+    def _keep(self, key: Hashable, encoded: Encoded, chunks: int) -> tuple[Encoded, int]:
+        kept = self._kept[key] = encoded, chunks
+        self._chunks += chunks
+        while self._chunks > _KEPT:
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._chunks -= dropped
+        return kept
+
+    def _encode(self, recipe: Recipe, names: tuple[str, ...], *, guided: bool) -> tuple[Encoded, int]:
+        """The embeddings, and of how many chunks they are."""
+        texts = [recipe.prompt, recipe.negative_prompt] if guided else [recipe.prompt]
+        chunks = long_prompts.chunks_of(self._pipeline, texts)
+        made = self._in_chunks(recipe, chunks, guided=guided) if chunks > 1 else self._in_one(recipe, guided=guided)
+        return {name: e for name, e in zip(names, made, strict=False) if e is not None}, chunks
+
+    @torch.inference_mode()
+    def _in_one(self, recipe: Recipe, *, guided: bool) -> Sequence[torch.Tensor | None]:
+        made: Sequence[torch.Tensor | None] = self._pipeline.encode_prompt(
+            prompt=recipe.prompt,
+            negative_prompt=recipe.negative_prompt or None,
+            device=self._pipeline._execution_device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=guided,
+        )
+        return made
+
+    @torch.inference_mode()
+    def _in_chunks(self, recipe: Recipe, chunks: int, *, guided: bool) -> Sequence[torch.Tensor | None]:
+        """As `encode_prompt` returns them: embeddings of prompt and negative prompt, then pooled ones."""
+        wanted = long_prompts.encode(self._pipeline, recipe.prompt, chunks)
+        if not guided:
+            return wanted["embeds"], None, wanted.get("pooled"), None
+        zeros = not recipe.negative_prompt and getattr(self._pipeline.config, "force_zeros_for_empty_prompt", False)
+        unwanted = (
+            {name: torch.zeros_like(e) for name, e in wanted.items()}
+            if zeros
+            else long_prompts.encode(self._pipeline, recipe.negative_prompt, chunks)
+        )
+        return wanted["embeds"], unwanted["embeds"], wanted.get("pooled"), unwanted.get("pooled")
+
+
+# What `encode_prompt` of these classes returns, in its order, and what their `__call__` calls it.
+_NAMES: Final[dict[type, tuple[str, ...]]] = {
+    StableDiffusionPipeline: ("prompt_embeds", "negative_prompt_embeds"),
+    StableDiffusionXLPipeline: (
+        "prompt_embeds",
+        "negative_prompt_embeds",
+        "pooled_prompt_embeds",
+        "negative_pooled_prompt_embeds",
+    ),
+}

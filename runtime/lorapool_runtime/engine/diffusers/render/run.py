@@ -1,0 +1,102 @@
+"""Running a pipeline: pictures of one shape, in one forward per step."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.render.prompts import Encoded, together
+from lorapool_runtime.engine.diffusers.render.schedulers import eta, make_scheduler
+from lorapool_runtime.engine.diffusers.render.tasks import Tasks, task_of
+from lorapool_runtime.errors import RecipeError
+
+# (done, of all, latents before the step, latents after it, the scheduler): may raise to end the run.
+Watch = Callable[[int, int, torch.Tensor | None, torch.Tensor, Any], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture of a batch."""
+
+    prompts: Encoded
+    seed: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run made.
+
+    Attributes:
+        pixels: pictures x height x width x 3 on the host.
+        finite: of each picture, whether all of its numbers were.
+        latents: that the pictures came from.
+    """
+
+    pixels: NDArray[np.uint8]
+    finite: tuple[bool, ...]
+    latents: torch.Tensor | None
+    warning: str | None
+
+
+class Runner:
+    """For the engine's thread. A scheduler is made for each run: nothing is left of the one before."""
+
+    def __init__(self, tasks: Tasks, own_scheduler: Any) -> None:
+        """`own_scheduler` is what the base came with."""
+        self._tasks = tasks
+        self._own_scheduler = own_scheduler
+
+    @torch.inference_mode()
+    def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch) -> Run:
+        """Make the pictures; of the recipe all counts but prompts and seed.
+
+        Raises:
+            RecipeError: what the pipeline or the scheduler refuses.
+            Whatever `watch` raises.
+        """
+        pipeline = self._tasks.pipeline(task_of(recipe))
+        last: torch.Tensor | None = None
+
+        def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            nonlocal last
+            before, last = last, tensors["latents"]
+            watch(step + 1, getattr(pipeline, "num_timesteps", recipe.steps), before, last, pipeline.scheduler)
+            return {}
+
+        pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler, recipe.timestep_spacing)
+        dice = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
+        wanted = {
+            **together([row.prompts for row in rows]),
+            "width": recipe.width,
+            "height": recipe.height,
+            "num_inference_steps": recipe.steps,
+            "guidance_scale": recipe.guidance_scale,
+            "generator": dice if len(dice) > 1 else dice[0],
+            "output_type": "pt",
+            "callback_on_step_end": between_steps,
+            **eta(recipe.scheduler),
+            **_start(recipe.start),
+        }
+        # Pipelines of other families or tasks lack some of these, for example a negative prompt.
+        known = inspect.signature(pipeline.__call__).parameters
+        try:
+            made = pipeline(**{k: v for k, v in wanted.items() if k in known}).images
+        except ValueError as error:  # how pipelines and schedulers refuse their arguments
+            raise RecipeError(first_line(error)) from error
+        finite = made.flatten(1).isfinite().all(dim=1).tolist()
+        # On the device: a quarter of the bytes to copy, and nothing for the host to do while the device waits.
+        pixels = made.float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return Run(pixels, tuple(finite), last, warning)
+
+
+def _start(start: Start | None) -> Mapping[str, Any]:
+    if start is None:
+        return {}
+    mask = {} if start.mask is None else {"mask_image": start.mask}
+    return {"image": start.image, "strength": start.strength, **mask}

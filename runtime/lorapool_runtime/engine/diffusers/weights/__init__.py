@@ -1,0 +1,1 @@
+"""From a checked adapter file to weight deltas in one flat buffer."""

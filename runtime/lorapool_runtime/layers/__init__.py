@@ -1,1 +1,0 @@
-"""The modules of a base model with places for adapters in them."""

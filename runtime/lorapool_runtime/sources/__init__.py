@@ -1,0 +1,1 @@
+"""From a catalog entry to a checked file on disk."""

@@ -1,0 +1,129 @@
+"""One catalog entry's file: from wherever it is to a blob on this pod's disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity.wait import wait_base
+
+from lorapool_api.kinds.adapter import AdapterFormat
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.wire.catalog import CatalogEntry, HubFile, PathFile, UrlFile
+from lorapool_api.wire.config import RuntimeConfig
+from lorapool_runtime.adapters.file import Beside
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.sources import hub, path, url
+from lorapool_runtime.sources.blobs import Blob, BlobFolder, source_digest
+from lorapool_runtime.sources.limits import Expected
+
+PEFT_CONFIG: Final = "adapter_config.json"
+EMBEDDINGS: Final = "embeddings.safetensors"
+# A configuration is JSON, and small; 256 words of two encoders in float32 take 2 MiB.
+_CONFIG_MAX_BYTES: Final = 256 * 1024
+_EMBEDDINGS_MAX_BYTES: Final = 4 * 1024 * 1024
+_ATTEMPTS: Final = 3
+_WAIT: Final = wait_random_exponential(multiplier=1, max=8)
+
+Cancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What sources may be, from the pool's configuration."""
+
+    path_roots: tuple[str, ...]
+    url_hosts: tuple[str, ...]
+    max_file_bytes: int
+    pod_root: str = ""
+    path_hidden: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: RuntimeConfig, pod_root: str) -> "Rules":
+        """`pod_root` stands before every path of the pod; empty where the pod has its own mounts."""
+        roots = tuple(f"{pod_root}{root}" for root in config.path_roots)
+        hidden = tuple(f"{pod_root}{folder}" for folder in config.path_hidden)
+        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root, hidden)
+
+    @property
+    def folders(self) -> path.Folders:
+        return path.Folders(self.path_roots, self.path_hidden)
+
+
+class Fetcher:
+    """Brings files to the blob folder. Blocking; safe to call from many threads at once."""
+
+    def __init__(self, blobs: BlobFolder, rules: Rules, wait: wait_base = _WAIT) -> None:
+        self._blobs = blobs
+        self._rules = rules
+        self._wait = wait
+
+    def fetch(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
+        """The entry's file as a blob; from the folder where it is there already.
+
+        A burst of calls, from here or from other processes on the same folder, downloads once. Failures that
+        may pass are tried again, three times at most; whoever calls may ask again later.
+
+        Raises:
+            AdapterError: the file cannot be had, or is not the expected one.
+        """
+        try:
+            with self._blobs.locked(entry.sha256 or source_digest(entry.source)):
+                return self._known(entry) or self._retrying(entry, cancelled)
+        except OSError as error:
+            message = f"the cache folder cannot be written: {error.strerror or error}"
+            raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
+
+    def beside(self, entry: CatalogEntry, layout: AdapterFormat) -> Beside:
+        """What lies beside the file and belongs to it, where its source has folders. Raises: AdapterError."""
+        config = self._small(entry, PEFT_CONFIG, _CONFIG_MAX_BYTES) if layout is AdapterFormat.PEFT else None
+        return Beside(config, self._small(entry, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
+
+    def _small(self, entry: CatalogEntry, name: str, max_bytes: int) -> bytes | None:
+        match entry.source:
+            case HubFile() as source:
+                with self._blobs.working_folder() as folder:
+                    return hub.fetch_beside(source, name, folder, max_bytes)
+            case PathFile(path=weights):
+                return path.read_beside(f"{self._rules.pod_root}{weights}", name, self._rules.folders, max_bytes)
+            case UrlFile():
+                return None
+
+    def _known(self, entry: CatalogEntry) -> Blob | None:
+        # A file on a volume may have been replaced, and costs no download: it is always read again.
+        known = entry.sha256
+        if known is None and not isinstance(entry.source, PathFile):
+            known = self._blobs.remembered(entry.source)
+        return self._blobs.find(known) if known else None
+
+    def _retrying(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
+        # huggingface_hub tries again by itself.
+        attempts = 1 if isinstance(entry.source, HubFile) else _ATTEMPTS
+        retrying = Retrying(
+            stop=stop_after_attempt(attempts),
+            wait=self._wait,
+            retry=retry_if_exception(lambda e: isinstance(e, AdapterError) and e.transient and not cancelled()),
+            reraise=True,
+        )
+        return retrying(self._download, entry, cancelled)
+
+    def _download(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
+        expected = Expected(entry.sha256, entry.size_bytes, self._rules.max_file_bytes)
+        with self._blobs.working_folder() as folder:
+            file, sha256 = self._bring(entry, folder, expected, cancelled)
+            blob = self._blobs.adopt(file, sha256)
+        self._blobs.remember(entry.source, sha256)
+        return blob
+
+    def _bring(self, entry: CatalogEntry, folder: Path, expected: Expected, cancelled: Cancelled) -> tuple[Path, str]:
+        target = folder / "file"
+        match entry.source:
+            case HubFile() as source:
+                return hub.fetch(source, folder, expected)
+            case UrlFile(url=address):
+                return target, url.fetch(address, self._rules.url_hosts, target, expected, cancelled)
+            case PathFile(path=name):
+                return target, path.fetch(
+                    f"{self._rules.pod_root}{name}", self._rules.folders, target, expected, cancelled
+                )

@@ -1,0 +1,75 @@
+"""Getting one adapter ready: blocking steps on threads of their own, so that none holds up another."""
+
+import asyncio
+import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Final
+
+from lorapool_api.wire.catalog import CatalogEntry, FileSource, PathFile
+from lorapool_runtime.adapters.checker import Checker
+from lorapool_runtime.adapters.file import AdapterFile
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.sources.blobs import BlobFolder
+from lorapool_runtime.sources.checked import FINITE
+from lorapool_runtime.sources.fetch import Fetcher
+from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes
+
+_COPIES: Final = 2
+
+
+class Bringer:
+    """Fetches and checks files off the event loop, with bounds on how many at once."""
+
+    def __init__(self, fetcher: Fetcher, blobs: BlobFolder, max_rank: int, lanes: Lanes | None = None) -> None:
+        self._fetcher = fetcher
+        self._blobs = blobs
+        self._max_rank = max_rank
+        self._checker = Checker()
+        self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
+        self._copies = ThreadPoolExecutor(_COPIES, "copy")
+        self._lanes = lanes or Lanes()
+
+    async def bring(self, entry: CatalogEntry) -> AdapterFile:
+        """The entry's file on disk, checked as far as that goes without a base.
+
+        Cancelling it also stops the download. Raises: AdapterError.
+        """
+        cancelled = threading.Event()
+        try:
+            loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
+            return await self._lanes.run(
+                entry.source, lambda: loop.run_in_executor(threads, self._blocking, entry, cancelled)
+            )
+        finally:
+            cancelled.set()
+
+    def forget(self, source: FileSource) -> None:
+        """The next time that the source is asked for it is read anew."""
+        self._blobs.forget(source)
+
+    def discard(self, file: AdapterFile) -> None:
+        """The file turned out to be of no use here."""
+        self._blobs.drop(file.sha256)
+
+    def close(self) -> None:
+        for executor in (self._downloads, self._copies):
+            executor.shutdown(wait=False, cancel_futures=True)
+        self._checker.close()
+
+    def _executor(self, source: FileSource) -> Executor:
+        return self._copies if isinstance(source, PathFile) else self._downloads
+
+    def _blocking(self, entry: CatalogEntry, cancelled: threading.Event) -> AdapterFile:
+        blob = self._fetcher.fetch(entry, cancelled.is_set)
+        # The note of an earlier process is enough for now: `prove` the blob before its weights are used.
+        weights = not self._blobs.checked.passed(blob.path, FINITE)
+        try:
+            facts = self._checker.check(blob.path, self._max_rank, weights=weights)
+        except AdapterError as error:
+            if not error.transient:  # useless for every base; whoever wants to look at it has the source
+                self._blobs.drop(blob.sha256)
+                self._blobs.forget(entry.source)
+            raise
+        if weights:
+            self._blobs.checked.note(blob.path, FINITE)
+        return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.beside(entry, facts.format))

@@ -1,0 +1,109 @@
+"""`url` sources: files at an address, on hosts that the installation allows."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import httpx
+import structlog
+
+from lorapool_api.fetch.policy import SourceRefused, Visit, plain
+from lorapool_api.kinds.conditions import Reason
+from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
+from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.sources.limits import Expected, write_hashed
+
+log = structlog.stdlib.get_logger(__name__)
+
+_RESUMES: Final = 3
+_TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
+
+
+def fetch(url: str, hosts: Sequence[str], target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
+    """Download to `target` and return the sha256. A download that breaks off goes on where it was, a few times.
+
+    Raises:
+        AdapterError: a host or an address that is not allowed, here or after any redirect; what the server answers.
+    """
+    # No proxy from the environment: it would look up names for us and reach what we may not.
+    with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS) as client:
+        try:
+            return write_hashed(_chunks(client, url, hosts, expected), target, expected, cancelled)
+        except SourceRefused as error:
+            raise AdapterError.of(error) from error
+        except (httpx.InvalidURL, ValueError) as error:
+            raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{plain(url)} is not an address") from error
+        except httpx.TimeoutException as error:
+            raise AdapterError(Reason.SOURCE_UNAVAILABLE, f"{plain(url)} did not answer in time") from error
+        except (httpx.TransportError, socket.gaierror) as error:
+            message = f"{plain(url)} cannot be reached: {type(error).__name__}"
+            raise AdapterError(Reason.SOURCE_UNAVAILABLE, message) from error
+
+
+def _chunks(client: httpx.Client, url: str, hosts: Sequence[str], expected: Expected) -> Iterator[bytes]:
+    """The body, as it comes: whoever drips it must be seen to."""
+    received, version = 0, None
+    for attempt in range(_RESUMES + 1):
+        try:
+            with _opened(client, url, hosts, received, version) as response:
+                announced = response.headers.get("content-length", "")
+                if announced.isdigit() and received + int(announced) > expected.max_bytes:
+                    expected.check_size(received + int(announced))
+                version = version or _version(response)
+                for chunk in response.iter_raw():
+                    received += len(chunk)
+                    yield chunk
+                return
+        except httpx.TransportError as error:
+            if attempt == _RESUMES or not received or version is None:
+                raise
+            log.info("a download broke off; going on", url=plain(url), at=received, error=type(error).__name__)
+
+
+@contextmanager
+def _opened(
+    client: httpx.Client, url: str, hosts: Sequence[str], first: int, version: str | None
+) -> Iterator[httpx.Response]:
+    """The response after all redirects, from that byte on of that version of the file."""
+    wanted = {"accept-encoding": "identity"}
+    if first and version:
+        wanted |= {"range": f"bytes={first}-", "if-range": version}
+    visit = Visit(url, hosts)
+    while True:
+        response = _ask(client, visit, wanted)
+        try:
+            if visit.answered(response.status_code, response.headers):
+                _check_place(plain(url), response, first)
+                yield response
+                return
+        finally:
+            response.close()
+
+
+def _ask(client: httpx.Client, visit: Visit, headers: Mapping[str, str]) -> httpx.Response:
+    """The answer of the host at one of its addresses that may be connected to."""
+    host, port = visit.host()
+    *others, last = visit.addresses(addresses_of(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    for address in others:
+        with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+            return client.send(pinned(client, visit.url, address, headers), stream=True)
+    return client.send(pinned(client, visit.url, last, headers), stream=True)
+
+
+def _version(response: httpx.Response) -> str | None:
+    """What says that a later answer is about the same bytes (RFC 9110, 13.1.5); None: nothing does."""
+    if "bytes" not in response.headers.get("accept-ranges", ""):
+        return None
+    etag = response.headers.get("etag")
+    return None if etag is None or etag.startswith("W/") else str(etag)
+
+
+def _check_place(shown: str, response: httpx.Response, first: int) -> None:
+    """Raises: AdapterError (`SourceUnavailable`) unless the answer is the file from that byte on."""
+    if first and response.status_code == httpx.codes.OK:
+        raise AdapterError(Reason.SOURCE_UNAVAILABLE, f"{shown} changed while it was read")
+    begin = response.headers.get("content-range", "bytes 0-")
+    if not begin.startswith(f"bytes {first}-"):
+        raise AdapterError(Reason.SOURCE_UNAVAILABLE, f"{shown} sent another part of the file than was asked for")

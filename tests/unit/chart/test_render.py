@@ -1,0 +1,300 @@
+"""What the chart makes of its values."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+from tests.unit.chart.helm import (
+    CHART,
+    NAMESPACE,
+    NEWEST,
+    OLDEST,
+    Manifest,
+    container,
+    environment,
+    kinds,
+    one,
+    refusal,
+    render,
+    run,
+)
+
+from lorapool_api.kinds.serving import Serving
+from lorapool_common.http.listening import listen_host
+from lorapool_gateway.settings import Settings as GatewaySettings
+from lorapool_operator.settings import Settings as OperatorSettings
+
+EVERYTHING: dict[str, Any] = {
+    "gateway__replicas": 2,
+    "gateway__apiKeysSecret": "keys",
+    "gateway__nodeSelector": {"disk": "ssd"},
+    "gateway__tolerations": [{"key": "gpu", "operator": "Exists"}],
+    "gateway__podLabels": {"team": "images"},
+    "gateway__extraEnv": [{"name": "X", "value": "1"}],
+    "operator__priorityClassName": "system-cluster-critical",
+    "operator__podAnnotations": {"a": "b"},
+    "image__pullSecrets": ["registry"],
+    "watchNamespaces": ["one", "two"],
+    "hub__endpoint": "http://hub.test",
+    "sources__urlHosts": ["files.test", "*.example.org"],
+    "networkPolicy__enabled": True,
+    "networkPolicy__metricsFrom": [{"podSelector": {}}],
+}
+
+
+def workloads(objects: list[Manifest]) -> list[Manifest]:
+    return kinds(objects, "Deployment") + kinds(objects, "Job")
+
+
+def test_helm_finds_nothing_to_complain_about() -> None:
+    done = run("lint", "--strict", "--kube-version", f"{NEWEST}.0", str(CHART))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_every_object_is_valid_on_the_oldest_and_the_newest_kubernetes(version: str, values: dict[str, Any]) -> None:
+    objects = render(version, **values)
+    for found in objects:
+        if found["kind"] != "CustomResourceDefinition":  # its schema is not among those of the package
+            kubernetes_validate.validate(found, version, strict=True)
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    done = run("template", str(CHART), "--kube-version", "1.28.0")
+    assert "incompatible with Kubernetes" in done.stderr
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_every_pod_meets_the_restricted_standard(values: dict[str, Any]) -> None:
+    for workload in workloads(render(**values)):
+        pod = workload["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        security = container(workload)["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["readOnlyRootFilesystem"] is True
+        assert "tmp" in {mount["name"] for mount in container(workload)["volumeMounts"]}
+        assert pod["enableServiceLinks"] is False
+
+
+def test_the_crds_are_those_of_the_repository_and_are_kept() -> None:
+    objects = render()
+    for path in sorted((Path(__file__).parents[3] / "crds").glob("*.yaml")):
+        written = yaml.safe_load(path.read_text())
+        rendered = one(objects, "CustomResourceDefinition", written["metadata"]["name"])
+        assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert rendered == written
+    assert len(kinds(objects, "CustomResourceDefinition")) == 2
+
+
+def test_the_crds_can_be_left_out_or_go_with_the_release() -> None:
+    assert not kinds(render(crds__install=False), "CustomResourceDefinition")
+    for crd in kinds(render(crds__keep=False), "CustomResourceDefinition"):
+        assert "annotations" not in crd["metadata"]
+
+
+def rules(role: Manifest) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_gateway_may_only_list_and_watch_what_it_routes_by() -> None:
+    reads = [("lorapool.dev", "basemodelpools"), ("lorapool.dev", "loraadapters"), ("", "pods")]
+    expected = {(group, resource, verb) for group, resource in reads for verb in ("list", "watch")}
+    assert rules(one(render(), "ClusterRole", "lorapool-gateway")) == expected
+
+
+def test_the_operator_can_read_no_secret_and_delete_nothing() -> None:
+    given = rules(one(render(), "ClusterRole", "lorapool-operator"))
+    assert {verb for _, resource, verb in given if resource == "secrets"} == {"create", "patch"}
+    assert not {verb for _, _, verb in given} & {"delete", "deletecollection", "*", "escalate", "bind", "impersonate"}
+    assert not [rule for rule in given if "*" in rule]
+
+
+def test_the_operator_writes_one_lease_by_name() -> None:
+    objects = render()
+    role = one(objects, "Role", "lorapool-operator-leader")
+    named = [rule for rule in role["rules"] if set(rule["verbs"]) != {"create"}]
+    assert [rule["resourceNames"] for rule in named] == [["lorapool-operator"]]
+    assert environment(one(objects, "Deployment", "lorapool-operator"))["LORAPOOL_LEASE"] == "lorapool-operator"
+
+
+def test_every_binding_leads_to_an_account_and_a_role_of_the_chart() -> None:
+    for namespaces in ([], ["one", "two"]):
+        objects = render(watchNamespaces=namespaces)
+        accounts = {o["metadata"]["name"] for o in kinds(objects, "ServiceAccount")}
+        roles = {(o["kind"], o["metadata"]["name"]) for o in objects if o["kind"] in ("Role", "ClusterRole")}
+        for binding in kinds(objects, "RoleBinding") + kinds(objects, "ClusterRoleBinding"):
+            assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) in roles
+            assert {s["name"] for s in binding["subjects"]} <= accounts
+            assert {s["namespace"] for s in binding["subjects"]} == {NAMESPACE}
+        for workload in workloads(objects):
+            assert workload["spec"]["template"]["spec"]["serviceAccountName"] in accounts
+
+
+def test_watched_namespaces_get_bindings_of_their_own_and_nothing_is_granted_elsewhere() -> None:
+    objects = render(watchNamespaces=["one", "two"])
+    assert not kinds(objects, "ClusterRoleBinding")
+    bound = {(o["metadata"]["name"], o["metadata"]["namespace"]) for o in kinds(objects, "RoleBinding")}
+    assert {(n, ns) for n, ns in bound if ns != NAMESPACE} == {
+        (f"lorapool-{part}", ns) for part in ("operator", "gateway", "cleanup") for ns in ("one", "two")
+    }
+    assert not [r for r in rules(one(objects, "ClusterRole", "lorapool-operator")) if r[1] == "namespaces"]
+    for name in ("lorapool-operator", "lorapool-gateway"):
+        assert environment(one(objects, "Deployment", name))["LORAPOOL_NAMESPACES"] == "one,two"
+
+
+def test_the_pods_understand_every_variable_that_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = render(**EVERYTHING)
+    known: dict[str, tuple[type[BaseSettings], set[str]]] = {
+        "lorapool-gateway": (GatewaySettings, {"X"}),
+        "lorapool-operator": (OperatorSettings, {"POD_NAME", "POD_NAMESPACE", "POD_IP", "HF_ENDPOINT"}),
+    }
+    for name, (settings, others) in known.items():
+        values = environment(one(objects, "Deployment", name))
+        fields = {f"LORAPOOL_{field.upper()}" for field in settings.model_fields}
+        assert set(values) <= fields | others
+        for variable, value in values.items():
+            monkeypatch.setenv(variable, value)
+        settings()
+
+
+def test_the_images_of_pools_follow_the_version_of_the_chart() -> None:
+    values = environment(one(render(), "Deployment", "lorapool-operator"))
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    assert values["LORAPOOL_RUNTIME_IMAGE"] == f"ghcr.io/lorapool/lorapool-runtime:{version}"
+    assert values["LORAPOOL_STUB_IMAGE"] == f"ghcr.io/lorapool/lorapool-runtime:{version}-stub"
+
+
+def test_a_digest_goes_before_a_tag() -> None:
+    digest = f"sha256:{'0' * 64}"
+    image = {"repository": "r.test/lorapool-operator", "tag": "1", "digest": digest}
+    found = one(render(image__operator=image), "Deployment", "lorapool-gateway")
+    assert container(found)["image"] == f"r.test/lorapool-operator@{digest}"
+
+
+def test_the_operators_key_is_random_and_can_be_ones_own() -> None:
+    keys = {one(render(), "Secret", "lorapool-operator-key")["data"]["key"] for _ in range(2)}
+    assert len(keys) == 2
+    assert {len(base64.b64decode(key)) for key in keys} == {32}
+    objects = render(operator__existingKeySecret="mine")
+    assert not kinds(objects, "Secret")
+    volumes = one(objects, "Deployment", "lorapool-operator")["spec"]["template"]["spec"]["volumes"]
+    assert [v["secret"]["secretName"] for v in volumes if "secret" in v] == ["mine"]
+
+
+def test_the_operators_key_outlives_an_uninstall_and_the_notes_say_how_to_remove_it() -> None:
+    secret = one(render(), "Secret", "lorapool-operator-key")
+    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    notes = (CHART / "templates" / "NOTES.txt").read_text()
+    assert 'delete secret {{ include "lorapool.operatorKeySecret" . }}' in notes
+
+
+def test_api_keys_are_mounted_where_the_gateway_looks() -> None:
+    gateway = one(render(gateway__apiKeysSecret="keys"), "Deployment", "lorapool-gateway")
+    folder = environment(gateway)["LORAPOOL_API_KEYS_DIR"]
+    assert {"name": "api-keys", "mountPath": folder, "readOnly": True} in container(gateway)["volumeMounts"]
+    assert "LORAPOOL_API_KEYS_DIR" not in environment(one(render(), "Deployment", "lorapool-gateway"))
+
+
+def test_requests_have_time_to_end_before_the_pod_is_killed() -> None:
+    gateway = one(render(), "Deployment", "lorapool-gateway")
+    values = environment(gateway)
+    assert int(values["LORAPOOL_GRACE_SECONDS"]) > Serving().request_timeout_seconds
+    assert GatewaySettings().grace_seconds > Serving().request_timeout_seconds
+    ending = int(values["LORAPOOL_DRAIN_SECONDS"]) + int(values["LORAPOOL_GRACE_SECONDS"])
+    assert ending < gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert "must exceed" in refusal(gateway__terminationGracePeriodSeconds=10)
+
+
+def test_the_gateways_service_leads_to_the_port_for_requests() -> None:
+    objects = render()
+    service = one(objects, "Service", "lorapool-gateway")
+    gateway = one(objects, "Deployment", "lorapool-gateway")
+    labels = gateway["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    ports = {port["name"]: port["containerPort"] for port in container(gateway)["ports"]}
+    assert ports[service["spec"]["ports"][0]["targetPort"]] == 8080
+    assert labels["app.kubernetes.io/part-of"] == "lorapool"
+
+
+def test_services_have_both_families_where_the_cluster_has_both() -> None:
+    assert one(render(), "Service", "lorapool-gateway")["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    service = {"ipFamilyPolicy": "SingleStack"}
+    assert (
+        one(render(gateway__service=service), "Service", "lorapool-gateway")["spec"]["ipFamilyPolicy"] == "SingleStack"
+    )
+
+
+def test_no_pod_is_told_to_listen_on_one_address_of_its_own() -> None:
+    for name in ("lorapool-gateway", "lorapool-operator"):
+        values = environment(one(render(), "Deployment", name))
+        assert "LORAPOOL_LISTEN" not in values
+        assert listen_host(values.get("LORAPOOL_LISTEN"), "10.0.0.7") != "10.0.0.7"
+
+
+def test_finalizers_are_removed_when_nobody_can_put_them_back() -> None:
+    objects = render()
+    job = one(objects, "Job", "lorapool-cleanup")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-delete"
+    assert container(job)["args"] == ["operator", "--remove-finalizers"]
+    helpers = [o for o in objects if o["metadata"]["name"] == "lorapool-cleanup" and o is not job]
+    assert {o["kind"] for o in helpers} == {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in helpers} == {"post-delete"}
+    granted = rules(one(objects, "ClusterRole", "lorapool-cleanup"))
+    assert granted == {("lorapool.dev", "loraadapters", verb) for verb in ("get", "list", "patch")}
+
+
+def test_drains_are_never_blocked() -> None:
+    budgets = kinds(render(), "PodDisruptionBudget")
+    assert len(budgets) == 2
+    assert {b["spec"]["maxUnavailable"] for b in budgets} == {1}
+
+
+def test_only_the_gateway_reaches_the_serving_port_and_only_the_operator_the_control_port() -> None:
+    objects = render(networkPolicy__enabled=True, networkPolicy__runtimeNamespaces=["team"])
+    policy = one(objects, "NetworkPolicy", "lorapool-runtime")
+    assert policy["metadata"]["namespace"] == "team"
+    by_port = {rule["ports"][0]["port"]: rule["from"] for rule in policy["spec"]["ingress"]}
+    for port, part in (("serving", "gateway"), ("control", "operator")):
+        (peer,) = by_port[port]
+        labels = one(objects, "Deployment", f"lorapool-{part}")["spec"]["template"]["metadata"]["labels"]
+        assert peer["podSelector"]["matchLabels"].items() <= labels.items()
+        assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": NAMESPACE}
+    assert not kinds(render(), "NetworkPolicy")
+
+
+def test_names_follow_the_release_unless_told_otherwise() -> None:
+    named = render(fullnameOverride="images")
+    assert one(named, "Deployment", "images-gateway")
+    other = yaml.safe_load_all(run("template", "demo", str(CHART), "--kube-version", "1.34.0").stdout)
+    assert "demo-lorapool-operator" in {o["metadata"]["name"] for o in other if o and o["kind"] == "Deployment"}
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"gatway": {}}, "gatway"),
+        ({"gateway__replicas": "two"}, "/gateway/replicas"),
+        ({"gateway__replics": 2}, "replics"),
+        ({"watchNamespaces": ["Not a name"]}, "/watchNamespaces/0"),
+        ({"image__operator": {"repository": ""}}, "/image/operator/repository"),
+        ({"image__runtime": {"repository": "r", "digest": "latest"}}, "/image/runtime/digest"),
+        ({"hub__endpoint": "hub.test"}, "/hub/endpoint"),
+        ({"sources__urlHosts": ["https://a.test/x"]}, "/sources/urlHosts/0"),
+        ({"logLevel": "LOUD"}, "/logLevel"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused_by_name(values: dict[str, Any], place: str) -> None:
+    assert place in refusal(**values)

@@ -1,0 +1,154 @@
+"""From names to a pool and a stack."""
+
+import pytest
+from tests import make
+from tests.unit.gateway.fakes import SHA, with_ready
+
+from lorapool_api.kinds.conditions import Reason
+from lorapool_gateway.cluster.snapshot import Snapshot
+from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
+from lorapool_gateway.http.models import find_model, served_models
+from lorapool_gateway.routing.resolve import Lora, Stack, StackItem, resolve, uses
+
+POOL = "default/shapes"
+
+
+def snapshot(pools: tuple = (), adapters: tuple = ()) -> Snapshot:  # type: ignore[type-arg]
+    found = pools or (make.pool(),)
+    return Snapshot({p.key: p for p in found}, {a.key: a for a in adapters})
+
+
+def ready(name: str = "pixel", **spec: object) -> object:
+    return with_ready(make.adapter(name, **spec))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["pixel", "default/pixel", "nerijs/pixel-art-xl"])
+def test_an_adapter_goes_by_its_name_its_full_name_and_its_model_ids(name: str) -> None:
+    known = snapshot(adapters=(ready(modelIds=["nerijs/pixel-art-xl"]),))
+    assert resolve(name, (), known) == Stack(POOL, (StackItem("default/pixel"),))
+
+
+@pytest.mark.parametrize("name", ["shapes", "default/shapes", "sdxl", None])
+def test_the_bare_base_goes_by_the_pools_names_or_by_none_where_there_is_one_pool(name: str | None) -> None:
+    model = {"source": {"path": "/m"}, "aliases": ["sdxl"]}
+    assert resolve(name, (), snapshot(pools=(make.pool(model=model),))) == Stack(POOL)
+
+
+def test_a_request_that_names_nothing_is_refused_where_there_are_two_pools() -> None:
+    known = snapshot(pools=(make.pool("one"), make.pool("two")))
+    with pytest.raises(BadRequest, match="default/one, default/two"):
+        resolve(None, (), known)
+    assert resolve(None, (), known, pool="two") == Stack("default/two")
+
+
+def test_an_unknown_name_gets_near_misses() -> None:
+    known = snapshot(adapters=(ready("pixel-art"), ready("watercolor")))
+    with pytest.raises(UnknownModel) as refused:
+        resolve("pixle-art", (), known)
+    assert "pixel-art" in refused.value.near
+    assert "watercolor" not in refused.value.near
+
+
+def test_a_name_in_two_pools_is_ambiguous_until_the_pool_is_named() -> None:
+    other = make.pool("shapes", "team")
+    known = snapshot((make.pool(), other), (ready("pixel"), ready("pixel", namespace="team")))
+    with pytest.raises(AmbiguousModel) as refused:
+        resolve("pixel", (), known)
+    assert refused.value.choices == ("default/pixel", "team/pixel")
+    assert resolve("pixel", (), known, pool="team/shapes").keys == ("team/pixel",)
+    assert resolve("team/pixel", (), known).pool == "team/shapes"
+
+
+def test_the_other_names_of_a_stack_can_settle_an_ambiguous_one() -> None:
+    other = make.pool("shapes", "team")
+    adapters = (ready("pixel"), ready("pixel", namespace="team"), ready("ink", namespace="team"))
+    stack = resolve(None, [Lora("pixel", 0.8), Lora("ink")], snapshot((make.pool(), other), adapters))
+    assert stack == Stack("team/shapes", (StackItem("team/pixel", 0.8), StackItem("team/ink")))
+
+
+def test_a_stack_over_two_pools_is_refused_and_says_where_each_is() -> None:
+    known = snapshot((make.pool("one"), make.pool("two")), (ready("a", pool="one"), ready("b", pool="two")))
+    with pytest.raises(BadRequest, match="a is in default/one; b is in default/two"):
+        resolve("a", [Lora("b")], known)
+
+
+def test_loras_add_to_the_adapter_that_the_model_names_and_can_set_its_scale() -> None:
+    known = snapshot(adapters=(ready("a"), ready("b")))
+    stack = resolve("a", [Lora("b", 0.5), Lora("default/a", 0.2)], known)
+    assert stack.items == (StackItem("default/a", 0.2), StackItem("default/b", 0.5))
+
+
+def test_an_adapter_cannot_be_named_twice_nor_a_base_be_stacked() -> None:
+    known = snapshot(adapters=(ready("a"),))
+    with pytest.raises(BadRequest, match="twice"):
+        resolve(None, [Lora("a"), Lora("default/a")], known)
+    with pytest.raises(BadRequest, match="base model"):
+        resolve("a", [Lora("shapes")], known)
+
+
+def test_more_adapters_than_a_pod_takes_are_refused() -> None:
+    adapters = tuple(ready(f"a{i}") for i in range(9))
+    with pytest.raises(BadRequest, match="at most 8"):
+        resolve(None, [Lora(f"a{i}") for i in range(9)], snapshot(adapters=adapters))
+
+
+def test_the_older_of_two_with_one_model_id_gets_the_request() -> None:
+    newer = ready("newer", age_s=1, modelIds=["x/y"])
+    older = ready("older", age_s=9, modelIds=["x/y"])
+    assert resolve("x/y", (), snapshot(adapters=(newer, older))).keys == ("default/older",)
+
+
+def test_an_adapter_of_another_namespace_takes_no_name_in_a_pool_that_does_not_let_it_in() -> None:
+    stranger = make.adapter("pixel", "team", age_s=9, poolRef={"name": "shapes", "namespace": "default"})
+    known = snapshot(adapters=(with_ready(stranger), ready("pixel")))
+    assert resolve("pixel", (), known).keys == ("default/pixel",)
+
+
+def test_a_pod_is_told_which_file_must_be_used() -> None:
+    known = snapshot(adapters=(ready(),))
+    (use,) = uses(Stack(POOL, (StackItem("default/pixel", 0.5),)), known)
+    assert (use.key, use.scale, use.sha256) == ("default/pixel", 0.5, SHA)
+
+
+def test_an_adapter_of_no_pool_is_found_and_says_so() -> None:
+    known = snapshot(adapters=(make.adapter("lost", pool="nowhere"),))
+    with pytest.raises(AdapterUnavailable) as refused:
+        uses(resolve("lost", (), known), known)
+    assert refused.value.reason is Reason.POOL_NOT_FOUND
+
+
+def test_a_suspended_adapter_is_refused_for_good() -> None:
+    known = snapshot(adapters=(ready(suspend=True),))
+    with pytest.raises(AdapterUnavailable) as refused:
+        uses(resolve("pixel", (), known), known)
+    assert (refused.value.reason, refused.value.transient) == (Reason.SUSPENDED, False)
+
+
+@pytest.mark.parametrize(("reason", "transient"), [("Downloading", True), ("BaseModelMismatch", False)])
+def test_an_adapter_that_is_not_ready_says_what_its_condition_says(reason: str, transient: bool) -> None:
+    condition = {"status": "False", "reason": reason, "message": "needs 2048, has 768"}
+    known = snapshot(adapters=(with_ready(make.adapter(), condition),))
+    with pytest.raises(AdapterUnavailable, match="needs 2048, has 768") as refused:
+        uses(resolve("pixel", (), known), known)
+    assert (refused.value.reason, refused.value.transient) == (Reason(reason), transient)
+
+
+def test_what_was_said_of_an_older_generation_counts_as_not_looked_at() -> None:
+    edited = with_ready(make.adapter(metadata={"generation": 2}))
+    known = snapshot(adapters=(edited,))
+    with pytest.raises(AdapterUnavailable) as refused:
+        uses(resolve("pixel", (), known), known)
+    assert refused.value.transient
+
+
+def test_models_are_listed_by_the_shortest_name_that_is_unambiguous() -> None:
+    other = make.pool("other", "team")
+    adapters = (ready("pixel"), with_ready(make.adapter("pixel", "team", poolRef={"name": "other"})), ready("ink"))
+    rows = served_models(snapshot((make.pool(), other), adapters))
+    assert [row["id"] for row in rows] == ["other", "shapes", "default/pixel", "ink", "team/pixel"]
+
+
+def test_an_adapter_that_is_not_ready_is_not_listed_but_found() -> None:
+    known = snapshot(adapters=(make.adapter("new"),))
+    assert [row["id"] for row in served_models(known)] == ["shapes"]
+    assert find_model("new", known)["ready"] is False

@@ -1,0 +1,121 @@
+"""The status of a pod, from what its containers do."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from lorapool_local.node.reports.status import (
+    ContainerView,
+    PodView,
+    Running,
+    State,
+    Terminated,
+    Waiting,
+    phase,
+    pod_status,
+    status_patch,
+)
+from lorapool_local.node.spec.pod import OldStatus, Pod
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+POD = Pod.model_validate(
+    {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [{"name": "main"}]}}
+)
+RUNNING = Running(NOW)
+DONE = Terminated(0, "Completed", NOW, NOW)
+FAILED = Terminated(3, "Error", NOW, NOW)
+CREATING = Waiting("PodInitializing")
+
+
+def container(state: State, **changes: object) -> ContainerView:
+    return replace(ContainerView("main", "image", state), **changes)  # type: ignore[arg-type]  # fields of any type
+
+
+def view(*containers: ContainerView, init: tuple[ContainerView, ...] = ()) -> PodView:
+    return PodView(init, containers, "127.1.1.1", "127.1.0.1", NOW)
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (view(container(CREATING)), "Pending"),
+        (view(container(RUNNING)), "Running"),
+        (view(container(RUNNING), container(CREATING)), "Pending"),
+        (view(container(RUNNING), container(DONE)), "Running"),
+        (view(container(DONE)), "Succeeded"),
+        (view(container(DONE), container(FAILED)), "Failed"),
+        (view(container(FAILED, is_restarting=True)), "Running"),
+        (view(container(Waiting("CrashLoopBackOff"), last_state=FAILED)), "Running"),
+        (view(container(Waiting("ImagePullBackOff"))), "Pending"),
+        (view(container(CREATING), init=(container(RUNNING),)), "Pending"),
+        (view(container(CREATING), init=(container(FAILED),)), "Failed"),
+        (view(container(RUNNING), init=(container(DONE),)), "Running"),
+        (view(container(RUNNING), init=(container(RUNNING, is_sidecar=True, started=True),)), "Running"),
+        (replace(view(container(RUNNING)), failure=("Evicted", "too large")), "Failed"),
+    ],
+)
+def test_phase(pod: PodView, expected: str) -> None:
+    assert phase(POD, pod) == expected
+
+
+def conditions(status: dict[str, object]) -> dict[str, dict[str, str]]:
+    return {c["type"]: c for c in status["conditions"]}  # type: ignore[attr-defined]  # JSON
+
+
+def test_a_pod_is_ready_when_every_container_is() -> None:
+    half = pod_status(POD, view(container(RUNNING, ready=True), container(RUNNING)), NOW)
+    whole = pod_status(POD, view(container(RUNNING, ready=True)), NOW)
+
+    assert conditions(half)["Ready"]["reason"] == "ContainersNotReady"
+    assert conditions(whole)["Ready"]["status"] == "True"
+
+
+def test_a_readiness_gate_holds_a_pod_back() -> None:
+    gated = POD.model_copy(
+        update={"spec": POD.spec.model_copy(update={"readiness_gates": ({"conditionType": "lorapool.dev/warm"},)})}
+    )
+    ready = view(container(RUNNING, ready=True))
+
+    assert conditions(pod_status(gated, ready, NOW))["Ready"]["reason"] == "ReadinessGatesNotReady"
+    opened = gated.model_copy(
+        update={"status": OldStatus(conditions=({"type": "lorapool.dev/warm", "status": "True"},))}
+    )
+    assert conditions(pod_status(opened, ready, NOW))["Ready"]["status"] == "True"
+
+
+def test_a_transition_time_moves_only_with_its_condition() -> None:
+    before = pod_status(POD, view(container(RUNNING)), NOW)
+    told = POD.model_copy(update={"status": OldStatus.model_validate(before)})
+    later = NOW + timedelta(seconds=5)
+
+    same = pod_status(told, view(container(RUNNING)), later)
+    ready = pod_status(told, view(container(RUNNING, ready=True)), later)
+
+    assert same == before
+    assert conditions(ready)["Ready"]["lastTransitionTime"] == "2026-01-01T12:00:05Z"
+    assert conditions(ready)["Initialized"]["lastTransitionTime"] == "2026-01-01T12:00:00Z"
+
+
+def test_a_patch_replaces_addresses_and_clears_what_is_over() -> None:
+    patch = status_patch(pod_status(POD, view(container(RUNNING, ready=True)), NOW))
+
+    assert patch["podIPs"] == [{"ip": "127.1.1.1"}, {"$patch": "replace"}]
+    assert conditions(patch)["Ready"]["reason"] is None
+    not_ready = status_patch(pod_status(POD, view(container(RUNNING)), NOW))
+    assert conditions(not_ready)["Ready"]["reason"] == "ContainersNotReady"
+
+
+def test_a_crashed_container_shows_how_it_ended() -> None:
+    crashed = container(
+        Waiting("CrashLoopBackOff", "back-off 10s"),
+        last_state=replace(FAILED, message="no base model"),
+        restart_count=1,
+    )
+
+    [status] = pod_status(POD, view(crashed), NOW)["containerStatuses"]
+
+    assert status["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    assert status["lastState"]["terminated"]["exitCode"] == 3
+    assert status["lastState"]["terminated"]["message"] == "no base model"
+    assert (status["restartCount"], status["ready"]) == (1, False)

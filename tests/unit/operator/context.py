@@ -1,0 +1,188 @@
+"""The inputs and outputs of a pass without a cluster: an API server that is a list of writes, a clock that is told."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests import make
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.names import POOL_LABEL, split_full_name
+from lorapool_operator.cluster.cache import Store
+from lorapool_operator.cluster.events import Note
+from lorapool_operator.cluster.kube import DEPLOYMENTS, ApiError, Resource
+from lorapool_operator.metrics import Metrics
+from lorapool_operator.pods.control import Control
+from lorapool_operator.reconcile.context import Context
+from lorapool_operator.seen.observed import PodView, ReplicaSetView, deployment_view
+from lorapool_operator.seen.resolution import NOTHING_TO_LOOK_UP, BaseLook, Outcome, Resolution
+from lorapool_operator.settings import Settings
+
+Manifest = dict[str, Any]
+Refuse = Callable[[str, Manifest], ApiError | None]
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@dataclass
+class Written:
+    """A write that reached the API server, taken or not."""
+
+    name: str
+    body: Manifest
+
+
+@dataclass
+class ApiServer:
+    """Takes every write unless `refuse` has an error for it; statuses come back to the store as a watch brings them."""
+
+    store: Store
+    refuse: Refuse = lambda _name, _body: None
+    writes: list[Written] = field(default_factory=list)
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        meta = manifest["metadata"]
+        self._take(f"{manifest['kind']}/{meta['name']}", manifest)
+        applied = manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()}
+        if manifest["kind"] == "Deployment":
+            self.store.deployments.put(f"{meta['namespace']}/{meta['name']}", deployment_view(applied))
+        return applied
+
+    async def patch(
+        self, resource: Resource, namespace: str | None, name: str, body: Manifest, subresource: str | None = None
+    ) -> Manifest:
+        await asyncio.sleep(0)
+        self._take(f"{resource.plural}/{name}{f'/{subresource}' if subresource else ''}", body)
+        key = f"{namespace}/{name}"
+        if resource is DEPLOYMENTS:
+            view = self.store.deployments.get(key)
+            assert view is not None
+            meta = {"name": name, "namespace": namespace, "uid": view.uid, "generation": view.generation + 1}
+            labels = {"labels": {POOL_LABEL: split_full_name(view.pool)[1]}}
+            return {"metadata": meta | labels | self._version(), **body}
+        found: Pool | Adapter | None = self.store.pools.get(key) or self.store.adapters.get(key)
+        assert found is not None
+        old = {"metadata": found.metadata.manifest(), "spec": found.spec.manifest(), "status": found.status.manifest()}
+        new: Manifest = merged(old, body)
+        return new | {
+            "metadata": new["metadata"] | {"resourceVersion": str(int(found.metadata.resource_version or 0) + 1)}
+        }
+
+    async def list(self, resource: Resource, namespace: str | None = None, labels: str | None = None) -> list[Manifest]:
+        return []
+
+    def _version(self) -> Manifest:
+        return {"resourceVersion": str(len(self.writes))}
+
+    def _take(self, name: str, body: Manifest) -> None:
+        self.writes.append(Written(name, body))
+        error = self.refuse(name, body)
+        if error is not None:
+            raise error
+
+    def count(self, name: str) -> int:
+        return sum(w.name == name for w in self.writes)
+
+
+def merged(old: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, Mapping):
+        return patch
+    rest = {k: v for k, v in (old if isinstance(old, Mapping) else {}).items() if k not in patch}
+    return rest | {k: merged((old or {}).get(k), v) for k, v in patch.items() if v is not None}
+
+
+class Found:
+    """Every source turns out to be the same file."""
+
+    def outcome(self, adapter: Adapter) -> Outcome:
+        return _FOUND
+
+    def forget(self, uid: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_FOUND = Resolution(facts=None)
+
+
+class Looked:
+    """What became of looking up the base, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.result = NOTHING_TO_LOOK_UP
+
+    def look(self, pool: Pool) -> BaseLook:
+        return self.result
+
+    def forget(self, uid: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Told:
+    """The events, kept."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+    def note(self, note: Note) -> None:
+        self.notes.append(note)
+
+    async def run(self) -> None: ...
+
+
+@dataclass
+class Bench:
+    """A context, and what a test does with it."""
+
+    store: Store = field(default_factory=Store)
+    clock: Clock = field(default_factory=Clock)
+    told: Told = field(default_factory=Told)
+    looked: Looked = field(default_factory=Looked)
+
+    def __post_init__(self) -> None:
+        self.api = ApiServer(self.store)
+        self.context = Context(
+            settings=Settings(namespace="default", identity="test"),
+            key=b"k" * 32,
+            store=self.store,
+            kube=self.api,
+            control=Control(),
+            resolver=Found(),
+            bases=self.looked,
+            recorder=self.told,
+            metrics=Metrics(),
+            pushes=asyncio.Semaphore(8),
+            now=self.now,
+            clock=self.clock,
+        )
+
+    def now(self) -> datetime:
+        return make.EPOCH + timedelta(seconds=self.clock.s)
+
+    def put(self, *objects: Pool | Adapter) -> None:
+        """As a watch brings them."""
+        for item in objects:
+            if isinstance(item, Pool):
+                self.store.wake(self.store.pools.put(item.key, item))
+            else:
+                self.store.wake(self.store.adapters.put(item.key, item))
+
+    def put_pod(self, pod: PodView, deployment: str = "uid-shapes-runtime") -> None:
+        """A pod of a ReplicaSet of that Deployment."""
+        replica_set = f"uid-rs-{deployment}"
+        view = ReplicaSetView("rs", pod.namespace, replica_set, pod.pool, deployment)
+        self.store.replica_sets.put(f"{pod.namespace}/{replica_set}", view)
+        self.store.pods.put(pod.key, replace(pod, replica_set=replica_set))

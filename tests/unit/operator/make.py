@@ -1,0 +1,134 @@
+"""What a pass over a pool sees, built by hand; everything that a test does not say has a plain value."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests import make
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.conditions import Condition, find
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.rules.claims import Claims
+from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
+from lorapool_operator.decide.checks import Case, Finding, first_finding
+from lorapool_operator.decide.judge import Judge, Judgement, settle_names
+from lorapool_operator.seen.observed import DeploymentView, Observed, PodView, Talk
+from lorapool_operator.seen.resolution import Outcome, Resolution
+
+TEMPLATE: dict[str, Any] = {
+    "spec": {
+        "containers": [{"name": "runtime", "volumeMounts": [{"name": "files", "mountPath": "/adapters"}]}],
+        "volumes": [{"name": "files", "emptyDir": {}}],
+    }
+}
+WARM = BaseState(phase=BasePhase.WARM, revision="rev", size_bytes=7, cold_start_s=2.0)
+NO_MODULES = BaseReport(revision="rev", modules={})
+
+
+def pool(name: str = "shapes", template: Mapping[str, Any] = TEMPLATE, **spec: Any) -> Pool:
+    """A pool whose pods mount /adapters, for paths."""
+    runtime = {"engine": "stub", "device": "cpu", "podTemplate": template}
+    adapters = {"pathVolumes": ["files"]} | spec.pop("adapters", {})
+    return make.pool(name, **({"runtime": runtime, "adapters": adapters} | spec))
+
+
+def pod(name: str = "p-1", **fields: Any) -> PodView:
+    """A pod that runs and is ready."""
+    plain = PodView(
+        name=name,
+        namespace="default",
+        uid=f"uid-{name}",
+        pool="default/shapes",
+        ip="127.0.0.9",
+        phase="Running",
+        ready=True,
+        going=False,
+        created=make.EPOCH,
+    )
+    return replace(plain, **fields)
+
+
+def deployment(**fields: Any) -> DeploymentView:
+    """A Deployment that has rolled out its one pod."""
+    plain = DeploymentView(
+        name="shapes-runtime",
+        namespace="default",
+        uid="uid-d",
+        pool="default/shapes",
+        generation=1,
+        observed_generation=1,
+        replicas=1,
+        updated=1,
+        failure=None,
+    )
+    return replace(plain, **fields)
+
+
+def state(phase: AdapterPhase = AdapterPhase.READY, generation: int = 1, **fields: Any) -> AdapterState:
+    return AdapterState(phase=phase, generation=generation, **fields)
+
+
+def talk(
+    base: BaseState | None = WARM,
+    *,
+    reachable: bool = True,
+    digest: str = "d",
+    accepts_token: bool = True,
+    **adapters: AdapterState,
+) -> Talk:
+    """What a pod said; adapters of the namespace default by their names."""
+    said = {f"default/{name}": s for name, s in adapters.items()}
+    return Talk(reachable, digest, base, said, accepts_token)
+
+
+def seen(
+    *adapters: Adapter,
+    pool: Pool | None,
+    talks: Mapping[str, Talk] | None = None,
+    outcome: Outcome | None = None,
+    **fields: Any,
+) -> Observed:
+    """A snapshot with one pod for each talk; every adapter's source turned out to be `outcome`."""
+    said = {"p-1": talk()} if talks is None else talks
+    plain = Observed(
+        key="default/shapes",
+        pool=pool,
+        adapters=adapters,
+        pods=tuple(pod(name) for name in said),
+        deployment=deployment(),
+        outcomes={a.key: outcome or Resolution() for a in adapters},
+        talks={f"default/{name}": t for name, t in said.items()},
+        base=NO_MODULES,
+        namespace_labels={},
+        url_hosts=("files.example.org",),
+        now=make.EPOCH + timedelta(hours=1),
+    )
+    return replace(plain, **fields)
+
+
+def finding(snapshot: Observed, adapter: Adapter | None = None) -> Finding | None:
+    """What the checks find about an adapter of the snapshot."""
+    one = adapter or snapshot.adapters[0]
+    claims: Claims = settle_names(snapshot)
+    return first_finding(Case(one, snapshot, claims, snapshot.outcomes[one.key]))
+
+
+def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
+    found = finding(snapshot, adapter)
+    return found.verdict.reason if found else None
+
+
+def judged(snapshot: Observed) -> dict[str, Judgement]:
+    return Judge().all(snapshot, settle_names(snapshot))
+
+
+def condition(conditions: Any, type_: str) -> Condition:
+    found = find(conditions, type_)
+    assert found is not None
+    return found
+
+
+def at(seconds: float) -> datetime:
+    return make.EPOCH + timedelta(seconds=seconds)

@@ -1,0 +1,240 @@
+"""What an adapter must pass, and what it is told when it does not."""
+
+from typing import Any
+
+import pytest
+from tests import make
+from tests.unit.operator import make as op
+
+from lorapool_api.fetch.hosts import is_allowed
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.facts import read_facts
+from lorapool_api.lora.header import parse_header
+from lorapool_api.wire.state import BaseReport
+from lorapool_operator.decide.judge import Judge, settle_names
+from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved, Verdict
+
+KEY = "unet.mid.attn2.to_k"
+PIN = "a" * 64
+
+
+def resolution(rank: int = 4, **fields: Any) -> Resolution:
+    """A file with one module of that rank: (16, 32)."""
+    text, size = make.safetensors_header({f"{KEY}.lora_A.weight": (rank, 32), f"{KEY}.lora_B.weight": (16, rank)})
+    facts = read_facts(parse_header(text, size))
+    return Resolution(facts=facts, size_bytes=size, **fields)
+
+
+def test_an_adapter_that_nothing_speaks_against_passes() -> None:
+    assert op.finding(op.seen(make.adapter(), pool=op.pool())) is None
+
+
+def test_a_pool_that_does_not_exist_is_named() -> None:
+    found = op.finding(op.seen(make.adapter(), pool=None))
+    assert found is not None
+    assert found.verdict.reason is Reason.POOL_NOT_FOUND
+    assert "default/shapes" in found.verdict.message
+
+
+@pytest.mark.parametrize(
+    ("rule", "labels", "joins"),
+    [
+        ({"from": "Same"}, {}, False),
+        ({"from": "All"}, {}, True),
+        ({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}, {"team": "a"}, True),
+        ({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}, {"team": "b"}, False),
+        ({"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}, None, False),
+    ],
+)
+def test_other_namespaces_join_as_the_pool_says(rule: Any, labels: Any, joins: bool) -> None:
+    guest = make.adapter(namespace="guests", poolRef={"name": "shapes", "namespace": "default"})
+    known = {} if labels is None else {"guests": labels}
+    snapshot = op.seen(guest, pool=op.pool(adapters={"namespaces": rule}), namespace_labels=known)
+    assert op.reason(snapshot) is (None if joins else Reason.NAMESPACE_NOT_ALLOWED)
+
+
+def test_an_adapter_that_may_not_join_takes_no_name_from_one_that_may() -> None:
+    stranger = make.adapter("pixel", "guests", age_s=100, poolRef={"name": "shapes", "namespace": "default"})
+    ours = make.adapter("pixel")
+    snapshot = op.seen(stranger, ours, pool=op.pool())
+    assert op.reason(snapshot, ours) is None
+
+
+def test_the_younger_of_two_with_one_name_is_told_who_has_it() -> None:
+    older, younger = make.adapter("a", age_s=10, modelIds=["x/y"]), make.adapter("b", modelIds=["x/y"])
+    snapshot = op.seen(older, younger, pool=op.pool())
+    found = op.finding(snapshot, younger)
+    assert op.reason(snapshot, older) is None
+    assert found is not None
+    assert found.verdict.message.startswith("'x/y' belongs to adapter default/a")
+
+
+def test_a_name_of_the_pool_itself_is_never_given_away() -> None:
+    snapshot = op.seen(make.adapter("b", modelIds=["shapes"]), pool=op.pool())
+    found = op.finding(snapshot)
+    assert found is not None
+    assert "the pool default/shapes itself" in found.verdict.message
+
+
+def test_an_adapter_that_is_being_deleted_keeps_its_names_until_it_is_gone() -> None:
+    going = make.adapter("a", age_s=10, modelIds=["x/y"], metadata={"deletionTimestamp": make.EPOCH.isoformat()})
+    waiting = make.adapter("b", modelIds=["x/y"])
+    assert op.reason(op.seen(going, waiting, pool=op.pool()), waiting) is Reason.NAME_CONFLICT
+
+
+def test_a_suspended_adapter_is_told_how_to_come_back() -> None:
+    assert op.reason(op.seen(make.adapter(suspend=True), pool=op.pool())) is Reason.SUSPENDED
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/adapters/x.safetensors", True), ("/adapters", False), ("/adapters-other/x", False), ("/etc/passwd", False)],
+)
+def test_paths_lie_below_what_the_pod_template_mounts(path: str, allowed: bool) -> None:
+    snapshot = op.seen(make.adapter(source={"path": path}), pool=op.pool())
+    assert op.reason(snapshot) is (None if allowed else Reason.SOURCE_FORBIDDEN)
+
+
+def test_urls_name_allowed_hosts_only() -> None:
+    good = make.adapter(source={"url": "https://files.example.org/x"})
+    bad = make.adapter(source={"url": "https://evil.example.org/x?token=secret"})
+    found = op.finding(op.seen(bad, pool=op.pool()))
+    assert op.reason(op.seen(good, pool=op.pool())) is None
+    assert found is not None
+    assert found.verdict.reason is Reason.SOURCE_FORBIDDEN
+    assert "secret" not in found.verdict.message
+
+
+@pytest.mark.parametrize(
+    ("url", "entry", "allowed"),
+    [
+        ("https://a.org/x", "a.org", True),
+        ("http://a.org/x", "a.org", True),
+        ("https://a.org:8443/x", "a.org", False),
+        ("https://a.org:8443/x", "a.org:8443", True),
+        ("https://b.a.org/x", "a.org", False),
+        ("https://b.a.org/x", "*.a.org", True),
+        ("https://a.org/x", "*.a.org", False),
+        ("https://evila.org/x", "*.a.org", False),
+        ("https://A.ORG/x", "a.org", True),
+        ("https://user@a.org/x", "a.org", False),
+        ("https://a.org@evil.org/x", "a.org", False),
+        ("https://a.org:99999/x", "a.org", False),
+        ("ftp://a.org/x", "a.org", False),
+        ("file:///etc/passwd", "a.org", False),
+    ],
+)
+def test_hosts_match_as_a_whole(url: str, entry: str, allowed: bool) -> None:
+    assert is_allowed(url, [entry]) is allowed
+
+
+def test_the_source_is_not_looked_at_before_the_adapter_is_accepted() -> None:
+    fine, suspended = make.adapter("a"), make.adapter("b", suspend=True)
+    snapshot = op.seen(fine, suspended, pool=op.pool())
+    assert Judge().to_resolve(snapshot, settle_names(snapshot)) == (fine,)
+
+
+def test_a_source_that_cannot_be_used_says_why() -> None:
+    verdict = Verdict(Reason.SOURCE_NOT_FOUND, "no such file")
+    found = op.finding(op.seen(make.adapter(), pool=op.pool(), outcome=Unresolved(verdict)))
+    assert found is not None
+    assert found.verdict == verdict
+
+
+def test_after_a_restart_the_last_word_stands_until_the_source_was_looked_at_again() -> None:
+    verdict = Verdict(Reason.NOT_A_LORA, "a whole model")
+    assert op.reason(op.seen(make.adapter(), pool=op.pool(), outcome=Resolving())) is Reason.RESOLVING
+    assert op.reason(op.seen(make.adapter(), pool=op.pool(), outcome=Resolving(verdict))) is Reason.NOT_A_LORA
+
+
+def test_a_file_above_the_pools_limit_is_refused_with_both_sizes() -> None:
+    found = op.finding(
+        op.seen(
+            make.adapter(), pool=op.pool(adapters={"maxFileSize": "1Mi"}), outcome=Resolution(size_bytes=3 * 1024**2)
+        )
+    )
+    assert found is not None
+    assert found.verdict.reason is Reason.FILE_TOO_LARGE
+    assert "3.0 MiB" in found.verdict.message
+    assert "1Mi" in found.verdict.message
+
+
+def test_a_pin_that_does_not_match_the_hubs_sha256_is_told_without_a_download() -> None:
+    pinned = make.adapter(sha256=PIN)
+    assert op.reason(op.seen(pinned, pool=op.pool(), outcome=Resolution(sha256="b" * 64))) is Reason.CHECKSUM_MISMATCH
+    assert op.reason(op.seen(pinned, pool=op.pool(), outcome=Resolution(sha256=PIN))) is None
+
+
+def test_a_rank_above_the_pools_limit_is_refused() -> None:
+    few = op.pool(adapters={"maxRank": 3})
+    assert op.reason(op.seen(make.adapter(), pool=few, outcome=resolution(4))) is Reason.RANK_TOO_HIGH
+    assert op.reason(op.seen(make.adapter(), pool=op.pool(), outcome=resolution(4))) is None
+
+
+def test_until_a_pod_was_warm_the_fit_is_open() -> None:
+    snapshot = op.seen(make.adapter(), pool=op.pool(), outcome=resolution(), base=None)
+    assert op.reason(snapshot) is Reason.WAITING_FOR_PODS
+    # Pods fetch the file while they load, so it is in their catalog already.
+    assert op.judged(snapshot)["default/pixel"].entry is not None
+
+
+@pytest.mark.parametrize(("shape", "fits"), [((16, 32), True), ((16, 64), False)])
+def test_the_shapes_of_the_base_decide(shape: tuple[int, ...], fits: bool) -> None:
+    base = BaseReport(revision="r", modules={"unet": {"mid.attn2.to_k": shape}})
+    snapshot = op.seen(make.adapter(), pool=op.pool(), outcome=resolution(), base=base)
+    assert op.reason(snapshot) is (None if fits else Reason.BASE_MODEL_MISMATCH)
+
+
+def test_the_shapes_of_the_base_overrule_the_card() -> None:
+    base = BaseReport(revision="r", modules={"unet": {"mid.attn2.to_k": (16, 32)}})
+    theirs = resolution(base_models=("somebody/else",))
+    hub_pool = op.pool(model={"source": {"hub": {"repo": "ours/base"}}})
+    assert op.reason(op.seen(make.adapter(), pool=hub_pool, outcome=theirs, base=base)) is None
+
+
+@pytest.mark.parametrize(
+    ("card", "fits"), [((), True), (("ours/base",), True), (("x/y", "ours/base"), True), (("x/y",), False)]
+)
+def test_where_the_base_reports_no_modules_the_card_decides(card: tuple[str, ...], fits: bool) -> None:
+    hub_pool = op.pool(model={"source": {"hub": {"repo": "ours/base"}}})
+    snapshot = op.seen(make.adapter(), pool=hub_pool, outcome=resolution(base_models=card))
+    assert op.reason(snapshot) is (None if fits else Reason.BASE_MODEL_MISMATCH)
+
+
+def test_an_adapter_that_cannot_be_judged_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = make.adapter("broken", source={"url": "https://files.example.org/x"})
+
+    def fail(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("lorapool_operator.decide.checks.is_allowed", fail)
+    judgements = op.judged(op.seen(broken, make.adapter("good"), pool=op.pool()))
+    found = judgements["default/broken"].finding
+    assert found is not None
+    assert found.verdict.reason is Reason.INTERNAL_ERROR
+    assert judgements["default/good"].entry is not None
+
+
+def test_what_did_not_change_is_not_judged_again() -> None:
+    judge, adapter = Judge(), make.adapter()
+    snapshot = op.seen(adapter, pool=op.pool())
+    first = judge.all(snapshot, settle_names(snapshot))["default/pixel"]
+    assert judge.all(snapshot, settle_names(snapshot))["default/pixel"] is first
+    edited = op.seen(adapter, pool=op.pool(adapters={"namespaces": {"from": "All"}}))
+    changed = op.seen(make.adapter(suspend=True), pool=op.pool())
+    assert judge.all(changed, settle_names(changed))["default/pixel"] is not first
+    assert judge.all(edited, settle_names(edited))["default/pixel"].finding is None
+
+
+def test_where_nothing_is_new_nothing_is_judged() -> None:
+    """A pass over a thousand adapters of which none changed costs as little as that."""
+    judge, snapshot = Judge(), op.seen(make.adapter("a"), make.adapter("b"), pool=op.pool())
+    claims = judge.names(snapshot)
+
+    assert judge.names(snapshot) is claims
+    assert judge.all(snapshot, claims) is judge.all(snapshot, claims)
+    assert judge.to_resolve(snapshot, claims) is judge.to_resolve(snapshot, claims)
+
+    edited = op.seen(make.adapter("a", suspend=True), snapshot.adapters[1], pool=op.pool())
+    assert judge.names(edited) is not claims
+    assert judge.all(edited, judge.names(edited))["default/a"].entry is None

@@ -1,0 +1,78 @@
+"""Hostile files stop nobody: the operator's loop goes on while they are read, and its memory stays."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from tests import hostile, make
+from tests.files import lora_file
+from tests.operator_hub import FakeHub
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.conditions import Reason
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
+from lorapool_operator.sources.facts import FactsReader
+from lorapool_operator.sources.header import Headers
+from lorapool_operator.sources.hub import Hub
+from lorapool_operator.sources.resolver import Resolver
+
+STALL_S = 0.05
+GROWN_BYTES = 64 * hostile.MIB
+FILES = hostile.hostile_files()
+REFUSED = {
+    "metadata of tiny entries": "at most",
+    "metadata of tiny objects": "at most",
+    "the same with wide characters": "at most",
+    "as many tensors as are read": "changes 9990 modules",
+}
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[FakeHub]:
+    async with FakeHub() as running:
+        yield running
+
+
+@pytest.fixture
+async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
+    async with Headers((hub.host,)) as it:
+        yield it
+
+
+async def _done(resolver: Resolver, adapter: Adapter) -> None:
+    async with asyncio.timeout(60):
+        while isinstance(resolver.outcome(adapter), Resolving):  # noqa: ASYNC110 -- polls, with a deadline
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_one(
+    hub: FakeHub, headers: Headers
+) -> None:
+    facts, found = FactsReader(), asyncio.Event()
+    resolver = Resolver(Hub(hub.url), headers, facts, lambda _: found.set())
+    names = [*FILES, "good"]
+    hub.plain = dict(zip(map(str, range(9)), [*FILES.values(), lora_file()], strict=True))
+    adapters = {n: make.adapter(f"a{i}", source={"url": f"{hub.url}/plain/{i}"}) for i, n in enumerate(names)}
+    outcomes: dict[str, Outcome] = {}
+    # The first look of a process imports and connects: that is no cost of the files.
+    await _done(resolver, adapters["good"])
+    async with hostile.measured() as cost, asyncio.timeout(120):
+        while len(outcomes) < len(names):
+            found.clear()
+            for name, adapter in adapters.items():
+                if not isinstance(outcome := resolver.outcome(adapter), Resolving):
+                    outcomes[name] = outcome
+            if len(outcomes) < len(names):
+                await found.wait()
+    resolver.close()
+    facts.close()
+    for name, outcome in outcomes.items():
+        if name in REFUSED:
+            assert isinstance(outcome, Unresolved), name
+            assert outcome.verdict.reason in (Reason.INVALID_WEIGHTS, Reason.UNSUPPORTED_FORMAT)
+            assert REFUSED[name] in outcome.verdict.message
+        else:
+            assert isinstance(outcome, Resolution), (name, outcome)
+    assert cost.longest_stall_s <= STALL_S
+    assert cost.grown_bytes <= GROWN_BYTES

@@ -1,0 +1,189 @@
+"""A namespace that is being deleted: its pools' pods go at once, and nothing is created in it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import ApiClient, Configuration
+from structlog.testing import capture_logs
+from tests import make
+from tests.unit.operator import make as made
+from tests.unit.operator.context import Bench
+
+from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_operator.cluster.cache import Store
+from lorapool_operator.cluster.events import Note, Recorder
+from lorapool_operator.cluster.kube import SERVICES, ApiError, Kube
+from lorapool_operator.cluster.relist import put_namespace
+from lorapool_operator.reconcile.reconciler import Reconciler
+
+KEY = "default/shapes"
+DEPLOYMENT = "deployments/shapes-runtime"
+GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+REFUSAL = {
+    "kind": "Status",
+    "code": 403,
+    "reason": "Forbidden",
+    "message": "unable to create new content in namespace default because it is being terminated",
+    "details": {"causes": [{"reason": "NamespaceTerminating", "message": "namespace default is being terminated"}]},
+}
+
+
+def tell(store: Store, name: str = "default", **metadata: Any) -> None:
+    """As the watch does."""
+    put_namespace(store, {"metadata": {"name": name, **metadata}})
+
+
+async def refusal() -> ApiError:
+    """What creating anything in a namespace that goes comes to."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response(REFUSAL, status=403)
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", refuse)
+    async with TestServer(app) as server, Kube(ApiClient(Configuration(host=str(server.make_url(""))))) as kube:
+        with pytest.raises(ApiError) as raised:
+            await kube.create(SERVICES, "default", {})
+    return raised.value
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    it = Bench()
+    it.put(made.pool(replicas=2), make.adapter("pixel", metadata={"finalizers": [ADAPTER_FINALIZER]}))
+    tell(it.store)
+    yield it
+    await it.context.control.close()
+
+
+def reconciler(bench: Bench) -> Reconciler:
+    return Reconciler(KEY, bench.context, lambda: None)
+
+
+async def test_its_pools_are_scaled_down_once(bench: Bench) -> None:
+    passes = reconciler(bench)
+    await passes.run()
+
+    tell(bench.store, **GOING)
+    await passes.run()
+    passes.refresh()
+    await passes.run()
+
+    assert [w.body for w in bench.api.writes if w.name == DEPLOYMENT] == [{"spec": {"replicas": 0}}]
+    passes.close()
+
+
+async def test_nothing_is_applied_in_it(bench: Bench) -> None:
+    tell(bench.store, **GOING)
+
+    done = await reconciler(bench).run()
+
+    assert {w.name for w in bench.api.writes} <= {"loraadapters/pixel/status"}
+    assert (done.failures, done.again_s) == (0, None)
+
+
+async def test_a_deployment_that_went_before_it_was_scaled_down_is_let_be(bench: Bench) -> None:
+    passes = reconciler(bench)
+    await passes.run()
+    bench.api.refuse = lambda name, _: ApiError(404, "NotFound", "gone") if name == DEPLOYMENT else None
+
+    tell(bench.store, **GOING)
+    with capture_logs() as logs:
+        done = await passes.run()
+
+    assert bench.api.count(DEPLOYMENT) == 1
+    assert (done.failures, done.again_s) == (0, None)
+    assert logs == []
+    passes.close()
+
+
+async def test_its_adapters_are_let_go(bench: Bench) -> None:
+    passes = reconciler(bench)
+    await passes.run()
+    bench.put_pod(made.pod(ip="127.0.0.1"))  # nobody listens there
+    tell(bench.store, **GOING)
+    marked = {"finalizers": [ADAPTER_FINALIZER], "resourceVersion": "99"}
+    bench.put(make.adapter("pixel", metadata=marked | GOING))
+
+    await passes.run()
+
+    assert [w.body["metadata"]["finalizers"] for w in bench.api.writes if w.name == "loraadapters/pixel"] == [[]]
+    passes.close()
+
+
+async def test_pools_of_other_namespaces_stay_as_they_are(bench: Bench) -> None:
+    passes = reconciler(bench)
+    tell(bench.store, "other", **GOING)
+    await passes.run()
+    assert bench.api.count("Deployment/shapes-runtime") == 1
+    assert bench.api.count(DEPLOYMENT) == 0
+
+
+async def test_a_pool_in_a_new_namespace_of_that_name_is_made(bench: Bench) -> None:
+    """The watch of pools may be ahead of that of namespaces."""
+    passes = reconciler(bench)
+    await passes.run()
+    tell(bench.store, **GOING)
+    await passes.run()
+
+    bench.store.put_namespace("default", None)
+    tell(bench.store)
+    await passes.run()
+
+    deployments = [w for w in bench.api.writes if w.name in (DEPLOYMENT, "Deployment/shapes-runtime")]
+    assert [w.body["spec"]["replicas"] for w in deployments] == [2, 0, 2]
+    passes.close()
+
+
+def test_its_pools_are_woken_when_it_begins_to_go_and_when_it_is_there_again() -> None:
+    store, woken = Store(), list[str]()
+    for pool in (made.pool("a"), made.pool("b")):
+        store.pools.put(pool.key, pool)
+    store.on_change = woken.append
+    tell(store)
+    assert woken == []
+    tell(store, **GOING)
+    tell(store, **GOING)
+    tell(store, "other", **GOING)
+    assert sorted(woken) == ["default/a", "default/b"]
+    woken.clear()
+    tell(store)
+    assert sorted(woken) == ["default/a", "default/b"]
+
+
+async def test_a_creation_that_is_refused_there_is_neither_a_warning_nor_tried_again(bench: Bench) -> None:
+    """An operator that may not watch namespaces learns of it so."""
+    error = await refusal()
+    bench.api.refuse = lambda name, _: error if name == "Service/shapes-runtime" else None
+    passes = reconciler(bench)
+
+    with capture_logs() as logs:
+        for _ in range(3):
+            done = await passes.run()
+            bench.clock.s += 60.0
+
+    assert bench.api.count("Service/shapes-runtime") == 1
+    assert done.again_s is None
+    assert [entry for entry in logs if entry["log_level"] in ("warning", "error")] == []
+
+
+async def test_an_event_that_is_refused_there_is_no_warning() -> None:
+    error, tried = await refusal(), asyncio.Event()
+
+    class Refusing:
+        async def create(self, *_: object) -> None:
+            tried.set()
+            raise error
+
+    recorder = Recorder(cast(Kube, Refusing()), "one")
+    recorder.note(Note(made.pool(), "Available", "it is up", is_warning=False))
+    with capture_logs() as logs:
+        running = asyncio.create_task(recorder.run())
+        await asyncio.wait_for(tried.wait(), 10)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [entry for entry in logs if entry["log_level"] in ("warning", "error")] == []

@@ -1,0 +1,102 @@
+"""Low-rank pairs added in place: for all rows, for each picture its own, and within what the dtype can hold."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lorapool_api.lora.facts import Network
+from lorapool_runtime.engine.diffusers.layers.adapted import Added, adapt, branch_of, put_in_force
+from lorapool_runtime.engine.diffusers.layers.delta import Change
+from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
+
+# Of the largest output, as for each network by itself.
+TOLERANCE = {torch.float32: 2e-5, torch.float16: 8e-3, torch.bfloat16: 6e-2}
+PLAIN: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: nn.Linear(8, 12),
+    "convolution": lambda: nn.Conv2d(8, 12, 3, padding=1),
+}
+SHAPE = {"linear": (5, 8), "convolution": (8, 4, 4)}
+
+
+def loaded(board: Switchboard, rank: int, scale: float, seed: int) -> Loaded:
+    place = board.find("unet", "m")
+    assert place is not None
+    dice, weight = torch.Generator().manual_seed(seed), place.module.weight
+    kernel = (1,) * (weight.dim() - 2)
+    down = torch.randn((rank, *weight.shape[1:]), generator=dice).to(weight.dtype)
+    up = torch.randn((weight.shape[0], rank, *kernel), generator=dice).to(weight.dtype)
+    change = Change(place, Network.LORA, {"down": down, "up": up}, scale)
+    return Loaded(f"{seed}", (change,), 0)
+
+
+def exact(module: Any, x: Tensor, stack: list[tuple[Loaded, float]]) -> Tensor:
+    """The output with W' in float64."""
+    weight, bias = module.weight.double(), module.bias.double()
+    for adapter, strength in stack:
+        (change,) = adapter.changes
+        product = change.parts["up"].double().flatten(1) @ change.parts["down"].double().flatten(1)
+        weight = weight + strength * change.scale * product.view_as(weight)
+    if weight.dim() == 2:
+        return nn.functional.linear(x.double(), weight, bias)
+    return nn.functional.conv2d(x.double(), weight, bias, padding=1)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("copies", [1, 2])
+def test_each_picture_gets_its_own_stack_and_no_other(kind: str, dtype: torch.dtype, copies: int) -> None:
+    torch.manual_seed(1)
+    owner = nn.ModuleDict({"m": PLAIN[kind]().to(dtype)}).requires_grad_(False)
+    board = Switchboard({"unet": owner})
+    one, two, three = (loaded(board, rank, 0.5, seed) for seed, rank in enumerate((2, 3, 5)))
+    stacks: list[tuple[list[tuple[Loaded, float]], int]] = [
+        ([(one, 0.7), (two, -0.3)], 1),
+        ([], 1),
+        ([(three, 1.3)], 2),
+    ]
+    of_picture = [stack for stack, count in stacks for _ in range(count)]
+    x = torch.randn((copies * len(of_picture), *SHAPE[kind])).to(dtype)
+    board.switch(board.plan_rows(stacks))
+    with torch.inference_mode():
+        made = owner["m"](x)
+        board.clear()
+        bare = owner["m"](x)
+    for row, stack in enumerate(of_picture * copies):
+        wanted = exact(owner["m"], x[row : row + 1], stack)
+        assert float((made[row : row + 1].double() - wanted).abs().max()) <= TOLERANCE[dtype] * float(
+            wanted.abs().max()
+        )
+        if not stack:
+            assert torch.equal(made[row], bare[row])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", PLAIN)
+def test_what_alpha_makes_small_is_never_formed_large(kind: str, dtype: torch.dtype) -> None:
+    """alpha 1 over rank 128: B (A x) is 128 times what is added, and more than float16 holds."""
+    module = adapt(PLAIN[kind]().to(dtype).requires_grad_(False))
+    assert module is not None
+    kernel = (1,) * (module.weight.dim() - 2)
+    down = torch.full((128, *module.weight.shape[1:]), 4.0, dtype=dtype)
+    up = torch.full((12, 128, *kernel), 30.0, dtype=dtype)
+    put_in_force(module, Added((branch_of(module, down, up, 1 / 128),)))
+    with torch.inference_mode():
+        made = module(torch.ones((2, *SHAPE[kind]), dtype=dtype))
+    assert made.isfinite().all()
+    assert float(made.max()) > 900
+
+
+def test_a_module_in_another_dtype_than_the_base_takes_pairs_all_the_same() -> None:
+    """T5 keeps some of its modules in float32."""
+    torch.manual_seed(1)
+    module = adapt(nn.Linear(8, 12, bias=False).requires_grad_(False))
+    assert module is not None
+    down, up = torch.randn(2, 8).half(), torch.randn(12, 2).half()
+    put_in_force(module, Added((branch_of(module, down, up, 0.5),)))
+    x = torch.randn(3, 8)
+    wanted = nn.functional.linear(x.double(), module.weight.double() + 0.5 * up.double() @ down.double())
+    with torch.inference_mode():
+        assert torch.allclose(module(x).double(), wanted, atol=1e-5)
