@@ -14,7 +14,7 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 PREAMBLE = """
 import asyncio, sys, threading, time
-from lorapool_api import logs
+from lorapool_common import logs
 from lorapool_common.process import CannotStart, run
 
 logs.configure(json=True)

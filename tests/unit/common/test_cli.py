@@ -13,7 +13,7 @@ DEADLINE_S = 60.0
 IMPORTING = """
 import os, sys, time
 os.getpid = lambda: 1
-from lorapool_api import cli
+from lorapool_common import cli
 
 def load(command):
     print("importing", flush=True)
