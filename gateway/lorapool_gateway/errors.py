@@ -17,7 +17,7 @@ GatewayError
 
 from collections.abc import Sequence
 
-from lorapool_api.kinds.conditions import TRANSIENT, AnyReason
+from lorapool_api.kinds.conditions import AnyReason, traits
 
 
 class GatewayError(Exception):
@@ -100,7 +100,7 @@ class AdapterUnavailable(GatewayError):
         super().__init__(f"adapter {key} is not served ({reason}): {message or 'no details yet'}")
         self.key = key
         self.reason = reason
-        self.transient = reason in TRANSIENT if transient is None else transient
+        self.transient = traits(reason).is_transient if transient is None else transient
 
 
 class Busy(GatewayError):

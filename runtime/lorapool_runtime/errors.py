@@ -14,7 +14,7 @@ Only `http/` turns them into statuses.
 """
 
 from lorapool_api.fetch.policy import SourceRefused
-from lorapool_api.kinds.conditions import TRANSIENT, AnyReason, Reason
+from lorapool_api.kinds.conditions import AnyReason, Reason
 from lorapool_api.lora.header import FactsError
 from lorapool_api.wire.reply import ErrorCode
 
@@ -36,7 +36,7 @@ class AdapterError(RuntimeFailure):
         super().__init__(message)
         self.reason = reason
         self.message = message
-        self.transient = reason in TRANSIENT if transient is None else transient
+        self.transient = reason.traits.is_transient if transient is None else transient
 
     @classmethod
     def of(cls, error: FactsError | SourceRefused) -> "AdapterError":

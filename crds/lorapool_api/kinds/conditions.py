@@ -1,9 +1,10 @@
 """Conditions and their reasons, after the Kubernetes API conventions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, Literal
+from enum import Enum, StrEnum
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
 
@@ -29,66 +30,105 @@ class AdapterCondition(StrEnum):
     READY = "Ready"
 
 
+class Remedy(Enum):
+    """What has to happen for a reason to end."""
+
+    NOTHING = "nothing"  # it is as it should be, or as somebody wants it
+    TIME = "time"
+    HELP = "help"  # somebody puts it right, where the object that says so may stay as it is
+    EDIT = "edit"  # somebody changes the object, or what it names
+
+
+class Subject(Enum):
+    """What a reason is about, where that is one thing."""
+
+    SOURCE = "source"  # the file, and the way to it
+    FIT = "fit"  # whether the file goes with the base model
+    PODS = "pods"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """How to treat a reason. A word of a newer version has those of the default."""
+
+    remedy: Remedy = Remedy.EDIT
+    subject: Subject | None = None
+
+    @property
+    def is_transient(self) -> bool:
+        """Waiting helps: it says nothing against the object itself."""
+        return self.remedy is Remedy.TIME
+
+    @property
+    def is_undecided(self) -> bool:
+        """Nothing has been found yet, for or against: a condition with it is Unknown and not False."""
+        return self.is_transient and self.subject is not Subject.SOURCE
+
+    @property
+    def needs_somebody(self) -> bool:
+        return self.remedy in (Remedy.HELP, Remedy.EDIT)
+
+
 class Reason(StrEnum):
-    """Why a condition has its status. One enum for both kinds: a reason means the same everywhere."""
+    """Why a condition has its status, and how to treat that. A reason means the same in both kinds and on the wire."""
 
-    # It is as it should be.
-    ACCEPTED = "Accepted"
-    RESOLVED = "Resolved"
-    COMPATIBLE = "Compatible"
-    SERVED = "Served"
-    AVAILABLE = "Available"
-    STABLE = "Stable"
+    traits: Traits
 
-    # It will come, given time.
-    WAITING_FOR_PODS = "WaitingForPods"
-    RESOLVING = "Resolving"
-    DOWNLOADING = "Downloading"
-    LOADING = "Loading"
-    STARTING = "Starting"
-    ROLLING_OUT = "RollingOut"
-    SCALED_TO_ZERO = "ScaledToZero"
-    CONTROL_TOKEN_REFUSED = "ControlTokenRefused"  # noqa: S105 -- a word
+    def __new__(cls, word: str, remedy: Remedy = Remedy.EDIT, subject: Subject | None = None) -> Self:
+        reason = str.__new__(cls, word)
+        reason._value_ = word
+        reason.traits = Traits(remedy, subject)
+        return reason
 
-    # Somebody has to do something.
+    ACCEPTED = "Accepted", Remedy.NOTHING
+    RESOLVED = "Resolved", Remedy.NOTHING
+    COMPATIBLE = "Compatible", Remedy.NOTHING
+    SERVED = "Served", Remedy.NOTHING
+    AVAILABLE = "Available", Remedy.NOTHING
+    STABLE = "Stable", Remedy.NOTHING
+    SCALED_TO_ZERO = "ScaledToZero", Remedy.NOTHING, Subject.PODS
+    SUSPENDED = "Suspended", Remedy.NOTHING
+
+    RESOLVING = "Resolving", Remedy.TIME
+    DOWNLOADING = "Downloading", Remedy.TIME
+    LOADING = "Loading", Remedy.TIME
+    WAITING_FOR_PODS = "WaitingForPods", Remedy.TIME, Subject.PODS
+    STARTING = "Starting", Remedy.TIME, Subject.PODS
+    ROLLING_OUT = "RollingOut", Remedy.TIME, Subject.PODS
+    CONTROL_TOKEN_REFUSED = "ControlTokenRefused", Remedy.TIME, Subject.PODS
+    SOURCE_UNAVAILABLE = "SourceUnavailable", Remedy.TIME, Subject.SOURCE
+
+    SOURCE_NOT_FOUND = "SourceNotFound", Remedy.HELP, Subject.SOURCE
+    SOURCE_FORBIDDEN = "SourceForbidden", Remedy.HELP, Subject.SOURCE
+
     POOL_NOT_FOUND = "PoolNotFound"
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     NAME_CONFLICT = "NameConflict"
-    SUSPENDED = "Suspended"
-    BASE_MODEL_MISMATCH = "BaseModelMismatch"
-    NOT_A_LORA = "NotALora"
-    UNSUPPORTED_FORMAT = "UnsupportedFormat"
-    INVALID_WEIGHTS = "InvalidWeights"
-    RANK_TOO_HIGH = "RankTooHigh"
-    CHECKSUM_MISMATCH = "ChecksumMismatch"
-    SOURCE_NOT_FOUND = "SourceNotFound"
-    SOURCE_FORBIDDEN = "SourceForbidden"
-    SOURCE_UNAVAILABLE = "SourceUnavailable"
-    FILE_TOO_LARGE = "FileTooLarge"
+    INVALID_SPEC = "InvalidSpec"
+    CHECKSUM_MISMATCH = "ChecksumMismatch", Remedy.EDIT, Subject.SOURCE
+    FILE_TOO_LARGE = "FileTooLarge", Remedy.EDIT, Subject.SOURCE
+    NOT_A_LORA = "NotALora", Remedy.EDIT, Subject.SOURCE
+    UNSUPPORTED_FORMAT = "UnsupportedFormat", Remedy.EDIT, Subject.SOURCE
+    INVALID_WEIGHTS = "InvalidWeights", Remedy.EDIT, Subject.SOURCE
+    BASE_MODEL_MISMATCH = "BaseModelMismatch", Remedy.EDIT, Subject.FIT
+    RANK_TOO_HIGH = "RankTooHigh", Remedy.EDIT, Subject.FIT
     LIMITS_DO_NOT_FIT = "LimitsDoNotFit"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     CACHE_NOT_WRITABLE = "CacheNotWritable"
     POD_FAILED = "PodFailed"
-    INVALID_SPEC = "InvalidSpec"
     INTERNAL_ERROR = "InternalError"
 
 
 # A reason as it is read: one of a newer version is a plain word.
 AnyReason = Annotated[Reason | Word, OPEN, ANY_WORD]
 
-# Waiting helps against these: they say nothing against the adapter itself. An unknown reason is none of them.
-TRANSIENT: frozenset[Reason] = frozenset(
-    {
-        Reason.WAITING_FOR_PODS,
-        Reason.RESOLVING,
-        Reason.DOWNLOADING,
-        Reason.LOADING,
-        Reason.STARTING,
-        Reason.ROLLING_OUT,
-        Reason.CONTROL_TOKEN_REFUSED,
-        Reason.SOURCE_UNAVAILABLE,
-    }
-)
+_TRAITS: Final[Mapping[str, Traits]] = {reason: reason.traits for reason in Reason}
+
+
+def traits(reason: str) -> Traits:
+    """How to treat a reason that was read: one that this version does not know is not transient."""
+    return _TRAITS.get(reason, Traits())
+
 
 Status = Literal["True", "False", "Unknown"]
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from lorapool_api.kinds.conditions import PoolCondition, Reason, find
+from lorapool_api.kinds.conditions import PoolCondition, Subject, find, traits
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.reply import GenerateReply
@@ -32,7 +32,6 @@ ADAPTER_HOLD_S: Final = 30.0
 # Of an encoded image: no format that is served takes more than four bytes for a pixel, base64 a third more.
 _PIXEL_BYTES: Final = 6
 _REPLY_BYTES: Final = 1 << 20
-_POD_REASONS = frozenset({Reason.WAITING_FOR_PODS, Reason.STARTING, Reason.ROLLING_OUT, Reason.CONTROL_TOKEN_REFUSED})
 
 
 class Renders(Protocol):
@@ -144,7 +143,7 @@ class Proxy:
     async def _next_change(self, changed: asyncio.Event, obstacle: GatewayError, began: float) -> None:
         """Wait; raise the obstacle when the adapter's time is up."""
         if isinstance(obstacle, NoPodReady) or (
-            isinstance(obstacle, AdapterUnavailable) and obstacle.reason in _POD_REASONS
+            isinstance(obstacle, AdapterUnavailable) and traits(obstacle.reason).subject is Subject.PODS
         ):
             await changed.wait()
             return

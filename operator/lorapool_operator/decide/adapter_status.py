@@ -7,7 +7,15 @@ from typing import Any, Final
 import structlog
 
 from lorapool_api.kinds.adapter import Adapter, AdapterPods, AdapterStatus, PodFailure, Resolved
-from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, Status, with_transition_times
+from lorapool_api.kinds.conditions import (
+    AdapterCondition,
+    Condition,
+    Reason,
+    Status,
+    Subject,
+    traits,
+    with_transition_times,
+)
 from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_operator.decide.checks import Finding
 from lorapool_operator.decide.judge import Judgement
@@ -20,29 +28,10 @@ log = structlog.get_logger(__name__)
 MAX_FAILURES_NAMED: Final = 10
 
 _ORDER: Final = tuple(AdapterCondition)
-# A condition whose check could not decide yet is Unknown, not False.
-_UNDECIDED: Final = frozenset(
-    {
-        Reason.RESOLVING,
-        Reason.WAITING_FOR_PODS,
-        Reason.CONTROL_TOKEN_REFUSED,
-        Reason.DOWNLOADING,
-        Reason.LOADING,
-    }
-)
-_ABOUT_THE_SOURCE: Final = frozenset(
-    {
-        Reason.SOURCE_NOT_FOUND,
-        Reason.SOURCE_FORBIDDEN,
-        Reason.SOURCE_UNAVAILABLE,
-        Reason.CHECKSUM_MISMATCH,
-        Reason.FILE_TOO_LARGE,
-        Reason.NOT_A_LORA,
-        Reason.UNSUPPORTED_FORMAT,
-        Reason.INVALID_WEIGHTS,
-    }
-)
-_ABOUT_THE_FIT: Final = frozenset({Reason.BASE_MODEL_MISMATCH, Reason.RANK_TOO_HIGH})
+_CONDITION_OF: Final[Mapping[Subject | None, AdapterCondition]] = {
+    Subject.SOURCE: AdapterCondition.RESOLVED,
+    Subject.FIT: AdapterCondition.COMPATIBLE,
+}
 
 
 @dataclass(frozen=True)
@@ -171,7 +160,7 @@ def _state(
     """Before the finding: true. At it: false or undecided. After it: unknown. Ready is never unknown."""
     if finding is None or position < _ORDER.index(finding.condition):
         return "True", _when_true(type_, judgement, pods, seen)
-    undecided = finding.condition is not type_ or finding.verdict.reason in _UNDECIDED
+    undecided = finding.condition is not type_ or traits(finding.verdict.reason).is_undecided
     return "Unknown" if undecided and type_ is not AdapterCondition.READY else "False", finding.verdict
 
 
@@ -190,11 +179,7 @@ def _finding_of_pods(judgement: Judgement, pods: InPods, seen: Observed) -> Find
 
 def _failure(state: AdapterState, where: str) -> Finding:
     reason = state.reason or Reason.INTERNAL_ERROR
-    condition = AdapterCondition.READY
-    if reason in _ABOUT_THE_SOURCE:
-        condition = AdapterCondition.RESOLVED
-    elif reason in _ABOUT_THE_FIT:
-        condition = AdapterCondition.COMPATIBLE
+    condition = _CONDITION_OF.get(traits(reason).subject, AdapterCondition.READY)
     return Finding(condition, Verdict(reason, f"{state.message or reason} ({where})"))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lorapool_api.kinds.adapter import AdapterStatus
-from lorapool_api.kinds.conditions import TRANSIENT, AdapterCondition, Condition, PoolCondition, Reason, find
+from lorapool_api.kinds.conditions import AdapterCondition, Condition, PoolCondition, Remedy, find, traits
 from lorapool_api.kinds.pool import PoolStatus
 
 
@@ -19,12 +19,12 @@ class News:
 
 def adapter_news(before: AdapterStatus, now: AdapterStatus) -> tuple[News, ...]:
     """One when the summary changed to something that lasts: served, or what somebody has to do."""
-    if now.summary is None or now.summary == before.summary or now.summary in TRANSIENT:
+    if now.summary is None or now.summary == before.summary or traits(now.summary).is_transient:
         return ()
     deciding = next((c for c in now.conditions if not c.is_true), find(now.conditions, AdapterCondition.READY))
     if deciding is None:
         return ()
-    good = deciding.is_true or deciding.reason is Reason.SUSPENDED
+    good = deciding.is_true or traits(deciding.reason).remedy is Remedy.NOTHING
     return (News(deciding.reason, deciding.message, not good),)
 
 
@@ -34,7 +34,7 @@ def pool_news(before: PoolStatus, now: PoolStatus) -> tuple[News, ...]:
     degraded = _change(PoolCondition.DEGRADED, before.conditions, now.conditions)
     news = []
     if available and (available.is_true or find(before.conditions, PoolCondition.AVAILABLE)):
-        is_bad = not available.is_true and available.reason is not Reason.SCALED_TO_ZERO
+        is_bad = not available.is_true and traits(available.reason).remedy is not Remedy.NOTHING
         news.append(News(available.reason, available.message, is_bad))
     if degraded and degraded.is_true:
         news.append(News(degraded.reason, degraded.message, True))

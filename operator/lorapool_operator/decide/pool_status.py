@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from lorapool_api.kinds.adapter import AdapterStatus
 from lorapool_api.kinds.conditions import (
-    TRANSIENT,
     AdapterCondition,
     Condition,
     PoolCondition,
     Reason,
     Status,
     find,
+    traits,
     with_transition_times,
 )
 from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
@@ -57,7 +57,7 @@ def _needs_somebody(status: AdapterStatus) -> bool:
     """Whether waiting does not help. A suspended adapter is as somebody wants it."""
     if _is_ready(status) or status.summary is None:
         return False
-    return status.summary not in TRANSIENT | {Reason.SUSPENDED}
+    return traits(status.summary).needs_somebody
 
 
 def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:

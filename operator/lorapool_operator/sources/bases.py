@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from lorapool_api.fetch.policy import SourceRefused
-from lorapool_api.kinds.conditions import TRANSIENT
+from lorapool_api.kinds.conditions import traits
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.sources import HubModel
 from lorapool_operator.backoff import Backoff
@@ -98,7 +98,7 @@ class Bases:
             record.commits[key] = await self._hub.commit(source)
         except SourceRefused as error:
             log.info("the commit of a base model is not known", repo=source.repo, error=error.message)
-            if error.reason in TRANSIENT:
+            if traits(error.reason).is_transient:
                 return backoff.next()
             if source.token_secret_ref is None:  # else the pods, which have the token, know better
                 record.problem = Verdict(error.reason, f"the base model cannot be had: {error.message}")

@@ -17,7 +17,7 @@ import structlog
 
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.adapter import Adapter
-from lorapool_api.kinds.conditions import TRANSIENT, AdapterCondition, AnyReason, Reason, find
+from lorapool_api.kinds.conditions import AdapterCondition, AnyReason, Reason, Remedy, find, traits
 from lorapool_api.kinds.sources import AdapterSource
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.header import FactsError
@@ -34,7 +34,6 @@ LOOKS_AT_ONCE: Final = 8
 LOOK_TIMEOUT_S: Final = 60.0
 RECHECK_S: Final = 300.0
 AGAIN_S: Final = 30.0
-_MAY_BE_PUT_RIGHT: Final = frozenset({Reason.SOURCE_NOT_FOUND, Reason.SOURCE_FORBIDDEN})
 
 
 @dataclass
@@ -206,10 +205,11 @@ def _needs_a_look(outcome: Outcome) -> bool:
 
 def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:
     """A file that was found stays found while the way to it is disturbed."""
-    return known if isinstance(known, Resolution) and verdict.reason in TRANSIENT else Unresolved(verdict)
+    return known if isinstance(known, Resolution) and traits(verdict.reason).is_transient else Unresolved(verdict)
 
 
 def _delay(record: _Record, reason: AnyReason, asked_s: float | None) -> float | None:
-    if reason in TRANSIENT or asked_s is not None:
+    remedy = traits(reason).remedy
+    if remedy is Remedy.TIME or asked_s is not None:
         return max(record.backoff.next(), min(asked_s or 0.0, RECHECK_S))
-    return RECHECK_S if reason in _MAY_BE_PUT_RIGHT else None
+    return RECHECK_S if remedy is Remedy.HELP else None

@@ -10,7 +10,7 @@ from tests.unit.operator import make as made
 
 from lorapool_api.crd.generate import adapter_crd, pool_crd
 from lorapool_api.kinds.adapter import Adapter, AdapterStatus
-from lorapool_api.kinds.conditions import TRANSIENT, Condition, PoolCondition, Reason
+from lorapool_api.kinds.conditions import Condition, PoolCondition, Reason, traits
 from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.wire.message import MAX_MESSAGE
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
@@ -61,7 +61,7 @@ def test_an_unknown_reason_is_not_one_that_waiting_helps_against() -> None:
     condition = Condition(type="Ready", status="False", reason="WornOut", message="it is worn out")
     now = AdapterStatus(summary="WornOut", conditions=(condition,))
 
-    assert condition.reason not in TRANSIENT
+    assert not traits(condition.reason).is_transient
     assert [n.reason for n in adapter_news(before, now)] == ["WornOut"]
     seen = made.seen(pool=made.pool())
     assert pool_status(made.pool(), seen, {"default/pixel": now}).adapters.failed == 1
