@@ -11,13 +11,13 @@ import structlog
 
 from lorapool_common.http.listening import bound_socket
 from lorapool_common.process import CannotStart, Process
-from lorapool_operator.cluster.cache import Store
+from lorapool_operator.cluster.cache import Cache
 from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import watch_settings
 from lorapool_operator.cluster.kube import ADAPTERS, POOLS, ApiError, Kube
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
-from lorapool_operator.cluster.relist import Sync
+from lorapool_operator.cluster.relist import Relister
 from lorapool_operator.health import serve_health
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
@@ -46,7 +46,7 @@ class Operator:
         self._process = process
         self._times = times
         self._metrics = Metrics()
-        self._store = Store()
+        self._cache = Cache()
         self._watching = asyncio.Event()
 
     async def run(self) -> None:
@@ -77,15 +77,15 @@ class Operator:
         return Context(
             settings=self._settings,
             key=self._key,
-            store=self._store,
+            cache=self._cache,
             kube=kube,
             control=control,
-            bases=Bases(hub, lambda pool: self._store.on_change(pool)),
+            bases=Bases(hub, lambda pool: self._cache.on_change(pool)),
             resolver=Resolver(
                 hub,
                 headers,
                 facts,
-                lambda pool: self._store.on_change(pool),
+                lambda pool: self._cache.on_change(pool),
             ),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
@@ -113,7 +113,7 @@ class Operator:
         namespaces = self._settings.namespaces
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells of every event that was handled
         tasks = await kopf.spawn_tasks(
-            registry=registry(self._store, watch_namespaces=not namespaces),
+            registry=registry(self._cache, watch_namespaces=not namespaces),
             settings=watch_settings(),
             clusterwide=not namespaces,
             namespaces=namespaces,
@@ -128,17 +128,17 @@ class Operator:
 
     async def _lead(self, context: Context) -> None:
         """Act until cancelled."""
-        sync = Sync(context.kube, self._store, self._settings.namespaces)
-        await sync.run_until_done()
+        relister = Relister(context.kube, self._cache, self._settings.namespaces)
+        await relister.run_until_done()
         workers = Workers(context)
         self._metrics.leader.set(1)
-        self._store.on_change = workers.wake
+        self._cache.on_change = workers.wake
         try:
-            for pool in self._store.known_pools():
+            for pool in self._cache.known_pools():
                 workers.wake(pool)
-            await asyncio.gather(context.recorder.run(), sync.run_now_and_then())
+            await asyncio.gather(context.recorder.run(), relister.run_now_and_then())
         finally:
-            self._store.on_change = _nobody
+            self._cache.on_change = _nobody
             self._metrics.leader.set(0)
             await workers.stop()
             context.resolver.close()

@@ -199,9 +199,9 @@ async def test_deleting_an_adapter_removes_it_from_every_pod_first(it: Cluster) 
     for pod in it.kubelet.pods.values():
         pod.slow_s = 0.5
     await it.delete(ADAPTERS, "pixel")
-    going = await it.get(ADAPTERS, "pixel")
-    assert going is not None
-    assert ADAPTER_FINALIZER in going["metadata"]["finalizers"]
+    terminating = await it.get(ADAPTERS, "pixel")
+    assert terminating is not None
+    assert ADAPTER_FINALIZER in terminating["metadata"]["finalizers"]
     await it.gone(ADAPTERS, "pixel")
     assert all(pod.entries == {} for pod in it.kubelet.pods.values())
 

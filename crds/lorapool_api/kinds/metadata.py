@@ -28,7 +28,7 @@ class Metadata(ApiModel):
         return full_name(self.namespace, self.name)
 
     @property
-    def is_going(self) -> bool:
+    def is_terminating(self) -> bool:
         return self.deletion_timestamp is not None
 
 

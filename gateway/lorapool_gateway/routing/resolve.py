@@ -183,7 +183,7 @@ def uses(stack: Stack, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
 
 def _use(item: StackItem, snapshot: Snapshot) -> AdapterUse:
     adapter = snapshot.adapters.get(item.key)
-    if adapter is None or adapter.metadata.is_going:
+    if adapter is None or adapter.metadata.is_terminating:
         raise UnknownModel(item.key)
     _check_ready(adapter, snapshot)
     resolved = adapter.status.resolved

@@ -17,7 +17,7 @@ T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 MAX_TOMBSTONES: Final = 4096
 
 
-class Shelf(Generic[T]):
+class Indexer(Generic[T]):
     """Objects of one kind, by key and by pool."""
 
     def __init__(self, pool_of: Callable[[T], str]) -> None:
@@ -87,17 +87,17 @@ def _version(item: Object) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-class Store:
+class Cache:
     """Everything that passes read; `on_change` is called with the key of each pool that a change concerns."""
 
     def __init__(self) -> None:
-        self.pools: Shelf[Pool] = Shelf(lambda pool: pool.key)
-        self.adapters: Shelf[Adapter] = Shelf(lambda adapter: adapter.pool_key)
-        self.pods: Shelf[PodView] = Shelf(lambda pod: pod.pool)
-        self.replica_sets: Shelf[ReplicaSetView] = Shelf(lambda replica_set: replica_set.pool)
-        self.deployments: Shelf[DeploymentView] = Shelf(lambda deployment: deployment.pool)
+        self.pools: Indexer[Pool] = Indexer(lambda pool: pool.key)
+        self.adapters: Indexer[Adapter] = Indexer(lambda adapter: adapter.pool_key)
+        self.pods: Indexer[PodView] = Indexer(lambda pod: pod.pool)
+        self.replica_sets: Indexer[ReplicaSetView] = Indexer(lambda replica_set: replica_set.pool)
+        self.deployments: Indexer[DeploymentView] = Indexer(lambda deployment: deployment.pool)
         self.namespaces: dict[str, dict[str, str]] = {}
-        self.going_namespaces: set[str] = set()
+        self.terminating_namespaces: set[str] = set()
         self._labels: Mapping[str, Mapping[str, str]] | None = None
         self.on_change: Wake = lambda _: None
 
@@ -115,13 +115,13 @@ class Store:
         for pool in pools:
             self.on_change(pool)
 
-    def put_namespace(self, name: str, labels: Mapping[str, str] | None, *, is_going: bool = False) -> None:
+    def put_namespace(self, name: str, labels: Mapping[str, str] | None, *, is_terminating: bool = False) -> None:
         """Labels of a namespace, None when it went, and whether it is being deleted.
 
         Labels concern pools that select namespaces; the deletion concerns pools in it.
         """
-        if is_going != (name in self.going_namespaces):
-            (self.going_namespaces.add if is_going else self.going_namespaces.discard)(name)
+        if is_terminating != (name in self.terminating_namespaces):
+            (self.terminating_namespaces.add if is_terminating else self.terminating_namespaces.discard)(name)
             self.wake(p.key for _, p in self.pools.items() if p.metadata.namespace == name)
         if self.namespaces.get(name) == labels:
             return

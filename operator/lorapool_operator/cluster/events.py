@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_operator.cluster.kube import EVENTS, ApiError, Kube
+from lorapool_operator.decide.events import EventDraft
 
 log = structlog.get_logger(__name__)
 
@@ -21,42 +21,32 @@ _PAUSE_S: Final = 0.02
 _MAX_NOTE: Final = 1000
 
 
-@dataclass(frozen=True)
-class Note:
-    """One event about an object."""
-
-    about: Adapter | Pool
-    reason: str
-    message: str
-    is_warning: bool
-
-
 class Recorder:
     """Sends events one after another behind everything else; drops what it cannot keep up with."""
 
     def __init__(self, kube: Kube, identity: str) -> None:
         self._kube = kube
         self._identity = identity
-        self._waiting: asyncio.Queue[Note] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[EventDraft] = asyncio.Queue(MAX_WAITING)
 
-    def note(self, note: Note) -> None:
+    def record(self, draft: EventDraft) -> None:
         try:
-            self._waiting.put_nowait(note)
+            self._waiting.put_nowait(draft)
         except asyncio.QueueFull:
-            log.debug("an event is dropped", reason=note.reason)
+            log.debug("an event is dropped", reason=draft.reason)
 
     async def run(self) -> None:
         while True:
-            note = await self._waiting.get()
+            draft = await self._waiting.get()
             try:
-                await self._kube.create(EVENTS, note.about.metadata.namespace, self._body(note))
+                await self._kube.create(EVENTS, draft.about.metadata.namespace, self._body(draft))
             except ApiError as error:
-                tell = log.debug if error.is_namespace_going else log.warning
-                tell("an event is lost", reason=note.reason, error=error.message)
+                tell = log.debug if error.is_namespace_terminating else log.warning
+                tell("an event is lost", reason=draft.reason, error=error.message)
             await asyncio.sleep(_PAUSE_S)
 
-    def _body(self, note: Note) -> dict[str, Any]:
-        meta = note.about.metadata
+    def _body(self, draft: EventDraft) -> dict[str, Any]:
+        meta = draft.about.metadata
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -66,10 +56,10 @@ class Recorder:
             "reportingController": f"{names.GROUP}/operator",
             "reportingInstance": self._identity,
             "action": "Reconcile",
-            "type": "Warning" if note.is_warning else "Normal",
-            "reason": note.reason,
-            "note": note.message[:_MAX_NOTE],
-            "regarding": _reference(note.about),
+            "type": "Warning" if draft.is_warning else "Normal",
+            "reason": draft.reason,
+            "note": draft.message[:_MAX_NOTE],
+            "regarding": _reference(draft.about),
         }
 
 

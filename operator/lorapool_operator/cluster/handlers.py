@@ -1,4 +1,4 @@
-"""kopf's events into the store. Nothing is decided here, and kopf writes nothing: `on.event` keeps no state."""
+"""kopf's events into the cache. Nothing is decided here, and kopf writes nothing: `on.event` keeps no state."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -8,7 +8,7 @@ import kopf
 from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_operator.cluster.cache import Shelf, Store
+from lorapool_operator.cluster.cache import Cache, Indexer
 from lorapool_operator.cluster.kube import load_configuration
 from lorapool_operator.cluster.relist import put, put_namespace, remove
 from lorapool_operator.seen.observed import (
@@ -24,21 +24,21 @@ from lorapool_operator.seen.parse import read_adapter, read_pool
 T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 
 
-def registry(store: Store, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
+def registry(cache: Cache, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
     """The handlers, all of them alike: an object came, changed or went."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login)
     kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
-        ((names.GROUP, names.VERSION, names.POOL_PLURAL), _keeper(store, store.pools, read_pool)),
-        ((names.GROUP, names.VERSION, names.ADAPTER_PLURAL), _keeper(store, store.adapters, read_adapter)),
-        (("", "v1", "pods"), _keeper(store, store.pods, pod_view)),
-        (("apps", "v1", "replicasets"), _keeper(store, store.replica_sets, replica_set_view)),
-        (("apps", "v1", "deployments"), _keeper(store, store.deployments, deployment_view)),
+        ((names.GROUP, names.VERSION, names.POOL_PLURAL), _keeper(cache, cache.pools, read_pool)),
+        ((names.GROUP, names.VERSION, names.ADAPTER_PLURAL), _keeper(cache, cache.adapters, read_adapter)),
+        (("", "v1", "pods"), _keeper(cache, cache.pods, pod_view)),
+        (("apps", "v1", "replicasets"), _keeper(cache, cache.replica_sets, replica_set_view)),
+        (("apps", "v1", "deployments"), _keeper(cache, cache.deployments, deployment_view)),
     )
     for resource, handler in kinds:
         kopf.on.event(*resource, registry=handlers)(handler)
     if watch_namespaces:
-        kopf.on.event("", "v1", "namespaces", registry=handlers)(_namespace_keeper(store))
+        kopf.on.event("", "v1", "namespaces", registry=handlers)(_namespace_keeper(cache))
     return handlers
 
 
@@ -57,19 +57,19 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     )
 
 
-def _keeper(store: Store, shelf: Shelf[T], read: Callable[[Mapping[str, Any]], T]) -> Any:
+def _keeper(cache: Cache, indexer: Indexer[T], read: Callable[[Mapping[str, Any]], T]) -> Any:
     async def keep(event: kopf.RawEvent, **_: Any) -> None:
         change = remove if event["type"] == "DELETED" else put
-        store.wake(change(shelf, event["object"], read))
+        cache.wake(change(indexer, event["object"], read))
 
     return keep
 
 
-def _namespace_keeper(store: Store) -> Any:
+def _namespace_keeper(cache: Cache) -> Any:
     async def keep(event: kopf.RawEvent, **_: Any) -> None:
         if event["type"] == "DELETED":
-            store.put_namespace(event["object"]["metadata"]["name"], None)
+            cache.put_namespace(event["object"]["metadata"]["name"], None)
         else:
-            put_namespace(store, event["object"])
+            put_namespace(cache, event["object"])
 
     return keep

@@ -19,7 +19,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from lorapool_api import names
 from lorapool_api.kinds.conditions import Reason
-from lorapool_operator.seen.resolution import Verdict
+from lorapool_operator.seen.verdict import Verdict
 
 Manifest = dict[str, Any]
 Query = Sequence[tuple[str, str]]
@@ -59,10 +59,10 @@ class ApiError(Exception):
     @property
     def is_refusal(self) -> bool:
         """Whether the same request will be refused again: the object itself is wrong, or nothing can be created."""
-        return self.status in (400, 413, 422) or self.is_schema_error or self.is_namespace_going
+        return self.status in (400, 413, 422) or self.is_schema_error or self.is_namespace_terminating
 
     @property
-    def is_namespace_going(self) -> bool:
+    def is_namespace_terminating(self) -> bool:
         """Whether it was a creation in a namespace that is being deleted, which nothing undoes."""
         return "NamespaceTerminating" in self.causes
 

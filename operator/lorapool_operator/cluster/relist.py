@@ -1,4 +1,4 @@
-"""Lists everything and puts the store right.
+"""Lists everything and puts the cache right.
 
 Done before a replica leads, so that it never acts on half a list, and now and then while it leads: a watch that was
 interrupted says nothing of what was deleted meanwhile.
@@ -15,7 +15,7 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, full_name
 from lorapool_operator.backoff import Backoff
-from lorapool_operator.cluster.cache import Shelf, Store
+from lorapool_operator.cluster.cache import Cache, Indexer
 from lorapool_operator.cluster.kube import (
     ADAPTERS,
     DEPLOYMENTS,
@@ -52,12 +52,12 @@ class Lister(Protocol):
     ) -> list[dict[str, Any]]: ...
 
 
-class Sync:
-    """Compares the store with lists of the API server."""
+class Relister:
+    """Compares the cache with lists of the API server."""
 
-    def __init__(self, kube: Lister, store: Store, namespaces: tuple[str, ...]) -> None:
+    def __init__(self, kube: Lister, cache: Cache, namespaces: tuple[str, ...]) -> None:
         self._kube = kube
-        self._store = store
+        self._cache = cache
         self._namespaces = namespaces
 
     async def run_until_done(self) -> None:
@@ -77,49 +77,49 @@ class Sync:
 
     async def run(self) -> None:
         """Raises: ApiError."""
-        store = self._store
-        await self._compare(POOLS, None, store.pools, read_pool)
-        await self._compare(ADAPTERS, None, store.adapters, read_adapter)
-        await self._compare(PODS, POOL_LABEL, store.pods, pod_view)
-        await self._compare(REPLICA_SETS, POOL_LABEL, store.replica_sets, replica_set_view)
-        await self._compare(DEPLOYMENTS, POOL_LABEL, store.deployments, deployment_view)
+        cache = self._cache
+        await self._compare(POOLS, None, cache.pools, read_pool)
+        await self._compare(ADAPTERS, None, cache.adapters, read_adapter)
+        await self._compare(PODS, POOL_LABEL, cache.pods, pod_view)
+        await self._compare(REPLICA_SETS, POOL_LABEL, cache.replica_sets, replica_set_view)
+        await self._compare(DEPLOYMENTS, POOL_LABEL, cache.deployments, deployment_view)
         if not self._namespaces:
             for body in await self._kube.list(NAMESPACES):
-                put_namespace(store, body)
+                put_namespace(cache, body)
 
     async def _compare(
-        self, resource: Resource, labels: str | None, shelf: Shelf[T], read: Callable[[Body], T]
+        self, resource: Resource, labels: str | None, indexer: Indexer[T], read: Callable[[Body], T]
     ) -> None:
-        before = shelf.items()
+        before = indexer.items()
         listed = await self._list(resource, labels)
         present = {body["metadata"]["uid"] for body in listed}
         for body in listed:
-            self._store.wake(put(shelf, body, read))
+            self._cache.wake(put(indexer, body, read))
         # What was there before the list began and is not in it, is gone.
         for key, item in before:
             if _uid(item) not in present:
-                self._store.wake(shelf.remove(key, item))
+                self._cache.wake(indexer.remove(key, item))
 
     async def _list(self, resource: Resource, labels: str | None) -> list[Body]:
         spaces: Iterable[str | None] = self._namespaces or (None,)
         return [body for space in spaces for body in await self._kube.list(resource, space, labels)]
 
 
-def put(shelf: Shelf[T], body: Body, read: Callable[[Body], T]) -> set[str]:
-    """Read a manifest onto its shelf; the pools that this concerns. One that nobody can read is left out, and told."""
+def put(indexer: Indexer[T], body: Body, read: Callable[[Body], T]) -> set[str]:
+    """Read a manifest into its indexer; the pools that this concerns. An unreadable one is logged and left out."""
     item = _read(body, read)
-    return set() if item is None else shelf.put(_key(body), item)
+    return set() if item is None else indexer.put(_key(body), item)
 
 
-def remove(shelf: Shelf[T], body: Body, read: Callable[[Body], T]) -> set[str]:
-    """Take an object that went off its shelf; the pools that this concerns."""
+def remove(indexer: Indexer[T], body: Body, read: Callable[[Body], T]) -> set[str]:
+    """Take an object that went out of its indexer; the pools that this concerns."""
     item = _read(body, read)
-    return set() if item is None else shelf.remove(_key(body), item)
+    return set() if item is None else indexer.remove(_key(body), item)
 
 
-def put_namespace(store: Store, body: Body) -> None:
+def put_namespace(cache: Cache, body: Body) -> None:
     meta = body["metadata"]
-    store.put_namespace(meta["name"], meta.get("labels") or {}, is_going="deletionTimestamp" in meta)
+    cache.put_namespace(meta["name"], meta.get("labels") or {}, is_terminating="deletionTimestamp" in meta)
 
 
 def _read(body: Body, read: Callable[[Body], T]) -> T | None:

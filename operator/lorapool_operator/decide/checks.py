@@ -16,11 +16,12 @@ from lorapool_api.wire.state import BaseReport
 from lorapool_operator.manifests.path_roots import path_roots
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.quantity import human_bytes, quantity_bytes
-from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
+from lorapool_operator.seen.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckInput:
     """An adapter before the checks, with what they need to know."""
 
     adapter: Adapter
@@ -36,27 +37,27 @@ class Case:
         return self.seen.pool
 
 
-Check = Callable[[Case], Verdict | None]
+Check = Callable[[CheckInput], Verdict | None]
 
 
-def pool_exists(case: Case) -> Verdict | None:
-    if case.seen.pool is not None:
+def pool_exists(given: CheckInput) -> Verdict | None:
+    if given.seen.pool is not None:
         return None
-    key = case.seen.key
+    key = given.seen.key
     return Verdict(
         Reason.POOL_NOT_FOUND,
         f"there is no BaseModelPool {key}; create it, and the adapter joins when it comes, or correct spec.poolRef",
     )
 
 
-def namespace_is_allowed(case: Case) -> Verdict | None:
-    namespace = case.adapter.metadata.namespace
-    if admits(case.pool, namespace, case.seen):
+def namespace_is_allowed(given: CheckInput) -> Verdict | None:
+    namespace = given.adapter.metadata.namespace
+    if admits(given.pool, namespace, given.seen):
         return None
-    rule = case.pool.spec.adapters.namespaces
+    rule = given.pool.spec.adapters.namespaces
     return Verdict(
         Reason.NAMESPACE_NOT_ALLOWED,
-        f"pool {case.pool.key} does not take adapters of namespace {namespace} "
+        f"pool {given.pool.key} does not take adapters of namespace {namespace} "
         f"(spec.adapters.namespaces.from: {rule.from_}); the pool's owner can allow it",
     )
 
@@ -74,33 +75,33 @@ def admits(pool: Pool, namespace: str, seen: Observed) -> bool:
             return rule.selector is not None and labels is not None and rule.selector.matches(dict(labels))
 
 
-def has_its_names(case: Case) -> Verdict | None:
-    taken = case.claims.conflicts.get(case.adapter.key)
+def has_its_names(given: CheckInput) -> Verdict | None:
+    taken = given.claims.conflicts.get(given.adapter.key)
     if not taken:
         return None
-    names = "; ".join(f"{name!r} belongs to {_owner(owner, case)}" for name, owner in sorted(taken.items()))
+    names = "; ".join(f"{name!r} belongs to {_owner(owner, given)}" for name, owner in sorted(taken.items()))
     return Verdict(Reason.NAME_CONFLICT, f"{names}; choose other names, or wait until it goes")
 
 
-def _owner(owner: str, case: Case) -> str:
-    return f"the pool {owner} itself" if owner == case.pool.key else f"adapter {owner}"
+def _owner(owner: str, given: CheckInput) -> str:
+    return f"the pool {owner} itself" if owner == given.pool.key else f"adapter {owner}"
 
 
-def is_not_suspended(case: Case) -> Verdict | None:
-    if not case.adapter.spec.suspend:
+def is_not_suspended(given: CheckInput) -> Verdict | None:
+    if not given.adapter.spec.suspend:
         return None
     return Verdict(Reason.SUSPENDED, "spec.suspend is true: no pod serves the adapter until it is false again")
 
 
-def source_is_allowed(case: Case) -> Verdict | None:
-    source = case.adapter.spec.source
-    if source.url is not None and not is_allowed(source.url, case.seen.url_hosts):
-        hosts = ", ".join(case.seen.url_hosts) or "none"
+def source_is_allowed(given: CheckInput) -> Verdict | None:
+    source = given.adapter.spec.source
+    if source.url is not None and not is_allowed(source.url, given.seen.url_hosts):
+        hosts = ", ".join(given.seen.url_hosts) or "none"
         return Verdict(
             Reason.SOURCE_FORBIDDEN,
             f"{source.label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)",
         )
-    if source.path is not None and not (paths := path_roots(case.pool)).allow(source.path):
+    if source.path is not None and not (paths := path_roots(given.pool)).allow(source.path):
         listed = ", ".join(paths.roots) or "none"
         return Verdict(
             Reason.SOURCE_FORBIDDEN,
@@ -110,18 +111,18 @@ def source_is_allowed(case: Case) -> Verdict | None:
     return None
 
 
-def is_resolved(case: Case) -> Verdict | None:
-    match case.outcome:
+def is_resolved(given: CheckInput) -> Verdict | None:
+    match given.outcome:
         case Unresolved(verdict):
             return verdict
         case Resolving(last):
-            return last or Verdict(Reason.RESOLVING, f"looking at {case.adapter.spec.source.label}")
+            return last or Verdict(Reason.RESOLVING, f"looking at {given.adapter.spec.source.label}")
         case Resolution():
             return None
 
 
-def file_is_small_enough(case: Case) -> Verdict | None:
-    found, limit = _resolution(case).size_bytes, case.pool.spec.adapters.max_file_size
+def file_is_small_enough(given: CheckInput) -> Verdict | None:
+    found, limit = _resolution(given).size_bytes, given.pool.spec.adapters.max_file_size
     if found is None or found <= quantity_bytes(limit):
         return None
     return Verdict(
@@ -130,8 +131,8 @@ def file_is_small_enough(case: Case) -> Verdict | None:
     )
 
 
-def file_is_the_pinned_one(case: Case) -> Verdict | None:
-    found, pinned = _resolution(case).sha256, case.adapter.spec.sha256
+def file_is_the_pinned_one(given: CheckInput) -> Verdict | None:
+    found, pinned = _resolution(given).sha256, given.adapter.spec.sha256
     if found is None or pinned is None or found == pinned:
         return None
     return Verdict(
@@ -140,27 +141,27 @@ def file_is_the_pinned_one(case: Case) -> Verdict | None:
     )
 
 
-def rank_is_low_enough(case: Case) -> Verdict | None:
-    facts = _resolution(case).facts
+def rank_is_low_enough(given: CheckInput) -> Verdict | None:
+    facts = _resolution(given).facts
     if facts is None:
         return None
     try:
-        check_rank(facts, case.pool.spec.adapters.max_rank)
+        check_rank(facts, given.pool.spec.adapters.max_rank)
     except FactsError as error:
         return Verdict(error.reason, f"{error.message} (spec.adapters.maxRank)")
     return None
 
 
-def fits_the_base(case: Case) -> Verdict | None:
+def fits_the_base(given: CheckInput) -> Verdict | None:
     """By the modules of the base where a pod reported them; by the card where the base has none to report."""
-    resolution, base = _resolution(case), case.seen.base
+    resolution, base = _resolution(given), given.seen.base
     if resolution.facts is None:
-        return resolution.last_misfit  # only the pods see the file: they judge
+        return resolution.last_misfit  # only the pods see the file: they check
     if base is None:
-        return Verdict(Reason.WAITING_FOR_PODS, "judged as soon as a pod of the pool has loaded its base model")
+        return Verdict(Reason.WAITING_FOR_PODS, "checked as soon as a pod of the pool has loaded its base model")
     if base.modules:
         return _misfit(resolution, base)
-    return _card_contradicts(resolution, case.pool)
+    return _card_contradicts(resolution, given.pool)
 
 
 _Misfits = WeakKeyDictionary[Resolution, tuple[BaseReport, Verdict | None]]
@@ -194,13 +195,13 @@ def _card_contradicts(resolution: Resolution, pool: Pool) -> Verdict | None:
     )
 
 
-def _resolution(case: Case) -> Resolution:
+def _resolution(given: CheckInput) -> Resolution:
     """The file; `is_resolved` comes before the checks that ask for it."""
-    match case.outcome:
+    match given.outcome:
         case Resolution() as resolution:
             return resolution
         case _:
-            raise LookupError(case.adapter.key)
+            raise LookupError(given.adapter.key)
 
 
 CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
@@ -225,13 +226,13 @@ class Finding:
     verdict: Verdict
 
 
-def first_finding(case: Case) -> Finding | None:
+def first_finding(given: CheckInput) -> Finding | None:
     """The finding of the first check that has one; None: nothing speaks against the adapter."""
-    found = ((condition, check(case)) for condition, check in CHAIN)
+    found = ((condition, check(given)) for condition, check in CHAIN)
     return next((Finding(condition, verdict) for condition, verdict in found if verdict), None)
 
 
-def needs_resolving(case: Case) -> bool:
+def needs_resolving(given: CheckInput) -> bool:
     """Whether its source is worth a look: nothing before it speaks against the adapter."""
     before = (check for condition, check in CHAIN if condition is AdapterCondition.ACCEPTED)
-    return not any(check(case) for check in before)
+    return not any(check(given) for check in before)

@@ -7,14 +7,14 @@ from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
 from lorapool_api.wire.state import BaseState
 from lorapool_operator.manifests.pinned import hub_sources, is_commit
 from lorapool_operator.seen.observed import Observed, PodView
-from lorapool_operator.seen.resolution import BaseLook
+from lorapool_operator.seen.resolution import BaseResolution
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 def newest_base(pods: Iterable[PodView], seen: Observed) -> BaseState | None:
     """The base as the pod that was created last holds it."""
-    warm = [(p.created or _BEGINNING, p.name, t.base) for p in pods if (t := seen.talk(p)).is_warm and t.base]
+    warm = [(p.created or _BEGINNING, p.name, t.base) for p in pods if (t := seen.report(p)).is_warm and t.base]
     return max(warm, key=lambda row: row[:2])[2] if warm else None
 
 
@@ -26,7 +26,7 @@ def model_status(pool: Pool, base: BaseState | None, seen: Observed) -> ModelSta
     return model if model != ModelStatus() else None
 
 
-def known_commits(pool: Pool, look: BaseLook) -> dict[tuple[str, str], str]:
+def known_commits(pool: Pool, look: BaseResolution) -> dict[tuple[str, str], str]:
     """(repository, revision) -> commit: what the status has settled, else what was looked up now."""
     settled = pool.status.model.sources if pool.status.model else ()
     return dict(look.commits) | {(s.repo, s.revision): s.commit for s in settled if s.commit}
@@ -36,13 +36,13 @@ def _settled(pool: Pool, base: BaseState | None, seen: Observed) -> tuple[BaseRe
     """What is settled about the repositories that the spec names. Once a pod holds a base without the commit being
     known, its own resolution stands: to learn the commit later would replace pods that work."""
     before = {(s.repo, s.revision): s for s in (pool.status.model.sources if pool.status.model else ())}
-    commits, settled = known_commits(pool, seen.base_look), {}
+    commits, settled = known_commits(pool, seen.base_resolution), {}
     holds_it = base is not None and _is_rolled_out(seen)
     for hub in hub_sources(pool.spec.model):
         key = (hub.repo, hub.revision)
         if key in before:
             settled[key] = before[key]
-        elif key in commits or (holds_it and not seen.base_look.is_pending and not is_commit(hub.revision)):
+        elif key in commits or (holds_it and not seen.base_resolution.is_pending and not is_commit(hub.revision)):
             settled[key] = BaseRevision(repo=hub.repo, revision=hub.revision, commit=commits.get(key))
     return tuple(settled.values())
 

@@ -8,7 +8,7 @@ from typing import Final
 from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
-from lorapool_operator.decide.judge import Judgement
+from lorapool_operator.decide.checker import CheckResult
 from lorapool_operator.seen.observed import Observed, PodTrouble
 
 # How long pods may take to forget an adapter before its deletion goes on without them.
@@ -27,19 +27,19 @@ class FinalizerPlan:
 
 
 def plan_finalizers(
-    seen: Observed, judgements: Mapping[str, Judgement], catalog: Catalog, going_s: Mapping[str, float]
+    seen: Observed, results: Mapping[str, CheckResult], catalog: Catalog, terminating_s: Mapping[str, float]
 ) -> FinalizerPlan:
     """Which finalizers change.
 
     Args:
         catalog: what the pods shall have; adapters that are being deleted are not in it.
-        going_s: adapter's key -> seconds since its deletion was seen.
+        terminating_s: adapter's key -> seconds since its deletion was seen.
     """
-    marked = [a for a in seen.adapters if a.metadata.is_going and has_finalizer(a)]
+    marked = [a for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a)]
     forgotten = is_forgotten_by_all(seen, catalog)
-    late = {a.key for a in marked if going_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
+    late = {a.key for a in marked if terminating_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
     return FinalizerPlan(
-        add=tuple(j.adapter for j in judgements.values() if j.entry is not None and not has_finalizer(j.adapter)),
+        add=tuple(j.adapter for j in results.values() if j.entry is not None and not has_finalizer(j.adapter)),
         remove=tuple(a for a in marked if forgotten or a.key in late),
         waiting=tuple(a for a in marked if not forgotten and a.key not in late),
     )
@@ -55,7 +55,7 @@ def is_forgotten_by_all(seen: Observed, catalog: Catalog) -> bool:
     A pod that never said which catalog it holds counts as holding the adapter; the grace period bounds that. Pods of a
     pool that is gone are about to go too, and nobody may talk to them any more.
     """
-    return seen.pool is None or all(seen.talk(p).digest == catalog.digest for p in seen.pods if p.can_talk)
+    return seen.pool is None or all(seen.report(p).digest == catalog.digest for p in seen.pods if p.is_running)
 
 
 def delta(held: Catalog, wanted: Catalog) -> CatalogDelta:

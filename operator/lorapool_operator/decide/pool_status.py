@@ -20,7 +20,7 @@ from lorapool_operator.decide.model_status import cold_start_s, model_status, ne
 from lorapool_operator.manifests.common import selector
 from lorapool_operator.manifests.service import service_url
 from lorapool_operator.seen.observed import Observed, PodTrouble, PodView
-from lorapool_operator.seen.resolution import Verdict
+from lorapool_operator.seen.verdict import Verdict
 
 
 def pool_status(pool: Pool, seen: Observed, adapters: Mapping[str, AdapterStatus]) -> PoolStatus:
@@ -122,12 +122,12 @@ def _how_far(pods: list[PodView], seen: Observed) -> str:
     unscheduled = _unscheduled(pods)
     if unscheduled:
         return unscheduled
-    loading = [t.base for p in pods if (t := seen.talk(p)).base and t.base and t.base.phase is BasePhase.LOADING]
+    loading = [t.base for p in pods if (t := seen.report(p)).base and t.base and t.base.phase is BasePhase.LOADING]
     if loading:
         return f"{len(loading)} of {len(pods)} pods load the base model" + (
             f": {loading[0].message}" if loading[0].message else ""
         )
-    if any(seen.talk(p).is_warm for p in pods):
+    if any(seen.report(p).is_warm for p in pods):
         return "the base model is loaded; the pods are about to take requests"
     return f"{len(pods)} pods are starting" if pods else "waiting for the first pod"
 
@@ -137,7 +137,7 @@ def _progressing(pool: Pool, pods: list[PodView], ready: int, seen: Observed) ->
     wanted, deployment = pool.spec.replicas, seen.deployment
     unscheduled = _unscheduled(pods)
     detail = f"; {unscheduled}" if unscheduled else ""
-    if seen.base_look.is_pending:
+    if seen.base_resolution.is_pending:
         return _true(Verdict(Reason.ROLLING_OUT, "the commit of its base model is being looked up"))
     if deployment is None:
         return _true(Verdict(Reason.ROLLING_OUT, "its Deployment is being made"))
@@ -158,7 +158,7 @@ def token_refusal(seen: Observed) -> Verdict | None:
         return None
     count = len(seen.refusing)
     text = (
-        f"{count} of {len(seen.talking)} pods of pool {seen.key} do not accept this operator's token yet: "
+        f"{count} of {len(seen.running_pods)} pods of pool {seen.key} do not accept this operator's token yet: "
         "the kubelet brings it to them within about a minute; until then they serve what they were told before"
     )
     return Verdict(Reason.CONTROL_TOKEN_REFUSED, text)
@@ -174,10 +174,10 @@ def _trouble(pods: list[PodView], seen: Observed) -> Verdict | None:
     """What somebody has to look at, the most telling first."""
     if seen.refusal is not None:
         return seen.refusal
-    if seen.base_look.problem is not None and not seen.warm:
-        return seen.base_look.problem
+    if seen.base_resolution.problem is not None and not seen.warm:
+        return seen.base_resolution.problem
     for pod in pods:
-        base = seen.talk(pod).base
+        base = seen.report(pod).base
         if base is not None and base.phase is BasePhase.FAILED:
             reason = base.reason or Reason.MODEL_LOAD_FAILED
             return Verdict(reason, f"{base.message or 'the base model cannot be loaded'} (pod {pod.name})")
@@ -194,7 +194,7 @@ def _trouble(pods: list[PodView], seen: Observed) -> Verdict | None:
 def _shortfall(pods: list[PodView], seen: Observed) -> Verdict | None:
     """What the pods' devices have no memory for. They serve what fits, so it takes nothing from Ready."""
     for pod in pods:
-        base = seen.talk(pod).base
+        base = seen.report(pod).base
         if base is not None and base.shortfall is not None:
             pixels, fits = base.shortfall.pixels, base.shortfall.fits
             message = f"limits.pixels {pixels} does not fit the device's memory: up to {fits} fit (pod {pod.name})"
@@ -212,7 +212,7 @@ def pods_by_state(seen: Observed) -> dict[str, int]:
 
 
 def _state_of(pod: PodView, seen: Observed) -> str:
-    base = seen.talk(pod).base
+    base = seen.report(pod).base
     if pod.problem is not None or (base is not None and base.phase is BasePhase.FAILED):
         return "failed" if pod.problem is None or pod.problem.kind is not PodTrouble.UNSCHEDULABLE else "pending"
     if pod.ready:

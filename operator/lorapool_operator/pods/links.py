@@ -20,8 +20,8 @@ from lorapool_operator.pods.control import (
     TokenRefused,
     state_limit,
 )
-from lorapool_operator.pods.report import Memory
-from lorapool_operator.seen.observed import PodView, Talk
+from lorapool_operator.pods.report import ReportLog
+from lorapool_operator.seen.observed import PodReport, PodView
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
-class Link:
+class PodLink:
     """The connection to one pod: a task that listens, a task that keeps the pod's catalog as it shall be."""
 
     pod: PodView
@@ -46,12 +46,12 @@ class Link:
     on_change: Callable[[], None]
     knows_base: Callable[[str], bool]
     on_base: Callable[[str, BaseReport], None]
-    memory: Memory = field(default_factory=Memory)
+    reported: ReportLog = field(default_factory=ReportLog)
     wanted: Catalog | None = None
     adapters: int = 0
     _may_listen: asyncio.Event = field(default_factory=asyncio.Event)
-    _stirred: asyncio.Event = field(default_factory=asyncio.Event)
-    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _notified: asyncio.Event = field(default_factory=asyncio.Event)
+    _synced: asyncio.Event = field(default_factory=asyncio.Event)
     _was_tried: bool = False
     _refuses: bool = False
     _tasks: tuple[asyncio.Task[None], ...] = ()
@@ -63,7 +63,7 @@ class Link:
         for task in self._tasks:
             task.cancel()
 
-    def want(self, catalog: Catalog, keys: frozenset[str], adapters: int) -> None:
+    def set_desired(self, catalog: Catalog, keys: frozenset[str], adapters: int) -> None:
         """Say which catalog the pod shall have; it is sent as soon as that differs from the one it has.
 
         Args:
@@ -71,26 +71,26 @@ class Link:
             adapters: how many name the pool, whether they are in the catalog or not: as many the pod may speak of.
         """
         self.wanted, self.adapters = catalog, adapters
-        self.memory.expect(keys)
+        self.reported.expect(keys)
         self._may_listen.set()
-        self._stir()
+        self._notify()
 
-    async def settled(self) -> None:
+    async def synced(self) -> None:
         """Return when the pod has its catalog, or is known not to answer."""
-        await self._settled.wait()
+        await self._synced.wait()
 
     @property
     def _is_done(self) -> bool:
-        return self.wanted is None or self.memory.digest == self.wanted.digest
+        return self.wanted is None or self.reported.digest == self.wanted.digest
 
-    def _stir(self) -> None:
-        silent = self._was_tried and not self.memory.reachable
+    def _notify(self) -> None:
+        silent = self._was_tried and not self.reported.reachable
         if self._is_done or self._refuses or silent:
-            self._settled.set()
+            self._synced.set()
         else:
-            self._settled.clear()
-        if not self._is_done and self.memory.reachable:
-            self._stirred.set()
+            self._synced.clear()
+        if not self._is_done and self.reported.reachable:
+            self._notified.set()
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]]) -> None:
         """What nobody foresaw of one pod neither ends the talk with it nor reaches other pods."""
@@ -112,7 +112,7 @@ class Link:
             asked = clock()
             try:
                 state = await self.control.state(
-                    self._ip, self.token, self.memory.since, self.memory.instance, state_limit(self.adapters)
+                    self._ip, self.token, self.reported.since, self.reported.instance, state_limit(self.adapters)
                 )
             except ControlError as error:
                 self._unreachable(error)
@@ -121,28 +121,33 @@ class Link:
             if clock() - asked > _MOST_PAUSE_S:
                 pause.reset()
             backoff.reset()
-            changed = self.memory.hear(state) or not self.memory.reachable
-            self.memory.since, self.memory.reachable, self._was_tried = state.version, True, True
-            self.memory.accepts_token = True
+            changed = self.reported.apply(state) or not self.reported.reachable
+            self.reported.since, self.reported.reachable, self._was_tried = state.version, True, True
+            self.reported.accepts_token = True
             changed |= await self._learn_base()
-            self._stir()
+            self._notify()
             if changed:
                 self.on_change()
                 await asyncio.sleep(pause.next())
 
     def _unreachable(self, error: ControlError) -> None:
-        before = (self.memory.reachable, self.memory.accepts_token)
-        self.memory.reachable, self._was_tried = False, True
-        self.memory.accepts_token = not isinstance(error, TokenRefused)
-        self._stir()
-        if before != (self.memory.reachable, self.memory.accepts_token):
+        before = (self.reported.reachable, self.reported.accepts_token)
+        self.reported.reachable, self._was_tried = False, True
+        self.reported.accepts_token = not isinstance(error, TokenRefused)
+        self._notify()
+        if before != (self.reported.reachable, self.reported.accepts_token):
             log.info("a pod does not answer", pod=self.pod.key, error=str(error))
             self.on_change()
 
     async def _learn_base(self) -> bool:
         """Ask for the base's modules, once per base; whether they are new."""
-        base = self.memory.base
-        if not self.memory.talk().is_warm or base is None or base.revision is None or self.knows_base(base.revision):
+        base = self.reported.base
+        if (
+            not self.reported.report().is_warm
+            or base is None
+            or base.revision is None
+            or self.knows_base(base.revision)
+        ):
             return False
         try:
             report = await self.control.base(self._ip, self.token)
@@ -157,9 +162,9 @@ class Link:
     async def _push(self) -> None:
         backoff = Backoff(0.1, 5.0)
         while True:
-            await self._stirred.wait()
-            self._stirred.clear()
-            if self._is_done or self.wanted is None or not self.memory.reachable:
+            await self._notified.wait()
+            self._notified.clear()
+            if self._is_done or self.wanted is None or not self.reported.reachable:
                 continue  # the listener stirs again when the pod answers
             try:
                 async with self.pushes:
@@ -168,55 +173,55 @@ class Link:
                 if not self._refuses:
                     log.warning("a pod did not take its catalog", pod=self.pod.key, error=str(error))
                 self._refuses = True
-                self._stir()
+                self._notify()
                 await asyncio.sleep(backoff.next())
-                continue  # `_stir` asked for another round
+                continue  # `_notify` asked for another round
             backoff.reset()
             self._refuses = False
-            self._stir()
+            self._notify()
             self.on_change()
 
     async def _send(self, catalog: Catalog) -> None:
         """A delta where the pod's catalog is known, else all of it."""
         limit = state_limit(self.adapters)
         state = await self._send_delta(catalog, limit) or await self.control.put(self._ip, self.token, catalog, limit)
-        self.memory.hear(state)
+        self.reported.apply(state)
         if state.digest != catalog.digest:
             raise ControlError(f"the pod took the catalog, but says that it holds {state.digest}")
-        self.memory.held = catalog
+        self.reported.held = catalog
 
     async def _send_delta(self, catalog: Catalog, limit: int) -> PodState | None:
         """None: the pod needs all of it."""
-        held = self.memory.held
-        if held is None or held.digest != self.memory.digest:
+        held = self.reported.held
+        if held is None or held.digest != self.reported.digest:
             return None
         change = delta(held, catalog)
         try:
             state = await self.control.patch(self._ip, self.token, change, limit)
         except DigestMismatch:
             return None
-        self.memory.drop(change.remove)
+        self.reported.drop(change.remove)
         return state
 
     @property
     def _ip(self) -> str:
-        """`PodView.can_talk` holds for every pod that has a link, so there is one."""
+        """`PodView.is_running` holds for every pod that has a link, so there is one."""
         return self.pod.ip or ""
 
 
-class Pods:
+class PodLinks:
     """The links to the pods of one pool."""
 
     def __init__(self, control: Control, pushes: asyncio.Semaphore, on_change: Callable[[], None]) -> None:
         self._control = control
         self._pushes = pushes
         self._on_change = on_change
-        self._links: dict[str, Link] = {}
+        self._links: dict[str, PodLink] = {}
         self.bases: dict[str, BaseReport] = {}
 
     def follow(self, pods: Iterable[PodView], token: str | None) -> None:
         """Open links to new pods, close those to pods that went, were replaced or may not be talked to."""
-        wanted = {p.key: p for p in pods if p.can_talk} if token else {}
+        wanted = {p.key: p for p in pods if p.is_running} if token else {}
         for key, link in list(self._links.items()):
             pod = wanted.get(key)
             if pod is None or (pod.uid, pod.ip, token) != (link.pod.uid, link.pod.ip, link.token):
@@ -225,8 +230,8 @@ class Pods:
             if key not in self._links and token:
                 self._links[key] = self._open(pod, token)
 
-    def _open(self, pod: PodView, token: str) -> Link:
-        link = Link(pod, token, self._control, self._pushes, self._on_change, self._knows_base, self._keep_base)
+    def _open(self, pod: PodView, token: str) -> PodLink:
+        link = PodLink(pod, token, self._control, self._pushes, self._on_change, self._knows_base, self._keep_base)
         link.start()
         return link
 
@@ -235,7 +240,7 @@ class Pods:
 
     def _keep_base(self, revision: str, report: BaseReport) -> None:
         """Remember the modules of a base, and of the others that some pod holds now."""
-        held = {link.memory.base.revision for link in self._links.values() if link.memory.base}
+        held = {link.reported.base.revision for link in self._links.values() if link.reported.base}
         self.bases = {r: b for r, b in self.bases.items() if r in held} | {revision: report}
 
     async def distribute(self, catalog: Catalog, adapters: int) -> None:
@@ -245,20 +250,20 @@ class Pods:
         """
         keys = frozenset(e.key for e in catalog.entries)
         for link in self._links.values():
-            link.want(catalog, keys, adapters)
-        waiting = [asyncio.ensure_future(link.settled()) for link in self._links.values()]
+            link.set_desired(catalog, keys, adapters)
+        waiting = [asyncio.ensure_future(link.synced()) for link in self._links.values()]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=SETTLE_S)
             for task in late:
                 task.cancel()
 
-    def talks(self) -> Mapping[str, Talk]:
+    def reports(self) -> Mapping[str, PodReport]:
         """Pod's key -> what it said."""
-        return {key: link.memory.talk() for key, link in self._links.items()}
+        return {key: link.reported.report() for key, link in self._links.items()}
 
     def base(self) -> BaseReport | None:
         """The modules of the base, as the newest warm pod holds it: during a roll-out that is the one to come."""
-        warm = [(link.pod, talk.base) for link in self._links.values() if (talk := link.memory.talk()).is_warm]
+        warm = [(link.pod, report.base) for link in self._links.values() if (report := link.reported.report()).is_warm]
         newest_first = sorted(warm, key=lambda pair: (pair[0].created or _BEGINNING, pair[0].name), reverse=True)
         reports = (self.bases.get(base.revision) for _, base in newest_first if base and base.revision)
         return next((report for report in reports if report is not None), None)

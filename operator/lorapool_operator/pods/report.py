@@ -7,14 +7,14 @@ from typing import Final
 
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import AdapterState, BaseState, PodState
-from lorapool_operator.seen.observed import Talk
+from lorapool_operator.seen.observed import PodReport
 
 # Adapters that a pod speaks of although nobody told it to serve them: those of an older catalog, or a flood.
 MAX_STRANGERS: Final = 2000
 
 
 @dataclass
-class Memory:
+class ReportLog:
     """What a pod said of itself so far.
 
     Replies may overtake each other, so whatever is remembered carries the version it came with. A reply to a PATCH
@@ -40,13 +40,13 @@ class Memory:
     _view: Mapping[str, AdapterState] | None = None
     _overflowed: bool = False
 
-    def hear(self, state: PodState) -> bool:
+    def apply(self, state: PodState) -> bool:
         """Take a reply in; whether anything is different now."""
         changed = state.instance != self.instance
         if changed:
             self._forget(state.instance)
-        changed |= self._hear_header(state)
-        changed |= self._hear_adapters(state)
+        changed |= self._apply_header(state)
+        changed |= self._apply_adapters(state)
         return changed
 
     def expect(self, keys: frozenset[str]) -> None:
@@ -55,11 +55,11 @@ class Memory:
         if self._overflowed:
             self.since, self._overflowed = 0, False
 
-    def talk(self) -> Talk:
+    def report(self) -> PodReport:
         """What was said until now; what is said later does not change it."""
         if self._view is None:
             self._view = MappingProxyType(dict(self.adapters))
-        return Talk(self.reachable, self.digest, self.base, self._view, self.accepts_token)
+        return PodReport(self.reachable, self.digest, self.base, self._view, self.accepts_token)
 
     def _forget(self, instance: str) -> None:
         """Another process: whatever the one before it said is void."""
@@ -68,14 +68,14 @@ class Memory:
         self._versions.clear()
         self._header_version, self._view = -1, None
 
-    def _hear_header(self, state: PodState) -> bool:
+    def _apply_header(self, state: PodState) -> bool:
         if state.version < self._header_version:
             return False
         changed = (state.digest, state.base) != (self.digest, self.base)
         self.digest, self.base, self._header_version = state.digest, state.base, state.version
         return changed
 
-    def _hear_adapters(self, state: PodState) -> bool:
+    def _apply_adapters(self, state: PodState) -> bool:
         changed = False
         for key, adapter in state.adapters.items():
             if state.version >= self._versions.get(key, -1) and self._has_room_for(key):

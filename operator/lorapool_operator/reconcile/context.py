@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_operator.cluster.cache import Store
-from lorapool_operator.cluster.events import Note
+from lorapool_operator.cluster.cache import Cache
 from lorapool_operator.cluster.kube import Resource
+from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
-from lorapool_operator.seen.resolution import BaseLook, Outcome
+from lorapool_operator.seen.resolution import BaseResolution, Outcome
 from lorapool_operator.settings import Settings
 
 Manifest = dict[str, Any]
@@ -24,7 +24,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Cluster(Protocol):
+class ClusterApi(Protocol):
     """The API server, as the leader uses it. Raises: ApiError."""
 
     async def list(
@@ -38,7 +38,7 @@ class Cluster(Protocol):
     ) -> Manifest: ...
 
 
-class Sources(Protocol):
+class SourceResolver(Protocol):
     """What became of looking at the sources of adapters."""
 
     def outcome(self, adapter: Adapter) -> Outcome: ...
@@ -48,20 +48,20 @@ class Sources(Protocol):
     def close(self) -> None: ...
 
 
-class BaseSources(Protocol):
+class BaseResolver(Protocol):
     """What became of looking up the commits of base models."""
 
-    def look(self, pool: Pool) -> BaseLook: ...
+    def resolve(self, pool: Pool) -> BaseResolution: ...
 
     def forget(self, uid: str) -> None: ...
 
     def close(self) -> None: ...
 
 
-class Events(Protocol):
+class EventSink(Protocol):
     """Takes what a person shall read in `kubectl describe`."""
 
-    def note(self, note: Note) -> None: ...
+    def record(self, draft: EventDraft) -> None: ...
 
     async def run(self) -> None: ...
 
@@ -72,12 +72,12 @@ class Context:
 
     settings: Settings
     key: bytes
-    store: Store
-    kube: Cluster
+    cache: Cache
+    kube: ClusterApi
     control: Control
-    resolver: Sources
-    bases: BaseSources
-    recorder: Events
+    resolver: SourceResolver
+    bases: BaseResolver
+    recorder: EventSink
     metrics: Metrics
     pushes: asyncio.Semaphore
     now: Callable[[], datetime] = utc_now

@@ -14,13 +14,12 @@ from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.names import ADAPTER_FINALIZER, full_name, runtime_name, split_full_name
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.cluster.events import Note
 from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, POOLS, ApiError, merge_patch
 from lorapool_operator.cluster.objects import Objects
 from lorapool_operator.decide.adapter_status import AdapterStatuses
-from lorapool_operator.decide.judge import Judge, Judgement, entries
+from lorapool_operator.decide.checker import AdapterChecker, CheckResult, entries
+from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
 from lorapool_operator.decide.model_status import known_commits
-from lorapool_operator.decide.news import News, adapter_news, pool_news
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.manifests.deployment import Installation, deployment
@@ -28,17 +27,18 @@ from lorapool_operator.manifests.disruption import disruption_budget
 from lorapool_operator.manifests.pinned import pinned
 from lorapool_operator.manifests.secret import control_secret, control_token
 from lorapool_operator.manifests.service import service
-from lorapool_operator.pods.links import Pods
-from lorapool_operator.reconcile.attempts import Attempts, Write
+from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.failed_writes import FailedWrites, Write
 from lorapool_operator.seen.observed import DeploymentView, Observed, PodView, deployment_view, owned_pods
 from lorapool_operator.seen.parse import read_adapter, read_pool
-from lorapool_operator.seen.resolution import NOTHING_TO_LOOK_UP, Verdict
+from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE
+from lorapool_operator.seen.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Judgements = Mapping[str, Judgement]
+CheckResults = Mapping[str, CheckResult]
 _NO_CATALOG: Final = Catalog.of(())
 _OBJECTS: Final = "objects"
 _REPLICAS: Final = "replicas"
@@ -46,7 +46,7 @@ _POOL_STATUS: Final = "pool status"
 
 
 @dataclass(frozen=True)
-class Pass:
+class PassResult:
     """What became of a pass.
 
     Attributes:
@@ -64,17 +64,17 @@ class Reconciler:
     def __init__(self, key: str, context: Context, wake: Callable[[], None]) -> None:
         self.key = key
         self._ctx = context
-        self.pods = Pods(context.control, context.pushes, wake)
+        self.pods = PodLinks(context.control, context.pushes, wake)
         self._objects = Objects(context.kube, context.metrics)
-        self._attempts = Attempts(context.clock)
-        self._judge = Judge()
+        self._failed_writes = FailedWrites(context.clock)
+        self._checker = AdapterChecker()
         self._statuses = AdapterStatuses()
         self._catalog = _NO_CATALOG
         self._last_base: tuple[BaseModelSpec, BaseReport] | None = None
         self._refusal: Verdict | None = None
-        self._base_look = NOTHING_TO_LOOK_UP
+        self._base_resolution = NOTHING_TO_RESOLVE
         self._pool_uid = ""
-        self._going_since: dict[str, float] = {}
+        self._terminating_since: dict[str, float] = {}
         self._uids: dict[str, str] = {}
         self._same: dict[str, tuple[Adapter, AdapterStatus]] = {}
         self._failures = 0
@@ -90,21 +90,21 @@ class Reconciler:
         """Let the next pass assume nothing about the pool's objects."""
         self._objects.refresh()
 
-    async def run(self) -> Pass:
+    async def run(self) -> PassResult:
         """One pass. What fails for one object does not hold up the others."""
         self._failures, self._again_s = 0, None
         pool = self._pool()
-        self._look_at_base(pool)
+        self._resolve_base(pool)
         await self._apply_objects(pool)
         self.pods.follow(self._runtime_pods(), self._token(pool))
-        seen, judgements = self._decide()
-        catalog = await self._register(seen, judgements)
+        seen, results = self._decide()
+        catalog = await self._register(seen, results)
         await self.pods.distribute(catalog, len(seen.adapters))
-        seen, judgements = self._decide()
-        await self._unregister(seen, judgements, catalog)
-        await self._report(seen, judgements)
+        seen, results = self._decide()
+        await self._unregister(seen, results, catalog)
+        await self._report(seen, results)
         self._forget_gone(seen)
-        return Pass(self._failures, self._again_s)
+        return PassResult(self._failures, self._again_s)
 
     # ---- observe and decide
 
@@ -113,22 +113,22 @@ class Reconciler:
 
         So is one whose namespace is being deleted: nothing can be created there any more.
         """
-        pool = self._ctx.store.pools.get(self.key)
-        return None if pool is None or pool.metadata.is_going or self._is_namespace_going() else pool
+        pool = self._ctx.cache.pools.get(self.key)
+        return None if pool is None or pool.metadata.is_terminating or self._is_namespace_terminating() else pool
 
-    def _is_namespace_going(self) -> bool:
+    def _is_namespace_terminating(self) -> bool:
         namespace, _ = split_full_name(self.key)
-        return namespace in self._ctx.store.going_namespaces
+        return namespace in self._ctx.cache.terminating_namespaces
 
     def _token(self, pool: Pool | None) -> str | None:
         return control_token(self._ctx.key, pool) if pool else None
 
-    def _decide(self) -> tuple[Observed, Judgements]:
+    def _decide(self) -> tuple[Observed, CheckResults]:
         seen = self._observe()
-        claims = self._judge.names(seen)
-        outcomes = {a.key: self._ctx.resolver.outcome(a) for a in self._judge.to_resolve(seen, claims)}
+        claims = self._checker.names(seen)
+        outcomes = {a.key: self._ctx.resolver.outcome(a) for a in self._checker.to_resolve(seen, claims)}
         seen = replace(seen, outcomes=outcomes)
-        return seen, self._judge.all(seen, claims)
+        return seen, self._checker.all(seen, claims)
 
     def _base(self) -> BaseReport | None:
         """The modules of the base. While no pod is warm: what the last one reported, if it held the same model."""
@@ -140,38 +140,38 @@ class Reconciler:
         return self._last_base[1] if self._last_base and self._last_base[0] == pool.spec.model else None
 
     def _observe(self) -> Observed:
-        store, talks = self._ctx.store, self.pods.talks()
+        cache, reports = self._ctx.cache, self.pods.reports()
         return Observed(
             key=self.key,
             pool=self._pool(),
-            adapters=store.adapters.of_pool(self.key),
+            adapters=cache.adapters.of_pool(self.key),
             pods=self._runtime_pods(),
             deployment=self._deployment(),
             outcomes={},
-            talks=talks,
+            reports=reports,
             base=self._base(),
-            namespace_labels=store.namespace_labels(),
+            namespace_labels=cache.namespace_labels(),
             url_hosts=self._ctx.settings.url_hosts,
             now=self._ctx.now(),
             refusal=self._refusal,
-            base_look=self._base_look,
+            base_resolution=self._base_resolution,
         )
 
     def _deployment(self) -> DeploymentView | None:
         """By its name: a label can be on any."""
         namespace, name = split_full_name(self.key)
-        return self._ctx.store.deployments.get(full_name(namespace, runtime_name(name)))
+        return self._ctx.cache.deployments.get(full_name(namespace, runtime_name(name)))
 
     def _runtime_pods(self) -> tuple[PodView, ...]:
-        store = self._ctx.store
-        return owned_pods(store.pods.of_pool(self.key), store.replica_sets.of_pool(self.key), self._deployment())
+        cache = self._ctx.cache
+        return owned_pods(cache.pods.of_pool(self.key), cache.replica_sets.of_pool(self.key), self._deployment())
 
-    def _look_at_base(self, pool: Pool | None) -> None:
+    def _resolve_base(self, pool: Pool | None) -> None:
         uid = pool.metadata.uid if pool else ""
         if self._pool_uid and self._pool_uid != uid:
             self._ctx.bases.forget(self._pool_uid)
         self._pool_uid = uid
-        self._base_look = self._ctx.bases.look(pool) if pool else NOTHING_TO_LOOK_UP
+        self._base_resolution = self._ctx.bases.resolve(pool) if pool else NOTHING_TO_RESOLVE
 
     # ---- act
 
@@ -179,7 +179,7 @@ class Reconciler:
         if pool is None:
             self._objects.refresh()
             self._refusal = None
-            if self._is_namespace_going():
+            if self._is_namespace_terminating():
                 await self._scale_down()
             return
         settings, seen = self._ctx.settings, self._observe()
@@ -189,8 +189,10 @@ class Reconciler:
             url_hosts=settings.url_hosts,
         )
         manifests = [control_secret(pool, control_token(self._ctx.key, pool)), service(pool), disruption_budget(pool)]
-        if not self._base_look.is_pending:  # pods that start with a branch would be replaced as soon as it is known
-            at_commits = pinned(pool, known_commits(pool, self._base_look))
+        if (
+            not self._base_resolution.is_pending
+        ):  # pods that start with a branch would be replaced as soon as it is known
+            at_commits = pinned(pool, known_commits(pool, self._base_resolution))
             manifests.append(deployment(at_commits, installation, give_way=must_give_way(seen)))
         meta = pool.metadata
         write = Write(_OBJECTS, meta.uid, meta.generation, meta.resource_version, {"manifests": manifests})
@@ -224,17 +226,17 @@ class Reconciler:
             else:
                 self._ctx.metrics.writes.labels("scale").inc()
                 key = full_name(deployment.namespace, deployment.name)
-                self._ctx.store.deployments.refresh(key, deployment_view(done))
+                self._ctx.cache.deployments.refresh(key, deployment_view(done))
 
         await self._try(write, "a pool whose namespace is being deleted could not be scaled down", scale)
 
-    async def _register(self, seen: Observed, judgements: Judgements) -> Catalog:
+    async def _register(self, seen: Observed, results: CheckResults) -> Catalog:
         """The catalog of the adapters that bear our finalizer; those that lack it get it first."""
-        plan = plan_finalizers(seen, judgements, _NO_CATALOG, {})
+        plan = plan_finalizers(seen, results, _NO_CATALOG, {})
         marked = {a.key for a in seen.adapters if has_finalizer(a)}
         added = await _each(self._add_finalizer, plan.add)
         ready = marked | {a.key for a, done in zip(plan.add, added, strict=True) if done}
-        wanted = tuple(sorted((e for e in entries(judgements) if e.key in ready), key=lambda e: e.key))
+        wanted = tuple(sorted((e for e in entries(results) if e.key in ready), key=lambda e: e.key))
         if wanted != self._catalog.entries:
             self._catalog = Catalog.of(wanted)
         return self._catalog
@@ -250,31 +252,31 @@ class Reconciler:
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
         return await self._patch_adapter(adapter, patch, {"finalizers": finalizers})
 
-    async def _unregister(self, seen: Observed, judgements: Judgements, catalog: Catalog) -> None:
+    async def _unregister(self, seen: Observed, results: CheckResults, catalog: Catalog) -> None:
         """Let go of adapters that are being deleted, once no pod has them, or when pods take too long."""
         now = self._ctx.clock()
-        going = {a.key for a in seen.adapters if a.metadata.is_going and has_finalizer(a)}
-        self._going_since = {key: self._going_since.get(key, now) for key in going}
-        plan = plan_finalizers(seen, judgements, catalog, {k: now - since for k, since in self._going_since.items()})
+        terminating = {a.key for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a)}
+        self._terminating_since = {key: self._terminating_since.get(key, now) for key in terminating}
+        plan = plan_finalizers(seen, results, catalog, {k: now - since for k, since in self._terminating_since.items()})
         await _each(self._remove_finalizer, plan.remove)
         if plan.waiting:
-            waited_s = max(now - self._going_since[a.key] for a in plan.waiting)
+            waited_s = max(now - self._terminating_since[a.key] for a in plan.waiting)
             self._again(UNREGISTER_GRACE_S - waited_s)
 
     # ---- report
 
-    async def _report(self, seen: Observed, judgements: Judgements) -> None:
-        statuses = self._statuses.all(judgements, seen)
-        changed = [(judgements[key].adapter, s) for key, s in statuses.items() if self._differs(judgements[key], s)]
+    async def _report(self, seen: Observed, results: CheckResults) -> None:
+        statuses = self._statuses.all(results, seen)
+        changed = [(results[key].adapter, s) for key, s in statuses.items() if self._differs(results[key], s)]
         await _each(self._write_adapter_status, changed)
         if seen.pool is not None:
             await self._write_pool_status(seen.pool, pool_status(seen.pool, seen, statuses))
         self._ctx.metrics.set_adapters(self.key, Counter(s.summary or "" for s in statuses.values()))
         self._ctx.metrics.set_pods(self.key, pods_by_state(seen))
 
-    def _differs(self, judgement: Judgement, status: AdapterStatus) -> bool:
+    def _differs(self, result: CheckResult, status: AdapterStatus) -> bool:
         """Whether the object has another status. To compare thousands takes long: once for each pair of objects."""
-        adapter = judgement.adapter
+        adapter = result.adapter
         same = self._same.get(adapter.key)
         if same is not None and same[0] is adapter and same[1] is status:
             return False
@@ -287,7 +289,7 @@ class Reconciler:
         adapter, status = change
         patch = {"status": merge_patch(adapter.status.manifest(), status.manifest())}
         if await self._patch_adapter(adapter, patch, status.manifest(), "status"):
-            self._tell(adapter, adapter_news(adapter.status, status))
+            self._record(adapter_events(adapter, status))
 
     async def _patch_adapter(
         self, adapter: Adapter, patch: dict[str, Any], content: dict[str, Any], subresource: str | None = None
@@ -305,7 +307,7 @@ class Reconciler:
         if written is None:
             return False
         self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
-        self._ctx.store.adapters.refresh(adapter.key, read_adapter(written))
+        self._ctx.cache.adapters.refresh(adapter.key, read_adapter(written))
         return True
 
     async def _write_pool_status(self, pool: Pool, status: PoolStatus) -> None:
@@ -322,21 +324,21 @@ class Reconciler:
         if written is None:
             return
         self._ctx.metrics.writes.labels("status").inc()
-        self._ctx.store.pools.refresh(pool.key, read_pool(written))
-        self._tell(pool, pool_news(pool.status, status))
+        self._ctx.cache.pools.refresh(pool.key, read_pool(written))
+        self._record(pool_events(pool, status))
 
-    def _tell(self, about: Adapter | Pool, news: Iterable[News]) -> None:
-        for item in news:
-            self._ctx.recorder.note(Note(about, item.reason, item.message, item.is_warning))
+    def _record(self, drafts: Iterable[EventDraft]) -> None:
+        for draft in drafts:
+            self._ctx.recorder.record(draft)
 
     # ---- failures
 
     async def _try(self, write: Write, event: str, act: Callable[[], Awaitable[T]], **fields: str) -> T | None:
         """What `act` returns; None where the write failed, or is left alone for now because it did before."""
-        if self._attempts.is_refused(write):
+        if self._failed_writes.is_refused(write):
             self._failures += 1
             return None
-        if wait_s := self._attempts.wait_s(write):
+        if wait_s := self._failed_writes.wait_s(write):
             self._failures += 1
             self._again(wait_s)
             return None
@@ -344,13 +346,13 @@ class Reconciler:
             done = await act()
         except ApiError as error:
             self._failures += 1
-            self._again(self._attempts.failed(write, error))
+            self._again(self._failed_writes.failed(write, error))
             if write.what == _OBJECTS:
                 self._refusal = error.verdict or self._refusal
-            tell = log.info if error.is_namespace_going else log.warning
+            tell = log.info if error.is_namespace_terminating else log.warning
             tell(event, pool=self.key, status=error.status, error=error.message, **fields)
             return None
-        self._attempts.succeeded(write)
+        self._failed_writes.succeeded(write)
         return done
 
     def _again(self, wait_s: float | None) -> None:
@@ -364,14 +366,14 @@ class Reconciler:
         for uid, key in self._uids.items():
             if uid not in now:
                 self._same.pop(key, None)
-                elsewhere = self._ctx.store.adapters.get(key)
+                elsewhere = self._ctx.cache.adapters.get(key)
                 if elsewhere is None or elsewhere.metadata.uid != uid:
                     self._ctx.resolver.forget(uid)
         self._uids = now
-        if self._attempts.has_failures:
+        if self._failed_writes.has_failures:
             keys = [a.key for a in seen.adapters]
             wanted = {_name_of_write(key, subresource) for key in keys for subresource in (None, "status")}
-            self._attempts.keep_only({_OBJECTS, _REPLICAS, _POOL_STATUS, *wanted})
+            self._failed_writes.keep_only({_OBJECTS, _REPLICAS, _POOL_STATUS, *wanted})
 
 
 def _name_of_write(adapter: str, subresource: str | None) -> str:

@@ -11,7 +11,7 @@ import structlog
 
 from lorapool_operator.backoff import Backoff
 from lorapool_operator.reconcile.context import Context
-from lorapool_operator.reconcile.reconciler import Pass, Reconciler
+from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ PACE: Final = Pace()
 class Passes(Protocol):
     """The passes over one pool."""
 
-    async def run(self) -> Pass: ...
+    async def run(self) -> PassResult: ...
 
     def refresh(self) -> None: ...
 
@@ -76,7 +76,7 @@ class Worker:
             while True:
                 await self._wait(math.inf if again_s is None else again_s)
                 again_s = await self._pass()
-                if again_s is None and self._key not in self._ctx.store.known_pools():
+                if again_s is None and self._key not in self._ctx.cache.known_pools():
                     return
         finally:
             self._passes.close()
@@ -107,7 +107,7 @@ class Worker:
             done = await self._passes.run()
         except Exception:  # whatever goes wrong with a pass must not end its worker
             log.exception("a pass failed", pool=self._key)
-            done = Pass(failures=1, again_s=self._backoff.next())
+            done = PassResult(failures=1, again_s=self._backoff.next())
         else:
             self._backoff.reset()
         self._ctx.metrics.pass_seconds.observe(self._ctx.clock() - began)
@@ -136,7 +136,7 @@ class Workers:
         running = self._running.get(key)
         if running is not None and running[0] is worker:
             del self._running[key]
-            if not running[1].cancelled() and key in self._ctx.store.known_pools():
+            if not running[1].cancelled() and key in self._ctx.cache.known_pools():
                 self.wake(key)  # somebody named the pool in the worker's last moment
 
     async def stop(self) -> None:

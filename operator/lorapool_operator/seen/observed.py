@@ -13,7 +13,8 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import full_name
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseState
 from lorapool_operator.seen.crash_line import crash_line
-from lorapool_operator.seen.resolution import NOTHING_TO_LOOK_UP, BaseLook, Outcome, Verdict
+from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome
+from lorapool_operator.seen.verdict import Verdict
 
 # Reasons for which a container waits that do not go away by themselves.
 _CONTAINER_PROBLEMS: Final = frozenset(
@@ -65,7 +66,7 @@ class PodView:
     ip: str | None
     phase: str
     ready: bool
-    going: bool
+    terminating: bool
     created: datetime | None
     problem: Problem | None = None
     resource_version: str = ""
@@ -76,14 +77,14 @@ class PodView:
         return full_name(self.namespace, self.name)
 
     @property
-    def can_talk(self) -> bool:
+    def is_running(self) -> bool:
         """Whether there is a process to talk to, ready for traffic or not."""
-        return self.ip is not None and self.phase == "Running" and not self.going
+        return self.ip is not None and self.phase == "Running" and not self.terminating
 
     @property
     def counts(self) -> bool:
         """Whether it is one of the pool's pods, not one that is on its way out."""
-        return not self.going and self.phase not in ("Succeeded", "Failed")
+        return not self.terminating and self.phase not in ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class DeploymentView:
 
 
 @dataclass(frozen=True)
-class Talk:
+class PodReport:
     """What a pod last said of itself.
 
     Attributes:
@@ -137,7 +138,7 @@ class Talk:
         return self.base is not None and self.base.phase is BasePhase.WARM
 
 
-NOT_HEARD: Final = Talk()
+NO_REPORT: Final = PodReport()
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,10 @@ class Observed:
         pool: None where there is none of that name, or where it is being deleted.
         adapters: all that name the pool, also those being deleted.
         outcomes: adapter's key -> what its source turned out to be.
-        talks: pod's key -> what it said.
+        reports: pod's key -> what it said.
         base: the modules of the base, once a pod of that base was warm.
         namespace_labels: labels by namespace, as far as they are known.
-        base_look: what became of looking up the commits of the base model.
+        base_resolution: what became of looking up the commits of the base model.
         refusal: why the API server does not take the pool's objects; None: it does.
     """
 
@@ -161,36 +162,36 @@ class Observed:
     pods: tuple[PodView, ...]
     deployment: DeploymentView | None
     outcomes: Mapping[str, Outcome]
-    talks: Mapping[str, Talk]
+    reports: Mapping[str, PodReport]
     base: BaseReport | None
     namespace_labels: Mapping[str, Mapping[str, str]]
     url_hosts: tuple[str, ...]
     now: datetime
     refusal: Verdict | None = None
-    base_look: BaseLook = NOTHING_TO_LOOK_UP
+    base_resolution: BaseResolution = NOTHING_TO_RESOLVE
 
-    def talk(self, pod: PodView) -> Talk:
-        return self.talks.get(pod.key, NOT_HEARD)
+    def report(self, pod: PodView) -> PodReport:
+        return self.reports.get(pod.key, NO_REPORT)
 
     def is_warm(self, pod: PodView) -> bool:
         """Whether its base is loaded. A pod that fell silent counts for as long as the kubelet finds it ready."""
-        talk = self.talk(pod)
-        return pod.can_talk and talk.is_warm and (talk.reachable or pod.ready)
+        report = self.report(pod)
+        return pod.is_running and report.is_warm and (report.reachable or pod.ready)
 
     @cached_property
-    def talking(self) -> tuple[tuple[PodView, Talk], ...]:
+    def running_pods(self) -> tuple[tuple[PodView, PodReport], ...]:
         """The pods with a process to talk to, and what each last said."""
-        return tuple((p, self.talk(p)) for p in self.pods if p.can_talk)
+        return tuple((p, self.report(p)) for p in self.pods if p.is_running)
 
     @cached_property
     def refusing(self) -> tuple[PodView, ...]:
         """The pods that do not know our control token, so that they take no catalog and say nothing."""
-        return tuple(p for p, talk in self.talking if not talk.accepts_token)
+        return tuple(p for p, report in self.running_pods if not report.accepts_token)
 
     @cached_property
     def warm(self) -> frozenset[str]:
         """Keys of the pods whose base is loaded."""
-        return frozenset(p.key for p, _ in self.talking if self.is_warm(p))
+        return frozenset(p.key for p, _ in self.running_pods if self.is_warm(p))
 
 
 def pod_view(body: Manifest) -> PodView:
@@ -205,7 +206,7 @@ def pod_view(body: Manifest) -> PodView:
         ip=status.get("podIP") or None,
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",
-        going=meta.get("deletionTimestamp") is not None,
+        terminating=meta.get("deletionTimestamp") is not None,
         created=_time(meta.get("creationTimestamp")),
         problem=_problem(spec, status, conditions),
         resource_version=meta.get("resourceVersion", ""),

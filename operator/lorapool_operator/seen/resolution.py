@@ -5,21 +5,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lorapool_api.kinds.adapter import AnyFormat
-from lorapool_api.kinds.conditions import AnyReason
 from lorapool_api.lora.facts import AdapterFacts
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Why something is not as it should be: a word for programs, a sentence for people that says what to do."""
-
-    reason: AnyReason
-    message: str
+from lorapool_operator.seen.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
 class Resolution:
-    """The file behind a source. Compared by identity: judgements about it are kept with it.
+    """The file behind a source. Compared by identity: results about it are kept with it.
 
     Attributes:
         facts: what the header says; None where only the pods see the file (`path`), or where this was taken over
@@ -58,7 +50,7 @@ Outcome = Resolution | Unresolved | Resolving
 
 
 @dataclass(frozen=True)
-class BaseLook:
+class BaseResolution:
     """What became of looking up the commits of a base model.
 
     Attributes:
@@ -72,4 +64,4 @@ class BaseLook:
     is_pending: bool = False
 
 
-NOTHING_TO_LOOK_UP: Final = BaseLook()
+NOTHING_TO_RESOLVE: Final = BaseResolution()

@@ -19,7 +19,8 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.sources import HubModel
 from lorapool_operator.backoff import Backoff
 from lorapool_operator.manifests.pinned import hub_sources, is_commit
-from lorapool_operator.seen.resolution import BaseLook, Verdict
+from lorapool_operator.seen.resolution import BaseResolution
+from lorapool_operator.seen.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ class Bases:
         self._on_found = on_found
         self._records: dict[str, _Record] = {}
 
-    def look(self, pool: Pool) -> BaseLook:
+    def resolve(self, pool: Pool) -> BaseResolution:
         """What is known now; starts looking where that is needed."""
         wanted = _to_look_up(pool)
         record = self._records.get(pool.metadata.uid)
@@ -67,7 +68,7 @@ class Bases:
             record = self._records[pool.metadata.uid] = _Record(wanted)
             if wanted:
                 record.task = asyncio.create_task(self._ask(record, pool.key))
-        return BaseLook(dict(record.commits), record.problem, is_pending=bool(wanted) and not record.was_asked)
+        return BaseResolution(dict(record.commits), record.problem, is_pending=bool(wanted) and not record.was_asked)
 
     def forget(self, uid: str) -> None:
         """The pool is gone, or asks for something else."""

@@ -23,7 +23,8 @@ from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_operator.backoff import Backoff
-from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved, Verdict
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
+from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import Hub

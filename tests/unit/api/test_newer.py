@@ -15,10 +15,10 @@ from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.wire.message import MAX_MESSAGE
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BaseState, PodState, ServingStatus, Tier
-from lorapool_operator.cluster.cache import Store
+from lorapool_operator.cluster.cache import Cache
 from lorapool_operator.cluster.relist import put
 from lorapool_operator.decide.adapter_status import adapter_status
-from lorapool_operator.decide.news import adapter_news, pool_news
+from lorapool_operator.decide.events import adapter_events, pool_events
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.seen.parse import read_adapter, read_pool
 
@@ -34,16 +34,16 @@ def test_an_object_of_a_newer_version_keeps_being_served() -> None:
     resolved = {"format": "hologram", "sha256": "0" * 64}
     adapter = manifest(make.adapter_manifest(), conditions=[NEWER], summary="FasterThanLight", resolved=resolved)
     pool = manifest(make.pool_manifest(), conditions=[NEWER])
-    store = Store()
+    cache = Cache()
 
-    put(store.adapters, adapter, read_adapter)
-    put(store.pools, pool, read_pool)
+    put(cache.adapters, adapter, read_adapter)
+    put(cache.pools, pool, read_pool)
 
-    read = store.adapters.get("default/pixel")
+    read = cache.adapters.get("default/pixel")
     assert read is not None
     assert read.is_ready
     assert read.status.conditions[0].reason == "FasterThanLight"
-    assert store.pools.get("default/shapes") is not None
+    assert cache.pools.get("default/shapes") is not None
 
 
 def test_what_is_known_is_read_as_the_enum_and_written_as_the_word() -> None:
@@ -57,12 +57,11 @@ def test_what_is_known_is_read_as_the_enum_and_written_as_the_word() -> None:
 
 
 def test_an_unknown_reason_is_not_one_that_waiting_helps_against() -> None:
-    before = AdapterStatus()
     condition = Condition(type="Ready", status="False", reason="WornOut", message="it is worn out")
     now = AdapterStatus(summary="WornOut", conditions=(condition,))
 
     assert not traits(condition.reason).is_transient
-    assert [n.reason for n in adapter_news(before, now)] == ["WornOut"]
+    assert [n.reason for n in adapter_events(make.adapter(), now)] == ["WornOut"]
     seen = made.seen(pool=made.pool())
     assert pool_status(made.pool(), seen, {"default/pixel": now}).adapters.failed == 1
 
@@ -70,9 +69,9 @@ def test_an_unknown_reason_is_not_one_that_waiting_helps_against() -> None:
 def test_an_unknown_reason_of_a_pool_is_told_too() -> None:
     condition = Condition(type=PoolCondition.DEGRADED, status="True", reason="TooLoud", message="it hums")
 
-    (news,) = pool_news(PoolStatus(), PoolStatus(conditions=(condition,)))
+    (event,) = pool_events(made.pool(), PoolStatus(conditions=(condition,)))
 
-    assert (news.reason, news.is_warning) == ("TooLoud", True)
+    assert (event.reason, event.is_warning) == ("TooLoud", True)
 
 
 def test_a_newer_pod_is_understood() -> None:
@@ -97,10 +96,10 @@ def test_a_newer_pod_is_understood() -> None:
 
 def test_a_phase_that_is_unknown_is_under_way() -> None:
     hibernating = BaseState(phase="hibernating")
-    seen = made.seen(made_adapter := make.adapter(), pool=made.pool(), talks={"p-1": made.talk(base=hibernating)})
+    seen = made.seen(made_adapter := make.adapter(), pool=made.pool(), reports={"p-1": made.report(base=hibernating)})
 
     assert pods_by_state(seen)["ready"] == 1
-    status = adapter_status(made.judged(seen)[made_adapter.key], seen)
+    status = adapter_status(made.checked(seen)[made_adapter.key], seen)
     assert status.summary == Reason.WAITING_FOR_PODS
 
 

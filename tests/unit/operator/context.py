@@ -11,14 +11,14 @@ from tests import make
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, split_full_name
-from lorapool_operator.cluster.cache import Store
-from lorapool_operator.cluster.events import Note
+from lorapool_operator.cluster.cache import Cache
 from lorapool_operator.cluster.kube import DEPLOYMENTS, ApiError, Resource
+from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.seen.observed import PodView, ReplicaSetView, deployment_view
-from lorapool_operator.seen.resolution import NOTHING_TO_LOOK_UP, BaseLook, Outcome, Resolution
+from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome, Resolution
 from lorapool_operator.settings import Settings
 
 Manifest = dict[str, Any]
@@ -45,9 +45,9 @@ class Written:
 
 @dataclass
 class ApiServer:
-    """Takes every write unless `refuse` has an error for it; statuses come back to the store as a watch brings them."""
+    """Takes every write unless `refuse` has an error for it; statuses come back to the cache as a watch brings them."""
 
-    store: Store
+    cache: Cache
     refuse: Refuse = lambda _name, _body: None
     writes: list[Written] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ class ApiServer:
         self._take(f"{manifest['kind']}/{meta['name']}", manifest)
         applied = manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()}
         if manifest["kind"] == "Deployment":
-            self.store.deployments.put(f"{meta['namespace']}/{meta['name']}", deployment_view(applied))
+            self.cache.deployments.put(f"{meta['namespace']}/{meta['name']}", deployment_view(applied))
         return applied
 
     async def patch(
@@ -66,12 +66,12 @@ class ApiServer:
         self._take(f"{resource.plural}/{name}{f'/{subresource}' if subresource else ''}", body)
         key = f"{namespace}/{name}"
         if resource is DEPLOYMENTS:
-            view = self.store.deployments.get(key)
+            view = self.cache.deployments.get(key)
             assert view is not None
             meta = {"name": name, "namespace": namespace, "uid": view.uid, "generation": view.generation + 1}
             labels = {"labels": {POOL_LABEL: split_full_name(view.pool)[1]}}
             return {"metadata": meta | labels | self._version(), **body}
-        found: Pool | Adapter | None = self.store.pools.get(key) or self.store.adapters.get(key)
+        found: Pool | Adapter | None = self.cache.pools.get(key) or self.cache.adapters.get(key)
         assert found is not None
         old = {"metadata": found.metadata.manifest(), "spec": found.spec.manifest(), "status": found.status.manifest()}
         new: Manifest = merged(old, body)
@@ -121,9 +121,9 @@ class Looked:
     """What became of looking up the base, as a test sets it."""
 
     def __init__(self) -> None:
-        self.result = NOTHING_TO_LOOK_UP
+        self.result = NOTHING_TO_RESOLVE
 
-    def look(self, pool: Pool) -> BaseLook:
+    def resolve(self, pool: Pool) -> BaseResolution:
         return self.result
 
     def forget(self, uid: str) -> None: ...
@@ -135,10 +135,10 @@ class Told:
     """The events, kept."""
 
     def __init__(self) -> None:
-        self.notes: list[Note] = []
+        self.drafts: list[EventDraft] = []
 
-    def note(self, note: Note) -> None:
-        self.notes.append(note)
+    def record(self, draft: EventDraft) -> None:
+        self.drafts.append(draft)
 
     async def run(self) -> None: ...
 
@@ -147,17 +147,17 @@ class Told:
 class Bench:
     """A context, and what a test does with it."""
 
-    store: Store = field(default_factory=Store)
+    cache: Cache = field(default_factory=Cache)
     clock: Clock = field(default_factory=Clock)
     told: Told = field(default_factory=Told)
     looked: Looked = field(default_factory=Looked)
 
     def __post_init__(self) -> None:
-        self.api = ApiServer(self.store)
+        self.api = ApiServer(self.cache)
         self.context = Context(
             settings=Settings(namespace="default", identity="test"),
             key=b"k" * 32,
-            store=self.store,
+            cache=self.cache,
             kube=self.api,
             control=Control(),
             resolver=Found(),
@@ -176,13 +176,13 @@ class Bench:
         """As a watch brings them."""
         for item in objects:
             if isinstance(item, Pool):
-                self.store.wake(self.store.pools.put(item.key, item))
+                self.cache.wake(self.cache.pools.put(item.key, item))
             else:
-                self.store.wake(self.store.adapters.put(item.key, item))
+                self.cache.wake(self.cache.adapters.put(item.key, item))
 
     def put_pod(self, pod: PodView, deployment: str = "uid-shapes-runtime") -> None:
         """A pod of a ReplicaSet of that Deployment."""
         replica_set = f"uid-rs-{deployment}"
         view = ReplicaSetView("rs", pod.namespace, replica_set, pod.pool, deployment)
-        self.store.replica_sets.put(f"{pod.namespace}/{replica_set}", view)
-        self.store.pods.put(pod.key, replace(pod, replica_set=replica_set))
+        self.cache.replica_sets.put(f"{pod.namespace}/{replica_set}", view)
+        self.cache.pods.put(pod.key, replace(pod, replica_set=replica_set))

@@ -12,9 +12,9 @@ from lorapool_api.kinds.conditions import Condition, find
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.rules.claims import Claims
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
-from lorapool_operator.decide.checks import Case, Finding, first_finding
-from lorapool_operator.decide.judge import Judge, Judgement, settle_names
-from lorapool_operator.seen.observed import DeploymentView, Observed, PodView, Talk
+from lorapool_operator.decide.checker import AdapterChecker, CheckResult, settle_names
+from lorapool_operator.decide.checks import CheckInput, Finding, first_finding
+from lorapool_operator.seen.observed import DeploymentView, Observed, PodReport, PodView
 from lorapool_operator.seen.resolution import Outcome, Resolution
 
 TEMPLATE: dict[str, Any] = {
@@ -44,7 +44,7 @@ def pod(name: str = "p-1", **fields: Any) -> PodView:
         ip="127.0.0.9",
         phase="Running",
         ready=True,
-        going=False,
+        terminating=False,
         created=make.EPOCH,
     )
     return replace(plain, **fields)
@@ -70,28 +70,28 @@ def state(phase: AdapterPhase = AdapterPhase.READY, generation: int = 1, **field
     return AdapterState(phase=phase, generation=generation, **fields)
 
 
-def talk(
+def report(
     base: BaseState | None = WARM,
     *,
     reachable: bool = True,
     digest: str = "d",
     accepts_token: bool = True,
     **adapters: AdapterState,
-) -> Talk:
+) -> PodReport:
     """What a pod said; adapters of the namespace default by their names."""
     said = {f"default/{name}": s for name, s in adapters.items()}
-    return Talk(reachable, digest, base, said, accepts_token)
+    return PodReport(reachable, digest, base, said, accepts_token)
 
 
 def seen(
     *adapters: Adapter,
     pool: Pool | None,
-    talks: Mapping[str, Talk] | None = None,
+    reports: Mapping[str, PodReport] | None = None,
     outcome: Outcome | None = None,
     **fields: Any,
 ) -> Observed:
-    """A snapshot with one pod for each talk; every adapter's source turned out to be `outcome`."""
-    said = {"p-1": talk()} if talks is None else talks
+    """A snapshot with one pod for each report; every adapter's source turned out to be `outcome`."""
+    said = {"p-1": report()} if reports is None else reports
     plain = Observed(
         key="default/shapes",
         pool=pool,
@@ -99,7 +99,7 @@ def seen(
         pods=tuple(pod(name) for name in said),
         deployment=deployment(),
         outcomes={a.key: outcome or Resolution() for a in adapters},
-        talks={f"default/{name}": t for name, t in said.items()},
+        reports={f"default/{name}": t for name, t in said.items()},
         base=NO_MODULES,
         namespace_labels={},
         url_hosts=("files.example.org",),
@@ -112,7 +112,7 @@ def finding(snapshot: Observed, adapter: Adapter | None = None) -> Finding | Non
     """What the checks find about an adapter of the snapshot."""
     one = adapter or snapshot.adapters[0]
     claims: Claims = settle_names(snapshot)
-    return first_finding(Case(one, snapshot, claims, snapshot.outcomes[one.key]))
+    return first_finding(CheckInput(one, snapshot, claims, snapshot.outcomes[one.key]))
 
 
 def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
@@ -120,8 +120,8 @@ def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
     return found.verdict.reason if found else None
 
 
-def judged(snapshot: Observed) -> dict[str, Judgement]:
-    return Judge().all(snapshot, settle_names(snapshot))
+def checked(snapshot: Observed) -> dict[str, CheckResult]:
+    return AdapterChecker().all(snapshot, settle_names(snapshot))
 
 
 def condition(conditions: Any, type_: str) -> Condition:

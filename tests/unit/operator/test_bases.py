@@ -16,12 +16,13 @@ from lorapool_api.kinds.sources import HubModel
 from lorapool_api.names import CONFIG_ENV
 from lorapool_operator.decide.pool_status import pool_status
 from lorapool_operator.reconcile.reconciler import Reconciler
-from lorapool_operator.seen.resolution import BaseLook, Verdict
+from lorapool_operator.seen.resolution import BaseResolution
+from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.sources.bases import Bases
 from lorapool_operator.sources.hub import Hub
 
 KEY = ("stabilityai/base", "main")
-FOUND = BaseLook({KEY: COMMIT})
+FOUND = BaseResolution({KEY: COMMIT})
 
 
 def pool(revision: str = "main", token: bool = False, **status: Any) -> Pool:
@@ -55,32 +56,32 @@ async def bases(hub: FakeHub, woken: list[str]) -> AsyncIterator[Bases]:
     it.close()
 
 
-async def looked(bases: Bases, pool: Pool, woken: list[str]) -> BaseLook:
-    first = bases.look(pool)
+async def looked(bases: Bases, pool: Pool, woken: list[str]) -> BaseResolution:
+    first = bases.resolve(pool)
     assert first.is_pending
     await until(lambda: bool(woken))
-    return bases.look(pool)
+    return bases.resolve(pool)
 
 
 async def test_a_branch_is_looked_up_once(hub: FakeHub, bases: Bases, woken: list[str]) -> None:
     look = await looked(bases, pool(), woken)
 
-    assert look == BaseLook({KEY: COMMIT})
+    assert look == BaseResolution({KEY: COMMIT})
     assert woken == ["default/shapes"]
     for _ in range(3):
-        bases.look(pool())
+        bases.resolve(pool())
     assert hub.infos == 1
 
 
 async def test_what_the_status_has_settled_is_not_looked_up(hub: FakeHub, bases: Bases) -> None:
     """A restart of the operator after a push moves no base."""
     for model in (settled(), settled(None)):
-        assert not bases.look(pool(model=model)).is_pending
+        assert not bases.resolve(pool(model=model)).is_pending
     assert hub.infos == 0
 
 
 async def test_a_commit_needs_no_look(hub: FakeHub, bases: Bases) -> None:
-    assert not bases.look(pool(revision="0123456789" * 4)).is_pending
+    assert not bases.resolve(pool(revision="0123456789" * 4)).is_pending
     assert hub.infos == 0
 
 
@@ -146,7 +147,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 async def test_pods_are_made_when_the_commit_is_known_and_are_told_it(bench: Bench) -> None:
     passes = Reconciler("default/shapes", bench.context, lambda: None)
-    bench.looked.result = BaseLook(is_pending=True)
+    bench.looked.result = BaseResolution(is_pending=True)
     await passes.run()
     assert bench.api.count("Deployment/shapes-runtime") == 0
 
@@ -154,7 +155,7 @@ async def test_pods_are_made_when_the_commit_is_known_and_are_told_it(bench: Ben
     await passes.run()
 
     assert revision_of(bench) == COMMIT
-    kept = bench.store.pools.get("default/shapes")
+    kept = bench.cache.pools.get("default/shapes")
     assert kept is not None
     assert kept.status.model == settled()
 
@@ -175,7 +176,7 @@ async def test_pods_resolve_for_themselves_what_the_operator_cannot(bench: Bench
 
 
 def test_a_base_that_pods_hold_is_not_replaced_when_its_commit_becomes_known_late() -> None:
-    seen = made.seen(pool=pool(), base_look=BaseLook())
+    seen = made.seen(pool=pool(), base_resolution=BaseResolution())
 
     status = pool_status(pool(), seen, {})
 
@@ -193,7 +194,7 @@ def test_nothing_is_settled_while_the_pods_hold_the_base_of_before() -> None:
 
 def test_the_pool_says_that_there_is_no_repository() -> None:
     problem = Verdict(Reason.SOURCE_NOT_FOUND, "there is no repository stabilityai/base, or it is private")
-    seen = made.seen(pool=pool(), talks={}, base_look=BaseLook(problem=problem))
+    seen = made.seen(pool=pool(), reports={}, base_resolution=BaseResolution(problem=problem))
 
     degraded = made.condition(pool_status(pool(), seen, {}).conditions, "Degraded")
 

@@ -11,8 +11,9 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.header import parse_header
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.decide.judge import Judge, settle_names
-from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved, Verdict
+from lorapool_operator.decide.checker import AdapterChecker, settle_names
+from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved
+from lorapool_operator.seen.verdict import Verdict
 
 KEY = "unet.mid.attn2.to_k"
 PIN = "a" * 64
@@ -77,9 +78,9 @@ def test_a_name_of_the_pool_itself_is_never_given_away() -> None:
 
 
 def test_an_adapter_that_is_being_deleted_keeps_its_names_until_it_is_gone() -> None:
-    going = make.adapter("a", age_s=10, modelIds=["x/y"], metadata={"deletionTimestamp": make.EPOCH.isoformat()})
+    terminating = make.adapter("a", age_s=10, modelIds=["x/y"], metadata={"deletionTimestamp": make.EPOCH.isoformat()})
     waiting = make.adapter("b", modelIds=["x/y"])
-    assert op.reason(op.seen(going, waiting, pool=op.pool()), waiting) is Reason.NAME_CONFLICT
+    assert op.reason(op.seen(terminating, waiting, pool=op.pool()), waiting) is Reason.NAME_CONFLICT
 
 
 def test_a_suspended_adapter_is_told_how_to_come_back() -> None:
@@ -131,7 +132,7 @@ def test_hosts_match_as_a_whole(url: str, entry: str, allowed: bool) -> None:
 def test_the_source_is_not_looked_at_before_the_adapter_is_accepted() -> None:
     fine, suspended = make.adapter("a"), make.adapter("b", suspend=True)
     snapshot = op.seen(fine, suspended, pool=op.pool())
-    assert Judge().to_resolve(snapshot, settle_names(snapshot)) == (fine,)
+    assert AdapterChecker().to_resolve(snapshot, settle_names(snapshot)) == (fine,)
 
 
 def test_a_source_that_cannot_be_used_says_why() -> None:
@@ -175,7 +176,7 @@ def test_until_a_pod_was_warm_the_fit_is_open() -> None:
     snapshot = op.seen(make.adapter(), pool=op.pool(), outcome=resolution(), base=None)
     assert op.reason(snapshot) is Reason.WAITING_FOR_PODS
     # Pods fetch the file while they load, so it is in their catalog already.
-    assert op.judged(snapshot)["default/pixel"].entry is not None
+    assert op.checked(snapshot)["default/pixel"].entry is not None
 
 
 @pytest.mark.parametrize(("shape", "fits"), [((16, 32), True), ((16, 64), False)])
@@ -208,33 +209,33 @@ def test_an_adapter_that_cannot_be_judged_does_not_hold_up_the_others(monkeypatc
         raise ZeroDivisionError
 
     monkeypatch.setattr("lorapool_operator.decide.checks.is_allowed", fail)
-    judgements = op.judged(op.seen(broken, make.adapter("good"), pool=op.pool()))
-    found = judgements["default/broken"].finding
+    results = op.checked(op.seen(broken, make.adapter("good"), pool=op.pool()))
+    found = results["default/broken"].finding
     assert found is not None
     assert found.verdict.reason is Reason.INTERNAL_ERROR
-    assert judgements["default/good"].entry is not None
+    assert results["default/good"].entry is not None
 
 
 def test_what_did_not_change_is_not_judged_again() -> None:
-    judge, adapter = Judge(), make.adapter()
+    checker, adapter = AdapterChecker(), make.adapter()
     snapshot = op.seen(adapter, pool=op.pool())
-    first = judge.all(snapshot, settle_names(snapshot))["default/pixel"]
-    assert judge.all(snapshot, settle_names(snapshot))["default/pixel"] is first
+    first = checker.all(snapshot, settle_names(snapshot))["default/pixel"]
+    assert checker.all(snapshot, settle_names(snapshot))["default/pixel"] is first
     edited = op.seen(adapter, pool=op.pool(adapters={"namespaces": {"from": "All"}}))
     changed = op.seen(make.adapter(suspend=True), pool=op.pool())
-    assert judge.all(changed, settle_names(changed))["default/pixel"] is not first
-    assert judge.all(edited, settle_names(edited))["default/pixel"].finding is None
+    assert checker.all(changed, settle_names(changed))["default/pixel"] is not first
+    assert checker.all(edited, settle_names(edited))["default/pixel"].finding is None
 
 
 def test_where_nothing_is_new_nothing_is_judged() -> None:
     """A pass over a thousand adapters of which none changed costs as little as that."""
-    judge, snapshot = Judge(), op.seen(make.adapter("a"), make.adapter("b"), pool=op.pool())
-    claims = judge.names(snapshot)
+    checker, snapshot = AdapterChecker(), op.seen(make.adapter("a"), make.adapter("b"), pool=op.pool())
+    claims = checker.names(snapshot)
 
-    assert judge.names(snapshot) is claims
-    assert judge.all(snapshot, claims) is judge.all(snapshot, claims)
-    assert judge.to_resolve(snapshot, claims) is judge.to_resolve(snapshot, claims)
+    assert checker.names(snapshot) is claims
+    assert checker.all(snapshot, claims) is checker.all(snapshot, claims)
+    assert checker.to_resolve(snapshot, claims) is checker.to_resolve(snapshot, claims)
 
     edited = op.seen(make.adapter("a", suspend=True), snapshot.adapters[1], pool=op.pool())
-    assert judge.names(edited) is not claims
-    assert judge.all(edited, judge.names(edited))["default/a"].entry is None
+    assert checker.names(edited) is not claims
+    assert checker.all(edited, checker.names(edited))["default/a"].entry is None

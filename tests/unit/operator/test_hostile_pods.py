@@ -18,8 +18,8 @@ from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState, PodState
 from lorapool_operator.decide.adapter_status import AdapterStatuses
 from lorapool_operator.pods.control import Control, ControlError, TokenRefused, state_limit
-from lorapool_operator.pods.links import Pods
-from lorapool_operator.pods.report import MAX_STRANGERS, Memory
+from lorapool_operator.pods.links import PodLinks
+from lorapool_operator.pods.report import MAX_STRANGERS, ReportLog
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -117,39 +117,39 @@ def test_a_small_pool_listens_to_less_than_a_large_one() -> None:
 
 
 def test_adapters_that_nobody_asked_for_do_not_pile_up() -> None:
-    memory = Memory()
-    memory.expect(frozenset({"default/pixel"}))
+    log = ReportLog()
+    log.expect(frozenset({"default/pixel"}))
     for round_ in range(5):
         names: dict[str, Any] = {f"stranger-{round_}-{n}": {} for n in range(1000)}
         answer = PodState.model_validate(state(round_ + 1, "rev", **names) | {"complete": False})
-        memory.hear(answer)
-    memory.hear(PodState.model_validate(state(9, pixel={}) | {"complete": False}))
+        log.apply(answer)
+    log.apply(PodState.model_validate(state(9, pixel={}) | {"complete": False}))
 
-    assert len(memory.adapters) <= MAX_STRANGERS + 2
-    assert memory.adapters["default/pixel"].phase is AdapterPhase.READY
+    assert len(log.adapters) <= MAX_STRANGERS + 2
+    assert log.adapters["default/pixel"].phase is AdapterPhase.READY
 
 
 def test_what_there_was_no_room_for_is_asked_for_again_when_it_is_wanted() -> None:
-    memory = Memory()
+    log = ReportLog()
     names: dict[str, Any] = {f"a{n}": {} for n in range(MAX_STRANGERS + 10)}
-    memory.hear(PodState.model_validate(state(3, "rev", **names)))
-    memory.since = 3
+    log.apply(PodState.model_validate(state(3, "rev", **names)))
+    log.since = 3
 
-    memory.expect(frozenset(f"default/{name}" for name in names))
+    log.expect(frozenset(f"default/{name}" for name in names))
 
-    assert memory.since == 0
+    assert log.since == 0
 
 
 def test_what_a_pass_has_seen_stays_as_it_was() -> None:
-    memory = Memory()
-    memory.hear(PodState.model_validate(state(1, pixel={})))
-    before = memory.talk()
+    log = ReportLog()
+    log.apply(PodState.model_validate(state(1, pixel={})))
+    before = log.report()
 
-    memory.hear(PodState.model_validate(state(2, pixel={"phase": "failed"}, other={})))
+    log.apply(PodState.model_validate(state(2, pixel={"phase": "failed"}, other={})))
 
     assert before.adapters["default/pixel"].phase is AdapterPhase.READY
     assert "default/other" not in before.adapters
-    assert memory.talk().adapters["default/pixel"].phase is AdapterPhase.FAILED
+    assert log.report().adapters["default/pixel"].phase is AdapterPhase.FAILED
 
 
 def test_a_pod_that_says_what_nobody_foresaw_of_one_adapter_takes_no_status_from_the_others() -> None:
@@ -162,9 +162,9 @@ def test_a_pod_that_says_what_nobody_foresaw_of_one_adapter_takes_no_status_from
         facts=None,
     )
     bad, good = make.adapter("bad"), make.adapter("good")
-    seen = made.seen(bad, good, pool=made.pool(), talks={"p-1": made.talk(bad=odd, good=made.state())})
+    seen = made.seen(bad, good, pool=made.pool(), reports={"p-1": made.report(bad=odd, good=made.state())})
 
-    statuses = AdapterStatuses().all(made.judged(seen), seen)
+    statuses = AdapterStatuses().all(made.checked(seen), seen)
 
     assert statuses["default/good"].summary == Reason.SERVED
     assert statuses["default/bad"].summary == Reason.INTERNAL_ERROR
@@ -181,7 +181,7 @@ async def test_bases_that_no_pod_holds_any_more_are_forgotten() -> None:
         return web.json_response(state(version, f"rev-{version}"))
 
     async with pod(restless) as control:
-        pods = Pods(control, asyncio.Semaphore(8), lambda: None)
+        pods = PodLinks(control, asyncio.Semaphore(8), lambda: None)
         pods.follow([made.pod(ip="127.0.0.1")], "t")
         await pods.distribute(Catalog.of(()), 0)
         await until(lambda: version >= 10)
@@ -190,23 +190,23 @@ async def test_bases_that_no_pod_holds_any_more_are_forgotten() -> None:
 
 
 async def test_a_pod_that_brings_a_defect_to_light_is_listened_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    hear, heard = Memory.hear, 0
+    apply, heard = ReportLog.apply, 0
 
-    def stumble_once(memory: Memory, said: PodState) -> bool:
+    def stumble_once(log: ReportLog, said: PodState) -> bool:
         nonlocal heard
         heard += 1
         if heard == 1:
             raise KeyError("what nobody foresaw")
-        return hear(memory, said)
+        return apply(log, said)
 
-    monkeypatch.setattr(Memory, "hear", stumble_once)
+    monkeypatch.setattr(ReportLog, "apply", stumble_once)
 
     async def calm(request: web.Request) -> web.StreamResponse:
         return web.json_response(state())
 
     async with pod(calm) as control:
-        pods = Pods(control, asyncio.Semaphore(8), lambda: None)
+        pods = PodLinks(control, asyncio.Semaphore(8), lambda: None)
         pods.follow([made.pod(ip="127.0.0.1")], "t")
         await pods.distribute(Catalog.of(()), 0)
-        await until(lambda: pods.talks()["default/p-1"].is_warm)
+        await until(lambda: pods.reports()["default/p-1"].is_warm)
         pods.close()

@@ -14,15 +14,16 @@ from tests.unit.operator import make as made
 from tests.unit.operator.context import Bench
 
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_operator.cluster.cache import Store
-from lorapool_operator.cluster.events import Note, Recorder
+from lorapool_operator.cluster.cache import Cache
+from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.kube import SERVICES, ApiError, Kube
 from lorapool_operator.cluster.relist import put_namespace
+from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.reconcile.reconciler import Reconciler
 
 KEY = "default/shapes"
 DEPLOYMENT = "deployments/shapes-runtime"
-GOING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+TERMINATING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 REFUSAL = {
     "kind": "Status",
     "code": 403,
@@ -32,9 +33,9 @@ REFUSAL = {
 }
 
 
-def tell(store: Store, name: str = "default", **metadata: Any) -> None:
+def tell(cache: Cache, name: str = "default", **metadata: Any) -> None:
     """As the watch does."""
-    put_namespace(store, {"metadata": {"name": name, **metadata}})
+    put_namespace(cache, {"metadata": {"name": name, **metadata}})
 
 
 async def refusal() -> ApiError:
@@ -55,7 +56,7 @@ async def refusal() -> ApiError:
 async def bench() -> AsyncIterator[Bench]:
     it = Bench()
     it.put(made.pool(replicas=2), make.adapter("pixel", metadata={"finalizers": [ADAPTER_FINALIZER]}))
-    tell(it.store)
+    tell(it.cache)
     yield it
     await it.context.control.close()
 
@@ -68,7 +69,7 @@ async def test_its_pools_are_scaled_down_once(bench: Bench) -> None:
     passes = reconciler(bench)
     await passes.run()
 
-    tell(bench.store, **GOING)
+    tell(bench.cache, **TERMINATING)
     await passes.run()
     passes.refresh()
     await passes.run()
@@ -78,7 +79,7 @@ async def test_its_pools_are_scaled_down_once(bench: Bench) -> None:
 
 
 async def test_nothing_is_applied_in_it(bench: Bench) -> None:
-    tell(bench.store, **GOING)
+    tell(bench.cache, **TERMINATING)
 
     done = await reconciler(bench).run()
 
@@ -91,7 +92,7 @@ async def test_a_deployment_that_went_before_it_was_scaled_down_is_let_be(bench:
     await passes.run()
     bench.api.refuse = lambda name, _: ApiError(404, "NotFound", "gone") if name == DEPLOYMENT else None
 
-    tell(bench.store, **GOING)
+    tell(bench.cache, **TERMINATING)
     with capture_logs() as logs:
         done = await passes.run()
 
@@ -105,9 +106,9 @@ async def test_its_adapters_are_let_go(bench: Bench) -> None:
     passes = reconciler(bench)
     await passes.run()
     bench.put_pod(made.pod(ip="127.0.0.1"))  # nobody listens there
-    tell(bench.store, **GOING)
+    tell(bench.cache, **TERMINATING)
     marked = {"finalizers": [ADAPTER_FINALIZER], "resourceVersion": "99"}
-    bench.put(make.adapter("pixel", metadata=marked | GOING))
+    bench.put(make.adapter("pixel", metadata=marked | TERMINATING))
 
     await passes.run()
 
@@ -117,7 +118,7 @@ async def test_its_adapters_are_let_go(bench: Bench) -> None:
 
 async def test_pools_of_other_namespaces_stay_as_they_are(bench: Bench) -> None:
     passes = reconciler(bench)
-    tell(bench.store, "other", **GOING)
+    tell(bench.cache, "other", **TERMINATING)
     await passes.run()
     assert bench.api.count("Deployment/shapes-runtime") == 1
     assert bench.api.count(DEPLOYMENT) == 0
@@ -127,11 +128,11 @@ async def test_a_pool_in_a_new_namespace_of_that_name_is_made(bench: Bench) -> N
     """The watch of pools may be ahead of that of namespaces."""
     passes = reconciler(bench)
     await passes.run()
-    tell(bench.store, **GOING)
+    tell(bench.cache, **TERMINATING)
     await passes.run()
 
-    bench.store.put_namespace("default", None)
-    tell(bench.store)
+    bench.cache.put_namespace("default", None)
+    tell(bench.cache)
     await passes.run()
 
     deployments = [w for w in bench.api.writes if w.name in (DEPLOYMENT, "Deployment/shapes-runtime")]
@@ -140,18 +141,18 @@ async def test_a_pool_in_a_new_namespace_of_that_name_is_made(bench: Bench) -> N
 
 
 def test_its_pools_are_woken_when_it_begins_to_go_and_when_it_is_there_again() -> None:
-    store, woken = Store(), list[str]()
+    cache, woken = Cache(), list[str]()
     for pool in (made.pool("a"), made.pool("b")):
-        store.pools.put(pool.key, pool)
-    store.on_change = woken.append
-    tell(store)
+        cache.pools.put(pool.key, pool)
+    cache.on_change = woken.append
+    tell(cache)
     assert woken == []
-    tell(store, **GOING)
-    tell(store, **GOING)
-    tell(store, "other", **GOING)
+    tell(cache, **TERMINATING)
+    tell(cache, **TERMINATING)
+    tell(cache, "other", **TERMINATING)
     assert sorted(woken) == ["default/a", "default/b"]
     woken.clear()
-    tell(store)
+    tell(cache)
     assert sorted(woken) == ["default/a", "default/b"]
 
 
@@ -180,7 +181,7 @@ async def test_an_event_that_is_refused_there_is_no_warning() -> None:
             raise error
 
     recorder = Recorder(cast(Kube, Refusing()), "one")
-    recorder.note(Note(made.pool(), "Available", "it is up", is_warning=False))
+    recorder.record(EventDraft(made.pool(), "Available", "it is up", is_warning=False))
     with capture_logs() as logs:
         running = asyncio.create_task(recorder.run())
         await asyncio.wait_for(tried.wait(), 10)

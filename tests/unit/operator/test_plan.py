@@ -11,13 +11,13 @@ from tests.unit.operator import make as op
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseState, PodState
-from lorapool_operator.cluster.cache import Store
+from lorapool_operator.cluster.cache import Cache
 from lorapool_operator.cluster.kube import merge_patch
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, FinalizerPlan, delta, must_give_way, plan_finalizers
-from lorapool_operator.pods.report import Memory
+from lorapool_operator.pods.report import ReportLog
 from lorapool_operator.seen.observed import Observed, PodTrouble, Problem
 
-GOING = {"deletionTimestamp": make.EPOCH.isoformat(), "finalizers": [ADAPTER_FINALIZER]}
+TERMINATING = {"deletionTimestamp": make.EPOCH.isoformat(), "finalizers": [ADAPTER_FINALIZER]}
 EMPTY = Catalog.of(())
 
 
@@ -25,9 +25,9 @@ def entry(name: str, generation: int = 1) -> CatalogEntry:
     return CatalogEntry(key=f"default/{name}", generation=generation, source=PathFile(path=f"/adapters/{name}"))
 
 
-def plan(snapshot: Observed, going_s: float = 0.0, catalog: Catalog = EMPTY) -> FinalizerPlan:
-    seconds = {a.key: going_s for a in snapshot.adapters if a.metadata.is_going}
-    return plan_finalizers(snapshot, op.judged(snapshot), catalog, seconds)
+def plan(snapshot: Observed, terminating_s: float = 0.0, catalog: Catalog = EMPTY) -> FinalizerPlan:
+    seconds = {a.key: terminating_s for a in snapshot.adapters if a.metadata.is_terminating}
+    return plan_finalizers(snapshot, op.checked(snapshot), catalog, seconds)
 
 
 # ---- finalizers
@@ -40,40 +40,40 @@ def test_only_adapters_that_will_be_registered_get_a_finalizer() -> None:
 
 
 def test_a_deleted_adapter_waits_until_every_pod_has_forgotten_it() -> None:
-    going = make.adapter(metadata=GOING)
-    pods = {"a": op.talk(digest=EMPTY.digest), "b": op.talk(digest="old")}
-    assert plan(op.seen(going, pool=op.pool(), talks=pods)).waiting == (going,)
-    pods["b"] = op.talk(digest=EMPTY.digest)
-    assert plan(op.seen(going, pool=op.pool(), talks=pods)).remove == (going,)
+    terminating = make.adapter(metadata=TERMINATING)
+    pods = {"a": op.report(digest=EMPTY.digest), "b": op.report(digest="old")}
+    assert plan(op.seen(terminating, pool=op.pool(), reports=pods)).waiting == (terminating,)
+    pods["b"] = op.report(digest=EMPTY.digest)
+    assert plan(op.seen(terminating, pool=op.pool(), reports=pods)).remove == (terminating,)
 
 
 def test_pods_that_cannot_have_it_are_not_waited_for() -> None:
-    going = make.adapter(metadata=GOING)
-    pods = (op.pod("a", going=True), op.pod("b", phase="Pending", ip=None), op.pod("c", phase="Failed"))
-    assert plan(op.seen(going, pool=op.pool(), talks={}, pods=pods)).remove == (going,)
+    terminating = make.adapter(metadata=TERMINATING)
+    pods = (op.pod("a", terminating=True), op.pod("b", phase="Pending", ip=None), op.pod("c", phase="Failed"))
+    assert plan(op.seen(terminating, pool=op.pool(), reports={}, pods=pods)).remove == (terminating,)
 
 
 def test_thousands_that_are_deleted_together_are_let_go_in_a_moment() -> None:
     """Each was compared with every other: a thousand took seconds in each pass."""
-    going = tuple(make.adapter(f"a{n}", metadata=GOING) for n in range(3000))
-    pods = {"a": op.talk(digest=EMPTY.digest)}
-    snapshot = op.seen(*going, pool=op.pool(), talks=pods)
+    terminating = tuple(make.adapter(f"a{n}", metadata=TERMINATING) for n in range(3000))
+    pods = {"a": op.report(digest=EMPTY.digest)}
+    snapshot = op.seen(*terminating, pool=op.pool(), reports=pods)
     began = time.process_time()
-    assert plan_finalizers(snapshot, {}, EMPTY, {}).remove == going
+    assert plan_finalizers(snapshot, {}, EMPTY, {}).remove == terminating
     assert time.process_time() - began < 2.0
 
 
 def test_a_pod_that_never_answers_is_waited_for_a_few_seconds_only() -> None:
-    going = make.adapter(metadata=GOING)
-    silent = op.seen(going, pool=op.pool(), talks={"a": op.talk(None, reachable=False, digest="old")})
-    assert plan(silent, going_s=UNREGISTER_GRACE_S - 0.1).waiting == (going,)
-    assert plan(silent, going_s=UNREGISTER_GRACE_S).remove == (going,)
+    terminating = make.adapter(metadata=TERMINATING)
+    silent = op.seen(terminating, pool=op.pool(), reports={"a": op.report(None, reachable=False, digest="old")})
+    assert plan(silent, terminating_s=UNREGISTER_GRACE_S - 0.1).waiting == (terminating,)
+    assert plan(silent, terminating_s=UNREGISTER_GRACE_S).remove == (terminating,)
     assert UNREGISTER_GRACE_S <= 10
 
 
 def test_without_a_pool_nothing_is_waited_for() -> None:
-    going = make.adapter(metadata=GOING)
-    assert plan(op.seen(going, pool=None, talks={"a": op.talk(digest="old")})).remove == (going,)
+    terminating = make.adapter(metadata=TERMINATING)
+    assert plan(op.seen(terminating, pool=None, reports={"a": op.report(digest="old")})).remove == (terminating,)
 
 
 # ---- catalogs
@@ -119,101 +119,101 @@ def said(
     return PodState(instance=instance, version=version, digest=digest, base=base, complete=complete, adapters=states)
 
 
-def phases(memory: Memory) -> dict[str, str]:
-    return {key.partition("/")[2]: str(s.phase) for key, s in memory.adapters.items()}
+def phases(log: ReportLog) -> dict[str, str]:
+    return {key.partition("/")[2]: str(s.phase) for key, s in log.adapters.items()}
 
 
 def test_news_are_added_to_what_was_said_before() -> None:
-    memory = Memory()
-    assert memory.hear(said(1, complete=True, a=AdapterPhase.READY, b=AdapterPhase.LOADING))
-    assert memory.hear(said(2, b=AdapterPhase.READY))
-    assert phases(memory) == {"a": "ready", "b": "ready"}
-    assert not memory.hear(said(2, b=AdapterPhase.READY))
+    log = ReportLog()
+    assert log.apply(said(1, complete=True, a=AdapterPhase.READY, b=AdapterPhase.LOADING))
+    assert log.apply(said(2, b=AdapterPhase.READY))
+    assert phases(log) == {"a": "ready", "b": "ready"}
+    assert not log.apply(said(2, b=AdapterPhase.READY))
 
 
 def test_a_complete_answer_drops_what_it_does_not_name() -> None:
-    memory = Memory()
-    memory.hear(said(1, complete=True, a=AdapterPhase.READY, b=AdapterPhase.READY))
-    assert memory.hear(said(2, complete=True, b=AdapterPhase.READY))
-    assert phases(memory) == {"b": "ready"}
+    log = ReportLog()
+    log.apply(said(1, complete=True, a=AdapterPhase.READY, b=AdapterPhase.READY))
+    assert log.apply(said(2, complete=True, b=AdapterPhase.READY))
+    assert phases(log) == {"b": "ready"}
 
 
 def test_answers_that_overtook_each_other_do_not_turn_back_time() -> None:
     """A PATCH is answered while an older long poll is on its way."""
-    memory = Memory()
-    memory.hear(said(1, complete=True, a=AdapterPhase.LOADING))
-    memory.hear(said(5, digest="new", a=AdapterPhase.READY))
-    assert not memory.hear(said(4, digest="old", a=AdapterPhase.LOADING))
-    assert phases(memory) == {"a": "ready"}
-    assert memory.digest == "new"
+    log = ReportLog()
+    log.apply(said(1, complete=True, a=AdapterPhase.LOADING))
+    log.apply(said(5, digest="new", a=AdapterPhase.READY))
+    assert not log.apply(said(4, digest="old", a=AdapterPhase.LOADING))
+    assert phases(log) == {"a": "ready"}
+    assert log.digest == "new"
 
 
 def test_another_instance_knows_nothing_of_what_the_one_before_said() -> None:
-    memory = Memory(held=EMPTY)
-    memory.hear(said(9, complete=True, a=AdapterPhase.READY))
-    memory.since = 9
-    assert memory.hear(said(1, "another", complete=True, digest=None))
-    assert phases(memory) == {}
-    assert (memory.since, memory.digest, memory.held) == (0, None, None)
+    log = ReportLog(held=EMPTY)
+    log.apply(said(9, complete=True, a=AdapterPhase.READY))
+    log.since = 9
+    assert log.apply(said(1, "another", complete=True, digest=None))
+    assert phases(log) == {}
+    assert (log.since, log.digest, log.held) == (0, None, None)
 
 
 # ---- what the watches brought
 
 
 def test_older_words_about_an_object_are_ignored() -> None:
-    store = Store()
+    cache = Cache()
     new = make.adapter(metadata={"resourceVersion": "20"})
     old = make.adapter(metadata={"resourceVersion": "9"})
-    assert store.adapters.put(new.key, new) == {"default/shapes"}
-    assert store.adapters.put(old.key, old) == set()
-    assert store.adapters.put(new.key, new) == set()
-    assert store.adapters.get(new.key) is new
+    assert cache.adapters.put(new.key, new) == {"default/shapes"}
+    assert cache.adapters.put(old.key, old) == set()
+    assert cache.adapters.put(new.key, new) == set()
+    assert cache.adapters.get(new.key) is new
 
 
 def test_an_object_made_again_replaces_the_one_before_whatever_the_versions_say() -> None:
-    store = Store()
+    cache = Cache()
     first = make.adapter(metadata={"resourceVersion": "20"})
     again = make.adapter(metadata={"resourceVersion": "5", "uid": "another"})
-    store.adapters.put(first.key, first)
-    assert store.adapters.put(again.key, again) == {"default/shapes"}
-    assert store.adapters.remove(first.key, first) == set(), "the late end of the first says nothing about the second"
-    assert store.adapters.get(again.key) is again
+    cache.adapters.put(first.key, first)
+    assert cache.adapters.put(again.key, again) == {"default/shapes"}
+    assert cache.adapters.remove(first.key, first) == set(), "the late end of the first says nothing about the second"
+    assert cache.adapters.get(again.key) is again
 
 
 def test_a_list_made_before_a_deletion_does_not_bring_the_object_back() -> None:
-    store = Store()
+    cache = Cache()
     listed = make.adapter(metadata={"resourceVersion": "5"})
-    store.adapters.put(listed.key, listed)
-    store.adapters.remove(listed.key, make.adapter(metadata={"resourceVersion": "8"}))
-    assert store.adapters.put(listed.key, listed) == set()
-    assert store.known_pools() == set()
+    cache.adapters.put(listed.key, listed)
+    cache.adapters.remove(listed.key, make.adapter(metadata={"resourceVersion": "8"}))
+    assert cache.adapters.put(listed.key, listed) == set()
+    assert cache.known_pools() == set()
 
 
 def test_an_adapter_that_changes_pools_concerns_both() -> None:
-    store = Store()
+    cache = Cache()
     here, there = (
         make.adapter(metadata={"resourceVersion": v}, poolRef={"name": n}) for v, n in (("1", "a"), ("2", "b"))
     )
-    store.adapters.put(here.key, here)
-    assert store.adapters.put(there.key, there) == {"default/a", "default/b"}
-    assert store.adapters.of_pool("default/a") == ()
+    cache.adapters.put(here.key, here)
+    assert cache.adapters.put(there.key, there) == {"default/a", "default/b"}
+    assert cache.adapters.of_pool("default/a") == ()
 
 
 def test_what_a_write_returned_does_not_bring_back_what_went_meanwhile() -> None:
-    store = Store()
+    cache = Cache()
     adapter = make.adapter(metadata={"resourceVersion": "1"})
-    store.adapters.refresh(adapter.key, adapter)
-    assert store.adapters.get(adapter.key) is None
+    cache.adapters.refresh(adapter.key, adapter)
+    assert cache.adapters.get(adapter.key) is None
 
 
 def test_labels_of_a_namespace_wake_the_pools_that_select() -> None:
-    store, woken = Store(), list[str]()
+    cache, woken = Cache(), list[str]()
     selecting = op.pool("a", adapters={"namespaces": {"from": "Selector", "selector": {}}})
     for pool in (selecting, op.pool("b")):
-        store.pools.put(pool.key, pool)
-    store.on_change = woken.append
-    store.put_namespace("x", {"team": "a"})
-    store.put_namespace("x", {"team": "a"})
+        cache.pools.put(pool.key, pool)
+    cache.on_change = woken.append
+    cache.put_namespace("x", {"team": "a"})
+    cache.put_namespace("x", {"team": "a"})
     assert woken == ["default/a"]
 
 

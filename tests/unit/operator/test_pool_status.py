@@ -7,13 +7,13 @@ from tests import make
 from tests.unit.operator import make as op
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.pool import PoolStatus
+from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.wire.state import BasePhase, BaseState, LimitShortfall
 from lorapool_operator.decide.adapter_status import adapter_status
-from lorapool_operator.decide.news import pool_news
+from lorapool_operator.decide.events import pool_events
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
 from lorapool_operator.seen.observed import Observed, PodTrouble, Problem, deployment_view, pod_view
-from lorapool_operator.seen.resolution import Verdict
+from lorapool_operator.seen.verdict import Verdict
 
 LOADING = BaseState(phase=BasePhase.LOADING, message="fetching 3 of 7 GB")
 FAILED = BaseState(phase=BasePhase.FAILED, reason=Reason.MODEL_LOAD_FAILED, message="no model_index.json")
@@ -45,7 +45,7 @@ def test_a_pool_whose_pods_take_requests_is_ready() -> None:
 def test_with_some_of_its_pods_it_is_available_but_not_ready() -> None:
     snapshot = op.seen(
         pool=op.pool(replicas=2),
-        talks={"a": op.talk(), "b": op.talk(LOADING)},
+        reports={"a": op.report(), "b": op.report(LOADING)},
         pods=(op.pod("a"), op.pod("b", **NOT_READY)),
         deployment=op.deployment(replicas=2, updated=2),
     )
@@ -62,14 +62,14 @@ def test_a_roll_out_shows_as_progress() -> None:
 
 
 def test_how_far_the_base_is_can_be_read() -> None:
-    snapshot = op.seen(pool=op.pool(), talks={"a": op.talk(LOADING)}, pods=(op.pod("a", **NOT_READY),))
+    snapshot = op.seen(pool=op.pool(), reports={"a": op.report(LOADING)}, pods=(op.pod("a", **NOT_READY),))
     made = of(snapshot)
     assert says(made)["Available"] == ("False", "Starting")
     assert "fetching 3 of 7 GB" in op.condition(made.conditions, "Available").message
 
 
 def test_a_base_that_cannot_be_loaded_degrades_the_pool() -> None:
-    snapshot = op.seen(pool=op.pool(), talks={"a": op.talk(FAILED)}, pods=(op.pod("a", **NOT_READY),))
+    snapshot = op.seen(pool=op.pool(), reports={"a": op.report(FAILED)}, pods=(op.pod("a", **NOT_READY),))
     made = of(snapshot)
     assert says(made)["Degraded"] == ("True", "ModelLoadFailed")
     assert says(made)["Ready"] == ("False", "ModelLoadFailed")
@@ -79,7 +79,7 @@ def test_a_base_that_cannot_be_loaded_degrades_the_pool() -> None:
 def test_a_limit_that_does_not_fit_is_told_and_takes_nothing_from_ready() -> None:
     shortfall = LimitShortfall(pixels=2_359_296, fits=1_048_576)
     warm = BaseState(phase=BasePhase.WARM, revision="rev", shortfall=shortfall)
-    made = of(op.seen(pool=op.pool(), talks={"p-1": op.talk(warm)}))
+    made = of(op.seen(pool=op.pool(), reports={"p-1": op.report(warm)}))
     assert says(made)["Ready"] == ("True", "Available")
     assert says(made)["Degraded"] == ("True", "LimitsDoNotFit")
     message = op.condition(made.conditions, "Degraded").message
@@ -87,7 +87,7 @@ def test_a_limit_that_does_not_fit_is_told_and_takes_nothing_from_ready() -> Non
 
 
 def test_no_replicas_is_no_failure() -> None:
-    made = of(op.seen(pool=op.pool(replicas=0), talks={}, deployment=op.deployment(replicas=0, updated=0)))
+    made = of(op.seen(pool=op.pool(replicas=0), reports={}, deployment=op.deployment(replicas=0, updated=0)))
     assert says(made)["Available"] == ("False", "ScaledToZero")
     assert says(made)["Degraded"] == ("False", "Stable")
     assert says(made)["Progressing"] == ("False", "Stable")
@@ -98,7 +98,7 @@ def test_a_pod_that_no_node_can_take_shows_as_progress_with_the_schedulers_words
         PodTrouble.UNSCHEDULABLE, "Unschedulable", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu"
     )
     waiting = op.pod("a", ready=False, ip=None, phase="Pending", problem=problem)
-    made = of(op.seen(pool=op.pool(), talks={}, pods=(waiting,)))
+    made = of(op.seen(pool=op.pool(), reports={}, pods=(waiting,)))
     assert "Insufficient nvidia.com/gpu" in op.condition(made.conditions, "Progressing").message
     assert "Insufficient nvidia.com/gpu" in op.condition(made.conditions, "Available").message
     assert says(made)["Degraded"] == ("False", "Stable")
@@ -115,7 +115,7 @@ def test_what_was_known_of_the_base_stays_when_the_pods_go() -> None:
     assert first.model is not None
     assert (first.model.revision, first.last_cold_start_seconds) == ("rev", 2.0)
     asleep = op.pool(replicas=0).model_copy(update={"status": first})
-    made = pool_status(asleep, op.seen(pool=asleep, talks={}), {})
+    made = pool_status(asleep, op.seen(pool=asleep, reports={}), {})
     assert made.model == first.model
     assert made.last_cold_start_seconds == 2.0
 
@@ -126,20 +126,24 @@ def test_a_status_that_says_the_same_is_equal_with_its_times() -> None:
     assert of(op.seen(pool=again, now=op.at(9999))) == first
 
 
+def with_status(status: PoolStatus) -> Pool:
+    return op.pool().model_copy(update={"status": status})
+
+
 def test_events_tell_when_a_pool_becomes_available_or_breaks() -> None:
     nothing, good = PoolStatus(), of(op.seen(pool=op.pool()))
-    broken = of(op.seen(pool=op.pool(), talks={"a": op.talk(FAILED)}, pods=(op.pod("a", **NOT_READY),)))
-    starting = of(op.seen(pool=op.pool(), talks={}))
-    assert [(n.reason, n.is_warning) for n in pool_news(nothing, good)] == [("Available", False)]
-    assert pool_news(nothing, starting) == ()
-    assert pool_news(good, good) == ()
-    assert {(n.reason, n.is_warning) for n in pool_news(good, broken)} == {("ModelLoadFailed", True)}
+    broken = of(op.seen(pool=op.pool(), reports={"a": op.report(FAILED)}, pods=(op.pod("a", **NOT_READY),)))
+    starting = of(op.seen(pool=op.pool(), reports={}))
+    assert [(n.reason, n.is_warning) for n in pool_events(with_status(nothing), good)] == [("Available", False)]
+    assert pool_events(with_status(nothing), starting) == ()
+    assert pool_events(with_status(good), good) == ()
+    assert {(n.reason, n.is_warning) for n in pool_events(with_status(good), broken)} == {("ModelLoadFailed", True)}
 
 
 def test_a_process_that_names_its_reason_when_it_ends_is_believed() -> None:
     said = "Error with exit code 1: lorapool runtime: CacheNotWritable: user 65532 cannot write to the cache folder"
     pod = op.pod("a", ready=False, problem=Problem(PodTrouble.CONTAINER, "CrashLoopBackOff", said))
-    status = of(op.seen(pool=op.pool(), talks={}, pods=(pod,)))
+    status = of(op.seen(pool=op.pool(), reports={}, pods=(pod,)))
     degraded = op.condition(status.conditions, "Degraded")
     assert (degraded.status, degraded.reason) == ("True", "CacheNotWritable")
     assert degraded.message == "user 65532 cannot write to the cache folder (pod a)"
@@ -150,8 +154,8 @@ def test_pods_are_counted_by_state() -> None:
     crashing = op.pod("d", ready=False, problem=Problem(PodTrouble.CONTAINER, "CrashLoopBackOff", ""))
     snapshot = op.seen(
         pool=op.pool(),
-        talks={"a": op.talk(), "b": op.talk(LOADING)},
-        pods=(op.pod("a"), op.pod("b", ready=False), pending, crashing, op.pod("e", going=True)),
+        reports={"a": op.report(), "b": op.report(LOADING)},
+        pods=(op.pod("a"), op.pod("b", ready=False), pending, crashing, op.pod("e", terminating=True)),
     )
     assert pods_by_state(snapshot) == {"ready": 1, "warm": 0, "loading": 1, "failed": 1, "pending": 1}
 
@@ -172,7 +176,7 @@ def pod_manifest(**status: Any) -> dict[str, Any]:
 def test_a_pods_manifest_becomes_a_view() -> None:
     view = pod_view(pod_manifest(phase="Running", podIP="10.0.0.9", conditions=[{"type": "Ready", "status": "True"}]))
     assert (view.key, view.pool, view.ip, view.ready, view.created) == ("n/p", "n/shapes", "10.0.0.9", True, make.EPOCH)
-    assert view.can_talk
+    assert view.is_running
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ def test_a_container_that_is_only_starting_is_no_problem() -> None:
 def test_an_evicted_pod_is_not_one_of_the_pools_pods() -> None:
     view = pod_view(pod_manifest(phase="Failed", reason="Evicted", message="node was low on memory"))
     assert not view.counts
-    assert not view.can_talk
+    assert not view.is_running
 
 
 def test_a_deployment_that_may_not_make_pods_tells_why() -> None:
@@ -218,17 +222,17 @@ def test_a_deployment_that_may_not_make_pods_tells_why() -> None:
         }
     )
     assert view.failure == "exceeded quota"
-    made = of(op.seen(pool=op.pool(), talks={}, deployment=view))
+    made = of(op.seen(pool=op.pool(), reports={}, deployment=view))
     assert says(made)["Degraded"] == ("True", "PodFailed")
 
 
 def test_pods_that_know_another_token_are_told_of_and_not_the_base() -> None:
     """An operator that was installed anew has another key; a kubelet brings the new token within about a minute."""
-    deaf = op.talk(None, reachable=False, accepts_token=False)
+    deaf = op.report(None, reachable=False, accepts_token=False)
     adapter = make.adapter()
-    snapshot = op.seen(adapter, pool=op.pool(), talks={"p-1": deaf})
+    snapshot = op.seen(adapter, pool=op.pool(), reports={"p-1": deaf})
 
-    status = adapter_status(op.judged(snapshot)[adapter.key], snapshot)
+    status = adapter_status(op.checked(snapshot)[adapter.key], snapshot)
     of_pool = pool_status(op.pool(), snapshot, {})
 
     assert status.summary == Reason.CONTROL_TOKEN_REFUSED

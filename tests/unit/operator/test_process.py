@@ -257,10 +257,10 @@ async def test_it_ends_when_kopf_does_and_gives_the_lease_back(tmp_path: Path, u
 
 
 LEADER_FAILS: Final = """
-from lorapool_operator.cluster.relist import Sync
+from lorapool_operator.cluster.relist import Relister
 async def fail(self):
     raise RuntimeError("a defect")
-Sync.run_until_done = fail
+Relister.run_until_done = fail
 """
 
 

@@ -12,7 +12,7 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_operator.cluster.kube import ApiError
-from lorapool_operator.reconcile.attempts import REFUSED_AGAIN_S
+from lorapool_operator.reconcile.failed_writes import REFUSED_AGAIN_S
 from lorapool_operator.reconcile.reconciler import Reconciler
 
 KEY = "default/shapes"
@@ -48,7 +48,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 def status(bench: Bench) -> PoolStatus:
-    found = bench.store.pools.get(KEY)
+    found = bench.cache.pools.get(KEY)
     assert found is not None
     return found.status
 
@@ -220,12 +220,12 @@ async def test_only_pods_of_the_pools_deployment_are_followed(bench: Bench) -> N
     await passes.run()
     bench.put_pod(made.pod("ours", ip="127.0.0.1"))
     bench.put_pod(made.pod("foreign", ip="127.0.0.2"), deployment="uid-of-another")
-    bench.store.pods.put("default/bare", made.pod("bare", ip="127.0.0.3"))  # only the label
+    bench.cache.pods.put("default/bare", made.pod("bare", ip="127.0.0.3"))  # only the label
 
     await passes.run()
 
     assert status(bench).replicas == 1
-    assert set(passes.pods.talks()) == {"default/ours"}
+    assert set(passes.pods.reports()) == {"default/ours"}
     passes.close()
 
 

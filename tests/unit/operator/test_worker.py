@@ -10,7 +10,7 @@ from tests import make
 from tests.unit.operator.context import Bench
 
 from lorapool_operator.reconcile.context import Context
-from lorapool_operator.reconcile.reconciler import Pass
+from lorapool_operator.reconcile.reconciler import PassResult
 from lorapool_operator.reconcile.worker import Pace, Worker
 
 QUICK = Pace(coalesce_s=0.0, recheck_s=3600.0, first_retry_s=3600.0, most_retry_s=3600.0)
@@ -19,13 +19,13 @@ QUICK = Pace(coalesce_s=0.0, recheck_s=3600.0, first_retry_s=3600.0, most_retry_
 class Scripted:
     """Passes whose outcomes a test sets; the last one is repeated."""
 
-    def __init__(self, *outcomes: Pass | Exception) -> None:
-        self.outcomes = list(outcomes) or [Pass()]
+    def __init__(self, *outcomes: PassResult | Exception) -> None:
+        self.outcomes = list(outcomes) or [PassResult()]
         self.passes = 0
         self.refreshes = 0
         self.closed = False
 
-    async def run(self) -> Pass:
+    async def run(self) -> PassResult:
         self.passes += 1
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):
@@ -62,8 +62,8 @@ async def working(passes: Scripted, pace: Pace = QUICK, bench: Bench | None = No
         await asyncio.gather(running, return_exceptions=True)
 
 
-@pytest.mark.parametrize("outcome", [Pass(failures=1, again_s=3600.0), RuntimeError("broken")])
-async def test_an_event_is_heard_while_a_failure_waits(outcome: Pass | Exception) -> None:
+@pytest.mark.parametrize("outcome", [PassResult(failures=1, again_s=3600.0), RuntimeError("broken")])
+async def test_an_event_is_heard_while_a_failure_waits(outcome: PassResult | Exception) -> None:
     passes = Scripted(outcome)
     async with working(passes) as worker:
         for number in range(1, 6):
@@ -73,13 +73,13 @@ async def test_an_event_is_heard_while_a_failure_waits(outcome: Pass | Exception
 
 
 async def test_a_failure_is_tried_again_although_nothing_happens() -> None:
-    passes = Scripted(Pass(failures=1, again_s=0.01), Pass())
+    passes = Scripted(PassResult(failures=1, again_s=0.01), PassResult())
     async with working(passes):
         await until(lambda: passes.passes == 2)
 
 
 async def test_a_pass_that_breaks_is_tried_again_although_nothing_happens() -> None:
-    passes = Scripted(RuntimeError("broken"), Pass())
+    passes = Scripted(RuntimeError("broken"), PassResult())
     async with working(passes, Pace(coalesce_s=0.0, recheck_s=3600.0, first_retry_s=0.01, most_retry_s=0.02)):
         await until(lambda: passes.passes == 2)
 
@@ -95,7 +95,7 @@ async def test_everything_is_looked_at_anew_now_and_then() -> None:
 
 
 async def test_a_pool_that_is_woken_all_the_time_is_looked_at_anew_too() -> None:
-    passes, bench = Scripted(Pass(failures=1, again_s=3600.0)), Bench()
+    passes, bench = Scripted(PassResult(failures=1, again_s=3600.0)), Bench()
     async with working(passes, bench=bench) as worker:
         await until(lambda: passes.passes == 1)
         bench.clock.s += 3600.0 * 1.3
@@ -119,6 +119,6 @@ async def test_a_worker_ends_when_nobody_names_its_pool_any_more() -> None:
     async with working(passes, bench=bench) as worker:
         await until(lambda: passes.passes == 1)
         pool = make.pool()
-        bench.store.pools.remove(pool.key, pool)
+        bench.cache.pools.remove(pool.key, pool)
         worker.wake()
         await until(lambda: passes.closed)

@@ -51,7 +51,7 @@ class _Failure:
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_RETRY_S, MOST_RETRY_S))
 
 
-class Attempts:
+class FailedWrites:
     """The writes of one pool that failed. Times are those of the given clock, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -12,9 +12,10 @@ from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.rules.claims import Claims, settle
 from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.decide.checks import Case, Finding, admits, first_finding, needs_resolving
+from lorapool_operator.decide.checks import CheckInput, Finding, admits, first_finding, needs_resolving
 from lorapool_operator.seen.observed import Observed
-from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Verdict
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving
+from lorapool_operator.seen.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +25,7 @@ _NOT_ASKED: Final = Resolving()
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CheckResult:
     """What the checks say of an adapter.
 
     Attributes:
@@ -41,7 +42,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class _Key:
-    """What a judgement depends on, besides the outcome of looking at the source."""
+    """What a result depends on, besides the outcome of looking at the source."""
 
     adapter: Adapter
     pool: tuple[str, int] | None
@@ -95,19 +96,19 @@ class _Memo(Generic[T]):
         return last[2]
 
 
-class Judge:
-    """Judgements of a pool's adapters, from pass to pass.
+class AdapterChecker:
+    """CheckResults of a pool's adapters, from pass to pass.
 
-    A judgement depends on the adapter, on its source's outcome and on what stands in `_Key`; where none of these
+    A result depends on the adapter, on its source's outcome and on what stands in `_Key`; where none of these
     is new, the old one is returned, the same object.
     """
 
     def __init__(self) -> None:
         self._claims = _Memo[Claims]()
         self._live = _Memo[tuple[Adapter, ...]]()
-        self._all = _Memo[dict[str, Judgement]]()
+        self._all = _Memo[dict[str, CheckResult]]()
         self._accepted: dict[str, tuple[_Key, bool]] = {}
-        self._judged: dict[str, tuple[_Key, Outcome, Judgement]] = {}
+        self._checked: dict[str, tuple[_Key, Outcome, CheckResult]] = {}
 
     def names(self, seen: Observed) -> Claims:
         """Who has which name; the same object for as long as nothing that it depends on changes."""
@@ -118,50 +119,50 @@ class Judge:
         inputs = (claims, seen.namespace_labels, *seen.adapters)
         return self._live.get(_spec_of(seen), inputs, lambda: self._to_resolve(seen, claims))
 
-    def all(self, seen: Observed, claims: Claims) -> dict[str, Judgement]:
+    def all(self, seen: Observed, claims: Claims) -> dict[str, CheckResult]:
         """By adapter's key; those that are being deleted are left out. The same object where nothing is new."""
         inputs = (claims, seen.base, seen.namespace_labels, *seen.adapters, *seen.outcomes.values())
-        return self._all.get(_spec_of(seen), inputs, lambda: self._judge_all(seen, claims))
+        return self._all.get(_spec_of(seen), inputs, lambda: self._check_all(seen, claims))
 
     def _to_resolve(self, seen: Observed, claims: Claims) -> tuple[Adapter, ...]:
-        live = [a for a in seen.adapters if not a.metadata.is_going]
+        live = [a for a in seen.adapters if not a.metadata.is_terminating]
         self._accepted = {a.key: self._is_accepted(a, seen, claims) for a in live}
         return tuple(a for a in live if self._accepted[a.key][1])
 
-    def _judge_all(self, seen: Observed, claims: Claims) -> dict[str, Judgement]:
-        live = (a for a in seen.adapters if not a.metadata.is_going)
-        self._judged = {a.key: self._judge(a, seen, claims) for a in live}
-        return {key: judgement for key, (_, _, judgement) in self._judged.items()}
+    def _check_all(self, seen: Observed, claims: Claims) -> dict[str, CheckResult]:
+        live = (a for a in seen.adapters if not a.metadata.is_terminating)
+        self._checked = {a.key: self._check(a, seen, claims) for a in live}
+        return {key: result for key, (_, _, result) in self._checked.items()}
 
     def _is_accepted(self, adapter: Adapter, seen: Observed, claims: Claims) -> tuple[_Key, bool]:
         key, known = _Key.of(adapter, seen, claims), self._accepted.get(adapter.key)
         if known is not None and known[0].is_same(key):
             return known
-        return key, needs_resolving(Case(adapter, seen, claims))
+        return key, needs_resolving(CheckInput(adapter, seen, claims))
 
-    def _judge(self, adapter: Adapter, seen: Observed, claims: Claims) -> tuple[_Key, Outcome, Judgement]:
+    def _check(self, adapter: Adapter, seen: Observed, claims: Claims) -> tuple[_Key, Outcome, CheckResult]:
         outcome = seen.outcomes.get(adapter.key, _NOT_ASKED)
-        key, known = _Key.of(adapter, seen, claims), self._judged.get(adapter.key)
+        key, known = _Key.of(adapter, seen, claims), self._checked.get(adapter.key)
         if known is not None and known[1] is outcome and known[0].is_same(key):
             return known
-        return key, outcome, _judge(adapter, seen, claims)
+        return key, outcome, _check(adapter, seen, claims)
 
 
-def _judge(adapter: Adapter, seen: Observed, claims: Claims) -> Judgement:
+def _check(adapter: Adapter, seen: Observed, claims: Claims) -> CheckResult:
     outcome = seen.outcomes.get(adapter.key, _NOT_ASKED)
     resolution = outcome if isinstance(outcome, Resolution) else None
     try:
-        finding = first_finding(Case(adapter, seen, claims, outcome))
+        finding = first_finding(CheckInput(adapter, seen, claims, outcome))
     except Exception:  # one adapter that nobody foresaw must not hold up the others
-        log.exception("an adapter could not be judged", adapter=adapter.key)
-        verdict = Verdict(Reason.INTERNAL_ERROR, "the operator could not judge this adapter; its log says why")
+        log.exception("an adapter could not be checked", adapter=adapter.key)
+        verdict = Verdict(Reason.INTERNAL_ERROR, "the operator could not check this adapter; its log says why")
         finding = Finding(AdapterCondition.ACCEPTED, verdict)
     entry = catalog_entry(adapter, resolution) if resolution and not _keeps_out(finding) else None
-    return Judgement(adapter, finding, resolution, entry)
+    return CheckResult(adapter, finding, resolution, entry)
 
 
 def _keeps_out(finding: Finding | None) -> bool:
-    """Waiting for a base to judge by keeps nothing out: pods fetch the file while they load, and judge too."""
+    """Waiting for a base to check by keeps nothing out: pods fetch the file while they load, and check too."""
     return finding is not None and finding.verdict.reason is not Reason.WAITING_FOR_PODS
 
 
@@ -188,5 +189,5 @@ def _file_source(adapter: Adapter, resolution: Resolution) -> FileSource:
     raise ValueError(f"{adapter.key} has no source that its resolution fits")
 
 
-def entries(judgements: Mapping[str, Judgement]) -> Iterable[CatalogEntry]:
-    return (j.entry for j in judgements.values() if j.entry is not None)
+def entries(results: Mapping[str, CheckResult]) -> Iterable[CatalogEntry]:
+    return (j.entry for j in results.values() if j.entry is not None)

@@ -1,44 +1,46 @@
-"""Which changes of a status a person wants to be told of."""
+"""The Kubernetes events that a change of a status makes: what a person wants to be told of."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lorapool_api.kinds.adapter import AdapterStatus
+from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, PoolCondition, Remedy, find, traits
-from lorapool_api.kinds.pool import PoolStatus
+from lorapool_api.kinds.pool import Pool, PoolStatus
 
 
 @dataclass(frozen=True)
-class News:
-    """What an event will say."""
+class EventDraft:
+    """What an event about an object will say."""
 
+    about: Adapter | Pool
     reason: str
     message: str
     is_warning: bool
 
 
-def adapter_news(before: AdapterStatus, now: AdapterStatus) -> tuple[News, ...]:
+def adapter_events(adapter: Adapter, now: AdapterStatus) -> tuple[EventDraft, ...]:
     """One when the summary changed to something that lasts: served, or what somebody has to do."""
-    if now.summary is None or now.summary == before.summary or traits(now.summary).is_transient:
+    if now.summary is None or now.summary == adapter.status.summary or traits(now.summary).is_transient:
         return ()
     deciding = next((c for c in now.conditions if not c.is_true), find(now.conditions, AdapterCondition.READY))
     if deciding is None:
         return ()
     good = deciding.is_true or traits(deciding.reason).remedy is Remedy.NOTHING
-    return (News(deciding.reason, deciding.message, not good),)
+    return (EventDraft(adapter, deciding.reason, deciding.message, not good),)
 
 
-def pool_news(before: PoolStatus, now: PoolStatus) -> tuple[News, ...]:
+def pool_events(pool: Pool, now: PoolStatus) -> tuple[EventDraft, ...]:
     """When it becomes available or not, and when it becomes degraded or for another reason."""
+    before = pool.status
     available = _change(PoolCondition.AVAILABLE, before.conditions, now.conditions)
     degraded = _change(PoolCondition.DEGRADED, before.conditions, now.conditions)
-    news = []
+    events = []
     if available and (available.is_true or find(before.conditions, PoolCondition.AVAILABLE)):
         is_bad = not available.is_true and traits(available.reason).remedy is not Remedy.NOTHING
-        news.append(News(available.reason, available.message, is_bad))
+        events.append(EventDraft(pool, available.reason, available.message, is_bad))
     if degraded and degraded.is_true:
-        news.append(News(degraded.reason, degraded.message, True))
-    return tuple(news)
+        events.append(EventDraft(pool, degraded.reason, degraded.message, True))
+    return tuple(events)
 
 
 def _change(type_: str, before: Iterable[Condition], now: Iterable[Condition]) -> Condition | None:
