@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import yaml
 from pydantic import ValidationError
@@ -14,7 +14,15 @@ from lorapool_api.kinds.adapter import AdapterSpec
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device, Engine
 from lorapool_api.kinds.serving import Serving, ServingDefaults
-from lorapool_api.kinds.sources import AdapterSource, HubAdapter, HubModel, ModelSource
+from lorapool_api.kinds.sources import (
+    AdapterSource,
+    HubModel,
+    HubSource,
+    ModelSource,
+    PathSource,
+    UnknownSource,
+    UrlSource,
+)
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_runtime.errors import AdapterError
@@ -144,15 +152,20 @@ def _entry(document: object, file: Path) -> CatalogEntry:
 
 
 def _file_source(source: AdapterSource, where: str) -> FileSource:
-    chosen = [s for s in (source.hub, source.url, source.path) if s is not None]
-    if len(chosen) != 1:
-        raise UnusableManifest(f"{where}: exactly one of hub, url or path must be set in spec.source")
-    if source.hub:
-        return _resolved(source.hub)
-    return UrlFile(url=source.url) if source.url else PathFile(path=str(source.path))
+    match source.value:
+        case HubSource() as hub:
+            return _resolved(hub)
+        case UrlSource(url):
+            return UrlFile(url=url)
+        case PathSource(path):
+            return PathFile(path=path)
+        case UnknownSource():
+            raise UnusableManifest(f"{where}: exactly one of hub, url or path must be set in spec.source")
+        case other:
+            assert_never(other)
 
 
-def _resolved(source: HubAdapter) -> HubFile:
+def _resolved(source: HubSource) -> HubFile:
     # Imported late: it reads the environment that `prepare_environment` sets.
     from lorapool_runtime.sources.hub import resolve
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from lorapool_api.kinds.adapter import AdapterFormat
-from lorapool_api.kinds.sources import HubAdapter
+from lorapool_api.kinds.sources import HubSource
 from lorapool_api.wire.catalog import CatalogEntry, HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.settings import prepare_environment
@@ -25,7 +25,7 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
     fetcher = Fetcher(BlobFolder(cache), Rules((), (), 10**6), wait=wait_none())
     try:
         if what == "resolve":
-            return resolve(HubAdapter.model_validate(arguments)).model_dump()
+            return resolve(HubSource.model_validate(arguments)).model_dump()
         entry = CatalogEntry(
             key="default/a", source=HubFile.model_validate(arguments["source"]), sha256=arguments.get("sha256")
         )

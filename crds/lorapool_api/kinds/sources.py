@@ -1,6 +1,7 @@
 """Where a base model and an adapter come from."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, assert_never
 
 from pydantic import ConfigDict, Field
 
@@ -75,6 +76,24 @@ class HubModel(ApiModel):
     )
 
 
+@dataclass(frozen=True)
+class UrlSource:
+    """A weights file at an address."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class PathSource:
+    """A file or a folder on a volume of the pods."""
+
+    path: str
+
+
+class UnknownSource:
+    """No source that this version knows, or more than one: the object was stored by another version."""
+
+
 class ModelSource(ApiModel):
     """Where a base model comes from: exactly one of the fields."""
 
@@ -84,12 +103,30 @@ class ModelSource(ApiModel):
     path: AbsolutePath | None = None
 
     @property
+    def value(self) -> HubModel | PathSource | UnknownSource:
+        """The one that is set."""
+        match self.hub, self.path:
+            case HubModel() as hub, None:
+                return hub
+            case None, str() as path:
+                return PathSource(path)
+        return UnknownSource()
+
+    @property
     def label(self) -> str:
         """The source in a few words, for people."""
-        return self.hub.repo if self.hub else str(self.path)
+        match self.value:
+            case HubModel(repo=repo):
+                return repo
+            case PathSource(path):
+                return path
+            case UnknownSource():
+                return "a source that is not known here"
+            case other:
+                assert_never(other)
 
 
-class HubAdapter(ApiModel):
+class HubSource(ApiModel):
     """A weights file in a repository on the Hugging Face Hub."""
 
     repo: RepoId
@@ -116,7 +153,7 @@ class AdapterSource(ApiModel):
 
     model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("hub", "url", "path")))
 
-    hub: HubAdapter | None = Field(default=None, description="A repository on the Hugging Face Hub.")
+    hub: HubSource | None = Field(default=None, description="A repository on the Hugging Face Hub.")
     url: str | None = Field(
         default=None,
         description="Address of the file, on a host that the installation allows.",
@@ -126,8 +163,28 @@ class AdapterSource(ApiModel):
     path: AbsolutePath | None = None
 
     @property
+    def value(self) -> HubSource | UrlSource | PathSource | UnknownSource:
+        """The one that is set."""
+        match self.hub, self.url, self.path:
+            case HubSource() as hub, None, None:
+                return hub
+            case None, str() as url, None:
+                return UrlSource(url)
+            case None, None, str() as path:
+                return PathSource(path)
+        return UnknownSource()
+
+    @property
     def label(self) -> str:
         """The source in a few words, for people. The query of an address may hold a signature: it is left out."""
-        if self.hub:
-            return f"{self.hub.repo}/{self.hub.file}" if self.hub.file else self.hub.repo
-        return self.url.partition("?")[0] if self.url else str(self.path)
+        match self.value:
+            case HubSource(repo=repo, file=file):
+                return f"{repo}/{file}" if file else repo
+            case UrlSource(url):
+                return url.partition("?")[0]
+            case PathSource(path):
+                return path
+            case UnknownSource():
+                return "a source that is not known here"
+            case other:
+                assert_never(other)

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import is_
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, assert_never
 
 import structlog
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
+from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.rules.claims import Claims, settle
 from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.state import BaseReport
@@ -179,14 +180,17 @@ def catalog_entry(adapter: Adapter, resolution: Resolution) -> CatalogEntry:
 
 
 def _file_source(adapter: Adapter, resolution: Resolution) -> FileSource:
-    source = adapter.spec.source
-    if source.hub is not None and resolution.revision and resolution.file:
-        return HubFile(repo=source.hub.repo, revision=resolution.revision, file=resolution.file)
-    if source.url is not None:
-        return UrlFile(url=source.url)
-    if source.path is not None:
-        return PathFile(path=source.path)
-    raise ValueError(f"{adapter.key} has no source that its resolution fits")
+    match adapter.spec.source.value:
+        case HubSource(repo=repo) if resolution.revision and resolution.file:
+            return HubFile(repo=repo, revision=resolution.revision, file=resolution.file)
+        case UrlSource(url):
+            return UrlFile(url=url)
+        case PathSource(path):
+            return PathFile(path=path)
+        case HubSource() | UnknownSource():
+            raise ValueError(f"{adapter.key} has no source that its resolution fits")
+        case other:
+            assert_never(other)
 
 
 def entries(results: Mapping[str, CheckResult]) -> Iterable[CatalogEntry]:

@@ -1,14 +1,15 @@
 """What an adapter must pass, in order. The first check that says something decides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, assert_never
 from weakref import WeakKeyDictionary
 
 from lorapool_api.fetch.hosts import is_allowed
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
+from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.lora.fit import check_fits, check_rank
 from lorapool_api.lora.header import FactsError
 from lorapool_api.rules.claims import Claims
@@ -95,20 +96,36 @@ def is_not_suspended(given: CheckInput) -> Verdict | None:
 
 def source_is_allowed(given: CheckInput) -> Verdict | None:
     source = given.adapter.spec.source
-    if source.url is not None and not is_allowed(source.url, given.seen.url_hosts):
-        hosts = ", ".join(given.seen.url_hosts) or "none"
-        return Verdict(
-            Reason.SOURCE_FORBIDDEN,
-            f"{source.label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)",
-        )
-    if source.path is not None and not (paths := path_roots(given.pool)).allow(source.path):
-        listed = ", ".join(paths.roots) or "none"
-        return Verdict(
-            Reason.SOURCE_FORBIDDEN,
-            f"{source.path} lies below no volume of the podTemplate that the pool names in spec.adapters.pathVolumes "
-            f"(they are mounted at: {listed})",
-        )
-    return None
+    match source.value:
+        case HubSource():
+            return None
+        case UrlSource(url):
+            return None if is_allowed(url, given.seen.url_hosts) else _other_host(source.label, given.seen.url_hosts)
+        case PathSource(path):
+            paths = path_roots(given.pool)
+            return None if paths.allow(path) else _below_no_volume(path, paths.roots)
+        case UnknownSource():
+            return Verdict(
+                Reason.INVALID_SPEC,
+                "spec.source is none that this version of the operator knows; upgrade it, or use hub, url or path",
+            )
+        case other:
+            assert_never(other)
+
+
+def _other_host(label: str, allowed: Collection[str]) -> Verdict:
+    hosts = ", ".join(allowed) or "none"
+    message = f"{label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)"
+    return Verdict(Reason.SOURCE_FORBIDDEN, message)
+
+
+def _below_no_volume(path: str, roots: Collection[str]) -> Verdict:
+    listed = ", ".join(roots) or "none"
+    return Verdict(
+        Reason.SOURCE_FORBIDDEN,
+        f"{path} lies below no volume of the podTemplate that the pool names in spec.adapters.pathVolumes "
+        f"(they are mounted at: {listed})",
+    )
 
 
 def is_resolved(given: CheckInput) -> Verdict | None:

@@ -11,7 +11,7 @@ from lorapool_api.fetch.hub_errors import refused_by_hub
 from lorapool_api.fetch.hub_files import choose_file
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.sources import HubAdapter, HubModel
+from lorapool_api.kinds.sources import HubModel, HubSource
 
 _TIMEOUT_S: Final = 15.0
 
@@ -40,11 +40,11 @@ class Hub:
         self._endpoint = endpoint
         self._api = HfApi(endpoint=endpoint, token=False)
 
-    async def find(self, source: HubAdapter) -> HubRepoFile:
+    async def find(self, source: HubSource) -> HubRepoFile:
         """Raises: SourceRefused."""
         return await asyncio.to_thread(self._find, source)
 
-    def _find(self, source: HubAdapter) -> HubRepoFile:
+    def _find(self, source: HubSource) -> HubRepoFile:
         info = self._info(source)
         files = {s.rfilename: s for s in info.siblings or ()}
         name = choose_file(files, source.file)
@@ -65,7 +65,7 @@ class Hub:
         info = await asyncio.to_thread(self._info, source)
         return str(info.sha)
 
-    def _info(self, source: HubAdapter | HubModel) -> Any:
+    def _info(self, source: HubSource | HubModel) -> Any:
         try:
             return self._api.model_info(
                 source.repo, revision=source.revision, files_metadata=True, timeout=_TIMEOUT_S, token=False
@@ -82,7 +82,7 @@ def base_models(card: Any) -> tuple[str, ...]:
     return tuple(n for n in named if isinstance(n, str)) if isinstance(named, Sequence) else ()
 
 
-def _no_such_file(source: HubAdapter, files: Sequence[str]) -> str:
+def _no_such_file(source: HubSource, files: Sequence[str]) -> str:
     weights = sorted(f for f in files if f.endswith(".safetensors"))
     holds = f"it holds {', '.join(weights[:5])}" if weights else "it holds no safetensors file"
     if source.file is None:

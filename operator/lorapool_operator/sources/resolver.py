@@ -11,14 +11,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, AnyReason, Reason, Remedy, find, traits
-from lorapool_api.kinds.sources import AdapterSource
+from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
@@ -91,7 +91,7 @@ class Resolver:
         else:
             needed = record.edit != edit and (isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1])
             record.edit = edit
-        if needed and not record.is_looking and adapter.spec.source.path is None:  # pods look at paths
+        if needed and not record.is_looking and not _is_seen_by_pods_only(adapter):
             after_s = max(record.looked_at_s + AGAIN_S - self._clock(), 0.0)
             record.task = asyncio.create_task(self._look(record, adapter, after_s))
         return record.outcome
@@ -136,16 +136,18 @@ class Resolver:
         return _keep_if_passing(record.outcome, verdict), _delay(record, verdict.reason, asked)
 
     async def _resolve(self, source: AdapterSource) -> Resolution:
-        if source.hub is not None:
-            found = await self._hub.find(source.hub)
-            header = await self._headers.of_hub(found.url)
-            return _resolution(
-                await self._facts.read(header), found.revision, found.file, found.sha256, found.base_models
-            )
-        if source.url is not None:
-            header = await self._headers.of_url(source.url)
-            return _resolution(await self._facts.read(header), file=source.label.rpartition("/")[2])
-        return Resolution()
+        match source.value:
+            case HubSource() as hub:
+                found = await self._hub.find(hub)
+                facts = await self._facts.read(await self._headers.of_hub(found.url))
+                return _resolution(facts, found.revision, found.file, found.sha256, found.base_models)
+            case UrlSource(url):
+                facts = await self._facts.read(await self._headers.of_url(url))
+                return _resolution(facts, file=source.label.rpartition("/")[2])
+            case PathSource() | UnknownSource():
+                return Resolution()
+            case other:
+                assert_never(other)
 
 
 def _resolution(
@@ -172,10 +174,14 @@ def _edit(adapter: Adapter) -> tuple[int, str | None]:
     return adapter.metadata.generation, adapter.metadata.annotations.get(REFRESH_ANNOTATION)
 
 
+def _is_seen_by_pods_only(adapter: Adapter) -> bool:
+    return isinstance(adapter.spec.source.value, PathSource)
+
+
 def _from_status(adapter: Adapter) -> Outcome:
     """What an earlier life of the operator found about this very generation."""
     status, generation = adapter.status, adapter.metadata.generation
-    if adapter.spec.source.path is not None:
+    if _is_seen_by_pods_only(adapter):
         return Resolution()
     condition = find(status.conditions, AdapterCondition.RESOLVED)
     if condition is None or condition.observed_generation != generation:
@@ -185,7 +191,7 @@ def _from_status(adapter: Adapter) -> Outcome:
         return Resolution(
             revision=known.revision,
             file=known.file,
-            sha256=known.sha256 if adapter.spec.source.hub else None,
+            sha256=known.sha256 if isinstance(adapter.spec.source.value, HubSource) else None,
             size_bytes=known.size_bytes,
             rank=known.rank,
             targets=known.targets,

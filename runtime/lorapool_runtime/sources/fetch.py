@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, assert_never
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.wait import wait_base
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import CatalogEntry, HubFile, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_runtime.adapters.file import Beside
 from lorapool_runtime.errors import AdapterError
@@ -89,19 +89,18 @@ class Fetcher:
                 return path.read_beside(f"{self._rules.pod_root}{weights}", name, self._rules.folders, max_bytes)
             case UrlFile():
                 return None
+            case other:
+                assert_never(other)
 
     def _known(self, entry: CatalogEntry) -> Blob | None:
-        # A file on a volume may have been replaced, and costs no download: it is always read again.
         known = entry.sha256
-        if known is None and not isinstance(entry.source, PathFile):
+        if known is None and _policy(entry.source).is_remembered:
             known = self._blobs.remembered(entry.source)
         return self._blobs.find(known) if known else None
 
     def _retrying(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
-        # huggingface_hub tries again by itself.
-        attempts = 1 if isinstance(entry.source, HubFile) else _ATTEMPTS
         retrying = Retrying(
-            stop=stop_after_attempt(attempts),
+            stop=stop_after_attempt(_policy(entry.source).attempts),
             wait=self._wait,
             retry=retry_if_exception(lambda e: isinstance(e, AdapterError) and e.transient and not cancelled()),
             reraise=True,
@@ -127,3 +126,29 @@ class Fetcher:
                 return target, path.fetch(
                     f"{self._rules.pod_root}{name}", self._rules.folders, target, expected, cancelled
                 )
+            case other:
+                assert_never(other)
+
+
+class _Policy(NamedTuple):
+    """How a kind of source is treated.
+
+    Attributes:
+        attempts: at one download, in a row.
+        is_remembered: what it held once is taken from the folder the next time.
+    """
+
+    attempts: int
+    is_remembered: bool
+
+
+def _policy(source: FileSource) -> _Policy:
+    match source:
+        case HubFile():
+            return _Policy(attempts=1, is_remembered=True)  # huggingface_hub tries again by itself
+        case UrlFile():
+            return _Policy(_ATTEMPTS, is_remembered=True)
+        case PathFile():
+            return _Policy(_ATTEMPTS, is_remembered=False)  # it may have been replaced, and costs no download
+        case other:
+            assert_never(other)

@@ -7,14 +7,14 @@ from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_downl
 from lorapool_api.fetch.hub_errors import refused_by_hub
 from lorapool_api.fetch.hub_files import choose_file
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.sources import HubAdapter
+from lorapool_api.kinds.sources import HubSource
 from lorapool_api.wire.catalog import HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import hash_file
 from lorapool_runtime.sources.limits import Expected
 
 
-def resolve(source: HubAdapter) -> HubFile:
+def resolve(source: HubSource) -> HubFile:
     """The file and the commit that a source means today. Raises: AdapterError."""
     try:
         info = HfApi().model_info(source.repo, revision=source.revision)

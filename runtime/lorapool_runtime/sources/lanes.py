@@ -3,10 +3,10 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
 from urllib.parse import urlsplit
 
-from lorapool_api.wire.catalog import FileSource, HubFile, UrlFile
+from lorapool_api.wire.catalog import FileSource, HubFile, PathFile, UrlFile
 
 # Threads; most of them wait for the network.
 DOWNLOADS: Final = 48
@@ -71,5 +71,7 @@ def owner(source: FileSource) -> str:
             return f"hub {repo.partition('/')[0]}"
         case UrlFile(url=address):
             return f"url {urlsplit(address).netloc}"
-        case _:
-            return source.kind
+        case PathFile():
+            return "path"
+        case other:
+            assert_never(other)

@@ -3,9 +3,9 @@
 import asyncio
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Final
+from typing import Final, assert_never
 
-from lorapool_api.wire.catalog import CatalogEntry, FileSource, PathFile
+from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_runtime.adapters.checker import Checker
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
@@ -57,7 +57,13 @@ class Bringer:
         self._checker.close()
 
     def _executor(self, source: FileSource) -> Executor:
-        return self._copies if isinstance(source, PathFile) else self._downloads
+        match source:
+            case PathFile():
+                return self._copies
+            case HubFile() | UrlFile():
+                return self._downloads
+            case other:
+                assert_never(other)
 
     def _blocking(self, entry: CatalogEntry, cancelled: threading.Event) -> AdapterFile:
         blob = self._fetcher.fetch(entry, cancelled.is_set)

@@ -96,6 +96,19 @@ def test_paths_lie_below_what_the_pod_template_mounts(path: str, allowed: bool) 
     assert op.reason(snapshot) is (None if allowed else Reason.SOURCE_FORBIDDEN)
 
 
+def test_a_source_of_a_newer_version_concerns_its_adapter_alone() -> None:
+    newer = make.adapter("newer", source={"oci": {"image": "registry.example.org/a/b:1"}})
+    seen = op.seen(newer, make.adapter("pixel"), pool=op.pool())
+
+    judged = AdapterChecker().all(seen, settle_names(seen))
+
+    finding = judged["default/newer"].finding
+    assert finding is not None
+    assert finding.verdict.reason is Reason.INVALID_SPEC
+    assert judged["default/newer"].entry is None
+    assert judged["default/pixel"].finding is None
+
+
 def test_urls_name_allowed_hosts_only() -> None:
     good = make.adapter(source={"url": "https://files.example.org/x"})
     bad = make.adapter(source={"url": "https://evil.example.org/x?token=secret"})

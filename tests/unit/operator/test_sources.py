@@ -14,7 +14,7 @@ from lorapool_api.fetch.hub_files import choose_file
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.sources import HubAdapter
+from lorapool_api.kinds.sources import HubSource
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_operator.backoff import Backoff
@@ -120,7 +120,7 @@ async def test_cards_name_one_base_or_several(hub: FakeHub) -> None:
         "a/two": Repo({NAME: lora_file()}, base_model=["x/base", "y/base"]),
         "a/none": Repo({NAME: lora_file()}),
     }
-    found = [(await Hub(hub.url).find(HubAdapter(repo=r))).base_models for r in ("a/one", "a/two", "a/none")]
+    found = [(await Hub(hub.url).find(HubSource(repo=r))).base_models for r in ("a/one", "a/two", "a/none")]
     assert found == [("x/base",), ("x/base", "y/base"), ()]
     assert base_models(None) == ()
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import structlog
 import torch
@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device
-from lorapool_api.kinds.sources import HubModel, ModelSource
+from lorapool_api.kinds.sources import HubModel, ModelSource, PathSource, UnknownSource
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.assemble import assemble
 from lorapool_runtime.engine.diffusers.base.converted import Target
@@ -118,12 +118,17 @@ def _quieten() -> None:
 
 
 def _folder(source: ModelSource) -> Path:
-    if source.hub:
-        return _snapshot(source.hub)
-    folder = Path(str(source.path))
-    if not folder.is_dir():
-        raise ModelError(f"{folder} does not exist in the pod: mount the model there, or name another path")
-    return folder
+    match source.value:
+        case HubModel() as hub:
+            return _snapshot(hub)
+        case PathSource(path):
+            if not (folder := Path(path)).is_dir():
+                raise ModelError(f"{folder} does not exist in the pod: mount the model there, or name another path")
+            return folder
+        case UnknownSource():
+            raise ModelError("the base model's source is none that this version of the runtime knows")
+        case other:
+            assert_never(other)
 
 
 def _snapshot(hub: HubModel) -> Path:
