@@ -10,7 +10,7 @@ from lorapool_gateway.errors import Busy
 MAX_BODIES_BYTES: Final = 256 << 20
 
 
-class Waiting:
+class WaitingRequests:
     """Requests that wait for a pod or for an adapter."""
 
     def __init__(self) -> None:

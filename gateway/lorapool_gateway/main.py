@@ -26,8 +26,8 @@ from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodClient
 from lorapool_gateway.pods.load import Loads, Poller
+from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
-from lorapool_gateway.serve.service import Service
 from lorapool_gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,8 @@ def command() -> None:
     """Serve images from the pools of this cluster; settings are environment variables LORAPOOL_*."""
     try:
         settings = Settings()
-    except ValidationError as problem:
-        sys.exit(f"{_COMMAND}: {problem}")
+    except ValidationError as error:
+        sys.exit(f"{_COMMAND}: {error}")
     logs.configure(settings.log_level)
     give_back_large_blocks()
     run_process(_COMMAND, lambda process: run(settings, process), loop=uvloop.new_event_loop)
@@ -52,8 +52,8 @@ async def run(settings: Settings, process: Process) -> None:
     async with AsyncExitStack() as resources:
         try:
             api = await resources.enter_async_context(await kube.connect())
-        except kube.ConfigException as problem:
-            raise CannotStart(str(problem)) from problem
+        except kube.ConfigException as error:
+            raise CannotStart(str(error)) from error
         pods = await resources.enter_async_context(PodClient())
         await Gateway(settings, kube.Kube(api), pods, process).run()
 
@@ -70,8 +70,8 @@ class Gateway:
         loads = Loads(directory.changed)
         self._watcher = Watcher(lister, directory, settings.watched)
         self._poller = Poller(directory, loads, pods)
-        proxy = Proxy(directory, loads, pods, metrics, poke=self._poller.poke)
-        service = Service(directory, self._watcher.synced, proxy, metrics)
+        proxy = Proxy(directory, loads, pods, metrics, refresh=self._poller.refresh)
+        service = ImageService(directory, self._watcher.synced, proxy, metrics)
         gate = Gate(
             service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes, Bodies(settings.max_held_bytes)
         )

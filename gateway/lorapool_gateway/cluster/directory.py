@@ -12,17 +12,17 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import full_name
 from lorapool_gateway.cluster.names import Names, facts
-from lorapool_gateway.cluster.snapshot import Pod, Snapshot, by_pool, read_pod
+from lorapool_gateway.cluster.snapshot import RuntimePod, Snapshot, by_pool, read_pod
 
 log = structlog.get_logger(__name__)
 
 Manifest = Mapping[str, Any]
-Known = Pool | Adapter | Pod
+Known = Pool | Adapter | RuntimePod
 # More changes than that in one list, and the names are made anew rather than one change after the other.
 _FEW = 50
 
 
-class Kind(Enum):
+class ObjectKind(Enum):
     """The kinds that the gateway reads."""
 
     POOL = "pools"
@@ -54,29 +54,29 @@ class Directory:
 
     def __init__(self, changed: Signal | None = None) -> None:
         self.changed = changed or Signal()
-        self._known: dict[Kind, dict[str, Known]] = {kind: {} for kind in Kind}
-        self._frozen: dict[Kind, Mapping[str, Known]] = {}
+        self._known: dict[ObjectKind, dict[str, Known]] = {kind: {} for kind in ObjectKind}
+        self._frozen: dict[ObjectKind, Mapping[str, Known]] = {}
         self._names: Names | None = None
-        self._pods_by_pool: Mapping[str, tuple[Pod, ...]] | None = None
+        self._pods_by_pool: Mapping[str, tuple[RuntimePod, ...]] | None = None
         self._snapshot: Snapshot | None = None
-        self._unreadable: set[tuple[Kind, str]] = set()
+        self._unreadable: set[tuple[ObjectKind, str]] = set()
 
     def snapshot(self) -> Snapshot:
         """Everything known now. What has not changed since the last one is the same mapping."""
         if self._snapshot is None:
-            pools, adapters, pods = (self._freeze(kind) for kind in Kind)
+            pools, adapters, pods = (self._freeze(kind) for kind in ObjectKind)
             if self._pods_by_pool is None:
-                self._pods_by_pool = by_pool(cast(Mapping[str, Pod], pods).values())
+                self._pods_by_pool = by_pool(cast(Mapping[str, RuntimePod], pods).values())
             self._snapshot = Snapshot(
                 pools=cast(Mapping[str, Pool], pools),
                 adapters=cast(Mapping[str, Adapter], adapters),
-                pods=cast(Mapping[str, Pod], pods),
+                pods=cast(Mapping[str, RuntimePod], pods),
                 named=self._names,
                 pods_by_pool=self._pods_by_pool,
             )
         return self._snapshot
 
-    def replace(self, kind: Kind, namespace: str | None, manifests: Iterable[Manifest]) -> None:
+    def replace(self, kind: ObjectKind, namespace: str | None, manifests: Iterable[Manifest]) -> None:
         """Take a whole list for what is known of that kind in that namespace (None: in all)."""
         known = self._known[kind]
         listed = {key: value for m in manifests if (value := self._read(kind, key := _key(kind, m), m))}
@@ -90,7 +90,7 @@ class Directory:
             self._set(kind, key, value)
         self.changed.fire()
 
-    def put(self, kind: Kind, manifest: Manifest) -> None:
+    def put(self, kind: ObjectKind, manifest: Manifest) -> None:
         """Take an object that was added or modified; what cannot be served any more is dropped."""
         key = _key(kind, manifest)
         value = self._read(kind, key, manifest)
@@ -98,7 +98,7 @@ class Directory:
             self._set(kind, key, value)
             self.changed.fire()
 
-    def drop(self, kind: Kind, manifest: Manifest) -> None:
+    def drop(self, kind: ObjectKind, manifest: Manifest) -> None:
         """Forget an object."""
         key = _key(kind, manifest)
         self._unreadable.discard((kind, key))
@@ -106,13 +106,13 @@ class Directory:
             self._set(kind, key, None)
             self.changed.fire()
 
-    def _read(self, kind: Kind, key: str, manifest: Manifest) -> Known | None:
+    def _read(self, kind: ObjectKind, key: str, manifest: Manifest) -> Known | None:
         """The object as it is, or as it was when it could last be read; None where it cannot be used."""
         try:
             value = _READERS[kind](manifest)
-        except ValidationError as problem:
+        except ValidationError as error:
             if (kind, key) not in self._unreadable:
-                log.warning("unreadable object", kind=kind.value, key=key, problem=str(problem)[:1000])
+                log.warning("unreadable object", kind=kind.value, key=key, error=str(error)[:1000])
             self._unreadable.add((kind, key))
             last = self._known[kind].get(key)
             # One that was deleted and made anew is another.
@@ -120,7 +120,7 @@ class Directory:
         self._unreadable.discard((kind, key))
         return value
 
-    def _set(self, kind: Kind, key: str, value: Known | None) -> None:
+    def _set(self, kind: ObjectKind, key: str, value: Known | None) -> None:
         if self._snapshot is not None:
             self._names, self._snapshot = self._snapshot.known_names, None
         known = self._known[kind]
@@ -130,7 +130,7 @@ class Directory:
         else:
             known.pop(key, None)
         self._frozen.pop(kind, None)
-        if kind is Kind.POD:
+        if kind is ObjectKind.POD:
             self._pods_by_pool = None
         else:
             self._rename(cast("Pool | Adapter | None", before), cast("Pool | Adapter | None", value))
@@ -145,27 +145,27 @@ class Directory:
                 names = change(names, adapter) if isinstance(adapter, Adapter) else None
         self._names = names
 
-    def _freeze(self, kind: Kind) -> Mapping[str, Known]:
+    def _freeze(self, kind: ObjectKind) -> Mapping[str, Known]:
         if kind not in self._frozen:
             self._frozen[kind] = dict(self._known[kind])
         return self._frozen[kind]
 
 
-def _key(kind: Kind, manifest: Manifest) -> str:
+def _key(kind: ObjectKind, manifest: Manifest) -> str:
     metadata = manifest["metadata"]
-    return str(metadata["uid"]) if kind is Kind.POD else full_name(metadata["namespace"], metadata["name"])
+    return str(metadata["uid"]) if kind is ObjectKind.POD else full_name(metadata["namespace"], metadata["name"])
 
 
-_READERS: Mapping[Kind, Callable[[Manifest], Known | None]] = {
-    Kind.POOL: Pool.model_validate,
-    Kind.ADAPTER: Adapter.model_validate,
-    Kind.POD: read_pod,
+_READERS: Mapping[ObjectKind, Callable[[Manifest], Known | None]] = {
+    ObjectKind.POOL: Pool.model_validate,
+    ObjectKind.ADAPTER: Adapter.model_validate,
+    ObjectKind.POD: read_pod,
 }
 
 
 def _namespace(value: Known) -> str:
-    return value.pool.partition("/")[0] if isinstance(value, Pod) else value.metadata.namespace
+    return value.pool.partition("/")[0] if isinstance(value, RuntimePod) else value.metadata.namespace
 
 
 def _uid(value: Known) -> str | None:
-    return value.uid if isinstance(value, Pod) else value.metadata.uid
+    return value.uid if isinstance(value, RuntimePod) else value.metadata.uid

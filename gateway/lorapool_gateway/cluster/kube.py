@@ -14,7 +14,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.config.config_exception import ConfigException
 
 from lorapool_api.names import ADAPTER_PLURAL, GROUP, POOL_LABEL, POOL_PLURAL, VERSION
-from lorapool_gateway.cluster.directory import Kind, Manifest
+from lorapool_gateway.cluster.directory import Manifest, ObjectKind
 
 # A watch ends by itself after this time and everything is listed anew: a list shows what a watch had missed.
 WATCH_SECONDS = 300
@@ -24,7 +24,7 @@ PAGE_ITEMS = 500
 
 __all__ = ["ConfigException", "Kube", "KubeError", "connect"]
 
-_PLURALS = {Kind.POOL: POOL_PLURAL, Kind.ADAPTER: ADAPTER_PLURAL, Kind.POD: "pods"}
+_PLURALS = {ObjectKind.POOL: POOL_PLURAL, ObjectKind.ADAPTER: ADAPTER_PLURAL, ObjectKind.POD: "pods"}
 
 
 class KubeError(Exception):
@@ -51,7 +51,7 @@ class Kube:
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
 
-    async def list(self, kind: Kind, namespace: str | None) -> tuple[list[Manifest], str]:
+    async def list(self, kind: ObjectKind, namespace: str | None) -> tuple[list[Manifest], str]:
         """All objects and the resource version to watch from."""
         items: list[Manifest] = []
         cursor = ""
@@ -64,7 +64,7 @@ class Kube:
             if not cursor:
                 return items, page["metadata"]["resourceVersion"]
 
-    async def watch(self, kind: Kind, namespace: str | None, version: str) -> AsyncIterator[tuple[str, Manifest]]:
+    async def watch(self, kind: ObjectKind, namespace: str | None, version: str) -> AsyncIterator[tuple[str, Manifest]]:
         """(ADDED | MODIFIED | DELETED, object) for each change after the version, until the watch ends."""
         query = {
             "watch": "true",
@@ -83,8 +83,10 @@ class Kube:
                 if event["type"] != "BOOKMARK":
                     yield event["type"], event["object"]
 
-    async def _get(self, kind: Kind, namespace: str | None, query: dict[str, str], patience: ClientTimeout) -> Any:
-        if kind is Kind.POD:
+    async def _get(
+        self, kind: ObjectKind, namespace: str | None, query: dict[str, str], patience: ClientTimeout
+    ) -> Any:
+        if kind is ObjectKind.POD:
             query = query | {"labelSelector": POOL_LABEL}
         call = await self._api.param_serialize(
             "GET",
@@ -99,8 +101,8 @@ class Kube:
         return reply
 
 
-def _path(kind: Kind, namespace: str | None) -> str:
-    root = "/api/v1" if kind is Kind.POD else f"/apis/{GROUP}/{VERSION}"
+def _path(kind: ObjectKind, namespace: str | None) -> str:
+    root = "/api/v1" if kind is ObjectKind.POD else f"/apis/{GROUP}/{VERSION}"
     where = f"/namespaces/{namespace}" if namespace else ""
     return f"{root}{where}/{_PLURALS[kind]}"
 

@@ -13,13 +13,13 @@ from lorapool_api.names import POOL_LABEL, SERVING_PORT, full_name, runtime_name
 from lorapool_api.rules.claims import adapter_names, pool_names
 from lorapool_gateway.cluster.names import Model, Names, name_all
 
-__all__ = ["Model", "Pod", "Snapshot", "by_pool", "other_names", "read_pod", "shortest_name"]
+__all__ = ["Model", "RuntimePod", "Snapshot", "by_pool", "other_names", "read_pod", "shortest_name"]
 
 _HASH_LABEL = "pod-template-hash"
 
 
 @dataclass(frozen=True)
-class Pod:
+class RuntimePod:
     """A runtime pod that has an address."""
 
     uid: str
@@ -34,7 +34,7 @@ class Pod:
         return f"http://{host}:{self.port}"
 
 
-def read_pod(manifest: Mapping[str, Any]) -> Pod | None:
+def read_pod(manifest: Mapping[str, Any]) -> RuntimePod | None:
     """The pod of a manifest, or None where it takes no requests: not of a pool, no address, ended, or on its way out.
 
     Requests go to the port that the project's pods serve, whatever ports a manifest names.
@@ -46,7 +46,7 @@ def read_pod(manifest: Mapping[str, Any]) -> Pod | None:
     ip = _address(status.get("podIP"))
     if ip is None or not _is_owned(metadata, pool):
         return None
-    return Pod(metadata["uid"], metadata["name"], full_name(metadata["namespace"], pool), ip)
+    return RuntimePod(metadata["uid"], metadata["name"], full_name(metadata["namespace"], pool), ip)
 
 
 def _address(text: object) -> str | None:
@@ -66,9 +66,9 @@ def _is_owned(metadata: Mapping[str, Any], pool: str) -> bool:
     return (group, owner.get("kind"), owner.get("name")) == ("apps", "ReplicaSet", replicas)
 
 
-def by_pool(pods: Iterable[Pod]) -> Mapping[str, tuple[Pod, ...]]:
+def by_pool(pods: Iterable[RuntimePod]) -> Mapping[str, tuple[RuntimePod, ...]]:
     """The pods of each pool that has any."""
-    found: defaultdict[str, list[Pod]] = defaultdict(list)
+    found: defaultdict[str, list[RuntimePod]] = defaultdict(list)
     for pod in pods:
         found[pod.pool].append(pod)
     return {pool: tuple(of_it) for pool, of_it in found.items()}
@@ -84,11 +84,11 @@ class Snapshot:
 
     pools: Mapping[str, Pool] = field(default_factory=dict)
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
-    pods: Mapping[str, Pod] = field(default_factory=dict)
+    pods: Mapping[str, RuntimePod] = field(default_factory=dict)
     named: Names | None = None
-    pods_by_pool: Mapping[str, tuple[Pod, ...]] | None = None
+    pods_by_pool: Mapping[str, tuple[RuntimePod, ...]] | None = None
 
-    def pods_of(self, pool: str) -> tuple[Pod, ...]:
+    def pods_of(self, pool: str) -> tuple[RuntimePod, ...]:
         return self._pods_by_pool.get(pool, ())
 
     @property
@@ -107,7 +107,7 @@ class Snapshot:
         return made or self.named
 
     @cached_property
-    def _pods_by_pool(self) -> Mapping[str, tuple[Pod, ...]]:
+    def _pods_by_pool(self) -> Mapping[str, tuple[RuntimePod, ...]]:
         return by_pool(self.pods.values()) if self.pods_by_pool is None else self.pods_by_pool
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 from aiohttp import ClientError
 
-from lorapool_gateway.cluster.directory import Directory, Kind, Manifest
+from lorapool_gateway.cluster.directory import Directory, Manifest, ObjectKind
 from lorapool_gateway.cluster.kube import KubeError
 
 log = structlog.get_logger(__name__)
@@ -21,9 +21,9 @@ LAST_DELAY_S = 5.0
 class Lister(Protocol):
     """Lists and watches; raises `KubeError`, `ClientError`, `OSError` or `TimeoutError` when it cannot."""
 
-    async def list(self, kind: Kind, namespace: str | None) -> tuple[list[Manifest], str]: ...
+    async def list(self, kind: ObjectKind, namespace: str | None) -> tuple[list[Manifest], str]: ...
 
-    def watch(self, kind: Kind, namespace: str | None, version: str) -> AsyncIterator[tuple[str, Manifest]]: ...
+    def watch(self, kind: ObjectKind, namespace: str | None, version: str) -> AsyncIterator[tuple[str, Manifest]]: ...
 
 
 class Watcher:
@@ -36,7 +36,7 @@ class Watcher:
     def __init__(self, kube: Lister, directory: Directory, namespaces: Sequence[str | None]) -> None:
         self._kube = kube
         self._directory = directory
-        self._scopes = [(kind, namespace) for kind in Kind for namespace in namespaces]
+        self._scopes = [(kind, namespace) for kind in ObjectKind for namespace in namespaces]
         self._unlisted = set(self._scopes)
         self.synced = asyncio.Event()
 
@@ -45,21 +45,21 @@ class Watcher:
             for kind, namespace in self._scopes:
                 tasks.create_task(self._follow(kind, namespace), name=f"watch {kind.value}")
 
-    async def _follow(self, kind: Kind, namespace: str | None) -> None:
+    async def _follow(self, kind: ObjectKind, namespace: str | None) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
             began = loop.time()
             try:
                 await self._list_and_watch(kind, namespace)
-            except (KubeError, ClientError, OSError, TimeoutError, ValueError) as problem:
+            except (KubeError, ClientError, OSError, TimeoutError, ValueError) as error:
                 # 410 Gone is no failure: the version is too old to watch from, the next list brings a newer one.
-                if not (isinstance(problem, KubeError) and problem.status == GONE):
-                    log.warning("API server not reached", kind=kind.value, namespace=namespace, problem=str(problem))
+                if not (isinstance(error, KubeError) and error.status == GONE):
+                    log.warning("API server not reached", kind=kind.value, namespace=namespace, error=str(error))
             failures = 0 if loop.time() - began > LAST_DELAY_S else failures + 1
             await asyncio.sleep(delay_s(failures))
 
-    async def _list_and_watch(self, kind: Kind, namespace: str | None) -> None:
+    async def _list_and_watch(self, kind: ObjectKind, namespace: str | None) -> None:
         manifests, version = await self._kube.list(kind, namespace)
         self._directory.replace(kind, namespace, manifests)
         self._has_listed(kind, namespace)
@@ -69,7 +69,7 @@ class Watcher:
             else:
                 self._directory.put(kind, manifest)
 
-    def _has_listed(self, kind: Kind, namespace: str | None) -> None:
+    def _has_listed(self, kind: ObjectKind, namespace: str | None) -> None:
         self._unlisted.discard((kind, namespace))
         if not self._unlisted:
             self.synced.set()

@@ -15,8 +15,8 @@ from lorapool_gateway.http.fields.loras import HEADERS
 from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.http.receive import ClientGone, read_body, unless_gone
 from lorapool_gateway.metrics import Metrics
-from lorapool_gateway.serve.proxy import Served
-from lorapool_gateway.serve.service import Service
+from lorapool_gateway.serve.image_service import ImageService
+from lorapool_gateway.serve.proxy import ServedReply
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +28,14 @@ POOL_HEADER: Final = "x-lorapool-pool"
 SMALL_BODY_BYTES: Final = 64 << 10
 
 Asked = TypeVar("Asked")
-Work = Callable[[bytes], Coroutine[Any, Any, tuple[Served, Response]]]
+Work = Callable[[bytes], Coroutine[Any, Any, tuple[ServedReply, Response]]]
 
 
 @dataclass(frozen=True)
 class Gate:
     """The way in."""
 
-    service: Service
+    service: ImageService
     keys: ApiKeys
     metrics: Metrics
     max_body_bytes: int

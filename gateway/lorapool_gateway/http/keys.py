@@ -47,8 +47,8 @@ def _read(folder: Path, before: tuple[bytes, ...]) -> tuple[bytes, ...]:
     try:
         # Kubernetes keeps the versions of a Secret in hidden folders beside the links to the current one.
         texts = [file.read_text().strip() for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
-    except (OSError, UnicodeDecodeError) as problem:
-        log.warning("API keys cannot be read", problem=str(problem))
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("API keys cannot be read", error=str(error))
         return before
     return tuple(_digest(text) for text in texts if text)
 

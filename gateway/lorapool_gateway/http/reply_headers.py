@@ -5,8 +5,8 @@ from typing import Final
 
 from lorapool_api.wire import headers
 from lorapool_gateway.http.request_id import HEADER as REQUEST_ID
-from lorapool_gateway.serve.proxy import Served
-from lorapool_gateway.serve.service import stages
+from lorapool_gateway.serve.image_service import stages
+from lorapool_gateway.serve.proxy import ServedReply
 
 POOL: Final = "x-lorapool-pool"
 EXPOSED: Final = (
@@ -25,7 +25,7 @@ EXPOSED: Final = (
 )
 
 
-def served_headers(served: Served, warnings: Sequence[str]) -> dict[str, str]:
+def served_headers(served: ServedReply, warnings: Sequence[str]) -> dict[str, str]:
     """Pool, pod, adapter files, seeds and the time of each stage."""
     pool = headers.word(served.stack.pool, 320)
     return {POOL: pool} | headers.reply_headers(served.reply, stages(served), warnings)

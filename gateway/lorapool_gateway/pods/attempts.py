@@ -7,7 +7,7 @@ from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
-from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.errors import (
     AdapterUnavailable,
     BadRequest,
@@ -18,7 +18,7 @@ from lorapool_gateway.errors import (
     PodFailed,
     TimedOut,
 )
-from lorapool_gateway.pods.client import Lost, PodError, Refused, Unreachable
+from lorapool_gateway.pods.client import ConnectionLost, PodError, RequestRefused, Unreachable
 
 MAX_ATTEMPTS: Final = 4
 
@@ -38,28 +38,28 @@ _MOST: Final = {Cause.BROKEN: 2, Cause.LOST: 2}
 
 
 @dataclass(frozen=True)
-class Setback:
+class FailedAttempt:
     """A try that failed; `error` is what the caller is told where it was the last one."""
 
     error: GatewayError
     cause: Cause
 
 
-def judge(problem: PodError, pod: Pod) -> Setback | GatewayError:
+def judge(error: PodError, pod: RuntimePod) -> FailedAttempt | GatewayError:
     """What the failure means: another try may succeed, or none can."""
-    match problem:
+    match error:
         case Unreachable():
-            return Setback(NoPodReady(f"pod {pod.name} is not reached"), Cause.AWAY)
-        case Lost():
-            return Setback(PodFailed(f"the connection to pod {pod.name} was lost", transient=True), Cause.LOST)
-        case Refused(reply=ErrorReply() as reply):
+            return FailedAttempt(NoPodReady(f"pod {pod.name} is not reached"), Cause.AWAY)
+        case ConnectionLost():
+            return FailedAttempt(PodFailed(f"the connection to pod {pod.name} was lost", transient=True), Cause.LOST)
+        case RequestRefused(reply=ErrorReply() as reply):
             return _refusal(reply, pod)
-        case Refused():
-            return PodFailed(f"pod {pod.name} failed with status {problem.status}")
+        case RequestRefused():
+            return PodFailed(f"pod {pod.name} failed with status {error.status}")
     return PodFailed(f"pod {pod.name} answered what this gateway does not understand")
 
 
-def _refusal(reply: ErrorReply, pod: Pod) -> Setback | GatewayError:
+def _refusal(reply: ErrorReply, pod: RuntimePod) -> FailedAttempt | GatewayError:
     match reply.code:
         case ErrorCode.INVALID_REQUEST | ErrorCode.TOO_LARGE:
             return BadRequest(reply.message)
@@ -68,20 +68,20 @@ def _refusal(reply: ErrorReply, pod: Pod) -> Setback | GatewayError:
         case ErrorCode.OUT_OF_MEMORY:
             return OutOfMemory(reply.message)
         case ErrorCode.TOO_MANY_PENDING:
-            return Setback(Busy(f"pool {pod.pool} is busy: {reply.message}"), Cause.FULL)
+            return FailedAttempt(Busy(f"pool {pod.pool} is busy: {reply.message}"), Cause.FULL)
         case ErrorCode.NOT_READY:
-            return Setback(NoPodReady(f"pod {pod.name} is not ready: {reply.message}"), Cause.AWAY)
+            return FailedAttempt(NoPodReady(f"pod {pod.name} is not ready: {reply.message}"), Cause.AWAY)
         case ErrorCode.UNKNOWN_ADAPTER | ErrorCode.ADAPTER_NOT_READY:
             # The operator calls the adapter served, so this pod will have it in a moment.
-            return Setback(_unavailable(reply, pod, transient=True), Cause.ADAPTER)
+            return FailedAttempt(_unavailable(reply, pod, transient=True), Cause.ADAPTER)
         case ErrorCode.ADAPTER_FAILED:
             error: GatewayError = _unavailable(reply, pod, transient=reply.retryable)
         case _:
             error = PodFailed(f"pod {pod.name} failed: {reply.message}", transient=reply.retryable)
-    return Setback(error, Cause.BROKEN) if reply.retryable else error
+    return FailedAttempt(error, Cause.BROKEN) if reply.retryable else error
 
 
-def _unavailable(reply: ErrorReply, pod: Pod, *, transient: bool) -> AdapterUnavailable:
+def _unavailable(reply: ErrorReply, pod: RuntimePod, *, transient: bool) -> AdapterUnavailable:
     return AdapterUnavailable(f"in pod {pod.name}", reply.reason or Reason.LOADING, reply.message, transient)
 
 
@@ -97,21 +97,21 @@ class Attempts:
 
     refused_by: set[str] = field(default_factory=set)
     broken_by: set[str] = field(default_factory=set)
-    last: Setback | None = None
+    last: FailedAttempt | None = None
     _counts: Counter[Cause] = field(default_factory=Counter)
 
-    def failed(self, setback: Setback, pod: Pod) -> None:
+    def failed(self, failed: FailedAttempt, pod: RuntimePod) -> None:
         """Take note; raises the error where no try is left."""
-        self.last = setback
+        self.last = failed
         self.refused_by.add(pod.uid)
-        if setback.cause is Cause.BROKEN:
+        if failed.cause is Cause.BROKEN:
             self.broken_by.add(pod.uid)
-        self._counts[setback.cause] += 1
+        self._counts[failed.cause] += 1
         counted = self._counts.total() - self._counts[Cause.ADAPTER]
-        is_spent = self._counts[setback.cause] >= _MOST.get(setback.cause, MAX_ATTEMPTS)
-        if setback.cause is Cause.ADAPTER or (counted < MAX_ATTEMPTS and not is_spent):
+        is_spent = self._counts[failed.cause] >= _MOST.get(failed.cause, MAX_ATTEMPTS)
+        if failed.cause is Cause.ADAPTER or (counted < MAX_ATTEMPTS and not is_spent):
             return
-        if setback.cause in _MOST:
+        if failed.cause in _MOST:
             # Sent again by its client, it would break two more.
-            setback.error.should_retry = False
-        raise setback.error
+            failed.error.should_retry = False
+        raise failed.error

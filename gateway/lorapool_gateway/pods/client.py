@@ -2,9 +2,9 @@
 
 PodError
 ├── Unreachable     no connection: the pod has not seen the request
-├── Lost            the connection broke before the answer was whole
-├── Refused         the pod answered that it did not do it
-└── Unintelligible  what it answered is too large, or is no answer
+├── ConnectionLost  the connection broke before the answer was whole
+├── RequestRefused  the pod answered that it did not do it
+└── InvalidReply    what it answered is too large, or is no answer
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from lorapool_api.wire.reply import ErrorReply, GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import ServingStatus
 from lorapool_common.http.bodies import TooLarge, read_at_most
-from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.images import Image, lift
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -50,11 +50,11 @@ class Unreachable(PodError):
     """No connection could be made."""
 
 
-class Lost(PodError):
+class ConnectionLost(PodError):
     """The connection broke; the pod may have worked on the request."""
 
 
-class Refused(PodError):
+class RequestRefused(PodError):
     """The pod answered with an error; `reply` is None where it is none that this version knows."""
 
     def __init__(self, status: int, reply: ErrorReply | None) -> None:
@@ -63,11 +63,11 @@ class Refused(PodError):
         self.reply = reply
 
 
-class Unintelligible(PodError):
+class InvalidReply(PodError):
     """The answer is too large, or cannot be understood."""
 
 
-class _Stale(Lost):
+class _Stale(ConnectionLost):
     """The pod had closed the connection while it idled."""
 
 
@@ -89,7 +89,7 @@ class PodClient:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def status(self, pod: Pod, known: ServingStatus | None = None) -> ServingStatus:
+    async def status(self, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
         """What the pod says of itself; it is only asked for what changed since what is known. Raises: PodError."""
         timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
         url = f"{pod.url}/v1/status"
@@ -99,11 +99,11 @@ class PodClient:
             raise _refusal(answer, body)
         try:
             return ServingStatus.model_validate_json(body).after(known)
-        except ValueError as problem:  # a ValidationError is one
-            raise Unintelligible(str(problem)) from problem
+        except ValueError as error:  # a ValidationError is one
+            raise InvalidReply(str(error)) from error
 
     async def generate(
-        self, pod: Pod, request: GenerateRequest, max_bytes: int
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
     ) -> tuple[GenerateReply, tuple[Image, ...]]:
         """The pod's reply without its images, and those. Raises: PodError.
 
@@ -134,11 +134,11 @@ class PodClient:
             async with session.request(method, url, trace_request_ctx=sent, allow_redirects=False, **call) as answer:
                 has_begun = True
                 return answer, await _read(answer, limit if answer.status == _OK else _ERROR_MAX_BYTES)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as problem:
-            raise Unreachable(str(problem)) from problem
-        except (aiohttp.ClientError, OSError, TimeoutError) as problem:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise Unreachable(str(error)) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             is_stale = sent.kept and not has_begun and loop.time() - began < STALE_S
-            raise (_Stale if is_stale else Lost)(str(problem)) from problem
+            raise (_Stale if is_stale else ConnectionLost)(str(error)) from error
 
 
 async def _json(request: GenerateRequest) -> bytes:
@@ -176,28 +176,28 @@ async def _note_kept(_: aiohttp.ClientSession, context: SimpleNamespace, __: obj
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body. Raises: Unintelligible, where there is more than the limit."""
+    """The whole body. Raises: InvalidReply, where there is more than the limit."""
     try:
         return await read_at_most(answer.content.iter_any(), limit)
-    except TooLarge as problem:
+    except TooLarge as error:
         answer.close()
-        raise Unintelligible(str(problem)) from problem
+        raise InvalidReply(str(error)) from error
 
 
-def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> Refused:
+def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> RequestRefused:
     try:
-        return Refused(answer.status, ErrorReply.model_validate_json(body))
+        return RequestRefused(answer.status, ErrorReply.model_validate_json(body))
     except ValidationError:
-        return Refused(answer.status, None)
+        return RequestRefused(answer.status, None)
 
 
 async def _bundled(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
     try:
         reply, images = bundle.split(body)
-    except ValueError as problem:
-        raise Unintelligible(str(problem)) from problem
+    except ValueError as error:
+        raise InvalidReply(str(error)) from error
     if not images:
-        raise Unintelligible("there is no image")
+        raise InvalidReply("there is no image")
     return reply, tuple(Image(data, is_base64=False) for data in images)
 
 
@@ -209,11 +209,11 @@ async def _images(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
             # Written in another way than pods of this version do.
             reply = await asyncio.to_thread(GenerateReply.model_validate_json, body)
             found = tuple(memoryview(image.data.encode()) for image in reply.images)
-    except ValidationError as problem:
-        raise Unintelligible(str(problem)) from problem
+    except ValidationError as error:
+        raise InvalidReply(str(error)) from error
     images = tuple(Image(data, is_base64=True) for data in found)
     if not images or not all([await image.is_whole() for image in images]):
-        raise Unintelligible("the images are not in base64")
+        raise InvalidReply("the images are not in base64")
     return reply.model_copy(
         update={"images": tuple(image.model_copy(update={"data": ""}) for image in reply.images)}
     ), images

@@ -30,19 +30,11 @@ class Lora:
 
 
 @dataclass(frozen=True)
-class StackItem:
-    """An adapter (`namespace/name`) of a stack."""
-
-    key: str
-    scale: float | None = None
-
-
-@dataclass(frozen=True)
 class Stack:
     """What an image is made with: the base of one pool, and any adapters of that pool on top."""
 
     pool: str
-    items: tuple[StackItem, ...] = ()
+    items: tuple[AdapterUse, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -143,7 +135,7 @@ def _one(name: str, models: set[Model]) -> Model:
     return next(iter(models))
 
 
-def _items(models: Sequence[Model], loras: Sequence[Lora], *, has_model: bool) -> tuple[StackItem, ...]:
+def _items(models: Sequence[Model], loras: Sequence[Lora], *, has_model: bool) -> tuple[AdapterUse, ...]:
     first = models[0] if has_model else None
     scales: dict[str, float | None] = {first.adapter: None} if first and first.adapter else {}
     seen: set[str] = set()
@@ -158,7 +150,7 @@ def _items(models: Sequence[Model], loras: Sequence[Lora], *, has_model: bool) -
         raise BadRequest(
             f"a request may name at most {MAX_STACK} adapters, this one names {len(scales)}", param="loras"
         )
-    return tuple(StackItem(key, scale) for key, scale in scales.items())
+    return tuple(AdapterUse(key=key, scale=scale) for key, scale in scales.items())
 
 
 def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
@@ -181,13 +173,13 @@ def uses(stack: Stack, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
     return tuple(_use(item, snapshot) for item in stack.items)
 
 
-def _use(item: StackItem, snapshot: Snapshot) -> AdapterUse:
+def _use(item: AdapterUse, snapshot: Snapshot) -> AdapterUse:
     adapter = snapshot.adapters.get(item.key)
     if adapter is None or adapter.metadata.is_terminating:
         raise UnknownModel(item.key)
     _check_ready(adapter, snapshot)
     resolved = adapter.status.resolved
-    return AdapterUse(key=item.key, scale=item.scale, sha256=resolved.sha256 if resolved else None)
+    return item.model_copy(update={"sha256": resolved.sha256 if resolved else None})
 
 
 def _check_ready(adapter: Adapter, snapshot: Snapshot) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lorapool_api.wire.state import AnyTier, Tier
-from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.cluster.snapshot import RuntimePod
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class PodLoad:
         is_suspect: it has failed a moment ago. What fails at once has a short queue, and would draw all requests.
     """
 
-    pod: Pod
+    pod: RuntimePod
     tiers: Mapping[str, AnyTier]
     queue: int
     is_full: bool

@@ -12,11 +12,11 @@ from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.cluster.directory import Directory
-from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPodReady, TimedOut, UnknownModel
-from lorapool_gateway.held import Waiting
+from lorapool_gateway.held import WaitingRequests
 from lorapool_gateway.metrics import Metrics
-from lorapool_gateway.pods.attempts import Attempts, Cause, Setback, judge
+from lorapool_gateway.pods.attempts import Attempts, Cause, FailedAttempt, judge
 from lorapool_gateway.pods.client import PodError
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
@@ -38,12 +38,12 @@ class Renders(Protocol):
     """Has images made by pods; raises `PodError`."""
 
     async def generate(
-        self, pod: Pod, request: GenerateRequest, max_bytes: int
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
     ) -> tuple[GenerateReply, tuple[Image, ...]]: ...
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedReply:
     """A pod's reply, its images apart, and how long the request was held and passed around before that pod got it."""
 
     stack: Stack
@@ -75,18 +75,18 @@ class Proxy:
         loads: Loads,
         pods: Renders,
         metrics: Metrics,
-        poke: Callable[[Pod], None] = lambda pod: None,
+        refresh: Callable[[RuntimePod], None] = lambda pod: None,
         adapter_hold_s: float = ADAPTER_HOLD_S,
     ) -> None:
         self._directory = directory
         self._loads = loads
         self._client = pods
         self._metrics = metrics
-        self._poke = poke
+        self._refresh = refresh
         self._adapter_hold_s = adapter_hold_s
-        self._waiting = Waiting()
+        self._waiting = WaitingRequests()
 
-    async def generate(self, stack: Stack, request: GenerateRequest) -> Served:
+    async def generate(self, stack: Stack, request: GenerateRequest) -> ServedReply:
         """Make the images; raises a `GatewayError` within the time that the pool gives a request."""
         pool = self._pool(stack.pool)
         check(request, pool.spec.serving)
@@ -98,7 +98,7 @@ class Proxy:
         except TimeoutError:
             raise held.obstacle or TimedOut(f"no image within the {timeout_s} s of pool {stack.pool}") from None
 
-    async def _serve(self, held: _Held) -> Served:
+    async def _serve(self, held: _Held) -> ServedReply:
         loop = asyncio.get_running_loop()
         while True:
             with self._metrics.waiting(held.stack.pool):
@@ -107,15 +107,15 @@ class Proxy:
             try:
                 with self._metrics.running(pod.pool), self._loads.request(pod):
                     reply, images = await self._client.generate(pod, ready, held.max_bytes)
-            except PodError as problem:
-                await self._after(judge(problem, pod), pod, held)
+            except PodError as error:
+                await self._after(judge(error, pod), pod, held)
             else:
                 self._loads.succeeded(pod)
-                return Served(held.stack, reply, images, sent - held.began, loop.time() - held.began)
+                return ServedReply(held.stack, reply, images, sent - held.began, loop.time() - held.began)
             finally:
-                self._poke(pod)
+                self._refresh(pod)
 
-    async def _hold(self, held: _Held) -> tuple[Pod, GenerateRequest]:
+    async def _hold(self, held: _Held) -> tuple[RuntimePod, GenerateRequest]:
         """Wait until the adapters are served and a pod is ready; the pod, and the request with their sha256."""
         with ExitStack() as place:
             while True:
@@ -153,7 +153,7 @@ class Proxy:
         except TimeoutError:
             raise obstacle from None
 
-    def _pick(self, held: _Held) -> Pod:
+    def _pick(self, held: _Held) -> RuntimePod:
         """The best pod for the next try. Raises: NoPodReady, Busy, or why the last try failed where no pod is left."""
         pods = self._directory.snapshot().pods_of(held.stack.pool)
         loads = [load for pod in pods if (load := self._loads.of(pod))]
@@ -167,7 +167,7 @@ class Proxy:
             raise Busy(f"pool {held.stack.pool} is busy: as many requests wait as may in each of its {len(left)} pods")
         return picked.pod
 
-    async def _after(self, outcome: Setback | GatewayError, pod: Pod, held: _Held) -> None:
+    async def _after(self, outcome: FailedAttempt | GatewayError, pod: RuntimePod, held: _Held) -> None:
         """Tell the loads; raise when the request has been tried often enough, else wait until it may be tried again."""
         if isinstance(outcome, GatewayError):
             raise outcome
@@ -177,7 +177,7 @@ class Proxy:
         if outcome.cause is Cause.ADAPTER and not self._others(pod, held):
             await self._pause(held, outcome.error)
 
-    def _note(self, cause: Cause, pod: Pod) -> None:
+    def _note(self, cause: Cause, pod: RuntimePod) -> None:
         match cause:
             case Cause.FULL:
                 self._loads.full(pod)
@@ -189,7 +189,7 @@ class Proxy:
             case Cause.BROKEN:
                 self._loads.failed(pod)
 
-    def _others(self, pod: Pod, held: _Held) -> bool:
+    def _others(self, pod: RuntimePod, held: _Held) -> bool:
         """Whether a ready pod is left that has not refused the request."""
         pods = self._directory.snapshot().pods_of(pod.pool)
         return any(self._loads.of(p) for p in pods if p.uid not in held.attempts.refused_by)

@@ -19,18 +19,18 @@ from lorapool_api.names import POOL_LABEL, runtime_name
 from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
-from lorapool_gateway.cluster.directory import Directory, Kind
-from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.cluster.directory import Directory, ObjectKind
+from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http.app import inference_app
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.metrics import Metrics
-from lorapool_gateway.pods.client import PodError, Refused, Unreachable
+from lorapool_gateway.pods.client import PodError, RequestRefused, Unreachable
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
-from lorapool_gateway.serve.service import Service
 
 SHA = "ab" * 32
 STATUSES = {
@@ -72,8 +72,8 @@ class FakePod:
     got_one: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def pod(self) -> Pod:
-        return Pod(f"uid-{self.name}", self.name, self.pool, self.ip)
+    def pod(self) -> RuntimePod:
+        return RuntimePod(f"uid-{self.name}", self.name, self.pool, self.ip)
 
     @property
     def ip(self) -> str:
@@ -111,7 +111,7 @@ class FakePod:
         if self.troubles:
             trouble = self.troubles.popleft()
             if isinstance(trouble, ErrorReply):
-                raise Refused(STATUSES[ErrorCode(trouble.code)], trouble)
+                raise RequestRefused(STATUSES[ErrorCode(trouble.code)], trouble)
             raise trouble
         return self._reply(asked)
 
@@ -143,16 +143,16 @@ class Network:
     def __init__(self) -> None:
         self.pods: dict[str, FakePod] = {}
 
-    async def status(self, pod: Pod, known: ServingStatus | None = None) -> ServingStatus:
+    async def status(self, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
         return self._at(pod).status
 
     async def generate(
-        self, pod: Pod, request: GenerateRequest, max_bytes: int
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
     ) -> tuple[GenerateReply, tuple[Image, ...]]:
         reply = await self._at(pod).generate(request)
         return reply, tuple(Image(made.data.encode(), is_base64=True) for made in reply.images)
 
-    def _at(self, pod: Pod) -> FakePod:
+    def _at(self, pod: RuntimePod) -> FakePod:
         if pod.ip not in self.pods:
             raise Unreachable("nobody is there")
         return self.pods[pod.ip]
@@ -177,24 +177,24 @@ class World:
         self.synced = asyncio.Event()
         self.synced.set()
         self.proxy = Proxy(self.directory, self.loads, self.network, self.metrics, adapter_hold_s=adapter_hold_s)
-        service = Service(self.directory, self.synced, self.proxy, self.metrics)
+        service = ImageService(self.directory, self.synced, self.proxy, self.metrics)
         gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Bodies(max_held_bytes))
         self.app = inference_app(gate, origins)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:
-        self.directory.put(Kind.POOL, read(make.pool(name, **spec)))
+        self.directory.put(ObjectKind.POOL, read(make.pool(name, **spec)))
 
     def adapter(self, name: str = "pixel", *, ready: Mapping[str, Any] | None = None, **spec: Any) -> Adapter:
         """An adapter that is Ready, unless `ready` says otherwise of that condition."""
         made = with_ready(make.adapter(name, **spec), ready)
-        self.directory.put(Kind.ADAPTER, read(made))
+        self.directory.put(ObjectKind.ADAPTER, read(made))
         return made
 
     def pod(self, name: str = "pod-a", **known: Any) -> FakePod:
         """A pod that the gateway has heard of."""
         fake = FakePod(name, **known)
         self.network.pods[fake.ip] = fake
-        self.directory.put(Kind.POD, fake.manifest)
+        self.directory.put(ObjectKind.POD, fake.manifest)
         self.loads.heard(fake.pod, fake.status)
         return fake
 

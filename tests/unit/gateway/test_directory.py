@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 from tests import make
 from tests.unit.gateway.fakes import FakePod, World, read, with_ready
 
-from lorapool_api.wire.request import GenerateRequest
-from lorapool_gateway.cluster.directory import Directory, Kind
+from lorapool_api.wire.request import AdapterUse, GenerateRequest
+from lorapool_gateway.cluster.directory import Directory, ObjectKind
 from lorapool_gateway.cluster.names import name_all
 from lorapool_gateway.cluster.snapshot import Snapshot, read_pod
-from lorapool_gateway.routing.resolve import Stack, StackItem
+from lorapool_gateway.routing.resolve import Stack
 
-PIXEL = Stack("default/shapes", (StackItem("default/pixel"),))
+PIXEL = Stack("default/shapes", (AdapterUse(key="default/pixel"),))
 UNREADABLE = {"spec": {"source": 5}}
 
 
@@ -75,8 +75,8 @@ async def test_an_object_of_a_newer_version_keeps_being_served() -> None:
     world.pool()
     pixel = read(world.adapter())
     world.pod()
-    world.directory.put(Kind.ADAPTER, pixel | UNREADABLE)
-    world.directory.replace(Kind.ADAPTER, None, [pixel | UNREADABLE])
+    world.directory.put(ObjectKind.ADAPTER, pixel | UNREADABLE)
+    world.directory.replace(ObjectKind.ADAPTER, None, [pixel | UNREADABLE])
     served = await world.proxy.generate(PIXEL, GenerateRequest(prompt="a cat"))
     assert served.reply.adapters[0].key == "default/pixel"
 
@@ -85,41 +85,41 @@ def test_an_object_that_cannot_be_read_is_told_once_and_again_after_it_could() -
     directory, pixel = Directory(), read(make.adapter())
     with capture_logs() as logs:
         for manifest in (pixel | UNREADABLE, pixel | UNREADABLE, pixel, pixel | UNREADABLE):
-            directory.put(Kind.ADAPTER, manifest)
+            directory.put(ObjectKind.ADAPTER, manifest)
     assert [entry["event"] for entry in logs] == ["unreadable object"] * 2
 
 
 def test_one_that_was_made_anew_is_not_taken_for_the_old_one() -> None:
     directory, pixel = Directory(), read(make.adapter())
-    directory.put(Kind.ADAPTER, pixel)
-    directory.put(Kind.ADAPTER, changed(pixel, uid="another") | UNREADABLE)
+    directory.put(ObjectKind.ADAPTER, pixel)
+    directory.put(ObjectKind.ADAPTER, changed(pixel, uid="another") | UNREADABLE)
     assert not directory.snapshot().adapters
 
 
 def test_a_deleted_object_goes_although_it_could_not_be_read_any_more() -> None:
     directory, pixel = Directory(), read(make.adapter())
-    directory.put(Kind.ADAPTER, pixel)
-    directory.put(Kind.ADAPTER, pixel | UNREADABLE)
-    directory.drop(Kind.ADAPTER, pixel | UNREADABLE)
+    directory.put(ObjectKind.ADAPTER, pixel)
+    directory.put(ObjectKind.ADAPTER, pixel | UNREADABLE)
+    directory.drop(ObjectKind.ADAPTER, pixel | UNREADABLE)
     assert not directory.snapshot().adapters
 
 
 def test_a_status_that_changes_leaves_the_names_as_they_are() -> None:
     directory = Directory()
-    directory.put(Kind.POOL, read(make.pool()))
-    directory.put(Kind.ADAPTER, read(make.adapter()))
+    directory.put(ObjectKind.POOL, read(make.pool()))
+    directory.put(ObjectKind.ADAPTER, read(make.adapter()))
     names, before = directory.snapshot().names, directory.snapshot()
-    directory.put(Kind.ADAPTER, read(with_ready(make.adapter())))
-    directory.put(Kind.POD, FakePod("p").manifest)
+    directory.put(ObjectKind.ADAPTER, read(with_ready(make.adapter())))
+    directory.put(ObjectKind.POD, FakePod("p").manifest)
     assert directory.snapshot() is not before
     assert directory.snapshot().names is names
 
 
 def test_what_changes_nothing_wakes_nobody() -> None:
     directory = Directory()
-    directory.put(Kind.ADAPTER, read(make.adapter()))
+    directory.put(ObjectKind.ADAPTER, read(make.adapter()))
     waiting = directory.changed.next()
-    directory.put(Kind.ADAPTER, read(make.adapter()))
+    directory.put(ObjectKind.ADAPTER, read(make.adapter()))
     assert not waiting.is_set()
 
 
@@ -135,20 +135,22 @@ def put_an_adapter(directory: Directory, chance: random.Random) -> None:
         modelIds=ids,
         poolRef={"name": chance.choice(["one", "two", "none"]), "namespace": "default"},
     )
-    directory.put(Kind.ADAPTER, read(chance.choice([made, with_ready(made)])))
+    directory.put(ObjectKind.ADAPTER, read(chance.choice([made, with_ready(made)])))
 
 
 def drop_an_adapter(directory: Directory, chance: random.Random) -> None:
-    directory.drop(Kind.ADAPTER, read(make.adapter(f"a{chance.randrange(5)}", chance.choice(["default", "team"]))))
+    directory.drop(
+        ObjectKind.ADAPTER, read(make.adapter(f"a{chance.randrange(5)}", chance.choice(["default", "team"])))
+    )
 
 
 def put_a_pool(directory: Directory, chance: random.Random) -> None:
     namespaces = {"namespaces": {"from": chance.choice(["All", "Same"])}}
-    directory.put(Kind.POOL, read(make.pool(chance.choice(["one", "two"]), adapters=namespaces)))
+    directory.put(ObjectKind.POOL, read(make.pool(chance.choice(["one", "two"]), adapters=namespaces)))
 
 
 def drop_a_pool(directory: Directory, chance: random.Random) -> None:
-    directory.drop(Kind.POOL, read(make.pool(chance.choice(["one", "two"]))))
+    directory.drop(ObjectKind.POOL, read(make.pool(chance.choice(["one", "two"]))))
 
 
 def ask_for_names(directory: Directory, chance: random.Random) -> None:
@@ -171,10 +173,10 @@ def test_names_kept_in_step_are_those_that_would_be_made_anew(seed: int) -> None
 def test_the_pods_of_a_pool_are_found_without_looking_at_the_others() -> None:
     directory = Directory()
     for name, pool in (("a", "default/shapes"), ("b", "default/shapes"), ("c", "team/other")):
-        directory.put(Kind.POD, FakePod(name, pool=pool).manifest)
+        directory.put(ObjectKind.POD, FakePod(name, pool=pool).manifest)
     known = directory.snapshot()
     assert [pod.name for pod in known.pods_of("default/shapes")] == ["a", "b"]
     assert known.pods_of("team/nothing") == ()
     assert Snapshot(pods=known.pods).pods_of("team/other") == known.pods_of("team/other")
-    directory.drop(Kind.POD, FakePod("a").manifest)
+    directory.drop(ObjectKind.POD, FakePod("a").manifest)
     assert [pod.name for pod in directory.snapshot().pods_of("default/shapes")] == ["b"]

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.gateway.fakes import World
 
 from lorapool_gateway.errors import Busy
-from lorapool_gateway.held import Bodies, Waiting
+from lorapool_gateway.held import Bodies, WaitingRequests
 
 
 def test_what_is_given_back_can_be_taken_again() -> None:
@@ -23,7 +23,7 @@ def test_what_is_given_back_can_be_taken_again() -> None:
 
 
 def test_each_pool_has_places_of_its_own() -> None:
-    waiting = Waiting()
+    waiting = WaitingRequests()
     with waiting.place("a", 1):
         with pytest.raises(Busy), waiting.place("a", 1):
             pass

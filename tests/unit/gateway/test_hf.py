@@ -203,7 +203,7 @@ async def test_pages_of_other_origins_may_call_and_read_the_headers(world: World
 
 
 async def test_a_gateway_that_has_read_nothing_yet_says_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorapool_gateway.serve.service.SYNC_SECONDS", 0.01)
+    monkeypatch.setattr("lorapool_gateway.serve.image_service.SYNC_SECONDS", 0.01)
     world = World()
     world.synced.clear()
     async with world.client() as client:

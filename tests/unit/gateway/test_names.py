@@ -5,10 +5,11 @@ from tests import make
 from tests.unit.gateway.fakes import SHA, with_ready
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.wire.request import AdapterUse
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.http.models import find_model, served_models
-from lorapool_gateway.routing.resolve import Lora, Stack, StackItem, resolve, uses
+from lorapool_gateway.routing.resolve import Lora, Stack, resolve, uses
 
 POOL = "default/shapes"
 
@@ -25,7 +26,7 @@ def ready(name: str = "pixel", **spec: object) -> object:
 @pytest.mark.parametrize("name", ["pixel", "default/pixel", "nerijs/pixel-art-xl"])
 def test_an_adapter_goes_by_its_name_its_full_name_and_its_model_ids(name: str) -> None:
     known = snapshot(adapters=(ready(modelIds=["nerijs/pixel-art-xl"]),))
-    assert resolve(name, (), known) == Stack(POOL, (StackItem("default/pixel"),))
+    assert resolve(name, (), known) == Stack(POOL, (AdapterUse(key="default/pixel"),))
 
 
 @pytest.mark.parametrize("name", ["shapes", "default/shapes", "sdxl", None])
@@ -63,7 +64,7 @@ def test_the_other_names_of_a_stack_can_settle_an_ambiguous_one() -> None:
     other = make.pool("shapes", "team")
     adapters = (ready("pixel"), ready("pixel", namespace="team"), ready("ink", namespace="team"))
     stack = resolve(None, [Lora("pixel", 0.8), Lora("ink")], snapshot((make.pool(), other), adapters))
-    assert stack == Stack("team/shapes", (StackItem("team/pixel", 0.8), StackItem("team/ink")))
+    assert stack == Stack("team/shapes", (AdapterUse(key="team/pixel", scale=0.8), AdapterUse(key="team/ink")))
 
 
 def test_a_stack_over_two_pools_is_refused_and_says_where_each_is() -> None:
@@ -75,7 +76,7 @@ def test_a_stack_over_two_pools_is_refused_and_says_where_each_is() -> None:
 def test_loras_add_to_the_adapter_that_the_model_names_and_can_set_its_scale() -> None:
     known = snapshot(adapters=(ready("a"), ready("b")))
     stack = resolve("a", [Lora("b", 0.5), Lora("default/a", 0.2)], known)
-    assert stack.items == (StackItem("default/a", 0.2), StackItem("default/b", 0.5))
+    assert stack.items == (AdapterUse(key="default/a", scale=0.2), AdapterUse(key="default/b", scale=0.5))
 
 
 def test_an_adapter_cannot_be_named_twice_nor_a_base_be_stacked() -> None:
@@ -106,7 +107,7 @@ def test_an_adapter_of_another_namespace_takes_no_name_in_a_pool_that_does_not_l
 
 def test_a_pod_is_told_which_file_must_be_used() -> None:
     known = snapshot(adapters=(ready(),))
-    (use,) = uses(Stack(POOL, (StackItem("default/pixel", 0.5),)), known)
+    (use,) = uses(Stack(POOL, (AdapterUse(key="default/pixel", scale=0.5),)), known)
     assert (use.key, use.scale, use.sha256) == ("default/pixel", 0.5, SHA)
 
 

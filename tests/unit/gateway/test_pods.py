@@ -17,10 +17,10 @@ from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
-from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.http.openai import dialect as openai
 from lorapool_gateway.pods import client as pods
-from lorapool_gateway.pods.client import Lost, PodClient, Refused, Unintelligible, Unreachable
+from lorapool_gateway.pods.client import ConnectionLost, InvalidReply, PodClient, RequestRefused, Unreachable
 
 REQUEST = GenerateRequest(prompt="a cat", seed=3)
 MEGABYTE = 1 << 20
@@ -54,7 +54,7 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def pod_that(talk: Talk) -> AsyncIterator[Pod]:
+async def pod_that(talk: Talk) -> AsyncIterator[RuntimePod]:
     """A pod whose connections are handled so."""
     talks: set[asyncio.Task[None]] = set()
 
@@ -71,7 +71,7 @@ async def pod_that(talk: Talk) -> AsyncIterator[Pod]:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=1024)
     try:
-        yield Pod("uid", "pod", "default/shapes", "127.0.0.1", server.sockets[0].getsockname()[1])
+        yield RuntimePod("uid", "pod", "default/shapes", "127.0.0.1", server.sockets[0].getsockname()[1])
     finally:
         server.close()
         for task in talks:
@@ -138,7 +138,7 @@ async def test_a_pod_that_breaks_while_it_works_loses_the_request(
 
     async with pod_that(talk) as pod:
         await client.generate(pod, REQUEST, MEGABYTE)
-        with pytest.raises(Lost):
+        with pytest.raises(ConnectionLost):
             await client.generate(pod, REQUEST, MEGABYTE)
         assert received == 1
 
@@ -149,7 +149,7 @@ async def test_a_connection_that_was_never_used_before_is_no_excuse(client: PodC
         writer.transport.abort()
 
     async with pod_that(talk) as pod:
-        with pytest.raises(Lost):
+        with pytest.raises(ConnectionLost):
             await client.generate(pod, REQUEST, MEGABYTE)
 
 
@@ -157,7 +157,7 @@ async def test_where_nobody_listens_the_pod_is_unreachable(client: PodClient) ->
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(Unreachable):
-            await client.generate(Pod("u", "p", "d/s", "127.0.0.1", unused.getsockname()[1]), REQUEST, MEGABYTE)
+            await client.generate(RuntimePod("u", "p", "d/s", "127.0.0.1", unused.getsockname()[1]), REQUEST, MEGABYTE)
 
 
 async def test_a_pod_is_asked_for_what_changed_since_it_spoke(client: PodClient) -> None:
@@ -194,7 +194,7 @@ async def test_a_change_of_what_was_never_told_is_no_answer(client: PodClient) -
         writer.write(http(change.model_dump_json().encode()))
 
     async with pod_that(talk) as pod:
-        with pytest.raises(Unintelligible):
+        with pytest.raises(InvalidReply):
             await client.status(pod)
 
 
@@ -212,9 +212,9 @@ async def test_of_an_answer_without_end_only_so_much_is_read(client: PodClient, 
             sent += 0x10000
 
     async with pod_that(talk) as pod:
-        with pytest.raises(Unintelligible, match="larger than"):
+        with pytest.raises(InvalidReply, match="larger than"):
             await client.generate(pod, REQUEST, MEGABYTE)
-        with pytest.raises(Unintelligible, match="larger than"):
+        with pytest.raises(InvalidReply, match="larger than"):
             await client.status(pod)
     # What the kernel's buffers hold of both comes on top.
     assert sent < pods.STATUS_MAX_BYTES + MEGABYTE + 32 * MEGABYTE
@@ -230,7 +230,7 @@ async def test_answers_are_asked_for_as_they_are_and_never_unpacked(client: PodC
         writer.write(http(bomb, headers="content-encoding: gzip\r\n"))
 
     async with pod_that(talk) as pod:
-        with pytest.raises(Unintelligible):
+        with pytest.raises(InvalidReply):
             await client.generate(pod, REQUEST, MEGABYTE)
     assert b"accept-encoding: identity" in asked
 
@@ -244,11 +244,11 @@ async def test_a_pods_error_keeps_its_words_and_strange_ones_their_status(client
             writer.write(answer)
 
     async with pod_that(talk) as pod:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRefused) as refused:
             await client.generate(pod, REQUEST, MEGABYTE)
         assert refused.value.reply is not None
         assert (refused.value.reply.code, refused.value.reply.message) == ("FromTheFuture", "no")
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRefused) as refused:
             await client.generate(pod, REQUEST, MEGABYTE)
         assert (refused.value.status, refused.value.reply) == (502, None)
 
@@ -266,7 +266,7 @@ async def test_what_is_no_base64_is_no_image(client: PodClient, text: str) -> No
             _, (image,) = await client.generate(pod, REQUEST, MEGABYTE)
             assert await image.raw() == b"\0"
         else:
-            with pytest.raises(Unintelligible):
+            with pytest.raises(InvalidReply):
                 await client.generate(pod, REQUEST, MEGABYTE)
 
 
@@ -343,7 +343,7 @@ async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_mom
             longest_s = max(longest_s, time.thread_time() - before_s)
 
     ticking = asyncio.create_task(tick())
-    pod = Pod("u", "p", "d/s", "127.0.0.1", listener.getsockname()[1])
+    pod = RuntimePod("u", "p", "d/s", "127.0.0.1", listener.getsockname()[1])
     made, found = await client.generate(pod, REQUEST.model_copy(update={"images": 4}), 64 * MEGABYTE)
     message = openai.message(made, found, created=1, as_url=False)
     size = sum([len(piece) async for piece in message.pieces()])
@@ -406,7 +406,7 @@ async def test_a_request_costs_the_same_however_many_others_are_in_flight(client
                 continue
             writer.write(http(FakePod("p").status.model_dump_json().encode()))
 
-    async def cost_s(pod: Pod) -> float:
+    async def cost_s(pod: RuntimePod) -> float:
         before_s = time.process_time()
         for _ in range(100):
             await client.status(pod)

@@ -8,9 +8,9 @@ from tests.unit.gateway.fakes import SHA, World, read, until, with_ready
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
-from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.request import AdapterUse, GenerateRequest
 from lorapool_api.wire.state import Tier
-from lorapool_gateway.cluster.directory import Kind
+from lorapool_gateway.cluster.directory import ObjectKind
 from lorapool_gateway.errors import (
     AdapterUnavailable,
     BadRequest,
@@ -20,14 +20,14 @@ from lorapool_gateway.errors import (
     PodFailed,
     UnknownModel,
 )
-from lorapool_gateway.pods.client import Lost, PodError, Unreachable
+from lorapool_gateway.pods.client import ConnectionLost, PodError, Unreachable
 from lorapool_gateway.pods.load import Poller
-from lorapool_gateway.routing.resolve import Stack, StackItem
+from lorapool_gateway.routing.resolve import Stack
 
 BASE = Stack("default/shapes")
-PIXEL = Stack("default/shapes", (StackItem("default/pixel", 0.5),))
+PIXEL = Stack("default/shapes", (AdapterUse(key="default/pixel", scale=0.5),))
 REQUEST = GenerateRequest(prompt="a cat", seed=3)
-LOST = Lost("gone")
+LOST = ConnectionLost("gone")
 UNREACHABLE = Unreachable("refused")
 
 
@@ -116,7 +116,7 @@ async def test_an_adapter_that_can_never_be_served_is_not_waited_for(world: Worl
 async def test_an_adapter_deleted_while_its_request_is_held_ends_it(world: World) -> None:
     held = asyncio.create_task(world.proxy.generate(PIXEL, REQUEST))
     await until(lambda: b'waiting_requests{pool="default/shapes"} 1.0' in world.metrics.text(), "it is held")
-    world.directory.drop(Kind.ADAPTER, read(make.adapter()))
+    world.directory.drop(ObjectKind.ADAPTER, read(make.adapter()))
     with pytest.raises(UnknownModel):
         await held
 
@@ -265,7 +265,7 @@ async def test_the_file_that_counts_is_the_newest_one_when_the_request_is_sent(w
     edited["status"]["resolved"]["sha256"] = newer
     held = asyncio.create_task(world.proxy.generate(PIXEL, REQUEST))
     await pod.got_one.wait()
-    world.directory.put(Kind.ADAPTER, edited)
+    world.directory.put(ObjectKind.ADAPTER, edited)
     await held
     assert pod.received[-1].adapters[0].sha256 == newer
 
@@ -306,9 +306,9 @@ async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_p
     running = asyncio.create_task(poller.run())
     await until(lambda: world.loads.of(pod.pod) is not None, "the pod is known")
     pod.pending = 3
-    poller.poke(pod.pod)
+    poller.refresh(pod.pod)
     await until(lambda: world.loads.of(pod.pod).queue == 3, "its word is new")  # type: ignore[union-attr]
-    world.directory.drop(Kind.POD, pod.manifest)
+    world.directory.drop(ObjectKind.POD, pod.manifest)
     await until(lambda: world.loads.of(pod.pod) is None, "the pod is forgotten")
     running.cancel()
     await asyncio.wait([running])

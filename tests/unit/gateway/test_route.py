@@ -2,7 +2,7 @@
 
 from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_gateway.cluster.directory import Signal
-from lorapool_gateway.cluster.snapshot import Pod
+from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.routing.route import PodLoad, pick_pod
 
@@ -10,7 +10,7 @@ KEY = "default/pixel"
 
 
 def load(name: str, queue: int = 0, tier: Tier | None = None, *, is_full: bool = False) -> PodLoad:
-    return PodLoad(Pod(name, name, "default/shapes", name), {KEY: tier} if tier else {}, queue, is_full)
+    return PodLoad(RuntimePod(name, name, "default/shapes", name), {KEY: tier} if tier else {}, queue, is_full)
 
 
 def picked(*loads: PodLoad, adapters: tuple[str, ...] = (KEY,), avoid: tuple[str, ...] = ()) -> str:
@@ -33,8 +33,8 @@ def test_a_pod_that_does_not_know_the_adapter_is_the_last_resort() -> None:
 
 
 def test_the_farthest_adapter_of_a_stack_decides() -> None:
-    near = PodLoad(Pod("a", "a", "p", "a"), {"x": Tier.DEVICE, "y": Tier.REMOTE}, 0, False)
-    far = PodLoad(Pod("b", "b", "p", "b"), {"x": Tier.HOST, "y": Tier.HOST}, 0, False)
+    near = PodLoad(RuntimePod("a", "a", "p", "a"), {"x": Tier.DEVICE, "y": Tier.REMOTE}, 0, False)
+    far = PodLoad(RuntimePod("b", "b", "p", "b"), {"x": Tier.HOST, "y": Tier.HOST}, 0, False)
     assert picked(near, far, adapters=("x", "y")) == "b"
 
 
@@ -91,7 +91,7 @@ def test_a_pod_that_is_lost_or_not_ready_takes_nothing() -> None:
 
 
 def test_a_tier_of_a_newer_pod_is_no_reason_to_avoid_it() -> None:
-    newer = PodLoad(Pod("a", "a", "p", "a"), {"x": "satellite"}, 0, False)
+    newer = PodLoad(RuntimePod("a", "a", "p", "a"), {"x": "satellite"}, 0, False)
 
     assert pick_pod([newer, load("b")], ["x"]) is newer
 
@@ -118,7 +118,7 @@ def test_a_pod_that_has_failed_comes_last_for_a_while_longer_each_time_until_it_
 
 
 def test_a_suspect_goes_before_a_full_pod_and_after_a_long_queue() -> None:
-    suspect = PodLoad(Pod("a", "a", "p", "a"), {}, 0, is_full=False, is_suspect=True)
+    suspect = PodLoad(RuntimePod("a", "a", "p", "a"), {}, 0, is_full=False, is_suspect=True)
     assert picked(suspect, load("b", queue=9), adapters=()) == "b"
     assert picked(suspect, load("b", is_full=True), adapters=()) == "a"
 

@@ -9,7 +9,7 @@ from kubernetes.aio import client
 from tests import make
 from tests.unit.gateway.fakes import FakePod, read, until
 
-from lorapool_gateway.cluster.directory import Directory, Kind, Manifest
+from lorapool_gateway.cluster.directory import Directory, Manifest, ObjectKind
 from lorapool_gateway.cluster.kube import Kube, KubeError
 from lorapool_gateway.cluster.watcher import GONE, Watcher, delay_s
 
@@ -20,18 +20,18 @@ class FakeApi:
     """Lists what a test has put there, and sends the events that it pushes."""
 
     def __init__(self) -> None:
-        self.items: dict[Kind, list[Manifest]] = {kind: [] for kind in Kind}
-        self.events: dict[Kind, asyncio.Queue[Event | Exception]] = {kind: asyncio.Queue() for kind in Kind}
+        self.items: dict[ObjectKind, list[Manifest]] = {kind: [] for kind in ObjectKind}
+        self.events: dict[ObjectKind, asyncio.Queue[Event | Exception]] = {kind: asyncio.Queue() for kind in ObjectKind}
         self.broken: Exception | None = None
         self.lists = 0
 
-    async def list(self, kind: Kind, namespace: str | None) -> tuple[list[Manifest], str]:
+    async def list(self, kind: ObjectKind, namespace: str | None) -> tuple[list[Manifest], str]:
         self.lists += 1
         if self.broken:
             raise self.broken
         return self.items[kind], "1"
 
-    async def watch(self, kind: Kind, namespace: str | None, version: str) -> AsyncIterator[Event]:
+    async def watch(self, kind: ObjectKind, namespace: str | None, version: str) -> AsyncIterator[Event]:
         while True:
             event = await self.events[kind].get()
             if isinstance(event, Exception):
@@ -60,32 +60,32 @@ Parts = tuple[FakeApi, Directory, Watcher]
 async def test_events_change_what_is_known(api: Parts) -> None:
     fake, directory, watcher = api
     await watcher.synced.wait()
-    fake.events[Kind.ADAPTER].put_nowait(("ADDED", read(make.adapter())))
+    fake.events[ObjectKind.ADAPTER].put_nowait(("ADDED", read(make.adapter())))
     await until(lambda: "default/pixel" in directory.snapshot().adapters, "it was added")
-    fake.events[Kind.ADAPTER].put_nowait(("DELETED", read(make.adapter())))
+    fake.events[ObjectKind.ADAPTER].put_nowait(("DELETED", read(make.adapter())))
     await until(lambda: not directory.snapshot().adapters, "it was deleted")
 
 
 async def test_what_went_unseen_is_gone_after_the_next_list(api: Parts) -> None:
     fake, directory, _ = api
-    fake.items[Kind.POD] = [FakePod("ghost").manifest]
-    fake.events[Kind.POD].put_nowait(KubeError(GONE, "too old"))
+    fake.items[ObjectKind.POD] = [FakePod("ghost").manifest]
+    fake.events[ObjectKind.POD].put_nowait(KubeError(GONE, "too old"))
     await until(lambda: bool(directory.snapshot().pods), "the ghost was seen")
-    fake.items[Kind.POD] = []
-    fake.events[Kind.POD].put_nowait(KubeError(GONE, "too old"))
+    fake.items[ObjectKind.POD] = []
+    fake.events[ObjectKind.POD].put_nowait(KubeError(GONE, "too old"))
     await until(lambda: not directory.snapshot().pods, "the ghost has gone")
 
 
 async def test_nothing_is_forgotten_while_the_api_server_is_away(api: Parts) -> None:
     fake, directory, watcher = api
     await watcher.synced.wait()
-    fake.events[Kind.POOL].put_nowait(("ADDED", read(make.pool())))
+    fake.events[ObjectKind.POOL].put_nowait(("ADDED", read(make.pool())))
     await until(lambda: bool(directory.snapshot().pools), "the pool is known")
     fake.broken, before = ConnectionRefusedError(), fake.lists
-    fake.events[Kind.POOL].put_nowait(ConnectionResetError())
+    fake.events[ObjectKind.POOL].put_nowait(ConnectionResetError())
     await until(lambda: fake.lists > before + 3, "it has tried again")
     assert "default/shapes" in directory.snapshot().pools
-    fake.broken, fake.items[Kind.POOL] = None, [read(make.pool("new"))]
+    fake.broken, fake.items[ObjectKind.POOL] = None, [read(make.pool("new"))]
     await until(lambda: "default/new" in directory.snapshot().pools, "it caught up")
 
 
@@ -93,16 +93,16 @@ async def test_an_object_that_cannot_be_read_hides_no_other(api: Parts) -> None:
     fake, directory, watcher = api
     await watcher.synced.wait()
     strange = read(make.adapter("strange")) | {"spec": {"source": 5}}
-    fake.events[Kind.ADAPTER].put_nowait(("ADDED", strange))
-    fake.events[Kind.ADAPTER].put_nowait(("ADDED", read(make.adapter())))
+    fake.events[ObjectKind.ADAPTER].put_nowait(("ADDED", strange))
+    fake.events[ObjectKind.ADAPTER].put_nowait(("ADDED", read(make.adapter())))
     await until(lambda: set(directory.snapshot().adapters) == {"default/pixel"}, "the other is known")
 
 
 async def test_a_list_of_one_namespace_leaves_the_others_alone() -> None:
     directory = Directory()
-    directory.put(Kind.ADAPTER, read(make.adapter("a", "one")))
-    directory.put(Kind.ADAPTER, read(make.adapter("b", "two")))
-    directory.replace(Kind.ADAPTER, "one", [])
+    directory.put(ObjectKind.ADAPTER, read(make.adapter("a", "one")))
+    directory.put(ObjectKind.ADAPTER, read(make.adapter("b", "two")))
+    directory.replace(ObjectKind.ADAPTER, "one", [])
     assert set(directory.snapshot().adapters) == {"two/b"}
 
 
@@ -137,9 +137,9 @@ async def test_lists_are_paged_and_watches_skip_bookmarks(unused_tcp_port: int) 
     try:
         async with client.ApiClient(configuration) as api:
             kube = Kube(api)
-            assert await kube.list(Kind.POD, "team") == ([{"n": 1}, {"n": 2}], "7")
+            assert await kube.list(ObjectKind.POD, "team") == ([{"n": 1}, {"n": 2}], "7")
             assert asked[0] == ("/api/v1/namespaces/team/pods", {"limit": "500", "labelSelector": "lorapool.dev/pool"})
-            events = kube.watch(Kind.ADAPTER, None, "7")
+            events = kube.watch(ObjectKind.ADAPTER, None, "7")
             assert await anext(events) == ("ADDED", big)
             with pytest.raises(KubeError) as gone:
                 await anext(events)

@@ -17,21 +17,21 @@ def json_object(body: bytes) -> dict[str, Any]:
     """The object that the body holds. The parser bounds nesting, and refuses NaN and half surrogates."""
     try:
         value = from_json(body, allow_inf_nan=False)
-    except ValueError as problem:
-        raise BadRequest(f"the body is not valid JSON: {problem}") from None
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object")
     return value
 
 
-def sentence(problem: ValidationError, within: str = "") -> BadRequest:
+def sentence(error: ValidationError, within: str = "") -> BadRequest:
     """The first thing that is wrong, as one sentence."""
-    error = problem.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in ((within,) if within else ()) + error["loc"])
-    given = error["input"]
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in ((within,) if within else ()) + first["loc"])
+    given = first["input"]
     shown = repr(given[:100] if isinstance(given, str) else given)
-    got = "" if error["type"] == "missing" else f" (got {short(shown)})"
-    return BadRequest(f"{short(place)}: {error['msg']}{got}", param=short(place))
+    got = "" if first["type"] == "missing" else f" (got {short(shown)})"
+    return BadRequest(f"{short(place)}: {first['msg']}{got}", param=short(place))
 
 
 def short(text: str, limit: int = 80) -> str:
@@ -57,5 +57,5 @@ def generate_request(**fields: Any) -> GenerateRequest:
         raise BadRequest("the prompt is empty: say what the image shall show", param="prompt")
     try:
         return GenerateRequest(**fields)
-    except ValidationError as problem:
-        raise sentence(problem) from None
+    except ValidationError as error:
+        raise sentence(error) from None

@@ -140,8 +140,8 @@ def _flat(parameters: Any) -> Mapping[str, Any]:
 def _parameters(value: Mapping[str, Any]) -> Parameters:
     try:
         return Parameters.model_validate(value)
-    except ValidationError as problem:
-        raise sentence(problem, within="parameters") from None
+    except ValidationError as error:
+        raise sentence(error, within="parameters") from None
 
 
 def _one(name: str, *values: Any) -> Any:

@@ -10,7 +10,7 @@ from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
 from lorapool_gateway.http.hf import dialect as hf
 from lorapool_gateway.http.models import find_model
 from lorapool_gateway.http.reply_headers import EXPOSED, served_headers
-from lorapool_gateway.serve.proxy import Served
+from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT = "hf"
 _COMPUTE_TYPES = {Device.CUDA: "gpu", Device.CPU: "cpu"}
@@ -45,7 +45,7 @@ def routes(gate: Gate) -> APIRouter:
     return router
 
 
-async def _infer(gate: Gate, request: Request, model: str | None, body: bytes) -> tuple[Served, Response]:
+async def _infer(gate: Gate, request: Request, model: str | None, body: bytes) -> tuple[ServedReply, Response]:
     headers = request.headers
     sent = hf.Sent(
         content_type=headers.get("content-type", ""),
@@ -62,7 +62,7 @@ async def _infer(gate: Gate, request: Request, model: str | None, body: bytes) -
     return served, await _image(served, asked, gate.service.device(served.stack.pool))
 
 
-async def _image(served: Served, asked: hf.HfRequest, device: Device) -> Response:
+async def _image(served: ServedReply, asked: hf.HfRequest, device: Device) -> Response:
     spent = served.reply.timings
     compute_s = spent.load_s + spent.switch_s + spent.inference_s + spent.encode_s
     headers = {

@@ -61,8 +61,8 @@ def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
     """Read a request; what the body says of adapters goes before the header. Raises `BadRequest`."""
     try:
         fields = Body.model_validate(json_object(body))
-    except ValidationError as problem:
-        raise sentence(problem) from None
+    except ValidationError as error:
+        raise sentence(error) from None
     if fields.stream:
         raise BadRequest("stream is not served yet: leave it out", param="stream")
     width, height = _size(fields.size)

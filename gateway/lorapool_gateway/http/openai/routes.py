@@ -12,7 +12,7 @@ from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
 from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.http.openai import dialect as openai
 from lorapool_gateway.http.reply_headers import served_headers
-from lorapool_gateway.serve.proxy import Served
+from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT = "openai"
 PREFIX = "/v1"
@@ -41,7 +41,7 @@ def routes(gate: Gate) -> APIRouter:
     return router
 
 
-async def _generate(gate: Gate, request: Request, body: bytes) -> tuple[Served, Response]:
+async def _generate(gate: Gate, request: Request, body: bytes) -> tuple[ServedReply, Response]:
     asked = await parsed(partial(openai.parse, lora_header=lora_header(request)), body)
     del body
     served = await gate.service.generate(

@@ -14,14 +14,14 @@ from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import GatewayError, NoPodReady
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.routing.resolve import Lora, resolve
-from lorapool_gateway.serve.proxy import Proxy, Served
+from lorapool_gateway.serve.proxy import Proxy, ServedReply
 
 log = structlog.get_logger(__name__)
 
 SYNC_SECONDS: Final = 10.0
 
 
-class Service:
+class ImageService:
     """Makes images for requests that name models."""
 
     def __init__(self, directory: Directory, synced: asyncio.Event, proxy: Proxy, metrics: Metrics) -> None:
@@ -46,7 +46,7 @@ class Service:
         loras: Sequence[Lora],
         pool: str | None,
         prompt_loras: Sequence[Lora] = (),
-    ) -> Served:
+    ) -> ServedReply:
         """Make the images; raises a `GatewayError`.
 
         Args:
@@ -69,6 +69,6 @@ class Service:
         return known.spec.runtime.device if known else Device.CUDA
 
 
-def stages(served: Served) -> tuple[tuple[str, float], ...]:
+def stages(served: ServedReply) -> tuple[tuple[str, float], ...]:
     """Where the time went, in seconds, in the order in which it passed."""
     return (("wait", served.wait_s), *stages_of(served.reply.timings), ("total", served.total_s))
