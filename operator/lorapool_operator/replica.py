@@ -11,7 +11,7 @@ import structlog
 
 from lorapool_common.http.listening import bound_socket
 from lorapool_common.process import CannotStart, Process
-from lorapool_operator.cluster.cache import Cache
+from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import watch_settings
@@ -46,7 +46,7 @@ class Operator:
         self._process = process
         self._times = times
         self._metrics = Metrics()
-        self._cache = Cache()
+        self._cache = ObjectCache()
         self._watching = asyncio.Event()
 
     async def run(self) -> None:

@@ -87,7 +87,7 @@ def _version(item: Object) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-class Cache:
+class ObjectCache:
     """Everything that passes read; `on_change` is called with the key of each pool that a change concerns."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import kopf
 from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_operator.cluster.cache import Cache, Indexer
+from lorapool_operator.cluster.cache import Indexer, ObjectCache
 from lorapool_operator.cluster.kube import load_configuration
 from lorapool_operator.cluster.relist import put, put_namespace, remove
 from lorapool_operator.seen.observed import (
@@ -24,7 +24,7 @@ from lorapool_operator.seen.parse import read_adapter, read_pool
 T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 
 
-def registry(cache: Cache, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
+def registry(cache: ObjectCache, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
     """The handlers, all of them alike: an object came, changed or went."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login)
@@ -57,7 +57,7 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     )
 
 
-def _keeper(cache: Cache, indexer: Indexer[T], read: Callable[[Mapping[str, Any]], T]) -> Any:
+def _keeper(cache: ObjectCache, indexer: Indexer[T], read: Callable[[Mapping[str, Any]], T]) -> Any:
     async def keep(event: kopf.RawEvent, **_: Any) -> None:
         change = remove if event["type"] == "DELETED" else put
         cache.wake(change(indexer, event["object"], read))
@@ -65,7 +65,7 @@ def _keeper(cache: Cache, indexer: Indexer[T], read: Callable[[Mapping[str, Any]
     return keep
 
 
-def _namespace_keeper(cache: Cache) -> Any:
+def _namespace_keeper(cache: ObjectCache) -> Any:
     async def keep(event: kopf.RawEvent, **_: Any) -> None:
         if event["type"] == "DELETED":
             cache.put_namespace(event["object"]["metadata"]["name"], None)

@@ -15,7 +15,7 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, full_name
 from lorapool_operator.backoff import Backoff
-from lorapool_operator.cluster.cache import Cache, Indexer
+from lorapool_operator.cluster.cache import Indexer, ObjectCache
 from lorapool_operator.cluster.kube import (
     ADAPTERS,
     DEPLOYMENTS,
@@ -55,7 +55,7 @@ class Lister(Protocol):
 class Relister:
     """Compares the cache with lists of the API server."""
 
-    def __init__(self, kube: Lister, cache: Cache, namespaces: tuple[str, ...]) -> None:
+    def __init__(self, kube: Lister, cache: ObjectCache, namespaces: tuple[str, ...]) -> None:
         self._kube = kube
         self._cache = cache
         self._namespaces = namespaces
@@ -117,7 +117,7 @@ def remove(indexer: Indexer[T], body: Body, read: Callable[[Body], T]) -> set[st
     return set() if item is None else indexer.remove(_key(body), item)
 
 
-def put_namespace(cache: Cache, body: Body) -> None:
+def put_namespace(cache: ObjectCache, body: Body) -> None:
     meta = body["metadata"]
     cache.put_namespace(meta["name"], meta.get("labels") or {}, is_terminating="deletionTimestamp" in meta)
 

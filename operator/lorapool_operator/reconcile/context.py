@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_operator.cluster.cache import Cache
+from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.kube import Resource
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
@@ -72,7 +72,7 @@ class Context:
 
     settings: Settings
     key: bytes
-    cache: Cache
+    cache: ObjectCache
     kube: ClusterApi
     control: Control
     resolver: SourceResolver

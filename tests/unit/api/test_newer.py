@@ -15,7 +15,7 @@ from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.wire.message import MAX_MESSAGE
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BaseState, PodState, ServingStatus, Tier
-from lorapool_operator.cluster.cache import Cache
+from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.relist import put
 from lorapool_operator.decide.adapter_status import adapter_status
 from lorapool_operator.decide.events import adapter_events, pool_events
@@ -34,7 +34,7 @@ def test_an_object_of_a_newer_version_keeps_being_served() -> None:
     resolved = {"format": "hologram", "sha256": "0" * 64}
     adapter = manifest(make.adapter_manifest(), conditions=[NEWER], summary="FasterThanLight", resolved=resolved)
     pool = manifest(make.pool_manifest(), conditions=[NEWER])
-    cache = Cache()
+    cache = ObjectCache()
 
     put(cache.adapters, adapter, read_adapter)
     put(cache.pools, pool, read_pool)

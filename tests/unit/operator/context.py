@@ -11,7 +11,7 @@ from tests import make
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, split_full_name
-from lorapool_operator.cluster.cache import Cache
+from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.kube import DEPLOYMENTS, ApiError, Resource
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
@@ -47,7 +47,7 @@ class Written:
 class ApiServer:
     """Takes every write unless `refuse` has an error for it; statuses come back to the cache as a watch brings them."""
 
-    cache: Cache
+    cache: ObjectCache
     refuse: Refuse = lambda _name, _body: None
     writes: list[Written] = field(default_factory=list)
 
@@ -147,7 +147,7 @@ class Told:
 class Bench:
     """A context, and what a test does with it."""
 
-    cache: Cache = field(default_factory=Cache)
+    cache: ObjectCache = field(default_factory=ObjectCache)
     clock: Clock = field(default_factory=Clock)
     told: Told = field(default_factory=Told)
     looked: Looked = field(default_factory=Looked)

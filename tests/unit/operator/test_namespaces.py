@@ -14,7 +14,7 @@ from tests.unit.operator import make as made
 from tests.unit.operator.context import Bench
 
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_operator.cluster.cache import Cache
+from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.kube import SERVICES, ApiError, Kube
 from lorapool_operator.cluster.relist import put_namespace
@@ -33,7 +33,7 @@ REFUSAL = {
 }
 
 
-def tell(cache: Cache, name: str = "default", **metadata: Any) -> None:
+def tell(cache: ObjectCache, name: str = "default", **metadata: Any) -> None:
     """As the watch does."""
     put_namespace(cache, {"metadata": {"name": name, **metadata}})
 
@@ -141,7 +141,7 @@ async def test_a_pool_in_a_new_namespace_of_that_name_is_made(bench: Bench) -> N
 
 
 def test_its_pools_are_woken_when_it_begins_to_go_and_when_it_is_there_again() -> None:
-    cache, woken = Cache(), list[str]()
+    cache, woken = ObjectCache(), list[str]()
     for pool in (made.pool("a"), made.pool("b")):
         cache.pools.put(pool.key, pool)
     cache.on_change = woken.append

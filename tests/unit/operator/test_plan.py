@@ -11,7 +11,7 @@ from tests.unit.operator import make as op
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseState, PodState
-from lorapool_operator.cluster.cache import Cache
+from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.kube import merge_patch
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, FinalizerPlan, delta, must_give_way, plan_finalizers
 from lorapool_operator.pods.report import ReportLog
@@ -161,7 +161,7 @@ def test_another_instance_knows_nothing_of_what_the_one_before_said() -> None:
 
 
 def test_older_words_about_an_object_are_ignored() -> None:
-    cache = Cache()
+    cache = ObjectCache()
     new = make.adapter(metadata={"resourceVersion": "20"})
     old = make.adapter(metadata={"resourceVersion": "9"})
     assert cache.adapters.put(new.key, new) == {"default/shapes"}
@@ -171,7 +171,7 @@ def test_older_words_about_an_object_are_ignored() -> None:
 
 
 def test_an_object_made_again_replaces_the_one_before_whatever_the_versions_say() -> None:
-    cache = Cache()
+    cache = ObjectCache()
     first = make.adapter(metadata={"resourceVersion": "20"})
     again = make.adapter(metadata={"resourceVersion": "5", "uid": "another"})
     cache.adapters.put(first.key, first)
@@ -181,7 +181,7 @@ def test_an_object_made_again_replaces_the_one_before_whatever_the_versions_say(
 
 
 def test_a_list_made_before_a_deletion_does_not_bring_the_object_back() -> None:
-    cache = Cache()
+    cache = ObjectCache()
     listed = make.adapter(metadata={"resourceVersion": "5"})
     cache.adapters.put(listed.key, listed)
     cache.adapters.remove(listed.key, make.adapter(metadata={"resourceVersion": "8"}))
@@ -190,7 +190,7 @@ def test_a_list_made_before_a_deletion_does_not_bring_the_object_back() -> None:
 
 
 def test_an_adapter_that_changes_pools_concerns_both() -> None:
-    cache = Cache()
+    cache = ObjectCache()
     here, there = (
         make.adapter(metadata={"resourceVersion": v}, poolRef={"name": n}) for v, n in (("1", "a"), ("2", "b"))
     )
@@ -200,14 +200,14 @@ def test_an_adapter_that_changes_pools_concerns_both() -> None:
 
 
 def test_what_a_write_returned_does_not_bring_back_what_went_meanwhile() -> None:
-    cache = Cache()
+    cache = ObjectCache()
     adapter = make.adapter(metadata={"resourceVersion": "1"})
     cache.adapters.refresh(adapter.key, adapter)
     assert cache.adapters.get(adapter.key) is None
 
 
 def test_labels_of_a_namespace_wake_the_pools_that_select() -> None:
-    cache, woken = Cache(), list[str]()
+    cache, woken = ObjectCache(), list[str]()
     selecting = op.pool("a", adapters={"namespaces": {"from": "Selector", "selector": {}}})
     for pool in (selecting, op.pool("b")):
         cache.pools.put(pool.key, pool)
