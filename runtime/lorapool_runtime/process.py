@@ -21,7 +21,7 @@ from lorapool_runtime.http.control import control_app
 from lorapool_runtime.http.serving import serving_app
 from lorapool_runtime.settings import Settings
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # What a process whose task has failed still gives to what runs; nobody may be left to finish it.
 _FAILED_GRACE_S: Final = 5.0

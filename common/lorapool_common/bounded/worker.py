@@ -15,7 +15,7 @@ import structlog
 
 from lorapool_common.bounded.child import ANSWER, LENGTH_BYTES, NO_MEMORY
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import structlog
 
 from lorapool_runtime.errors import OutOfService
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _LOOK_S: Final = 1.0
 

@@ -32,7 +32,7 @@ from lorapool_runtime.sources.fetch import Fetcher, Rules
 from lorapool_runtime.sources.loader import Bringer
 from lorapool_runtime.versions import Versions
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # An engine that takes so much longer than its request's time hangs. On a CPU a single step can take minutes.
 _HUNG_AFTER_S: Final = {Device.CUDA: 30.0, Device.CPU: 600.0}

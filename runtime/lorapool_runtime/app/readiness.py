@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Readiness:

@@ -11,7 +11,7 @@ from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.catalog.host_cache import HostMemory
 from lorapool_runtime.errors import AdapterError
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Device(Protocol):

@@ -21,7 +21,7 @@ from lorapool_runtime.catalog.slot import Held, back_off_s, gone, must_start_ove
 from lorapool_runtime.errors import AdapterError, RequestError
 from lorapool_runtime.versions import Versions
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Sources(Protocol):

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from lorapool_api.wire.catalog import Catalog
 from lorapool_runtime.sources.writing import write_atomically
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _PAUSE_S: Final = 1.0
 

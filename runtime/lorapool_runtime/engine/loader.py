@@ -15,7 +15,7 @@ from lorapool_runtime.engine.progress import told
 from lorapool_runtime.errors import DeviceLost, ModelError
 from lorapool_runtime.versions import Versions
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def back_off_s(failures: int) -> float:

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 
 from lorapool_runtime.engine.contract import Progress
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _STEP_PERCENT: Final = 10
 

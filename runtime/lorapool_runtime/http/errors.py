@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_runtime.errors import RequestError, may_pass
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 STATUS: Final = {
     ErrorCode.INVALID_REQUEST: 400,

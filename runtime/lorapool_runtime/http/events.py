@@ -20,7 +20,7 @@ from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http.errors import defect
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "text/event-stream"
 # What holds its breath this long is said to be alive, for those in between who end idle connections.

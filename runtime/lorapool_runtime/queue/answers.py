@@ -15,7 +15,7 @@ from lorapool_runtime.errors import (
 )
 from lorapool_runtime.queue.entry import Job
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def refuse(job: Job, error: RequestError) -> None:

@@ -17,7 +17,7 @@ from lorapool_runtime.queue.policy import USUAL, Rules, Turn, Waiting, choose, c
 from lorapool_runtime.queue.prefetch import Identities, Load, Memory, Nearby
 from lorapool_runtime.queue.work import Clock, Seat, Work
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Dispatcher:

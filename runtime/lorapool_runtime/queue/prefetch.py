@@ -12,7 +12,7 @@ from lorapool_runtime.engine.contract import Use
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.queue.entry import Job
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # So many stacks beyond the one that runs are kept ready; what they take counts to the host's budget.
 STACKS: Final = 4

@@ -13,7 +13,7 @@ from lorapool_runtime.errors import DeviceLost, RuntimeFailure
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.entry import Job
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 Clock = Callable[[], float]
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.limits import Expected, write_hashed
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _RESUMES: Final = 3
 _TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)

@@ -17,7 +17,7 @@ from lorapool_runtime.engine.diffusers.plans import Plans, Stack
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import AdapterError
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Applying:

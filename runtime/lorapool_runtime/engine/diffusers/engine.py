@@ -45,7 +45,7 @@ from lorapool_runtime.errors import (
     Stopped,
 )
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # Where the pool names none and nothing can be measured.
 _USUAL_BUDGET_BYTES: Final = 4 * 1024**3

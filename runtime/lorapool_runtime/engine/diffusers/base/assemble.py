@@ -21,7 +21,7 @@ from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.converted import Source, Target, converting, sources
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile, files_of
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # A model of transformers may be stored below this name, or not, by the version that wrote it.
 _TEXT_PREFIX: Final = "text_model."

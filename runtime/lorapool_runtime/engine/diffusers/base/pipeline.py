@@ -22,7 +22,7 @@ from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 DTYPES: Final = {
     Dtype.FLOAT16: torch.float16,

@@ -8,7 +8,7 @@ import torch
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.errors import DeviceLost
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 # What libraries say whose own allocations find no room; torch's allocator has a class for it.
 _FULL = ("out of memory", "ALLOC_FAILED")

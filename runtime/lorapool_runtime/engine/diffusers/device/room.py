@@ -10,7 +10,7 @@ from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.errors import OutOfDeviceMemory, RuntimeFailure
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Render(Protocol):

@@ -15,7 +15,7 @@ from lorapool_runtime.engine.diffusers.device.costs import PER_PIXEL, SAMPLES, C
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import Place
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 _SMALL_SIDE: Final = 64
 # On a CPU, costs are measured for inputs of so many positions: more would only take longer.
