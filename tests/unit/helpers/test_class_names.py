@@ -15,7 +15,6 @@ ALLOWED = {
 KNOWN: set[str] = {
     "Answer",
     "Ask",
-    "Cache",
     "Column",
     "Container",
     "Device",
@@ -45,7 +44,6 @@ KNOWN: set[str] = {
     "Room",
     "Rules",
     "Run",
-    "Served",
     "Shape",
     "Slot",
     "Source",

@@ -10,15 +10,6 @@ LOGGER = "log = structlog.get_logger(__name__)"
 # Files that are not renamed yet. Nothing is added: who renames a file takes it off.
 KNOWN: set[str] = {
     "common/lorapool_common/cli.py",
-    "gateway/lorapool_gateway/cluster/directory.py",
-    "gateway/lorapool_gateway/cluster/watcher.py",
-    "gateway/lorapool_gateway/http/fields/fields.py",
-    "gateway/lorapool_gateway/http/hf/dialect.py",
-    "gateway/lorapool_gateway/http/keys.py",
-    "gateway/lorapool_gateway/http/openai/dialect.py",
-    "gateway/lorapool_gateway/main.py",
-    "gateway/lorapool_gateway/pods/client.py",
-    "gateway/lorapool_gateway/pods/load.py",
     "gateway/lorapool_gateway/serve/proxy.py",
     "local/lorapool_local/binaries/__main__.py",
     "local/lorapool_local/binaries/acquire.py",
