@@ -51,8 +51,8 @@ def up(
                 lifeline=not detach,
                 on_waiting=lambda name: spinner.update(f"starting the control plane: waiting for {name}"),
             )
-    except LocalError as failure:
-        _fail(failure)
+    except LocalError as error:
+        _fail(error)
     _console.print(
         f"ready: {started.server}\n\n  export KUBECONFIG={started.kubeconfig}\n  kubectl get nodes", highlight=False
     )
@@ -70,9 +70,9 @@ def down(
     folder = state or default_state_dir()
     try:
         plane.stop(folder)
-    except PlaneNotRunning as nothing:
+    except PlaneNotRunning as error:
         if not purge:
-            _fail(nothing)
+            _fail(error)
     if purge:
         plane.remove(folder)
     _console.print("the plane has ended")

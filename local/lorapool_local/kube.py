@@ -87,8 +87,8 @@ class Kube:
                     raise _refusal(reply)
                 async for line in reply.aiter_lines():
                     yield _watch_event(json.loads(line))
-        except (httpx.HTTPError, json.JSONDecodeError) as broken:  # a line may be cut short
-            raise KubeError(0, f"watch {path}: {broken!r}") from broken
+        except (httpx.HTTPError, json.JSONDecodeError) as error:  # a line may be cut short
+            raise KubeError(0, f"watch {path}: {error!r}") from error
 
     async def _call(
         self,
@@ -113,8 +113,8 @@ class Kube:
         headers = {} if body is None else {"content-type": content_type}
         try:
             reply = await self._http.request(method, path, params=query, content=content, headers=headers)
-        except httpx.HTTPError as broken:
-            raise KubeError(0, f"{method} {path}: {broken!r}") from broken
+        except httpx.HTTPError as error:
+            raise KubeError(0, f"{method} {path}: {error!r}") from error
         if reply.is_error:
             raise _refusal(reply)
         return reply

@@ -73,8 +73,8 @@ def hold(state: StateDir) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as held:
-            raise PlaneAlreadyRunning(f"a plane is running on {state.root}: `lorapool status` shows it") from held
+        except BlockingIOError as error:
+            raise PlaneAlreadyRunning(f"a plane is running on {state.root}: `lorapool status` shows it") from error
         yield
     finally:
         os.close(descriptor)

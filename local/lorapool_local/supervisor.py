@@ -26,7 +26,7 @@ from lorapool_local.node.node import Node, NodeSettings
 from lorapool_local.paths import StateDir
 from lorapool_local.report import ComponentReport, Phase, PlaneReport, hold, read_report, write_report
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # How often the report follows components that were started again.
 _REPORT_S = 1.0
@@ -54,9 +54,9 @@ class Supervisor:
             self._say(phase=Phase.STARTING)
             try:
                 await self._until_stopped(before.subnet if before else None)
-            except* LocalError as failures:
-                message = "; ".join(str(failure) for failure in failures.exceptions)
-                _log.error("plane failed", message=message)
+            except* LocalError as error:
+                message = "; ".join(str(failure) for failure in error.exceptions)
+                log.error("plane failed", message=message)  # noqa: TRY400 -- the text says it all
                 self._say(phase=Phase.FAILED, message=message)
                 raise SystemExit(1) from None
 

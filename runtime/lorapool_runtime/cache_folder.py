@@ -20,8 +20,8 @@ def require_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as refused:
-        raise CacheNotWritable(_sentence(folder, refused)) from refused
+    except OSError as error:
+        raise CacheNotWritable(_sentence(folder, error)) from error
 
 
 def _sentence(folder: Path, refused: OSError) -> str:

@@ -12,8 +12,8 @@ def main() -> None:
     console = Console()
     try:
         binaries = ensure_binaries(console)
-    except BinariesUnavailable as missing:
-        console.print(f"lorapool: {missing}", highlight=False)
+    except BinariesUnavailable as error:
+        console.print(f"lorapool: {error}", highlight=False)
         sys.exit(1)
     for path in binaries.to_json().values():
         console.print(path, highlight=False, soft_wrap=True)

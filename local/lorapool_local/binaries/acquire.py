@@ -113,8 +113,8 @@ class Acquisition:
             return f"no answer from {host}"
         try:
             self._into_cache(source, "download", self._download)
-        except BinariesUnavailable as failure:
-            return str(failure)
+        except BinariesUnavailable as error:
+            return str(error)
         return None
 
     def _check_buildable(self, source: Source, failure: str) -> None:

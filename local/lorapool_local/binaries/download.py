@@ -57,8 +57,8 @@ def download(source: Source, folder: Path, on_bytes: Callable[[str], OnBytes]) -
         ) as http:
             for tool in source.tools:
                 _fetch_tool(http, source, tool.name, folder, on_bytes(tool.name))
-    except httpx.HTTPError as failure:
-        raise BinariesUnavailable(f"{source.name} cannot be downloaded: {failure}") from failure
+    except httpx.HTTPError as error:
+        raise BinariesUnavailable(f"{source.name} cannot be downloaded: {error}") from error
 
 
 def expected_checksum(listing: str, file_name: str) -> str | None:

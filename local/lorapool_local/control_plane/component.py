@@ -13,7 +13,7 @@ import structlog
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.sandbox import isolated_python
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # A component that dies more often than this within the window takes the plane with it.
 _MAX_DEATHS = 5
@@ -54,14 +54,14 @@ class Component:
             await asyncio.sleep(_PAUSE_S)
 
     async def start(self) -> None:
-        with self.program.log.open("ab") as log:
+        with self.program.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *isolated_python("lorapool_local.sandbox.tether"),
                 str(os.getpid()),
                 *self.program.command,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
 
@@ -84,7 +84,7 @@ class Component:
         if self._process is None:
             raise RuntimeError("wait before start")
         code = await self._process.wait()
-        _log.warning("component ended", component=self.program.name, code=code)
+        log.warning("component ended", component=self.program.name, code=code)
 
     def _count_death(self) -> None:
         now = time.monotonic()

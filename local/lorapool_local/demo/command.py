@@ -43,8 +43,8 @@ def demo(
         screen.note("ending")
         if exit_:
             sys.exit(130)
-    except (story.DemoFailed, ClientFailed, CommandFailed, LocalError) as failure:
-        screen.bad(str(failure))
+    except (story.DemoFailed, ClientFailed, CommandFailed, LocalError) as error:
+        screen.bad(str(error))
         sys.exit(1)
 
 

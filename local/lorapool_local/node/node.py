@@ -31,7 +31,7 @@ from lorapool_local.node.worker import PodWorker
 from lorapool_local.paths import StateDir
 from lorapool_local.pki import KeyPair
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.5
 _REGISTER_S = 20.0
@@ -102,9 +102,9 @@ class Node:
         while True:
             try:
                 await self._list_and_watch()
-            except KubeError as failure:
-                if failure.code != _GONE:
-                    _log.warning("pods cannot be watched", reason=str(failure))
+            except KubeError as error:
+                if error.code != _GONE:
+                    log.warning("pods cannot be watched", error=str(error))
                     await asyncio.sleep(_RETRY_S)
 
     async def _list_and_watch(self) -> None:
@@ -126,8 +126,8 @@ class Node:
     def _apply(self, value: Object) -> None:
         try:
             pod = Pod.model_validate(value)
-        except ValidationError as unknown:
-            _log.error("pod not understood", pod=value["metadata"]["name"], reason=str(unknown))
+        except ValidationError as error:
+            log.error("pod not understood", pod=value["metadata"]["name"], error=str(error))  # noqa: TRY400 -- the text says it all
             return
         worker = self._workers.get(pod.uid)
         if worker is not None:
@@ -146,7 +146,7 @@ class Node:
         self._workers.pop(pod.uid, None)
         self._tasks.pop(pod.uid, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("pod worker failed", pod=pod.key, exc_info=error)
+            log.error("pod worker failed", pod=pod.key, exc_info=error)
             # A fault of this program: what the apiserver next says of the pod starts it again.
             self._events.warning(pod, "NodeFault", f"{type(error).__name__}: {error}")
 
@@ -203,7 +203,7 @@ async def _register(registration: Registration) -> None:
     while True:
         try:
             return await registration.register()
-        except KubeError as refused:
+        except KubeError as error:
             if time.monotonic() > deadline:
-                raise PlaneFailed(f"the node could not be registered: {refused}") from refused
+                raise PlaneFailed(f"the node could not be registered: {error}") from error
         await asyncio.sleep(_RETRY_S)

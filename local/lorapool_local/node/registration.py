@@ -11,7 +11,7 @@ from lorapool_local.config import NodeConfig
 from lorapool_local.kube import Kube, KubeError, Object
 from lorapool_local.node.reports.status import condition, timestamp, with_time
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _LEASE_S = 40
 _RENEW_S = 10.0
@@ -94,8 +94,8 @@ class Registration:
         """Create the Node or bring it up to date. Raises `KubeError`."""
         try:
             await self._kube.post("/api/v1/nodes", node_object(self._config))
-        except KubeError as failure:
-            if failure.code != _CONFLICT:
+        except KubeError as error:
+            if error.code != _CONFLICT:
                 raise
         path = f"/api/v1/nodes/{self._config.name}"
         present = (await self._kube.get(path)).get("status", {}).get("conditions", [])
@@ -113,8 +113,8 @@ class Registration:
                 await self._renew_lease()
                 if beats % _STATUS_EVERY == 0:
                     await self.register()
-            except KubeError as failure:
-                _log.warning("node not renewed", reason=str(failure))
+            except KubeError as error:
+                log.warning("node not renewed", error=str(error))
 
     async def _renew_lease(self) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -123,8 +123,8 @@ class Registration:
         spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": now}
         try:
             await self._kube.patch(f"{collection}/{name}", {"spec": spec})
-        except KubeError as failure:
-            if failure.code != _NOT_FOUND:
+        except KubeError as error:
+            if error.code != _NOT_FOUND:
                 raise
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
             await self._kube.post(collection, lease)

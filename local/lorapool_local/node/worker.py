@@ -18,7 +18,7 @@ from lorapool_local.node.spec.environment import Placement
 from lorapool_local.node.spec.pod import Container, OldStatus, Pod
 from lorapool_local.node.volumes.volumes import PodVolumes, VolumeError
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
@@ -143,8 +143,8 @@ class PodWorker:
         while True:
             try:
                 return await self._volumes.make()
-            except VolumeError as failure:
-                self._services.events.warning(self.pod, "FailedMount", str(failure))
+            except VolumeError as error:
+                self._services.events.warning(self.pod, "FailedMount", str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
 
@@ -194,10 +194,10 @@ class PodWorker:
             try:
                 await self._report()
                 await self._services.kube.delete(self.pod.path, {**options, "preconditions": {"uid": self.pod.uid}})
-            except KubeError as failure:
-                if failure.code in (_NOT_FOUND, _CONFLICT):
+            except KubeError as error:
+                if error.code in (_NOT_FOUND, _CONFLICT):
                     return
-                _log.warning("pod not deleted yet", pod=self.pod.key, reason=str(failure))
+                log.warning("pod not deleted yet", pod=self.pod.key, error=str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
             else:
@@ -213,10 +213,10 @@ class PodWorker:
             try:
                 await self._report()
                 pause_s = _FIRST_RETRY_S
-            except KubeError as failure:
-                if failure.code == _NOT_FOUND:
+            except KubeError as error:
+                if error.code == _NOT_FOUND:
                     return
-                _log.warning("status not written", pod=self.pod.key, reason=str(failure))
+                log.warning("status not written", pod=self.pod.key, error=str(error))
                 self._dirty.set()
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)

@@ -40,8 +40,8 @@ class Container:
     def run(self) -> None:
         try:
             self._enter_namespaces()
-        except OSError as refused:
-            self._report(error=str(refused))
+        except OSError as error:
+            self._report(error=str(error))
             self._report(code=_START_ERROR_CODE, signal=0)
             return
         # The container sees from its end that this process is gone: a pid says nothing across namespaces.
@@ -88,8 +88,8 @@ class Container:
             self._prepare(parent_is_gone)
             arguments, environment = self._spec["argv"], self._spec["env"]
             os.execvpe(arguments[0], arguments, environment)  # noqa: S606 -- no shell is wanted
-        except OSError as failure:
-            self._report(error=f"{failure.strerror or failure}: {failure.filename or self._spec['argv'][0]}")
+        except OSError as error:
+            self._report(error=f"{error.strerror or error}: {error.filename or self._spec['argv'][0]}")
         finally:
             os._exit(_START_ERROR_CODE)
 

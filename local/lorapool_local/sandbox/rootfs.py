@@ -182,9 +182,9 @@ def _make_mount_point(path: str, source: str) -> None:
 def _make_read_only(root: str) -> None:
     try:
         syscalls.make_tree_read_only(root)
-    except OSError as refused:
+    except OSError as error:
         # Kernels before 5.12 cannot: the container may then write where this user may.
-        if refused.errno != errno.ENOSYS:
+        if error.errno != errno.ENOSYS:
             raise
 
 

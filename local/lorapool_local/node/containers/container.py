@@ -121,11 +121,11 @@ class ContainerRunner:
         while True:
             try:
                 spec = await prepare(self._context, self.container)
-            except ImageMissing as missing:
-                await self._wait_for_image(str(missing))
-            except (ConfigError, VolumeError, KubeError) as failure:
-                self._context.warning("Failed", f"Error: {failure}")
-                self._waiting("CreateContainerConfigError", str(failure))
+            except ImageMissing as error:
+                await self._wait_for_image(str(error))
+            except (ConfigError, VolumeError, KubeError) as error:
+                self._context.warning("Failed", f"Error: {error}")
+                self._waiting("CreateContainerConfigError", str(error))
                 await asyncio.sleep(_CONFIG_RETRY_S)
             else:
                 self._environment = spec.env

@@ -96,7 +96,7 @@ async def _get(context: PodContext, kind: str, name: str) -> Object | None:
         return await context.services.kube.get(
             f"/api/v1/namespaces/{context.pod.metadata.namespace}/{_RESOURCES[kind]}/{name}"
         )
-    except KubeError as failure:
-        if failure.code == _NOT_FOUND:
+    except KubeError as error:
+        if error.code == _NOT_FOUND:
             return None
         raise

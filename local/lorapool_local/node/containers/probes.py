@@ -41,8 +41,8 @@ async def ask(handler: Handler, target: Target, timeout_s: float) -> Answer:
         return await asyncio.wait_for(_ask(handler, target, timeout_s), timeout_s)
     except TimeoutError:
         return Answer(False, f"no answer within {timeout_s:g} s")
-    except (OSError, httpx.HTTPError, ValueError) as failure:
-        return Answer(False, str(failure) or type(failure).__name__)
+    except (OSError, httpx.HTTPError, ValueError) as error:
+        return Answer(False, str(error) or type(error).__name__)
 
 
 async def _ask(handler: Handler, target: Target, timeout_s: float) -> Answer:

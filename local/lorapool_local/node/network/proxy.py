@@ -86,8 +86,8 @@ class ServiceProxy:
         for place in self._backends.keys() - self._listeners.keys():
             try:
                 self._listeners[place] = await self._listen(place)
-            except OSError as refusal:
-                log.warning("service has no listener", address=place[0], port=place[1], error=str(refusal))
+            except OSError as error:
+                log.warning("service has no listener", address=place[0], port=place[1], error=str(error))
 
     async def close(self) -> None:
         await self.update(())

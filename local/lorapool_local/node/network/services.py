@@ -42,8 +42,8 @@ class ServiceNetwork:
         while True:
             try:
                 await self._list_and_watch(path, known, **query)
-            except KubeError as failure:
-                log.warning("watch ended", path=path, reason=str(failure))
+            except KubeError as error:
+                log.warning("watch ended", path=path, error=str(error))
                 await asyncio.sleep(_RETRY_S)
 
     async def _list_and_watch(self, path: str, known: dict[str, Object], **query: str) -> None:

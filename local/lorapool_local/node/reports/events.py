@@ -10,7 +10,7 @@ from lorapool_local.kube import Kube, KubeError
 from lorapool_local.node.reports.status import timestamp
 from lorapool_local.node.spec.pod import Pod
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # Beyond this many waiting events the oldest news is no news.
 _MAX_WAITING = 1000
@@ -42,8 +42,8 @@ class Events:
             namespace = event["metadata"]["namespace"]  # type: ignore[index]  # our own JSON
             try:
                 await self._kube.post(f"/api/v1/namespaces/{namespace}/events", event)
-            except KubeError as refused:
-                _log.debug("event not written", reason=str(refused))
+            except KubeError as error:
+                log.debug("event not written", error=str(error))
 
     def _add(self, pod: Pod, kind: str, reason: str, message: str) -> None:
         # The same again is no news; `Started` is, every time.

@@ -9,7 +9,7 @@ import structlog
 
 from lorapool_local.kube import Kube, KubeError, Object
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _RESOURCES = {"Secret": "secrets", "ConfigMap": "configmaps"}
 _FIRST_PAUSE_S = 0.1
@@ -70,9 +70,9 @@ class References:
             try:
                 await self._list_and_watch(reference)
                 pause_s = _FIRST_PAUSE_S
-            except KubeError as failure:
+            except KubeError as error:
                 # Forbidden at first: the apiserver has to learn that the pod is on this node.
-                _log.debug("reference not readable", reference=reference, reason=str(failure))
+                log.debug("reference not readable", reference=reference, error=str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 

@@ -21,7 +21,7 @@ from lorapool_local.node.volumes.references import Reference, References
 from lorapool_local.node.volumes.tokens import PodTokens
 from lorapool_local.sandbox.rootfs import Mount
 
-_log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _DEFAULT_TOKEN_S = 3600
 _RETRY_S = 2.0
@@ -71,8 +71,8 @@ class PodVolumes:
         for volume in self._pod.spec.volumes:
             try:
                 await self._make(volume)
-            except (ConfigError, KubeError, OSError) as failure:
-                raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {failure}') from failure
+            except (ConfigError, KubeError, OSError) as error:
+                raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
 
     async def keep_fresh(self) -> None:
         """Follow changes of what the volumes are made of, and renew tokens. Never returns."""
@@ -82,9 +82,9 @@ class PodVolumes:
             self._dirty.clear()
             try:
                 await self.make()
-            except VolumeError as failure:
+            except VolumeError as error:
                 # The files stay as they are, as on a real node.
-                _log.warning("volume not refreshed", pod=self._pod.key, reason=str(failure))
+                log.warning("volume not refreshed", pod=self._pod.key, error=str(error))
                 await asyncio.sleep(_RETRY_S)
 
     def size_limits(self) -> list[tuple[Volume, int]]:
