@@ -28,11 +28,9 @@ class GatewayError(Exception):
         transient: time may help.
         should_retry: the caller may well send it again as it is; what has failed in more than one pod, or has taken
             all of its time, is not worth another try although time may help.
-        pool: set once it is known, for the metrics.
     """
 
     transient = False
-    pool = ""
     _should_retry: bool | None = None
 
     def __init__(self, message: str) -> None:

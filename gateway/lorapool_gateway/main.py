@@ -26,6 +26,7 @@ from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodClient
 from lorapool_gateway.pods.load import Loads, Poller
+from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
 from lorapool_gateway.settings import Settings
@@ -70,7 +71,7 @@ class Gateway:
         loads = Loads(directory.changed)
         self._watcher = Watcher(lister, directory, settings.watched)
         self._poller = Poller(directory, loads, pods)
-        proxy = Proxy(directory, loads, pods, metrics, refresh=self._poller.refresh)
+        proxy = Proxy(Hold(directory, loads), loads, pods, metrics, self._poller.refresh)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
         gate = Gate(
             service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes, Bodies(settings.max_held_bytes)

@@ -1,9 +1,9 @@
-"""What every request for images passes, whatever its dialect: key, body, service, count."""
+"""What every request for images passes, whatever its dialect: key, body, names, service, count."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 from fastapi import Request, Response
@@ -14,7 +14,9 @@ from lorapool_gateway.http import errors
 from lorapool_gateway.http.fields.loras import HEADERS
 from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.http.receive import ClientGone, read_body, unless_gone
+from lorapool_gateway.http.reply_headers import POOL
 from lorapool_gateway.metrics import Metrics
+from lorapool_gateway.routing.request import ImageRequest
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import ServedReply
 
@@ -22,13 +24,12 @@ log = structlog.get_logger(__name__)
 
 # nginx's number for a client that closed the connection; nobody reads it.
 CLIENT_CLOSED_REQUEST: Final = 499
-POOL_HEADER: Final = "x-lorapool-pool"
 
 # A body of that size is read on the event loop; a larger one, of pictures, would hold up all others meanwhile.
 SMALL_BODY_BYTES: Final = 64 << 10
 
-Asked = TypeVar("Asked")
-Work = Callable[[bytes], Coroutine[Any, Any, tuple[ServedReply, Response]]]
+Asked = TypeVar("Asked", bound=ImageRequest)
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -41,30 +42,44 @@ class Gate:
     max_body_bytes: int
     bodies: Bodies = field(default_factory=Bodies)
 
-    async def serve(self, dialect: str, request: Request, work: Work, body_bytes: int | None = None) -> Response:
-        """Run the work on the body unless the client goes; count how it ended.
+    async def serve(
+        self,
+        dialect: str,
+        request: Request,
+        parse: Callable[[bytes], Asked],
+        respond: Callable[[Asked, ServedReply], Awaitable[Response]],
+        body_bytes: int | None = None,
+    ) -> Response:
+        """Have the images made that the body asks for, unless the client goes; count how it ended.
 
         Args:
-            work: gets the only reference to the body, to let go of it once it is read.
             body_bytes: the most that a body of this route can need, where that is less than the gateway takes.
+
+        Raises:
+            GatewayError
         """
-        limit_bytes = min(self.max_body_bytes, body_bytes or self.max_body_bytes)
+        limit_bytes, pool = min(self.max_body_bytes, body_bytes or self.max_body_bytes), ""
         try:
             self.keys.check(request.headers.get("authorization"))
             with self.bodies.share() as share:
-                served, response = await unless_gone(request, work(await read_body(request, limit_bytes, share)))
+                # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
+                asked = await parsed(parse, await read_body(request, limit_bytes, share))
+                resolved = await self.service.resolve(asked, request.headers.get(POOL))
+                pool = resolved.pool
+                served = await unless_gone(request, self.service.generate(resolved))
+                response = await respond(asked, served)
         except ClientGone:
             self.metrics.answered(dialect, "", "client_gone")
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except GatewayError as error:
-            self.metrics.answered(dialect, error.pool, errors.outcome(error))
+            self.metrics.answered(dialect, pool, errors.outcome(error))
             log.info("refused", dialect=dialect, outcome=errors.outcome(error), message=error.message[:500])
             raise
-        self.metrics.answered(dialect, served.stack.pool, "ok")
+        self.metrics.answered(dialect, pool, "ok")
         return response
 
 
-async def parsed(parse: Callable[[bytes], Asked], body: bytes) -> Asked:
+async def parsed(parse: Callable[[bytes], Parsed], body: bytes) -> Parsed:
     """What the body says, read in a thread where it is large."""
     return parse(body) if len(body) <= SMALL_BODY_BYTES else await asyncio.to_thread(parse, body)
 

@@ -27,5 +27,5 @@ EXPOSED: Final = (
 
 def served_headers(served: ServedReply, warnings: Sequence[str]) -> dict[str, str]:
     """Pool, pod, adapter files, seeds and the time of each stage."""
-    pool = headers.word(served.stack.pool, 320)
+    pool = headers.word(served.pool, 320)
     return {POOL: pool} | headers.reply_headers(served.reply, stages(served), warnings)

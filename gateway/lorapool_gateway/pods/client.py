@@ -74,7 +74,9 @@ class _Stale(ConnectionLost):
 class PodClient:
     """A client of all pods. Its cost for a request does not depend on how many others are in flight."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale_s: float = STALE_S) -> None:
+        """`stale_s`: how soon a pod that has closed a kept connection says so."""
+        self._stale_s = stale_s
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -137,7 +139,7 @@ class PodClient:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(str(error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            is_stale = sent.kept and not has_begun and loop.time() - began < STALE_S
+            is_stale = sent.kept and not has_begun and loop.time() - began < self._stale_s
             raise (_Stale if is_stale else ConnectionLost)(str(error)) from error
 
 

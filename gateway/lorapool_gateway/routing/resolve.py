@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from rapidfuzz import fuzz, process
@@ -11,9 +10,10 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, find
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.serving import PromptLoras
-from lorapool_api.wire.request import MAX_STACK, AdapterUse
+from lorapool_api.wire.request import MAX_STACK, AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.snapshot import Model, Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
+from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
 
 NEAR_MISSES = 3
 NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
@@ -21,71 +21,48 @@ NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
 MAX_COMPARED = 20_000
 
 
-@dataclass(frozen=True)
-class Lora:
-    """An adapter as a request names it; without a scale its own applies."""
-
-    name: str
-    scale: float | None = None
-
-
-@dataclass(frozen=True)
-class Stack:
-    """What an image is made with: the base of one pool, and any adapters of that pool on top."""
-
-    pool: str
-    items: tuple[AdapterUse, ...] = ()
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(item.key for item in self.items)
-
-
-def resolve(
-    model: str | None,
-    loras: Sequence[Lora],
-    snapshot: Snapshot,
-    pool: str | None = None,
-    prompt_loras: Sequence[Lora] = (),
-) -> Stack:
-    """The stack that a request names.
+def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) -> ResolvedRequest:
+    """The request to the pods of the pool that has all that it names.
 
     Args:
-        model: a base or an adapter; an adapter is part of the stack whatever `loras` says of others.
-        loras: adapters to add; one that `model` names already sets that one's scale.
         pool: a pool (any of its names) that all of it must be in.
-        prompt_loras: adapters to add that the prompt names, which the pool must allow.
 
     Raises:
-        BadRequest, UnknownModel, AmbiguousModel
+        BadRequest: what is named cannot go together, or the prompt names adapters and must not.
+        UnknownModel: nothing has a name.
+        AmbiguousModel: more than one has it.
     """
-    if prompt_loras and not any(map(_allows_prompts, snapshot.pools.values())):
-        raise _refused_tags(prompt_loras)
-    stack = _stack(model, (*loras, *prompt_loras), snapshot, pool)
-    pool_asked = snapshot.pools.get(stack.pool)
-    if prompt_loras and pool_asked and not _allows_prompts(pool_asked):
-        raise _refused_tags(prompt_loras)
-    return stack
+    tags = request.prompt_loras
+    if tags and not any(map(_allows_prompts, snapshot.pools.values())):
+        raise _refused_tags(tags)
+    chosen, adapters = _stack(request.model, (*request.loras, *tags), snapshot, pool)
+    pool_asked = snapshot.pools.get(chosen)
+    if tags and pool_asked and not _allows_prompts(pool_asked):
+        raise _refused_tags(tags)
+    return ResolvedRequest(chosen, request.generate.model_copy(update={"adapters": adapters}))
 
 
 def _allows_prompts(pool: Pool) -> bool:
     return pool.spec.serving.prompt_loras is PromptLoras.ALLOW
 
 
-def _refused_tags(tags: Sequence[Lora]) -> BadRequest:
+def _refused_tags(tags: Sequence[NamedAdapter]) -> BadRequest:
     shown = {"name": tags[0].name} | ({} if tags[0].scale is None else {"scale": tags[0].scale})
     way = f"loras: [{json.dumps(shown)}]"
     return BadRequest(f"the prompt names adapters, which this pool does not take (promptLoras): use {way}", "prompt")
 
 
-def _stack(model: str | None, loras: Sequence[Lora], snapshot: Snapshot, pool: str | None) -> Stack:
+def _stack(
+    model: str | None, loras: Sequence[NamedAdapter], snapshot: Snapshot, pool: str | None
+) -> tuple[str, tuple[AdapterUse, ...]]:
+    """The pool and its adapters."""
     names = [*([model] if model is not None else []), *(lora.name for lora in loras)]
     if pool is None and not names:
-        return Stack(_only_pool(snapshot))
+        return _only_pool(snapshot), ()
     wanted = [_candidates(name, snapshot) for name in names]
     chosen = _common_pool(names, wanted, _named_pool(pool, snapshot))
     models = [_one(name, {m for m in found if m.pool == chosen}) for name, found in zip(names, wanted, strict=True)]
-    return Stack(chosen, _items(models, loras, has_model=model is not None))
+    return chosen, _adapters(models, loras, has_model=model is not None)
 
 
 def _only_pool(snapshot: Snapshot) -> str:
@@ -135,7 +112,7 @@ def _one(name: str, models: set[Model]) -> Model:
     return next(iter(models))
 
 
-def _items(models: Sequence[Model], loras: Sequence[Lora], *, has_model: bool) -> tuple[AdapterUse, ...]:
+def _adapters(models: Sequence[Model], loras: Sequence[NamedAdapter], *, has_model: bool) -> tuple[AdapterUse, ...]:
     first = models[0] if has_model else None
     scales: dict[str, float | None] = {first.adapter: None} if first and first.adapter else {}
     seen: set[str] = set()
@@ -163,23 +140,23 @@ def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*with_owner, *(match for match, _, _ in alike)]))[:NEAR_MISSES]
 
 
-def uses(stack: Stack, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
-    """What a pod is told of the stack: each adapter with the sha256 of the file that must be used.
+def with_files(request: GenerateRequest, snapshot: Snapshot) -> GenerateRequest:
+    """The request with the sha256 of the file that must be used of each adapter.
 
     Raises:
         UnknownModel: an adapter has gone.
         AdapterUnavailable: an adapter is not served, now (transient) or at all.
     """
-    return tuple(_use(item, snapshot) for item in stack.items)
+    return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot) for use in request.adapters)})
 
 
-def _use(item: AdapterUse, snapshot: Snapshot) -> AdapterUse:
-    adapter = snapshot.adapters.get(item.key)
+def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
+    adapter = snapshot.adapters.get(use.key)
     if adapter is None or adapter.metadata.is_terminating:
-        raise UnknownModel(item.key)
+        raise UnknownModel(use.key)
     _check_ready(adapter, snapshot)
     resolved = adapter.status.resolved
-    return item.model_copy(update={"sha256": resolved.sha256 if resolved else None})
+    return use.model_copy(update={"sha256": resolved.sha256 if resolved else None})
 
 
 def _check_ready(adapter: Adapter, snapshot: Snapshot) -> None:

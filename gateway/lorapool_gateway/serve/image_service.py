@@ -1,66 +1,66 @@
 """One request for images from its names to its answer, whatever the dialect."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.wire.headers import stages_of
-from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import Snapshot
-from lorapool_gateway.errors import GatewayError, NoPodReady
+from lorapool_gateway.errors import NoPodReady
 from lorapool_gateway.metrics import Metrics
-from lorapool_gateway.routing.resolve import Lora, resolve
+from lorapool_gateway.routing.request import ImageRequest, ResolvedRequest
+from lorapool_gateway.routing.resolve import resolve
 from lorapool_gateway.serve.proxy import Proxy, ServedReply
 
 log = structlog.get_logger(__name__)
 
-SYNC_SECONDS: Final = 10.0
+SYNC_S: Final = 10.0
 
 
 class ImageService:
     """Makes images for requests that name models."""
 
-    def __init__(self, directory: Directory, synced: asyncio.Event, proxy: Proxy, metrics: Metrics) -> None:
+    def __init__(
+        self, directory: Directory, synced: asyncio.Event, proxy: Proxy, metrics: Metrics, sync_s: float = SYNC_S
+    ) -> None:
+        """
+        Args:
+            synced: set when everything has been read once; it is waited for, `sync_s` at most.
+        """
         self._directory = directory
         self._synced = synced
         self._proxy = proxy
         self._metrics = metrics
+        self._sync_s = sync_s
 
     async def snapshot(self) -> Snapshot:
-        """What exists, once it has been read; a gateway that has just started knows nothing yet."""
+        """What exists, once it has been read. Raises: NoPodReady, of a gateway that has just started."""
         try:
-            async with asyncio.timeout(SYNC_SECONDS):
+            async with asyncio.timeout(self._sync_s):
                 await self._synced.wait()
         except TimeoutError:
             raise NoPodReady("the gateway has just started and has not reached the API server yet") from None
         return self._directory.snapshot()
 
-    async def generate(
-        self,
-        request: GenerateRequest,
-        model: str | None,
-        loras: Sequence[Lora],
-        pool: str | None,
-        prompt_loras: Sequence[Lora] = (),
-    ) -> ServedReply:
-        """Make the images; raises a `GatewayError`.
+    async def resolve(self, request: ImageRequest, pool: str | None) -> ResolvedRequest:
+        """The request to a pool's pods; `pool` names one that all of it must be in. Raises: GatewayError."""
+        return resolve(request, await self.snapshot(), pool)
 
-        Args:
-            prompt_loras: adapters that the prompt named; they are added to the others where the pool allows it.
-        """
-        stack = resolve(model, loras, await self.snapshot(), pool, prompt_loras)
-        try:
-            served = await self._proxy.generate(stack, request)
-        except GatewayError as error:
-            error.pool = stack.pool
-            raise
+    async def generate(self, request: ResolvedRequest) -> ServedReply:
+        """Make the images. Raises: GatewayError."""
+        served = await self._proxy.generate(request)
         for stage, seconds in stages(served):
-            self._metrics.took(stack.pool, stage, seconds)
-        log.info("images made", pool=stack.pool, adapters=stack.keys, pod=served.reply.pod, seconds=served.total_s)
+            self._metrics.took(request.pool, stage, seconds)
+        log.info(
+            "images made",
+            pool=request.pool,
+            adapters=request.adapters,
+            pod=served.reply.pod,
+            seconds=served.total_s,
+        )
         return served
 
     def device(self, pool: str) -> Device:

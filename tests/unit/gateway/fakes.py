@@ -29,6 +29,7 @@ from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodError, RequestRefused, Unreachable
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
 
@@ -166,18 +167,21 @@ class World:
         *,
         keys: Path | None = None,
         adapter_hold_s: float = 5.0,
+        sync_s: float = 10.0,
         max_body_bytes: int = 1 << 16,
         max_held_bytes: int = 1 << 30,
         origins: Sequence[str] = ("*",),
+        directory: Directory | None = None,
     ) -> None:
         self.network = Network()
-        self.directory = Directory()
+        self.directory = directory or Directory()
         self.loads = Loads(self.directory.changed)
         self.metrics = Metrics()
         self.synced = asyncio.Event()
         self.synced.set()
-        self.proxy = Proxy(self.directory, self.loads, self.network, self.metrics, adapter_hold_s=adapter_hold_s)
-        service = ImageService(self.directory, self.synced, self.proxy, self.metrics)
+        hold = Hold(self.directory, self.loads, adapter_hold_s, first_pause_s=0.0)
+        self.proxy = Proxy(hold, self.loads, self.network, self.metrics)
+        service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
         gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Bodies(max_held_bytes))
         self.app = inference_app(gate, origins)
 

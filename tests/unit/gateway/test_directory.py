@@ -13,9 +13,9 @@ from lorapool_api.wire.request import AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
 from lorapool_gateway.cluster.names import name_all
 from lorapool_gateway.cluster.snapshot import Snapshot, read_pod
-from lorapool_gateway.routing.resolve import Stack
+from lorapool_gateway.routing.request import ResolvedRequest
 
-PIXEL = Stack("default/shapes", (AdapterUse(key="default/pixel"),))
+PIXEL = ResolvedRequest("default/shapes", GenerateRequest(prompt="a cat", adapters=(AdapterUse(key="default/pixel"),)))
 UNREADABLE = {"spec": {"source": 5}}
 
 
@@ -77,7 +77,7 @@ async def test_an_object_of_a_newer_version_keeps_being_served() -> None:
     world.pod()
     world.directory.put(ObjectKind.ADAPTER, pixel | UNREADABLE)
     world.directory.replace(ObjectKind.ADAPTER, None, [pixel | UNREADABLE])
-    served = await world.proxy.generate(PIXEL, GenerateRequest(prompt="a cat"))
+    served = await world.proxy.generate(PIXEL)
     assert served.reply.adapters[0].key == "default/pixel"
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from PIL import Image
-from tests.unit.gateway.fakes import SHA, FakePod, World, encoded_image
+from tests.unit.gateway.fakes import SHA, FakePod, World, encoded_image, until
 
 from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.request import ImageFormat
@@ -202,9 +202,8 @@ async def test_pages_of_other_origins_may_call_and_read_the_headers(world: World
     assert "x-lorapool-pod" in reply.headers["access-control-expose-headers"]
 
 
-async def test_a_gateway_that_has_read_nothing_yet_says_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorapool_gateway.serve.image_service.SYNC_SECONDS", 0.01)
-    world = World()
+async def test_a_gateway_that_has_read_nothing_yet_says_503() -> None:
+    world = World(sync_s=0.01)
     world.synced.clear()
     async with world.client() as client:
         reply = await client.post("/models/pixel", content="a cat")
@@ -216,6 +215,7 @@ async def test_requests_that_are_held_do_not_hold_up_others(world: World) -> Non
     world.pod()
     async with world.client() as client:
         held = asyncio.create_task(client.post("/models/empty", content="a cat"))
-        await asyncio.sleep(0)
+        waits = b'waiting_requests{pool="default/empty"} 1.0'
+        await until(lambda: waits in world.metrics.text(), "it is held")
         assert (await client.post("/models/pixel", content="a cat")).status_code == 200
         held.cancel()

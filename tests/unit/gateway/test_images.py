@@ -16,7 +16,7 @@ from PIL import Image
 from tests.unit.gateway.fakes import FakePod, World, until
 
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
-from lorapool_gateway.http.hf import dialect as hf
+from lorapool_gateway.http.gate import parsed
 from lorapool_gateway.settings import Settings
 
 
@@ -175,23 +175,8 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(("body", "in_thread"), [(LARGE, True), (b'{"inputs": "a cat"}', False)])
-async def test_only_a_large_body_is_read_in_a_thread(
-    monkeypatch: pytest.MonkeyPatch, body: bytes, in_thread: bool
-) -> None:
-    threads: list[int] = []
-
-    def noting(body: bytes, sent: hf.Sent) -> hf.HfRequest:
-        threads.append(threading.get_ident())
-        return parse(body, sent)
-
-    parse = hf.parse
-    monkeypatch.setattr(hf, "parse", noting)
-    world = World(max_body_bytes=GENERATE_MAX_BYTES)
-    world.pool()
-    world.pod()
-    reply = await post(world, content=chunks(body))
-    assert reply.status_code == 200, reply.text
-    assert (threads[0] != threading.get_ident()) is in_thread
+async def test_only_a_large_body_is_read_in_a_thread(body: bytes, in_thread: bool) -> None:
+    assert (await parsed(lambda _: threading.get_ident(), body) != threading.get_ident()) is in_thread
 
 
 async def test_a_held_request_keeps_its_picture_once_and_no_body() -> None:

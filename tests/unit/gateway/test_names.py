@@ -1,15 +1,18 @@
 """From names to a pool and a stack."""
 
+from collections.abc import Sequence
+
 import pytest
 from tests import make
 from tests.unit.gateway.fakes import SHA, with_ready
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.request import AdapterUse
+from lorapool_api.wire.request import AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.http.models import find_model, served_models
-from lorapool_gateway.routing.resolve import Lora, Stack, resolve, uses
+from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
+from lorapool_gateway.routing.resolve import resolve, with_files
 
 POOL = "default/shapes"
 
@@ -23,29 +26,40 @@ def ready(name: str = "pixel", **spec: object) -> object:
     return with_ready(make.adapter(name, **spec))  # type: ignore[arg-type]
 
 
+def request(pool: str, adapters: tuple[AdapterUse, ...] = ()) -> ResolvedRequest:
+    return ResolvedRequest(pool, GenerateRequest(prompt="a cat", adapters=adapters))
+
+
+def resolved(
+    model: str | None, loras: Sequence[NamedAdapter], known: Snapshot, pool: str | None = None
+) -> ResolvedRequest:
+    asked = ImageRequest(GenerateRequest(prompt="a cat"), model, tuple(loras))
+    return resolve(asked, known, pool)
+
+
 @pytest.mark.parametrize("name", ["pixel", "default/pixel", "nerijs/pixel-art-xl"])
 def test_an_adapter_goes_by_its_name_its_full_name_and_its_model_ids(name: str) -> None:
     known = snapshot(adapters=(ready(modelIds=["nerijs/pixel-art-xl"]),))
-    assert resolve(name, (), known) == Stack(POOL, (AdapterUse(key="default/pixel"),))
+    assert resolved(name, (), known) == request(POOL, (AdapterUse(key="default/pixel"),))
 
 
 @pytest.mark.parametrize("name", ["shapes", "default/shapes", "sdxl", None])
 def test_the_bare_base_goes_by_the_pools_names_or_by_none_where_there_is_one_pool(name: str | None) -> None:
     model = {"source": {"path": "/m"}, "aliases": ["sdxl"]}
-    assert resolve(name, (), snapshot(pools=(make.pool(model=model),))) == Stack(POOL)
+    assert resolved(name, (), snapshot(pools=(make.pool(model=model),))) == request(POOL)
 
 
 def test_a_request_that_names_nothing_is_refused_where_there_are_two_pools() -> None:
     known = snapshot(pools=(make.pool("one"), make.pool("two")))
     with pytest.raises(BadRequest, match="default/one, default/two"):
-        resolve(None, (), known)
-    assert resolve(None, (), known, pool="two") == Stack("default/two")
+        resolved(None, (), known)
+    assert resolved(None, (), known, pool="two") == request("default/two")
 
 
 def test_an_unknown_name_gets_near_misses() -> None:
     known = snapshot(adapters=(ready("pixel-art"), ready("watercolor")))
     with pytest.raises(UnknownModel) as refused:
-        resolve("pixle-art", (), known)
+        resolved("pixle-art", (), known)
     assert "pixel-art" in refused.value.near
     assert "watercolor" not in refused.value.near
 
@@ -54,74 +68,75 @@ def test_a_name_in_two_pools_is_ambiguous_until_the_pool_is_named() -> None:
     other = make.pool("shapes", "team")
     known = snapshot((make.pool(), other), (ready("pixel"), ready("pixel", namespace="team")))
     with pytest.raises(AmbiguousModel) as refused:
-        resolve("pixel", (), known)
+        resolved("pixel", (), known)
     assert refused.value.choices == ("default/pixel", "team/pixel")
-    assert resolve("pixel", (), known, pool="team/shapes").keys == ("team/pixel",)
-    assert resolve("team/pixel", (), known).pool == "team/shapes"
+    assert resolved("pixel", (), known, pool="team/shapes").adapters == ("team/pixel",)
+    assert resolved("team/pixel", (), known).pool == "team/shapes"
 
 
 def test_the_other_names_of_a_stack_can_settle_an_ambiguous_one() -> None:
     other = make.pool("shapes", "team")
     adapters = (ready("pixel"), ready("pixel", namespace="team"), ready("ink", namespace="team"))
-    stack = resolve(None, [Lora("pixel", 0.8), Lora("ink")], snapshot((make.pool(), other), adapters))
-    assert stack == Stack("team/shapes", (AdapterUse(key="team/pixel", scale=0.8), AdapterUse(key="team/ink")))
+    stack = resolved(None, [NamedAdapter("pixel", 0.8), NamedAdapter("ink")], snapshot((make.pool(), other), adapters))
+    assert stack == request("team/shapes", (AdapterUse(key="team/pixel", scale=0.8), AdapterUse(key="team/ink")))
 
 
 def test_a_stack_over_two_pools_is_refused_and_says_where_each_is() -> None:
     known = snapshot((make.pool("one"), make.pool("two")), (ready("a", pool="one"), ready("b", pool="two")))
     with pytest.raises(BadRequest, match="a is in default/one; b is in default/two"):
-        resolve("a", [Lora("b")], known)
+        resolved("a", [NamedAdapter("b")], known)
 
 
 def test_loras_add_to_the_adapter_that_the_model_names_and_can_set_its_scale() -> None:
     known = snapshot(adapters=(ready("a"), ready("b")))
-    stack = resolve("a", [Lora("b", 0.5), Lora("default/a", 0.2)], known)
-    assert stack.items == (AdapterUse(key="default/a", scale=0.2), AdapterUse(key="default/b", scale=0.5))
+    stack = resolved("a", [NamedAdapter("b", 0.5), NamedAdapter("default/a", 0.2)], known)
+    assert stack.generate.adapters == (AdapterUse(key="default/a", scale=0.2), AdapterUse(key="default/b", scale=0.5))
 
 
 def test_an_adapter_cannot_be_named_twice_nor_a_base_be_stacked() -> None:
     known = snapshot(adapters=(ready("a"),))
     with pytest.raises(BadRequest, match="twice"):
-        resolve(None, [Lora("a"), Lora("default/a")], known)
+        resolved(None, [NamedAdapter("a"), NamedAdapter("default/a")], known)
     with pytest.raises(BadRequest, match="base model"):
-        resolve("a", [Lora("shapes")], known)
+        resolved("a", [NamedAdapter("shapes")], known)
 
 
 def test_more_adapters_than_a_pod_takes_are_refused() -> None:
     adapters = tuple(ready(f"a{i}") for i in range(9))
     with pytest.raises(BadRequest, match="at most 8"):
-        resolve(None, [Lora(f"a{i}") for i in range(9)], snapshot(adapters=adapters))
+        resolved(None, [NamedAdapter(f"a{i}") for i in range(9)], snapshot(adapters=adapters))
 
 
 def test_the_older_of_two_with_one_model_id_gets_the_request() -> None:
     newer = ready("newer", age_s=1, modelIds=["x/y"])
     older = ready("older", age_s=9, modelIds=["x/y"])
-    assert resolve("x/y", (), snapshot(adapters=(newer, older))).keys == ("default/older",)
+    assert resolved("x/y", (), snapshot(adapters=(newer, older))).adapters == ("default/older",)
 
 
 def test_an_adapter_of_another_namespace_takes_no_name_in_a_pool_that_does_not_let_it_in() -> None:
     stranger = make.adapter("pixel", "team", age_s=9, poolRef={"name": "shapes", "namespace": "default"})
     known = snapshot(adapters=(with_ready(stranger), ready("pixel")))
-    assert resolve("pixel", (), known).keys == ("default/pixel",)
+    assert resolved("pixel", (), known).adapters == ("default/pixel",)
 
 
 def test_a_pod_is_told_which_file_must_be_used() -> None:
     known = snapshot(adapters=(ready(),))
-    (use,) = uses(Stack(POOL, (AdapterUse(key="default/pixel", scale=0.5),)), known)
+    asked = request(POOL, (AdapterUse(key="default/pixel", scale=0.5),)).generate
+    (use,) = with_files(asked, known).adapters
     assert (use.key, use.scale, use.sha256) == ("default/pixel", 0.5, SHA)
 
 
 def test_an_adapter_of_no_pool_is_found_and_says_so() -> None:
     known = snapshot(adapters=(make.adapter("lost", pool="nowhere"),))
     with pytest.raises(AdapterUnavailable) as refused:
-        uses(resolve("lost", (), known), known)
+        with_files(resolved("lost", (), known).generate, known)
     assert refused.value.reason is Reason.POOL_NOT_FOUND
 
 
 def test_a_suspended_adapter_is_refused_for_good() -> None:
     known = snapshot(adapters=(ready(suspend=True),))
     with pytest.raises(AdapterUnavailable) as refused:
-        uses(resolve("pixel", (), known), known)
+        with_files(resolved("pixel", (), known).generate, known)
     assert (refused.value.reason, refused.value.transient) == (Reason.SUSPENDED, False)
 
 
@@ -130,7 +145,7 @@ def test_an_adapter_that_is_not_ready_says_what_its_condition_says(reason: str, 
     condition = {"status": "False", "reason": reason, "message": "needs 2048, has 768"}
     known = snapshot(adapters=(with_ready(make.adapter(), condition),))
     with pytest.raises(AdapterUnavailable, match="needs 2048, has 768") as refused:
-        uses(resolve("pixel", (), known), known)
+        with_files(resolved("pixel", (), known).generate, known)
     assert (refused.value.reason, refused.value.transient) == (Reason(reason), transient)
 
 
@@ -138,7 +153,7 @@ def test_what_was_said_of_an_older_generation_counts_as_not_looked_at() -> None:
     edited = with_ready(make.adapter(metadata={"generation": 2}))
     known = snapshot(adapters=(edited,))
     with pytest.raises(AdapterUnavailable) as refused:
-        uses(resolve("pixel", (), known), known)
+        with_files(resolved("pixel", (), known).generate, known)
     assert refused.value.transient
 
 

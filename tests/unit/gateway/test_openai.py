@@ -114,8 +114,7 @@ async def test_an_adapter_that_fails_for_good_is_not_to_be_retried(world: World,
     assert "NaN in up.weight" in reply.json()["error"]["message"]
 
 
-async def test_a_busy_pool_says_when_to_come_back(world: World, pod: FakePod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorapool_gateway.serve.proxy.FIRST_PAUSE_S", 0.0)
+async def test_a_busy_pool_says_when_to_come_back(world: World, pod: FakePod) -> None:
     pod.troubles.extend([ErrorReply(code=ErrorCode.TOO_MANY_PENDING, message="64 requests wait")] * 4)
     reply = await post(world, prompt="a cat")
     assert reply.status_code == 429

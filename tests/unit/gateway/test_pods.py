@@ -122,10 +122,7 @@ async def test_a_connection_that_a_pod_had_closed_while_it_idled_costs_the_reque
         assert connections == 2
 
 
-async def test_a_pod_that_breaks_while_it_works_loses_the_request(
-    client: PodClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pods, "STALE_S", 0.0)
+async def test_a_pod_that_breaks_while_it_works_loses_the_request() -> None:
     received = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,7 +133,7 @@ async def test_a_pod_that_breaks_while_it_works_loses_the_request(
         received += 1
         writer.transport.abort()
 
-    async with pod_that(talk) as pod:
+    async with pod_that(talk) as pod, PodClient(stale_s=0.0) as client:
         await client.generate(pod, REQUEST, MEGABYTE)
         with pytest.raises(ConnectionLost):
             await client.generate(pod, REQUEST, MEGABYTE)

@@ -22,22 +22,18 @@ from lorapool_gateway.errors import (
 )
 from lorapool_gateway.pods.client import ConnectionLost, PodError, Unreachable
 from lorapool_gateway.pods.load import Poller
-from lorapool_gateway.routing.resolve import Stack
+from lorapool_gateway.routing.request import ResolvedRequest
 
-BASE = Stack("default/shapes")
-PIXEL = Stack("default/shapes", (AdapterUse(key="default/pixel", scale=0.5),))
 REQUEST = GenerateRequest(prompt="a cat", seed=3)
+BASE = ResolvedRequest("default/shapes", REQUEST)
+USES = (AdapterUse(key="default/pixel", scale=0.5),)
+PIXEL = ResolvedRequest("default/shapes", REQUEST.model_copy(update={"adapters": USES}))
 LOST = ConnectionLost("gone")
 UNREACHABLE = Unreachable("refused")
 
 
 def trouble(code: ErrorCode, *, retryable: bool = False, reason: Reason | None = None) -> ErrorReply:
     return ErrorReply(code=code, message="because", retryable=retryable, reason=reason)
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorapool_gateway.serve.proxy.FIRST_PAUSE_S", 0.0)
 
 
 @pytest.fixture
@@ -50,7 +46,7 @@ def world() -> World:
 
 async def test_the_pod_gets_the_stack_with_scales_and_files(world: World) -> None:
     pod = world.pod()
-    served = await world.proxy.generate(PIXEL, REQUEST)
+    served = await world.proxy.generate(PIXEL)
     (use,) = pod.received[0].adapters
     assert (use.key, use.scale, use.sha256) == ("default/pixel", 0.5, SHA)
     assert served.reply.pod == "pod-a"
@@ -59,12 +55,12 @@ async def test_the_pod_gets_the_stack_with_scales_and_files(world: World) -> Non
 async def test_a_request_goes_where_the_adapter_is(world: World) -> None:
     world.pod("far", tiers={"default/pixel": Tier.DISK})
     near = world.pod("near", tiers={"default/pixel": Tier.DEVICE})
-    await world.proxy.generate(PIXEL, REQUEST)
+    await world.proxy.generate(PIXEL)
     assert len(near.received) == 1
 
 
 async def test_a_request_waits_for_the_first_pod(world: World) -> None:
-    held = asyncio.create_task(world.proxy.generate(BASE, REQUEST))
+    held = asyncio.create_task(world.proxy.generate(BASE))
     await until(lambda: b'waiting_requests{pool="default/shapes"} 1.0' in world.metrics.text(), "it is held")
     pod = world.pod()
     assert (await held).reply.pod == pod.name
@@ -72,7 +68,7 @@ async def test_a_request_waits_for_the_first_pod(world: World) -> None:
 
 async def test_no_more_requests_wait_for_a_pool_than_its_pods_would_let_wait(world: World) -> None:
     world.pool(replicas=2, serving={"maxPending": 3})
-    held = [asyncio.create_task(world.proxy.generate(BASE, REQUEST)) for _ in range(8)]
+    held = [asyncio.create_task(world.proxy.generate(BASE)) for _ in range(8)]
     await until(lambda: sum(task.done() for task in held) == 2, "two are refused")
     assert all(isinstance(task.exception(), Busy) for task in held if task.done())
     world.pod()
@@ -86,13 +82,13 @@ async def test_no_more_requests_wait_for_a_pool_than_its_pods_would_let_wait(wor
 async def test_a_request_without_a_pod_ends_with_the_pools_time_and_says_why(world: World) -> None:
     world.pool(serving={"requestTimeoutSeconds": 1})
     with pytest.raises(NoPodReady, match="no pod of pool default/shapes is ready"):
-        await world.proxy.generate(BASE, REQUEST)
+        await world.proxy.generate(BASE)
 
 
 async def test_a_request_waits_for_an_adapter_that_is_on_its_way(world: World) -> None:
     world.adapter(ready={"status": "False", "reason": "Downloading"})
     world.pod()
-    held = asyncio.create_task(world.proxy.generate(PIXEL, REQUEST))
+    held = asyncio.create_task(world.proxy.generate(PIXEL))
     await until(lambda: b'waiting_requests{pool="default/shapes"} 1.0' in world.metrics.text(), "it is held")
     world.adapter()
     assert (await held).reply.adapters[0].sha256 == SHA
@@ -103,18 +99,18 @@ async def test_an_adapter_that_takes_too_long_is_reported_with_its_condition() -
     world.pool()
     world.adapter(ready={"status": "False", "reason": "Downloading", "message": "3 of 9 MB"})
     with pytest.raises(AdapterUnavailable, match="3 of 9 MB") as refused:
-        await world.proxy.generate(PIXEL, REQUEST)
+        await world.proxy.generate(PIXEL)
     assert refused.value.transient
 
 
 async def test_an_adapter_that_can_never_be_served_is_not_waited_for(world: World) -> None:
     world.adapter(ready={"status": "False", "reason": "BaseModelMismatch"})
     with pytest.raises(AdapterUnavailable):
-        await world.proxy.generate(PIXEL, REQUEST)
+        await world.proxy.generate(PIXEL)
 
 
 async def test_an_adapter_deleted_while_its_request_is_held_ends_it(world: World) -> None:
-    held = asyncio.create_task(world.proxy.generate(PIXEL, REQUEST))
+    held = asyncio.create_task(world.proxy.generate(PIXEL))
     await until(lambda: b'waiting_requests{pool="default/shapes"} 1.0' in world.metrics.text(), "it is held")
     world.directory.drop(ObjectKind.ADAPTER, read(make.adapter()))
     with pytest.raises(UnknownModel):
@@ -139,7 +135,7 @@ async def test_what_one_pod_cannot_do_another_does(world: World, first: ErrorRep
     near = world.pod("near", tiers={"default/pixel": Tier.DEVICE})
     near.troubles.append(first)
     far = world.pod("far", tiers={"default/pixel": Tier.DISK})
-    served = await world.proxy.generate(PIXEL, REQUEST)
+    served = await world.proxy.generate(PIXEL)
     assert served.reply.pod == "far"
     assert (len(near.received), len(far.received)) == (1, 1)
 
@@ -160,7 +156,7 @@ async def test_what_would_fail_anywhere_is_asked_of_one_pod_only(
     for pod in pods:
         pod.troubles.append(answer)
     with pytest.raises(error, match="because"):
-        await world.proxy.generate(PIXEL, REQUEST)
+        await world.proxy.generate(PIXEL)
     assert sum(len(pod.received) for pod in pods) == 1
 
 
@@ -168,7 +164,7 @@ async def test_a_pod_that_says_it_is_full_is_asked_once_and_the_pool_called_busy
     pod = world.pod()
     pod.troubles.extend([trouble(ErrorCode.TOO_MANY_PENDING)] * 10)
     with pytest.raises(Busy) as refused:
-        await world.proxy.generate(BASE, REQUEST)
+        await world.proxy.generate(BASE)
     assert len(pod.received) == 1
     assert refused.value.should_retry
 
@@ -176,14 +172,14 @@ async def test_a_pod_that_says_it_is_full_is_asked_once_and_the_pool_called_busy
 async def test_pods_that_are_known_to_be_full_are_not_asked(world: World) -> None:
     pods = [world.pod("a", pending=4), world.pod("b", pending=4)]
     with pytest.raises(Busy, match="each of its 2 pods"):
-        await world.proxy.generate(BASE, REQUEST)
+        await world.proxy.generate(BASE)
     assert not any(pod.received for pod in pods)
 
 
 async def test_a_burst_is_refused_from_what_the_gateway_has_sent_itself(world: World) -> None:
     """One runs, four wait, and the pod has not spoken since."""
     pod = world.pod(hold=asyncio.Event())
-    burst = [asyncio.create_task(world.proxy.generate(BASE, REQUEST)) for _ in range(20)]
+    burst = [asyncio.create_task(world.proxy.generate(BASE)) for _ in range(20)]
     await until(lambda: sum(task.done() for task in burst) == 15, "all but those that it can take are refused")
     assert all(isinstance(task.exception(), Busy) for task in burst if task.done())
     assert pod.hold is not None
@@ -199,7 +195,7 @@ async def test_a_request_that_costs_two_pods_their_connection_is_given_up_and_no
     for pod in pods:
         pod.troubles.append(LOST)
     with pytest.raises(PodFailed) as failed:
-        await world.proxy.generate(BASE, REQUEST)
+        await world.proxy.generate(BASE)
     assert not failed.value.should_retry
     assert sum(len(pod.received) for pod in pods) == 2
 
@@ -209,7 +205,7 @@ async def test_what_fails_inside_two_pods_is_not_tried_in_a_third(world: World) 
     for pod in pods:
         pod.troubles.append(trouble(ErrorCode.INTERNAL, retryable=True))
     with pytest.raises(PodFailed) as failed:
-        await world.proxy.generate(BASE, REQUEST)
+        await world.proxy.generate(BASE)
     assert not failed.value.should_retry
     assert sorted(len(pod.received) for pod in pods) == [0, 1, 1]
 
@@ -218,7 +214,7 @@ async def test_what_fails_inside_the_only_pod_is_not_tried_there_again(world: Wo
     pod = world.pod()
     pod.troubles.append(trouble(ErrorCode.INTERNAL, retryable=True))
     with pytest.raises(PodFailed, match="because"):
-        await world.proxy.generate(BASE, REQUEST)
+        await world.proxy.generate(BASE)
     assert len(pod.received) == 1
 
 
@@ -227,14 +223,14 @@ async def test_a_pod_that_has_just_failed_comes_after_the_others(world: World) -
     near.troubles.append(trouble(ErrorCode.INTERNAL, retryable=True))
     far = world.pod("far", tiers={"default/pixel": Tier.DISK})
     for _ in range(3):
-        await world.proxy.generate(PIXEL, REQUEST)
+        await world.proxy.generate(PIXEL)
     assert (len(near.received), len(far.received)) == (1, 3)
 
 
 async def test_a_request_is_held_until_a_pod_has_its_adapter(world: World) -> None:
     pod = world.pod()
     pod.troubles.extend([trouble(ErrorCode.ADAPTER_NOT_READY)] * 6)
-    assert (await world.proxy.generate(PIXEL, REQUEST)).reply.pod == pod.name
+    assert (await world.proxy.generate(PIXEL)).reply.pod == pod.name
 
 
 async def test_an_adapter_that_no_pod_gets_in_time_is_given_up() -> None:
@@ -244,14 +240,14 @@ async def test_an_adapter_that_no_pod_gets_in_time_is_given_up() -> None:
     pod = world.pod()
     pod.troubles.extend([trouble(ErrorCode.ADAPTER_NOT_READY)] * 10_000)
     with pytest.raises(AdapterUnavailable, match="because") as refused:
-        await world.proxy.generate(PIXEL, REQUEST)
+        await world.proxy.generate(PIXEL)
     assert refused.value.should_retry
 
 
 async def test_a_lost_pod_gets_requests_again_when_it_speaks_again(world: World) -> None:
     pod = world.pod()
     pod.troubles.append(UNREACHABLE)
-    held = asyncio.create_task(world.proxy.generate(BASE, REQUEST))
+    held = asyncio.create_task(world.proxy.generate(BASE))
     await until(lambda: world.loads.of(pod.pod) is None and bool(pod.received), "it is lost")
     world.loads.heard(pod.pod, pod.status)
     assert (await held).reply.pod == pod.name
@@ -263,7 +259,7 @@ async def test_the_file_that_counts_is_the_newest_one_when_the_request_is_sent(w
     newer = "cd" * 32
     edited = with_ready(make.adapter()).model_dump(mode="json", by_alias=True, exclude_none=True)
     edited["status"]["resolved"]["sha256"] = newer
-    held = asyncio.create_task(world.proxy.generate(PIXEL, REQUEST))
+    held = asyncio.create_task(world.proxy.generate(PIXEL))
     await pod.got_one.wait()
     world.directory.put(ObjectKind.ADAPTER, edited)
     await held
@@ -285,13 +281,13 @@ async def test_what_the_pool_does_not_allow_never_reaches_a_pod(
 ) -> None:
     pod = world.pod()
     with pytest.raises(BadRequest, match=words):
-        await world.proxy.generate(BASE, REQUEST.model_copy(update=change))
+        await world.proxy.generate(ResolvedRequest(BASE.pool, REQUEST.model_copy(update=change)))
     assert not pod.received
 
 
 async def test_a_cancelled_request_is_cancelled_in_the_pod(world: World) -> None:
     pod = world.pod(hold=asyncio.Event())
-    running = asyncio.create_task(world.proxy.generate(BASE, REQUEST))
+    running = asyncio.create_task(world.proxy.generate(BASE))
     await pod.got_one.wait()
     running.cancel()
     await asyncio.wait([running])
@@ -299,7 +295,7 @@ async def test_a_cancelled_request_is_cancelled_in_the_pod(world: World) -> None
     assert world.loads.of(pod.pod).queue == 0  # type: ignore[union-attr]
 
 
-async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_poked(world: World) -> None:
+async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_told(world: World) -> None:
     pod = world.pod()
     world.loads.lost(pod.pod)
     poller = Poller(world.directory, world.loads, world.network)
@@ -307,7 +303,7 @@ async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_p
     await until(lambda: world.loads.of(pod.pod) is not None, "the pod is known")
     pod.pending = 3
     poller.refresh(pod.pod)
-    await until(lambda: world.loads.of(pod.pod).queue == 3, "its word is new")  # type: ignore[union-attr]
+    await until(lambda: world.loads.of(pod.pod).queue == 3, "its status is new")  # type: ignore[union-attr]
     world.directory.drop(ObjectKind.POD, pod.manifest)
     await until(lambda: world.loads.of(pod.pod) is None, "the pod is forgotten")
     running.cancel()

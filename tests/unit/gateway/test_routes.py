@@ -11,6 +11,7 @@ import pytest
 from tests import make
 from tests.unit.gateway.fakes import FakePod, World, with_ready
 
+from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.routing.resolve import near_misses
 from lorapool_gateway.settings import Settings
@@ -89,11 +90,15 @@ async def test_every_answer_has_an_id_that_is_the_clients_own_where_it_sent_one(
     assert len((await send(world, "GET", "/", headers=hostile)).headers["x-request-id"]) == 32
 
 
-async def test_an_answer_to_a_defect_has_the_id_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def defect() -> None:
+class BrokenDirectory(Directory):
+    """One with a defect."""
+
+    def snapshot(self) -> Snapshot:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(world.directory, "snapshot", defect)
+
+async def test_an_answer_to_a_defect_has_the_id_too() -> None:
+    world = World(directory=BrokenDirectory())
     reply = await send(world, "POST", "/", content="a cat", headers={"x-request-id": "job-18"})
     assert (reply.status_code, reply.headers["x-request-id"]) == (500, "job-18")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields.fields import MAX_WARNINGS, model_name, short
-from lorapool_gateway.routing.resolve import Lora
+from lorapool_gateway.routing.request import NamedAdapter
 
 MAX_SCALE: Final = 10.0
 HEADERS: Final = ("lora", "loras")
@@ -19,7 +19,7 @@ _NAMES, _SCALES = ("name", "path"), ("scale", "weight")
 _LOOKS_LIKE_A_NAME: Final = re.compile(r"lora|lyco|adapter|attention_kwargs", re.IGNORECASE)
 
 
-def chosen(said: Mapping[str, Any], header: str) -> tuple[tuple[Lora, ...], tuple[str, ...]]:
+def chosen(said: Mapping[str, Any], header: str) -> tuple[tuple[NamedAdapter, ...], tuple[str, ...]]:
     """The adapters of a request and a warning where the header was set aside.
 
     Args:
@@ -41,7 +41,7 @@ def chosen(said: Mapping[str, Any], header: str) -> tuple[tuple[Lora, ...], tupl
     return in_body, ("the header lora was set aside: the body names adapters",) if is_set_aside else ()
 
 
-def taken_from(prompt: str) -> tuple[str, tuple[Lora, ...]]:
+def taken_from(prompt: str) -> tuple[str, tuple[NamedAdapter, ...]]:
     """The prompt without `<lora:name:0.8>`, and the adapters that it named so; raises `BadRequest`."""
     rest, tags = split_prompt(prompt)
     return rest, tuple(_lora_in_tag(tag) for tag in tags)
@@ -55,14 +55,14 @@ def untagged(negative_prompt: str | None) -> str:
     return words
 
 
-def loras_in_text(text: str) -> tuple[Lora, ...]:
+def loras_in_text(text: str) -> tuple[NamedAdapter, ...]:
     """Adapters as a header names them: `name`, or several with scales: `a:0.8, b:0.5`. Empty: the bare base."""
     rest, tags = split_prompt(text)
     words = (word.strip() for word in rest.split(","))
     return (*(_lora_in_word(word) for word in words if word), *(_lora_in_tag(tag) for tag in tags))
 
 
-def loras_in_json(value: Any) -> tuple[Lora, ...]:
+def loras_in_json(value: Any) -> tuple[NamedAdapter, ...]:
     """Adapters as JSON: a string as in the header, or a list of strings and `{"name" | "path", "scale" | "weight"}`."""
     if isinstance(value, str):
         return loras_in_text(value)
@@ -88,7 +88,7 @@ def _refuse_other_names(fields: Mapping[str, Any]) -> None:
             _refuse_other_names(value)
 
 
-def _loras_in_item(item: Any) -> Iterable[Lora]:
+def _loras_in_item(item: Any) -> Iterable[NamedAdapter]:
     if isinstance(item, str):
         return loras_in_text(item)
     if not isinstance(item, Mapping):
@@ -100,7 +100,7 @@ def _loras_in_item(item: Any) -> Iterable[Lora]:
     name = _one_of(item, _NAMES)
     if name is None:
         raise BadRequest("an item of loras must have exactly one of name and path", param="loras")
-    return (Lora(_name(name), _scale(_one_of(item, _SCALES))),)
+    return (NamedAdapter(_name(name), _scale(_one_of(item, _SCALES))),)
 
 
 def _one_of(item: Mapping[str, Any], keys: tuple[str, str]) -> Any:
@@ -110,15 +110,15 @@ def _one_of(item: Mapping[str, Any], keys: tuple[str, str]) -> Any:
     return given[0] if given else None
 
 
-def _lora_in_tag(tag: str) -> Lora:
+def _lora_in_tag(tag: str) -> NamedAdapter:
     if tag.count(":") > 1:
         raise BadRequest(f"<lora:{short(tag)}>: a tag has one name and one scale", param="prompt")
     return _lora_in_word(tag)
 
 
-def _lora_in_word(word: str) -> Lora:
+def _lora_in_word(word: str) -> NamedAdapter:
     name, colon, scale = word.rpartition(":")
-    return Lora(_name(name), _scale(scale)) if colon else Lora(_name(word))
+    return NamedAdapter(_name(name), _scale(scale)) if colon else NamedAdapter(_name(word))
 
 
 def _name(value: Any) -> str:

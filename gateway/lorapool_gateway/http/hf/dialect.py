@@ -7,13 +7,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lorapool_api.kinds.serving import TimestepSpacing
-from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras, pictures
 from lorapool_gateway.http.fields.accept import preferred_format
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
 from lorapool_gateway.http.fields.schedulers import scheduler
-from lorapool_gateway.routing.resolve import Lora
+from lorapool_gateway.routing.request import ImageRequest
 
 # Fields of the body beside `parameters`; `options` say how the Hub should serve, not what.
 _EXPECTED: Final = frozenset({"inputs", "parameters", "options"})
@@ -53,17 +52,6 @@ class Parameters(BaseModel):
 
 
 @dataclass(frozen=True)
-class HfRequest:
-    """A request for one image. An empty `loras` is the bare base, or the adapter that `model` names."""
-
-    generate: GenerateRequest
-    model: str | None
-    loras: tuple[Lora, ...]
-    prompt_loras: tuple[Lora, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Sent:
     """What is around the body: its type, what the client accepts, the path's model, adapters' headers, the query."""
 
@@ -74,7 +62,7 @@ class Sent:
     query: Sequence[tuple[str, str]] = ()
 
 
-def parse(body: bytes, sent: Sent) -> HfRequest:
+def parse(body: bytes, sent: Sent) -> ImageRequest:
     """Read a request; what the body says of adapters goes before the header, which a client may fix.
 
     Raises:
@@ -104,7 +92,7 @@ def parse(body: bytes, sent: Sent) -> HfRequest:
     )
     others = {name: value for name, value in message.items() if name not in (*_EXPECTED, *_EITHER)}
     warnings = (*set_aside, *loras.unused(others), *loras.unused(parameters.model_extra or {}))
-    return HfRequest(generate, _model(sent.model, either["model"]), named, prompt_loras, warnings)
+    return ImageRequest(generate, _model(sent.model, either["model"]), named, prompt_loras, warnings)
 
 
 def _message(body: bytes, media_type: str) -> dict[str, Any]:

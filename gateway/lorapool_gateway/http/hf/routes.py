@@ -6,10 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from lorapool_api.kinds.runtime import Device
 from lorapool_gateway.http.fields.fields import model_name
-from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
-from lorapool_gateway.http.hf import dialect as hf
+from lorapool_gateway.http.gate import Gate, lora_header
+from lorapool_gateway.http.hf.dialect import Sent, parse
 from lorapool_gateway.http.models import find_model
 from lorapool_gateway.http.reply_headers import EXPOSED, served_headers
+from lorapool_gateway.routing.request import ImageRequest
+from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT = "hf"
@@ -22,12 +24,12 @@ def routes(gate: Gate) -> APIRouter:
 
     @router.post("/")
     async def infer(request: Request) -> Response:
-        return await gate.serve(DIALECT, request, partial(_infer, gate, request, None))
+        return await _infer(gate, request)
 
     @router.post("/models/{model:path}")
     @router.post("/hf-inference/models/{model:path}")
     async def infer_model(request: Request, model: str) -> Response:
-        return await gate.serve(DIALECT, request, partial(_infer, gate, request, model))
+        return await _infer(gate, request, model)
 
     # `health_check` of huggingface_hub asks for /health.
     @router.api_route("/", methods=["GET", "HEAD"])
@@ -45,29 +47,23 @@ def routes(gate: Gate) -> APIRouter:
     return router
 
 
-async def _infer(gate: Gate, request: Request, model: str | None, body: bytes) -> tuple[ServedReply, Response]:
-    headers = request.headers
-    sent = hf.Sent(
-        content_type=headers.get("content-type", ""),
-        accept=headers.get("accept"),
+async def _infer(gate: Gate, request: Request, model: str | None = None) -> Response:
+    sent = Sent(
+        content_type=request.headers.get("content-type", ""),
+        accept=request.headers.get("accept"),
         model=model,
         lora=lora_header(request),
         query=request.query_params.multi_items(),
     )
-    asked = await parsed(partial(hf.parse, sent=sent), body)
-    del body
-    served = await gate.service.generate(
-        asked.generate, asked.model, asked.loras, headers.get(POOL_HEADER), asked.prompt_loras
-    )
-    return served, await _image(served, asked, gate.service.device(served.stack.pool))
+    return await gate.serve(DIALECT, request, partial(parse, sent=sent), partial(_image, gate.service))
 
 
-async def _image(served: ServedReply, asked: hf.HfRequest, device: Device) -> Response:
+async def _image(service: ImageService, asked: ImageRequest, served: ServedReply) -> Response:
     spent = served.reply.timings
     compute_s = spent.load_s + spent.switch_s + spent.inference_s + spent.encode_s
     headers = {
         "x-compute-time": f"{compute_s:.3f}",
-        "x-compute-type": _COMPUTE_TYPES[device],
+        "x-compute-type": _COMPUTE_TYPES[service.device(served.pool)],
         "x-compute-characters": str(len(asked.generate.prompt)),
         "access-control-expose-headers": ", ".join(EXPOSED),
     }

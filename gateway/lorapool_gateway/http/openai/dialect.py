@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lorapool_api.kinds.serving import TimestepSpacing
 from lorapool_api.wire.reply import GenerateReply
-from lorapool_api.wire.request import GenerateRequest, ImageFormat
+from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
 from lorapool_gateway.http.fields.schedulers import scheduler
 from lorapool_gateway.pods.images import Image
-from lorapool_gateway.routing.resolve import Lora
+from lorapool_gateway.routing.request import ImageRequest
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -46,15 +46,10 @@ class Body(BaseModel):
 
 
 @dataclass(frozen=True)
-class OpenAIRequest:
-    """A request for one or more images."""
+class OpenAIRequest(ImageRequest):
+    """A request for one or more images; `as_url`: each as a `data:` address."""
 
-    model: str | None
-    loras: tuple[Lora, ...]
-    prompt_loras: tuple[Lora, ...]
-    generate: GenerateRequest
-    as_url: bool
-    warnings: tuple[str, ...] = ()
+    as_url: bool = False
 
 
 def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from lorapool_gateway.http.fields.fields import model_name
-from lorapool_gateway.http.gate import POOL_HEADER, Gate, lora_header, parsed
+from lorapool_gateway.http.gate import Gate, lora_header
 from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.http.openai import dialect as openai
 from lorapool_gateway.http.reply_headers import served_headers
@@ -26,7 +26,8 @@ def routes(gate: Gate) -> APIRouter:
 
     @router.post("/images/generations")
     async def generate(request: Request) -> Response:
-        return await gate.serve(DIALECT, request, partial(_generate, gate, request), BODY_BYTES)
+        parse = partial(openai.parse, lora_header=lora_header(request))
+        return await gate.serve(DIALECT, request, parse, _answer, BODY_BYTES)
 
     @router.api_route("/models", methods=["GET", "HEAD"])
     async def models(request: Request) -> dict[str, Any]:
@@ -41,12 +42,7 @@ def routes(gate: Gate) -> APIRouter:
     return router
 
 
-async def _generate(gate: Gate, request: Request, body: bytes) -> tuple[ServedReply, Response]:
-    asked = await parsed(partial(openai.parse, lora_header=lora_header(request)), body)
-    del body
-    served = await gate.service.generate(
-        asked.generate, asked.model, asked.loras, request.headers.get(POOL_HEADER), asked.prompt_loras
-    )
+async def _answer(asked: openai.OpenAIRequest, served: ServedReply) -> Response:
     message = openai.message(served.reply, served.images, created=int(time.time()), as_url=asked.as_url)
     headers = served_headers(served, asked.warnings) | {"content-length": str(message.size_bytes)}
-    return served, StreamingResponse(message.pieces(), media_type="application/json", headers=headers)
+    return StreamingResponse(message.pieces(), media_type="application/json", headers=headers)

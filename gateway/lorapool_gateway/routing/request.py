@@ -1,0 +1,45 @@
+"""A request for images: as its client made it, and with what its names stand for."""
+
+from dataclasses import dataclass
+
+from lorapool_api.wire.request import GenerateRequest
+
+
+@dataclass(frozen=True)
+class NamedAdapter:
+    """An adapter as a request names it; without a scale its own applies."""
+
+    name: str
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """What a client asks for, whatever its dialect.
+
+    Attributes:
+        generate: the request to a pod, without adapters.
+        model: a base or an adapter; an adapter is part of the stack whatever `loras` says of others.
+        loras: adapters to add; one that `model` names already sets that one's scale.
+        prompt_loras: adapters to add that the prompt names, which the pool must allow.
+        warnings: what was said and has no effect.
+    """
+
+    generate: GenerateRequest
+    model: str | None = None
+    loras: tuple[NamedAdapter, ...] = ()
+    prompt_loras: tuple[NamedAdapter, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """A request to the pods of one pool; its adapters have no sha256 yet."""
+
+    pool: str
+    generate: GenerateRequest
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Keys of the stack."""
+        return tuple(use.key for use in self.generate.adapters)

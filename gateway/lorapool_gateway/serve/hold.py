@@ -1,0 +1,149 @@
+"""Holds a request until it can be tried: its adapters are served, and a pod is ready for it."""
+
+import asyncio
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from lorapool_api.kinds.conditions import PoolCondition, Subject, find, traits
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.wire.request import GenerateRequest
+from lorapool_gateway.cluster.directory import Directory
+from lorapool_gateway.cluster.snapshot import RuntimePod
+from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPodReady, UnknownModel
+from lorapool_gateway.held import WaitingRequests
+from lorapool_gateway.pods.attempts import Attempts
+from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.routing.request import ResolvedRequest
+from lorapool_gateway.routing.resolve import with_files
+from lorapool_gateway.routing.route import pick_pod
+
+# How long a request is held for an adapter that is on its way. For pods it is held as long as the pool allows.
+ADAPTER_HOLD_S: Final = 30.0
+# Before a pod is asked again whether it has the adapter now, unless something changes before.
+FIRST_PAUSE_S: Final = 0.25
+_LONGEST_PAUSE_S: Final = 2.0
+
+
+@dataclass
+class InFlight:
+    """A request on its way.
+
+    Attributes:
+        began: when it came, by the clock of the event loop.
+        obstacle: what it is held for; None while it is not held.
+        pauses: how often it has waited for a pod to get an adapter.
+    """
+
+    request: ResolvedRequest
+    began: float
+    obstacle: GatewayError | None = None
+    attempts: Attempts = field(default_factory=Attempts)
+    pauses: int = 0
+
+    @property
+    def pool(self) -> str:
+        return self.request.pool
+
+
+class Hold:
+    """Where requests wait, no more for a pool than its pods would let wait."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        loads: Loads,
+        adapter_hold_s: float = ADAPTER_HOLD_S,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self._directory = directory
+        self._loads = loads
+        self._adapter_hold_s = adapter_hold_s
+        self._first_pause_s = first_pause_s
+        self._waiting = WaitingRequests()
+
+    async def pod_for(self, flight: InFlight) -> tuple[RuntimePod, GenerateRequest]:
+        """Wait until the adapters are served and a pod is ready; the pod, and the request with their sha256.
+
+        Raises:
+            GatewayError: what waiting does not help against, or has not helped against for too long.
+        """
+        with ExitStack() as place:
+            while True:
+                changed = self._directory.changed.next()
+                try:
+                    ready = with_files(flight.request.generate, self._directory.snapshot())
+                    pod = self._pick(flight)
+                except (AdapterUnavailable, NoPodReady) as obstacle:
+                    if not obstacle.transient:
+                        raise
+                    if flight.obstacle is None:
+                        place.enter_context(self._place(flight.pool))
+                    flight.obstacle = obstacle
+                    await self._next_change(changed, obstacle, flight.began)
+                else:
+                    flight.obstacle = None
+                    return pod, ready
+
+    async def pause(self, flight: InFlight, error: GatewayError) -> None:
+        """Wait for a change, or a little. Raises: the error, when the adapter's time is up; Busy."""
+        left_s = flight.began + self._adapter_hold_s - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            raise error
+        changed = self._directory.changed.next()
+        pause_s = min(left_s, _LONGEST_PAUSE_S, self._first_pause_s * 2.0 ** min(flight.pauses, 10))
+        flight.pauses += 1
+        with self._place(flight.pool), suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await changed.wait()
+        flight.attempts.refused_by.clear()
+
+    def has_other(self, pod: RuntimePod, flight: InFlight) -> bool:
+        """Whether a ready pod is left that has not refused the request."""
+        pods = self._directory.snapshot().pods_of(pod.pool)
+        return any(self._loads.of(p) for p in pods if p.uid not in flight.attempts.refused_by)
+
+    def pool(self, key: str) -> Pool:
+        """Raises: UnknownModel."""
+        pool = self._directory.snapshot().pools.get(key)
+        if pool is None:
+            raise UnknownModel(key)
+        return pool
+
+    def _place(self, key: str) -> AbstractContextManager[None]:
+        """One of as many as the pool's pods would let wait, those that are still to come too. Raises: Busy."""
+        pool = self.pool(key)
+        pods = max(1, pool.spec.replicas, len(self._directory.snapshot().pods_of(key)))
+        return self._waiting.place(key, pods * pool.spec.serving.max_pending)
+
+    async def _next_change(self, changed: asyncio.Event, obstacle: GatewayError, began: float) -> None:
+        """Wait; raise the obstacle when the adapter's time is up."""
+        if isinstance(obstacle, NoPodReady) or (
+            isinstance(obstacle, AdapterUnavailable) and traits(obstacle.reason).subject is Subject.PODS
+        ):
+            await changed.wait()
+            return
+        try:
+            async with asyncio.timeout_at(began + self._adapter_hold_s):
+                await changed.wait()
+        except TimeoutError:
+            raise obstacle from None
+
+    def _pick(self, flight: InFlight) -> RuntimePod:
+        """The best pod for the next try. Raises: NoPodReady, Busy, or why the last try failed where no pod is left."""
+        pods = self._directory.snapshot().pods_of(flight.pool)
+        loads = [load for pod in pods if (load := self._loads.of(pod))]
+        left = [load for load in loads if load.pod.uid not in flight.attempts.broken_by]
+        if loads and not left and flight.attempts.last:
+            raise flight.attempts.last.error
+        picked = pick_pod(left, flight.request.adapters, flight.attempts.refused_by)
+        if picked is None:
+            raise NoPodReady(f"no pod of pool {flight.pool} is ready{self._why(flight.pool)}")
+        if picked.is_full:
+            raise Busy(f"pool {flight.pool} is busy: as many requests wait as may in each of its {len(left)} pods")
+        return picked.pod
+
+    def _why(self, key: str) -> str:
+        pool = self._directory.snapshot().pools.get(key)
+        ready = find(pool.status.conditions, PoolCondition.READY) if pool else None
+        return f" ({ready.reason}: {ready.message})" if ready and not ready.is_true else ""
