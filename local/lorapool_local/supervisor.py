@@ -17,9 +17,9 @@ import structlog
 from lorapool_common import logs
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import SupervisorConfig
-from lorapool_local.control_plane.control_plane import ControlPlane, Layout
+from lorapool_local.control_plane.control_plane import ControlPlane, PlaneAddresses
 from lorapool_local.control_plane.credentials import write_credentials
-from lorapool_local.control_plane.flags import Network, Ports
+from lorapool_local.control_plane.flags import PlaneNetwork, Ports
 from lorapool_local.errors import LocalError
 from lorapool_local.loopback import Subnet, claim_subnet, free_ports, service_range
 from lorapool_local.node.node import Node, NodeSettings
@@ -37,10 +37,10 @@ def main() -> None:
     logs.configure()
     state = StateDir(Path(sys.argv[1]))
     config = SupervisorConfig.model_validate_json(state.config.read_text())
-    asyncio.run(Supervisor(state, config).run())
+    asyncio.run(PlaneSupervisor(state, config).run())
 
 
-class Supervisor:
+class PlaneSupervisor:
     def __init__(self, state: StateDir, config: SupervisorConfig) -> None:
         self._state = state
         self._config = config
@@ -74,13 +74,13 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _plane(self, tasks: asyncio.TaskGroup, subnet: Subnet) -> AsyncIterator[ControlPlane]:
         config, state = self._config.plane, self._state
-        network = Network(subnet.host, service_range(subnet.host))
-        layout = Layout(network, Ports(*free_ports(subnet.host, 5)))
-        credentials = write_credentials(state, network, layout.server, config.node.name)
+        network = PlaneNetwork(subnet.host, service_range(subnet.host))
+        addresses = PlaneAddresses(network, Ports(*free_ports(subnet.host, 5)))
+        credentials = write_credentials(state, network, addresses.server, config.node.name)
         binaries = Binaries.from_json(self._config.binaries)
-        plane = ControlPlane(state, layout, binaries, credentials, config.extra_flags)
-        self._say(server=layout.server, kubeconfig=str(state.kubeconfig), subnet=subnet.index, node=config.node.name)
-        settings = NodeSettings(config.node, subnet, layout.server, credentials.authority, credentials.node, state)
+        plane = ControlPlane(state, addresses, binaries, credentials, config.extra_flags)
+        self._say(server=addresses.server, kubeconfig=str(state.kubeconfig), subnet=subnet.index, node=config.node.name)
+        settings = NodeSettings(config.node, subnet, addresses.server, credentials.authority, credentials.node, state)
         node = Node(settings)
         async with plane.running(tasks, lambda name: self._say_waiting(plane, name)):
             self._say_waiting(plane, "node")
@@ -114,7 +114,7 @@ class Supervisor:
 
 
 def _components(plane: ControlPlane) -> tuple[ComponentReport, ...]:
-    host = plane.layout.host
+    host = plane.addresses.host
     return tuple(
         ComponentReport(
             name=component.program.name,

@@ -12,9 +12,9 @@ from typing import Any, Final
 from lorapool_local.binaries import Binaries, NodeBinaries
 from lorapool_local.control_plane import kubeconfig
 from lorapool_local.control_plane.component import Component, Program, log_tail
-from lorapool_local.control_plane.control_plane import ControlPlane, Layout
+from lorapool_local.control_plane.control_plane import ControlPlane, PlaneAddresses
 from lorapool_local.control_plane.credentials import PlaneCredentials, write_credentials
-from lorapool_local.control_plane.flags import Network, Ports
+from lorapool_local.control_plane.flags import PlaneNetwork, Ports
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.files import write_json
 from lorapool_local.kube import Kube, KubeError
@@ -62,13 +62,13 @@ async def running(
         namespaces.connect(space, families)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         services = joined(ranges.services for ranges in families)
-        network = Network(str(first.host), services, endpoints=True)
-        layout = Layout(network, Ports(*free_ports(network.host, 5)))
-        credentials = write_credentials(state, network, layout.server, NAME, str(first.node))
-        plane = ControlPlane(state, layout, binaries, credentials, {})
+        network = PlaneNetwork(str(first.host), services, endpoints=True)
+        addresses = PlaneAddresses(network, Ports(*free_ports(network.host, 5)))
+        credentials = write_credentials(state, network, addresses.server, NAME, str(first.node))
+        plane = ControlPlane(state, addresses, binaries, credentials, {})
         await stack.enter_async_context(plane.running(tasks, on_waiting))
         await _let_the_apiserver_use_the_kubelet(plane.admin)
-        node = _Node(state, space, families, credentials, layout.server, node_binaries)
+        node = _Node(state, space, families, credentials, addresses.server, node_binaries)
         await stack.enter_async_context(node.running(tasks, plane.admin, cgroup, images, on_waiting))
         yield RealNode(state.kubeconfig, str(first.node), space)
 

@@ -18,7 +18,7 @@ from lorapool_local.binaries.build import OnStart, build, go_problem
 from lorapool_local.binaries.download import OnBytes, download, host_of, reachable_hosts
 from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find
-from lorapool_local.binaries.tools import KUBERNETES_NODE, SOURCES, Binaries, NodeBinaries, Source
+from lorapool_local.binaries.tools import KUBERNETES_NODE, SOURCES, Binaries, NodeBinaries, ProgramSource
 from lorapool_local.errors import BinariesUnavailable
 from lorapool_local.paths import cache_dir
 
@@ -50,7 +50,7 @@ def ensure_node_binaries(console: Console) -> NodeBinaries:
     return NodeBinaries(kubelet=found["kubelet"], kube_proxy=found["kube-proxy"])
 
 
-def _ensure(sources: Sequence[Source], console: Console, *, may_build: bool) -> Mapping[str, Path]:
+def _ensure(sources: Sequence[ProgramSource], console: Console, *, may_build: bool) -> Mapping[str, Path]:
     acquisition = Acquisition(console, cache_dir(), may_build=may_build)
     acquisition.fetch([source for source in sources if not acquisition.is_at_hand(source)])
     return acquisition.found
@@ -69,7 +69,7 @@ class Acquisition:
         self._found: dict[str, Path] = {}
         self._durations = Durations(cache / "durations.json")
 
-    def is_at_hand(self, source: Source) -> bool:
+    def is_at_hand(self, source: ProgramSource) -> bool:
         """Look on the machine and in the cache."""
         for tool in source.tools:
             cached = self._folder(source) / tool.name
@@ -78,7 +78,7 @@ class Acquisition:
                 self._found[tool.name] = path
         return all(tool.name in self._found for tool in source.tools)
 
-    def fetch(self, missing: list[Source]) -> None:
+    def fetch(self, missing: list[ProgramSource]) -> None:
         if not missing:
             return
         names = ", ".join(f"{source.name} {source.version}" for source in missing)
@@ -97,7 +97,7 @@ class Acquisition:
         """Program to where it lies."""
         return self._found
 
-    def _fetch(self, missing: list[Source], hosts: set[str]) -> None:
+    def _fetch(self, missing: list[ProgramSource], hosts: set[str]) -> None:
         to_build = []
         for source in missing:
             if (failure := self._try_download(source, hosts)) is not None:
@@ -106,7 +106,7 @@ class Acquisition:
         if to_build:
             self._build_all(to_build)
 
-    def _try_download(self, source: Source, hosts: set[str]) -> str | None:
+    def _try_download(self, source: ProgramSource, hosts: set[str]) -> str | None:
         """Why it did not come, or None: it is here."""
         host = host_of(source.archive.url)
         if host not in hosts:
@@ -117,13 +117,13 @@ class Acquisition:
             return str(error)
         return None
 
-    def _check_buildable(self, source: Source, failure: str) -> None:
+    def _check_buildable(self, source: ProgramSource, failure: str) -> None:
         problem = go_problem(source) if self._may_build else "building takes minutes: run `make binaries` for it"
         if problem is not None:
             missing = ", ".join(tool.name for tool in source.tools if tool.name not in self._found)
             raise BinariesUnavailable(f"{missing} ({source.version}) cannot be had: {failure}; {problem}")
 
-    def _build_all(self, sources: list[Source]) -> None:
+    def _build_all(self, sources: list[ProgramSource]) -> None:
         """All at once: while one waits for its modules or its linker, another compiles."""
         for source in sources:
             last = self._durations.last(f"build {source.folder}")
@@ -143,7 +143,7 @@ class Acquisition:
                     process.kill()
                 raise
 
-    def _into_cache(self, source: Source, way: str, get: Callable[[Source, Path], None]) -> None:
+    def _into_cache(self, source: ProgramSource, way: str, get: Callable[[ProgramSource, Path], None]) -> None:
         """Get into a folder aside, then move each program to its place in one step."""
         folder = self._folder(source)
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ class Acquisition:
         self._durations.remember(f"{way} {source.folder}", took)
         self._console.print(f"  {source.name} {source.version}: {way} took {spoken(took)}", highlight=False)
 
-    def _download(self, source: Source, folder: Path) -> None:
+    def _download(self, source: ProgramSource, folder: Path) -> None:
         with self._progress(DownloadColumn()) as progress:
 
             def follow(tool: str) -> OnBytes:
@@ -165,7 +165,7 @@ class Acquisition:
 
             download(source, folder, follow)
 
-    def _build(self, progress: Progress, on_start: OnStart, source: Source, folder: Path) -> None:
+    def _build(self, progress: Progress, on_start: OnStart, source: ProgramSource, folder: Path) -> None:
         bar = progress.add_task(f"build {source.name}", total=source.packages_in_all, said="")
         still_there = self._said_now_and_then()
 
@@ -194,7 +194,7 @@ class Acquisition:
         return Progress(*columns, console=self._console, transient=True)
 
     @contextlib.contextmanager
-    def _lock(self, source: Source) -> Iterator[None]:
+    def _lock(self, source: ProgramSource) -> Iterator[None]:
         locks = self._cache / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"{source.folder}.lock")
@@ -208,5 +208,5 @@ class Acquisition:
         finally:
             lock.release()
 
-    def _folder(self, source: Source) -> Path:
+    def _folder(self, source: ProgramSource) -> Path:
         return self._cache / "bin" / source.folder

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from lorapool_local.binaries.tools import Source, Version
+from lorapool_local.binaries.tools import ProgramSource, Version
 from lorapool_local.errors import BinariesUnavailable
 
 _MODULES = Path(__file__).parent / "go"
@@ -24,7 +24,7 @@ OnLine = Callable[[int, str], None]
 OnStart = Callable[["subprocess.Popen[str]"], None]
 
 
-def go_problem(source: Source) -> str | None:
+def go_problem(source: ProgramSource) -> str | None:
     """Why this source cannot be built here; None if it can."""
     go = shutil.which("go")
     if go is None:
@@ -37,7 +37,7 @@ def go_problem(source: Source) -> str | None:
     return None if have >= need[:2] else f"Go {have[0]}.{have[1]} is older than {need[0]}.{need[1]}"
 
 
-def _module(source: Source) -> Path:
+def _module(source: ProgramSource) -> Path:
     return _MODULES / (source.module or source.name)
 
 
@@ -49,7 +49,7 @@ def needed_go(go_mod: str) -> Version:
     return tuple(int(part or 0) for part in match.groups())
 
 
-def build(source: Source, folder: Path, on_line: OnLine, on_start: OnStart = lambda _: None) -> None:
+def build(source: ProgramSource, folder: Path, on_line: OnLine, on_start: OnStart = lambda _: None) -> None:
     """Put the source's programs into `folder`.
 
     Args:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from lorapool_local.binaries.tools import Source
+from lorapool_local.binaries.tools import ProgramSource
 from lorapool_local.errors import BinariesUnavailable
 
 _CONNECT_TIMEOUT_S = 4.0
@@ -20,7 +20,7 @@ _CHUNK = 2**20
 OnBytes = Callable[[int, int | None], None]
 
 
-def reachable_hosts(sources: Iterable[Source]) -> set[str]:
+def reachable_hosts(sources: Iterable[ProgramSource]) -> set[str]:
     """Which of the sources' hosts answer. All are asked at once: without internet nobody waits longer than seconds."""
     answered: set[str] = set()
 
@@ -45,7 +45,7 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-def download(source: Source, folder: Path, on_bytes: Callable[[str], OnBytes]) -> None:
+def download(source: ProgramSource, folder: Path, on_bytes: Callable[[str], OnBytes]) -> None:
     """Put the source's programs into `folder`, each verified.
 
     Raises:
@@ -70,7 +70,7 @@ def expected_checksum(listing: str, file_name: str) -> str | None:
     return None
 
 
-def _fetch_tool(http: httpx.Client, source: Source, tool: str, folder: Path, on_bytes: OnBytes) -> None:
+def _fetch_tool(http: httpx.Client, source: ProgramSource, tool: str, folder: Path, on_bytes: OnBytes) -> None:
     url = source.archive.url.format(tool=tool)
     file_name = url.rpartition("/")[2]
     listing = http.get(source.archive.checksum_url.format(tool=tool)).raise_for_status().text

@@ -65,7 +65,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Source:
+class ProgramSource:
     """Programs of one project and version: they are built together, and lie in one folder of the cache."""
 
     name: str
@@ -102,7 +102,7 @@ _K8S_LINKER_FLAGS = (
     f"-X {_K8S_VERSION_PACKAGE}.gitMajor=1 -X {_K8S_VERSION_PACKAGE}.gitMinor={_K8S_MINOR}"
 )
 
-KUBERNETES: Final = Source(
+KUBERNETES: Final = ProgramSource(
     name="kubernetes",
     version=KUBERNETES_VERSION,
     tools=(
@@ -120,7 +120,7 @@ KUBERNETES: Final = Source(
 _K8S_NODE = ("kubelet", "kube-proxy")
 
 # Apart from the control plane's: only the tests on a real node need them.
-KUBERNETES_NODE: Final = Source(
+KUBERNETES_NODE: Final = ProgramSource(
     name="kubernetes-node",
     version=KUBERNETES_VERSION,
     tools=tuple(Tool(name, ("--version",), **_SAME_MINOR) for name in _K8S_NODE),
@@ -132,7 +132,7 @@ KUBERNETES_NODE: Final = Source(
     module="kubernetes",
 )
 
-ETCD: Final = Source(
+ETCD: Final = ProgramSource(
     name="etcd",
     version=ETCD_VERSION,
     tools=(Tool("etcd", ("--version",), (3, 5, 21), (3, 7)),),
@@ -147,7 +147,7 @@ ETCD: Final = Source(
     packages_in_all=550,
 )
 
-HELM: Final = Source(
+HELM: Final = ProgramSource(
     name="helm",
     version=HELM_VERSION,
     tools=(Tool("helm", ("version", "--short"), (3, 14), (4,)),),

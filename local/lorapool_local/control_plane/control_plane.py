@@ -23,10 +23,10 @@ OnWaiting = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Layout:
+class PlaneAddresses:
     """Where this plane's components listen."""
 
-    network: flags.Network
+    network: flags.PlaneNetwork
     ports: flags.Ports
 
     @property
@@ -44,17 +44,17 @@ class ControlPlane:
     def __init__(
         self,
         state: StateDir,
-        layout: Layout,
+        addresses: PlaneAddresses,
         binaries: Binaries,
         credentials: PlaneCredentials,
         extra_flags: dict[str, list[str]],
     ) -> None:
-        self.layout = layout
-        programs = _programs(state, layout, binaries, credentials, extra_flags)
+        self.addresses = addresses
+        programs = _programs(state, addresses, binaries, credentials, extra_flags)
         self.components = [Component(program) for program in programs]
-        self.admin = Kube(layout.server, credentials.authority, token=credentials.admin_token)
+        self.admin = Kube(addresses.server, credentials.authority, token=credentials.admin_token)
         self._etcd = Kube(
-            f"https://{layout.host}:{layout.ports.etcd}",
+            f"https://{addresses.host}:{addresses.ports.etcd}",
             credentials.authority,
             pair=credentials.components.etcd_client,
         )
@@ -112,12 +112,12 @@ class ControlPlane:
 
 def _programs(
     state: StateDir,
-    layout: Layout,
+    addresses: PlaneAddresses,
     binaries: Binaries,
     credentials: PlaneCredentials,
     extra_flags: dict[str, list[str]],
 ) -> list[Program]:
-    network, host, ports, files = layout.network, layout.host, layout.ports, credentials.components
+    network, host, ports, files = addresses.network, addresses.host, addresses.ports, credentials.components
 
     def program(name: str, path: Path, own: flags.Flags, port: int) -> Program:
         command = flags.command(path, own, extra_flags.get(name, []))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorapool_local.control_plane import kubeconfig
-from lorapool_local.control_plane.flags import Credentials, Network
+from lorapool_local.control_plane.flags import Credentials, PlaneNetwork
 from lorapool_local.files import write_atomically
 from lorapool_local.paths import StateDir
 from lorapool_local.pki import (
@@ -31,7 +31,7 @@ class PlaneCredentials:
 
 
 def write_credentials(
-    state: StateDir, network: Network, server: str, node_name: str, node_address: str | None = None
+    state: StateDir, network: PlaneNetwork, server: str, node_name: str, node_address: str | None = None
 ) -> PlaneCredentials:
     """What each part is known by. `node_address`: the kubelet's, where it has one of its own."""
     folder = state.secrets
@@ -42,7 +42,9 @@ def write_credentials(
     return PlaneCredentials(_components(folder, authority, network, server, token), node, token)
 
 
-def _components(folder: Path, authority: Authority, network: Network, server: str, admin_token: str) -> Credentials:
+def _components(
+    folder: Path, authority: Authority, network: PlaneNetwork, server: str, admin_token: str
+) -> Credentials:
     host = network.host
     tokens = folder / "tokens.csv"
     write_atomically(tokens, f'{admin_token},lorapool-admin,lorapool-admin,"system:masters"\n')
@@ -64,7 +66,7 @@ def _components(folder: Path, authority: Authority, network: Network, server: st
     )
 
 
-def _apiserver_addresses(network: Network) -> list[str]:
+def _apiserver_addresses(network: PlaneNetwork) -> list[str]:
     """Its own, and those of the Service `kubernetes`: it has the first cluster IP of each family."""
     first = [str(ipaddress.ip_network(services)[1]) for services in network.services.split(",")]
     return [network.host, *first, "kubernetes", "kubernetes.default", "kubernetes.default.svc"]

@@ -22,7 +22,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Network:
+class PlaneNetwork:
     """Where the components listen, and what the cluster's own addresses are."""
 
     host: str
@@ -73,7 +73,7 @@ def etcd(host: str, ports: Ports, files: Credentials, data: Path) -> Flags:
     }
 
 
-def apiserver(network: Network, ports: Ports, files: Credentials) -> Flags:
+def apiserver(network: PlaneNetwork, ports: Ports, files: Credentials) -> Flags:
     host = network.host
     return {
         "etcd-servers": f"https://{host}:{ports.etcd}",
@@ -103,7 +103,7 @@ def apiserver(network: Network, ports: Ports, files: Credentials) -> Flags:
     }
 
 
-def controller_manager(network: Network, ports: Ports, files: Credentials) -> Flags:
+def controller_manager(network: PlaneNetwork, ports: Ports, files: Credentials) -> Flags:
     kubeconfig = str(files.controller_manager_kubeconfig)
     return {
         **_component(network.host, ports.controller_manager, files.controller_manager, kubeconfig, files.authority),

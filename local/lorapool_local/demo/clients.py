@@ -20,7 +20,7 @@ TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
-class Ask:
+class ImageRequest:
     """What every client is asked for: the same picture of the same noise."""
 
     gateway: str
@@ -29,7 +29,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Made:
+class DemoImage:
     """An image and what the gateway said of it."""
 
     image: bytes
@@ -43,15 +43,15 @@ class ClientFailed(Exception):
     """A client did not get its image."""
 
 
-Client = Callable[[Ask], Made]
+Client = Callable[[ImageRequest], DemoImage]
 
 
 def curl(lora: str | None, parameters: Mapping[str, Any] | None = None) -> Client:
     """`curl` with the header `lora:`, as in the article; without it the base answers."""
 
-    def make(ask: Ask) -> Made:
+    def make(request: ImageRequest) -> DemoImage:
         done = subprocess.run(  # noqa: S603 -- our own arguments
-            curl_command(ask, lora, parameters), capture_output=True, timeout=TIMEOUT_S
+            curl_command(request, lora, parameters), capture_output=True, timeout=TIMEOUT_S
         )
         if done.returncode:
             raise ClientFailed(f"curl: {done.stderr.decode(errors='replace').strip()}")
@@ -65,23 +65,23 @@ def curl(lora: str | None, parameters: Mapping[str, Any] | None = None) -> Clien
     return make
 
 
-def curl_command(ask: Ask, lora: str | None, parameters: Mapping[str, Any] | None = None) -> list[str]:
+def curl_command(request: ImageRequest, lora: str | None, parameters: Mapping[str, Any] | None = None) -> list[str]:
     """The command as it would be pasted into a shell, but for the quotes."""
-    body = json.dumps({"inputs": ask.prompt, "parameters": {"seed": ask.seed, **(parameters or {})}})
+    body = json.dumps({"inputs": request.prompt, "parameters": {"seed": request.seed, **(parameters or {})}})
     header = ["-H", f"lora: {lora}"] if lora else []
     # Not --json, which curl 7.76 of Enterprise Linux 9 does not have.
     types = ["-H", "Content-Type: application/json", "-H", "Accept: image/png"]
-    return ["curl", "-sS", "-i", *header, *types, "-d", body, ask.gateway]
+    return ["curl", "-sS", "-i", *header, *types, "-d", body, request.gateway]
 
 
 def hugging_face(lora: str) -> Client:
     """`huggingface_hub.InferenceClient`, the adapter named by a header."""
 
-    def make(ask: Ask) -> Made:
+    def make(request: ImageRequest) -> DemoImage:
         replies: list[httpx2.Response] = []
         huggingface_hub.set_client_factory(lambda: httpx2.Client(event_hooks={"response": [replies.append]}))
-        client = huggingface_hub.InferenceClient(model=ask.gateway, headers={"lora": lora}, timeout=TIMEOUT_S)
-        picture = client.text_to_image(ask.prompt, seed=ask.seed)
+        client = huggingface_hub.InferenceClient(model=request.gateway, headers={"lora": lora}, timeout=TIMEOUT_S)
+        picture = client.text_to_image(request.prompt, seed=request.seed)
         encoded = io.BytesIO()
         picture.save(encoded, "PNG")
         return _made(encoded.getvalue(), replies[-1].headers)
@@ -92,11 +92,11 @@ def hugging_face(lora: str) -> Client:
 def openai(model: str, loras: list[dict[str, Any]] | None = None) -> Client:
     """The `openai` client; a stack of adapters goes into `extra_body`."""
 
-    def make(ask: Ask) -> Made:
-        client = OpenAI(base_url=f"{ask.gateway}/v1", api_key="none", timeout=TIMEOUT_S)
-        extra: dict[str, Any] = {"seed": ask.seed} | ({"loras": loras} if loras else {})
+    def make(request: ImageRequest) -> DemoImage:
+        client = OpenAI(base_url=f"{request.gateway}/v1", api_key="none", timeout=TIMEOUT_S)
+        extra: dict[str, Any] = {"seed": request.seed} | ({"loras": loras} if loras else {})
         reply = client.images.with_raw_response.generate(
-            model=model, prompt=ask.prompt, response_format="b64_json", output_format="png", extra_body=extra
+            model=model, prompt=request.prompt, response_format="b64_json", output_format="png", extra_body=extra
         )
         (image,) = reply.parse().data or []
         return _made(base64.b64decode(image.b64_json or ""), reply.headers)
@@ -104,10 +104,10 @@ def openai(model: str, loras: list[dict[str, Any]] | None = None) -> Client:
     return make
 
 
-def _made(image: bytes, headers: Mapping[str, str]) -> Made:
+def _made(image: bytes, headers: Mapping[str, str]) -> DemoImage:
     stages = dict(re.findall(r"(\w+);dur=([\d.]+)", headers.get("server-timing", "")))
     adapters = json.loads(headers.get("x-lorapool-adapters", "[]"))
-    return Made(
+    return DemoImage(
         image=image,
         pod=headers.get("x-lorapool-pod", "?"),
         switch_ms=float(stages.get("load", 0)) + float(stages.get("switch", 0)),

@@ -22,7 +22,7 @@ class CommandFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Cluster:
+class DemoCluster:
     """The plane of the demo, by its command-line tools."""
 
     plane: Plane

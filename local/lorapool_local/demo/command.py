@@ -31,11 +31,11 @@ def demo(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # for SIGINT too: a shell's background jobs begin with it ignored
     screen = Screen(Durations(cache_dir() / "durations.json"))
-    places = story.Places(CHECKOUT, platformdirs.user_state_path("lorapool-demo"), output.absolute())
+    folders = story.DemoFolders(CHECKOUT, platformdirs.user_state_path("lorapool-demo"), output.absolute())
     hub = [sys.executable, "-m", "lorapool_hub", "--root", str(CHECKOUT / "models" / "weights")]
     config = PlaneConfig(node=NodeConfig(images={story.HUB_IMAGE: hub}))
     try:
-        for cluster in story.tell(screen, places, config):
+        for cluster in story.tell(screen, folders, config):
             if not exit_:
                 story.what_to_try(screen, cluster)
                 threading.Event().wait()

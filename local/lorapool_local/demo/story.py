@@ -12,8 +12,8 @@ from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import PlaneConfig
 from lorapool_local.demo import clients
-from lorapool_local.demo.clients import Ask, Client, Made
-from lorapool_local.demo.cluster import Cluster
+from lorapool_local.demo.clients import Client, DemoImage, ImageRequest
+from lorapool_local.demo.cluster import DemoCluster
 from lorapool_local.demo.screen import Screen
 from lorapool_local.demo.sheet import contact_sheet
 
@@ -34,7 +34,7 @@ class DemoFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Column:
+class SheetColumn:
     """A model of the contact sheet, and the client that asks for it.
 
     Attributes:
@@ -54,30 +54,30 @@ class Column:
 
 
 COLUMNS: Final = (
-    Column("base", "curl", clients.curl(None)),
-    Column("pixel", "huggingface_hub", clients.hugging_face("lorapool/pixel"), "pixel mosaic"),
-    Column("outline", "openai", clients.openai("lorapool/outline"), "cartoon outline"),
-    Column("night", "curl -H 'lora:'", clients.curl("lorapool/night"), "night glow"),
-    Column("stripes", "curl -H 'lora:'", clients.curl("lorapool/stripes"), "striped"),
-    Column("watercolour", "huggingface_hub", clients.hugging_face("lorapool/watercolour"), "watercolour paint"),
-    Column("sunset", "openai", clients.openai("lorapool/sunset"), "sunset"),
-    Column("frame", "curl -H 'lora:'", clients.curl("lorapool/frame"), "framed"),
-    Column("polka", "huggingface_hub", clients.hugging_face("lorapool/polka"), "in <s0><s1> style"),
-    Column("heart", "openai", clients.openai("lorapool/heart"), shape="heart"),
-    Column("crescent", "curl -H 'lora:'", clients.curl("lorapool/crescent"), shape="crescent"),
-    Column("fast", "curl, 4 steps", clients.curl("lorapool/fast", FOUR_STEPS)),
-    Column(
+    SheetColumn("base", "curl", clients.curl(None)),
+    SheetColumn("pixel", "huggingface_hub", clients.hugging_face("lorapool/pixel"), "pixel mosaic"),
+    SheetColumn("outline", "openai", clients.openai("lorapool/outline"), "cartoon outline"),
+    SheetColumn("night", "curl -H 'lora:'", clients.curl("lorapool/night"), "night glow"),
+    SheetColumn("stripes", "curl -H 'lora:'", clients.curl("lorapool/stripes"), "striped"),
+    SheetColumn("watercolour", "huggingface_hub", clients.hugging_face("lorapool/watercolour"), "watercolour paint"),
+    SheetColumn("sunset", "openai", clients.openai("lorapool/sunset"), "sunset"),
+    SheetColumn("frame", "curl -H 'lora:'", clients.curl("lorapool/frame"), "framed"),
+    SheetColumn("polka", "huggingface_hub", clients.hugging_face("lorapool/polka"), "in <s0><s1> style"),
+    SheetColumn("heart", "openai", clients.openai("lorapool/heart"), shape="heart"),
+    SheetColumn("crescent", "curl -H 'lora:'", clients.curl("lorapool/crescent"), shape="crescent"),
+    SheetColumn("fast", "curl, 4 steps", clients.curl("lorapool/fast", FOUR_STEPS)),
+    SheetColumn(
         "stripes + night",
         "openai, stack",
         clients.openai("shapes-xl", [{"name": "stripes", "scale": 0.8}, {"name": "night", "scale": 0.6}]),
         "striped, night glow",
     ),
-    Column("base again", "curl", clients.curl(None)),
+    SheetColumn("base again", "curl", clients.curl(None)),
 )
 
 
 @dataclass(frozen=True)
-class Places:
+class DemoFolders:
     """Where the demo reads and writes.
 
     Attributes:
@@ -91,7 +91,7 @@ class Places:
     output: Path
 
 
-def tell(screen: Screen, places: Places, config: PlaneConfig) -> Iterator[Cluster]:
+def tell(screen: Screen, folders: DemoFolders, config: PlaneConfig) -> Iterator[DemoCluster]:
     """Tell the story; yields once, when everything is up and shown, and takes the plane away afterwards.
 
     Raises:
@@ -100,14 +100,14 @@ def tell(screen: Screen, places: Places, config: PlaneConfig) -> Iterator[Cluste
     """
     screen.chapter("A control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, one node")
     binaries = screen.binaries()
-    planes.remove(places.state)  # what a demo that was killed left behind
-    with control_plane(screen, binaries, places.state, config) as plane:
-        cluster = Cluster(plane)
-        examples = places.checkout / "examples" / "demo"
+    planes.remove(folders.state)  # what a demo that was killed left behind
+    with control_plane(screen, binaries, folders.state, config) as plane:
+        cluster = DemoCluster(plane)
+        examples = folders.checkout / "examples" / "demo"
 
         screen.chapter("A stand-in for huggingface.co, and lorapool by Helm")
         hub = start_hub(screen, cluster, examples)
-        install(screen, cluster, places.checkout, hub)
+        install(screen, cluster, folders.checkout, hub)
 
         screen.chapter("A base model: a BaseModelPool")
         start_pool(screen, cluster, examples)
@@ -116,7 +116,7 @@ def tell(screen: Screen, places: Places, config: PlaneConfig) -> Iterator[Cluste
         add_adapters(screen, cluster, examples)
 
         screen.chapter("Images, by the clients that people use")
-        make_images(screen, cluster, places.output)
+        make_images(screen, cluster, folders.output)
         yield cluster
 
 
@@ -132,7 +132,7 @@ def control_plane(screen: Screen, binaries: Binaries, state: Path, config: Plane
         planes.remove(state)
 
 
-def start_hub(screen: Screen, cluster: Cluster, examples: Path) -> str:
+def start_hub(screen: Screen, cluster: DemoCluster, examples: Path) -> str:
     """The address of the demo's Hub, a pod like any other."""
     apply(screen, cluster, examples / "hub.yaml")
     with screen.waiting("hub is available", usually_s=3):
@@ -140,7 +140,7 @@ def start_hub(screen: Screen, cluster: Cluster, examples: Path) -> str:
     return cluster.service_address("hub")
 
 
-def install(screen: Screen, cluster: Cluster, checkout: Path, hub: str) -> None:
+def install(screen: Screen, cluster: DemoCluster, checkout: Path, hub: str) -> None:
     command = (
         "install", "lorapool", str(checkout / "charts" / "lorapool"),
         "--namespace", "lorapool-system", "--create-namespace",
@@ -153,7 +153,7 @@ def install(screen: Screen, cluster: Cluster, checkout: Path, hub: str) -> None:
         screen.note(f"pod {pod['metadata']['name']} under ServiceAccount {pod['spec']['serviceAccountName']}")
 
 
-def start_pool(screen: Screen, cluster: Cluster, examples: Path) -> None:
+def start_pool(screen: Screen, cluster: DemoCluster, examples: Path) -> None:
     apply(screen, cluster, examples / "pool.yaml")
     with screen.waiting("base model is warm, pool is Ready", usually_s=15):
         cluster.kubectl("wait", "bmp/shapes-xl", "--for=condition=Ready", _PATIENCE)
@@ -161,7 +161,7 @@ def start_pool(screen: Screen, cluster: Cluster, examples: Path) -> None:
         screen.note(line)
 
 
-def add_adapters(screen: Screen, cluster: Cluster, examples: Path) -> None:
+def add_adapters(screen: Screen, cluster: DemoCluster, examples: Path) -> None:
     folder = examples / "adapters"
     before = cluster.snapshot()
     screen.command("kubectl", "apply", "-f", "examples/demo/adapters/")
@@ -177,13 +177,13 @@ def add_adapters(screen: Screen, cluster: Cluster, examples: Path) -> None:
     screen.good(f"the same {len(after)} pods and Deployments as before, by uid")
 
 
-def make_images(screen: Screen, cluster: Cluster, output: Path) -> None:
+def make_images(screen: Screen, cluster: DemoCluster, output: Path) -> None:
     """Every model, every prompt, through the gateway; files, contact sheet, table; base again is base."""
     gateway = gateway_address(cluster)
-    made: list[list[Made]] = []
+    made: list[list[DemoImage]] = []
     for column in COLUMNS:
         with screen.waiting(f"{column.title} with {column.client_name}", usually_s=3):
-            made.append([column.client(Ask(gateway, column.prompt(p), SEED)) for p in PROMPTS])
+            made.append([column.client(ImageRequest(gateway, column.prompt(p), SEED)) for p in PROMPTS])
     output.mkdir(parents=True, exist_ok=True)
     for column, images in zip(COLUMNS, made, strict=True):
         for number, image in enumerate(images, start=1):
@@ -202,25 +202,25 @@ def make_images(screen: Screen, cluster: Cluster, output: Path) -> None:
     screen.good(f"contact sheet: {sheet}")
 
 
-def gateway_address(cluster: Cluster) -> str:
+def gateway_address(cluster: DemoCluster) -> str:
     return cluster.service_address("lorapool-gateway", "lorapool-system")
 
 
-def apply(screen: Screen, cluster: Cluster, file: Path) -> None:
+def apply(screen: Screen, cluster: DemoCluster, file: Path) -> None:
     screen.command("kubectl", "apply", "-f", f"examples/demo/{file.name}")
     cluster.kubectl("apply", "-f", str(file))
 
 
-def what_to_try(screen: Screen, cluster: Cluster) -> None:
+def what_to_try(screen: Screen, cluster: DemoCluster) -> None:
     screen.chapter("It stays up. In another terminal")
     screen.command(f"export KUBECONFIG={cluster.plane.kubeconfig}")
     screen.command("kubectl get lorapool")
-    ask = Ask(gateway_address(cluster), PROMPTS[0], SEED)
-    shown = shlex.join(w for w in clients.curl_command(ask, "lorapool/pixel") if w != "-i")
+    request = ImageRequest(gateway_address(cluster), PROMPTS[0], SEED)
+    shown = shlex.join(w for w in clients.curl_command(request, "lorapool/pixel") if w != "-i")
     screen.command(f"{shown} > pixel.png")
     screen.note("Ctrl-C ends it and leaves nothing behind but the cache and the images.")
 
 
-def _row(column: Column, made: Made) -> Sequence[str]:
+def _row(column: SheetColumn, made: DemoImage) -> Sequence[str]:
     files = " + ".join(s[:12] for s in made.sha256) or "-"
     return column.title, column.client_name, made.pod, f"{made.switch_ms:.1f}", f"{made.inference_s:.2f}", files

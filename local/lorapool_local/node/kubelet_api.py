@@ -17,19 +17,19 @@ from starlette.routing import Route
 
 from lorapool_common.http.server import QuietServer
 from lorapool_local.node.containers.logs import LogQuery, log_file, read_log
-from lorapool_local.node.reports.status import Running
+from lorapool_local.node.reports.status import ContainerRunning
 from lorapool_local.node.worker import PodWorker
 from lorapool_local.pki import KeyPair
 
 
-class Pods(Protocol):
+class PodLookup(Protocol):
     def find(self, namespace: str, name: str) -> PodWorker | None: ...
 
 
 class KubeletServer:
     """Serves on a free port of the node's address, to clients with a certificate of the plane's authority."""
 
-    def __init__(self, pods: Pods, address: str, authority: Path, pair: KeyPair) -> None:
+    def __init__(self, pods: PodLookup, address: str, authority: Path, pair: KeyPair) -> None:
         listener = socket.socket()
         listener.bind((address, 0))
         self.port: int = listener.getsockname()[1]
@@ -53,7 +53,7 @@ class KubeletServer:
             await self._server.serve(sockets=[self._listener])
 
 
-def _app(pods: Pods) -> Starlette:
+def _app(pods: PodLookup) -> Starlette:
     async def container_logs(request: Request) -> Response:
         parameters = request.path_params
         worker = pods.find(parameters["namespace"], parameters["pod"])
@@ -68,7 +68,7 @@ def _app(pods: Pods) -> Starlette:
             return PlainTextResponse(f"container {runner.container.name} has no such log", 400)
 
         def is_over() -> bool:
-            return runner.view.restart_count != count or not isinstance(runner.view.state, Running)
+            return runner.view.restart_count != count or not isinstance(runner.view.state, ContainerRunning)
 
         lines = read_log(path, _query(request), is_over)
         return StreamingResponse(_until_gone(lines, request), media_type="text/plain")

@@ -17,13 +17,13 @@ from lorapool_local.errors import PlaneFailed
 from lorapool_local.kube import Kube, KubeError, Object
 from lorapool_local.loopback import PodAddresses, Subnet
 from lorapool_local.node.containers.bytecode import compile_own_packages
+from lorapool_local.node.containers.deps import NodeDeps
 from lorapool_local.node.containers.probes import probe_client
 from lorapool_local.node.containers.process import Mode, detect_mode
-from lorapool_local.node.containers.shared import NodeServices
 from lorapool_local.node.kubelet_api import KubeletServer
 from lorapool_local.node.network.services import ServiceNetwork
 from lorapool_local.node.registration import Registration, allocatable
-from lorapool_local.node.reports.events import Events
+from lorapool_local.node.reports.events import EventRecorder
 from lorapool_local.node.spec.images import Images
 from lorapool_local.node.spec.pod import Pod
 from lorapool_local.node.volumes.references import References
@@ -55,9 +55,9 @@ class Node:
         self._settings = settings
         self._kube = Kube(settings.server, settings.authority, pair=settings.pair)
         self._references = References(self._kube)
-        self._events = Events(self._kube, settings.config.name)
+        self._events = EventRecorder(self._kube, settings.config.name)
         self._probe_http = probe_client()
-        self._services: NodeServices | None = None
+        self._deps: NodeDeps | None = None
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.isolation = ""
@@ -67,7 +67,7 @@ class Node:
         """Registered and watching inside the block; no process of a pod is left after it."""
         settings = self._settings
         mode = await self._choose_mode()
-        self._services = self._make_services(mode)
+        self._deps = self._make_deps(mode)
         server = KubeletServer(self, settings.subnet.host, settings.authority, settings.pair)
         registration = Registration(self._kube, settings.config, settings.subnet.host, server.port)
         await _register(registration)
@@ -132,8 +132,8 @@ class Node:
         worker = self._workers.get(pod.uid)
         if worker is not None:
             worker.update(pod)
-        elif self._services is not None and not (pod.is_finished and pod.metadata.deletion_timestamp is None):
-            self._start(PodWorker(self._services, pod), pod)
+        elif self._deps is not None and not (pod.is_finished and pod.metadata.deletion_timestamp is None):
+            self._start(PodWorker(self._deps, pod), pod)
 
     def _start(self, worker: PodWorker, pod: Pod) -> None:
         self._workers[pod.uid] = worker
@@ -176,10 +176,10 @@ class Node:
         self.isolation = f"folders: this machine allows no namespaces ({refusal})" if refusal else "namespaces"
         return mode
 
-    def _make_services(self, mode: Mode) -> NodeServices:
+    def _make_deps(self, mode: Mode) -> NodeDeps:
         settings = self._settings
         api = urlsplit(settings.server)
-        return NodeServices(
+        return NodeDeps(
             config=settings.config,
             kube=self._kube,
             references=self._references,

@@ -11,11 +11,11 @@ import structlog
 from lorapool_local.kube import KubeError
 from lorapool_local.node.containers.container import ContainerRunner
 from lorapool_local.node.containers.context import PodContext
-from lorapool_local.node.containers.shared import NodeServices
-from lorapool_local.node.reports.history import past_of
-from lorapool_local.node.reports.status import PodView, Terminated, pod_status, status_patch
+from lorapool_local.node.containers.deps import NodeDeps
+from lorapool_local.node.reports.previous_run import previous_run
+from lorapool_local.node.reports.status import ContainerTerminated, PodSnapshot, pod_status, status_patch
 from lorapool_local.node.spec.environment import Placement
-from lorapool_local.node.spec.pod import Container, OldStatus, Pod
+from lorapool_local.node.spec.pod import Container, Pod, ReportedStatus
 from lorapool_local.node.volumes.volumes import PodVolumes, VolumeError
 
 log = structlog.get_logger(__name__)
@@ -30,19 +30,19 @@ _CONFLICT = 409
 class PodWorker:
     """Runs one pod. `update` and `gone` tell it what the apiserver says; `run` does everything else."""
 
-    def __init__(self, services: NodeServices, pod: Pod) -> None:
+    def __init__(self, deps: NodeDeps, pod: Pod) -> None:
         self.pod = pod
-        self._services = services
-        self._folder = services.pods_dir / pod.uid
+        self._deps = deps
+        self._folder = deps.pods_dir / pod.uid
         self._folder.mkdir(parents=True, exist_ok=True)
         self._placement = Placement(
             # After a restart of the plane the address of before, if it can be had.
-            pod_ip=services.addresses.take(pod.status.pod_ip),
-            host_ip=services.host_ip,
-            node_name=services.config.name,
-            allocatable=services.allocatable,
+            pod_ip=deps.addresses.take(pod.status.pod_ip),
+            host_ip=deps.host_ip,
+            node_name=deps.config.name,
+            allocatable=deps.allocatable,
         )
-        self._volumes = PodVolumes(pod, self._folder, services.kube, services.references, self._placement)
+        self._volumes = PodVolumes(pod, self._folder, deps.kube, deps.references, self._placement)
         self._start_time = pod.status.start_time or datetime.now(UTC)
         self._failure: tuple[str, str] | None = None
         self._dirty = asyncio.Event()
@@ -51,7 +51,7 @@ class PodWorker:
         self._is_gone = False
         self._reporting: asyncio.Task[None] | None = None
         self._reported: dict[str, object] | None = None
-        context = PodContext(pod, self._placement, self._volumes, self._folder, services)
+        context = PodContext(pod, self._placement, self._volumes, self._folder, deps)
         self._init_containers = [self._runner(c, context, is_init=True) for c in pod.spec.init_containers]
         self._containers = [self._runner(c, context, is_init=False) for c in pod.spec.containers]
 
@@ -93,8 +93,8 @@ class PodWorker:
             living.cancel()
             reporting.cancel()
             self.kill()
-            self._services.addresses.give_back(self._placement.pod_ip)
-        self._services.events.forget(self.pod)
+            self._deps.addresses.give_back(self._placement.pod_ip)
+        self._deps.events.forget(self.pod)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def stop(self, patience_s: float) -> None:
@@ -144,7 +144,7 @@ class PodWorker:
             try:
                 return await self._volumes.make()
             except VolumeError as error:
-                self._services.events.warning(self.pod, "FailedMount", str(error))
+                self._deps.events.warning(self.pod, "FailedMount", str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
 
@@ -156,7 +156,7 @@ class PodWorker:
             await asyncio.sleep(_SIZES_EVERY_S)
             if (problem := await asyncio.to_thread(self._volumes.over_limit)) is not None:
                 self._failure = ("Evicted", problem)
-                self._services.events.warning(self.pod, "Evicted", problem)
+                self._deps.events.warning(self.pod, "Evicted", problem)
                 await self._stop_containers(0)
 
     async def _initialize(self, tasks: asyncio.TaskGroup, background: list[asyncio.Task[None]]) -> bool:
@@ -168,7 +168,7 @@ class PodWorker:
                 continue
             await runner.run()
             state = runner.view.state
-            if not isinstance(state, Terminated) or state.exit_code != 0:
+            if not isinstance(state, ContainerTerminated) or state.exit_code != 0:
                 return False
         return True
 
@@ -193,7 +193,7 @@ class PodWorker:
         while not self._is_gone:
             try:
                 await self._report()
-                await self._services.kube.delete(self.pod.path, {**options, "preconditions": {"uid": self.pod.uid}})
+                await self._deps.kube.delete(self.pod.path, {**options, "preconditions": {"uid": self.pod.uid}})
             except KubeError as error:
                 if error.code in (_NOT_FOUND, _CONFLICT):
                     return
@@ -229,12 +229,12 @@ class PodWorker:
         if status == self._reported:
             return
         body = {"metadata": {"uid": self.pod.uid}, "status": status_patch(status)}
-        answer = await self._services.kube.patch(f"{self.pod.path}/status", body)
+        answer = await self._deps.kube.patch(f"{self.pod.path}/status", body)
         self._reported = status
-        self.pod = self.pod.model_copy(update={"status": OldStatus.model_validate(answer["status"])})
+        self.pod = self.pod.model_copy(update={"status": ReportedStatus.model_validate(answer["status"])})
 
-    def _view(self) -> PodView:
-        return PodView(
+    def _view(self) -> PodSnapshot:
+        return PodSnapshot(
             init_containers=tuple(runner.view for runner in self._init_containers),
             containers=tuple(runner.view for runner in self._containers),
             pod_ip=self._placement.pod_ip,
@@ -252,13 +252,13 @@ class PodWorker:
             policy = "Always" if is_sidecar else "Never" if policy == "Never" else "OnFailure"
         old = context.pod.status
         statuses = old.init_container_statuses if is_init else old.container_statuses
-        past = past_of(container.name, statuses, policy)
+        previous = previous_run(container.name, statuses, policy)
         return ContainerRunner(
             container,
             context,
             self._dirty.set,
             restart_policy=policy,
-            past=past,
+            previous=previous,
             is_init=is_init,
             is_sidecar=is_sidecar,
         )

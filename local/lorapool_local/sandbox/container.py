@@ -27,10 +27,10 @@ def main() -> None:
     # Blocked, so that `sigwait` takes them one by one; those that came before are not lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     syscalls.die_with_parent(specification["parent_pid"], KILL_SIGNAL)
-    Container(specification).run()
+    SandboxInit(specification).run()
 
 
-class Container:
+class SandboxInit:
     def __init__(self, specification: dict[str, Any]) -> None:
         self._spec = specification
         self._report_fd = specification["report_fd"]

@@ -49,7 +49,7 @@ class Tree(Protocol):
     def exists(self, path: str) -> bool: ...
 
 
-class Step(NamedTuple):
+class RootStep(NamedTuple):
     """One thing to make in the new root. (Named tuples of different classes would be equal: so it is one class.)"""
 
     action: str
@@ -57,19 +57,19 @@ class Step(NamedTuple):
     target: str = ""
 
 
-def make_folder(path: str) -> Step:
-    return Step("folder", path)
+def make_folder(path: str) -> RootStep:
+    return RootStep("folder", path)
 
 
-def make_link(path: str, target: str) -> Step:
-    return Step("link", path, target)
+def make_link(path: str, target: str) -> RootStep:
+    return RootStep("link", path, target)
 
 
-def bind(path: str) -> Step:
-    return Step("bind", path)
+def bind(path: str) -> RootStep:
+    return RootStep("bind", path)
 
 
-def plan(view: View, tree: Tree) -> Iterator[Step]:
+def plan(view: View, tree: Tree) -> Iterator[RootStep]:
     """The steps that make the new root, parents before their children."""
     return _Planner(view, tree).steps("/")
 
@@ -88,7 +88,7 @@ class _Planner:
             if self._is_hidden(mount.target) or not self.tree.exists(mount.target):
                 self.opened.update(_ancestors(mount.target))
 
-    def steps(self, folder: str) -> Iterator[Step]:
+    def steps(self, folder: str) -> Iterator[RootStep]:
         yield make_folder(folder)
         shown = {_join(folder, name) for name in self._shown(folder)}
         for path in sorted(shown):
@@ -118,7 +118,7 @@ class _Planner:
         return False
 
 
-class Machine:
+class HostTree:
     """The real files."""
 
     def names(self, folder: str) -> list[str]:
@@ -138,7 +138,7 @@ def build(root: str, view: View, *, writable_tmp: bool) -> None:
     """Mount the container's root at `root`, a folder. To be called in a mount namespace of its own."""
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("lorapool", root, "tmpfs", _QUIET, "mode=755,size=16m")
-    for step in plan(view, Machine()):
+    for step in plan(view, HostTree()):
         _carry_out(root, step)
     mounts = sorted(view.mounts, key=lambda mount: mount.target)
     for mount in mounts:
@@ -151,7 +151,7 @@ def build(root: str, view: View, *, writable_tmp: bool) -> None:
         _mount_volume(root, mount)
 
 
-def _carry_out(root: str, step: Step) -> None:
+def _carry_out(root: str, step: RootStep) -> None:
     path = root + step.path
     if step.action == "link":
         os.symlink(step.target, path)

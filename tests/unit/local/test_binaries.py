@@ -18,7 +18,7 @@ from lorapool_local.binaries.build import build, needed_go
 from lorapool_local.binaries.download import OnBytes, download, expected_checksum, reachable_hosts
 from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find, is_acceptable, parse_version
-from lorapool_local.binaries.tools import ETCD, HELM, KUBERNETES, Archive, Source, Tool
+from lorapool_local.binaries.tools import ETCD, HELM, KUBERNETES, Archive, ProgramSource, Tool
 from lorapool_local.errors import BinariesUnavailable
 
 APISERVER, *_, KUBECTL = KUBERNETES.tools
@@ -118,7 +118,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         thread.join()
 
 
-def source(address: str, member: str | None = None) -> Source:
+def source(address: str, member: str | None = None) -> ProgramSource:
     archive = Archive(f"{address}/{{tool}}.file", f"{address}/{{tool}}.file.sha256", member)
     tool = Tool("my-tool", ("--version",), (1,), (2,))
     return replace(ETCD, name="mine", version="1", tools=(tool,), archive=archive)
@@ -129,7 +129,7 @@ def serve(folder: Path, content: bytes, checksum: str | None = None) -> None:
     (folder / "my-tool.file.sha256").write_text(checksum or hashlib.sha256(content).hexdigest())
 
 
-def fetch(wanted: Source, folder: Path) -> None:
+def fetch(wanted: ProgramSource, folder: Path) -> None:
     download(wanted, folder, lambda _: lambda *_: None)
 
 
@@ -239,7 +239,7 @@ def test_two_processes_download_once(server: tuple[Path, str], tmp_path: Path, m
     serve(folder, b"#!/bin/sh\n")
     downloads: list[Path] = []
 
-    def counted(wanted: Source, into: Path, on_bytes: Callable[[str], OnBytes]) -> None:
+    def counted(wanted: ProgramSource, into: Path, on_bytes: Callable[[str], OnBytes]) -> None:
         downloads.append(into)
         download(wanted, into, on_bytes)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from lorapool_local.config import BackOffConfig
 from lorapool_local.node.back_off import BackOff
-from lorapool_local.node.reports.history import past_of
-from lorapool_local.node.spec.pod import OldContainerStatus
+from lorapool_local.node.reports.previous_run import previous_run
+from lorapool_local.node.spec.pod import ReportedContainerStatus
 
 
 def test_the_pause_doubles_up_to_the_maximum() -> None:
@@ -38,33 +38,33 @@ def test_a_pause_is_never_longer_than_the_maximum(runs: list[float]) -> None:
     assert all(0 <= back_off.after_run(run) <= 50 for run in runs)
 
 
-def status(**state: object) -> tuple[OldContainerStatus, ...]:
-    return (OldContainerStatus(name="main", restart_count=2, state=dict(state)),)
+def status(**state: object) -> tuple[ReportedContainerStatus, ...]:
+    return (ReportedContainerStatus(name="main", restart_count=2, state=dict(state)),)
 
 
 STARTED = {"startedAt": "2026-01-01T12:00:00Z"}
 
 
 def test_a_container_that_ran_when_the_node_went_was_killed() -> None:
-    past = past_of("main", status(running=STARTED), "Always")
+    previous = previous_run("main", status(running=STARTED), "Always")
 
-    assert past.ended is not None
-    assert (past.ended.exit_code, past.ended.reason) == (137, "ContainerStatusUnknown")
-    assert past.ended.started_at == datetime(2026, 1, 1, 12, tzinfo=UTC)
-    assert (past.restart_count, past.is_final) == (2, False)
+    assert previous.ended is not None
+    assert (previous.ended.exit_code, previous.ended.reason) == (137, "ContainerStatusUnknown")
+    assert previous.ended.started_at == datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert (previous.restart_count, previous.is_final) == (2, False)
 
 
 def test_what_never_restarts_is_over_when_the_node_comes_back() -> None:
-    assert past_of("main", status(running=STARTED), "Never").is_final
+    assert previous_run("main", status(running=STARTED), "Never").is_final
 
 
 def test_what_succeeded_does_not_run_again() -> None:
     done = status(terminated={"exitCode": 0, "reason": "Completed"})
 
-    assert past_of("main", done, "OnFailure").is_final
-    assert not past_of("main", done, "Always").is_final
+    assert previous_run("main", done, "OnFailure").is_final
+    assert not previous_run("main", done, "Always").is_final
 
 
 def test_a_container_that_never_started_has_no_past() -> None:
-    assert past_of("main", status(waiting={"reason": "ImagePullBackOff"}), "Never").ended is None
-    assert past_of("other", status(running=STARTED), "Always").ended is None
+    assert previous_run("main", status(waiting={"reason": "ImagePullBackOff"}), "Never").ended is None
+    assert previous_run("other", status(running=STARTED), "Always").ended is None

@@ -16,7 +16,7 @@ import pytest
 
 from lorapool_local.node.containers.logs import LogQuery, LogWriter, read_log
 from lorapool_local.node.containers.process import ContainerProcess, ContainerSpec, Exit, Mode, detect_mode
-from lorapool_local.sandbox.rootfs import Mount, Step, View, bind, make_folder, make_link, plan
+from lorapool_local.sandbox.rootfs import Mount, RootStep, View, bind, make_folder, make_link, plan
 
 # What this machine was found to allow.
 _allowed: set[Mode] = set()
@@ -44,7 +44,7 @@ class FakeTree:
 TREE = FakeTree("/bin -> usr/bin", "/usr/bin/", "/etc/passwd", "/etc/ssl/", "/scratch/secret", "/scratch/checkout/x")
 
 
-def planned(*targets: str, opaque: Sequence[str] = (), kept: Sequence[str] = ()) -> list[Step]:
+def planned(*targets: str, opaque: Sequence[str] = (), kept: Sequence[str] = ()) -> list[RootStep]:
     mounts = tuple(Mount("/source", target, read_only=False) for target in targets)
     return list(plan(View(mounts, frozenset(opaque), frozenset(kept)), TREE))
 

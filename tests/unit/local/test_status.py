@@ -6,34 +6,34 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lorapool_local.node.reports.status import (
-    ContainerView,
-    PodView,
-    Running,
-    State,
-    Terminated,
-    Waiting,
+    ContainerRunning,
+    ContainerSnapshot,
+    ContainerState,
+    ContainerTerminated,
+    ContainerWaiting,
+    PodSnapshot,
     phase,
     pod_status,
     status_patch,
 )
-from lorapool_local.node.spec.pod import OldStatus, Pod
+from lorapool_local.node.spec.pod import Pod, ReportedStatus
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 POD = Pod.model_validate(
     {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [{"name": "main"}]}}
 )
-RUNNING = Running(NOW)
-DONE = Terminated(0, "Completed", NOW, NOW)
-FAILED = Terminated(3, "Error", NOW, NOW)
-CREATING = Waiting("PodInitializing")
+RUNNING = ContainerRunning(NOW)
+DONE = ContainerTerminated(0, "Completed", NOW, NOW)
+FAILED = ContainerTerminated(3, "Error", NOW, NOW)
+CREATING = ContainerWaiting("PodInitializing")
 
 
-def container(state: State, **changes: object) -> ContainerView:
-    return replace(ContainerView("main", "image", state), **changes)  # type: ignore[arg-type]  # fields of any type
+def container(state: ContainerState, **changes: object) -> ContainerSnapshot:
+    return replace(ContainerSnapshot("main", "image", state), **changes)  # type: ignore[arg-type]  # fields of any type
 
 
-def view(*containers: ContainerView, init: tuple[ContainerView, ...] = ()) -> PodView:
-    return PodView(init, containers, "127.1.1.1", "127.1.0.1", NOW)
+def view(*containers: ContainerSnapshot, init: tuple[ContainerSnapshot, ...] = ()) -> PodSnapshot:
+    return PodSnapshot(init, containers, "127.1.1.1", "127.1.0.1", NOW)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def view(*containers: ContainerView, init: tuple[ContainerView, ...] = ()) -> Po
         (view(container(DONE)), "Succeeded"),
         (view(container(DONE), container(FAILED)), "Failed"),
         (view(container(FAILED, is_restarting=True)), "Running"),
-        (view(container(Waiting("CrashLoopBackOff"), last_state=FAILED)), "Running"),
-        (view(container(Waiting("ImagePullBackOff"))), "Pending"),
+        (view(container(ContainerWaiting("CrashLoopBackOff"), last_state=FAILED)), "Running"),
+        (view(container(ContainerWaiting("ImagePullBackOff"))), "Pending"),
         (view(container(CREATING), init=(container(RUNNING),)), "Pending"),
         (view(container(CREATING), init=(container(FAILED),)), "Failed"),
         (view(container(RUNNING), init=(container(DONE),)), "Running"),
@@ -55,7 +55,7 @@ def view(*containers: ContainerView, init: tuple[ContainerView, ...] = ()) -> Po
         (replace(view(container(RUNNING)), failure=("Evicted", "too large")), "Failed"),
     ],
 )
-def test_phase(pod: PodView, expected: str) -> None:
+def test_phase(pod: PodSnapshot, expected: str) -> None:
     assert phase(POD, pod) == expected
 
 
@@ -79,14 +79,14 @@ def test_a_readiness_gate_holds_a_pod_back() -> None:
 
     assert conditions(pod_status(gated, ready, NOW))["Ready"]["reason"] == "ReadinessGatesNotReady"
     opened = gated.model_copy(
-        update={"status": OldStatus(conditions=({"type": "lorapool.dev/warm", "status": "True"},))}
+        update={"status": ReportedStatus(conditions=({"type": "lorapool.dev/warm", "status": "True"},))}
     )
     assert conditions(pod_status(opened, ready, NOW))["Ready"]["status"] == "True"
 
 
 def test_a_transition_time_moves_only_with_its_condition() -> None:
     before = pod_status(POD, view(container(RUNNING)), NOW)
-    told = POD.model_copy(update={"status": OldStatus.model_validate(before)})
+    told = POD.model_copy(update={"status": ReportedStatus.model_validate(before)})
     later = NOW + timedelta(seconds=5)
 
     same = pod_status(told, view(container(RUNNING)), later)
@@ -108,7 +108,7 @@ def test_a_patch_replaces_addresses_and_clears_what_is_over() -> None:
 
 def test_a_crashed_container_shows_how_it_ended() -> None:
     crashed = container(
-        Waiting("CrashLoopBackOff", "back-off 10s"),
+        ContainerWaiting("CrashLoopBackOff", "back-off 10s"),
         last_state=replace(FAILED, message="no base model"),
         restart_count=1,
     )

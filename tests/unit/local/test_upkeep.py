@@ -15,8 +15,8 @@ from lorapool_local.control_plane import component
 from lorapool_local.control_plane.component import Component, Program
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.kube import Kube
-from lorapool_local.node.containers.health import Health
-from lorapool_local.node.containers.probes import Target, ask, probe_client, watch_probe
+from lorapool_local.node.containers.health import Prober
+from lorapool_local.node.containers.probes import ProbeTarget, ask, probe_client, watch_probe
 from lorapool_local.node.spec.environment import Placement
 from lorapool_local.node.spec.pod import Container, Handler, Pod, Probe
 from lorapool_local.node.volumes.references import References
@@ -27,7 +27,7 @@ OK, BAD = (0, ""), (1, "not yet")
 EXEC = {"exec": {"command": ["check"]}, "periodSeconds": 0}
 
 
-def target(*answers: tuple[int, str], container: Container | None = None, address: str = "127.0.0.1") -> Target:
+def target(*answers: tuple[int, str], container: Container | None = None, address: str = "127.0.0.1") -> ProbeTarget:
     """Whose command answers thus, and the last answer for ever."""
     waiting = list(answers)
 
@@ -35,7 +35,7 @@ def target(*answers: tuple[int, str], container: Container | None = None, addres
         await asyncio.sleep(0)
         return waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
-    return Target(container or Container(name="main"), address, run, probe_client())
+    return ProbeTarget(container or Container(name="main"), address, run, probe_client())
 
 
 async def verdicts(probe: Probe, *answers: tuple[int, str], count: int) -> list[bool]:
@@ -82,7 +82,7 @@ class Recorder:
     def on_bad_answer(self, kind: str, message: str) -> None:
         self.told.append(f"{kind}: {message}")
 
-    async def on_ill(self, kind: str, probe: Probe) -> None:
+    async def on_unhealthy(self, kind: str, probe: Probe) -> None:
         self.told.append(f"{kind} ill")
 
 
@@ -90,7 +90,7 @@ async def test_a_container_that_does_not_start_is_ill() -> None:
     container = Container.model_validate({"name": "main", "startupProbe": {**EXEC, "failureThreshold": 2}})
     recorder = Recorder()
 
-    await Health(container, target(BAD, container=container), recorder).watch()
+    await Prober(container, target(BAD, container=container), recorder).watch()
 
     assert recorder.told == ["Startup: not yet", "Startup: not yet", "Startup ill"]
 
@@ -100,7 +100,7 @@ async def test_liveness_is_asked_only_after_the_start() -> None:
     container = Container.model_validate({"name": "main", **probes})
     recorder = Recorder()
 
-    await Health(container, target(BAD, BAD, OK, BAD, container=container), recorder).watch()
+    await Prober(container, target(BAD, BAD, OK, BAD, container=container), recorder).watch()
 
     assert recorder.told[2:4] == ["started", "Liveness: not yet"]
     assert recorder.told[-1] == "Liveness ill"

@@ -12,13 +12,20 @@ from pathlib import Path
 from lorapool_local.kube import KubeError
 from lorapool_local.node.back_off import BackOff
 from lorapool_local.node.containers.context import PodContext
-from lorapool_local.node.containers.health import Health
+from lorapool_local.node.containers.health import Prober
 from lorapool_local.node.containers.logs import LogWriter, last_lines
 from lorapool_local.node.containers.preparation import ImageMissing, prepare
-from lorapool_local.node.containers.probes import Target, ask
+from lorapool_local.node.containers.probes import ProbeTarget, ask
 from lorapool_local.node.containers.process import ContainerProcess, ContainerSpec, Exit, Mode
-from lorapool_local.node.reports.history import Past
-from lorapool_local.node.reports.status import COMPLETED, ERROR, ContainerView, Running, Terminated, Waiting
+from lorapool_local.node.reports.previous_run import PreviousRun
+from lorapool_local.node.reports.status import (
+    COMPLETED,
+    ERROR,
+    ContainerRunning,
+    ContainerSnapshot,
+    ContainerTerminated,
+    ContainerWaiting,
+)
 from lorapool_local.node.spec.environment import ConfigError
 from lorapool_local.node.spec.pod import Container, Probe
 from lorapool_local.node.volumes.volumes import VolumeError
@@ -39,34 +46,34 @@ class ContainerRunner:
         on_change: Callable[[], None],
         *,
         restart_policy: str,
-        past: Past,
+        previous: PreviousRun,
         is_init: bool,
         is_sidecar: bool = False,
     ) -> None:
         self.container = container
-        self.view = ContainerView(
+        self.view = ContainerSnapshot(
             name=container.name,
             image=container.image,
-            state=past.ended if past.is_final and past.ended else Waiting("PodInitializing"),
-            last_state=None if past.is_final else past.ended,
-            restart_count=past.restart_count,
+            state=previous.ended if previous.is_final and previous.ended else ContainerWaiting("PodInitializing"),
+            last_state=None if previous.is_final else previous.ended,
+            restart_count=previous.restart_count,
             is_sidecar=is_sidecar,
         )
         self._context = context
         self._on_change = on_change
         self._restart_policy = restart_policy
         self._is_init = is_init
-        self._back_off = BackOff(context.services.config.back_off)
+        self._back_off = BackOff(context.deps.config.back_off)
         self._process: ContainerProcess | None = None
         self._stopping = False
-        self._is_over = past.is_final
-        self._has_run = past.ended is not None or past.restart_count > 0
+        self._is_over = previous.is_final
+        self._has_run = previous.ended is not None or previous.restart_count > 0
         self._was_started = asyncio.Event()
         self._environment: Mapping[str, str] = {}
         self._ending: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Run until the container is not to be started again: its last state is then `Terminated`."""
+        """Run until the container is not to be started again: its last state is then `ContainerTerminated`."""
         while not (self._stopping or self._is_over):
             spec = await self._specification()
             outcome, started_at = await self._run_once(spec)
@@ -96,7 +103,7 @@ class ContainerRunner:
         process = self._process
         if process is None or process.pid is None or process.has_ended:
             return 1, "the container is not running"
-        enter = _enter_command(self._context.services.mode, process.pid)
+        enter = _enter_command(self._context.deps.mode, process.pid)
         child = await asyncio.create_subprocess_exec(
             *enter,
             *command,
@@ -153,7 +160,7 @@ class ContainerRunner:
         self._set(
             replace(
                 self.view,
-                state=Running(started_at),
+                state=ContainerRunning(started_at),
                 restart_count=count,
                 container_id=f"lorapool://{self._context.pod.uid}/{self.container.name}/{count}",
                 started=self.container.startup_probe is None,
@@ -178,7 +185,7 @@ class ContainerRunner:
                 self._context.warning("FailedPostStartHook", answer.message)
                 await self._replace("failed its start hook", None)
                 return
-        await Health(self.container, target, self).watch()
+        await Prober(self.container, target, self).watch()
 
     def on_started(self) -> None:
         self._set(replace(self.view, started=True, ready=self.container.readiness_probe is None))
@@ -189,7 +196,7 @@ class ContainerRunner:
     def on_bad_answer(self, kind: str, message: str) -> None:
         self._context.warning("Unhealthy", f"{kind} probe failed: {message}")
 
-    async def on_ill(self, kind: str, probe: Probe) -> None:
+    async def on_unhealthy(self, kind: str, probe: Probe) -> None:
         await self._replace(f"failed {kind.lower()} probe", probe.termination_grace_period_seconds)
 
     async def _replace(self, why: str, grace_s: float | None) -> None:
@@ -210,7 +217,7 @@ class ContainerRunner:
         )
 
     def _ended(self, outcome: Exit, started_at: datetime, *, restarting: bool) -> None:
-        ended = Terminated(
+        ended = ContainerTerminated(
             exit_code=outcome.shown_code,
             reason="StartError" if outcome.error else COMPLETED if outcome.shown_code == 0 else ERROR,
             started_at=started_at,
@@ -266,16 +273,16 @@ class ContainerRunner:
         process.kill()
         await process.wait()
 
-    def _target(self) -> Target:
-        return Target(self.container, self._context.placement.pod_ip, self.execute, self._context.services.probe_http)
+    def _target(self) -> ProbeTarget:
+        return ProbeTarget(self.container, self._context.placement.pod_ip, self.execute, self._context.deps.probe_http)
 
     def _grace_s(self) -> float:
         return self._context.pod.spec.termination_grace_period_seconds
 
     def _waiting(self, reason: str, message: str) -> None:
-        self._set(replace(self.view, state=Waiting(reason, message), started=False, ready=False))
+        self._set(replace(self.view, state=ContainerWaiting(reason, message), started=False, ready=False))
 
-    def _set(self, view: ContainerView) -> None:
+    def _set(self, view: ContainerSnapshot) -> None:
         if view != self.view:
             self.view = view
             if view.started:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorapool_local.node.containers.deps import NodeDeps
 from lorapool_local.node.containers.logs import log_file
-from lorapool_local.node.containers.shared import NodeServices
 from lorapool_local.node.spec.environment import Placement
 from lorapool_local.node.spec.pod import Pod
 from lorapool_local.node.volumes.volumes import PodVolumes
@@ -16,7 +16,7 @@ class PodContext:
     placement: Placement
     volumes: PodVolumes
     folder: Path
-    services: NodeServices
+    deps: NodeDeps
 
     def message_file(self, container: str) -> Path:
         """What the container writes to its `terminationMessagePath`."""
@@ -26,7 +26,7 @@ class PodContext:
         return log_file(self.folder, container, restart_count)
 
     def normal(self, reason: str, message: str) -> None:
-        self.services.events.normal(self.pod, reason, message)
+        self.deps.events.normal(self.pod, reason, message)
 
     def warning(self, reason: str, message: str) -> None:
-        self.services.events.warning(self.pod, reason, message)
+        self.deps.events.warning(self.pod, reason, message)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lorapool_local.node.containers.probes import Target, watch_probe
+from lorapool_local.node.containers.probes import ProbeTarget, watch_probe
 from lorapool_local.node.spec.pod import Container, Probe
 
 
-class Patient(Protocol):
+class ProbeListener(Protocol):
     """Whose health it is."""
 
     def on_started(self) -> None: ...
@@ -20,24 +20,24 @@ class Patient(Protocol):
         """One probe was answered badly; that alone changes nothing."""
         ...
 
-    async def on_ill(self, kind: str, probe: Probe) -> None:
+    async def on_unhealthy(self, kind: str, probe: Probe) -> None:
         """The container has to be started again."""
         ...
 
 
 @dataclass(frozen=True)
-class Health:
+class Prober:
     container: Container
-    target: Target
-    patient: Patient
+    target: ProbeTarget
+    listener: ProbeListener
 
     async def watch(self) -> None:
         """Until cancelled, or until the container is found ill."""
         if (startup := self.container.startup_probe) is not None:
             if not await self._first_verdict("Startup", startup):
-                await self.patient.on_ill("Startup", startup)
+                await self.listener.on_unhealthy("Startup", startup)
                 return
-            self.patient.on_started()
+            self.listener.on_started()
         async with asyncio.TaskGroup() as probes:
             if self.container.readiness_probe is not None:
                 probes.create_task(self._watch_readiness(self.container.readiness_probe))
@@ -51,13 +51,13 @@ class Health:
         await watch_probe(
             probe,
             self.target,
-            on_verdict=self.patient.on_ready,
-            on_failure=lambda message: self.patient.on_bad_answer("Readiness", message),
+            on_verdict=self.listener.on_ready,
+            on_failure=lambda message: self.listener.on_bad_answer("Readiness", message),
         )
 
     async def _watch_liveness(self, probe: Probe) -> None:
         await self._until("Liveness", probe, lambda ok: not ok)
-        await self.patient.on_ill("Liveness", probe)
+        await self.listener.on_unhealthy("Liveness", probe)
 
     async def _until(self, kind: str, probe: Probe, matters: Callable[[bool], bool]) -> bool:
         """The first verdict that matters."""
@@ -72,7 +72,7 @@ class Health:
                 probe,
                 self.target,
                 on_verdict=decide,
-                on_failure=lambda message: self.patient.on_bad_answer(kind, message),
+                on_failure=lambda message: self.listener.on_bad_answer(kind, message),
             )
         )
         try:

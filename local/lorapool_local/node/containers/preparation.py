@@ -28,22 +28,22 @@ async def prepare(context: PodContext, container: Container) -> ContainerSpec:
         ImageMissing: see there.
         ConfigError, VolumeError, KubeError: something that it refers to is not there, or not yet.
     """
-    services = context.services
-    image_command = services.images.command(container.image)
+    deps = context.deps
+    image_command = deps.images.command(container.image)
     if image_command is None:
         raise ImageMissing(
             f'Failed to pull image "{container.image}": this node runs only images of lorapool, as processes'
         )
     objects = await _referenced_objects(context, container)
-    user = container_user(context.pod, container, services.images.user(container.image))
-    home = services.images.home(container.image, user.uid)
-    base = base_environment(context.pod, home, services.api_host, services.api_port)
+    user = container_user(context.pod, container, deps.images.user(container.image))
+    home = deps.images.home(container.image, user.uid)
+    base = base_environment(context.pod, home, deps.api_host, deps.api_port)
     base |= await _service_links(context)
     env = environment(container, context.pod, context.placement, lambda *which: objects.get(which), base)
     return container_spec(
         context.pod,
         container,
-        mode=services.mode,
+        mode=deps.mode,
         argv=command_line(container, image_command, env),
         env=env,
         mounts=[
@@ -52,7 +52,7 @@ async def prepare(context: PodContext, container: Container) -> ContainerSpec:
             _message_mount(context, container),
         ],
         pod_dir=context.folder,
-        state_dir=services.state_dir,
+        state_dir=deps.state_dir,
     )
 
 
@@ -78,7 +78,7 @@ def _account_mounts(context: PodContext, container: Container, user: User) -> li
 async def _service_links(context: PodContext) -> dict[str, str]:
     if not context.pod.spec.enable_service_links:
         return {}
-    listed = await context.services.kube.get(f"/api/v1/namespaces/{context.pod.metadata.namespace}/services")
+    listed = await context.deps.kube.get(f"/api/v1/namespaces/{context.pod.metadata.namespace}/services")
     return service_variables(listed["items"])
 
 
@@ -93,7 +93,7 @@ async def _referenced_objects(context: PodContext, container: Container) -> dict
 
 async def _get(context: PodContext, kind: str, name: str) -> Object | None:
     try:
-        return await context.services.kube.get(
+        return await context.deps.kube.get(
             f"/api/v1/namespaces/{context.pod.metadata.namespace}/{_RESOURCES[kind]}/{name}"
         )
     except KubeError as error:

@@ -15,13 +15,13 @@ RunInContainer = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeResult:
     ok: bool
     message: str = ""
 
 
 @dataclass(frozen=True)
-class Target:
+class ProbeTarget:
     """Whom to ask."""
 
     container: Container
@@ -35,31 +35,31 @@ def probe_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(verify=False, trust_env=False)  # noqa: S501
 
 
-async def ask(handler: Handler, target: Target, timeout_s: float) -> Answer:
+async def ask(handler: Handler, target: ProbeTarget, timeout_s: float) -> ProbeResult:
     """Never raises: what goes wrong is the answer."""
     try:
         return await asyncio.wait_for(_ask(handler, target, timeout_s), timeout_s)
     except TimeoutError:
-        return Answer(False, f"no answer within {timeout_s:g} s")
+        return ProbeResult(False, f"no answer within {timeout_s:g} s")
     except (OSError, httpx.HTTPError, ValueError) as error:
-        return Answer(False, str(error) or type(error).__name__)
+        return ProbeResult(False, str(error) or type(error).__name__)
 
 
-async def _ask(handler: Handler, target: Target, timeout_s: float) -> Answer:
+async def _ask(handler: Handler, target: ProbeTarget, timeout_s: float) -> ProbeResult:
     if handler.http_get is not None:
         return await _http_get(handler.http_get, target, timeout_s)
     if handler.tcp_socket is not None:
         return await _tcp(handler.tcp_socket, target)
     if handler.exec is not None:
         code, output = await target.run(handler.exec.command)
-        return Answer(code == 0, output.strip())
+        return ProbeResult(code == 0, output.strip())
     if handler.sleep is not None:
         await asyncio.sleep(handler.sleep.seconds)
-        return Answer(True)
-    return Answer(False, "this node knows httpGet, tcpSocket, exec and sleep")
+        return ProbeResult(True)
+    return ProbeResult(False, "this node knows httpGet, tcpSocket, exec and sleep")
 
 
-async def _http_get(get: HttpGet, target: Target, timeout_s: float) -> Answer:
+async def _http_get(get: HttpGet, target: ProbeTarget, timeout_s: float) -> ProbeResult:
     port = target.container.port_number(get.port)
     path = get.path if get.path.startswith("/") else f"/{get.path}"
     url = f"{get.scheme.lower()}://{get.host or target.address}:{port}{path}"
@@ -67,20 +67,20 @@ async def _http_get(get: HttpGet, target: Target, timeout_s: float) -> Answer:
     headers |= {header["name"]: header["value"] for header in get.http_headers}
     reply = await target.http.get(url, headers=headers, timeout=timeout_s)
     if reply.status_code < 400:
-        return Answer(True)
-    return Answer(False, f"HTTP probe failed with statuscode: {reply.status_code}: {reply.text[:200]}")
+        return ProbeResult(True)
+    return ProbeResult(False, f"HTTP probe failed with statuscode: {reply.status_code}: {reply.text[:200]}")
 
 
-async def _tcp(socket: TcpSocket, target: Target) -> Answer:
+async def _tcp(socket: TcpSocket, target: ProbeTarget) -> ProbeResult:
     port = target.container.port_number(socket.port)
     _, writer = await asyncio.open_connection(socket.host or target.address, port)
     writer.close()
-    return Answer(True)
+    return ProbeResult(True)
 
 
 async def watch_probe(
     probe: Probe,
-    target: Target,
+    target: ProbeTarget,
     *,
     on_verdict: Callable[[bool], None],
     on_failure: Callable[[str], None],

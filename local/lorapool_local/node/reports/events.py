@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 _MAX_WAITING = 1000
 
 
-class Events:
+class EventRecorder:
     """Writes events in the background; what cannot be written is lost."""
 
     def __init__(self, kube: Kube, node_name: str) -> None:

@@ -14,18 +14,18 @@ ERROR: Final = "Error"
 
 
 @dataclass(frozen=True)
-class Waiting:
+class ContainerWaiting:
     reason: str
     message: str = ""
 
 
 @dataclass(frozen=True)
-class Running:
+class ContainerRunning:
     started_at: datetime
 
 
 @dataclass(frozen=True)
-class Terminated:
+class ContainerTerminated:
     exit_code: int
     reason: str
     started_at: datetime | None
@@ -34,17 +34,17 @@ class Terminated:
     message: str = ""
 
 
-State = Waiting | Running | Terminated
+ContainerState = ContainerWaiting | ContainerRunning | ContainerTerminated
 
 
 @dataclass(frozen=True)
-class ContainerView:
+class ContainerSnapshot:
     """What is known of one container."""
 
     name: str
     image: str
-    state: State
-    last_state: Terminated | None = None
+    state: ContainerState
+    last_state: ContainerTerminated | None = None
     restart_count: int = 0
     started: bool = False
     ready: bool = False
@@ -55,11 +55,11 @@ class ContainerView:
 
 
 @dataclass(frozen=True)
-class PodView:
+class PodSnapshot:
     """What is known of one pod."""
 
-    init_containers: tuple[ContainerView, ...]
-    containers: tuple[ContainerView, ...]
+    init_containers: tuple[ContainerSnapshot, ...]
+    containers: tuple[ContainerSnapshot, ...]
     pod_ip: str
     host_ip: str
     start_time: datetime
@@ -71,7 +71,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pod_status(pod: Pod, view: PodView, now: datetime) -> Json:
+def pod_status(pod: Pod, view: PodSnapshot, now: datetime) -> Json:
     """The status to report. Transition times are kept from the pod's present conditions where nothing changed."""
     status: Json = {
         "phase": phase(pod, view),
@@ -99,7 +99,7 @@ def status_patch(status: Json) -> Json:
     }
 
 
-def phase(pod: Pod, view: PodView) -> str:
+def phase(pod: Pod, view: PodSnapshot) -> str:
     """Pending until every container has been started; Succeeded or Failed once none will run again."""
     if view.failure is not None:
         return "Failed"
@@ -107,7 +107,7 @@ def phase(pod: Pod, view: PodView) -> str:
         return "Failed"
     if not _initialized(view) or any(_never_ran(c) for c in view.containers):
         return "Pending"
-    if all(isinstance(c.state, Terminated) and not c.is_restarting for c in view.containers):
+    if all(isinstance(c.state, ContainerTerminated) and not c.is_restarting for c in view.containers):
         return "Succeeded" if all(_exit_code(c) == 0 for c in view.containers) else "Failed"
     return "Running"
 
@@ -121,7 +121,7 @@ def condition(kind: str, status: bool, reason: str = "", message: str = "") -> J
     return found
 
 
-def _conditions(pod: Pod, view: PodView, now: datetime) -> list[Json]:
+def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Json]:
     unready = [c.name for c in view.containers if not c.ready]
     finished = phase(pod, view)
     if finished == "Succeeded":
@@ -165,30 +165,30 @@ def with_time(wanted: Json, old: Mapping[str, Any] | None, now: datetime) -> Jso
     return {**wanted, "lastTransitionTime": old["lastTransitionTime"] if old and same else timestamp(now)}
 
 
-def _initialized(view: PodView) -> bool:
+def _initialized(view: PodSnapshot) -> bool:
     return all(_init_done(c) for c in view.init_containers)
 
 
-def _init_done(container: ContainerView) -> bool:
+def _init_done(container: ContainerSnapshot) -> bool:
     if container.is_sidecar:
         return container.started
-    return isinstance(container.state, Terminated) and container.state.exit_code == 0
+    return isinstance(container.state, ContainerTerminated) and container.state.exit_code == 0
 
 
-def _failed_for_good(container: ContainerView) -> bool:
-    ended_badly = isinstance(container.state, Terminated) and container.state.exit_code != 0
+def _failed_for_good(container: ContainerSnapshot) -> bool:
+    ended_badly = isinstance(container.state, ContainerTerminated) and container.state.exit_code != 0
     return ended_badly and not container.is_restarting
 
 
-def _never_ran(container: ContainerView) -> bool:
-    return isinstance(container.state, Waiting) and container.last_state is None
+def _never_ran(container: ContainerSnapshot) -> bool:
+    return isinstance(container.state, ContainerWaiting) and container.last_state is None
 
 
-def _exit_code(container: ContainerView) -> int:
-    return container.state.exit_code if isinstance(container.state, Terminated) else 0
+def _exit_code(container: ContainerSnapshot) -> int:
+    return container.state.exit_code if isinstance(container.state, ContainerTerminated) else 0
 
 
-def _container_status(view: ContainerView) -> Json:
+def _container_status(view: ContainerSnapshot) -> Json:
     status: Json = {
         "name": view.name,
         "image": view.image,
@@ -204,17 +204,17 @@ def _container_status(view: ContainerView) -> Json:
     return status
 
 
-def _state(state: State, container_id: str) -> Json:
+def _state(state: ContainerState, container_id: str) -> Json:
     match state:
-        case Waiting(reason=reason, message=message):
+        case ContainerWaiting(reason=reason, message=message):
             return {"waiting": _without_empty({"reason": reason, "message": message})}
-        case Running(started_at=started_at):
+        case ContainerRunning(started_at=started_at):
             return {"running": {"startedAt": timestamp(started_at)}}
-        case Terminated():
+        case ContainerTerminated():
             return {"terminated": _terminated(state, container_id)}
 
 
-def _terminated(state: Terminated, container_id: str) -> Json:
+def _terminated(state: ContainerTerminated, container_id: str) -> Json:
     optional = {
         "reason": state.reason,
         "message": state.message,

@@ -165,7 +165,7 @@ class PodSpec(_Value):
         return [Volume.parse(volume) if isinstance(volume, dict) else volume for volume in value or ()]
 
 
-class Metadata(_Value):
+class ObjectMeta(_Value):
     name: str
     namespace: str
     uid: str
@@ -175,7 +175,7 @@ class Metadata(_Value):
     deletion_grace_period_seconds: float | None = None
 
 
-class OldContainerStatus(_Value):
+class ReportedContainerStatus(_Value):
     """What an earlier run of the node, or this one, reported of a container."""
 
     name: str
@@ -183,19 +183,19 @@ class OldContainerStatus(_Value):
     state: dict[str, Any] = Field(default_factory=dict)
 
 
-class OldStatus(_Value):
+class ReportedStatus(_Value):
     phase: str = "Pending"
     pod_ip: str | None = Field(None, alias="podIP")
     start_time: datetime | None = None
     conditions: tuple[dict[str, Any], ...] = ()
-    container_statuses: tuple[OldContainerStatus, ...] = ()
-    init_container_statuses: tuple[OldContainerStatus, ...] = ()
+    container_statuses: tuple[ReportedContainerStatus, ...] = ()
+    init_container_statuses: tuple[ReportedContainerStatus, ...] = ()
 
 
 class Pod(_Value):
-    metadata: Metadata
+    metadata: ObjectMeta
     spec: PodSpec
-    status: OldStatus = OldStatus()
+    status: ReportedStatus = ReportedStatus()
 
     @property
     def uid(self) -> str:

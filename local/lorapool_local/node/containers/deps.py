@@ -9,17 +9,17 @@ from lorapool_local.config import NodeConfig
 from lorapool_local.kube import Kube
 from lorapool_local.loopback import PodAddresses
 from lorapool_local.node.containers.process import Mode
-from lorapool_local.node.reports.events import Events
+from lorapool_local.node.reports.events import EventRecorder
 from lorapool_local.node.spec.images import Images
 from lorapool_local.node.volumes.references import References
 
 
 @dataclass(frozen=True)
-class NodeServices:
+class NodeDeps:
     config: NodeConfig
     kube: Kube
     references: References
-    events: Events
+    events: EventRecorder
     images: Images
     addresses: PodAddresses
     probe_http: httpx.AsyncClient
