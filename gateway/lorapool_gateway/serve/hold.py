@@ -74,13 +74,13 @@ class Hold:
                 try:
                     ready = with_files(flight.request.generate, self._directory.snapshot())
                     pod = self._pick(flight)
-                except (AdapterUnavailable, NoPodReady) as obstacle:
-                    if not obstacle.transient:
+                except (AdapterUnavailable, NoPodReady) as error:
+                    if not error.transient:
                         raise
                     if flight.obstacle is None:
                         place.enter_context(self._place(flight.pool))
-                    flight.obstacle = obstacle
-                    await self._next_change(changed, obstacle, flight.began)
+                    flight.obstacle = error
+                    await self._next_change(changed, error, flight.began)
                 else:
                     flight.obstacle = None
                     return pod, ready

@@ -20,7 +20,7 @@ TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
-class ImageRequest:
+class DemoRequest:
     """What every client is asked for: the same picture of the same noise."""
 
     gateway: str
@@ -43,13 +43,13 @@ class ClientFailed(Exception):
     """A client did not get its image."""
 
 
-Client = Callable[[ImageRequest], DemoImage]
+Client = Callable[[DemoRequest], DemoImage]
 
 
 def curl(lora: str | None, parameters: Mapping[str, Any] | None = None) -> Client:
     """`curl` with the header `lora:`, as in the article; without it the base answers."""
 
-    def make(request: ImageRequest) -> DemoImage:
+    def make(request: DemoRequest) -> DemoImage:
         done = subprocess.run(  # noqa: S603 -- our own arguments
             curl_command(request, lora, parameters), capture_output=True, timeout=TIMEOUT_S
         )
@@ -65,7 +65,7 @@ def curl(lora: str | None, parameters: Mapping[str, Any] | None = None) -> Clien
     return make
 
 
-def curl_command(request: ImageRequest, lora: str | None, parameters: Mapping[str, Any] | None = None) -> list[str]:
+def curl_command(request: DemoRequest, lora: str | None, parameters: Mapping[str, Any] | None = None) -> list[str]:
     """The command as it would be pasted into a shell, but for the quotes."""
     body = json.dumps({"inputs": request.prompt, "parameters": {"seed": request.seed, **(parameters or {})}})
     header = ["-H", f"lora: {lora}"] if lora else []
@@ -77,7 +77,7 @@ def curl_command(request: ImageRequest, lora: str | None, parameters: Mapping[st
 def hugging_face(lora: str) -> Client:
     """`huggingface_hub.InferenceClient`, the adapter named by a header."""
 
-    def make(request: ImageRequest) -> DemoImage:
+    def make(request: DemoRequest) -> DemoImage:
         replies: list[httpx2.Response] = []
         huggingface_hub.set_client_factory(lambda: httpx2.Client(event_hooks={"response": [replies.append]}))
         client = huggingface_hub.InferenceClient(model=request.gateway, headers={"lora": lora}, timeout=TIMEOUT_S)
@@ -92,7 +92,7 @@ def hugging_face(lora: str) -> Client:
 def openai(model: str, loras: list[dict[str, Any]] | None = None) -> Client:
     """The `openai` client; a stack of adapters goes into `extra_body`."""
 
-    def make(request: ImageRequest) -> DemoImage:
+    def make(request: DemoRequest) -> DemoImage:
         client = OpenAI(base_url=f"{request.gateway}/v1", api_key="none", timeout=TIMEOUT_S)
         extra: dict[str, Any] = {"seed": request.seed} | ({"loras": loras} if loras else {})
         reply = client.images.with_raw_response.generate(

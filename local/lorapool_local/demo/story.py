@@ -12,7 +12,7 @@ from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import PlaneConfig
 from lorapool_local.demo import clients
-from lorapool_local.demo.clients import Client, DemoImage, ImageRequest
+from lorapool_local.demo.clients import Client, DemoImage, DemoRequest
 from lorapool_local.demo.cluster import DemoCluster
 from lorapool_local.demo.screen import Screen
 from lorapool_local.demo.sheet import contact_sheet
@@ -183,7 +183,7 @@ def make_images(screen: Screen, cluster: DemoCluster, output: Path) -> None:
     made: list[list[DemoImage]] = []
     for column in COLUMNS:
         with screen.waiting(f"{column.title} with {column.client_name}", usually_s=3):
-            made.append([column.client(ImageRequest(gateway, column.prompt(p), SEED)) for p in PROMPTS])
+            made.append([column.client(DemoRequest(gateway, column.prompt(p), SEED)) for p in PROMPTS])
     output.mkdir(parents=True, exist_ok=True)
     for column, images in zip(COLUMNS, made, strict=True):
         for number, image in enumerate(images, start=1):
@@ -215,7 +215,7 @@ def what_to_try(screen: Screen, cluster: DemoCluster) -> None:
     screen.chapter("It stays up. In another terminal")
     screen.command(f"export KUBECONFIG={cluster.plane.kubeconfig}")
     screen.command("kubectl get lorapool")
-    request = ImageRequest(gateway_address(cluster), PROMPTS[0], SEED)
+    request = DemoRequest(gateway_address(cluster), PROMPTS[0], SEED)
     shown = shlex.join(w for w in clients.curl_command(request, "lorapool/pixel") if w != "-i")
     screen.command(f"{shown} > pixel.png")
     screen.note("Ctrl-C ends it and leaves nothing behind but the cache and the images.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lorapool_local.demo.clients import ImageRequest, curl_command
+from lorapool_local.demo.clients import DemoRequest, curl_command
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 60.0
@@ -50,7 +50,7 @@ async def test_in_the_background_of_a_script_a_signal_ends_it_and_takes_all_away
 
 
 def test_curl_is_asked_for_nothing_that_older_versions_lack() -> None:
-    assert "--json" not in curl_command(ImageRequest("http://127.0.0.1", "a star", 7), None)
+    assert "--json" not in curl_command(DemoRequest("http://127.0.0.1", "a star", 7), None)
 
 
 @pytest.mark.parametrize(
