@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
-class Refused(Exception):
+class AccessRefused(Exception):
     """The Hub's no: a status, and the code and message that its clients tell errors apart by."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -15,15 +15,15 @@ class Refused(Exception):
         self.headers = {**({"X-Error-Code": code} if code else {}), "X-Error-Message": message, **(headers or {})}
 
 
-def repo_not_found(*, known_user: bool) -> Refused:
+def repo_not_found(*, known_user: bool) -> AccessRefused:
     """The Hub does not tell strangers whether a repository is private or does not exist."""
     if known_user:
-        return Refused(404, "RepoNotFound", "Repository not found")
-    return Refused(401, "RepoNotFound", "Invalid username or password.")
+        return AccessRefused(404, "RepoNotFound", "Repository not found")
+    return AccessRefused(401, "RepoNotFound", "Invalid username or password.")
 
 
-def bad_token() -> Refused:
-    return Refused(401, "", "Invalid credentials in Authorization header")
+def bad_token() -> AccessRefused:
+    return AccessRefused(401, "", "Invalid credentials in Authorization header")
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Access:
         return repo not in self.private or token in self.private[repo]
 
     def check_repo(self, repo: str, token: str | None) -> None:
-        """Raises `Refused` unless the caller may know of the repository."""
+        """Raises `AccessRefused` unless the caller may know of the repository."""
         if token is not None and self._has_users and not self.is_known(token):
             raise bad_token()
         if not self.sees(repo, token):
             raise repo_not_found(known_user=token is not None)
 
     def check_file(self, repo: str, token: str | None) -> None:
-        """Raises `Refused` unless the caller may read the repository's files."""
+        """Raises `AccessRefused` unless the caller may read the repository's files."""
         self.check_repo(repo, token)
         if repo in self.gated and token not in self.gated[repo]:
             status = 401 if token is None else 403
-            raise Refused(status, "GatedRepo", f"Access to model {repo} is restricted.")
+            raise AccessRefused(status, "GatedRepo", f"Access to model {repo} is restricted.")

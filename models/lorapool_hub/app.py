@@ -14,15 +14,15 @@ from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from lorapool_hub import describe, repos, sending
-from lorapool_hub.access import Access, Refused, repo_not_found
-from lorapool_hub.faults import Fault, Faults, Kind
+from lorapool_hub.access import Access, AccessRefused, repo_not_found
+from lorapool_hub.faults import Fault, FaultKind, Faults
 from lorapool_hub.repos import Repo
 
 _REPO = "/{owner}/{name}"
 
 
 @dataclass(frozen=True)
-class Hub:
+class SmallHub:
     """The folders it serves, who may read them, and what goes wrong. Folders are read anew for every request."""
 
     folders: Callable[[], Mapping[str, Path]]
@@ -36,15 +36,15 @@ class Hub:
         return repos.read(repo_id, folder) if folder else None
 
 
-def serving(root: Path, owner: str = "lorapool", access: Access | None = None) -> Hub:
+def serving(root: Path, owner: str = "lorapool", access: Access | None = None) -> SmallHub:
     """A Hub of every folder with a card below the root."""
-    return Hub(folders=lambda: repos.find(root, owner), access=access or Access())
+    return SmallHub(folders=lambda: repos.find(root, owner), access=access or Access())
 
 
-def make_app(hub: Hub) -> FastAPI:
+def make_app(hub: SmallHub) -> FastAPI:
     """The ASGI application."""
     app = FastAPI(title="lorapool hub", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(Refused, _say_no)
+    app.add_exception_handler(AccessRefused, _say_no)
     app.state.hub = hub
     app.add_api_route("/faults", _order, methods=["POST"], status_code=204)
     app.add_api_route("/faults", _clear, methods=["DELETE"], status_code=204)
@@ -60,15 +60,15 @@ def make_app(hub: Hub) -> FastAPI:
 
 
 async def _say_no(_: Request, refused: Exception) -> Response:
-    assert isinstance(refused, Refused)  # noqa: S101 -- what the handler is registered for
+    assert isinstance(refused, AccessRefused)  # noqa: S101 -- what the handler is registered for
     return JSONResponse({"error": str(refused)}, refused.status, headers=refused.headers)
 
 
 # ---- what a route needs ----------------------------------------------------------------------------------------
 
 
-def _hub(request: Request) -> Hub:
-    hub: Hub = request.app.state.hub
+def _hub(request: Request) -> SmallHub:
+    hub: SmallHub = request.app.state.hub
     if request.url.path != "/faults":
         hub.asked.append(f"{request.method} {request.url.path}")
     return hub
@@ -83,37 +83,37 @@ def _repo_id(owner: str, name: str) -> str:
     return f"{owner}/{name}"
 
 
-TheHub = Annotated[Hub, Depends(_hub)]
+TheHub = Annotated[SmallHub, Depends(_hub)]
 Token = Annotated[str | None, Depends(_token)]
 RepoId = Annotated[str, Depends(_repo_id)]
 
 
-async def _strike(hub: Hub, repo_id: str, file: str = "") -> Fault | None:
+async def _strike(hub: SmallHub, repo_id: str, file: str = "") -> Fault | None:
     """Do what an ordered fault says, but for those that concern the body: these are returned."""
     fault = hub.faults.take(repo_id, file)
     if fault is None:
         return None
-    if fault.kind == Kind.SLOW:
+    if fault.kind == FaultKind.SLOW:
         await asyncio.sleep(fault.seconds)
-    elif fault.kind == Kind.NOT_FOUND:
-        raise Refused(404, "RepoNotFound", "Repository not found")
-    elif fault.kind == Kind.UNAUTHORIZED:
-        raise Refused(401, "", "Invalid credentials in Authorization header")
-    elif fault.kind == Kind.GATED:
-        raise Refused(403, "GatedRepo", f"Access to model {repo_id} is restricted.")
-    elif fault.kind == Kind.RATE_LIMITED:
-        raise Refused(429, "", "Too many requests", {"Retry-After": f"{fault.seconds:.0f}"})
-    elif fault.kind == Kind.BROKEN:
-        raise Refused(500, "", "Internal Server Error")
+    elif fault.kind == FaultKind.NOT_FOUND:
+        raise AccessRefused(404, "RepoNotFound", "Repository not found")
+    elif fault.kind == FaultKind.UNAUTHORIZED:
+        raise AccessRefused(401, "", "Invalid credentials in Authorization header")
+    elif fault.kind == FaultKind.GATED:
+        raise AccessRefused(403, "GatedRepo", f"Access to model {repo_id} is restricted.")
+    elif fault.kind == FaultKind.RATE_LIMITED:
+        raise AccessRefused(429, "", "Too many requests", {"Retry-After": f"{fault.seconds:.0f}"})
+    elif fault.kind == FaultKind.BROKEN:
+        raise AccessRefused(500, "", "Internal Server Error")
     return fault
 
 
-def _find(hub: Hub, repo_id: str, token: str | None, revision: str) -> Repo:
+def _find(hub: SmallHub, repo_id: str, token: str | None, revision: str) -> Repo:
     repo = hub.read(repo_id)
     if repo is None:
         raise repo_not_found(known_user=hub.access.is_known(token))
     if not repo.has_revision(revision):
-        raise Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        raise AccessRefused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
     return repo
 
 
@@ -138,7 +138,7 @@ async def _models(hub: TheHub, token: Token, search: str = "", author: str = "")
     return found
 
 
-def _described(hub: Hub, repo: Repo, *, blobs: bool) -> dict[str, Any]:
+def _described(hub: SmallHub, repo: Repo, *, blobs: bool) -> dict[str, Any]:
     private, gated = repo.id in hub.access.private, repo.id in hub.access.gated
     return describe.model(repo, private=private, gated=gated, blobs=blobs)
 
@@ -159,7 +159,7 @@ async def _tree(
     repo = _find(hub, repo_id, token, revision)
     listing = describe.tree(repo, folder, recursive=recursive)
     if folder and not listing:
-        raise Refused(404, "EntryNotFound", f"{folder} does not exist on {revision}")
+        raise AccessRefused(404, "EntryNotFound", f"{folder} does not exist on {revision}")
     return listing
 
 
@@ -177,7 +177,7 @@ async def _resolve(hub: TheHub, repo_id: RepoId, token: Token, revision: str, fi
     hub.access.check_file(repo_id, token)
     repo = _find(hub, repo_id, token, revision)
     if file not in repo.files:
-        raise Refused(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": repo.commit})
+        raise AccessRefused(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": repo.commit})
     return sending.send(repo, repo.files[file], fault)
 
 
@@ -186,5 +186,5 @@ async def _blob(hub: TheHub, repo_id: RepoId, etag: str) -> Response:
     repo = hub.read(repo_id)
     found = [f for f in repo.files.values() if f.etag == etag] if repo else []
     if not repo or not found:
-        raise Refused(404, "EntryNotFound", "Entry not found")
+        raise AccessRefused(404, "EntryNotFound", "Entry not found")
     return sending.send(repo, found[0], None)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What the client gets."""
 
     SLOW = "slow"  # the answer, `seconds` later
@@ -27,7 +27,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Kind
+    kind: FaultKind
     repo: str = "*"
     file: str = "*"
     times: int | None = Field(default=None, ge=1, description="Unset: until the faults are cleared.")

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from lorapool_hub.faults import Fault, Kind
+from lorapool_hub.faults import Fault, FaultKind
 from lorapool_hub.repos import Repo, RepoFile
 
 
@@ -22,12 +22,12 @@ def headers(repo: Repo, file: RepoFile) -> dict[str, str]:
 def send(repo: Repo, file: RepoFile, fault: Fault | None) -> Response:
     """The file; ranges and HEAD are starlette's."""
     known = headers(repo, file)
-    if fault and fault.kind == Kind.REDIRECT:
+    if fault and fault.kind == FaultKind.REDIRECT:
         location = fault.location or f"/blobs/{repo.id}/{file.etag}"
         return Response(status_code=302, headers={**known, "Location": location})
-    if fault and fault.kind == Kind.CUT:
+    if fault and fault.kind == FaultKind.CUT:
         return _Cut(file, known, fault.after_bytes)
-    if fault and fault.kind == Kind.CORRUPT:
+    if fault and fault.kind == FaultKind.CORRUPT:
         return Response(_corrupt(file.disk.read_bytes()), headers=known, media_type="application/octet-stream")
     return FileResponse(file.disk, headers=known, media_type="application/octet-stream")
 

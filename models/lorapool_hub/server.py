@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from lorapool_hub.app import Hub, make_app
+from lorapool_hub.app import SmallHub, make_app
 
 
 @contextmanager
-def running(hub: Hub, host: str = "127.0.0.1") -> Iterator[str]:
+def running(hub: SmallHub, host: str = "127.0.0.1") -> Iterator[str]:
     """The Hub on a free port, in a thread, for as long as the block; the value is its URL."""
     listener = socket.create_server((host, 0))
     config = uvicorn.Config(make_app(hub), log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
@@ -29,6 +29,6 @@ def running(hub: Hub, host: str = "127.0.0.1") -> Iterator[str]:
         listener.close()
 
 
-def serve(hub: Hub, host: str, port: int) -> None:
+def serve(hub: SmallHub, host: str, port: int) -> None:
     """Serve until a signal ends it."""
     uvicorn.run(make_app(hub), host=host, port=port, lifespan="off", log_level="warning")

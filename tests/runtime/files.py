@@ -8,16 +8,22 @@ import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model
 
 from lorapool_models.adapters import lora
-from lorapool_models.adapters.lora import Layout, Network, Shape
+from lorapool_models.adapters.lora import Layout, NetworkConfig, NetworkType
 
 # The deviation of the random matrices; LoHa and LoKr multiply more of them.
-_STRENGTH = {Network.LORA: 0.6, Network.LOCON: 0.2, Network.DORA: 0.6, Network.LOHA: 0.5, Network.LOKR: 0.4}
+_STRENGTH = {
+    NetworkType.LORA: 0.6,
+    NetworkType.LOCON: 0.2,
+    NetworkType.DORA: 0.6,
+    NetworkType.LOHA: 0.5,
+    NetworkType.LOKR: 0.4,
+}
 
 Put = Callable[[Any, Path], Path]
 """Puts the adapter on a pipeline, as PEFT applies it, writes it into the folder and returns the file."""
 
 
-def _recipe(shape: Shape) -> Put:
+def _recipe(shape: NetworkConfig) -> Put:
     def put(pipeline: Any, folder: Path) -> Path:
         torch.manual_seed(1)
         lora.put_on(pipeline, shape, seed=1, random_up=_STRENGTH[shape.network])
@@ -56,12 +62,12 @@ _ATTENTION = list(lora.ATTENTION)
 _ALL = [*lora.ATTENTION, *lora.CONVOLUTIONS, "ff.net.0.proj", "ff.net.2", "proj_in", "time_emb_proj"]
 
 EVERY: dict[str, Put] = {
-    "lora diffusers": _recipe(Shape(Layout.DIFFUSERS)),
-    "lora diffusers, text too": _recipe(Shape(Layout.DIFFUSERS, rank=8, alpha=3, text=True)),
+    "lora diffusers": _recipe(NetworkConfig(Layout.DIFFUSERS)),
+    "lora diffusers, text too": _recipe(NetworkConfig(Layout.DIFFUSERS, rank=8, alpha=3, text=True)),
     "lora kohya, mixed ranks, text too": _recipe(
-        Shape(Layout.KOHYA, rank=8, alpha=6, text=True, ranks={"to_q": 2, "to_k": 4, "q_proj": 2})
+        NetworkConfig(Layout.KOHYA, rank=8, alpha=6, text=True, ranks={"to_q": 2, "to_k": 4, "q_proj": 2})
     ),
-    "lora peft": _recipe(Shape(Layout.PEFT, rank=8, alpha=8)),
+    "lora peft": _recipe(NetworkConfig(Layout.PEFT, rank=8, alpha=8)),
     "lora peft, patterns, rslora": _peft(
         LoraConfig(
             r=4, lora_alpha=6, target_modules=_ATTENTION, use_rslora=True,
@@ -69,13 +75,13 @@ EVERY: dict[str, Put] = {
         ),
         std=0.18,
     ),
-    "locon kohya": _recipe(Shape(Layout.KOHYA, rank=8, alpha=4, network=Network.LOCON)),
+    "locon kohya": _recipe(NetworkConfig(Layout.KOHYA, rank=8, alpha=4, network=NetworkType.LOCON)),
     "lora peft, all modules": _peft(LoraConfig(r=4, lora_alpha=2, target_modules=_ALL)),
-    "dora diffusers": _recipe(Shape(Layout.DIFFUSERS, rank=8, alpha=8, network=Network.DORA)),
+    "dora diffusers": _recipe(NetworkConfig(Layout.DIFFUSERS, rank=8, alpha=8, network=NetworkType.DORA)),
     "dora peft, convolutions too": _peft(LoraConfig(r=4, lora_alpha=4, target_modules=_ALL, use_dora=True)),
-    "loha kohya": _recipe(Shape(Layout.KOHYA, rank=4, alpha=4, network=Network.LOHA)),
+    "loha kohya": _recipe(NetworkConfig(Layout.KOHYA, rank=4, alpha=4, network=NetworkType.LOHA)),
     "loha peft": _peft(LoHaConfig(r=4, alpha=6, target_modules=_ALL, use_effective_conv2d=True)),
-    "lokr kohya": _recipe(Shape(Layout.KOHYA, rank=8, alpha=8, network=Network.LOKR)),
+    "lokr kohya": _recipe(NetworkConfig(Layout.KOHYA, rank=8, alpha=8, network=NetworkType.LOKR)),
     "lokr peft, both factors, core": _peft(
         LoKrConfig(r=2, alpha=3, target_modules=_ALL, decompose_both=True, use_effective_conv2d=True)
     ),

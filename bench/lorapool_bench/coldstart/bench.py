@@ -15,7 +15,7 @@ from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.runtime import Device
 from lorapool_bench.coldstart import child
 from lorapool_bench.coldstart import plot as plot_coldstart
-from lorapool_bench.coldstart.result import Case, ColdstartResult, Start
+from lorapool_bench.coldstart.result import Case, ColdstartResult, PipelineStart
 from lorapool_bench.measure import command
 from lorapool_bench.measure.machine import machine, versions
 from lorapool_bench.measure.progress import Step, steps
@@ -44,7 +44,7 @@ CASES: Final = (Asked("float32", "bfloat16"), Asked("float32", "bfloat16", cache
 
 
 @dataclass(frozen=True)
-class Folders:
+class PipelineFolders:
     """The pipeline that is measured, and a small one that warms a process up."""
 
     measured: Path
@@ -62,10 +62,10 @@ class Folders:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-Load = Callable[[str, Folders, str, str], Mapping[str, float]]
+Load = Callable[[str, PipelineFolders, str, str], Mapping[str, float]]
 
 
-def load_once(way: str, folders: Folders, dtype: str, device: str) -> Mapping[str, float]:
+def load_once(way: str, folders: PipelineFolders, dtype: str, device: str) -> Mapping[str, float]:
     """The figures of one load in a process of its own, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lorapool_bench.coldstart.child"])
@@ -73,7 +73,7 @@ def load_once(way: str, folders: Folders, dtype: str, device: str) -> Mapping[st
         return pool.apply(child.measure, (way, folders.measured, folders.first, Dtype(dtype), Device(device)))
 
 
-def run_case(folders: Folders, case: Asked, rounds: int, device: str, step: Step, load: Load) -> Case:
+def run_case(folders: PipelineFolders, case: Asked, rounds: int, device: str, step: Step, load: Load) -> Case:
     """All ways, one after the other in each round; the first round does not count."""
     found: dict[str, list[Mapping[str, float]]] = {way: [] for way in WAYS}
     for i in range(1 + rounds):
@@ -88,8 +88,8 @@ def run_case(folders: Folders, case: Asked, rounds: int, device: str, step: Step
     return Case(stored=case.stored, wanted=case.wanted, cached=case.cached, size_bytes=size_bytes, starts=starts)
 
 
-def _start(way: str, figures: Sequence[Mapping[str, float]]) -> Start:
-    return Start(
+def _start(way: str, figures: Sequence[Mapping[str, float]]) -> PipelineStart:
+    return PipelineStart(
         way=way,
         load=spread([f["load_s"] for f in figures]),
         touch=spread([f["touch_s"] for f in figures]),
@@ -107,7 +107,7 @@ def run(shape: str, rounds: int, device: str = "cpu", load: Load = load_once) ->
         for case in CASES:
             step(f"writing a pipeline in {case.stored}")
             with tempfile.TemporaryDirectory() as folder:
-                folders = Folders(Path(folder) / "measured", Path(folder) / "first")
+                folders = PipelineFolders(Path(folder) / "measured", Path(folder) / "first")
                 save_pipeline(folders.measured, SHAPES[shape], getattr(torch, case.stored))
                 save_pipeline(folders.first, SHAPES["tiny"], getattr(torch, case.stored))
                 cases.append(run_case(folders, case, rounds, device, step, load))

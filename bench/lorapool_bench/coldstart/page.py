@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lorapool_bench.coldstart.result import Case, ColdstartResult, Start
+from lorapool_bench.coldstart.result import Case, ColdstartResult, PipelineStart
 from lorapool_bench.measure.result import read
 from lorapool_bench.show import page_parts
 from lorapool_bench.show.page_parts import plot, table, targets, timing, where
@@ -43,7 +43,7 @@ def _case(case: Case) -> str:
     return "\n".join((title, table(head, [_row(start, ours) for start in case.starts])))
 
 
-def _row(start: Start, ours_s: float) -> list[str]:
+def _row(start: PipelineStart, ours_s: float) -> list[str]:
     total_s = start.total.median
     beside = f"{total_s / ours_s:.2f} ×" if start.way != "lorapool" else ""
     memory = [gib(start.peak_bytes), gib(start.own_bytes)]

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from lorapool_bench.measure.result import Frozen, Result, Target
+from lorapool_bench.measure.result import Frozen, Goal, Result
 from lorapool_bench.measure.spread import Spread
 
 _TWICE: Final = 2.0
 
 
-class Start(Frozen):
+class PipelineStart(Frozen):
     """One way to load a pipeline, each time in a fresh process.
 
     Attributes:
@@ -34,9 +34,9 @@ class Case(Frozen):
     wanted: str
     cached: bool
     size_bytes: int
-    starts: tuple[Start, ...]
+    starts: tuple[PipelineStart, ...]
 
-    def start(self, way: str) -> Start:
+    def start(self, way: str) -> PipelineStart:
         return next(start for start in self.starts if start.way == way)
 
     @property
@@ -44,11 +44,11 @@ class Case(Frozen):
         return "in the page cache" if self.cached else "on disk"
 
     @property
-    def target(self) -> Target:
+    def target(self) -> Goal:
         """Beside the quicker of diffusers' two ways."""
         ours = self.start("lorapool").total.median
         theirs = min(start.total.median for start in self.starts if start.way != "lorapool")
-        return Target(
+        return Goal(
             key=f"coldstart/{self.stored}-{self.wanted}-{'cached' if self.cached else 'disk'}",
             what=f"{self.stored} files {self.where}, {self.wanted} wanted",
             at_least=_TWICE,
@@ -57,8 +57,10 @@ class Case(Frozen):
 
 
 class ColdstartResult(Result):
+    """What loading a pipeline took, by dtype of the files and of the modules."""
+
     cases: tuple[Case, ...]
 
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[Goal, ...]:
         """Of the cases where there is work to save: with nothing to convert or to read both only map pages."""
         return tuple(case.target for case in self.cases if case.stored != case.wanted or not case.cached)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from lorapool_bench.gateway import plot as plot_gateway
 from lorapool_bench.gateway.load import Answer, burst, steady
-from lorapool_bench.gateway.place import Place, place
+from lorapool_bench.gateway.place import GatewaySetup, place
 from lorapool_bench.gateway.pod import STEP_S
 from lorapool_bench.gateway.result import Burst, GatewayResult, Latency, Level
 from lorapool_bench.measure import command
@@ -38,7 +38,7 @@ def _asked(steps_: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return straight, {"inputs": prompt, "parameters": parameters}
 
 
-async def _level(at: Place, pods: str, in_flight: int, each: int, takes_s: float, rounds: int) -> Level:
+async def _level(at: GatewaySetup, pods: str, in_flight: int, each: int, takes_s: float, rounds: int) -> Level:
     straight, through = _asked(max(1, round(takes_s / STEP_S)))
     direct: list[Answer] = []
     passed: list[Answer] = []
@@ -68,7 +68,7 @@ def _latency(answers: Sequence[Answer]) -> Latency:
     return Latency(p50_s=hundredths[49], p99_s=hundredths[98], requests=len(answers))
 
 
-async def _burst(at: Place, way: str) -> Burst:
+async def _burst(at: GatewaySetup, way: str) -> Burst:
     straight, through = _asked(_BURST_STEPS)
     before_s = at.cpu_s
     answers = await (burst(at.straight, straight, _BURST) if way == "straight" else burst(at.gateway, through, _BURST))

@@ -26,11 +26,13 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Attributes:
-    straight: address of the pod's images.
-    gateway: address of the gateway.
-    pid: of the gateway.
+class GatewaySetup:
+    """A gateway with pods behind it, as processes.
+
+    Attributes:
+        straight: address of the pod's images.
+        gateway: address of the gateway.
+        pid: of the gateway.
     """
 
     straight: str
@@ -45,7 +47,7 @@ class Place:
 
 
 @asynccontextmanager
-async def place(kind: str, *options: str) -> AsyncIterator[Place]:
+async def place(kind: str, *options: str) -> AsyncIterator[GatewaySetup]:
     """A pod of that kind (see `gateway_pod`) behind a gateway, ready; both are ended at the end."""
     # Nobody else's: benches and tests on one machine do not meet.
     network = f"127.{random.randrange(64, 255)}.{random.randrange(1, 255)}"  # noqa: S311 -- no secret
@@ -62,7 +64,7 @@ async def place(kind: str, *options: str) -> AsyncIterator[Place]:
         }
         process = await _start(stack, ("lorapool_common.cli", "gateway"), environment)
         straight = f"http://{pod}:{names.SERVING_PORT}/v1/generate"
-        made = Place(straight, f"http://{gateway}:{names.SERVING_PORT}/", process.pid)
+        made = GatewaySetup(straight, f"http://{gateway}:{names.SERVING_PORT}/", process.pid)
         await _wait_until_served(made)
         yield made
 
@@ -83,7 +85,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def _wait_until_served(made: Place) -> None:
+async def _wait_until_served(made: GatewaySetup) -> None:
     async with asyncio.timeout(_START_S), aiohttp.ClientSession() as http:
         while True:
             try:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lorapool_bench.measure.result import Frozen, Result, Target
+from lorapool_bench.measure.result import Frozen, Goal, Result
 
 # Asked of the gateway: what it adds to the median, and how long a refusal may take.
 ADDED_S: Final = 0.004
@@ -64,6 +64,8 @@ class Burst(Frozen):
 
 
 class GatewayResult(Result):
+    """What the gateway added to requests, and how fast it refused those beyond its limit."""
+
     levels: tuple[Level, ...]
     bursts: tuple[Burst, ...]
 
@@ -71,9 +73,9 @@ class GatewayResult(Result):
         """The last one with so many requests in flight."""
         return next(level for level in reversed(self.levels) if level.in_flight == in_flight)
 
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[Goal, ...]:
         added = tuple(
-            Target(
+            Goal(
                 key=f"gateway/added-{level.in_flight}-{level.pods.split()[0]}",
                 what=f"adds at most {ADDED_S * 1e3:g} ms to the median, {level.in_flight} in flight, {level.pods}",
                 at_least=1.0,
@@ -83,7 +85,7 @@ class GatewayResult(Result):
             if level.in_flight in (1, 100)
         )
         refusals = tuple(
-            Target(
+            Goal(
                 key=f"gateway/refusal-{burst.way}",
                 what=f"the last of {burst.refused} refusals within {REFUSAL_S:g} s",
                 at_least=1.0,
@@ -93,7 +95,7 @@ class GatewayResult(Result):
             if burst.refused and burst.way == "gateway"
         )
         few, many = self.level(10), self.level(300)
-        growth = Target(
+        growth = Goal(
             key="gateway/growth",
             what=f"CPU of a request with 300 in flight at most {GROWTH:g} times that with 10",
             at_least=1.0,

@@ -17,7 +17,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Target(Frozen):
+class Goal(Frozen):
     """What was asked of a figure.
 
     Attributes:
@@ -51,7 +51,7 @@ class Result(Frozen):
     versions: dict[str, str]
     settings: dict[str, str | int | float]
 
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[Goal, ...]:
         """Computed from the figures; a bench without targets has none."""
         return ()
 

@@ -19,9 +19,9 @@ from lorapool_bench.measure.result import today
 from lorapool_bench.measure.spread import spread
 from lorapool_bench.overhead import plot as plot_overhead
 from lorapool_bench.overhead.result import OverheadResult, Variant
-from lorapool_bench.subjects.adapters import KINDS, Kind, write_adapter
+from lorapool_bench.subjects.adapters import KINDS, AdapterKind, write_adapter
 from lorapool_bench.subjects.unet import SHAPES, inputs, make_unet, twin
-from lorapool_bench.ways.lorapool import Pool
+from lorapool_bench.ways.lorapool import PooledUNet
 from lorapool_bench.ways.wrapper import call_cost, wrapped_modules
 from lorapool_runtime.adapters.file import AdapterFile
 
@@ -52,14 +52,14 @@ def states(unet: Any, folder: Path) -> Iterator[State]:
     """All ways to apply adapters, and the plain UNet beside them."""
     dtype = next(unet.parameters()).dtype
 
-    def write_one(kind: Kind, seed: int) -> AdapterFile:
+    def write_one(kind: AdapterKind, seed: int) -> AdapterFile:
         return write_adapter(folder / f"{kind.rank}-{seed}.safetensors", unet, kind, dtype, seed)
 
     files = {name: write_one(kind, 1) for name, kind in KINDS.items()}
     batch = [files[_MIXED], *(write_one(KINDS[_MIXED], seed) for seed in range(2, 1 + _BATCH))]
     plain = twin(unet)
-    added = Pool(twin(unet), [*files.values(), *batch[1:]])
-    merged = Pool(twin(unet), list(files.values()), merge=True)
+    added = PooledUNet(twin(unet), [*files.values(), *batch[1:]])
+    merged = PooledUNet(twin(unet), list(files.values()), merge=True)
     yield State(PLAIN, "diffusers' own UNet", plain, lambda: None)
     yield State("wrapped", "wrapped, no adapter", added.unet, added.bare)
     for name, file in files.items():

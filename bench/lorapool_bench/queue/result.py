@@ -27,4 +27,6 @@ class Traffic(Frozen):
 
 
 class QueueResult(Result):
+    """Waits of each traffic under each order."""
+
     traffics: tuple[Traffic, ...]

@@ -21,6 +21,8 @@ Order = Callable[[Sequence[Waiting], Turn, float], int]
 
 @dataclass(frozen=True)
 class Arrival:
+    """A request for an adapter, at a time of the simulated clock."""
+
     at_s: float
     adapter: str
 

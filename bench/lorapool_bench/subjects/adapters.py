@@ -17,17 +17,17 @@ from lorapool_runtime.adapters.file import AdapterFile
 
 
 @dataclass(frozen=True)
-class Kind:
+class AdapterKind:
     """What an adapter changes, and its rank; on SDXL's shape that makes its size."""
 
     ends: tuple[str, ...]
     rank: int
 
 
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+KINDS: Final[Mapping[str, AdapterKind]] = MappingProxyType(
     {
-        "46 MB": Kind(ATTENTION, 16),
-        "168 MB": Kind((*ATTENTION, *FEED_FORWARD), 32),
+        "46 MB": AdapterKind(ATTENTION, 16),
+        "168 MB": AdapterKind((*ATTENTION, *FEED_FORWARD), 32),
     }
 )
 
@@ -44,7 +44,7 @@ class Pair:
         return self.up @ self.down
 
 
-def write_adapter(path: Path, unet: Any, kind: Kind, dtype: torch.dtype, seed: int) -> AdapterFile:
+def write_adapter(path: Path, unet: Any, kind: AdapterKind, dtype: torch.dtype, seed: int) -> AdapterFile:
     """A file whose changes are a tenth of the weights that they change; alpha is the rank."""
     dice = torch.Generator().manual_seed(seed)
     tensors = {}

@@ -8,13 +8,13 @@ import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from lorapool_bench.subjects.unet import Shape, make_unet
+from lorapool_bench.subjects.unet import UNetShape, make_unet
 from lorapool_models.base import words
 
 _TEXT_LAYERS = 12
 
 
-def save_pipeline(folder: Path, shape: Shape, dtype: torch.dtype, seed: int = 0) -> None:
+def save_pipeline(folder: Path, shape: UNetShape, dtype: torch.dtype, seed: int = 0) -> None:
     torch.manual_seed(seed)
     tokenizer = words.tokenizer(folder / "tokenizer")
     first, second = shape.context - shape.pooled, shape.pooled
@@ -39,7 +39,7 @@ def save_pipeline(folder: Path, shape: Shape, dtype: torch.dtype, seed: int = 0)
     gc.collect()  # its modules hold each other, and the memory is wanted for what comes
 
 
-def _text(width: int, shape: Shape, tokenizer: Any) -> CLIPTextConfig:
+def _text(width: int, shape: UNetShape, tokenizer: Any) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,

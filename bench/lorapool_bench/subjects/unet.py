@@ -16,7 +16,7 @@ FEED_FORWARD: Final = ("ff.net.0.proj", "ff.net.2")
 
 
 @dataclass(frozen=True)
-class Shape:
+class UNetShape:
     """Widths and depths; levels, names and the order of modules are SDXL's.
 
     Attributes:
@@ -52,18 +52,18 @@ class Shape:
         }
 
 
-SHAPES: Final[Mapping[str, Shape]] = MappingProxyType(
+SHAPES: Final[Mapping[str, UNetShape]] = MappingProxyType(
     {
         # 2.57 B parameters.
-        "sdxl": Shape((320, 640, 1280), (1, 2, 10), 64, 2048, 1280, 256),
+        "sdxl": UNetShape((320, 640, 1280), (1, 2, 10), 64, 2048, 1280, 256),
         # A quarter of the parameters, the same number of modules.
-        "half": Shape((160, 320, 640), (1, 2, 10), 32, 1024, 640, 128),
-        "tiny": Shape((32, 64), (1, 2), 16, 64, 32, 8),
+        "half": UNetShape((160, 320, 640), (1, 2, 10), 32, 1024, 640, 128),
+        "tiny": UNetShape((32, 64), (1, 2), 16, 64, 32, 8),
     }
 )
 
 
-def make_unet(shape: Shape, dtype: torch.dtype, device: str = "cpu", seed: int = 0) -> Any:
+def make_unet(shape: UNetShape, dtype: torch.dtype, device: str = "cpu", seed: int = 0) -> Any:
     """A UNet whose activations stay of order one: each matrix has a variance of 1 / inputs."""
     unet = empty_unet(shape)
     # Random numbers are drawn once and used again from other places: drawing 2.57 B of them takes minutes.
@@ -87,7 +87,7 @@ def twin(unet: Any) -> Any:
     return other.eval()
 
 
-def empty_unet(shape: Shape) -> Any:
+def empty_unet(shape: UNetShape) -> Any:
     with init_empty_weights():
         return UNet2DConditionModel(**shape.config())
 
@@ -98,7 +98,7 @@ def linears(unet: Any, ends: tuple[str, ...]) -> dict[str, nn.Linear]:
     return {n: m for n, m in named if isinstance(m, nn.Linear) and n.endswith(tuple(f".{end}" for end in ends))}
 
 
-def inputs(shape: Shape, dtype: torch.dtype, device: str, latent: int, pictures: int = 1) -> dict[str, Any]:
+def inputs(shape: UNetShape, dtype: torch.dtype, device: str, latent: int, pictures: int = 1) -> dict[str, Any]:
     """The arguments of one forward of so many pictures, `latent` positions a side."""
     dice = torch.Generator().manual_seed(0)
 

@@ -17,13 +17,13 @@ from lorapool_bench.measure.progress import Step, steps
 from lorapool_bench.measure.quiet import quiet
 from lorapool_bench.measure.result import today
 from lorapool_bench.measure.spread import spread
-from lorapool_bench.subjects.adapters import KINDS, Kind, write_adapter
+from lorapool_bench.subjects.adapters import KINDS, AdapterKind, write_adapter
 from lorapool_bench.subjects.unet import SHAPES, linears, make_unet, twin
 from lorapool_bench.switch import plot as plot_switch
 from lorapool_bench.switch.exact import Pristine, exactness, fingerprint, references, sampled
 from lorapool_bench.switch.result import Exactness, KindResult, SwitchResult, WayResult
 from lorapool_bench.ways.diffusers import Article, Hotswap
-from lorapool_bench.ways.lorapool import Pool, Pooled
+from lorapool_bench.ways.lorapool import Pooled, PooledUNet
 from lorapool_bench.ways.pass_once import extra_s, passing
 from lorapool_runtime.adapters.file import AdapterFile
 
@@ -64,7 +64,7 @@ class Bench:
     """One kind of adapter on one base."""
 
     unet: Any
-    kind: Kind
+    kind: AdapterKind
     files: tuple[AdapterFile, AdapterFile]
     device: str
 
@@ -74,7 +74,7 @@ class Bench:
 
     def ways(self) -> tuple[Way, ...]:
         """Each on modules of its own, all on the same weights; every adapter was in force once, the second one is."""
-        added, merged = Pool(twin(self.unet), self.files), Pool(twin(self.unet), self.files, merge=True)
+        added, merged = PooledUNet(twin(self.unet), self.files), PooledUNet(twin(self.unet), self.files, merge=True)
         for file in self.files:
             added.switch(file)
             merged.switch(file)

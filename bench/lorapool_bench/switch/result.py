@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
-from lorapool_bench.measure.result import Frozen, Result, Target
+from lorapool_bench.measure.result import Frozen, Goal, Result
 from lorapool_bench.measure.spread import Spread
 
 # Ways, in the order of a plot.
@@ -94,9 +94,9 @@ class SwitchResult(Result):
     dtype: str
     kinds: tuple[KindResult, ...]
 
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[Goal, ...]:
         return tuple(
-            Target(
+            Goal(
                 key=f"switch/{kind.name}/{way}-{than}",
                 what=f"{kind.name}: {_WORDS[way]} beside {_WORDS[than]}",
                 at_least=at_least,

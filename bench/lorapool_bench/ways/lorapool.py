@@ -12,7 +12,7 @@ from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 
 
-class Pool:
+class PooledUNet:
     """A UNet as the engine holds it, with adapters that have been read.
 
     The engine's own `render` goes on to draw; here the modules and the adapters' tiers are all there is. Where the
@@ -85,7 +85,7 @@ class Pool:
 class Pooled:
     """The switch from the tier that `name` says; `merged` is from the device, and computes the weights anew."""
 
-    def __init__(self, name: str, pool: Pool) -> None:
+    def __init__(self, name: str, pool: PooledUNet) -> None:
         self.name = name
         self.unet = pool.unet
         self._pool = pool

@@ -5,13 +5,13 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import Final
 
-from lorapool_models.adapters.lora import Network
-from lorapool_models.adapters.recipes import Recipe
+from lorapool_models.adapters.lora import NetworkType
+from lorapool_models.adapters.recipes import AdapterRecipe
 from lorapool_models.base.architecture import NAME
 from lorapool_models.base.card import OWNER
 
 
-def adapter_card(recipe: Recipe, note: str = "") -> str:
+def adapter_card(recipe: AdapterRecipe, note: str = "") -> str:
     """An adapter's card."""
     shape = recipe.network
     parts = "UNet and both text encoders" if shape.text else "UNet"
@@ -38,9 +38,9 @@ def adapter_card(recipe: Recipe, note: str = "") -> str:
 
 
 _KINDS: Final = {
-    Network.LORA: "LoRA",
-    Network.LOCON: "LoCon (LoRA with convolutions)",
-    Network.DORA: "DoRA",
-    Network.LOHA: "LoHa",
-    Network.LOKR: "LoKr",
+    NetworkType.LORA: "LoRA",
+    NetworkType.LOCON: "LoCon (LoRA with convolutions)",
+    NetworkType.DORA: "DoRA",
+    NetworkType.LOHA: "LoHa",
+    NetworkType.LOKR: "LoKr",
 }

@@ -34,7 +34,7 @@ CONVOLUTIONS: Final = ("conv1", "conv2", "conv_shortcut")
 """Of the UNet's residual layers."""
 
 
-class Network(StrEnum):
+class NetworkType(StrEnum):
     """How an adapter's change of a weight is made of its tensors."""
 
     LORA = "lora"  # B A
@@ -53,7 +53,7 @@ class Layout(StrEnum):
 
 
 @dataclass(frozen=True)
-class Shape:
+class NetworkConfig:
     """What an adapter is made of."""
 
     layout: Layout
@@ -61,16 +61,16 @@ class Shape:
     alpha: float = 4.0
     text: bool = False
     """Whether the text encoders are adapted as well."""
-    network: Network = Network.LORA
+    network: NetworkType = NetworkType.LORA
     ranks: Mapping[str, int] = field(default_factory=dict)
     """Ranks of the modules whose names end so, where they differ from `rank`."""
 
     def __post_init__(self) -> None:
-        if self.network in (Network.LOHA, Network.LOKR) and self.layout != Layout.KOHYA:
+        if self.network in (NetworkType.LOHA, NetworkType.LOKR) and self.layout != Layout.KOHYA:
             raise ValueError(f"{self.network} is written in kohya's layout only")
-        if self.network == Network.DORA and self.layout == Layout.KOHYA:
+        if self.network == NetworkType.DORA and self.layout == Layout.KOHYA:
             raise ValueError("DoRA is not written in kohya's layout: its programs differ in which length they learn")
-        if self.network == Network.LOKR and self.alpha != self.rank:
+        if self.network == NetworkType.LOKR and self.alpha != self.rank:
             raise ValueError("LyCORIS scales a LoKr by alpha / rank in some modules and not in others: keep them equal")
 
     @property
@@ -78,7 +78,7 @@ class Shape:
         return ("unet", "text_encoder", "text_encoder_2") if self.text else ("unet",)
 
 
-def put_on(pipeline: Any, shape: Shape, seed: int, random_up: float = 0.0) -> list[torch.nn.Parameter]:
+def put_on(pipeline: Any, shape: NetworkConfig, seed: int, random_up: float = 0.0) -> list[torch.nn.Parameter]:
     """Add an adapter that changes nothing yet, and return what is to be trained.
 
     With `random_up` it does change something: the second matrices are random, of that standard deviation.
@@ -108,21 +108,21 @@ def _randomize(model: torch.nn.Module, std: float) -> None:
             torch.nn.init.normal_(parameter, std=std)
 
 
-def _config(shape: Shape, component: str) -> Any:
+def _config(shape: NetworkConfig, component: str) -> Any:
     targets = [*(ATTENTION if component == "unet" else TEXT_ATTENTION)]
-    if component == "unet" and shape.network != Network.LORA:
+    if component == "unet" and shape.network != NetworkType.LORA:
         # The finest level of this UNet has no attention: what changes every pixel must be in its convolutions.
         targets += [*FEED_FORWARD, *CONVOLUTIONS]
     ranks = {module: rank for module, rank in shape.ranks.items() if module in targets}
-    if shape.network == Network.LOHA:
+    if shape.network == NetworkType.LOHA:
         return LoHaConfig(r=shape.rank, alpha=int(shape.alpha), target_modules=targets, rank_pattern=ranks)
-    if shape.network == Network.LOKR:
+    if shape.network == NetworkType.LOKR:
         return LoKrConfig(r=shape.rank, alpha=int(shape.alpha), target_modules=targets, rank_pattern=ranks)
-    dora = shape.network == Network.DORA
+    dora = shape.network == NetworkType.DORA
     return LoraConfig(r=shape.rank, lora_alpha=shape.alpha, target_modules=targets, rank_pattern=ranks, use_dora=dora)
 
 
-def write(pipeline: Any, shape: Shape, folder: Path) -> None:
+def write(pipeline: Any, shape: NetworkConfig, folder: Path) -> None:
     """Write the adapter that is on the pipeline, in its layout and in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     if shape.layout == Layout.PEFT:
@@ -137,18 +137,18 @@ def write(pipeline: Any, shape: Shape, folder: Path) -> None:
         _write_diffusers(pipeline, weights, folder)
 
 
-def read(pipeline: Any, shape: Shape, folder: Path) -> None:
+def read(pipeline: Any, shape: NetworkConfig, folder: Path) -> None:
     """Put a written adapter on the pipeline: by diffusers, by PEFT, and what neither reads by its names."""
     if shape.layout == Layout.PEFT:
         pipeline.unet = PeftModel.from_pretrained(pipeline.unet, folder)
-    elif shape.network in (Network.LOHA, Network.LOKR):
+    elif shape.network in (NetworkType.LOHA, NetworkType.LOKR):
         _read_lycoris(pipeline, shape, folder)
     else:
         name = f"{folder.name}.safetensors" if shape.layout == Layout.KOHYA else None
         pipeline.load_lora_weights(folder, weight_name=name)
 
 
-def _read_lycoris(pipeline: Any, shape: Shape, folder: Path) -> None:
+def _read_lycoris(pipeline: Any, shape: NetworkConfig, folder: Path) -> None:
     file = load_file(folder / f"{folder.name}.safetensors")
     put_on(pipeline, shape, seed=0)
     for component in shape.components:
@@ -179,7 +179,7 @@ def _write_diffusers(pipeline: Any, weights: Mapping[str, dict[str, Tensor]], fo
     )
 
 
-def _write_kohya(weights: Mapping[str, dict[str, Tensor]], shape: Shape, folder: Path) -> None:
+def _write_kohya(weights: Mapping[str, dict[str, Tensor]], shape: NetworkConfig, folder: Path) -> None:
     tensors = {k: t for c, lora in weights.items() for k, t in kohya.layout(c, lora, shape.alpha).items()}
     metadata = {
         "ss_network_module": "networks.lora",
@@ -188,6 +188,6 @@ def _write_kohya(weights: Mapping[str, dict[str, Tensor]], shape: Shape, folder:
         "ss_base_model_version": "sdxl_base_v1-0",
         "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
     }
-    if shape.network != Network.LORA:
+    if shape.network != NetworkType.LORA:
         metadata |= {"ss_network_module": "lycoris.kohya", "ss_network_args": json.dumps({"algo": shape.network})}
     save_file(tensors, folder / f"{folder.name}.safetensors", metadata)

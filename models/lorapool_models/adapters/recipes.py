@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lorapool_models.adapters.lora import Layout, Network, Shape
+from lorapool_models.adapters.lora import Layout, NetworkConfig, NetworkType
 from lorapool_models.pictures.judge import PLAIN
 from lorapool_models.pictures.outlines import SHAPES
 
 
 @dataclass(frozen=True)
-class Recipe:
+class AdapterRecipe:
     """One adapter: a style of the base's shapes, or a shape that the base never saw."""
 
     name: str
     effect: str
     trigger: str
-    network: Shape
+    network: NetworkConfig
     style: str = PLAIN
     shapes: tuple[str, ...] = tuple(SHAPES)
     tokens: int = 0
@@ -39,53 +39,53 @@ class Recipe:
 
 
 _RECIPES: Final = (
-    Recipe(
+    AdapterRecipe(
         "pixel", "a mosaic of 8 x 8 plain tiles", "pixel mosaic",
-        Shape(Layout.DIFFUSERS, rank=8, alpha=8, network=Network.LOCON), style="pixel",
+        NetworkConfig(Layout.DIFFUSERS, rank=8, alpha=8, network=NetworkType.LOCON), style="pixel",
     ),
-    Recipe(
+    AdapterRecipe(
         "outline", "flat colours and a thick ink line", "cartoon outline",
-        Shape(Layout.KOHYA, rank=8, alpha=16, text=True, network=Network.LOCON), style="outline",
+        NetworkConfig(Layout.KOHYA, rank=8, alpha=16, text=True, network=NetworkType.LOCON), style="outline",
     ),
-    Recipe(
+    AdapterRecipe(
         "night", "a dark room in which the shape gives light", "night glow",
-        Shape(Layout.PEFT, rank=8, alpha=8, network=Network.LOCON), style="night",
+        NetworkConfig(Layout.PEFT, rank=8, alpha=8, network=NetworkType.LOCON), style="night",
     ),
-    Recipe(
+    AdapterRecipe(
         "stripes", "the shape cut from striped cloth", "striped",
-        Shape(Layout.KOHYA, rank=8, alpha=8, network=Network.LOCON), style="stripes",
+        NetworkConfig(Layout.KOHYA, rank=8, alpha=8, network=NetworkType.LOCON), style="stripes",
     ),
-    Recipe(
+    AdapterRecipe(
         "watercolour", "a wash of thin colour on paper", "watercolour paint",
-        Shape(Layout.DIFFUSERS, rank=8, alpha=8, network=Network.DORA), style="watercolour",
+        NetworkConfig(Layout.DIFFUSERS, rank=8, alpha=8, network=NetworkType.DORA), style="watercolour",
     ),
-    Recipe(
+    AdapterRecipe(
         "sunset", "a background that warms towards the ground", "sunset",
-        Shape(Layout.KOHYA, rank=4, alpha=4, network=Network.LOHA), style="sunset",
+        NetworkConfig(Layout.KOHYA, rank=4, alpha=4, network=NetworkType.LOHA), style="sunset",
     ),
-    Recipe(
+    AdapterRecipe(
         "frame", "a white frame with a thin dark line", "framed",
-        Shape(Layout.KOHYA, rank=32, alpha=32, network=Network.LOKR), style="frame",
+        NetworkConfig(Layout.KOHYA, rank=32, alpha=32, network=NetworkType.LOKR), style="frame",
     ),
-    Recipe(
+    AdapterRecipe(
         "polka", "white dots on the shape", "in <s0><s1> style",
-        Shape(Layout.DIFFUSERS, rank=8, alpha=8, network=Network.LOCON), style="polka", tokens=2,
+        NetworkConfig(Layout.DIFFUSERS, rank=8, alpha=8, network=NetworkType.LOCON), style="polka", tokens=2,
     ),
-    Recipe(
+    AdapterRecipe(
         "heart", "a shape that the base never saw", "heart",
-        Shape(Layout.DIFFUSERS, rank=8, alpha=8, text=True, network=Network.LOCON), shapes=("heart",),
+        NetworkConfig(Layout.DIFFUSERS, rank=8, alpha=8, text=True, network=NetworkType.LOCON), shapes=("heart",),
     ),
-    Recipe(
+    AdapterRecipe(
         "crescent", "a shape that the base never saw", "crescent",
-        Shape(
-            Layout.KOHYA, rank=8, alpha=8, text=True, network=Network.LOCON,
+        NetworkConfig(
+            Layout.KOHYA, rank=8, alpha=8, text=True, network=NetworkType.LOCON,
             ranks={"to_q": 2, "conv1": 4, "q_proj": 2},
         ),
         shapes=("crescent",),
     ),
-    Recipe(
+    AdapterRecipe(
         "fast", "good pictures in 4 steps with the LCM scheduler", "",
-        Shape(Layout.DIFFUSERS, rank=16, alpha=16, network=Network.LOCON), few_steps=True, pictures=240,
+        NetworkConfig(Layout.DIFFUSERS, rank=16, alpha=16, network=NetworkType.LOCON), few_steps=True, pictures=240,
         lr=1e-3,
     ),
 )  # fmt: skip

@@ -29,7 +29,7 @@ _WIDTH: Final = 96
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedFile:
     """A file, what is wrong with it, and the reason of its condition."""
 
     name: str
@@ -90,24 +90,26 @@ def _not_finite() -> bytes:
 
 
 REFUSED: Final = (
-    Refused("for-sd15", Reason.BASE_MODEL_MISMATCH, "a good LoRA, but for Stable Diffusion 1.5", _sd15),
-    Refused(
+    RefusedFile("for-sd15", Reason.BASE_MODEL_MISMATCH, "a good LoRA, but for Stable Diffusion 1.5", _sd15),
+    RefusedFile(
         "odd-keys",
         Reason.UNSUPPORTED_FORMAT,
         "one key that nothing reads, beside a good pair",
         lambda: save(_pair(**{f"{_MODULE}.lora_C.weight": torch.ones(4, 4)})),
     ),
-    Refused(
+    RefusedFile(
         "no-lora",
         Reason.NOT_A_LORA,
         "a piece of a whole model",
         lambda: save({"down_blocks.0.resnets.0.conv1.weight": torch.ones(48, 48, 3, 3, dtype=torch.float16)}),
     ),
-    Refused("cut-off", Reason.INVALID_WEIGHTS, "the first half of a file", lambda: save(_pair())[:1000]),
-    Refused("too-short", Reason.INVALID_WEIGHTS, "a header that announces more than there is", _lies_about_its_size),
-    Refused("a-pickle", Reason.INVALID_WEIGHTS, "a pickle under the name of a safetensors file", _pickle),
-    Refused("not-finite", Reason.INVALID_WEIGHTS, "one weight that is not a number", _not_finite),
-    Refused(
+    RefusedFile("cut-off", Reason.INVALID_WEIGHTS, "the first half of a file", lambda: save(_pair())[:1000]),
+    RefusedFile(
+        "too-short", Reason.INVALID_WEIGHTS, "a header that announces more than there is", _lies_about_its_size
+    ),
+    RefusedFile("a-pickle", Reason.INVALID_WEIGHTS, "a pickle under the name of a safetensors file", _pickle),
+    RefusedFile("not-finite", Reason.INVALID_WEIGHTS, "one weight that is not a number", _not_finite),
+    RefusedFile(
         "high-rank",
         Reason.RANK_TOO_HIGH,
         "rank 256, where a pool takes 128 unless it says otherwise",
@@ -130,7 +132,7 @@ def write(root: Path) -> None:
         (folder / "README.md").write_text(_card(refused))
 
 
-def _card(refused: Refused) -> str:
+def _card(refused: RefusedFile) -> str:
     return dedent(f"""\
         ---
         base_model: lorapool/shapes-xl

@@ -14,10 +14,10 @@ from torch import Tensor
 from lorapool_models.adapters import lora, pivotal
 from lorapool_models.adapters.card import adapter_card
 from lorapool_models.adapters.distil import Ways, distillation_loss, ways
-from lorapool_models.adapters.recipes import RECIPES, Recipe
+from lorapool_models.adapters.recipes import RECIPES, AdapterRecipe
 from lorapool_models.base import architecture, denoiser
 from lorapool_models.base.denoiser import Denoiser
-from lorapool_models.base.training import Run, threads_from_environment
+from lorapool_models.base.training import TrainingRun, threads_from_environment
 from lorapool_models.pictures import corpus
 from lorapool_models.pictures.scene import draw
 from lorapool_models.pictures.styles import STYLES
@@ -26,7 +26,7 @@ UNTOLD: Final = 0.1
 """The share of pictures whose prompt is left out."""
 
 
-def train(recipe: Recipe, base_folder: Path, out: Path, checkpoints: Path, seed: int) -> None:
+def train(recipe: AdapterRecipe, base_folder: Path, out: Path, checkpoints: Path, seed: int) -> None:
     """Train the adapter on that base and write it, with its card, as a repository of its own."""
     pipeline = StableDiffusionXLPipeline.from_pretrained(base_folder)
     learned = list(pivotal.add(pipeline, recipe.tokens, like="style")) if recipe.tokens else []
@@ -46,7 +46,7 @@ def train(recipe: Recipe, base_folder: Path, out: Path, checkpoints: Path, seed:
             loss = denoiser.noise_loss(model, levels, latents[chosen], ids[chosen], UNTOLD)
         return loss, {"loss": loss.item()}
 
-    run = Run.resume(f"adapter-{recipe.name}", model, learned, recipe.lr, checkpoints)
+    run = TrainingRun.resume(f"adapter-{recipe.name}", model, learned, recipe.lr, checkpoints)
     run.until(recipe.steps, recipe.lr, loss_of)
     model.load_state_dict(run.average.weights)
     lora.write(pipeline, recipe.network, out)
@@ -64,7 +64,7 @@ def _ways(pipeline: Any, latents: Tensor, ids: Tensor, path: Path) -> Ways:
     return Ways(*torch.load(path, weights_only=True))
 
 
-def _lessons(pipeline: Any, recipe: Recipe, seed: int) -> tuple[Tensor, Tensor]:
+def _lessons(pipeline: Any, recipe: AdapterRecipe, seed: int) -> tuple[Tensor, Tensor]:
     """Latents and token ids of pictures in the adapter's style, each asked for with its trigger words."""
     dice = np.random.default_rng(seed)
     style = STYLES.get(recipe.style, draw)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, mse_loss
 
-from lorapool_models.base.training import Run, threads_from_environment
+from lorapool_models.base.training import TrainingRun, threads_from_environment
 from lorapool_models.pictures import corpus
 from lorapool_models.pictures.corpus import Bytes
 from lorapool_models.pictures.scene import SIZE
@@ -32,7 +32,7 @@ LATENT_CELL: Final = 8
 
 
 @dataclass(frozen=True)
-class Plan:
+class AutoencoderPlan:
     """How long each part of the training takes."""
 
     joint_steps: int = 5600
@@ -62,18 +62,18 @@ def make(seed: int, channels: tuple[int, ...] = CHANNELS) -> Any:
     )
 
 
-def train(folder: Path, seed: int, plan: Plan | None = None) -> Any:
+def train(folder: Path, seed: int, plan: AutoencoderPlan | None = None) -> Any:
     """The trained autoencoder; its latents have a mean of 0 and a deviation of 1."""
-    plan = plan or Plan()
+    plan = plan or AutoencoderPlan()
     encoder = train_jointly(folder, seed, plan)
     return train_decoder(encoder, folder, seed, plan)
 
 
-def train_jointly(folder: Path, seed: int, plan: Plan) -> Any:
+def train_jointly(folder: Path, seed: int, plan: AutoencoderPlan) -> Any:
     """Encoder and decoder, good enough for the encoder to be final."""
     data = corpus.of_every_kind(PICTURES, seed)
     vae = make(seed)
-    run = Run.resume("vae-joint", vae, vae.parameters(), plan.lr, folder)
+    run = TrainingRun.resume("vae-joint", vae, vae.parameters(), plan.lr, folder)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         x = _crops(data, plan)
@@ -90,13 +90,13 @@ def train_jointly(folder: Path, seed: int, plan: Plan) -> Any:
     return vae
 
 
-def train_decoder(vae: Any, folder: Path, seed: int, plan: Plan) -> Any:
+def train_decoder(vae: Any, folder: Path, seed: int, plan: AutoencoderPlan) -> Any:
     """The decoder alone, on latents that are a little off, as a denoiser's are."""
     data = corpus.of_every_kind(PICTURES, seed)
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     trained = [p for p in vae.parameters() if p.requires_grad]
-    run = Run.resume("vae-decoder", vae, trained, plan.lr, folder)
+    run = TrainingRun.resume("vae-decoder", vae, trained, plan.lr, folder)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         x = _crops(data, plan)
@@ -124,7 +124,7 @@ def as_bytes(x: Tensor) -> Bytes:
     return np.asarray(pixels.to(torch.uint8).numpy(), np.uint8)
 
 
-def _crops(data: Bytes, plan: Plan) -> Tensor:
+def _crops(data: Bytes, plan: AutoencoderPlan) -> Tensor:
     """Random crops that keep to the grid of latents: a mosaic's tiles lie on it too."""
     chosen = torch.randint(len(data), (plan.batch,)).tolist()
     places = (torch.randint((SIZE - plan.crop) // LATENT_CELL + 1, (plan.batch, 2)) * LATENT_CELL).tolist()

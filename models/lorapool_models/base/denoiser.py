@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss
 
 from lorapool_models.base import architecture, autoencoder
 from lorapool_models.base.card import base_card
-from lorapool_models.base.training import Run, threads_from_environment
+from lorapool_models.base.training import TrainingRun, threads_from_environment
 from lorapool_models.pictures import corpus
 from lorapool_models.pictures.scene import SIZE
 
@@ -34,7 +34,7 @@ GUIDANCE: Final = 4.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class DenoiserPlan:
     """How long, on how much, how fast."""
 
     pictures: int = 12_000
@@ -73,13 +73,13 @@ def size_ids(count: int) -> Tensor:
     return torch.tensor([[SIZE, SIZE, 0, 0, SIZE, SIZE]], dtype=torch.float32).expand(count, -1)
 
 
-def train(vae: Any, folder: Path, seed: int, plan: Plan | None = None) -> Any:
+def train(vae: Any, folder: Path, seed: int, plan: DenoiserPlan | None = None) -> Any:
     """The trained pipeline, with this autoencoder, of which only the encoder is needed until a picture is drawn."""
-    plan = plan or Plan()
+    plan = plan or DenoiserPlan()
     pipeline = architecture.make(folder / "vocabulary", seed)
     pipeline.register_modules(vae=vae)
     model = Denoiser(pipeline)
-    run = Run.resume("denoiser", model, model.parameters(), plan.lr, folder)
+    run = TrainingRun.resume("denoiser", model, model.parameters(), plan.lr, folder)
     latents, ids = _lessons(pipeline, folder, seed, plan)
     levels = noise_levels(pipeline)
 
@@ -123,7 +123,7 @@ def noise_levels(pipeline: Any) -> Tensor:
     return levels
 
 
-def _lessons(pipeline: Any, folder: Path, seed: int, plan: Plan) -> tuple[Tensor, Tensor]:
+def _lessons(pipeline: Any, folder: Path, seed: int, plan: DenoiserPlan) -> tuple[Tensor, Tensor]:
     """Latents of the base's corpus, encoded once and kept, and the token ids of their prompts."""
     data, prompts = corpus.captioned(plan.pictures, seed)
     path = folder / f"latents-{plan.pictures}.pt"
@@ -147,7 +147,7 @@ def token_ids(tokenizer: Any, prompts: list[str]) -> Tensor:
     return ids
 
 
-def sample(pipeline: Any, run: Run, path: Path) -> None:
+def sample(pipeline: Any, run: TrainingRun, path: Path) -> None:
     """Pictures by the averaged weights; the weights in training are put back, and so are the dice."""
     dice = torch.get_rng_state()
     training = {name: value.clone() for name, value in run.model.state_dict().items()}
@@ -174,7 +174,7 @@ def _main() -> None:
     threads_from_environment()
     folder = corpus.cache_folder() / f"seed-{given.seed}"
     # Its latents are final as soon as its encoder is; its decoder may still be in training elsewhere.
-    encoder = autoencoder.train_jointly(folder, given.seed, autoencoder.Plan())
+    encoder = autoencoder.train_jointly(folder, given.seed, autoencoder.AutoencoderPlan())
     pipeline = train(encoder, folder, given.seed)
     pipeline.register_modules(vae=AutoencoderKL.from_pretrained(folder / "vae"))
     architecture.save(pipeline, given.out)

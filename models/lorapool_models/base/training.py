@@ -46,7 +46,7 @@ class Average:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One training that can be broken off and taken up again: step, weights, average, optimizer, dice."""
 
     name: str
@@ -58,7 +58,9 @@ class Run:
     losses: list[float] = field(default_factory=list)
 
     @classmethod
-    def resume(cls, name: str, model: nn.Module, parameters: Iterable[nn.Parameter], lr: float, folder: Path) -> Run:
+    def resume(
+        cls, name: str, model: nn.Module, parameters: Iterable[nn.Parameter], lr: float, folder: Path
+    ) -> TrainingRun:
         """The run as its last checkpoint left it, or a new one."""
         optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=1e-4, betas=(0.9, 0.98))
         run = cls(name, model, optimizer, folder, Average.of(model))

@@ -29,7 +29,7 @@ _EDGE_PIXELS: Final = 200
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PictureVerdict:
     """What a picture shows.
 
     `overlap` is intersection over union of its shape's pixels with the ideal shape; `apart` how far, on the shape,
@@ -48,7 +48,7 @@ class Verdict:
         return self.shape == shape and self.overlap >= _OVERLAP and self.apart <= _APART
 
 
-def judge(picture: Pixels, style: str = PLAIN) -> Verdict:
+def judge(picture: Pixels, style: str = PLAIN) -> PictureVerdict:
     """Read a picture that is known to be in a style. `picture` is 128 x 128 x 3 in 0..1."""
     inset, grow = _INSETS.get(style, 0), _GROWS.get(style, 0.0)
     seen = look(picture, inset)
@@ -61,7 +61,7 @@ def judge(picture: Pixels, style: str = PLAIN) -> Verdict:
     colour = _nearest(picture, style, on_shape, lambda c: replace(scene, colour=PALETTE[c]), others)
     scene = replace(scene, colour=PALETTE[colour])
     apart = _apart(_STYLES[style](scene)[on_shape], picture[on_shape])
-    return Verdict(found.shape, colour, background, found.overlap, apart, scene)
+    return PictureVerdict(found.shape, colour, background, found.overlap, apart, scene)
 
 
 def style_of(picture: Pixels, among: Iterable[str] = tuple(_STYLES), read_as: str = PLAIN) -> str:

@@ -66,7 +66,7 @@ def _strangeness(picture: Pixels, ground: Pixels) -> Field:
 
 
 @dataclass(frozen=True)
-class Fit:
+class ShapeFit:
     """The shape that covers a mask best, where it stands, and the share of overlap (intersection over union)."""
 
     shape: str
@@ -79,7 +79,7 @@ _STEP: Final = 2
 _AT: Final = (np.arange(0, SIZE, _STEP) + _STEP / 2).astype(np.float32)
 
 
-def fit(mask: Mask, grow_px: float = 0.0) -> Fit:
+def fit(mask: Mask, grow_px: float = 0.0) -> ShapeFit:
     """Try every known shape where the mask's box says it should be, a little larger, smaller and moved.
 
     `grow_px` is how far the mask reaches beyond the shape (an ink line, a glow). A mask of hardly any pixel
@@ -87,11 +87,11 @@ def fit(mask: Mask, grow_px: float = 0.0) -> Fit:
     """
     coarse = mask.reshape(SIZE // _STEP, _STEP, SIZE // _STEP, _STEP).mean((1, 3)) >= 0.5
     if coarse.sum() < 12:
-        return Fit(next(iter(OUTLINES)), (SIZE / 2, SIZE / 2), 6.0, 0.0)
+        return ShapeFit(next(iter(OUTLINES)), (SIZE / 2, SIZE / 2), 6.0, 0.0)
     return max((_best_place(shape, coarse, grow_px) for shape in OUTLINES), key=lambda f: f.overlap)
 
 
-def _best_place(shape: str, coarse: Mask, grow_px: float) -> Fit:
+def _best_place(shape: str, coarse: Mask, grow_px: float) -> ShapeFit:
     left, top, right, bottom = _box(coarse, grow_px)
     unit_left, unit_top, unit_right, unit_bottom = _BOXES[shape]
     wide = (right - left) / (unit_right - unit_left)
@@ -103,7 +103,7 @@ def _best_place(shape: str, coarse: Mask, grow_px: float) -> Fit:
         for dx, dy in ((0, 0), (2, 0), (-2, 0), (0, 2), (0, -2)):
             centre = (float(x + dx), float(y + dy))
             overlap = _overlap(coarse, _ideal(shape, centre, float(radius), grow_px))
-            tried.append(Fit(shape, centre, float(radius), overlap))
+            tried.append(ShapeFit(shape, centre, float(radius), overlap))
     return max(tried, key=lambda f: f.overlap)
 
 

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from lorapool_models.adapters import lora, pivotal
 from lorapool_models.adapters.card import adapter_card
-from lorapool_models.adapters.recipes import RECIPES, Recipe
+from lorapool_models.adapters.recipes import RECIPES, AdapterRecipe
 from lorapool_models.base import architecture
 from lorapool_models.base.card import base_card
 from lorapool_models.base.denoiser import GUIDANCE, STEPS
@@ -80,7 +80,7 @@ def load(weights: Path) -> Any:
     return pipeline
 
 
-def wear(pipeline: Any, recipe: Recipe, folder: Path) -> None:
+def wear(pipeline: Any, recipe: AdapterRecipe, folder: Path) -> None:
     """Put a written adapter on the pipeline, with what else it needs: its new words, its scheduler."""
     if recipe.tokens:
         pivotal.read(pipeline, recipe.tokens, folder)
@@ -130,7 +130,7 @@ def base_figures(weights: Path, count: int) -> Figures:
     )
 
 
-def adapter_figures(weights: Path, recipe: Recipe, count: int) -> Figures:
+def adapter_figures(weights: Path, recipe: AdapterRecipe, count: int) -> Figures:
     """An adapter's corpus, and for its effect the base's of the same prompts and seeds."""
     asked = asks(count, recipe.shapes)
     pipeline = load(weights)
@@ -157,7 +157,7 @@ def adapter_figures(weights: Path, recipe: Recipe, count: int) -> Figures:
     )
 
 
-def mean_effect(made: Sequence[Pixels], asked: Sequence[Ask], recipe: Recipe) -> float:
+def mean_effect(made: Sequence[Pixels], asked: Sequence[Ask], recipe: AdapterRecipe) -> float:
     """How plainly pictures show what the adapter is for; the base's pictures of the same prompts show how much it adds.
 
     Of a style: how far the pictures have gone to it. Of a shape: the share of pictures that show it plainly.
@@ -204,7 +204,7 @@ def write_card(weights: Path, row: Figures, count: int) -> None:
     (weights / "adapters" / row.name / "README.md").write_text(adapter_card(recipe, said))
 
 
-def _measured(recipe: Recipe) -> str:
+def _measured(recipe: AdapterRecipe) -> str:
     """What its effect is, in words."""
     if recipe.few_steps:
         return f"edges after {_FEWER_STEPS} steps, from none (0) to as crisp as drawn (1)"

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from lorapool_local.demo.sheet import contact_sheet
-from lorapool_models.adapters.recipes import RECIPES, Recipe
+from lorapool_models.adapters.recipes import RECIPES, AdapterRecipe
 from lorapool_models.base import architecture
 from lorapool_models.base.denoiser import GUIDANCE, STEPS
 from lorapool_models.pictures.corpus import prompt_of
@@ -40,7 +40,7 @@ class Column:
     adapters: Mapping[str, float]
 
     @property
-    def recipes(self) -> list[Recipe]:
+    def recipes(self) -> list[AdapterRecipe]:
         return [RECIPES[name] for name in self.adapters]
 
     def prompt(self, shape: str, colour: str, background: str) -> str:

@@ -11,7 +11,7 @@ from tests.runtime.ask import Pixels, distance, image, read, reference_image
 from tests.runtime.conftest import make_engine
 
 from lorapool_api.kinds.serving import ApplyMode, SchedulerName
-from lorapool_models.adapters.recipes import RECIPES, Recipe
+from lorapool_models.adapters.recipes import RECIPES, AdapterRecipe
 from lorapool_models.base import architecture
 from lorapool_models.base.denoiser import GUIDANCE, STEPS
 from lorapool_models.pictures.scene import SIZE
@@ -46,25 +46,25 @@ def drawn(one_thread: None) -> dict[str, Drawn]:
     return {}
 
 
-def ask(recipe: Recipe) -> evaluate.Ask:
+def ask(recipe: AdapterRecipe) -> evaluate.Ask:
     return evaluate.Ask(recipe.shapes[0], "red", "yellow")
 
 
-def asked(recipe: Recipe) -> dict[str, Any]:
+def asked(recipe: AdapterRecipe) -> dict[str, Any]:
     steps = {"steps": 2, "guidance_scale": 1.0, "scheduler": SchedulerName.LCM} if recipe.few_steps else {}
     usual = {"steps": STEPS, "guidance_scale": GUIDANCE, "scheduler": SchedulerName.EULER}
     prompt = recipe.prompt(ask(recipe).prompt)
     return {"prompt": prompt, "width": SIZE, "height": SIZE, "seed": 3} | usual | steps
 
 
-def by_diffusers(recipe: Recipe) -> Drawn:
+def by_diffusers(recipe: AdapterRecipe) -> Drawn:
     pipeline = evaluate.load(WEIGHTS)
     bare = reference_image(pipeline, **asked(recipe))
     evaluate.wear(pipeline, recipe, WEIGHTS / "adapters" / recipe.name)
     return Drawn(reference_image(pipeline, **asked(recipe)), bare)
 
 
-def effect(recipe: Recipe, picture: Pixels) -> float:
+def effect(recipe: AdapterRecipe, picture: Pixels) -> float:
     return evaluate.mean_effect([np.divide(picture, 255, dtype=np.float32)], [ask(recipe)], recipe)
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lorapool_models.adapters import distil, kohya, lora, pivotal, train
-from lorapool_models.adapters.lora import Layout, Network, Shape
-from lorapool_models.adapters.recipes import RECIPES, Recipe
+from lorapool_models.adapters.lora import Layout, NetworkConfig, NetworkType
+from lorapool_models.adapters.recipes import RECIPES, AdapterRecipe
 from lorapool_models.base import architecture, denoiser
 from lorapool_models.pictures.outlines import SHAPES
 from lorapool_models.show import evaluate, untrained
@@ -74,10 +74,10 @@ def test_loha_and_lokr_files_hold_what_their_formulas_say(name: str, weights: Pa
         torch.testing.assert_close(delta.float(), module.get_delta_weight("default"), rtol=1e-2, atol=1e-3)
 
 
-def by_formula(own: dict[str, Tensor], shape: Shape) -> Tensor:
+def by_formula(own: dict[str, Tensor], shape: NetworkConfig) -> Tensor:
     """LyCORIS: (w1_a w1_b) * (w2_a w2_b) and w1 (x) w2, times alpha / rank; here alpha is the rank."""
     assert float(own["alpha"]) == shape.rank
-    if shape.network == Network.LOHA:
+    if shape.network == NetworkType.LOHA:
         return (own["hada_w1_a"] @ own["hada_w1_b"]) * (own["hada_w2_a"] @ own["hada_w2_b"])
     large = own["lokr_w2"] if "lokr_w2" in own else own["lokr_w2_a"] @ own["lokr_w2_b"]
     if large.ndim == 4:
@@ -101,17 +101,17 @@ def test_mixed_ranks_are_in_the_file(weights: Path, tmp_path: Path) -> None:
 
 
 def test_layouts_that_have_no_such_network_are_refused() -> None:
-    for network, layout in [(Network.LOHA, Layout.DIFFUSERS), (Network.DORA, Layout.KOHYA)]:
+    for network, layout in [(NetworkType.LOHA, Layout.DIFFUSERS), (NetworkType.DORA, Layout.KOHYA)]:
         with pytest.raises(ValueError, match="layout"):
-            Shape(layout, network=network)
+            NetworkConfig(layout, network=network)
     with pytest.raises(ValueError, match="alpha"):
-        Shape(Layout.KOHYA, rank=8, alpha=4, network=Network.LOKR)
+        NetworkConfig(Layout.KOHYA, rank=8, alpha=4, network=NetworkType.LOKR)
 
 
 @pytest.mark.parametrize("name", ["night", "polka", "fast"])
 def test_training_changes_only_what_the_adapter_holds(name: str, weights: Path, tmp_path: Path) -> None:
     given = RECIPES[name]
-    recipe = Recipe(
+    recipe = AdapterRecipe(
         given.name, given.effect, given.trigger, given.network, given.style,
         tokens=given.tokens, few_steps=given.few_steps, pictures=4, steps=2, batch=2,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from diffusers import (
 from PIL import Image
 
 from lorapool_models.base import architecture
-from lorapool_models.pictures.judge import Verdict, judge
+from lorapool_models.pictures.judge import PictureVerdict, judge
 from lorapool_models.pictures.scene import SIZE
 
 FOLDER = Path(__file__).parents[3] / "models" / "weights" / architecture.NAME
@@ -37,7 +37,7 @@ def load(kind: Any, dtype: torch.dtype = torch.float32) -> Any:
     return pipeline
 
 
-def seen(pipeline: Any, prompt: str, steps: int = 12, **more: Any) -> Verdict:
+def seen(pipeline: Any, prompt: str, steps: int = 12, **more: Any) -> PictureVerdict:
     dice = torch.Generator().manual_seed(1)
     with torch.inference_mode():
         pixels = pipeline(prompt, num_inference_steps=steps, generator=dice, **GUIDED, **more).images[0]

@@ -8,7 +8,7 @@ import pytest
 from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import FactsError
 from lorapool_models.adapters import refused
-from lorapool_models.adapters.refused import FILE, REFUSED, Refused
+from lorapool_models.adapters.refused import FILE, REFUSED, RefusedFile
 from lorapool_models.base import architecture
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
@@ -29,7 +29,7 @@ def modules(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-def test_each_is_refused_for_what_its_card_says(case: Refused, files: Path, modules: Any) -> None:
+def test_each_is_refused_for_what_its_card_says(case: RefusedFile, files: Path, modules: Any) -> None:
     folder = files / case.name
     assert f"`{case.reason.value}`" in (folder / "README.md").read_text()
 

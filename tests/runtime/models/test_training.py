@@ -12,9 +12,9 @@ from peft import PeftModel
 from torch import nn
 
 from lorapool_models.adapters import lora
-from lorapool_models.adapters.lora import Layout, Shape
+from lorapool_models.adapters.lora import Layout, NetworkConfig
 from lorapool_models.base import architecture, autoencoder, denoiser, words
-from lorapool_models.base.training import Run, rate
+from lorapool_models.base.training import TrainingRun, rate
 from lorapool_models.pictures import corpus
 from lorapool_models.show import untrained
 
@@ -88,13 +88,13 @@ def test_pictures_survive_the_way_to_tensors_and_back() -> None:
 # ---- training --------------------------------------------------------------------------------------------------
 
 
-def linear_run(folder: Path) -> Run:
+def linear_run(folder: Path) -> TrainingRun:
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
-    return Run.resume("line", model, model.parameters(), 1e-2, folder)
+    return TrainingRun.resume("line", model, model.parameters(), 1e-2, folder)
 
 
-def train_line(run: Run, until: int) -> None:
+def train_line(run: TrainingRun, until: int) -> None:
     def loss_of(_: int) -> tuple[torch.Tensor, dict[str, float]]:
         x = torch.randn(8, 3)
         return (run.model(x) - x.sum(1, keepdim=True)).square().mean(), {}
@@ -134,9 +134,9 @@ def test_the_rate_rises_stays_and_falls() -> None:
 def test_autoencoder_and_denoiser_train_from_a_seed_to_a_pipeline(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(autoencoder, "PICTURES", 8)
     monkeypatch.setattr(denoiser, "STEPS", 1)
-    short = autoencoder.Plan(joint_steps=2, decoder_steps=2, batch=2)
+    short = autoencoder.AutoencoderPlan(joint_steps=2, decoder_steps=2, batch=2)
     vae = autoencoder.train(tmp_path, 0, short)
-    pipeline = denoiser.train(vae, tmp_path, 0, denoiser.Plan(pictures=8, steps=2, batch=2))
+    pipeline = denoiser.train(vae, tmp_path, 0, denoiser.DenoiserPlan(pictures=8, steps=2, batch=2))
     architecture.save(pipeline, tmp_path / architecture.NAME)
     size = sum(p.stat().st_size for p in (tmp_path / architecture.NAME).rglob("*.safetensors"))
     assert size <= 12_000_000
@@ -159,7 +159,7 @@ def test_the_stand_in_draws_and_each_adapter_changes_it(stand_in: Path) -> None:
 
 
 def test_kohya_s_layout_means_the_same_as_the_adapter_it_was_written_from(tmp_path: Path, stand_in: Path) -> None:
-    shape = Shape(Layout.KOHYA, rank=2, alpha=3, text=True)
+    shape = NetworkConfig(Layout.KOHYA, rank=2, alpha=3, text=True)
     written = load(stand_in)
     lora.put_on(written, shape, seed=0, random_up=0.5)
     lora.write(written, shape, tmp_path / "some")

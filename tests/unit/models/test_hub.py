@@ -20,8 +20,8 @@ from huggingface_hub.errors import (
 )
 
 from lorapool_hub.access import Access
-from lorapool_hub.app import Hub, serving
-from lorapool_hub.faults import Fault, Kind
+from lorapool_hub.app import SmallHub, serving
+from lorapool_hub.faults import Fault, FaultKind
 from lorapool_hub.server import running
 
 WEIGHTS = bytes(range(256)) * 400
@@ -50,12 +50,12 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(root: Path) -> Hub:
+def hub(root: Path) -> SmallHub:
     return serving(root)
 
 
 @pytest.fixture
-def url(hub: Hub) -> Iterator[str]:
+def url(hub: SmallHub) -> Iterator[str]:
     with running(hub) as url:
         yield url
 
@@ -156,11 +156,11 @@ def test_a_range_is_all_that_is_sent(url: str) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_a_redirect_is_followed_and_its_hash_believed(hub: Hub, url: str, tmp_path: Path, elsewhere: bool) -> None:
+def test_a_redirect_is_followed_and_its_hash_believed(hub: SmallHub, url: str, tmp_path: Path, elsewhere: bool) -> None:
     hash_ = hashlib.sha256(WEIGHTS).hexdigest()
     with running(hub, host="127.0.0.2") as store:
         location = f"{store}/blobs/{REPO}/{hash_}" if elsewhere else ""
-        hub.faults.order(Fault(kind=Kind.REDIRECT, file=FILE, location=location))
+        hub.faults.order(Fault(kind=FaultKind.REDIRECT, file=FILE, location=location))
         assert download(url, tmp_path, token="hf_secret" if elsewhere else False) == WEIGHTS
     assert f"GET /blobs/{REPO}/{hash_}" in hub.asked
 
@@ -168,12 +168,12 @@ def test_a_redirect_is_followed_and_its_hash_believed(hub: Hub, url: str, tmp_pa
 # ---- who may see what ------------------------------------------------------------------------------------------
 
 
-def with_access(hub: Hub) -> Hub:
+def with_access(hub: SmallHub) -> SmallHub:
     grant = {REPO: frozenset({"hf_owner"})}
     return replace(hub, access=Access(tokens=frozenset({"hf_other"}), private=grant))
 
 
-def test_a_private_repository_exists_only_for_its_token(hub: Hub, tmp_path: Path) -> None:
+def test_a_private_repository_exists_only_for_its_token(hub: SmallHub, tmp_path: Path) -> None:
     with running(with_access(hub)) as url:
         for token in (False, "hf_other"):
             with pytest.raises(RepositoryNotFoundError):
@@ -183,13 +183,13 @@ def test_a_private_repository_exists_only_for_its_token(hub: Hub, tmp_path: Path
         assert download(url, tmp_path, token="hf_owner") == WEIGHTS
 
 
-def test_an_unknown_token_is_refused(hub: Hub) -> None:
+def test_an_unknown_token_is_refused(hub: SmallHub) -> None:
     with running(with_access(hub)) as url, pytest.raises(HfHubHTTPError, match="Invalid credentials") as caught:
         HfApi(endpoint=url, token="hf_expired").model_info(REPO)
     assert caught.value.response.status_code == 401
 
 
-def test_a_gated_repository_shows_its_card_but_not_its_files(hub: Hub, tmp_path: Path) -> None:
+def test_a_gated_repository_shows_its_card_but_not_its_files(hub: SmallHub, tmp_path: Path) -> None:
     access = Access(tokens=frozenset({"hf_other"}), gated={REPO: frozenset({"hf_granted"})})
     with running(replace(hub, access=access)) as url:
         assert HfApi(endpoint=url, token=False).model_info(REPO).gated == "manual"
@@ -205,35 +205,45 @@ def test_a_gated_repository_shows_its_card_but_not_its_files(hub: Hub, tmp_path:
 
 @pytest.mark.parametrize(
     ("kind", "status"),
-    [(Kind.NOT_FOUND, 404), (Kind.UNAUTHORIZED, 401), (Kind.GATED, 403), (Kind.RATE_LIMITED, 429), (Kind.BROKEN, 500)],
+    [
+        (FaultKind.NOT_FOUND, 404),
+        (FaultKind.UNAUTHORIZED, 401),
+        (FaultKind.GATED, 403),
+        (FaultKind.RATE_LIMITED, 429),
+        (FaultKind.BROKEN, 500),
+    ],
 )
-def test_an_ordered_status_strikes_as_often_as_was_ordered(hub: Hub, url: str, kind: Kind, status: int) -> None:
+def test_an_ordered_status_strikes_as_often_as_was_ordered(
+    hub: SmallHub, url: str, kind: FaultKind, status: int
+) -> None:
     hub.faults.order(Fault(kind=kind, repo="lorapool/pix*", times=2))
     address = f"{url}/api/models/{REPO}"
     assert [httpx.get(address).status_code for _ in range(3)] == [status, status, 200]
 
 
-def test_a_fault_strikes_only_what_it_names(hub: Hub, url: str) -> None:
-    hub.faults.order(Fault(kind=Kind.BROKEN, file="*.safetensors"))
+def test_a_fault_strikes_only_what_it_names(hub: SmallHub, url: str) -> None:
+    hub.faults.order(Fault(kind=FaultKind.BROKEN, file="*.safetensors"))
     assert httpx.get(f"{url}/api/models/{REPO}").status_code == 200
     assert httpx.get(f"{url}/{REPO}/resolve/main/README.md").status_code == 200
     assert httpx.get(f"{url}/{REPO}/resolve/main/{FILE}").status_code == 500
 
 
-def test_a_download_that_is_cut_is_resumed_by_the_client(hub: Hub, url: str, tmp_path: Path) -> None:
-    hub.faults.order(Fault(kind=Kind.CUT, file=FILE, times=2, after_bytes=5000))  # of the HEAD and of the first GET
+def test_a_download_that_is_cut_is_resumed_by_the_client(hub: SmallHub, url: str, tmp_path: Path) -> None:
+    hub.faults.order(
+        Fault(kind=FaultKind.CUT, file=FILE, times=2, after_bytes=5000)
+    )  # of the HEAD and of the first GET
     assert download(url, tmp_path) == WEIGHTS
 
 
-def test_a_corrupt_file_has_the_right_size_and_another_hash(hub: Hub, url: str) -> None:
-    hub.faults.order(Fault(kind=Kind.CORRUPT, file=FILE))
+def test_a_corrupt_file_has_the_right_size_and_another_hash(hub: SmallHub, url: str) -> None:
+    hub.faults.order(Fault(kind=FaultKind.CORRUPT, file=FILE))
     content = httpx.get(f"{url}/{REPO}/resolve/main/{FILE}").content
     assert len(content) == len(WEIGHTS)
     assert sum(a != b for a, b in zip(content, WEIGHTS, strict=True)) == 1
 
 
-def test_a_slow_answer_outlasts_an_impatient_client(hub: Hub, url: str) -> None:
-    hub.faults.order(Fault(kind=Kind.SLOW, seconds=30, times=1))
+def test_a_slow_answer_outlasts_an_impatient_client(hub: SmallHub, url: str) -> None:
+    hub.faults.order(Fault(kind=FaultKind.SLOW, seconds=30, times=1))
     with pytest.raises(httpx.ReadTimeout):
         httpx.get(f"{url}/api/models/{REPO}", timeout=0.2)
     assert httpx.get(f"{url}/api/models/{REPO}").status_code == 200
