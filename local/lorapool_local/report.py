@@ -14,6 +14,8 @@ from lorapool_local.paths import StateDir
 
 
 class Phase(StrEnum):
+    """Where a plane is in its life."""
+
     STARTING = "starting"
     READY = "ready"
     STOPPING = "stopping"
@@ -21,6 +23,8 @@ class Phase(StrEnum):
 
 
 class ComponentReport(BaseModel):
+    """A component of the control plane: its process, address and log."""
+
     model_config = ConfigDict(frozen=True)
 
     name: str

@@ -41,6 +41,8 @@ def main() -> None:
 
 
 class PlaneSupervisor:
+    """Runs one plane from its start to its end, and keeps its report up to date."""
+
     def __init__(self, state: StateDir, config: SupervisorConfig) -> None:
         self._state = state
         self._config = config

@@ -14,6 +14,8 @@ _NO_ENDPOINTS = "*,-endpoints-controller,-endpointslice-controller,-endpointslic
 
 @dataclass(frozen=True)
 class Ports:
+    """Where each component listens, on the plane's address."""
+
     etcd: int
     etcd_peer: int
     apiserver: int

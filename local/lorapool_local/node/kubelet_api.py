@@ -23,6 +23,8 @@ from lorapool_local.pki import KeyPair
 
 
 class PodLookup(Protocol):
+    """Where the server finds the pods of the node."""
+
     def find(self, namespace: str, name: str) -> PodWorker | None: ...
 
 

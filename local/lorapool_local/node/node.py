@@ -42,6 +42,8 @@ _SHUTDOWN_S = 5.0
 
 @dataclass(frozen=True)
 class NodeSettings:
+    """What a node is started with: its configuration, addresses, credentials and folders."""
+
     config: NodeConfig
     subnet: Subnet
     server: str
@@ -51,6 +53,8 @@ class NodeSettings:
 
 
 class Node:
+    """Registers with the API server and runs a worker for each pod that is bound to it."""
+
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
         self._kube = Kube(settings.server, settings.authority, pair=settings.pair)

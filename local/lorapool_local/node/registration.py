@@ -9,7 +9,7 @@ import structlog
 
 from lorapool_local.config import NodeConfig
 from lorapool_local.kube import Kube, KubeError, Object
-from lorapool_local.node.reports.status import condition, timestamp, with_time
+from lorapool_local.node.reports.conditions import condition, timestamp, with_transition_time
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ def node_status(
             {"type": "Hostname", "address": config.name},
         ],
         "conditions": [
-            with_time(c, old.get(c["type"]), now) | {"lastHeartbeatTime": timestamp(now)} for c in conditions
+            with_transition_time(c, old.get(c["type"]), now) | {"lastHeartbeatTime": timestamp(now)} for c in conditions
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
         "nodeInfo": {

@@ -31,6 +31,8 @@ def main() -> None:
 
 
 class SandboxInit:
+    """The process above a container's main one: makes its namespaces and root, passes signals on, reports its exit."""
+
     def __init__(self, specification: dict[str, Any]) -> None:
         self._spec = specification
         self._report_fd = specification["report_fd"]

@@ -75,6 +75,8 @@ def plan(view: View, tree: Tree) -> Iterator[RootStep]:
 
 
 class _Planner:
+    """Derives which folders must be made anew so that every mount point exists, and steps through them."""
+
     def __init__(self, view: View, tree: Tree) -> None:
         self.view = view
         self.tree = tree

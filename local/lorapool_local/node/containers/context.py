@@ -12,6 +12,8 @@ from lorapool_local.node.volumes.volumes import PodVolumes
 
 @dataclass(frozen=True)
 class PodContext:
+    """A pod as its containers see it: spec, addresses, volumes, folder, and what the node shares."""
+
     pod: Pod
     placement: Placement
     volumes: PodVolumes

@@ -16,6 +16,8 @@ from lorapool_local.node.volumes.references import References
 
 @dataclass(frozen=True)
 class NodeDeps:
+    """Clients, addresses and settings of the node, passed to the worker of each pod."""
+
     config: NodeConfig
     kube: Kube
     references: References

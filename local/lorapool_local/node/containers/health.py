@@ -27,6 +27,8 @@ class ProbeListener(Protocol):
 
 @dataclass(frozen=True)
 class Prober:
+    """Runs a container's probes: the startup probe first, then readiness and liveness side by side."""
+
     container: Container
     target: ProbeTarget
     listener: ProbeListener

@@ -16,6 +16,8 @@ RunInContainer = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
 
 @dataclass(frozen=True)
 class ProbeResult:
+    """Whether the container passed, and if not why."""
+
     ok: bool
     message: str = ""
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from lorapool_local.kube import Kube, KubeError
-from lorapool_local.node.reports.status import timestamp
+from lorapool_local.node.reports.conditions import timestamp
 from lorapool_local.node.spec.pod import Pod
 
 log = structlog.get_logger(__name__)

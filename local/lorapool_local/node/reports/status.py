@@ -1,13 +1,11 @@
 """The status of a pod as the kubelet reports it: pure functions of what its containers do."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
+from lorapool_local.node.reports.conditions import Json, condition, timestamp, with_transition_time
 from lorapool_local.node.spec.pod import Pod
-
-Json = dict[str, Any]
 
 COMPLETED: Final = "Completed"
 ERROR: Final = "Error"
@@ -15,17 +13,23 @@ ERROR: Final = "Error"
 
 @dataclass(frozen=True)
 class ContainerWaiting:
+    """`ContainerStateWaiting`: not started yet, or waiting to be started again."""
+
     reason: str
     message: str = ""
 
 
 @dataclass(frozen=True)
 class ContainerRunning:
+    """`ContainerStateRunning`."""
+
     started_at: datetime
 
 
 @dataclass(frozen=True)
 class ContainerTerminated:
+    """`ContainerStateTerminated`."""
+
     exit_code: int
     reason: str
     started_at: datetime | None
@@ -65,10 +69,6 @@ class PodSnapshot:
     start_time: datetime
     failure: tuple[str, str] | None = None
     """(reason, message) of a pod that was ended by the node itself."""
-
-
-def timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def pod_status(pod: Pod, view: PodSnapshot, now: datetime) -> Json:
@@ -112,15 +112,6 @@ def phase(pod: Pod, view: PodSnapshot) -> str:
     return "Running"
 
 
-def condition(kind: str, status: bool, reason: str = "", message: str = "") -> Json:
-    found: Json = {"type": kind, "status": "True" if status else "False"}
-    if reason:
-        found["reason"] = reason
-    if message:
-        found["message"] = message
-    return found
-
-
 def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Json]:
     unready = [c.name for c in view.containers if not c.ready]
     finished = phase(pod, view)
@@ -151,18 +142,13 @@ def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Json]:
         condition("PodScheduled", True),
     ]
     old = {c["type"]: c for c in pod.status.conditions}
-    return [with_time(c, old.get(c["type"]), now) for c in wanted]
+    return [with_transition_time(c, old.get(c["type"]), now) for c in wanted]
 
 
 def _ready_condition(all_ready: bool, open_gates: bool, why: str, text: str) -> Json:
     if all_ready and not open_gates:
         return condition("Ready", False, "ReadinessGatesNotReady", "a readiness gate is not True")
     return condition("Ready", True) if all_ready else condition("Ready", False, why, text)
-
-
-def with_time(wanted: Json, old: Mapping[str, Any] | None, now: datetime) -> Json:
-    same = old is not None and old.get("status") == wanted["status"] and old.get("lastTransitionTime")
-    return {**wanted, "lastTransitionTime": old["lastTransitionTime"] if old and same else timestamp(now)}
 
 
 def _initialized(view: PodSnapshot) -> bool:

@@ -8,10 +8,14 @@ from pydantic.alias_generators import to_camel
 
 
 class _Value(BaseModel):
+    """A frozen part of a Pod, in the API's camelCase; fields that the node does not use are ignored."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
 class HttpGet(_Value):
+    """`HTTPGetAction`."""
+
     path: str = "/"
     port: int | str
     host: str = ""
@@ -20,15 +24,21 @@ class HttpGet(_Value):
 
 
 class TcpSocket(_Value):
+    """`TCPSocketAction`."""
+
     port: int | str
     host: str = ""
 
 
 class Exec(_Value):
+    """`ExecAction`: exit code 0 is a pass."""
+
     command: tuple[str, ...] = ()
 
 
 class Sleep(_Value):
+    """`SleepAction`, of hooks."""
+
     seconds: float
 
 
@@ -42,6 +52,8 @@ class Handler(_Value):
 
 
 class Probe(Handler):
+    """A probe: its handler, how often it is asked, and how many answers in a row count."""
+
     initial_delay_seconds: float = 0
     period_seconds: float = 10
     timeout_seconds: float = 1
@@ -51,11 +63,15 @@ class Probe(Handler):
 
 
 class Lifecycle(_Value):
+    """The hooks after a container's start and before its end."""
+
     post_start: Handler | None = None
     pre_stop: Handler | None = None
 
 
 class VolumeMount(_Value):
+    """Where a container sees a volume."""
+
     name: str
     mount_path: str
     read_only: bool = False
@@ -63,27 +79,37 @@ class VolumeMount(_Value):
 
 
 class EnvVar(_Value):
+    """One environment variable, by value or by reference."""
+
     name: str
     value: str = ""
     value_from: dict[str, Any] | None = None
 
 
 class EnvFrom(_Value):
+    """`EnvFromSource`: all keys of a ConfigMap or Secret."""
+
     prefix: str = ""
     config_map_ref: dict[str, Any] | None = None
     secret_ref: dict[str, Any] | None = None
 
 
 class ContainerPort(_Value):
+    """A named port that probes and Services may refer to."""
+
     name: str = ""
     container_port: int
 
 
 class Capabilities(_Value):
+    """Linux capabilities that a container gives up."""
+
     drop: tuple[str, ...] = ()
 
 
 class SecurityContext(_Value):
+    """The security context of a container."""
+
     run_as_user: int | None = None
     run_as_group: int | None = None
     read_only_root_filesystem: bool = False
@@ -92,6 +118,8 @@ class SecurityContext(_Value):
 
 
 class PodSecurityContext(_Value):
+    """The security context of a pod: what its containers have unless they say otherwise."""
+
     run_as_user: int | None = None
     run_as_group: int | None = None
     fs_group: int | None = None
@@ -99,11 +127,15 @@ class PodSecurityContext(_Value):
 
 
 class Resources(_Value):
+    """`ResourceRequirements`."""
+
     limits: dict[str, str] = Field(default_factory=dict)
     requests: dict[str, str] = Field(default_factory=dict)
 
 
 class Container(_Value):
+    """A container of a pod's spec."""
+
     name: str
     image: str = ""
     command: tuple[str, ...] = ()
@@ -147,6 +179,8 @@ class Volume(_Value):
 
 
 class PodSpec(_Value):
+    """`PodSpec`, as far as the node honours it."""
+
     node_name: str = ""
     service_account_name: str = "default"
     restart_policy: str = "Always"
@@ -166,6 +200,8 @@ class PodSpec(_Value):
 
 
 class ObjectMeta(_Value):
+    """`ObjectMeta` of a pod."""
+
     name: str
     namespace: str
     uid: str
@@ -184,6 +220,8 @@ class ReportedContainerStatus(_Value):
 
 
 class ReportedStatus(_Value):
+    """The status in the API: what this node, now or before a restart, has reported."""
+
     phase: str = "Pending"
     pod_ip: str | None = Field(None, alias="podIP")
     start_time: datetime | None = None
@@ -193,6 +231,8 @@ class ReportedStatus(_Value):
 
 
 class Pod(_Value):
+    """A Pod as the API server has it."""
+
     metadata: ObjectMeta
     spec: PodSpec
     status: ReportedStatus = ReportedStatus()

@@ -17,6 +17,8 @@ _DEFAULT_MODE = 0o644
 
 @dataclass(frozen=True)
 class FileContent:
+    """The bytes and the mode of one file."""
+
     data: bytes
     mode: int = _DEFAULT_MODE
 

@@ -14,6 +14,8 @@ _RENEW_AT = 0.8
 
 @dataclass(frozen=True)
 class _Token:
+    """A token and when, by the clock, to ask for the next one."""
+
     text: str
     renew_at: float
 
