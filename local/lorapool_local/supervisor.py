@@ -53,23 +53,23 @@ class PlaneSupervisor:
         """Run the plane until asked to stop. A failure ends in the report, for whoever waits."""
         before = read_report(self._state)
         with hold(self._state):
-            self._say(phase=Phase.STARTING)
+            self._update_report(phase=Phase.STARTING)
             try:
                 await self._until_stopped(before.subnet if before else None)
             except* LocalError as error:
                 message = "; ".join(str(failure) for failure in error.exceptions)
                 log.error("plane failed", message=message)  # noqa: TRY400 -- the text says it all
-                self._say(phase=Phase.FAILED, message=message)
+                self._update_report(phase=Phase.FAILED, message=message)
                 raise SystemExit(1) from None
 
     async def _until_stopped(self, preferred_subnet: int | None) -> None:
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(self._listen_for_the_end())]
+            background = [tasks.create_task(self._watch_for_the_end())]
             async with self._plane(tasks, claim_subnet(preferred_subnet)) as plane:
-                self._say(phase=Phase.READY, waiting_for="")
-                background.append(tasks.create_task(self._keep_report_fresh(plane)))
+                self._update_report(phase=Phase.READY, waiting_for="")
+                background.append(tasks.create_task(self._refresh_report(plane)))
                 await self._stop.wait()
-                self._say(phase=Phase.STOPPING)
+                self._update_report(phase=Phase.STOPPING)
                 for task in background:
                     task.cancel()
 
@@ -81,16 +81,18 @@ class PlaneSupervisor:
         credentials = write_credentials(state, network, addresses.server, config.node.name)
         binaries = Binaries.from_json(self._config.binaries)
         plane = ControlPlane(state, addresses, binaries, credentials, config.extra_flags)
-        self._say(server=addresses.server, kubeconfig=str(state.kubeconfig), subnet=subnet.index, node=config.node.name)
+        self._update_report(
+            server=addresses.server, kubeconfig=str(state.kubeconfig), subnet=subnet.index, node=config.node.name
+        )
         settings = NodeSettings(config.node, subnet, addresses.server, credentials.authority, credentials.node, state)
         node = Node(settings)
-        async with plane.running(tasks, lambda name: self._say_waiting(plane, name)):
-            self._say_waiting(plane, "node")
+        async with plane.running(tasks, lambda name: self._report_waiting(plane, name)):
+            self._report_waiting(plane, "node")
             async with node.running(tasks):
-                self._say(isolation=node.isolation)
+                self._update_report(isolation=node.isolation)
                 yield plane
 
-    async def _listen_for_the_end(self) -> None:
+    async def _watch_for_the_end(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -100,15 +102,15 @@ class PlaneSupervisor:
             await reader.read()
             self._stop.set()
 
-    async def _keep_report_fresh(self, plane: ControlPlane) -> None:
+    async def _refresh_report(self, plane: ControlPlane) -> None:
         while True:
-            self._say(components=_components(plane))
+            self._update_report(components=_components(plane))
             await asyncio.sleep(_REPORT_S)
 
-    def _say_waiting(self, plane: ControlPlane, name: str) -> None:
-        self._say(waiting_for=name, components=_components(plane))
+    def _report_waiting(self, plane: ControlPlane, name: str) -> None:
+        self._update_report(waiting_for=name, components=_components(plane))
 
-    def _say(self, **changes: object) -> None:
+    def _update_report(self, **changes: object) -> None:
         report = self._report.model_copy(update=changes)
         if report != self._report or not self._state.report.exists():
             self._report = report

@@ -167,7 +167,7 @@ class Acquisition:
 
     def _build(self, progress: Progress, on_start: OnStart, source: ProgramSource, folder: Path) -> None:
         bar = progress.add_task(f"build {source.name}", total=source.packages_in_all, said="")
-        still_there = self._said_now_and_then()
+        still_there = self._line_now_and_then()
 
         def follow(compiled: int, line: str) -> None:
             progress.update(bar, completed=compiled, said=line[-60:])
@@ -176,8 +176,8 @@ class Acquisition:
         build(source, folder, follow, on_start)
         progress.remove_task(bar)
 
-    def _said_now_and_then(self) -> Callable[[str], None]:
-        """Where there is no terminal for a bar, a line in a while: a log without news looks like a hang."""
+    def _line_now_and_then(self) -> Callable[[str], None]:
+        """Print a line of progress now and then where no terminal shows a bar: a silent log looks like a hang."""
         said_at = time.monotonic()
 
         def say(text: str) -> None:

@@ -14,8 +14,8 @@ _MODULES = Path(__file__).parent / "go"
 _GO_LINE = re.compile(r"^go (\d+)\.(\d+)(?:\.(\d+))?$", re.MULTILINE)
 _KEPT_LINES = 15
 
-# What only a debugger or a long life would repay, and the time of a first build is better spent without: DWARF (the
-# linker strips it anyway) and inlining. Together a third of the compiler's time.
+# Without DWARF (the linker strips it anyway) and without inlining: a third of the compiler's time, and a plane does not
+# live long enough to gain by either.
 _COMPILER_FLAGS = "-gcflags=all=-dwarf=false -l"
 _COLLECT_SELDOM = {"GOGC": "400"}
 

@@ -8,7 +8,7 @@ from lorapool_local.files import read_json, write_json
 
 
 class Durations:
-    """Seconds by name, in a small file. A file that is broken or cannot be written only costs the memory."""
+    """Seconds by name, in a small file. A file that cannot be read or written is as if there were none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -100,7 +100,7 @@ class ControlPlane:
     ) -> None:
         on_waiting(component.program.name)
         deadline = time.monotonic() + _START_TIMEOUT_S
-        # The answer counts only from our own, living child.
+        # Only while the plane's own child lives: another program might answer at its port.
         while not (component.pid is not None and await is_ready() and component.pid is not None):
             if time.monotonic() > deadline:
                 log = component.program.log

@@ -172,14 +172,14 @@ class PodWorker:
                 return False
         return True
 
-    # -- death
+    # -- deletion
 
     def _grace_s(self) -> float:
         asked = self.pod.metadata.deletion_grace_period_seconds
         return self.pod.spec.termination_grace_period_seconds if asked is None else asked
 
     async def _stop_containers(self, grace_s: float) -> None:
-        """Side-cars go last: the others may need them to end well."""
+        """Sidecars are stopped last: the other containers may need them until they end."""
         await self._stop_all([*self._containers, *(r for r in self._init_containers if not r.view.is_sidecar)], grace_s)
         await self._stop_all(self._sidecars(), grace_s)
 
@@ -243,7 +243,7 @@ class PodWorker:
             failure=self._failure,
         )
 
-    # -- small things
+    # -- helpers
 
     def _runner(self, container: Container, context: PodContext, *, is_init: bool) -> ContainerRunner:
         policy = context.pod.spec.restart_policy

@@ -121,7 +121,7 @@ class _Planner:
 
 
 class HostTree:
-    """The real files."""
+    """The files of this machine."""
 
     def names(self, folder: str) -> list[str]:
         try:

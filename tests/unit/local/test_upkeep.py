@@ -79,7 +79,7 @@ class Recorder:
     def on_ready(self, ready: bool) -> None:
         self.told.append("ready" if ready else "unready")
 
-    def on_bad_answer(self, kind: str, message: str) -> None:
+    def on_probe_failure(self, kind: str, message: str) -> None:
         self.told.append(f"{kind}: {message}")
 
     async def on_unhealthy(self, kind: str, probe: Probe) -> None:

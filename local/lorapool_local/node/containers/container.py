@@ -93,7 +93,7 @@ class ContainerRunner:
         await self._end_process(grace_s)
 
     def kill(self) -> None:
-        """At once."""
+        """SIGKILL at once; the container does not start again."""
         self._stopping = True
         if self._process is not None:
             self._process.kill()
@@ -169,21 +169,21 @@ class ContainerRunner:
             )
         )
         self._context.normal("Started", f"Started container {self.container.name}")
-        probes = asyncio.create_task(self._look_after())
+        probes = asyncio.create_task(self._run_probes())
         try:
             return await process.wait(), started_at
         finally:
             probes.cancel()
             process.kill()
 
-    async def _look_after(self) -> None:
+    async def _run_probes(self) -> None:
         """The start hook, then the probes, for as long as this run lasts."""
         target = self._target()
         if hook := self.container.lifecycle.post_start:
             answer = await ask(hook, target, self._context.pod.spec.termination_grace_period_seconds)
             if not answer.ok:
                 self._context.warning("FailedPostStartHook", answer.message)
-                await self._replace("failed its start hook", None)
+                await self._end_run("failed its start hook", None)
                 return
         await Prober(self.container, target, self).watch()
 
@@ -193,13 +193,13 @@ class ContainerRunner:
     def on_ready(self, ready: bool) -> None:
         self._set(replace(self.view, ready=ready))
 
-    def on_bad_answer(self, kind: str, message: str) -> None:
+    def on_probe_failure(self, kind: str, message: str) -> None:
         self._context.warning("Unhealthy", f"{kind} probe failed: {message}")
 
     async def on_unhealthy(self, kind: str, probe: Probe) -> None:
-        await self._replace(f"failed {kind.lower()} probe", probe.termination_grace_period_seconds)
+        await self._end_run(f"failed {kind.lower()} probe", probe.termination_grace_period_seconds)
 
-    async def _replace(self, why: str, grace_s: float | None) -> None:
+    async def _end_run(self, why: str, grace_s: float | None) -> None:
         """End this run; the restart policy says whether there is another."""
         if self._stopping:
             return
@@ -255,7 +255,7 @@ class ContainerRunner:
             return last_lines(self._context.log_file(self.container.name, self.view.restart_count))
         return ""
 
-    # -- small things
+    # -- helpers
 
     async def _end_process(self, grace_s: float) -> None:
         process = self._process

@@ -10,13 +10,13 @@ from lorapool_local.node.spec.pod import Container, Probe
 
 
 class ProbeListener(Protocol):
-    """Whose health it is."""
+    """What is told of the results of probes: the runner of the container."""
 
     def on_started(self) -> None: ...
 
     def on_ready(self, ready: bool) -> None: ...
 
-    def on_bad_answer(self, kind: str, message: str) -> None:
+    def on_probe_failure(self, kind: str, message: str) -> None:
         """One probe was answered badly; that alone changes nothing."""
         ...
 
@@ -34,7 +34,7 @@ class Prober:
     listener: ProbeListener
 
     async def watch(self) -> None:
-        """Until cancelled, or until the container is found ill."""
+        """Until cancelled, or until the container is found unhealthy."""
         if (startup := self.container.startup_probe) is not None:
             if not await self._first_verdict("Startup", startup):
                 await self.listener.on_unhealthy("Startup", startup)
@@ -54,7 +54,7 @@ class Prober:
             probe,
             self.target,
             on_verdict=self.listener.on_ready,
-            on_failure=lambda message: self.listener.on_bad_answer("Readiness", message),
+            on_failure=lambda message: self.listener.on_probe_failure("Readiness", message),
         )
 
     async def _watch_liveness(self, probe: Probe) -> None:
@@ -74,7 +74,7 @@ class Prober:
                 probe,
                 self.target,
                 on_verdict=decide,
-                on_failure=lambda message: self.listener.on_bad_answer(kind, message),
+                on_failure=lambda message: self.listener.on_probe_failure(kind, message),
             )
         )
         try:

@@ -57,7 +57,7 @@ async def prepare(context: PodContext, container: Container) -> ContainerSpec:
 
 
 def _message_mount(context: PodContext, container: Container) -> Mount:
-    """An empty file for the container's last words."""
+    """An empty file at the container's `terminationMessagePath`."""
     file = context.message_file(container.name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"")

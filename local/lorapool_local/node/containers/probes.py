@@ -1,4 +1,4 @@
-"""Probes and hooks: one question to a container, and the loop that asks it again and again."""
+"""Probes and hooks: one call of a handler, and the loop that repeats it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class ProbeTarget:
-    """Whom to ask."""
+    """A container that is probed: its address, a way to run commands in it, an HTTP client."""
 
     container: Container
     address: str
@@ -87,7 +87,7 @@ async def watch_probe(
     on_verdict: Callable[[bool], None],
     on_failure: Callable[[str], None],
 ) -> None:
-    """Ask for ever; tell the verdict, reached after a number of like answers in a row, when it changes."""
+    """Probe for ever; call `on_verdict` when as many equal results in a row as the thresholds ask for change it."""
     verdict: bool | None = None
     row_ok, row_length = True, 0
     await asyncio.sleep(probe.initial_delay_seconds)

@@ -1,4 +1,4 @@
-"""Events on what a person wants to know of a pod: `kubectl describe pod` shows them."""
+"""Events of pods, as `kubectl describe pod` shows them."""
 
 import asyncio
 import uuid
@@ -12,7 +12,7 @@ from lorapool_local.node.spec.pod import Pod
 
 log = structlog.get_logger(__name__)
 
-# Beyond this many waiting events the oldest news is no news.
+# Events beyond this many that wait to be written are dropped.
 _MAX_WAITING = 1000
 
 
@@ -46,7 +46,7 @@ class EventRecorder:
                 log.debug("event not written", error=str(error))
 
     def _add(self, pod: Pod, kind: str, reason: str, message: str) -> None:
-        # The same again is no news; `Started` is, every time.
+        # A warning that repeats the last one of its reason is not written again.
         if kind == "Warning" and self._last.get((pod.uid, reason)) == message:
             return
         self._last[pod.uid, reason] = message
