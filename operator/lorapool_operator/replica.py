@@ -9,15 +9,18 @@ from typing import Any, Final, cast
 import kopf
 import structlog
 
+from lorapool_api.names import FIELD_MANAGER
 from lorapool_common.http.listening import bound_socket
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import AccessError, ApiError
 from lorapool_common.process import CannotStart, Process
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import watch_settings
-from lorapool_operator.cluster.kube import ADAPTERS, POOLS, ApiError, Kube
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
 from lorapool_operator.cluster.relist import Relister
+from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 from lorapool_operator.health import serve_health
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
@@ -53,7 +56,7 @@ class Operator:
         """Until the process is to stop. Gives up leading first, so that another takes over at once."""
         settings = self._settings
         async with AsyncExitStack() as stack:
-            kube = await stack.enter_async_context(await Kube.connect())
+            kube = await stack.enter_async_context(await _connect())
             try:
                 listener = bound_socket(settings.address, settings.port)
             except OSError as error:
@@ -64,7 +67,7 @@ class Operator:
                 return
             context = await self._context(kube, stack)
             # A connection of its own: behind a thousand waiting writes the Lease would be over before it is renewed.
-            lease_kube = await stack.enter_async_context(await Kube.connect())
+            lease_kube = await stack.enter_async_context(await _connect())
             election = Election(lease_kube, settings.namespace, settings.lease, settings.identity, self._times)
             await self._watch_and_lead(context, election)
 
@@ -149,6 +152,13 @@ class Operator:
         while not await _serves_both(kube):
             log.warning("waiting for the custom resource definitions and the API server")
             await asyncio.sleep(_CRD_RETRY_S)
+
+
+async def _connect() -> Kube:
+    try:
+        return await Kube.connect(FIELD_MANAGER)
+    except AccessError as error:
+        raise CannotStart(str(error)) from error
 
 
 async def _first_result(tasks: Collection[asyncio.Task[None]]) -> None:

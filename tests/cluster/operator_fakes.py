@@ -15,16 +15,18 @@ from lorapool_api.names import CONTROL_PORT, POOL_LABEL
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState, PodState, Tier
-from lorapool_operator.cluster.kube import PODS, ApiError, Kube, Resource
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import PODS, Resource
 
 
 class Admin(Kube):
     """What tests may do and the operator never does."""
 
-    async def delete(self, resource: Resource, namespace: str | None, name: str, grace_s: int | None = None) -> None:
-        body = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
+    async def remove(self, resource: Resource, namespace: str | None, name: str, grace_s: int | None = None) -> None:
+        """Delete an object, if there is one."""
         try:
-            await self._write("DELETE", resource.path(namespace, name), body, "application/json")
+            await self.delete(resource, namespace, name, None if grace_s is None else {"gracePeriodSeconds": grace_s})
         except ApiError as error:
             if not error.is_gone:
                 raise
@@ -249,7 +251,7 @@ class FakeKubelet:
         pod = self._by_uid.pop(uid, None)
         if pod is not None:
             await pod.stop()
-        await self.kube.delete(PODS, self.namespace, body["metadata"]["name"], grace_s=0)
+        await self.kube.remove(PODS, self.namespace, body["metadata"]["name"], grace_s=0)
 
     async def set_status(self, name: str, status: dict[str, Any]) -> None:
         await self.kube.patch(PODS, self.namespace, name, {"status": status}, "status")

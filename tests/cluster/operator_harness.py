@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
 from tests import make
 from tests.cluster.operator_fakes import Admin, FakeKubelet
 
 from lorapool_api.kinds.conditions import Condition, find
-from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS, ApiError, Kube, Resource
+from lorapool_api.names import ADAPTER_FINALIZER, FIELD_MANAGER
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.kubeconfig import read_kubeconfig
+from lorapool_common.kube.resources import DEPLOYMENTS, NAMESPACES, SERVICE_ACCOUNTS, Resource
+from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 from lorapool_operator.seen.parse import read_adapter, read_pool
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
@@ -41,9 +43,7 @@ T = TypeVar("T")
 
 
 async def connect(kubeconfig: Path) -> Admin:
-    loaded = Configuration()
-    await config.load_kube_config(config_file=str(kubeconfig), client_configuration=loaded)
-    return Admin(ApiClient(loaded))
+    return Admin(await read_kubeconfig(kubeconfig), field_manager=FIELD_MANAGER)
 
 
 async def until(read: Callable[[], Awaitable[T]], holds: Callable[[T], bool], timeout_s: float = 20.0) -> T:
@@ -121,7 +121,7 @@ class Cluster:
         return await self.kube.patch(resource, self.namespace, name, patch)
 
     async def delete(self, resource: Resource, name: str) -> None:
-        await self.kube.delete(resource, self.namespace, name)
+        await self.kube.remove(resource, self.namespace, name)
 
     async def get(self, resource: Resource, name: str) -> Manifest | None:
         try:
@@ -224,8 +224,8 @@ async def _clean(kube: Admin, namespace: str) -> None:
             await kube.patch(ADAPTERS, namespace, body["metadata"]["name"], {"metadata": {"finalizers": None}})
     for resource in (ADAPTERS, POOLS, DEPLOYMENTS):
         for body in await kube.list(resource, namespace):
-            await kube.delete(resource, namespace, body["metadata"]["name"])
-    await kube.delete(NAMESPACES, None, namespace)
+            await kube.remove(resource, namespace, body["metadata"]["name"])
+    await kube.remove(NAMESPACES, None, namespace)
 
 
 def _access(plane: Any, namespace: str, cluster_wide: bool) -> bytes:
@@ -272,12 +272,9 @@ def _install_access(plane: Any, namespace: str, cluster_wide: bool) -> tuple[str
 
 async def _kubeconfig(kube: Kube, plane: Any, namespace: str, account: str, folder: Path) -> Path:
     """The plane's kubeconfig with a token of the account instead of the administrator's credentials."""
-    accounts = Resource("", "v1", "serviceaccounts")
-    path = Resource("", "v1", f"serviceaccounts/{account}/token")
-    await kube.get(accounts, namespace, account)
-    reply = await kube.create(
-        path, namespace, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    )
+    await kube.get(SERVICE_ACCOUNTS, namespace, account)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    reply = await kube.create(SERVICE_ACCOUNTS, namespace, request, account, "token")
     admin = yaml.safe_load(plane.kubeconfig.read_text())
     admin["users"] = [{"name": u["name"], "user": {"token": reply["status"]["token"]}} for u in admin["users"]]
     made = folder / "kubeconfig"

@@ -14,7 +14,8 @@ from tests.operator_hub import COMMIT, FakeHub, Repo
 from lorapool_api.kinds.conditions import AdapterCondition, Reason, find
 from lorapool_api.names import ADAPTER_FINALIZER, CONFIG_ENV
 from lorapool_api.wire.catalog import HubFile
-from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS
+from lorapool_common.kube.resources import DEPLOYMENTS, NAMESPACES
+from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 
 pytestmark = pytest.mark.plane
 
@@ -257,7 +258,7 @@ async def test_namespaces_join_as_the_pool_allows(plane: Any, tmp_path: Path, hu
             await it.adapter_says("Served", namespace=other)
         finally:
             await it.kube.patch(ADAPTERS, other, "pixel", {"metadata": {"finalizers": None}})
-            await it.kube.delete(NAMESPACES, None, other)
+            await it.kube.remove(NAMESPACES, None, other)
 
 
 async def test_pods_are_told_the_commit_of_their_base_and_keep_it(it: Cluster, hub: FakeHub) -> None:

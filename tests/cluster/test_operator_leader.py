@@ -15,7 +15,8 @@ from tests.cluster.operator_harness import Cluster, cluster, until
 from tests.files import lora_file
 from tests.operator_hub import FakeHub, Repo
 
-from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, LEASES, POOLS, SECRETS, SERVICES
+from lorapool_common.kube.resources import DEPLOYMENTS, LEASES, SECRETS, SERVICES
+from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 
 pytestmark = pytest.mark.plane
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.cluster.operator_harness import Cluster, cluster, until
 
-from lorapool_operator.cluster.kube import POOLS
+from lorapool_operator.cluster.resources import POOLS
 
 pytestmark = pytest.mark.plane
 

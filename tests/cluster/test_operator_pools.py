@@ -11,20 +11,10 @@ from tests.cluster.operator_fakes import FakeKubelet
 from tests.cluster.operator_harness import TEMPLATE, Cluster, cluster, until
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_operator.cluster.kube import (
-    ADAPTERS,
-    BUDGETS,
-    DEPLOYMENTS,
-    NAMESPACES,
-    POOLS,
-    SECRETS,
-    SERVICES,
-    Resource,
-)
+from lorapool_common.kube.resources import BUDGETS, CORE_EVENTS, DEPLOYMENTS, NAMESPACES, SECRETS, SERVICES
+from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 
 pytestmark = pytest.mark.plane
-
-CORE_EVENTS = Resource("", "v1", "events")
 
 
 @pytest.fixture
@@ -87,7 +77,7 @@ async def test_a_namespace_that_is_deleted_has_its_pools_scaled_down_at_once(pla
             await there.make_adapter()
             await there.adapter_says("Served")
 
-            await it.kube.delete(NAMESPACES, None, other)
+            await it.kube.remove(NAMESPACES, None, other)
 
             # The namespace controller, which looks after 5 s, would delete the Deployment as it is.
             await until(

@@ -9,7 +9,8 @@ from tests.cluster.operator_harness import Cluster, cluster, until
 from tests.files import lora_file, sha256, whole_model_file
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_operator.cluster.kube import ADAPTERS, PODS, POOLS
+from lorapool_common.kube.resources import PODS
+from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 
 pytestmark = pytest.mark.plane
 

@@ -11,7 +11,9 @@ import structlog
 from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_operator.cluster.kube import EVENTS, ApiError, Kube
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import EVENTS
 from lorapool_operator.decide.events import EventDraft
 
 log = structlog.get_logger(__name__)

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import structlog
 
-from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_operator.cluster.kube import ADAPTERS, ApiError, Kube
+from lorapool_api.names import ADAPTER_FINALIZER, FIELD_MANAGER
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_operator.cluster.resources import ADAPTERS
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +22,7 @@ async def remove_finalizers(namespaces: tuple[str, ...]) -> int:
     Raises:
         ApiError: an adapter could not be written; the others were.
     """
-    async with await Kube.connect() as kube:
+    async with await Kube.connect(FIELD_MANAGER) as kube:
         if not await kube.serves(ADAPTERS):
             return 0
         spaces: Iterable[str | None] = namespaces or (None,)

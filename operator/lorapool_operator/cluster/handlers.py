@@ -8,8 +8,8 @@ import kopf
 from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
+from lorapool_common.kube.kubeconfig import load_access
 from lorapool_operator.cluster.cache import Indexer, ObjectCache
-from lorapool_operator.cluster.kube import load_configuration
 from lorapool_operator.cluster.relist import put, put_namespace, remove
 from lorapool_operator.seen.observed import (
     DeploymentView,
@@ -44,16 +44,18 @@ def registry(cache: ObjectCache, *, watch_namespaces: bool) -> kopf.OperatorRegi
 
 async def _login(**_: Any) -> kopf.ConnectionInfo:
     """The credentials that the rest of the operator has. kopf asks again when they are refused."""
-    found = await load_configuration()
-    bearer = str(found.api_key.get("BearerToken", ""))
+    access = await load_access()
+    user, password = access.basic or (None, None)
     return kopf.ConnectionInfo(
-        server=found.host,
-        ca_path=found.ssl_ca_cert,
-        insecure=not found.verify_ssl,
-        scheme="Bearer" if bearer else None,
-        token=bearer.rpartition(" ")[2] or None,
-        certificate_path=found.cert_file,
-        private_key_path=found.key_file,
+        server=access.server,
+        ca_data=access.authority,
+        insecure=access.is_insecure,
+        username=user,
+        password=password,
+        token=access.token,
+        certificate_data=access.certificate,
+        private_key_data=access.key,
+        proxy_url=access.proxy,
     )
 
 

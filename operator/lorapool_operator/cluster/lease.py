@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import structlog
 
-from lorapool_operator.cluster.kube import LEASES, ApiError, Kube
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import LEASES
 
 log = structlog.get_logger(__name__)
 

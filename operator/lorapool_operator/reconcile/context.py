@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
+from lorapool_common.kube.resources import Resource
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.kube import Resource
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control

@@ -14,14 +14,18 @@ from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.names import ADAPTER_FINALIZER, full_name, runtime_name, split_full_name
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.cluster.kube import ADAPTERS, DEPLOYMENTS, POOLS, ApiError, merge_patch
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.merge_patch import merge_patch
+from lorapool_common.kube.resources import DEPLOYMENTS
 from lorapool_operator.cluster.objects import Objects
+from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 from lorapool_operator.decide.adapter_status import AdapterStatuses
 from lorapool_operator.decide.checker import AdapterChecker, CheckResult, entries
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
 from lorapool_operator.decide.model_status import known_commits
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, has_finalizer, must_give_way, plan_finalizers
 from lorapool_operator.decide.pool_status import pods_by_state, pool_status
+from lorapool_operator.decide.refused_objects import refused_object
 from lorapool_operator.manifests.deployment import Installation, deployment
 from lorapool_operator.manifests.disruption import disruption_budget
 from lorapool_operator.manifests.pinned import pinned
@@ -348,7 +352,7 @@ class Reconciler:
             self._failures += 1
             self._again(self._failed_writes.failed(write, error))
             if write.what == _OBJECTS:
-                self._refusal = error.verdict or self._refusal
+                self._refusal = refused_object(error) or self._refusal
             tell = log.info if error.is_namespace_terminating else log.warning
             tell(event, pool=self.key, status=error.status, error=error.message, **fields)
             return None

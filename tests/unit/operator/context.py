@@ -11,8 +11,9 @@ from tests import make
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, split_full_name
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import DEPLOYMENTS, Resource
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.kube import DEPLOYMENTS, ApiError, Resource
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control

@@ -7,16 +7,18 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import ApiClient, Configuration
 from structlog.testing import capture_logs
 from tests import make
 from tests.unit.operator import make as made
 from tests.unit.operator.context import Bench
 
 from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_common.kube.access import Access
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import SERVICES
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.events import Recorder
-from lorapool_operator.cluster.kube import SERVICES, ApiError, Kube
 from lorapool_operator.cluster.relist import put_namespace
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.reconcile.reconciler import Reconciler
@@ -46,7 +48,7 @@ async def refusal() -> ApiError:
 
     app = web.Application()
     app.router.add_post("/{path:.*}", refuse)
-    async with TestServer(app) as server, Kube(ApiClient(Configuration(host=str(server.make_url(""))))) as kube:
+    async with TestServer(app) as server, Kube(Access(str(server.make_url("")).rstrip("/"))) as kube:
         with pytest.raises(ApiError) as raised:
             await kube.create(SERVICES, "default", {})
     return raised.value

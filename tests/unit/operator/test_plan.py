@@ -11,8 +11,8 @@ from tests.unit.operator import make as op
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseState, PodState
+from lorapool_common.kube.merge_patch import merge_patch
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.kube import merge_patch
 from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, FinalizerPlan, delta, must_give_way, plan_finalizers
 from lorapool_operator.pods.report import ReportLog
 from lorapool_operator.seen.observed import Observed, PodTrouble, Problem

@@ -11,7 +11,7 @@ from tests.unit.operator.context import Bench, Manifest
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_operator.cluster.kube import ApiError
+from lorapool_common.kube.errors import ApiError
 from lorapool_operator.reconcile.failed_writes import REFUSED_AGAIN_S
 from lorapool_operator.reconcile.reconciler import Reconciler
 

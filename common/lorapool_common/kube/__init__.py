@@ -1,0 +1,1 @@
+"""The Kubernetes API on plain manifests: a client, credentials, and a reflector that lists and watches."""

@@ -1,0 +1,316 @@
+"""A client of the Kubernetes API that takes and gives plain manifests.
+
+On aiohttp and not on the `kubernetes` package: its generated models are 71 MB in an image, and some of its methods
+return None for an object that they created, or refuse to send a Lease.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+
+from lorapool_common.kube.access import Access
+from lorapool_common.kube.errors import AccessError, ApiError
+from lorapool_common.kube.kubeconfig import load_access
+from lorapool_common.kube.lines import MAX_LINE_BYTES, lines
+from lorapool_common.kube.resources import Manifest, Resource, resource_of
+
+JSON: Final = "application/json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+
+TIMEOUT_S: Final = 15.0
+WRITES_AT_ONCE: Final = 16
+PAGE_ITEMS: Final = 500
+# A watch ends by itself after this time.
+WATCH_S: Final = 300
+# The API server sends a bookmark about once a minute: a watch that is silent for longer is dead.
+SILENCE_S: Final = 90.0
+
+Query = Mapping[str, str]
+Change = tuple[str, Manifest]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The objects of a kind that are meant: of one namespace or of all, by selectors of labels and fields."""
+
+    resource: Resource
+    namespace: str | None = None
+    labels: str | None = None
+    fields: str | None = None
+
+    @property
+    def path(self) -> str:
+        return self.resource.path(self.namespace)
+
+    @property
+    def query(self) -> dict[str, str]:
+        asked = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return {name: text for name, text in asked.items() if text}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list, and the version of the cluster that it shows: a watch from there misses nothing."""
+
+    items: list[Manifest]
+    version: str
+
+
+class Kube:
+    """A connection to the API server. All its methods raise ApiError.
+
+    Args:
+        field_manager: who is said to own the fields that are patched and applied; None: by the user agent.
+        reload: reads the credentials anew when they are refused: tokens are renewed.
+        writes_at_once: the most writes that wait for an answer.
+        silence_s: how long a watch may bring nothing.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        field_manager: str | None = None,
+        reload: Callable[[], Awaitable[Access]] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        writes_at_once: int = WRITES_AT_ONCE,
+        silence_s: float = SILENCE_S,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
+        self._access = access
+        self._tls = access.tls()
+        self._manager = {"fieldManager": field_manager} if field_manager else {}
+        self._reload = reload
+        self._reloading = asyncio.Lock()
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=silence_s)
+        self._writes = asyncio.Semaphore(writes_at_once)
+        self._max_line_bytes = max_line_bytes
+        # No limit of connections: watches hold theirs. Proxies of the environment are not asked, as kopf does not.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), headers={"User-Agent": "lorapool"}, trust_env=False
+        )
+
+    @classmethod
+    async def connect(cls, field_manager: str | None = None) -> Self:
+        """In a pod: as its ServiceAccount. Elsewhere: as the kubeconfig says. Raises: AccessError."""
+        return cls(await load_access(), field_manager=field_manager, reload=load_access)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: BaseException | type[BaseException] | TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Manifest:
+        return await self.request("GET", resource.path(namespace, name))
+
+    async def list(self, resource: Resource, namespace: str | None = None, labels: str | None = None) -> list[Manifest]:
+        """All objects of a kind in a namespace, or in all."""
+        return (await self.listing(Selection(resource, namespace, labels))).items
+
+    async def listing(self, selection: Selection) -> Listing:
+        """All objects that are meant, read in pages, so that neither side holds thousands at once."""
+        items: list[Manifest] = []
+        query = selection.query | {"limit": str(PAGE_ITEMS)}
+        following: str | None = ""
+        while following is not None:
+            page = await self.request("GET", selection.path, query | ({"continue": following} if following else {}))
+            items += page.get("items") or ()
+            metadata = page.get("metadata") or {}
+            following = metadata.get("continue") or None
+        return Listing(items, str(metadata.get("resourceVersion", "")))
+
+    async def watch(self, selection: Selection, version: str) -> AsyncGenerator[Change, None]:
+        """(ADDED | MODIFIED | DELETED, object) for each change after the version, until the watch ends."""
+        asked = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        query = selection.query | asked | {"timeoutSeconds": str(WATCH_S)}
+        async with self._open("GET", selection.path, query, timeout=self._watch_timeout) as reply:
+            if reply.status != 200:
+                raise _refusal(reply.status, await reply.read())
+            async for line in lines(reply.content.iter_any(), self._max_line_bytes):
+                event = _parse(line)
+                if event["type"] == "ERROR":
+                    raise _error(event["object"])
+                if event["type"] != "BOOKMARK":
+                    yield event["type"], event["object"]
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server knows the kind."""
+        try:
+            found = await self.request("GET", resource.root)
+        except ApiError as error:
+            if error.is_gone:
+                return False
+            raise
+        return any(r.get("name") == resource.plural for r in found.get("resources") or ())
+
+    async def create(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        body: Manifest,
+        name: str | None = None,
+        subresource: str | None = None,
+    ) -> Manifest:
+        """Create an object; with a name and a subresource: that of an object, for example `token` or `eviction`."""
+        return await self.request("POST", resource.path(namespace, name, subresource), body=body)
+
+    async def replace(
+        self, resource: Resource, namespace: str | None, name: str, body: Manifest, subresource: str | None = None
+    ) -> Manifest:
+        """Refused with a conflict where the body has a version that is not the newest."""
+        return await self.request("PUT", resource.path(namespace, name, subresource), body=body)
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply: what the manifest says becomes so, whoever else said otherwise; nothing else changes."""
+        meta = manifest["metadata"]
+        path = resource_of(manifest).path(meta.get("namespace"), meta["name"])
+        return await self.request("PATCH", path, self._manager | {"force": "true"}, manifest, APPLY_PATCH)
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Manifest,
+        subresource: str | None = None,
+        content_type: str = MERGE_PATCH,
+    ) -> Manifest:
+        """A merge patch: null removes, lists are replaced. A strategic one merges lists by their keys."""
+        path = resource.path(namespace, name, subresource)
+        return await self.request("PATCH", path, self._manager, body, content_type)
+
+    async def delete(
+        self, resource: Resource, namespace: str | None, name: str, options: Manifest | None = None
+    ) -> Manifest:
+        """Delete an object; the options are those of `DeleteOptions`."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options} if options else None
+        return await self.request("DELETE", resource.path(namespace, name), body=body)
+
+    async def is_healthy(self, path: str = "/readyz") -> bool:
+        """Whether the server says that it is well."""
+        try:
+            await self.text(path)
+        except ApiError:
+            return False
+        return True
+
+    async def text(self, path: str, query: Query | None = None) -> str:
+        """What is no JSON: logs of a pod, health."""
+        return (await self._send("GET", path, query, None, JSON)).decode(errors="replace")
+
+    async def request(
+        self, method: str, path: str, query: Query | None = None, body: Manifest | None = None, content_type: str = JSON
+    ) -> Manifest:
+        """Any call that answers with an object."""
+        if method == "GET":
+            return _parse(await self._send(method, path, query, body, content_type))
+        async with self._writes:
+            return _parse(await self._send(method, path, query, body, content_type))
+
+    async def _send(
+        self, method: str, path: str, query: Query | None, body: Manifest | None, content_type: str
+    ) -> bytes:
+        async with self._open(method, path, query or {}, body, content_type, self._timeout) as reply:
+            content = await reply.read()
+            if not 200 <= reply.status < 300:
+                raise _refusal(reply.status, content)
+            return content
+
+    @contextlib.asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        body: Manifest | None = None,
+        content_type: str = JSON,
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 -- aiohttp's word for several timeouts
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """The reply while it is read; asked for once more with new credentials where the present ones are refused."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": JSON} | ({} if data is None else {"Content-Type": content_type})
+        try:
+            access, reply = await self._ask(method, path, query, data, headers, timeout)
+            if reply.status == 401 and await self._has_new_credentials(access):
+                reply.release()
+                _, reply = await self._ask(method, path, query, data, headers, timeout)
+            async with reply:
+                yield reply
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}: {error}") from error
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout | None,  # noqa: ASYNC109 -- as above
+    ) -> tuple[Access, aiohttp.ClientResponse]:
+        access = self._access
+        authorization = access.authorization
+        reply = await self._session.request(
+            method,
+            access.server + path,
+            params=query,
+            data=data,
+            headers={**headers, "Authorization": authorization} if authorization else headers,
+            ssl=self._tls,
+            server_hostname=access.server_name,
+            proxy=access.proxy,
+            timeout=timeout or self._timeout,
+        )
+        return access, reply
+
+    async def _has_new_credentials(self, refused: Access) -> bool:
+        """Read them anew, once for all requests that were refused at the same time."""
+        if self._reload is None:
+            return False
+        async with self._reloading:
+            if self._access == refused:
+                with contextlib.suppress(AccessError):  # then the refusal says it
+                    found = await self._reload()
+                    self._access, self._tls = found, self._tls if found == refused else found.tls()
+            return self._access != refused
+
+
+def _parse(text: bytes) -> Manifest:
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise ApiError(0, "Malformed", f"the API server's answer is no JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise ApiError(0, "Malformed", "the API server's answer is no object")
+    return parsed
+
+
+def _refusal(status: int, content: bytes) -> ApiError:
+    try:
+        return _error(_parse(content), status)
+    except ApiError:
+        return ApiError(status, str(status), content.decode(errors="replace")[:300])
+
+
+def _error(said: Manifest, status: int | None = None) -> ApiError:
+    """The error of a `Status` object."""
+    code = status if status is not None else int(said.get("code") or 500)
+    return ApiError(code, str(said.get("reason") or code), str(said.get("message") or said)[:4000], _causes(said))
+
+
+def _causes(status: Mapping[str, Any]) -> Collection[str]:
+    causes = (status.get("details") or {}).get("causes") or ()
+    return [str(cause.get("reason")) for cause in causes]

@@ -1,0 +1,103 @@
+"""Keeps a consumer in step with the API server: lists, watches until the watch ends, lists again (client-go's name)."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
+from typing import Final, Protocol
+
+import structlog
+
+from lorapool_common.backoff import Backoff
+from lorapool_common.kube.client import Change, Listing, Selection
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import Manifest
+
+log = structlog.get_logger(__name__)
+
+EXPIRED: Final = 410
+
+
+class Consumer(Protocol):
+    """What is told of objects."""
+
+    def replace(self, objects: Sequence[Manifest]) -> None:
+        """These are all objects that there are."""
+
+    def put(self, manifest: Manifest) -> None:
+        """An object was added or modified."""
+
+    def drop(self, manifest: Manifest) -> None:
+        """An object was deleted; this is its last state."""
+
+
+class Source(Protocol):
+    """Lists and watches. Raises: ApiError."""
+
+    async def listing(self, selection: Selection) -> Listing: ...
+
+    def watch(self, selection: Selection, version: str) -> AsyncGenerator[Change, None]: ...
+
+
+class Reflector:
+    """Follows a selection of objects for as long as it runs.
+
+    Each watch is followed by a new list, so whatever a watch has missed is found a few minutes later. While the API
+    server is away the consumer is told nothing, and the reflector tries again for ever.
+
+    Args:
+        expected: statuses that are no reason for a warning; 410 is none: the version is too old to watch from, and
+            the next list brings a newer one.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        selection: Selection,
+        consumer: Consumer,
+        *,
+        expected: Collection[int] = (EXPIRED,),
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._source = source
+        self._selection = selection
+        self._consumer = consumer
+        self._expected = {EXPIRED, *expected}
+        self._backoff = backoff or Backoff(0.2, 5.0)
+        self._clock = clock
+        self._pause = pause
+        self._is_away = False
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Never returns."""
+        while True:
+            began = self._clock()
+            try:
+                await self._list_and_watch()
+            except ApiError as error:
+                self._tell(error)
+            if self._clock() - began > self._backoff.last_s:
+                self._backoff.reset()
+            await self._pause(self._backoff.next())
+
+    async def _list_and_watch(self) -> None:
+        listed = await self._source.listing(self._selection)
+        self._consumer.replace(listed.items)
+        self._is_away = False
+        self.synced.set()
+        async with aclosing(self._source.watch(self._selection, listed.version)) as changes:
+            async for change, manifest in changes:
+                if change == "DELETED":
+                    self._consumer.drop(manifest)
+                else:
+                    self._consumer.put(manifest)
+
+    def _tell(self, error: ApiError) -> None:
+        """One warning for each time that the API server is away, not one for each try."""
+        is_news = error.status not in self._expected and not self._is_away
+        self._is_away = self._is_away or is_news
+        told = {"path": self._selection.path, "status": error.status, "error": error.message}
+        (log.warning if is_news else log.debug)("the API server cannot be listed or watched", **told)

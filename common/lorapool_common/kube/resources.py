@@ -1,0 +1,62 @@
+"""Kinds as they stand in addresses."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind: how its group, version and plural stand in addresses, and how manifests call it."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def root(self) -> str:
+        """The address of all kinds of the group and version."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """The address of an object, or of all of them; `namespace` is None for all and where the kind has none."""
+        parts = [self.root, *(("namespaces", quote(namespace, safe="")) if namespace else ()), self.plural]
+        parts += [quote(part, safe="") for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+NODES: Final = Resource("", "v1", "nodes", "Node")
+NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace")
+PODS: Final = Resource("", "v1", "pods", "Pod")
+SERVICES: Final = Resource("", "v1", "services", "Service")
+SECRETS: Final = Resource("", "v1", "secrets", "Secret")
+CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
+SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+CORE_EVENTS: Final = Resource("", "v1", "events", "Event")
+EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
+DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
+REPLICA_SETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
+BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+
+KNOWN: Final = (
+    *(NODES, NAMESPACES, PODS, SERVICES, SECRETS, CONFIG_MAPS, SERVICE_ACCOUNTS, CORE_EVENTS, EVENTS),
+    *(DEPLOYMENTS, REPLICA_SETS, BUDGETS, LEASES),
+)
+
+
+def resource_of(manifest: Mapping[str, Any], known: Iterable[Resource] = KNOWN) -> Resource:
+    """The kind of a manifest. Raises KeyError where it is none of the known ones."""
+    said = manifest["apiVersion"], manifest["kind"]
+    found = next((resource for resource in known if (resource.api_version, resource.kind) == said), None)
+    if found is None:
+        raise KeyError(f"{said[0]} {said[1]}")
+    return found
