@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from lorapool_common import logs
 from lorapool_common.http.listening import bound_socket, listen_host
 from lorapool_common.http.server import Server
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import AccessError
 from lorapool_common.malloc import give_back_large_blocks
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
-from lorapool_gateway.cluster import kube
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.watcher import Watcher
 from lorapool_gateway.held import Bodies
@@ -52,24 +53,24 @@ async def run(settings: Settings, process: Process) -> None:
     """Serve until the process is to stop; then end what runs, within the grace period."""
     async with AsyncExitStack() as resources:
         try:
-            api = await resources.enter_async_context(await kube.connect())
-        except kube.ConfigException as error:
+            kube = await resources.enter_async_context(await Kube.connect())
+        except AccessError as error:
             raise CannotStart(str(error)) from error
         pods = await resources.enter_async_context(PodClient())
-        await Gateway(settings, kube.Kube(api), pods, process).run()
+        await Gateway(settings, kube, pods, process).run()
 
 
 class Gateway:
     """All parts of a gateway, put together."""
 
-    def __init__(self, settings: Settings, lister: kube.Kube, pods: PodClient, process: Process) -> None:
+    def __init__(self, settings: Settings, kube: Kube, pods: PodClient, process: Process) -> None:
         self._settings = settings
         self._process = process
         self._takes_none = asyncio.Event()
         metrics = Metrics()
         directory = Directory()
         loads = Loads(directory.changed)
-        self._watcher = Watcher(lister, directory, settings.watched)
+        self._watcher = Watcher(kube, directory, settings.watched)
         self._poller = Poller(directory, loads, pods)
         proxy = Proxy(Hold(directory, loads), loads, pods, metrics, self._poller.refresh)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)

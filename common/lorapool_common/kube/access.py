@@ -14,7 +14,7 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True)
-class Access:
+class ClusterAccess:
     """An address of the API server, whom to trust there, and credentials.
 
     Attributes:

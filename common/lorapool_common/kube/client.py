@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 
-from lorapool_common.kube.access import Access
+from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.errors import AccessError, ApiError
 from lorapool_common.kube.kubeconfig import load_access
 from lorapool_common.kube.lines import MAX_LINE_BYTES, lines
@@ -50,6 +50,10 @@ class Selection:
     def path(self) -> str:
         return self.resource.path(self.namespace)
 
+    def within(self, namespace: str | None) -> "Selection":
+        """The same of one namespace."""
+        return replace(self, namespace=namespace)
+
     @property
     def query(self) -> dict[str, str]:
         asked = {"labelSelector": self.labels, "fieldSelector": self.fields}
@@ -76,10 +80,10 @@ class Kube:
 
     def __init__(
         self,
-        access: Access,
+        access: ClusterAccess,
         *,
         field_manager: str | None = None,
-        reload: Callable[[], Awaitable[Access]] | None = None,
+        reload: Callable[[], Awaitable[ClusterAccess]] | None = None,
         timeout_s: float = TIMEOUT_S,
         writes_at_once: int = WRITES_AT_ONCE,
         silence_s: float = SILENCE_S,
@@ -140,11 +144,11 @@ class Kube:
             if reply.status != 200:
                 raise _refusal(reply.status, await reply.read())
             async for line in lines(reply.content.iter_any(), self._max_line_bytes):
-                event = _parse(line)
-                if event["type"] == "ERROR":
-                    raise _error(event["object"])
-                if event["type"] != "BOOKMARK":
-                    yield event["type"], event["object"]
+                change, manifest = _change(_parse(line))
+                if change == "ERROR":
+                    raise _error(manifest)
+                if change != "BOOKMARK":
+                    yield change, manifest
 
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server knows the kind."""
@@ -260,7 +264,7 @@ class Kube:
         data: bytes | None,
         headers: Mapping[str, str],
         timeout: aiohttp.ClientTimeout | None,  # noqa: ASYNC109 -- as above
-    ) -> tuple[Access, aiohttp.ClientResponse]:
+    ) -> tuple[ClusterAccess, aiohttp.ClientResponse]:
         access = self._access
         authorization = access.authorization
         reply = await self._session.request(
@@ -276,7 +280,7 @@ class Kube:
         )
         return access, reply
 
-    async def _has_new_credentials(self, refused: Access) -> bool:
+    async def _has_new_credentials(self, refused: ClusterAccess) -> bool:
         """Read them anew, once for all requests that were refused at the same time."""
         if self._reload is None:
             return False
@@ -296,6 +300,13 @@ def _parse(text: bytes) -> Manifest:
     if not isinstance(parsed, dict):
         raise ApiError(0, "Malformed", "the API server's answer is no object")
     return parsed
+
+
+def _change(event: Manifest) -> Change:
+    change, manifest = event.get("type"), event.get("object")
+    if not isinstance(change, str) or not isinstance(manifest, dict):
+        raise ApiError(0, "Malformed", "a line of the watch is no change of an object")
+    return change, manifest
 
 
 def _refusal(status: int, content: bytes) -> ApiError:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import yaml
 
-from lorapool_common.kube.access import Access
+from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.errors import AccessError
 
 _DEFAULT: Final = "~/.kube/config"
@@ -25,14 +25,14 @@ _EXEC_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authenticati
 Entry = Mapping[str, Any]
 
 
-async def load_access() -> Access:
+async def load_access() -> ClusterAccess:
     """In a pod: as its ServiceAccount. Elsewhere: as the kubeconfig says. Read anew. Raises: AccessError."""
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return Access.in_cluster()
+        return ClusterAccess.in_cluster()
     return await read_kubeconfig(*_named_files())
 
 
-async def read_kubeconfig(*paths: Path) -> Access:
+async def read_kubeconfig(*paths: Path) -> ClusterAccess:
     """The access of the current context. Raises: AccessError."""
     files = [(path.parent, _parse(path)) for path in paths if path.exists()]
     if not files:
@@ -45,7 +45,7 @@ async def read_kubeconfig(*paths: Path) -> Access:
     if not cluster.get("server"):
         raise AccessError(f"the cluster of context {current} has no server")
     user_folder, user = _named(files, "user", context["user"]) if context.get("user") else (folder, {})
-    return Access(
+    return ClusterAccess(
         server=str(cluster["server"]).rstrip("/"),
         authority=_pem(cluster, "certificate-authority", folder),
         server_name=cluster.get("tls-server-name"),

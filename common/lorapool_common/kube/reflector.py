@@ -31,7 +31,7 @@ class Consumer(Protocol):
         """An object was deleted; this is its last state."""
 
 
-class Source(Protocol):
+class ListerWatcher(Protocol):
     """Lists and watches. Raises: ApiError."""
 
     async def listing(self, selection: Selection) -> Listing: ...
@@ -52,7 +52,7 @@ class Reflector:
 
     def __init__(
         self,
-        source: Source,
+        source: ListerWatcher,
         selection: Selection,
         consumer: Consumer,
         *,

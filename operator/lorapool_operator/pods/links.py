@@ -10,7 +10,7 @@ import structlog
 
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport, PodState
-from lorapool_operator.backoff import Backoff
+from lorapool_common.backoff import Backoff
 from lorapool_operator.decide.plan import delta
 from lorapool_operator.pods.control import (
     Control,

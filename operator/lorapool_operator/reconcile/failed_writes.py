@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
-from lorapool_operator.backoff import Backoff
 
 FIRST_RETRY_S: Final = 0.5
 MOST_RETRY_S: Final = 30.0

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from lorapool_operator.backoff import Backoff
+from lorapool_common.backoff import Backoff
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
 

@@ -17,7 +17,7 @@ from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.conditions import traits
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.sources import HubModel
-from lorapool_operator.backoff import Backoff
+from lorapool_common.backoff import Backoff
 from lorapool_operator.manifests.pinned import hub_sources, is_commit
 from lorapool_operator.seen.resolution import BaseResolution
 from lorapool_operator.seen.verdict import Verdict

@@ -22,7 +22,7 @@ from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, Unk
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
-from lorapool_operator.backoff import Backoff
+from lorapool_common.backoff import Backoff
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.sources.facts import FactsReader

@@ -186,10 +186,10 @@ async def test_after_the_drain_it_says_that_it_takes_none_and_still_ends_what_ru
 
 
 WATCHER_FAILS = """
-from lorapool_gateway.cluster.watcher import Watcher
+from lorapool_common.kube.reflector import Reflector
 async def fail(self, *_):
     raise KeyError("metadata")
-Watcher._follow = fail
+Reflector.run = fail
 """
 POLLER_FAILS = """
 from lorapool_gateway.pods.load import Poller

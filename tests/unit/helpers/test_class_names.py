@@ -17,7 +17,6 @@ KNOWN: set[str] = {
     "Engine",
     "Kube",
     "KubeError",
-    "Lister",
     "Made",
     "Memory",
     "Place",

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Resource
-from lorapool_operator.backoff import Backoff
 from lorapool_operator.cluster.lease import Election, Times
 
 FAST = Times(lease_s=1, renew_within_s=0.6, retry_s=0.05)

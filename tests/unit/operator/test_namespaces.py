@@ -13,7 +13,7 @@ from tests.unit.operator import make as made
 from tests.unit.operator.context import Bench
 
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_common.kube.access import Access
+from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import SERVICES
@@ -48,7 +48,7 @@ async def refusal() -> ApiError:
 
     app = web.Application()
     app.router.add_post("/{path:.*}", refuse)
-    async with TestServer(app) as server, Kube(Access(str(server.make_url("")).rstrip("/"))) as kube:
+    async with TestServer(app) as server, Kube(ClusterAccess(str(server.make_url("")).rstrip("/"))) as kube:
         with pytest.raises(ApiError) as raised:
             await kube.create(SERVICES, "default", {})
     return raised.value

@@ -17,7 +17,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubSource
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
-from lorapool_operator.backoff import Backoff
+from lorapool_common.backoff import Backoff
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 from lorapool_operator.sources import resolver as resolving
 from lorapool_operator.sources.facts import FactsReader

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from lorapool_common.kube.access import Access
+from lorapool_common.kube.access import ClusterAccess
 
 Answer = web.StreamResponse | dict[str, Any]
 
@@ -32,14 +32,14 @@ class ApiServer:
 
     answer: Callable[[Asked], Answer]
     asked: list[Asked] = field(default_factory=list)
-    access: Access = field(default_factory=lambda: Access(""))
+    access: ClusterAccess = field(default_factory=lambda: ClusterAccess(""))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
         async with TestServer(app) as server:
-            self.access = Access(str(server.make_url("")).rstrip("/"), token="first")
+            self.access = ClusterAccess(str(server.make_url("")).rstrip("/"), token="first")
             yield
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:

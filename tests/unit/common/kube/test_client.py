@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from tests.unit.common.kube.api_server import Answer, ApiServer, Asked, Silence, event, refusal
 
-from lorapool_common.kube.access import Access
+from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.client import STRATEGIC_PATCH, Kube, Selection
 from lorapool_common.kube.errors import AccessError, ApiError
 from lorapool_common.kube.resources import (
@@ -158,7 +158,7 @@ async def test_an_answer_that_is_no_json_is_an_error_of_its_own() -> None:
 
 
 async def test_a_server_that_is_not_there_is_an_error_without_a_status(unused_tcp_port: int) -> None:
-    async with Kube(Access(f"http://127.0.0.1:{unused_tcp_port}")) as kube:
+    async with Kube(ClusterAccess(f"http://127.0.0.1:{unused_tcp_port}")) as kube:
         with pytest.raises(ApiError) as raised:
             await kube.get(PODS, "team", "one")
         assert not await kube.is_healthy()
@@ -173,7 +173,7 @@ async def test_credentials_that_are_refused_are_read_anew_once_for_all() -> None
 
     async with client(answer) as (old, server):
 
-        async def reload() -> Access:
+        async def reload() -> ClusterAccess:
             nonlocal reads
             reads += 1
             return dataclasses.replace(server.access, token="second")
@@ -187,7 +187,7 @@ async def test_credentials_that_are_refused_are_read_anew_once_for_all() -> None
 
 
 async def test_credentials_that_cannot_be_read_anew_leave_the_refusal() -> None:
-    async def reload() -> Access:
+    async def reload() -> ClusterAccess:
         raise AccessError("no kubeconfig")
 
     async with client(lambda _: refusal(401, "Unauthorized", "who?"), reload=reload) as (kube, server):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lorapool_common.kube.access import Access
+from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.errors import AccessError
 from lorapool_common.kube.kubeconfig import load_access, read_kubeconfig
 
@@ -32,7 +32,7 @@ async def test_a_token_and_an_authority_are_read(tmp_path: Path) -> None:
     data = base64.b64encode(b"PEM").decode()
     path = write(tmp_path / "config", config({"token": "t"}, **{"certificate-authority-data": data}))
     access = await read_kubeconfig(path)
-    assert access == Access("https://one:6443", "PEM", token="t")
+    assert access == ClusterAccess("https://one:6443", "PEM", token="t")
     assert access.authorization == "Bearer t"
     assert "token" not in repr(access)
 
@@ -59,9 +59,9 @@ async def test_a_pod_is_known_by_its_service_account(tmp_path: Path, monkeypatch
     (tmp_path / "ca.crt").write_text("PEM")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
-    assert Access.in_cluster(tmp_path) == Access("https://[fd00::1]:6443", "PEM", token="t")
+    assert ClusterAccess.in_cluster(tmp_path) == ClusterAccess("https://[fd00::1]:6443", "PEM", token="t")
     with pytest.raises(AccessError, match="no ServiceAccount is mounted"):
-        Access.in_cluster(tmp_path / "none")
+        ClusterAccess.in_cluster(tmp_path / "none")
 
 
 async def test_user_and_password_are_sent_as_basic(tmp_path: Path) -> None:
@@ -130,6 +130,6 @@ async def test_no_kubeconfig_at_all_names_where_it_was_looked_for(tmp_path: Path
 
 def test_certificates_that_are_none_are_told() -> None:
     with pytest.raises(AccessError, match="cannot be used"):
-        Access("https://one", "no PEM").tls()
+        ClusterAccess("https://one", "no PEM").tls()
     with pytest.raises(AccessError, match="cannot be used"):
-        Access("https://one", certificate="no PEM", key="no PEM").tls()
+        ClusterAccess("https://one", certificate="no PEM", key="no PEM").tls()
