@@ -16,7 +16,6 @@ KNOWN: set[str] = {
     "Device",
     "Engine",
     "Kube",
-    "KubeError",
     "Made",
     "Memory",
     "Place",
