@@ -28,8 +28,9 @@ class FakeHub:
     repos: dict[str, Repo] = field(default_factory=dict)
     plain: dict[str, bytes] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
-    infos: int = 0
+    asked: list[str] = field(default_factory=list)
     sent_bytes: int = 0
     concurrent: int = 0
     most_concurrent: int = 0
@@ -56,15 +57,22 @@ class FakeHub:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
+    @property
+    def infos(self) -> int:
+        """How often a repository was asked about."""
+        return len(self.asked)
+
     async def _info(self, request: web.Request) -> web.Response:
-        self.infos += 1
+        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        self.asked.append(name)
         self.concurrent += 1
         self.most_concurrent = max(self.most_concurrent, self.concurrent)
         try:
             await asyncio.sleep(self.delay_s)
         finally:
             self.concurrent -= 1
-        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        if name in self.moved:
+            return web.Response(status=307, headers={"Location": f"/api/models/{self.moved[name]}/revision/main"})
         repo = self.repos.get(name)
         if repo is None:
             return web.Response(status=404, headers={"X-Error-Code": "RepoNotFound"})

@@ -31,7 +31,7 @@ from lorapool_operator.settings import Settings
 from lorapool_operator.sources.bases import Bases
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
-from lorapool_operator.sources.hub import Hub
+from lorapool_operator.sources.hub import HubClient
 from lorapool_operator.sources.resolver import Resolver
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class Operator:
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
         control, facts = Control(), FactsReader()
         headers = await stack.enter_async_context(Headers(self._settings.url_hosts))
-        hub = Hub(self._settings.hf_endpoint)
+        hub = HubClient(self._settings.hf_endpoint)
         stack.callback(facts.close)
         stack.push_async_callback(control.close)
         return Context(

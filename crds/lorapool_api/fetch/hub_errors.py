@@ -1,20 +1,24 @@
-"""What an error of the Hub's client library means for a source, for the operator's look and the pods' download alike.
+"""What the Hub's refusals mean for a source, for the operator and the pods alike.
 
-The library's errors are known by their names, so that who only talks about adapters need not have it.
+Errors of the Hub's client library are known by their names, so that who only talks about adapters need not have it.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from lorapool_api.fetch.policy import SourceRefused, refused_by_status
 from lorapool_api.kinds.conditions import Reason
 
 _AWAY: Final = frozenset({"LocalEntryNotFoundError", "OfflineModeIsEnabled"})
+_CODE, _MESSAGE = "x-error-code", "x-error-message"
+_NO_REPOSITORY, _GATED = "RepoNotFound", "GatedRepo"
 _MISSING: Final = {
-    "RevisionNotFoundError": "has no such revision",
-    "EntryNotFoundError": "has no such file",
-    "RepositoryNotFoundError": "is no repository of the Hub, or it is private",
-    "HFValidationError": "is no name of a repository",
+    "RevisionNotFound": "has no such revision",
+    "EntryNotFound": "has no such file",
+    _NO_REPOSITORY: "is no repository of the Hub, or it is private",
 }
+_BAD_TOKEN: Final = "Invalid credentials in Authorization header"  # noqa: S105 -- what the Hub says of one
+_UNAUTHORIZED: Final = 401
 
 
 def refused_by_hub(error: Exception, repo: str, detail: str = "") -> SourceRefused:
@@ -27,13 +31,22 @@ def refused_by_hub(error: Exception, repo: str, detail: str = "") -> SourceRefus
     shown = f"{repo} {detail}".rstrip()
     if kinds & _AWAY:
         return SourceRefused(Reason.SOURCE_UNAVAILABLE, f"{shown}: the Hub cannot be reached")
-    if "GatedRepoError" in kinds:
-        return SourceRefused(Reason.SOURCE_FORBIDDEN, f"{repo} is gated: its owner must grant access")
-    for kind, words in _MISSING.items():
-        if kind in kinds:
-            return SourceRefused(Reason.SOURCE_NOT_FOUND, f"{shown} {words}")
+    if "HFValidationError" in kinds:
+        return SourceRefused(Reason.SOURCE_NOT_FOUND, f"{shown} is no name of a repository")
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if isinstance(status, int):
-        return refused_by_status(f"{shown}: the Hub", status, getattr(response, "headers", {}))
+        return refused_by_answer(status, getattr(response, "headers", {}), repo, detail)
     return SourceRefused(Reason.SOURCE_UNAVAILABLE, f"{shown}: the Hub cannot be reached: {type(error).__name__}")
+
+
+def refused_by_answer(status: int, headers: Mapping[str, str], repo: str, detail: str = "") -> SourceRefused:
+    """The refusal that an answer of the Hub is. It says 401 of what does not exist, and of what is private."""
+    code, shown = headers.get(_CODE, ""), f"{repo} {detail}".rstrip()
+    if code == _GATED:
+        return SourceRefused(Reason.SOURCE_FORBIDDEN, f"{repo} is gated: its owner must grant access")
+    if code not in _MISSING and status == _UNAUTHORIZED and headers.get(_MESSAGE) != _BAD_TOKEN:
+        code = _NO_REPOSITORY
+    if code in _MISSING:
+        return SourceRefused(Reason.SOURCE_NOT_FOUND, f"{shown} {_MISSING[code]}")
+    return refused_by_status(f"{shown}: the Hub", status, headers)

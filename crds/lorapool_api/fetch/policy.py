@@ -1,9 +1,10 @@
-"""What becomes of a request for a file at an address: one policy for the operator's look and the pods' download.
+"""What becomes of a request for a file at an address: one policy for operator and pods.
 
-Nothing here does input or output: whoever does asks a `Visit` whom to connect to and what an answer means.
+Nothing here does input or output: whoever does asks an `UrlFetch` whom to connect to and what an answer means.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
@@ -11,6 +12,8 @@ from lorapool_api.fetch.hosts import host_and_port, is_allowed, permitted
 from lorapool_api.kinds.conditions import Reason
 
 MAX_REDIRECTS: Final = 5
+# For what the installation itself names, which says by redirects where its files are.
+EVERYWHERE: Final = ("*",)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _FILE: Final = frozenset({200, 206})
 
@@ -51,19 +54,28 @@ def plain(url: str) -> str:
     return url.partition("?")[0].partition("#")[0]
 
 
-class Visit:
-    """The way to one file: its address, and those to which redirects lead."""
+class UrlFetch:
+    """One fetch of a file, without its input and output: its address, and those to which redirects lead."""
 
-    def __init__(self, url: str, hosts: Collection[str]) -> None:
-        """`hosts` are those of `lorapool_api.fetch.hosts`."""
+    def __init__(
+        self,
+        url: str,
+        hosts: Collection[str],
+        *,
+        shown: str | None = None,
+        refusal: Callable[[int, Mapping[str, str]], SourceRefused] | None = None,
+    ) -> None:
+        """
+        Args:
+            hosts: those of `lorapool_api.fetch.hosts`.
+            shown: names the source in messages; by default its address without the query.
+            refusal: what an answer with that status and these headers means; by default its status decides.
+        """
         self.url = url
-        self._first = url
+        self.shown = plain(url) if shown is None else shown
         self._hosts = hosts
+        self._refusal = refusal or partial(refused_by_status, self.shown)
         self._redirects = 0
-
-    @property
-    def shown(self) -> str:
-        return plain(self._first)
 
     def host(self) -> tuple[str, int]:
         """(host, port) to look up. Raises: SourceRefused (`SourceForbidden`) where the list does not have it."""
@@ -95,7 +107,7 @@ class Visit:
             return True
         location = headers.get("location")
         if status not in _REDIRECTS or location is None:
-            raise refused_by_status(self.shown, status, headers)
+            raise self._refusal(status, headers)
         self._redirects += 1
         if self._redirects > MAX_REDIRECTS:
             message = f"{self.shown} redirects more than {MAX_REDIRECTS} times"

@@ -37,7 +37,7 @@ class FindsCommits(Protocol):
 
 
 @dataclass
-class _Record:
+class _BaseRecord:
     """What is known about the repositories of one pool: (repository, revision) -> its commit."""
 
     wanted: Mapping[Source, HubModel]
@@ -57,7 +57,7 @@ class Bases:
     def __init__(self, hub: FindsCommits, on_found: Callable[[str], None]) -> None:
         self._hub = hub
         self._on_found = on_found
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, _BaseRecord] = {}
 
     def resolve(self, pool: Pool) -> BaseResolution:
         """What is known now; starts looking where that is needed."""
@@ -65,7 +65,7 @@ class Bases:
         record = self._records.get(pool.metadata.uid)
         if record is None or dict(record.wanted) != wanted:
             self.forget(pool.metadata.uid)
-            record = self._records[pool.metadata.uid] = _Record(wanted)
+            record = self._records[pool.metadata.uid] = _BaseRecord(wanted)
             if wanted:
                 record.task = asyncio.create_task(self._ask(record, pool.key))
         return BaseResolution(dict(record.commits), record.problem, is_pending=bool(wanted) and not record.was_asked)
@@ -80,7 +80,7 @@ class Bases:
         for uid in list(self._records):
             self.forget(uid)
 
-    async def _ask(self, record: _Record, pool: str) -> None:
+    async def _ask(self, record: _BaseRecord, pool: str) -> None:
         """Until everything is found. Nothing waits for it after the first round."""
         backoff = Backoff(_FIRST_RETRY_S, RECHECK_S)
         while True:
@@ -93,7 +93,7 @@ class Bases:
                 return
             await asyncio.sleep(wait_s)
 
-    async def _try(self, record: _Record, key: Source, source: HubModel, backoff: Backoff) -> float:
+    async def _try(self, record: _BaseRecord, key: Source, source: HubModel, backoff: Backoff) -> float:
         """Seconds until another try is worth it; 0: it was found."""
         try:
             record.commits[key] = await self._hub.commit(source)

@@ -3,22 +3,22 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 import httpx
 
-from lorapool_api.fetch.policy import SourceRefused, Visit
+from lorapool_api.fetch.policy import EVERYWHERE, SourceRefused, UrlFetch
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import LENGTH_BYTES, header_length
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
+from lorapool_operator.sources.http import Send, opened
 
 # Headers of adapters have 30 to 200 KiB: one request reaches almost all of them.
 _FIRST_BYTES: Final = 256 * 1024
 _TIMEOUT: Final = httpx.Timeout(15.0, connect=5.0)
-_UNSATISFIABLE: Final = 416
 
 
 @dataclass(frozen=True)
@@ -63,58 +63,42 @@ class Headers:
 
         Only its length is checked. Raises: SourceRefused, FactsError (no safetensors).
         """
-        return await self._header(lambda: Visit(url, self._hosts), self._ask_stranger)
+        return await self._header(lambda: UrlFetch(url, self._hosts), self._ask_stranger)
 
     async def of_hub(self, url: str) -> HeaderText:
         """The header of a file of the Hub, which says by itself where its files are. Raises: as `of_url`."""
-        return await self._header(lambda: Visit(url, ("*",)), self._ask_hub)
+        return await self._header(lambda: UrlFetch(url, EVERYWHERE), self._ask_hub)
 
-    async def _header(self, begin: Callable[[], Visit], ask: "_Ask") -> HeaderText:
-        piece = await _fetch(begin(), ask, self._first_bytes)
+    async def _header(self, begin: Callable[[], UrlFetch], send: Send) -> HeaderText:
+        piece = await _first(begin(), send, self._first_bytes)
         end = LENGTH_BYTES + header_length(piece.data, piece.size_bytes)
         if end > len(piece.data):
-            piece = await _fetch(begin(), ask, end)
+            piece = await _first(begin(), send, end)
         if len(piece.data) < end:
             message = f"{begin().shown}: the connection ended within the header"
             raise SourceRefused(Reason.SOURCE_UNAVAILABLE, message)
         return HeaderText(piece.data[LENGTH_BYTES:end], piece.size_bytes)
 
-    async def _ask_stranger(self, visit: Visit, headers: Mapping[str, str]) -> httpx.Response:
-        host, port = visit.host()
+    async def _ask_stranger(self, fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
+        host, port = fetch.host()
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        *others, last = visit.addresses(addresses_of(found))
+        *others, last = fetch.addresses(addresses_of(found))
         for address in others:
             with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                return await self._send_to(address, visit, headers)
-        return await self._send_to(last, visit, headers)
+                return await self._send_to(address, fetch, headers)
+        return await self._send_to(last, fetch, headers)
 
-    async def _send_to(self, address: str, visit: Visit, headers: Mapping[str, str]) -> httpx.Response:
-        return await self._strangers.send(pinned(self._strangers, visit.url, address, headers), stream=True)
+    async def _send_to(self, address: str, fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
+        return await self._strangers.send(pinned(self._strangers, fetch.url, address, headers), stream=True)
 
-    async def _ask_hub(self, visit: Visit, headers: Mapping[str, str]) -> httpx.Response:
-        return await self._hub.send(self._hub.build_request("GET", visit.url, headers=headers), stream=True)
-
-
-_Ask = Callable[[Visit, Mapping[str, str]], Awaitable[httpx.Response]]
+    async def _ask_hub(self, fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
+        return await self._hub.send(self._hub.build_request("GET", fetch.url, headers=headers), stream=True)
 
 
-async def _fetch(visit: Visit, ask: _Ask, wanted: int) -> _Piece:
+async def _first(fetch: UrlFetch, send: Send, wanted: int) -> _Piece:
     """The first bytes, from a server that knows ranges or from one that does not. Raises: SourceRefused."""
-    whole = {"Accept-Encoding": "identity"}
-    headers = {**whole, "Range": f"bytes=0-{wanted - 1}"}
-    try:
-        while True:
-            response = await ask(visit, headers)
-            try:
-                if response.status_code == _UNSATISFIABLE and headers is not whole:
-                    headers = whole  # an empty file has no first byte; asked like this it answers as it does the pods
-                elif visit.answered(response.status_code, response.headers):
-                    return await _piece(response, wanted, visit.shown)
-            finally:
-                await response.aclose()
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        text = f"{visit.shown} cannot be reached: {type(error).__name__}"
-        raise SourceRefused(Reason.SOURCE_UNAVAILABLE, text) from error
+    async with opened(fetch, send, {"range": f"bytes=0-{wanted - 1}"}) as response:
+        return await _piece(response, wanted, fetch.shown)
 
 
 async def _piece(response: httpx.Response, wanted: int, shown: str) -> _Piece:

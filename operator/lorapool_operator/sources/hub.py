@@ -1,19 +1,28 @@
-"""Adapters on the Hugging Face Hub: commit, file, sha256 and what the card says."""
+"""Repositories on the Hugging Face Hub: commit, file, sha256 and what the card says."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
-from huggingface_hub import HfApi, hf_hub_url
+import httpx
+from huggingface_hub import constants, hf_hub_url
+from pydantic import BaseModel, Field, ValidationError
 
-from lorapool_api.fetch.hub_errors import refused_by_hub
+from lorapool_api.fetch.hub_errors import refused_by_answer
 from lorapool_api.fetch.hub_files import choose_file
-from lorapool_api.fetch.policy import SourceRefused
+from lorapool_api.fetch.policy import EVERYWHERE, SourceRefused, UrlFetch
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubModel, HubSource
+from lorapool_common.http.bodies import TooLarge, read_at_most
+from lorapool_operator.sources.http import opened
 
-_TIMEOUT_S: Final = 15.0
+_TIMEOUT: Final = httpx.Timeout(15.0)
+_TOTAL_S: Final = 60.0
+# The Hub needs some 250 bytes for each file of a repository.
+MAX_ANSWER_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -33,50 +42,85 @@ class HubRepoFile:
     url: str
 
 
-class Hub:
+class _Lfs(BaseModel):
+    sha256: str | None = None
+
+
+class _File(BaseModel):
+    name: str = Field(alias="rfilename")
+    size: int | None = None
+    lfs: _Lfs | None = None
+
+
+class _Repository(BaseModel):
+    """What is read of the Hub's description of a repository at a revision."""
+
+    sha: str
+    siblings: tuple[_File, ...] | None = None
+    card: Any = Field(default=None, alias="cardData")
+
+
+class HubClient:
     """The Hub, without credentials: what the pods may need a token for, the operator does not see."""
 
-    def __init__(self, endpoint: str | None = None) -> None:
-        self._endpoint = endpoint
-        self._api = HfApi(endpoint=endpoint, token=False)
+    def __init__(self, endpoint: str | None = None, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+        """`endpoint`: of another Hub than the environment's."""
+        self._endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        self._max_answer_bytes = max_answer_bytes
 
     async def find(self, source: HubSource) -> HubRepoFile:
-        """Raises: SourceRefused."""
-        return await asyncio.to_thread(self._find, source)
-
-    def _find(self, source: HubSource) -> HubRepoFile:
-        info = self._info(source)
-        files = {s.rfilename: s for s in info.siblings or ()}
+        """The weights file that the source means today. Raises: SourceRefused."""
+        found = await self._describe(source.repo, source.revision, {"blobs": "true"})
+        files = {file.name: file for file in found.siblings or ()}
         name = choose_file(files, source.file)
         if name is None:
             raise SourceRefused(Reason.SOURCE_NOT_FOUND, _no_such_file(source, tuple(files)))
-        found = files[name]
+        file = files[name]
         return HubRepoFile(
-            revision=info.sha,
+            revision=found.sha,
             file=name,
-            sha256=found.lfs.sha256 if found.lfs else None,
-            size_bytes=found.size,
-            base_models=base_models(info.card_data),
-            url=hf_hub_url(source.repo, name, revision=info.sha, endpoint=self._endpoint),
+            sha256=file.lfs.sha256 if file.lfs else None,
+            size_bytes=file.size,
+            base_models=base_models(found.card),
+            url=hf_hub_url(source.repo, name, revision=found.sha, endpoint=self._endpoint),
         )
 
     async def commit(self, source: HubModel) -> str:
         """The commit that the revision of a base model is at. Raises: SourceRefused."""
-        info = await asyncio.to_thread(self._info, source)
-        return str(info.sha)
+        return (await self._describe(source.repo, source.revision, {"expand": "sha"})).sha
 
-    def _info(self, source: HubSource | HubModel) -> Any:
+    async def _describe(self, repo: str, revision: str, query: Mapping[str, str]) -> _Repository:
+        at = f"at {revision}"
+        shown = f"{repo} {at}: the Hub"
+        address = f"{self._endpoint}/api/models/{repo}/revision/{quote(revision, safe='')}"
         try:
-            return self._api.model_info(
-                source.repo, revision=source.revision, files_metadata=True, timeout=_TIMEOUT_S, token=False
-            )
-        except Exception as error:  # the library lets errors of its HTTP client through, whichever it has
-            raise refused_by_hub(error, source.repo, f"at {source.revision}") from error
+            async with asyncio.timeout(_TOTAL_S):
+                refusal = partial(refused_by_answer, repo=repo, detail=at)
+                url = str(httpx.URL(address, params=query))
+                body = await self._get(UrlFetch(url, EVERYWHERE, shown=shown, refusal=refusal))
+            return await asyncio.to_thread(_Repository.model_validate_json, body)
+        except TooLarge as error:
+            text = f"{shown}'s list of its files has more than {self._max_answer_bytes} bytes"
+            raise SourceRefused(Reason.FILE_TOO_LARGE, text) from error
+        except ValidationError as error:
+            raise SourceRefused(Reason.SOURCE_UNAVAILABLE, f"{shown}'s answer is not understood") from error
+        except TimeoutError as error:
+            raise SourceRefused(Reason.SOURCE_UNAVAILABLE, f"{shown} did not answer in time") from error
+
+    async def _get(self, fetch: UrlFetch) -> bytes:
+        # The environment's proxy is taken, as the Hub's own client library does.
+        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
+
+            async def send(fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
+                return await client.send(client.build_request("GET", fetch.url, headers=headers), stream=True)
+
+            async with opened(fetch, send, {}) as response:
+                return await read_at_most(response.aiter_raw(), self._max_answer_bytes)
 
 
-def base_models(card: Any) -> tuple[str, ...]:
+def base_models(card: object) -> tuple[str, ...]:
     """The card's `base_model`, which people write as a string or as a list."""
-    named = getattr(card, "base_model", None)
+    named = card.get("base_model") if isinstance(card, Mapping) else None
     if isinstance(named, str):
         return (named,)
     return tuple(n for n in named if isinstance(n, str)) if isinstance(named, Sequence) else ()

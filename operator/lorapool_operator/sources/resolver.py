@@ -4,13 +4,13 @@ A source is looked at once; the commit that was found stays. It is looked at aga
 annotation `REFRESH_ANNOTATION` of its object gets another value; other edits do not concern it. What failed for a
 passing reason is tried again with growing delays; what is missing or forbidden is looked at every few minutes, because
 it may be put right without an edit; any other refusal is looked at again after an edit of anything, but not before
-`AGAIN_S` have passed: a loop of edits makes no loop of looks.
+`again_s` have passed: a loop of edits makes no loop of looks.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 import structlog
@@ -27,25 +27,39 @@ from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Un
 from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
-from lorapool_operator.sources.hub import Hub
+from lorapool_operator.sources.hub import HubClient
 
 log = structlog.get_logger(__name__)
 
-LOOKS_AT_ONCE: Final = 8
-LOOK_TIMEOUT_S: Final = 60.0
-RECHECK_S: Final = 300.0
-AGAIN_S: Final = 30.0
+RESOLVED_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True)
+class ResolverTimes:
+    """Seconds.
+
+    Attributes:
+        timeout_s: for one look at a source.
+        first_retry_s: before the second try after a passing failure; doubled with each one, up to `recheck_s`.
+        recheck_s: between looks at what may be put right without an edit.
+        again_s: between looks that edits ask for.
+    """
+
+    timeout_s: float = 60.0
+    first_retry_s: float = 2.0
+    recheck_s: float = 300.0
+    again_s: float = 30.0
 
 
 @dataclass
-class _Record:
+class _SourceRecord:
     """What is known about one adapter's source."""
 
     source: AdapterSource
     edit: tuple[int, str | None]
     outcome: Outcome
+    backoff: Backoff
     looked_at_s: float = float("-inf")
-    backoff: Backoff = field(default_factory=lambda: Backoff(2.0, RECHECK_S))
     task: asyncio.Task[None] | None = None
 
     @property
@@ -63,19 +77,21 @@ class Resolver:
 
     def __init__(
         self,
-        hub: Hub,
+        hub: HubClient,
         headers: Headers,
         facts: FactsReader,
         on_found: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        times: ResolverTimes | None = None,
     ) -> None:
         self._hub = hub
         self._headers = headers
         self._facts = facts
         self._on_found = on_found
         self._clock = clock
-        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
-        self._records: dict[str, _Record] = {}
+        self._times = times or ResolverTimes()
+        self._looks = asyncio.Semaphore(RESOLVED_AT_ONCE)
+        self._records: dict[str, _SourceRecord] = {}
 
     def outcome(self, adapter: Adapter) -> Outcome:
         """What is known now; starts looking where that is needed.
@@ -86,13 +102,18 @@ class Resolver:
         record = self._records.get(uid)
         if record is None or record.source != adapter.spec.source:
             self.forget(uid)
-            record = self._records[uid] = _Record(adapter.spec.source, edit, _from_status(adapter))
+            record = self._records[uid] = _SourceRecord(
+                adapter.spec.source,
+                edit,
+                _from_status(adapter),
+                Backoff(self._times.first_retry_s, self._times.recheck_s),
+            )
             needed = _needs_a_look(record.outcome)
         else:
             needed = record.edit != edit and (isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1])
             record.edit = edit
         if needed and not record.is_looking and not _is_seen_by_pods_only(adapter):
-            after_s = max(record.looked_at_s + AGAIN_S - self._clock(), 0.0)
+            after_s = max(record.looked_at_s + self._times.again_s - self._clock(), 0.0)
             record.task = asyncio.create_task(self._look(record, adapter, after_s))
         return record.outcome
 
@@ -106,7 +127,7 @@ class Resolver:
         for uid in list(self._records):
             self.forget(uid)
 
-    async def _look(self, record: _Record, adapter: Adapter, after_s: float) -> None:
+    async def _look(self, record: _SourceRecord, adapter: Adapter, after_s: float) -> None:
         """Look until there is an outcome that only an edit can change."""
         await asyncio.sleep(after_s)
         while True:
@@ -119,21 +140,27 @@ class Resolver:
                 return
             await asyncio.sleep(delay_s)
 
-    async def _try(self, record: _Record, adapter: Adapter) -> tuple[Outcome, float | None]:
+    async def _try(self, record: _SourceRecord, adapter: Adapter) -> tuple[Outcome, float | None]:
         """The outcome, and when to look again."""
         try:
-            async with asyncio.timeout(LOOK_TIMEOUT_S):
+            async with asyncio.timeout(self._times.timeout_s):
                 return await self._resolve(adapter.spec.source), None
         except (FactsError, SourceRefused) as error:
             verdict = Verdict(error.reason, error.message)
             asked = error.retry_after_s if isinstance(error, SourceRefused) else None
         except TimeoutError:
-            text = f"{adapter.spec.source.label}: no answer within {LOOK_TIMEOUT_S:.0f} s"
+            text = f"{adapter.spec.source.label}: no answer within {self._times.timeout_s:.0f} s"
             verdict, asked = Verdict(Reason.SOURCE_UNAVAILABLE, text), None
         except Exception:  # a card or an answer that nobody foresaw concerns this adapter alone
             log.exception("a source could not be looked at", adapter=adapter.key)
-            verdict, asked = Verdict(Reason.INTERNAL_ERROR, "the operator's log says why"), RECHECK_S
-        return _keep_if_passing(record.outcome, verdict), _delay(record, verdict.reason, asked)
+            verdict, asked = Verdict(Reason.INTERNAL_ERROR, "the operator's log says why"), self._times.recheck_s
+        return _keep_if_passing(record.outcome, verdict), self._delay_s(record, verdict.reason, asked)
+
+    def _delay_s(self, record: _SourceRecord, reason: AnyReason, asked_s: float | None) -> float | None:
+        remedy, most_s = traits(reason).remedy, self._times.recheck_s
+        if remedy is Remedy.TIME or asked_s is not None:
+            return max(record.backoff.next(), min(asked_s or 0.0, most_s))
+        return most_s if remedy is Remedy.HELP else None
 
     async def _resolve(self, source: AdapterSource) -> Resolution:
         match source.value:
@@ -213,10 +240,3 @@ def _needs_a_look(outcome: Outcome) -> bool:
 def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:
     """A file that was found stays found while the way to it is disturbed."""
     return known if isinstance(known, Resolution) and traits(verdict.reason).is_transient else Unresolved(verdict)
-
-
-def _delay(record: _Record, reason: AnyReason, asked_s: float | None) -> float | None:
-    remedy = traits(reason).remedy
-    if remedy is Remedy.TIME or asked_s is not None:
-        return max(record.backoff.next(), min(asked_s or 0.0, RECHECK_S))
-    return RECHECK_S if remedy is Remedy.HELP else None

@@ -9,7 +9,8 @@ from typing import Final
 import httpx
 import structlog
 
-from lorapool_api.fetch.policy import SourceRefused, Visit, plain
+from lorapool_api.fetch.client_errors import refused_by_client
+from lorapool_api.fetch.policy import SourceRefused, UrlFetch, plain
 from lorapool_api.kinds.conditions import Reason
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
 from lorapool_runtime.errors import AdapterError
@@ -33,13 +34,8 @@ def fetch(url: str, hosts: Sequence[str], target: Path, expected: Expected, canc
             return write_hashed(_chunks(client, url, hosts, expected), target, expected, cancelled)
         except SourceRefused as error:
             raise AdapterError.of(error) from error
-        except (httpx.InvalidURL, ValueError) as error:
-            raise AdapterError(Reason.SOURCE_NOT_FOUND, f"{plain(url)} is not an address") from error
-        except httpx.TimeoutException as error:
-            raise AdapterError(Reason.SOURCE_UNAVAILABLE, f"{plain(url)} did not answer in time") from error
-        except (httpx.TransportError, socket.gaierror) as error:
-            message = f"{plain(url)} cannot be reached: {type(error).__name__}"
-            raise AdapterError(Reason.SOURCE_UNAVAILABLE, message) from error
+        except (httpx.InvalidURL, httpx.TransportError, socket.gaierror, ValueError) as error:
+            raise AdapterError.of(refused_by_client(error, plain(url))) from error
 
 
 def _chunks(client: httpx.Client, url: str, hosts: Sequence[str], expected: Expected) -> Iterator[bytes]:
@@ -70,11 +66,11 @@ def _opened(
     wanted = {"accept-encoding": "identity"}
     if first and version:
         wanted |= {"range": f"bytes={first}-", "if-range": version}
-    visit = Visit(url, hosts)
+    at = UrlFetch(url, hosts)
     while True:
-        response = _ask(client, visit, wanted)
+        response = _ask(client, at, wanted)
         try:
-            if visit.answered(response.status_code, response.headers):
+            if at.answered(response.status_code, response.headers):
                 _check_place(plain(url), response, first)
                 yield response
                 return
@@ -82,14 +78,14 @@ def _opened(
             response.close()
 
 
-def _ask(client: httpx.Client, visit: Visit, headers: Mapping[str, str]) -> httpx.Response:
+def _ask(client: httpx.Client, fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
     """The answer of the host at one of its addresses that may be connected to."""
-    host, port = visit.host()
-    *others, last = visit.addresses(addresses_of(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    host, port = fetch.host()
+    *others, last = fetch.addresses(addresses_of(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
     for address in others:
         with suppress(httpx.ConnectError, httpx.ConnectTimeout):
-            return client.send(pinned(client, visit.url, address, headers), stream=True)
-    return client.send(pinned(client, visit.url, last, headers), stream=True)
+            return client.send(pinned(client, fetch.url, address, headers), stream=True)
+    return client.send(pinned(client, fetch.url, last, headers), stream=True)
 
 
 def _version(response: httpx.Response) -> str | None:

@@ -135,6 +135,12 @@ async def test_a_name_with_a_private_address_is_never_connected_to(
     assert web.seen == []
 
 
+async def test_both_say_of_an_impossible_address_that_there_is_nothing(tmp_path: Path) -> None:
+    async with Headers(("*",)) as headers:
+        assert await looked(headers, "http://two..dots/x") is Reason.SOURCE_NOT_FOUND
+    assert downloaded("http://two..dots/x", ("*",), tmp_path) is Reason.SOURCE_NOT_FOUND
+
+
 async def test_an_empty_file_is_no_safetensors_and_not_missing(web: Web, headers: Headers) -> None:
     """A server that knows ranges has no first byte to give of it."""
     web.answers["/empty"] = lambda request: Reply(416 if "range" in request.headers else 200)

@@ -26,7 +26,6 @@ KNOWN: set[str] = {
     "Target",
     "Work",
     "_Entry",
-    "_Record",
 }
 
 

@@ -19,7 +19,7 @@ from lorapool_operator.reconcile.reconciler import Reconciler
 from lorapool_operator.seen.resolution import BaseResolution
 from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.sources.bases import Bases
-from lorapool_operator.sources.hub import Hub
+from lorapool_operator.sources.hub import HubClient
 
 KEY = ("stabilityai/base", "main")
 FOUND = BaseResolution({KEY: COMMIT})
@@ -51,7 +51,7 @@ def woken() -> list[str]:
 
 @pytest.fixture
 async def bases(hub: FakeHub, woken: list[str]) -> AsyncIterator[Bases]:
-    it = Bases(Hub(hub.url), woken.append)
+    it = Bases(HubClient(hub.url), woken.append)
     yield it
     it.close()
 

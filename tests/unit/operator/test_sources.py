@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -17,13 +18,11 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubSource
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
-from lorapool_common.backoff import Backoff
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
-from lorapool_operator.sources import resolver as resolving
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
-from lorapool_operator.sources.hub import Hub, base_models
-from lorapool_operator.sources.resolver import Resolver
+from lorapool_operator.sources.hub import HubClient, base_models
+from lorapool_operator.sources.resolver import Resolver, ResolverTimes
 
 NAME = "pytorch_lora_weights.safetensors"
 
@@ -54,13 +53,27 @@ def clock() -> Clock:
     return Clock()
 
 
+Resolvers = Callable[[ResolverTimes], Resolver]
+
+
 @pytest.fixture
-async def resolver(hub: FakeHub, headers: Headers, clock: Clock) -> AsyncIterator[Resolver]:
-    facts = FactsReader()
-    it = Resolver(Hub(hub.url), headers, facts, lambda _: None, clock=clock)
-    yield it
-    it.close()
-    facts.close()
+def resolvers(hub: FakeHub, headers: Headers, clock: Clock) -> Iterator[Resolvers]:
+    """Makes resolvers."""
+    with ExitStack() as stack:
+
+        def make_one(times: ResolverTimes) -> Resolver:
+            facts = FactsReader()
+            it = Resolver(HubClient(hub.url), headers, facts, lambda _: None, clock, times)
+            stack.callback(facts.close)
+            stack.callback(it.close)
+            return it
+
+        yield make_one
+
+
+@pytest.fixture
+async def resolver(resolvers: Resolvers) -> Resolver:
+    return resolvers(ResolverTimes())
 
 
 async def outcome(
@@ -120,9 +133,22 @@ async def test_cards_name_one_base_or_several(hub: FakeHub) -> None:
         "a/two": Repo({NAME: lora_file()}, base_model=["x/base", "y/base"]),
         "a/none": Repo({NAME: lora_file()}),
     }
-    found = [(await Hub(hub.url).find(HubSource(repo=r))).base_models for r in ("a/one", "a/two", "a/none")]
+    found = [(await HubClient(hub.url).find(HubSource(repo=r))).base_models for r in ("a/one", "a/two", "a/none")]
     assert found == [("x/base",), ("x/base", "y/base"), ()]
     assert base_models(None) == ()
+
+
+async def test_a_description_of_a_repository_is_read_no_further_than_it_may_be_long(hub: FakeHub) -> None:
+    hub.repos["a/b"] = Repo({f"{number}.safetensors": b"" for number in range(1000)})
+    with pytest.raises(SourceRefused, match="more than 65536 bytes") as error:
+        await HubClient(hub.url, max_answer_bytes=65536).find(HubSource(repo="a/b"))
+    assert error.value.reason is Reason.FILE_TOO_LARGE
+
+
+async def test_a_repository_that_has_moved_is_followed(hub: FakeHub) -> None:
+    hub.repos["new/name"] = Repo({NAME: lora_file()})
+    hub.moved["old/name"] = "new/name"
+    assert (await HubClient(hub.url).find(HubSource(repo="old/name"))).file == NAME
 
 
 async def test_a_hub_file_is_known_without_its_download(hub: FakeHub, resolver: Resolver) -> None:
@@ -175,7 +201,7 @@ async def test_a_revision_that_does_not_exist_is_named(hub: FakeHub, resolver: R
 
 
 async def test_a_hub_that_is_away_is_no_verdict_on_the_adapter(headers: Headers) -> None:
-    resolver = Resolver(Hub("http://127.0.0.1:1"), headers, FactsReader(), lambda _: None)
+    resolver = Resolver(HubClient("http://127.0.0.1:1"), headers, FactsReader(), lambda _: None)
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     resolver.close()
 
@@ -278,9 +304,9 @@ async def test_another_source_takes_nothing_over_from_the_one_before(hub: FakeHu
 
 
 async def test_passing_trouble_is_tried_again_and_a_known_file_stays_known(
-    hub: FakeHub, resolver: Resolver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, resolvers: Resolvers, clock: Clock
 ) -> None:
-    monkeypatch.setattr(Backoff, "next", lambda _: 0.02)
+    resolver = resolvers(ResolverTimes(first_retry_s=0.02, recheck_s=0.02))
     repo = hub.repos["a/b"] = Repo({NAME: lora_file()}, status=503)
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     repo.status = 200
@@ -296,20 +322,20 @@ async def test_passing_trouble_is_tried_again_and_a_known_file_stays_known(
 
 
 async def test_what_is_missing_is_looked_at_again_after_minutes_and_a_broken_file_never(
-    hub: FakeHub, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, resolvers: Resolvers
 ) -> None:
-    monkeypatch.setattr(resolving, "RECHECK_S", 0.05)
+    resolver = resolvers(ResolverTimes(recheck_s=0.05))
     hub.repos["a/broken"] = Repo({NAME: b"x" * 100})
     broken = make.adapter("broken", source={"hub": {"repo": "a/broken"}})
-    assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_NOT_FOUND
     assert (await refused(resolver, broken))[0] is Reason.INVALID_WEIGHTS
+    assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_NOT_FOUND
+    resolver.outcome(broken)
+    async with asyncio.timeout(10):
+        while hub.asked.count("a/b") < 4:  # noqa: ASYNC110 -- polls, with a deadline
+            await asyncio.sleep(0.01)
     hub.repos["a/b"] = Repo({NAME: lora_file()})
     await outcome(resolver, from_hub(), lambda o: isinstance(o, Resolution))
-    hub.repos["a/broken"] = Repo({NAME: lora_file()})
-    infos = hub.infos
-    resolver.outcome(broken)
-    await asyncio.sleep(0.2)
-    assert hub.infos == infos
+    assert hub.asked.count("a/broken") == 1
 
 
 async def test_at_most_eight_are_looked_at_at_once(hub: FakeHub, resolver: Resolver) -> None:
@@ -322,10 +348,8 @@ async def test_at_most_eight_are_looked_at_at_once(hub: FakeHub, resolver: Resol
     assert 1 < hub.most_concurrent <= 8
 
 
-async def test_a_source_that_hangs_is_given_up(
-    hub: FakeHub, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resolving, "LOOK_TIMEOUT_S", 0.1)
+async def test_a_source_that_hangs_is_given_up(hub: FakeHub, resolvers: Resolvers) -> None:
+    resolver = resolvers(ResolverTimes(timeout_s=0.1))
     hub.delay_s = 5
     began = time.monotonic()
     reason, message = await refused(resolver, from_hub())
