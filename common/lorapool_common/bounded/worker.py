@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import IO, Final, Self, TypeVar
@@ -47,6 +47,7 @@ class BoundedWorker:
         cpu_s: float = 5.0,
         wall_s: float = 60.0,
         reply_bytes: int = 8 * 1024 * 1024,
+        interpreter: Sequence[str] = (sys.executable, "-I"),
     ) -> None:
         """
         Args:
@@ -55,8 +56,9 @@ class BoundedWorker:
             cpu_s: most processor time of one request, to the second.
             wall_s: how long one request may take by the clock, which a busy machine stretches.
             reply_bytes: most that an answer may hold.
+            interpreter: the command that runs Python; it starts without any environment.
         """
-        self._arguments = (module, str(memory_bytes), str(cpu_s))
+        self._command = [*interpreter, "-m", "lorapool_common.bounded.child", module, str(memory_bytes), str(cpu_s)]
         self._wall_s = wall_s
         self._reply_bytes = reply_bytes
         self._process: subprocess.Popen[bytes] | None = None
@@ -116,11 +118,10 @@ class BoundedWorker:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise WorkerUnavailable("it was closed")
-        command = [sys.executable, "-I", "-m", "lorapool_common.bounded.child", *self._arguments]
         try:
             # No environment: it may hold tokens, and nothing here needs any of it.
             process = subprocess.Popen(  # noqa: S603 -- this interpreter, and a module of ours
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}
             )
         except OSError as error:
             raise WorkerUnavailable(f"no process could be started: {error.strerror}") from error

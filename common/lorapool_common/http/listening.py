@@ -2,13 +2,26 @@
 
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import Final
 
 _ALL_IPV4: Final = "0.0.0.0"  # noqa: S104 -- a pod has a network of its own
 _ALL: Final = "::"
 
 
-def listen_host(listen: str | None, pod_ip: str | None) -> str:
+def has_ipv6() -> bool:
+    """Whether this machine can listen on IPv6 addresses at all: the kernel may be built or started without."""
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((_ALL, 0))
+    except OSError:
+        return False
+    return True
+
+
+def listen_host(listen: str | None, pod_ip: str | None, has_ipv6: Callable[[], bool] = has_ipv6) -> str:
     """The address to listen on.
 
     A pod on a loopback address shares the network of its machine: it listens on that address alone. Any other pod
@@ -18,12 +31,13 @@ def listen_host(listen: str | None, pod_ip: str | None) -> str:
     Args:
         listen: the address that a setting names; it goes first.
         pod_ip: the pod's (first) address, as `status.podIP` has it; None outside of a pod.
+        has_ipv6: whether the machine has IPv6 addresses.
     """
     if listen:
         return listen
     if pod_ip and ipaddress.ip_address(pod_ip).is_loopback:
         return pod_ip
-    return _ALL if _has_ipv6() else _ALL_IPV4
+    return _ALL if has_ipv6() else _ALL_IPV4
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -46,15 +60,3 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _has_ipv6() -> bool:
-    """Whether this machine can listen on IPv6 addresses at all: the kernel may be built or started without."""
-    if not socket.has_ipv6:
-        return False
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind((_ALL, 0))
-    except OSError:
-        return False
-    return True

@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -62,10 +62,20 @@ _QUIET_S = 30.0
 class Acquisition:
     """One round of looking and fetching, on one cache folder."""
 
-    def __init__(self, console: Console, cache: Path, *, may_build: bool) -> None:
+    def __init__(
+        self,
+        console: Console,
+        cache: Path,
+        *,
+        may_build: bool,
+        reachable_hosts: Callable[[Iterable[ProgramSource]], set[str]] = reachable_hosts,
+        download: Callable[[ProgramSource, Path, Callable[[str], OnBytes]], None] = download,
+    ) -> None:
         self._console = console
         self._cache = cache
         self._may_build = may_build
+        self._reachable_hosts = reachable_hosts
+        self._download_program = download
         self._found: dict[str, Path] = {}
         self._durations = Durations(cache / "durations.json")
 
@@ -83,7 +93,7 @@ class Acquisition:
             return
         names = ", ".join(f"{source.name} {source.version}" for source in missing)
         self._console.print(f"missing: {names}; asking whether they can be downloaded", highlight=False)
-        hosts = reachable_hosts(missing)
+        hosts = self._reachable_hosts(missing)
         with contextlib.ExitStack() as locks:
             for source in missing:
                 locks.enter_context(self._lock(source))
@@ -163,7 +173,7 @@ class Acquisition:
                 bar = progress.add_task(f"download {tool}", total=None, said="")
                 return lambda so_far, total: progress.update(bar, completed=so_far, total=total)
 
-            download(source, folder, follow)
+            self._download_program(source, folder, follow)
 
     def _build(self, progress: Progress, on_start: OnStart, source: ProgramSource, folder: Path) -> None:
         bar = progress.add_task(f"build {source.name}", total=source.packages_in_all, said="")

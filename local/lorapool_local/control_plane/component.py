@@ -34,8 +34,9 @@ class Program:
 class Component:
     """A program that is kept running until `stop`."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, pause_s: float = _PAUSE_S) -> None:
         self.program = program
+        self._pause_s = pause_s
         self._process: asyncio.subprocess.Process | None = None
         self._deaths: deque[float] = deque(maxlen=_MAX_DEATHS)
 
@@ -51,7 +52,7 @@ class Component:
             await self.start()
             await self._wait()
             self._count_death()
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(self._pause_s)
 
     async def start(self) -> None:
         with self.program.log.open("ab") as output:

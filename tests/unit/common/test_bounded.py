@@ -1,17 +1,18 @@
 """Work in a process of its own: what is over its bounds ends there, and the next request is answered."""
 
 import os
-import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lorapool_common.bounded.worker import BoundedWorker, OverBounds, WorkerUnavailable
 
 DEADLINE_S = 120.0
+# An isolated interpreter does not find what is not installed: these tests.
+INTERPRETER = ("/usr/bin/env", f"PYTHONPATH={Path.cwd()}", sys.executable)
 
 
 def answered(reply: Future[bytes]) -> bytes:
@@ -24,19 +25,10 @@ def asked(worker: BoundedWorker, request: bytes) -> Future[bytes]:
 
 @pytest.fixture
 def worker() -> Iterator[BoundedWorker]:
-    with BoundedWorker("tests.unit.common.bounded_answers", cpu_s=1.0, memory_bytes=64 * 2**20) as it:
+    with BoundedWorker(
+        "tests.unit.common.bounded_answers", cpu_s=1.0, memory_bytes=64 * 2**20, interpreter=INTERPRETER
+    ) as it:
         yield it
-
-
-@pytest.fixture(autouse=True)
-def _sees_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process is an isolated interpreter, which does not find what is not installed."""
-    started = subprocess.Popen
-
-    def with_tests(command: list[str], **more: Any) -> Any:
-        return started([*command[:1], *command[2:]], **more | {"env": {"PYTHONPATH": str(Path.cwd())}})
-
-    monkeypatch.setattr("lorapool_common.bounded.worker.subprocess.Popen", with_tests)
 
 
 def test_requests_are_answered_by_one_process(worker: BoundedWorker) -> None:
@@ -69,7 +61,7 @@ def test_a_process_that_somebody_kills_is_no_verdict_and_is_replaced(worker: Bou
 
 
 def test_a_process_that_does_not_answer_is_given_up() -> None:
-    with BoundedWorker("tests.unit.common.bounded_answers", wall_s=0.5) as worker:
+    with BoundedWorker("tests.unit.common.bounded_answers", wall_s=0.5, interpreter=INTERPRETER) as worker:
         with pytest.raises(WorkerUnavailable, match="no answer"):
             answered(asked(worker, b"sleep"))
         assert answered(asked(worker, b"echo")) == b"echo"
@@ -80,7 +72,10 @@ def test_what_is_printed_is_no_answer(worker: BoundedWorker) -> None:
 
 
 def test_a_module_that_cannot_be_loaded_is_told() -> None:
-    with BoundedWorker("tests.unit.no_such_module") as worker, pytest.raises(WorkerUnavailable):
+    with (
+        BoundedWorker("tests.unit.no_such_module", interpreter=INTERPRETER) as worker,
+        pytest.raises(WorkerUnavailable),
+    ):
         answered(asked(worker, b"echo"))
 
 

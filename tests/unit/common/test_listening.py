@@ -4,22 +4,19 @@ import socket
 
 import pytest
 
-from lorapool_common.http import listening
-from lorapool_common.http.listening import bound_socket, listen_host
+from lorapool_common.http.listening import bound_socket, has_ipv6, listen_host
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- what a pod with a network of its own listens on
-HAS_IPV6 = listening._has_ipv6()
+HAS_IPV6 = has_ipv6()
 
 
 @pytest.mark.parametrize("pod_ip", [None, "10.0.0.7", "fd00::7"])
-def test_a_pod_listens_on_all_of_its_addresses(monkeypatch: pytest.MonkeyPatch, pod_ip: str | None) -> None:
-    monkeypatch.setattr(listening, "_has_ipv6", lambda: True)
-    assert listen_host(None, pod_ip) == "::"
+def test_a_pod_listens_on_all_of_its_addresses(pod_ip: str | None) -> None:
+    assert listen_host(None, pod_ip, has_ipv6=lambda: True) == "::"
 
 
-def test_without_ipv6_all_addresses_are_those_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "_has_ipv6", lambda: False)
-    assert listen_host(None, "10.0.0.7") == EVERYWHERE
+def test_without_ipv6_all_addresses_are_those_of_ipv4() -> None:
+    assert listen_host(None, "10.0.0.7", has_ipv6=lambda: False) == EVERYWHERE
 
 
 @pytest.mark.parametrize("pod_ip", ["127.8.0.3", "::1"])

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lorapool_local.binaries import acquire
+from lorapool_local.binaries.acquire import Acquisition, ensure_binaries
 from lorapool_local.binaries.build import build, needed_go
 from lorapool_local.binaries.download import OnBytes, download, expected_checksum, reachable_hosts
 from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find, is_acceptable, parse_version
-from lorapool_local.binaries.tools import ETCD, HELM, KUBERNETES, Archive, ProgramSource, Tool
+from lorapool_local.binaries.tools import ETCD, HELM, KUBERNETES, SOURCES, Archive, ProgramSource, Tool
 from lorapool_local.errors import BinariesUnavailable
 
 APISERVER, *_, KUBECTL = KUBERNETES.tools
@@ -186,6 +186,11 @@ def test_a_failed_build_shows_what_go_said(tmp_path: Path, monkeypatch: pytest.M
         build(ETCD, tmp_path, lambda *_: None)
 
 
+def offline(cache: Path) -> Acquisition:
+    """Finds no host that answers."""
+    return Acquisition(Console(quiet=True), cache, may_build=True, reachable_hosts=lambda _: set())
+
+
 def test_builds_run_side_by_side_and_end_with_the_first_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,10 +204,9 @@ def test_builds_run_side_by_side_and_end_with_the_first_that_fails(
         f"touch {met}; exec tail -f /dev/null\n"
     )
     monkeypatch.setenv("PATH", f"{go.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(acquire, "reachable_hosts", lambda _: set())
 
     with pytest.raises(BinariesUnavailable, match="no disk"):
-        acquire.Acquisition(Console(quiet=True), tmp_path / "cache", may_build=True).fetch([HELM, ETCD])
+        offline(tmp_path / "cache").fetch([HELM, ETCD])
 
     assert not list((tmp_path / "cache" / "bin").rglob(".new-*"))
 
@@ -210,13 +214,10 @@ def test_builds_run_side_by_side_and_end_with_the_first_that_fails(
 def test_without_internet_and_go_the_missing_programs_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LORAPOOL_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
-    monkeypatch.setattr(acquire, "reachable_hosts", lambda _: set())
 
     with pytest.raises(BinariesUnavailable, match=r"kube-apiserver.*no answer from dl\.k8s\.io; there is no Go"):
-        acquire.ensure_binaries(Console(quiet=True))
+        offline(tmp_path).fetch(list(SOURCES))
 
 
 def test_cached_programs_are_used_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,12 +230,12 @@ def test_cached_programs_are_used_at_once(tmp_path: Path, monkeypatch: pytest.Mo
             folder.mkdir(parents=True, exist_ok=True)
             program(folder, tool.name, "")
 
-    found = acquire.ensure_binaries(Console(quiet=True))
+    found = ensure_binaries(Console(quiet=True))
 
     assert found.helm == tmp_path / "bin" / HELM.folder / "helm"
 
 
-def test_two_processes_download_once(server: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_download_once(server: tuple[Path, str], tmp_path: Path) -> None:
     folder, address = server
     serve(folder, b"#!/bin/sh\n")
     downloads: list[Path] = []
@@ -243,10 +244,9 @@ def test_two_processes_download_once(server: tuple[Path, str], tmp_path: Path, m
         downloads.append(into)
         download(wanted, into, on_bytes)
 
-    monkeypatch.setattr(acquire, "download", counted)
-
     def get() -> None:
-        acquire.Acquisition(Console(quiet=True), tmp_path / "cache", may_build=False).fetch([source(address)])
+        acquisition = Acquisition(Console(quiet=True), tmp_path / "cache", may_build=False, download=counted)
+        acquisition.fetch([source(address)])
 
     threads = [threading.Thread(target=get) for _ in range(3)]
     for thread in threads:

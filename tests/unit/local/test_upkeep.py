@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from lorapool_local.control_plane import component
 from lorapool_local.control_plane.component import Component, Program
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.kube import Kube
@@ -194,12 +193,9 @@ async def test_a_volume_that_grows_too_large_is_noticed(tmp_path: Path) -> None:
     assert made.over_limit() == 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi".'
 
 
-async def test_a_component_that_dies_again_and_again_ends_the_plane(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(component, "_PAUSE_S", 0.0)
+async def test_a_component_that_dies_again_and_again_ends_the_plane(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-S", "-c", "print('no such flag'); exit(1)"]
-    dying = Component(Program("kube-nothing", command, tmp_path / "log", 0))
+    dying = Component(Program("kube-nothing", command, tmp_path / "log", 0), pause_s=0.0)
 
     with pytest.raises(PlaneFailed, match=r"kube-nothing dies again and again:\n(no such flag\n?)+"):
         await asyncio.wait_for(dying.keep_running(), 30)

@@ -1,7 +1,6 @@
 """Hostile files stop nobody: the operator's loop goes on while they are read, and its memory stays."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from tests import hostile, make
@@ -25,18 +24,6 @@ REFUSED = {
     "the same with wide characters": "at most",
     "as many tensors as are read": "changes 9990 modules",
 }
-
-
-@pytest.fixture
-async def hub() -> AsyncIterator[FakeHub]:
-    async with FakeHub() as running:
-        yield running
-
-
-@pytest.fixture
-async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
-    async with Headers((hub.host,)) as it:
-        yield it
 
 
 async def _done(resolver: Resolver, adapter: Adapter) -> None:

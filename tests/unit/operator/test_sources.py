@@ -27,18 +27,6 @@ from lorapool_operator.sources.resolver import Resolver, ResolverTimes
 NAME = "pytorch_lora_weights.safetensors"
 
 
-@pytest.fixture
-async def hub() -> AsyncIterator[FakeHub]:
-    async with FakeHub() as running:
-        yield running
-
-
-@pytest.fixture
-async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
-    async with Headers((hub.host,)) as it:
-        yield it
-
-
 class Clock:
     """Stands still until it is told."""
 
