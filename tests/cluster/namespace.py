@@ -7,10 +7,10 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import yaml
-
-from lorapool_local.kube import Kube, KubeError
-from lorapool_local.paths import StateDir
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.kubeconfig import read_kubeconfig
+from lorapool_common.kube.resources import NAMESPACES
 from lorapool_local.plane import Plane
 
 Object = dict[str, Any]
@@ -19,10 +19,9 @@ Condition = Callable[[Object], Any]
 _POLL_S = 0.05
 
 
-def admin(plane: Plane) -> Kube:
+async def admin(plane: Plane) -> Kube:
     """The admin's client, by what the kubeconfig says."""
-    user = yaml.safe_load(plane.kubeconfig.read_text())["users"][0]["user"]
-    return Kube(plane.server, StateDir(plane.state_dir).secrets / "ca.crt", token=user["token"])
+    return Kube(await read_kubeconfig(plane.kubeconfig))
 
 
 class Namespace:
@@ -33,22 +32,22 @@ class Namespace:
     @classmethod
     @contextlib.asynccontextmanager
     async def created(cls, plane: Plane) -> AsyncIterator["Namespace"]:
-        kube, name = admin(plane), f"test-{uuid.uuid4().hex[:8]}"
+        kube, name = await admin(plane), f"test-{uuid.uuid4().hex[:8]}"
         namespace = cls(kube, name)
-        await kube.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        await kube.create(NAMESPACES, None, {"metadata": {"name": name}})
         try:
             # Pods are refused until the controller manager has made it.
             await namespace.wait("serviceaccounts/default", lambda _: True)
             yield namespace
         finally:
-            await kube.delete(f"/api/v1/namespaces/{name}", {})
+            await kube.delete(NAMESPACES, None, name)
             await kube.close()
 
     def path(self, what: str, api: str = "/api/v1") -> str:
         return f"{api}/namespaces/{self.name}/{what}"
 
     async def create(self, what: str, body: Object, api: str = "/api/v1") -> Object:
-        return await self.kube.post(self.path(what, api), body)
+        return await self.kube.request("POST", self.path(what, api), body=body)
 
     async def run(self, name: str, script: str, **spec: Any) -> Object:
         """A pod with one container, which runs a Python script; fields of the container go by `container`."""
@@ -60,8 +59,8 @@ class Namespace:
         """Until the object is there and the condition holds."""
         deadline, last = time.monotonic() + timeout_s, None
         while time.monotonic() < deadline:
-            with contextlib.suppress(KubeError):
-                last = await self.kube.get(self.path(what))
+            with contextlib.suppress(ApiError):
+                last = await self.kube.request("GET", self.path(what))
                 if condition(last):
                     return last
             await asyncio.sleep(_POLL_S)
@@ -72,9 +71,9 @@ class Namespace:
         began = time.monotonic()
         while time.monotonic() - began < timeout_s:
             try:
-                await self.kube.get(self.path(what))
-            except KubeError as answer:
-                if answer.code == 404:
+                await self.kube.request("GET", self.path(what))
+            except ApiError as answer:
+                if answer.is_gone:
                     return time.monotonic() - began
             await asyncio.sleep(_POLL_S)
         raise AssertionError(f"{what} is still there after {timeout_s} s")
@@ -89,14 +88,14 @@ class Namespace:
         """Until the pod's one container has written just this."""
 
         async def look() -> str:
-            with contextlib.suppress(KubeError):
+            with contextlib.suppress(ApiError):
                 return await self.log(pod)
             return ""
 
         await until(look, text)
 
     async def log(self, pod: str, **query: str) -> str:
-        return await self.kube.get_text(self.path(f"pods/{pod}/log"), **query)
+        return await self.kube.text(self.path(f"pods/{pod}/log"), query)
 
 
 async def until(look: Callable[[], Awaitable[str]], wanted: str, timeout_s: float = 15.0) -> None:

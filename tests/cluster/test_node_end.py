@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tests.cluster.namespace import Namespace, container_status
 
+from lorapool_common.kube.resources import PODS
+
 SLOW_TO_END = """
 import pathlib, signal, time
 def end(*_):
@@ -34,7 +36,7 @@ async def test_a_deleted_pod_ends_in_order(namespace: Namespace, tmp_path: Path)
     await namespace.run("gentle", SLOW_TO_END, **notes(tmp_path))
     await started(namespace, "gentle", tmp_path)
 
-    await namespace.kube.delete(namespace.path("pods/gentle"), {})
+    await namespace.kube.delete(PODS, namespace.name, "gentle")
 
     await namespace.wait_gone("pods/gentle", timeout_s=10)
     assert (tmp_path / "ended").read_text() == "in order"
@@ -45,7 +47,7 @@ async def test_a_container_that_ignores_sigterm_is_killed_after_its_grace(namesp
     await started(namespace, "stubborn", tmp_path)
     began = time.monotonic()
 
-    await namespace.kube.delete(namespace.path("pods/stubborn"), {})
+    await namespace.kube.delete(PODS, namespace.name, "stubborn")
 
     await namespace.wait_gone("pods/stubborn", timeout_s=10)
     assert time.monotonic() - began >= 1
@@ -59,7 +61,7 @@ async def test_the_hook_runs_before_sigterm(namespace: Namespace, tmp_path: Path
     await namespace.run("hooked", SLOW_TO_END, **spec)
     await started(namespace, "hooked", tmp_path)
 
-    await namespace.kube.delete(namespace.path("pods/hooked"), {})
+    await namespace.kube.delete(PODS, namespace.name, "hooked")
 
     await namespace.wait_gone("pods/hooked", timeout_s=10)
     assert (tmp_path / "hook-was-first").exists()

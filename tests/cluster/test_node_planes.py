@@ -10,11 +10,14 @@ import pytest
 from tests.cluster.conftest import plane_config
 from tests.cluster.namespace import Namespace, Object, admin, container_status, is_ready
 
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import NAMESPACES, PODS
 from lorapool_local import plane as planes
+from lorapool_local.access import plane_access
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import Isolation
 from lorapool_local.errors import PlaneAlreadyRunning
-from lorapool_local.kube import Kube, KubeError
 from lorapool_local.paths import StateDir
 from lorapool_local.plane import Plane
 
@@ -48,7 +51,7 @@ class OtherPlane:
 
     @contextlib.asynccontextmanager
     async def default_namespace(self) -> AsyncIterator[Namespace]:
-        kube = admin(self.plane)
+        kube = await admin(self.plane)
         try:
             yield Namespace(kube, "default")
         finally:
@@ -68,12 +71,12 @@ def other(tmp_path_factory: pytest.TempPathFactory, binaries: Binaries) -> Itera
 
 
 async def test_two_planes_never_meet(plane: Plane, other: OtherPlane) -> None:
-    ours, theirs = admin(plane), admin(other.plane)
-    await theirs.post("/api/v1/namespaces", {"metadata": {"name": "only-there"}})
+    ours, theirs = await admin(plane), await admin(other.plane)
+    await theirs.create(NAMESPACES, None, {"metadata": {"name": "only-there"}})
 
-    with pytest.raises(KubeError, match="not found"):
-        await ours.get("/api/v1/namespaces/only-there")
-    assert await theirs.get("/api/v1/namespaces/only-there")
+    with pytest.raises(ApiError, match="not found"):
+        await ours.get(NAMESPACES, None, "only-there")
+    assert await theirs.get(NAMESPACES, None, "only-there")
     for client in (ours, theirs):
         await client.close()
 
@@ -83,9 +86,9 @@ async def test_a_client_of_one_plane_is_refused_by_another(plane: Plane, other: 
     their_authority = StateDir(other.folder).secrets / "ca.crt"
     our_token = (StateDir(plane.state_dir).secrets / "admin.token").read_text()
     for authority, refusal in ((our_authority, "CERTIFICATE_VERIFY_FAILED"), (their_authority, "401")):
-        stranger = Kube(other.plane.server, authority, token=our_token)
-        with pytest.raises(KubeError, match=refusal):
-            await stranger.get("/api/v1/namespaces")
+        stranger = Kube(plane_access(other.plane.server, authority, token=our_token))
+        with pytest.raises(ApiError, match=refusal):
+            await stranger.list(NAMESPACES)
         await stranger.close()
 
 
@@ -107,7 +110,7 @@ async def test_a_component_that_dies_is_started_again(other: OtherPlane) -> None
         assert not psutil.wait_procs([process], timeout=10)[1]
         before = await namespace.wait("pods/before", is_ready, 60)
         assert container_status(before)["restartCount"] == 0
-        await namespace.kube.delete(namespace.path("pods/before"), {})
+        await namespace.kube.delete(PODS, namespace.name, "before")
         await namespace.wait_gone("pods/before", 60)
 
 

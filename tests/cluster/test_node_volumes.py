@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.namespace import Namespace, is_ready, until
 from tests.cluster.test_node_pods import SERVE, server
 
+from lorapool_common.kube.resources import SECRETS
 from lorapool_local.plane import Plane
 
 # A mount path that the machine lacks: it must not be made there.
@@ -53,7 +54,7 @@ async def test_a_secret_is_at_its_path_and_follows_its_object(namespace: Namespa
 
         assert await served("token") == "first"
         second = {"data": {"token": base64.b64encode(b"second").decode()}}
-        await namespace.kube.patch(namespace.path("secrets/control"), second)
+        await namespace.kube.patch(SECRETS, namespace.name, "control", second)
         await until(lambda: served("token"), "second")
     assert MACHINE_FOLDER not in os.listdir("/etc")  # noqa: PTH208 -- names alone
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import NODES, Resource
 from lorapool_local.binaries import Binaries, NodeBinaries
 from lorapool_local.control_plane import kubeconfig
 from lorapool_local.control_plane.component import Component, Program, log_tail
@@ -17,7 +20,6 @@ from lorapool_local.control_plane.credentials import PlaneCredentials, write_cre
 from lorapool_local.control_plane.flags import PlaneNetwork, Ports
 from lorapool_local.errors import PlaneFailed
 from lorapool_local.files import write_json
-from lorapool_local.kube import Kube, KubeError
 from lorapool_local.loopback import free_ports
 from lorapool_local.paths import StateDir
 from lorapool_local.pki import load_or_create_authority
@@ -176,13 +178,14 @@ async def _let_the_apiserver_use_the_kubelet(admin: Kube) -> None:
     user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "kube-apiserver-kubelet-client"}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:kubelet-api-admin"}
     binding = {"metadata": {"name": "apiserver-kubelet-api-admin"}, "roleRef": role, "subjects": [user]}
-    await admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
+    bindings = Resource("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding")
+    await admin.create(bindings, None, binding)
 
 
 async def _is_ready(admin: Kube) -> bool:
     try:
-        node = await admin.get(f"/api/v1/nodes/{NAME}")
-    except KubeError:
+        node = await admin.get(NODES, None, NAME)
+    except ApiError:
         return False
     return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
 

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import SERVICE_ACCOUNTS
+from lorapool_local.access import plane_access
 from lorapool_local.binaries import Binaries
 from lorapool_local.control_plane import flags
 from lorapool_local.control_plane.component import Component, Program, log_tail
 from lorapool_local.control_plane.credentials import PlaneCredentials
 from lorapool_local.errors import PlaneFailed
-from lorapool_local.kube import Kube, KubeError
 from lorapool_local.paths import StateDir
 
 _START_TIMEOUT_S = 90.0
@@ -52,12 +55,9 @@ class ControlPlane:
         self.addresses = addresses
         programs = _programs(state, addresses, binaries, credentials, extra_flags)
         self.components = [Component(program) for program in programs]
-        self.admin = Kube(addresses.server, credentials.authority, token=credentials.admin_token)
-        self._etcd = Kube(
-            f"https://{addresses.host}:{addresses.ports.etcd}",
-            credentials.authority,
-            pair=credentials.components.etcd_client,
-        )
+        self.admin = Kube(plane_access(addresses.server, credentials.authority, token=credentials.admin_token))
+        etcd = f"https://{addresses.host}:{addresses.ports.etcd}"
+        self._etcd = Kube(plane_access(etcd, credentials.authority, pair=credentials.components.etcd_client))
 
     @contextlib.asynccontextmanager
     async def running(self, tasks: asyncio.TaskGroup, on_waiting: OnWaiting) -> AsyncIterator[None]:
@@ -70,9 +70,9 @@ class ControlPlane:
 
         try:
             keep(etcd)
-            await self._wait_for(etcd, lambda: self._etcd.is_ready("/health"), on_waiting)
+            await self._wait_for(etcd, lambda: self._etcd.is_healthy("/health"), on_waiting)
             keep(apiserver)
-            await self._wait_for(apiserver, self.admin.is_ready, on_waiting)
+            await self._wait_for(apiserver, self.admin.is_healthy, on_waiting)
             for component in others:
                 keep(component)
             await self._wait_for(others[0], self._default_service_account_exists, on_waiting)
@@ -90,8 +90,8 @@ class ControlPlane:
 
     async def _default_service_account_exists(self) -> bool:
         try:
-            await self.admin.get("/api/v1/namespaces/default/serviceaccounts/default")
-        except KubeError:
+            await self.admin.get(SERVICE_ACCOUNTS, "default", "default")
+        except ApiError:
             return False
         return True
 

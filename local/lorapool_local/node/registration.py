@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 import structlog
 
+from lorapool_common.kube.client import STRATEGIC_PATCH, Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import LEASES, NODES, Manifest
 from lorapool_local.config import NodeConfig
-from lorapool_local.kube import Kube, KubeError, Object
 from lorapool_local.node.reports.conditions import condition, timestamp, with_transition_time
 
 log = structlog.get_logger(__name__)
@@ -18,8 +20,7 @@ _RENEW_S = 10.0
 # The kubelet's period for a status in which nothing has changed.
 _STATUS_EVERY = 30
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_NOT_FOUND = 404
-_CONFLICT = 409
+_LEASES_IN = "kube-node-lease"
 
 
 def allocatable(config: NodeConfig) -> dict[str, str]:
@@ -33,7 +34,7 @@ def allocatable(config: NodeConfig) -> dict[str, str]:
     return resources | ({"nvidia.com/gpu": str(config.gpus)} if config.gpus else {})
 
 
-def node_object(config: NodeConfig) -> Object:
+def node_object(config: NodeConfig) -> Manifest:
     labels = {
         "kubernetes.io/hostname": config.name,
         "kubernetes.io/os": "linux",
@@ -47,8 +48,8 @@ def node_object(config: NodeConfig) -> Object:
 
 
 def node_status(
-    config: NodeConfig, address: str, kubelet_port: int, present: Iterable[Object], now: datetime
-) -> Object:
+    config: NodeConfig, address: str, kubelet_port: int, present: Iterable[Manifest], now: datetime
+) -> Manifest:
     """The status to report, given the conditions that the node has at present."""
     conditions = [
         condition("Ready", True, "KubeletReady", "the node runs pods as processes"),
@@ -91,16 +92,16 @@ class Registration:
         self._port = kubelet_port
 
     async def register(self) -> None:
-        """Create the Node or bring it up to date. Raises `KubeError`."""
+        """Create the Node or bring it up to date. Raises `ApiError`."""
         try:
-            await self._kube.post("/api/v1/nodes", node_object(self._config))
-        except KubeError as error:
-            if error.code != _CONFLICT:
+            await self._kube.create(NODES, None, node_object(self._config))
+        except ApiError as error:
+            if not error.is_conflict:
                 raise
-        path = f"/api/v1/nodes/{self._config.name}"
-        present = (await self._kube.get(path)).get("status", {}).get("conditions", [])
+        name = self._config.name
+        present = (await self._kube.get(NODES, None, name)).get("status", {}).get("conditions", [])
         status = node_status(self._config, self._address, self._port, present, datetime.now(UTC))
-        await self._kube.patch(f"{path}/status", {"status": status})
+        await self._kube.patch(NODES, None, name, {"status": status}, "status", STRATEGIC_PATCH)
         await self._renew_lease()
 
     async def keep(self) -> None:
@@ -113,18 +114,17 @@ class Registration:
                 await self._renew_lease()
                 if beats % _STATUS_EVERY == 0:
                     await self.register()
-            except KubeError as error:
+            except ApiError as error:
                 log.warning("node not renewed", error=str(error))
 
     async def _renew_lease(self) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         name = self._config.name
-        collection = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": now}
         try:
-            await self._kube.patch(f"{collection}/{name}", {"spec": spec})
-        except KubeError as error:
-            if error.code != _NOT_FOUND:
+            await self._kube.patch(LEASES, _LEASES_IN, name, {"spec": spec})
+        except ApiError as error:
+            if not error.is_gone:
                 raise
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
-            await self._kube.post(collection, lease)
+            await self._kube.create(LEASES, _LEASES_IN, lease)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import structlog
 
-from lorapool_local.kube import KubeError
+from lorapool_common.kube.client import STRATEGIC_PATCH
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import PODS
 from lorapool_local.node.containers.container import ContainerRunner
 from lorapool_local.node.containers.context import PodContext
 from lorapool_local.node.containers.deps import NodeDeps
@@ -23,8 +25,6 @@ log = structlog.get_logger(__name__)
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
 _SIZES_EVERY_S = 10.0
-_NOT_FOUND = 404
-_CONFLICT = 409
 
 
 class PodWorker:
@@ -189,13 +189,13 @@ class PodWorker:
     async def _finish_deletion(self) -> None:
         """Say how the containers ended, then take the object away: only this very one, not its successor."""
         pause_s = _FIRST_RETRY_S
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+        meta, options = self.pod.metadata, {"gracePeriodSeconds": 0, "preconditions": {"uid": self.pod.uid}}
         while not self._is_gone:
             try:
                 await self._report()
-                await self._deps.kube.delete(self.pod.path, {**options, "preconditions": {"uid": self.pod.uid}})
-            except KubeError as error:
-                if error.code in (_NOT_FOUND, _CONFLICT):
+                await self._deps.kube.delete(PODS, meta.namespace, meta.name, options)
+            except ApiError as error:
+                if error.is_gone or error.is_conflict:
                     return
                 log.warning("pod not deleted yet", pod=self.pod.key, error=str(error))
                 await asyncio.sleep(pause_s)
@@ -213,8 +213,8 @@ class PodWorker:
             try:
                 await self._report()
                 pause_s = _FIRST_RETRY_S
-            except KubeError as error:
-                if error.code == _NOT_FOUND:
+            except ApiError as error:
+                if error.is_gone:
                     return
                 log.warning("status not written", pod=self.pod.key, error=str(error))
                 self._dirty.set()
@@ -229,7 +229,8 @@ class PodWorker:
         if status == self._reported:
             return
         body = {"metadata": {"uid": self.pod.uid}, "status": status_patch(status)}
-        answer = await self._deps.kube.patch(f"{self.pod.path}/status", body)
+        meta = self.pod.metadata
+        answer = await self._deps.kube.patch(PODS, meta.namespace, meta.name, body, "status", STRATEGIC_PATCH)
         self._reported = status
         self.pod = self.pod.model_copy(update={"status": ReportedStatus.model_validate(answer["status"])})
 

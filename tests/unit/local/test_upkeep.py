@@ -11,9 +11,10 @@ from typing import Any, cast
 
 import pytest
 
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.resources import Resource
 from lorapool_local.control_plane.component import Component, Program
 from lorapool_local.errors import PlaneFailed
-from lorapool_local.kube import Kube
 from lorapool_local.node.containers.health import Prober
 from lorapool_local.node.containers.probes import ProbeTarget, ask, probe_client, watch_probe
 from lorapool_local.node.spec.environment import Placement
@@ -160,7 +161,8 @@ class TokenApi:
         self.now = 1_000_000.0
         self.asked: list[dict[str, Any]] = []
 
-    async def post(self, _: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def create(self, _: Resource, __: str, body: dict[str, Any], name: str, subresource: str) -> dict[str, Any]:
+        assert (name, subresource) == ("default", "token")
         self.asked.append(body["spec"])
         expires = datetime.fromtimestamp(self.now + 3600, UTC).isoformat()
         return {"status": {"token": f"token-{len(self.asked)}", "expirationTimestamp": expires}}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lorapool_local.kube import KubeError
+from lorapool_common.kube.errors import ApiError
 from lorapool_local.node.back_off import BackOff
 from lorapool_local.node.containers.context import PodContext
 from lorapool_local.node.containers.health import Prober
@@ -130,7 +130,7 @@ class ContainerRunner:
                 spec = await prepare(self._context, self.container)
             except ImageMissing as error:
                 await self._wait_for_image(str(error))
-            except (ConfigError, VolumeError, KubeError) as error:
+            except (ConfigError, VolumeError, ApiError) as error:
                 self._context.warning("Failed", f"Error: {error}")
                 self._waiting("CreateContainerConfigError", str(error))
                 await asyncio.sleep(_CONFIG_RETRY_S)

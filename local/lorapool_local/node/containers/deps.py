@@ -5,8 +5,8 @@ from pathlib import Path
 
 import httpx
 
+from lorapool_common.kube.client import Kube
 from lorapool_local.config import NodeConfig
-from lorapool_local.kube import Kube
 from lorapool_local.loopback import PodAddresses
 from lorapool_local.node.containers.process import Mode
 from lorapool_local.node.reports.events import EventRecorder

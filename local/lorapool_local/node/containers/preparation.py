@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from lorapool_local.kube import KubeError, Object
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import SERVICES, Manifest
 from lorapool_local.node.containers.context import PodContext
 from lorapool_local.node.containers.launch import base_environment, container_spec
 from lorapool_local.node.containers.process import ContainerSpec
@@ -11,10 +12,8 @@ from lorapool_local.node.spec.environment import command_line, environment, refe
 from lorapool_local.node.spec.pod import Container
 from lorapool_local.node.spec.service_links import service_variables
 from lorapool_local.node.spec.user import User, accounts, container_user
+from lorapool_local.node.volumes.references import REFERABLE
 from lorapool_local.sandbox.rootfs import Mount
-
-_RESOURCES = {"Secret": "secrets", "ConfigMap": "configmaps"}
-_NOT_FOUND = 404
 
 
 class ImageMissing(Exception):
@@ -26,7 +25,7 @@ async def prepare(context: PodContext, container: Container) -> ContainerSpec:
 
     Raises:
         ImageMissing: see there.
-        ConfigError, VolumeError, KubeError: something that it refers to is not there, or not yet.
+        ConfigError, VolumeError, ApiError: something that it refers to is not there, or not yet.
     """
     deps = context.deps
     image_command = deps.images.command(container.image)
@@ -78,8 +77,8 @@ def _account_mounts(context: PodContext, container: Container, user: User) -> li
 async def _service_links(context: PodContext) -> dict[str, str]:
     if not context.pod.spec.enable_service_links:
         return {}
-    listed = await context.deps.kube.get(f"/api/v1/namespaces/{context.pod.metadata.namespace}/services")
-    return service_variables(listed["items"])
+    listed = await context.deps.kube.list(SERVICES, context.pod.metadata.namespace)
+    return service_variables(listed)
 
 
 async def _referenced_objects(context: PodContext, container: Container) -> dict[tuple[str, str], Any]:
@@ -91,12 +90,10 @@ async def _referenced_objects(context: PodContext, container: Container) -> dict
     return found
 
 
-async def _get(context: PodContext, kind: str, name: str) -> Object | None:
+async def _get(context: PodContext, kind: str, name: str) -> Manifest | None:
     try:
-        return await context.deps.kube.get(
-            f"/api/v1/namespaces/{context.pod.metadata.namespace}/{_RESOURCES[kind]}/{name}"
-        )
-    except KubeError as error:
-        if error.code == _NOT_FOUND:
+        return await context.deps.kube.get(REFERABLE[kind], context.pod.metadata.namespace, name)
+    except ApiError as error:
+        if error.is_gone:
             return None
         raise

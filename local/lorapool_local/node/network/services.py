@@ -1,61 +1,52 @@
 """Keeps the listeners of the plane's Services in step with what the API server says."""
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence
 
-import structlog
-
-from lorapool_local.kube import Kube, KubeError, Object
+from lorapool_common.kube.client import Selection
+from lorapool_common.kube.reflector import ListerWatcher, Reflector
+from lorapool_common.kube.resources import SERVICES, Manifest
 from lorapool_local.node.network.proxy import ServiceProxy, frontends
 
-log = structlog.get_logger(__name__)
 
-_RETRY_S: Final = 0.5
+class KnownObjects:
+    """The objects of one kind by uid; every change sets the event."""
+
+    def __init__(self, changed: asyncio.Event) -> None:
+        self.by_uid: dict[str, Manifest] = {}
+        self._changed = changed
+
+    def replace(self, objects: Sequence[Manifest]) -> None:
+        self.by_uid = {manifest["metadata"]["uid"]: manifest for manifest in objects}
+        self._changed.set()
+
+    def put(self, manifest: Manifest) -> None:
+        self.by_uid[manifest["metadata"]["uid"]] = manifest
+        self._changed.set()
+
+    def drop(self, manifest: Manifest) -> None:
+        self.by_uid.pop(manifest["metadata"]["uid"], None)
+        self._changed.set()
 
 
 class ServiceNetwork:
-    """Watches Services and the node's pods; every change is a look at all of them, since there are few."""
+    """Watches Services, and is told of the node's pods; every change is a look at all of them, since there are few."""
 
-    def __init__(self, kube: Kube, node: str) -> None:
-        self._kube = kube
-        self._pods_of_node = f"spec.nodeName={node}"
-        self._services: dict[str, Object] = {}
-        self._pods: dict[str, Object] = {}
+    def __init__(self, source: ListerWatcher) -> None:
         self._changed = asyncio.Event()
+        self._services = KnownObjects(self._changed)
+        self._reflector = Reflector(source, Selection(SERVICES), self._services)
+        self.pods = KnownObjects(self._changed)
 
     async def serve(self) -> None:
         """Listen until cancelled."""
         proxy = ServiceProxy()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow("/api/v1/services", self._services))
-                tasks.create_task(self._follow("/api/v1/pods", self._pods, fieldSelector=self._pods_of_node))
+                tasks.create_task(self._reflector.run())
                 while True:
                     await self._changed.wait()
                     self._changed.clear()
-                    await proxy.update(frontends(self._services, self._pods))
+                    await proxy.update(frontends(self._services.by_uid, self.pods.by_uid))
         finally:
             await proxy.close()
-
-    async def _follow(self, path: str, known: dict[str, Object], **query: str) -> None:
-        """Keep `known` as it is in the cluster: list, then watch, again and again."""
-        while True:
-            try:
-                await self._list_and_watch(path, known, **query)
-            except KubeError as error:
-                log.warning("watch ended", path=path, error=str(error))
-                await asyncio.sleep(_RETRY_S)
-
-    async def _list_and_watch(self, path: str, known: dict[str, Object], **query: str) -> None:
-        listed = await self._kube.get(path, **query)
-        known.clear()
-        known.update({item["metadata"]["uid"]: item for item in listed["items"]})
-        self._changed.set()
-        async for kind, value in self._kube.watch(path, listed["metadata"]["resourceVersion"], **query):
-            if kind == "BOOKMARK":
-                continue
-            if kind == "DELETED":
-                known.pop(value["metadata"]["uid"], None)
-            else:
-                known[value["metadata"]["uid"]] = value
-            self._changed.set()

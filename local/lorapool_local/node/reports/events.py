@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from lorapool_local.kube import Kube, KubeError
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import CORE_EVENTS
 from lorapool_local.node.reports.conditions import timestamp
 from lorapool_local.node.spec.pod import Pod
 
@@ -41,8 +43,8 @@ class EventRecorder:
             event = await self._waiting.get()
             namespace = event["metadata"]["namespace"]  # type: ignore[index]  # our own JSON
             try:
-                await self._kube.post(f"/api/v1/namespaces/{namespace}/events", event)
-            except KubeError as error:
+                await self._kube.create(CORE_EVENTS, namespace, event)
+            except ApiError as error:
                 log.debug("event not written", error=str(error))
 
     def _add(self, pod: Pod, kind: str, reason: str, message: str) -> None:

@@ -246,10 +246,5 @@ class Pod(_Value):
         return f"{self.metadata.namespace}/{self.metadata.name}"
 
     @property
-    def path(self) -> str:
-        """In the API."""
-        return f"/api/v1/namespaces/{self.metadata.namespace}/pods/{self.metadata.name}"
-
-    @property
     def is_finished(self) -> bool:
         return self.status.phase in ("Succeeded", "Failed")

@@ -6,10 +6,10 @@ here as it would there.
 
 from collections.abc import Iterable
 
-from lorapool_local.kube import Object
+from lorapool_common.kube.resources import Manifest
 
 
-def service_variables(services: Iterable[Object]) -> dict[str, str]:
+def service_variables(services: Iterable[Manifest]) -> dict[str, str]:
     """Several for each Service that has an address."""
     found: dict[str, str] = {}
     for service in services:
@@ -21,7 +21,7 @@ def service_variables(services: Iterable[Object]) -> dict[str, str]:
     return found
 
 
-def _variables(name: str, address: str, ports: list[Object]) -> dict[str, str]:
+def _variables(name: str, address: str, ports: list[Manifest]) -> dict[str, str]:
     prefix = _upper(name)
     first = ports[0]
     found = {
@@ -43,7 +43,7 @@ def _variables(name: str, address: str, ports: list[Object]) -> dict[str, str]:
     return found
 
 
-def _url(address: str, port: Object) -> str:
+def _url(address: str, port: Manifest) -> str:
     return f"{port.get('protocol', 'TCP').lower()}://{address}:{port['port']}"
 
 

@@ -2,96 +2,89 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-import structlog
+from lorapool_common.backoff import Backoff
+from lorapool_common.kube.client import Selection
+from lorapool_common.kube.reflector import ListerWatcher, Reflector
+from lorapool_common.kube.resources import CONFIG_MAPS, SECRETS, Manifest
 
-from lorapool_local.kube import Kube, KubeError, Object
-
-log = structlog.get_logger(__name__)
-
-_RESOURCES = {"Secret": "secrets", "ConfigMap": "configmaps"}
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
+REFERABLE: Final = {"Secret": SECRETS, "ConfigMap": CONFIG_MAPS}
+_FORBIDDEN: Final = 403
 
 
 @dataclass(frozen=True)
 class Reference:
+    """Names a Secret or a ConfigMap."""
+
     kind: str
     namespace: str
     name: str
 
     @property
-    def collection(self) -> str:
-        return f"/api/v1/namespaces/{self.namespace}/{_RESOURCES[self.kind]}"
+    def selection(self) -> Selection:
+        return Selection(REFERABLE[self.kind], self.namespace, fields=f"metadata.name={self.name}")
 
 
 @dataclass
-class _Entry:
-    task: asyncio.Task[None]
+class HeldObject:
+    """An object, None where there is none, and who wants to know when it changes."""
+
     known: asyncio.Event = field(default_factory=asyncio.Event)
-    value: Object | None = None
+    value: Manifest | None = None
     listeners: list[Callable[[], None]] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+    def replace(self, objects: Sequence[Manifest]) -> None:
+        self._set(next(iter(objects), None))
+
+    def put(self, manifest: Manifest) -> None:
+        self._set(manifest)
+
+    def drop(self, _: Manifest) -> None:
+        self._set(None)
+
+    def _set(self, value: Manifest | None) -> None:
+        if self.known.is_set() and self.value == value:
+            return
+        self.value = value
+        self.known.set()
+        for listener in self.listeners:
+            listener()
 
 
 class References:
     """The present state of every object that someone holds a reference to."""
 
-    def __init__(self, kube: Kube) -> None:
-        self._kube = kube
-        self._entries: dict[Reference, _Entry] = {}
+    def __init__(self, source: ListerWatcher) -> None:
+        self._source = source
+        self._held: dict[Reference, HeldObject] = {}
 
     @contextlib.contextmanager
     def holding(self, reference: Reference, on_change: Callable[[], None]) -> Iterator[None]:
         """Watch the object for the length of the block."""
-        entry = self._entries.get(reference)
-        if entry is None:
-            entry = _Entry(asyncio.get_running_loop().create_task(self._follow(reference)))
-            self._entries[reference] = entry
-        entry.listeners.append(on_change)
+        held = self._held.get(reference)
+        if held is None:
+            held = self._held[reference] = HeldObject()
+            # Forbidden at first: the apiserver has to learn that the pod is on this node.
+            reflector = Reflector(
+                self._source, reference.selection, held, expected=(_FORBIDDEN,), backoff=Backoff(0.1, 5.0)
+            )
+            held.task = asyncio.get_running_loop().create_task(reflector.run())
+        held.listeners.append(on_change)
         try:
             yield
         finally:
-            entry.listeners.remove(on_change)
-            if not entry.listeners:
-                entry.task.cancel()
-                del self._entries[reference]
+            held.listeners.remove(on_change)
+            if not held.listeners:
+                if held.task is not None:
+                    held.task.cancel()
+                del self._held[reference]
 
-    async def current(self, reference: Reference) -> Object | None:
+    async def current(self, reference: Reference) -> Manifest | None:
         """The object, None where there is none. It must be held."""
-        entry = self._entries[reference]
-        await entry.known.wait()
-        return entry.value
-
-    async def _follow(self, reference: Reference) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                await self._list_and_watch(reference)
-                pause_s = _FIRST_PAUSE_S
-            except KubeError as error:
-                # Forbidden at first: the apiserver has to learn that the pod is on this node.
-                log.debug("reference not readable", reference=reference, error=str(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-
-    async def _list_and_watch(self, reference: Reference) -> None:
-        selector = f"metadata.name={reference.name}"
-        found = await self._kube.get(reference.collection, fieldSelector=selector)
-        self._set(reference, next(iter(found["items"]), None))
-        version = found["metadata"]["resourceVersion"]
-        async for kind, value in self._kube.watch(reference.collection, version, fieldSelector=selector):
-            if kind in ("ADDED", "MODIFIED"):
-                self._set(reference, value)
-            elif kind == "DELETED":
-                self._set(reference, None)
-
-    def _set(self, reference: Reference, value: Object | None) -> None:
-        entry = self._entries[reference]
-        if entry.known.is_set() and entry.value == value:
-            return
-        entry.value = value
-        entry.known.set()
-        for listener in entry.listeners:
-            listener()
+        held = self._held[reference]
+        await held.known.wait()
+        return held.value

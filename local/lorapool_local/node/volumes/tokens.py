@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from lorapool_local.kube import Kube
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.resources import SERVICE_ACCOUNTS
 from lorapool_local.node.spec.pod import Pod
 
 # As the kubelet: at four fifths of a token's life.
@@ -30,7 +31,7 @@ class PodTokens:
         self._tokens: dict[tuple[str, int], _Token] = {}
 
     async def token(self, audience: str, expiration_s: int) -> str:
-        """A token with at least a fifth of its life left. Raises `KubeError`."""
+        """A token with at least a fifth of its life left. Raises `ApiError`."""
         key = (audience, expiration_s)
         known = self._tokens.get(key)
         if known is None or self._clock() >= known.renew_at:
@@ -46,9 +47,8 @@ class PodTokens:
         bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata.name, "uid": metadata.uid}
         spec = {"audiences": [audience] if audience else [], "expirationSeconds": expiration_s, "boundObjectRef": bound}
         account = self._pod.spec.service_account_name
-        path = f"/api/v1/namespaces/{metadata.namespace}/serviceaccounts/{account}/token"
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         asked_at = self._clock()
-        status = (await self._kube.post(path, body))["status"]
+        status = (await self._kube.create(SERVICE_ACCOUNTS, metadata.namespace, body, account, "token"))["status"]
         expires_at = datetime.fromisoformat(status["expirationTimestamp"]).timestamp()
         return _Token(status["token"], asked_at + _RENEW_AT * (expires_at - asked_at))

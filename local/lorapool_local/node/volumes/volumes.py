@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from lorapool_local.kube import Kube, KubeError
+from lorapool_common.kube.client import Kube
+from lorapool_common.kube.errors import ApiError
 from lorapool_local.node.spec.environment import ConfigError, Placement, field_value, resource_value
 from lorapool_local.node.spec.pod import Container, Pod, Volume
 from lorapool_local.node.spec.quantity import parse_quantity
@@ -71,7 +72,7 @@ class PodVolumes:
         for volume in self._pod.spec.volumes:
             try:
                 await self._make(volume)
-            except (ConfigError, KubeError, OSError) as error:
+            except (ConfigError, ApiError, OSError) as error:
                 raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
 
     async def keep_fresh(self) -> None:
