@@ -15,7 +15,6 @@ ALLOWED = {
 KNOWN: set[str] = {
     "Device",
     "Engine",
-    "Kube",
     "Made",
     "Memory",
     "Place",
@@ -25,7 +24,6 @@ KNOWN: set[str] = {
     "Slot",
     "Target",
     "Work",
-    "_Entry",
 }
 
 
