@@ -77,8 +77,7 @@ class Relister:
         await self._compare(REPLICA_SETS, POOL_LABEL, cache.replica_sets, replica_set_view)
         await self._compare(DEPLOYMENTS, POOL_LABEL, cache.deployments, deployment_view)
         if not self._namespaces:
-            for body in await self._kube.list(NAMESPACES):
-                put_namespace(cache, body)
+            await self._compare_namespaces()
 
     async def _compare(
         self, resource: Resource, labels: str | None, indexer: Indexer[T], read: Callable[[Body], T]
@@ -92,6 +91,14 @@ class Relister:
         for key, item in before:
             if _uid(item) not in present:
                 self._cache.wake(indexer.remove(key, item))
+
+    async def _compare_namespaces(self) -> None:
+        before = set(self._cache.namespaces)
+        listed = await self._kube.list(NAMESPACES)
+        for body in listed:
+            put_namespace(self._cache, body)
+        for name in before - {body["metadata"]["name"] for body in listed}:
+            self._cache.put_namespace(name, None)
 
     async def _list(self, resource: Resource, labels: str | None) -> list[Body]:
         spaces: Iterable[str | None] = self._namespaces or (None,)
