@@ -1,6 +1,6 @@
 """A client of the Kubernetes API that takes and gives plain manifests.
 
-On aiohttp and not on the `kubernetes` package: its generated models are 71 MB in an image, and some of its methods
+On aiohttp and not on the `kubernetes` package: its generated models are 71 MB of source, and some of its methods
 return None for an object that they created, or refuse to send a Lease.
 """
 

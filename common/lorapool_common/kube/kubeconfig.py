@@ -1,7 +1,7 @@
 """Reads kubeconfig files as kubectl does: `KUBECONFIG` may name several, the first that says a thing wins.
 
-Written by hand, because the config module of the `kubernetes` package imports all generated models: 1 s of CPU time
-and 22 MB of memory in each process, and 71 MB in the image.
+Written by hand, because the config module of the `kubernetes` package imports all generated models: 16 MB of memory in
+an operator, 10 MB in a gateway, and with what it needs 124 MB in their image.
 """
 
 import asyncio
