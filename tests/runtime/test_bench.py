@@ -107,7 +107,7 @@ def test_loaders_that_are_compared_load_the_same(tmp_path: Path) -> None:
 
 
 def test_results_are_drawn_and_stand_on_the_page(switched: SwitchResult, tmp_path: Path) -> None:
-    def load(way: str, folders: coldstart.Folders, dtype: str, device: str) -> Mapping[str, float]:
+    def load(way: str, folders: coldstart.PipelineFolders, dtype: str, device: str) -> Mapping[str, float]:
         assert folders.measured.is_dir()
         return {"load_s": 2.0, "touch_s": 0.5, "peak_bytes": 2**30, "own_bytes": 2**29}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lorapool_api.fetch.hosts import permitted
-from lorapool_api.fetch.policy import SourceRefused, Visit
+from lorapool_api.fetch.policy import SourceRefused, UrlFetch
 from lorapool_api.kinds.conditions import Reason
 
 ALLOWED = ("files.example.org", "mirror.example.org:8443", "*.cdn.example.org", "10.1.0.0/16", "[fd00::1]:8080")
@@ -22,7 +22,7 @@ ALLOWED = ("files.example.org", "mirror.example.org:8443", "*.cdn.example.org", 
     ],
 )
 def test_listed_hosts_are_allowed(url: str, asked: tuple[str, int]) -> None:
-    assert Visit(url, ALLOWED).host() == asked
+    assert UrlFetch(url, ALLOWED).host() == asked
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_listed_hosts_are_allowed(url: str, asked: tuple[str, int]) -> None:
 )
 def test_everything_else_is_refused(url: str) -> None:
     with pytest.raises(SourceRefused) as refused:
-        Visit(url, ALLOWED).host()
+        UrlFetch(url, ALLOWED).host()
     assert refused.value.reason is Reason.SOURCE_FORBIDDEN
 
 
@@ -61,7 +61,7 @@ PRIVATE = (
 def test_no_name_reaches_an_address_that_is_not_public(address: str) -> None:
     assert permitted([address, "93.184.216.34"], 443, ["*", "*.nip.io"]) == ("93.184.216.34",)
     with pytest.raises(SourceRefused, match="no public address") as refused:
-        Visit("https://any.example.org/a", ["*"]).addresses([address])
+        UrlFetch("https://any.example.org/a", ["*"]).addresses([address])
     assert refused.value.reason is Reason.SOURCE_FORBIDDEN
 
 
