@@ -54,6 +54,12 @@ class ApiServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
         self.changed.set()
+        try:
+            return await self._answer(request)
+        finally:
+            self.changed.set()  # what it wrote came after it was asked
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path.startswith("/apis/coordination.k8s.io/"):
             return await self._lease(request)
         if request.path.startswith(OURS) and not self.has_crds:
