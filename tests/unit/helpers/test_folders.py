@@ -1,0 +1,70 @@
+"""A folder shows its files at a glance, and a file is read without scrolling back."""
+
+from collections import Counter
+from pathlib import PurePath
+
+from tests.unit.helpers.sources import ROOT, modules, modules_of_tests
+
+MOST_FILES = 11
+MOST_LINES = 250
+MOST_LINES_OF_TESTS = 300
+
+# What is not split yet. Nothing is added: who splits one takes it off.
+KNOWN_FOLDERS: set[str] = {
+    "tests/cluster",
+    "tests/node",
+    "tests/runtime/engine",
+    "tests/unit/gateway",
+    "tests/unit/operator",
+    "tests/unit/runtime",
+}
+KNOWN_FILES: set[str] = {
+    "common/lorapool_common/kube/client.py",
+    "local/lorapool_local/node/containers/container.py",
+    "local/lorapool_local/node/worker.py",
+    "operator/lorapool_operator/decide/adapter_status.py",
+    "operator/lorapool_operator/decide/checks.py",
+    "operator/lorapool_operator/pods/links.py",
+    "operator/lorapool_operator/reconcile/reconciler.py",
+    "operator/lorapool_operator/seen/observed.py",
+    "runtime/lorapool_runtime/catalog/registry.py",
+    "runtime/lorapool_runtime/engine/diffusers/engine.py",
+    "runtime/lorapool_runtime/queue/dispatcher.py",
+    "tests/runtime/engine/test_full.py",
+    "tests/runtime/formats/test_transformers.py",
+    "tests/runtime/pod/test_serving.py",
+    "tests/runtime/test_process.py",
+    "tests/unit/api/test_facts.py",
+    "tests/unit/gateway/test_pods.py",
+    "tests/unit/gateway/test_proxy.py",
+    "tests/unit/local/test_sandbox.py",
+    "tests/unit/operator/test_build.py",
+    "tests/unit/operator/test_sources.py",
+    "tests/unit/runtime/test_dispatcher.py",
+    "tests/unit/runtime/test_registry.py",
+}
+
+
+def _large_folders() -> set[str]:
+    paths = [PurePath(path) for path in (*modules(), *modules_of_tests())]
+    files = Counter(str(path.parent) for path in paths if path.name != "__init__.py")
+    return {folder for folder, count in files.items() if count > MOST_FILES}
+
+
+def _lines(path: str) -> int:
+    return len((ROOT / path).read_text("utf-8").splitlines())
+
+
+def _long_files() -> set[str]:
+    long = {path for path in modules() if _lines(path) > MOST_LINES}
+    return long | {path for path in modules_of_tests() if _lines(path) > MOST_LINES_OF_TESTS}
+
+
+def test_no_folder_has_more_files_than_a_glance_takes() -> None:
+    assert _large_folders() - KNOWN_FOLDERS == set()
+    assert KNOWN_FOLDERS - _large_folders() == set(), "these are split: take them off the list"
+
+
+def test_no_file_is_longer_than_is_read_in_one_go() -> None:
+    assert _long_files() - KNOWN_FILES == set()
+    assert KNOWN_FILES - _long_files() == set(), "these are split: take them off the list"

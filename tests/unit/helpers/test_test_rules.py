@@ -1,0 +1,146 @@
+"""What no test does: pause in real time, replace parts of the product, read its private attributes."""
+
+import ast
+from collections.abc import Callable, Iterator
+
+from tests.unit.helpers.sources import modules_of_tests
+
+# What no event announces is waited for there.
+WAITING = "tests/waiting.py"
+# A longer sleep stands for "for ever": a child process that is ended, a fake that never answers.
+FOR_EVER_S = 60
+OWN = ("self", "cls")
+
+# Files that are not mended yet. Nothing is added: who mends a file takes it off.
+KNOWN_PAUSES: set[str] = {
+    "tests/cluster/operator_fakes.py",
+    "tests/cluster/operator_harness.py",
+    "tests/e2e/cluster.py",
+    "tests/hostile.py",
+    "tests/node/cgroups.py",
+    "tests/runtime/pods.py",
+    "tests/runtime/test_process.py",
+    "tests/unit/common/test_server.py",
+    "tests/unit/gateway/test_process.py",
+    "tests/unit/local/test_sandbox.py",
+    "tests/unit/local/test_upkeep.py",
+    "tests/unit/operator/test_hostile.py",
+    "tests/unit/operator/test_leader.py",
+    "tests/unit/operator/test_process.py",
+    "tests/unit/operator/test_sources.py",
+    "tests/unit/operator/test_worker.py",
+    "tests/unit/runtime/test_lanes.py",
+    "tests/unit/runtime/test_readers.py",
+}
+KNOWN_PATCHES: set[str] = {
+    "tests/runtime/engine/test_batch.py",
+    "tests/runtime/engine/test_full.py",
+    "tests/runtime/models/test_training.py",
+    "tests/runtime/pod/test_restart.py",
+    "tests/runtime/pod/test_serving.py",
+    "tests/runtime/sources/test_folder.py",
+    "tests/runtime/sources/test_url.py",
+    "tests/runtime/test_process.py",
+    "tests/unit/operator/test_checks.py",
+    "tests/unit/operator/test_hostile_pods.py",
+    "tests/unit/runtime/test_networks.py",
+    "tests/unit/runtime/test_places.py",
+    "tests/unit/runtime/test_registry.py",
+}
+KNOWN_PRIVATE: set[str] = {
+    "tests/gpu/test_exact.py",
+    "tests/gpu/test_full.py",
+    "tests/gpu/test_switches.py",
+    "tests/runtime/engine/test_batch.py",
+    "tests/runtime/engine/test_device.py",
+    "tests/runtime/engine/test_exact.py",
+    "tests/runtime/engine/test_failures.py",
+    "tests/runtime/engine/test_formats.py",
+    "tests/runtime/engine/test_full.py",
+    "tests/runtime/engine/test_layouts.py",
+    "tests/runtime/engine/test_trained.py",
+    "tests/runtime/formats/test_fuzz.py",
+    "tests/runtime/sources/test_bad_files.py",
+    "tests/tiny_families.py",
+    "tests/unit/runtime/test_dispatcher.py",
+}
+
+
+def _calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in names)
+
+
+def _pauses(tree: ast.Module) -> Iterator[str]:
+    for call in _calls(tree, "asyncio.sleep", "time.sleep", "sleep"):
+        seconds = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        is_named = seconds is None and ast.unparse(call.func) != "asyncio.sleep"
+        if is_named or (isinstance(seconds, int | float) and 0 < seconds < FOR_EVER_S):
+            yield f"{call.lineno}: {ast.unparse(call)}"
+
+
+def _product_names(tree: ast.Module) -> set[str]:
+    """Names that the file has imported from the product."""
+    return {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (node.module or "" if isinstance(node, ast.ImportFrom) else alias.name).startswith("lorapool_")
+    }
+
+
+def _is_product(target: ast.expr, names: set[str]) -> bool:
+    if isinstance(target, ast.Constant):
+        return str(target.value).startswith("lorapool_")
+    return ast.unparse(target).partition(".")[0] in names
+
+
+def _patches(tree: ast.Module) -> Iterator[str]:
+    names = _product_names(tree)
+    for call in _calls(tree, "monkeypatch.setattr", "monkeypatch.delattr", "patch", "mock.patch"):
+        if _is_product(call.args[0], names) or ast.unparse(call.args[1]).startswith("'_"):
+            yield f"{call.lineno}: {ast.unparse(call)}"
+    for assignment in (node for node in ast.walk(tree) if isinstance(node, ast.Assign)):
+        for target in assignment.targets:
+            if isinstance(target, ast.Attribute) and _is_product(target.value, names):
+                yield f"{assignment.lineno}: {ast.unparse(assignment)}"
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def _private(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _is_private(node.attr) and ast.unparse(node.value) not in OWN:
+            yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+Slips = Callable[[ast.Module], Iterator[str]]
+
+
+def _found(slips: Slips) -> dict[str, list[str]]:
+    return {
+        path: found for path, tree in modules_of_tests().items() if path != WAITING and (found := list(slips(tree)))
+    }
+
+
+def _unknown(slips: Slips, known: set[str]) -> dict[str, list[str]]:
+    found = _found(slips)
+    assert known - found.keys() == set(), "these are mended: take them off the list"
+    return {path: lines for path, lines in found.items() if path not in known}
+
+
+def test_no_test_pauses_in_real_time() -> None:
+    """Wait on an event, or with `tests.waiting` where none announces it; let a clock be a parameter."""
+    assert _unknown(_pauses, KNOWN_PAUSES) == {}
+
+
+def test_no_test_replaces_a_part_of_the_product() -> None:
+    """What a test must set is a parameter that is missing."""
+    assert _unknown(_patches, KNOWN_PATCHES) == {}
+
+
+def test_no_test_reads_a_private_attribute_of_another() -> None:
+    """Behaviour is tested by what it does, or by a public observer."""
+    assert _unknown(_private, KNOWN_PRIVATE) == {}
