@@ -19,11 +19,11 @@ from lorapool_local.binaries import Binaries, ensure_binaries, ensure_node_binar
 from lorapool_local.errors import BinariesUnavailable, LocalError
 from lorapool_local.paths import StateDir, cache_dir
 from lorapool_local.report import hold, is_supervised
-from tests.node import cgroups, node
-from tests.node.base import BaseMissing
-from tests.node.images import REPOSITORY, Builder
-from tests.node.install import install
-from tests.node.needs import missing
+from tests.node.harness import cgroups, node
+from tests.node.harness.base import BaseMissing
+from tests.node.harness.images import REPOSITORY, Builder
+from tests.node.harness.install import install
+from tests.node.harness.needs import missing
 
 _HOLD: Final = "--hold"
 _TESTS: Final = ("tests/e2e", "tests/node")

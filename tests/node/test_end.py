@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from tests.e2e.cluster import wait_until
-from tests.node.images import REPOSITORY
+from tests.node.harness.images import REPOSITORY
 
 HOLDER = """
 import asyncio, pathlib, sys
-from tests.node import namespaces
-from tests.node.ranges import free_ranges
+from tests.node.harness import namespaces
+from tests.node.harness.ranges import free_ranges
 
 async def main():
     async with namespaces.held(pathlib.Path(sys.argv[1])) as space:

@@ -14,7 +14,7 @@ import pytest
 from tests import files, make
 from tests.e2e.cluster import Cluster, scratch_namespace, wait_until
 from tests.e2e.images import generate, is_made_by, pool_with_files
-from tests.node.install import INSTALL, NAMESPACE, SETTINGS
+from tests.node.harness.install import INSTALL, NAMESPACE, SETTINGS
 
 FILES = {"one.safetensors": files.lora_file(seed=21), "two.safetensors": files.lora_file(seed=22)}
 KEY = "lorapool-operator-key"

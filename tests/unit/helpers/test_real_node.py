@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from tests.node import __main__ as command
-from tests.node import configs
-from tests.node.images import IMAGES, REPOSITORY, default_python_image
-from tests.node.needs import CNI_FOLDERS, Machine, cni_folder, missing
-from tests.node.ranges import cut_ipv4, cut_ipv6, free_block
+from tests.node.harness import configs
+from tests.node.harness.images import IMAGES, REPOSITORY, default_python_image
+from tests.node.harness.needs import CNI_FOLDERS, Machine, cni_folder, missing
+from tests.node.harness.ranges import cut_ipv4, cut_ipv6, free_block
 
 from lorapool_local.binaries.build import go_problem
 from lorapool_local.binaries.tools import KUBERNETES, KUBERNETES_NODE, SOURCES

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from tests.node.harness.ranges import Families
 
 from lorapool_local.errors import LocalError
 from lorapool_local.sandbox import isolated_python
-from tests.node.ranges import Families
 
 _REAPER: Final = Path(__file__).with_name("reaper.py")
 _START_S: Final = 10.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.cluster.namespace import Namespace, is_ready, until
-from tests.cluster.test_node_pods import SERVE, server
+from tests.cluster.node.test_pods import SERVE, server
 
 from lorapool_common.kube.resources import SECRETS
 from lorapool_local.plane import Plane

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.operator_fakes import FakeKubelet
-from tests.cluster.operator_harness import TEMPLATE, Cluster, cluster, until
+from tests.cluster.operator.fakes import FakeKubelet
+from tests.cluster.operator.harness import TEMPLATE, Cluster, cluster, until
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_common.kube.resources import BUDGETS, CORE_EVENTS, DEPLOYMENTS, NAMESPACES, SECRETS, SERVICES

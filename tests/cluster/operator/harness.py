@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 from tests import make
-from tests.cluster.operator_fakes import Admin, FakeKubelet
+from tests.cluster.operator.fakes import Admin, FakeKubelet
 
 from lorapool_api.kinds.conditions import Condition, find
 from lorapool_api.names import ADAPTER_FINALIZER, FIELD_MANAGER
@@ -28,8 +28,8 @@ from lorapool_common.kube.resources import DEPLOYMENTS, NAMESPACES, SERVICE_ACCO
 from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 from lorapool_operator.seen.parse import read_adapter, read_pool
 
-CHART = Path(__file__).parents[2] / "charts" / "lorapool"
-CRDS = Path(__file__).parents[2] / "crds"
+CHART = Path(__file__).parents[3] / "charts" / "lorapool"
+CRDS = Path(__file__).parents[3] / "crds"
 # No scheduler takes the pods: the fake kubelet does. A mount of its own lets `path` sources be used.
 TEMPLATE: dict[str, Any] = {
     "spec": {

@@ -63,7 +63,7 @@ def test_a_container_that_is_not_root_has_no_name_in_its_image(process_uid: int)
 
 def test_own_images_have_the_user_and_the_home_of_the_dockerfiles() -> None:
     for name in ("Dockerfile.operator", "Dockerfile.runtime"):
-        text = (Path(__file__).parents[3] / name).read_text()
+        text = (Path(__file__).parents[4] / name).read_text()
         assert set(re.findall(r"^USER (\d+):\d+$", text, re.MULTILINE)) == {str(OWN_USER)}
         assert set(re.findall(r"\bHOME=(\S+)", text)) == {OWN_HOME}
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from tests.node.harness import base
+from tests.node.harness.configs import PAUSE_IMAGE
 
 from lorapool_local.errors import LocalError
-from tests.node import base
-from tests.node.configs import PAUSE_IMAGE
 
-REPOSITORY: Final = Path(__file__).parents[2]
+REPOSITORY: Final = Path(__file__).parents[3]
 _PULL_TIMEOUT_S: Final = 120.0
 _DEFAULT_PYTHON: Final = re.compile(r"^ARG PYTHON_IMAGE=(\S+)$", re.MULTILINE)
 

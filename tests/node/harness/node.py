@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.node.harness import cgroups, configs, namespaces
+from tests.node.harness.namespaces import Namespaces, NamespacesFailed
+from tests.node.harness.needs import cni_folder
+from tests.node.harness.ranges import Families, free_ranges, joined
+
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import NODES, Resource
@@ -23,10 +28,6 @@ from lorapool_local.files import write_json
 from lorapool_local.loopback import free_ports
 from lorapool_local.paths import StateDir
 from lorapool_local.pki import load_or_create_authority
-from tests.node import cgroups, configs, namespaces
-from tests.node.namespaces import Namespaces, NamespacesFailed
-from tests.node.needs import cni_folder
-from tests.node.ranges import Families, free_ranges, joined
 
 NAME: Final = "lorapool-node"
 CGROUP_PREFIX: Final = "lorapool-node-"

@@ -5,10 +5,11 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from tests.e2e.cluster import RESTRICTED, Cluster
+from tests.node.harness.images import REPOSITORY
+
 from lorapool_local.binaries import Binaries
 from lorapool_local.errors import LocalError
-from tests.e2e.cluster import RESTRICTED, Cluster
-from tests.node.images import REPOSITORY
 
 NAMESPACE: Final = "lorapool-system"
 INSTALL: Final = ("install", "lorapool", str(REPOSITORY / "charts" / "lorapool"))

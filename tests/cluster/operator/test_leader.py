@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.operator_harness import Cluster, cluster, until
+from tests.cluster.operator.harness import Cluster, cluster, until
 from tests.files import lora_file
 from tests.operator_hub import FakeHub, Repo
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.operator_harness import Cluster, cluster, until
+from tests.cluster.operator.harness import Cluster, cluster, until
 from tests.files import lora_file, sha256, whole_model_file
 
 from lorapool_api.kinds.conditions import Reason

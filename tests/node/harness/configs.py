@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, Final
 
+from tests.node.harness.ranges import Families, joined
+
 from lorapool_local.pki import KeyPair
-from tests.node.ranges import Families, joined
 
 Config = dict[str, Any]
 CONTAINERD_SOCKET: Final = "/run/containerd/containerd.sock"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.operator_harness import Cluster, cluster, until
+from tests.cluster.operator.harness import Cluster, cluster, until
 from tests.files import MODULE, lora_file, sha256, whole_model_file
 from tests.operator_hub import COMMIT, FakeHub, Repo
 

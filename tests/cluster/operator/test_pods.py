@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.operator_harness import Cluster, cluster, until
+from tests.cluster.operator.harness import Cluster, cluster, until
 
 from lorapool_operator.cluster.resources import POOLS
 
