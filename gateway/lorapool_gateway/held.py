@@ -18,7 +18,7 @@ class WaitingRequests:
 
     @contextmanager
     def place(self, pool: str, most: int) -> Iterator[None]:
-        """A place among those that wait for the pool; raises `Busy` where as many wait as may."""
+        """A place among those that wait for the pool. Raises: Busy, where as many wait as may."""
         if self._counts[pool] >= most:
             raise Busy(f"pool {pool} is busy: {most} requests wait for it already")
         self._counts[pool] += 1
@@ -51,7 +51,7 @@ class Bodies:
             self._bytes -= share.size_bytes
 
     def take(self, size_bytes: int) -> None:
-        """Count so many more; raises `Busy` where that is too much."""
+        """Count so many more. Raises: Busy, where that is too much."""
         if self._bytes + size_bytes > self._max_bytes:
             raise Busy("the gateway holds as many requests as it has memory for")
         self._bytes += size_bytes

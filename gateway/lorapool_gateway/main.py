@@ -50,7 +50,7 @@ def command() -> None:
 
 
 async def run(settings: Settings, process: Process) -> None:
-    """Serve until the process is to stop; then end what runs, within the grace period."""
+    """Serve until the process is to stop; then end what runs, within the grace period. Raises: CannotStart."""
     async with AsyncExitStack() as resources:
         try:
             kube = await resources.enter_async_context(await Kube.connect())
@@ -70,14 +70,14 @@ class Gateway:
         metrics = Metrics()
         directory = Directory()
         loads = Loads(directory.changed)
-        self._watcher = Watcher(kube, directory, settings.watched)
+        self._watcher = Watcher(kube, directory, settings.namespaces or (None,))
         self._poller = Poller(directory, loads, pods)
         proxy = Proxy(Hold(directory, loads), loads, pods, metrics, self._poller.refresh)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
         gate = Gate(
             service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes, Bodies(settings.max_held_bytes)
         )
-        self._inference = self._server(inference_app(gate, settings.origins), settings.http_port)
+        self._inference = self._server(inference_app(gate, settings.cors_origins), settings.http_port)
         self._health = self._server(health_app(metrics, self._watcher.synced, self._takes_none), settings.health_port)
 
     async def run(self) -> None:

@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
+from lorapool_common.settings import CommaList
 from lorapool_gateway.held import MAX_BODIES_BYTES
 
 
@@ -23,13 +24,11 @@ class Settings(BaseSettings):
     # Not LORAPOOL_PORT: Kubernetes puts an address under that name where a Service is called lorapool.
     http_port: int = Field(default=8080, description="Inference.")
     health_port: int = Field(default=8081, description="Health and metrics: never behind an Ingress, needs no API key.")
-    namespaces: str = Field(default="", description="Namespaces to watch, separated by commas; empty: all.")
+    namespaces: CommaList = Field(default=(), description="Namespaces to watch; empty: all.")
     api_keys_dir: Path | None = Field(
         default=None, description="Folder with one API key a file, as a Secret is mounted; None: everyone may ask."
     )
-    cors_origins: str = Field(
-        default="", description="Origins whose pages may call, separated by commas; *: all; empty: none."
-    )
+    cors_origins: CommaList = Field(default=(), description="Origins whose pages may call; *: all; empty: none.")
     max_body_bytes: int = Field(
         default=GENERATE_MAX_BYTES,
         ge=1,
@@ -49,16 +48,3 @@ class Settings(BaseSettings):
         default=310, ge=1, description="How long requests may then take to end: a pool allows one 300 s by default."
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
-
-    @property
-    def watched(self) -> tuple[str | None, ...]:
-        """The namespaces to watch; (None,) stands for all."""
-        return _words(self.namespaces) or (None,)
-
-    @property
-    def origins(self) -> tuple[str, ...]:
-        return _words(self.cors_origins)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -2,17 +2,16 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lorapool_api.kinds.runtime import Engine
 from lorapool_common.http.listening import listen_host
+from lorapool_common.settings import CommaList
 
 MIN_KEY_BYTES: Final = 16
-
-Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class SettingsError(Exception):
@@ -32,18 +31,11 @@ class Settings(BaseSettings):
     key_file: Path = Path("/etc/lorapool/operator/key")
     runtime_image: str = "lorapool-runtime"
     stub_image: str | None = None
-    namespaces: Names = ()
-    url_hosts: Names = ()
+    namespaces: CommaList = ()
+    url_hosts: CommaList = ()
     hf_endpoint: str | None = Field(default=None, validation_alias="HF_ENDPOINT")
     lease: str = "lorapool-operator"
     log_level: str = "INFO"
-
-    @field_validator("namespaces", "url_hosts", mode="before")
-    @classmethod
-    def _by_commas(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(name for part in value.split(",") if (name := part.strip()))
 
     @property
     def address(self) -> str:

@@ -5,6 +5,7 @@ import hmac
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -12,7 +13,7 @@ from lorapool_gateway.errors import Unauthorized
 
 log = structlog.get_logger(__name__)
 
-FRESH_SECONDS = 2.0
+FRESH_S: Final = 2.0
 
 
 class ApiKeys:
@@ -25,7 +26,7 @@ class ApiKeys:
         self._read_at = float("-inf")
 
     def check(self, authorization: str | None) -> None:
-        """Raise `Unauthorized` unless the header holds a valid key. All keys are compared, each in constant time."""
+        """Return where the header holds a valid key; all are compared, each in constant time. Raises: Unauthorized."""
         if self._folder is None:
             return
         scheme, _, key = (authorization or "").partition(" ")
@@ -36,7 +37,7 @@ class ApiKeys:
 
     def _current(self, folder: Path) -> tuple[bytes, ...]:
         """The keys, read anew when they are older than a moment: Kubernetes renews the files of a changed Secret."""
-        if self._clock() - self._read_at >= FRESH_SECONDS:
+        if self._clock() - self._read_at >= FRESH_S:
             self._read_at = self._clock()
             self._digests = _read(folder, self._digests)
         return self._digests

@@ -16,7 +16,7 @@ def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def find_model(name: str, snapshot: Snapshot) -> dict[str, Any]:
-    """One model, under the name that was asked for."""
+    """One model, under the name that was asked for. Raises: UnknownModel, AmbiguousModel."""
     models = snapshot.names.get(name)
     if not models:
         raise UnknownModel(name, near_misses(name, snapshot))

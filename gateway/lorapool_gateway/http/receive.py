@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
 
@@ -10,8 +10,8 @@ from lorapool_gateway.errors import BodyTooLarge
 from lorapool_gateway.held import Share
 
 # A client that is still sending does not read the answer; so much of a body is thrown away before it gets one.
-DISCARD_BYTES = 64 << 20
-STALL_SECONDS = 30.0
+DISCARD_BYTES: Final = 64 << 20
+STALL_S: Final = 30.0
 
 Result = TypeVar("Result")
 
@@ -21,7 +21,13 @@ class ClientGone(Exception):
 
 
 async def read_body(request: Request, limit_bytes: int, share: Share) -> bytes:
-    """The whole body; raises `BodyTooLarge` without ever holding more than the limit, `Busy` where others hold much."""
+    """The whole body, never more of it than the limit.
+
+    Raises:
+        BodyTooLarge: it goes on beyond the limit.
+        Busy: others hold as much as the gateway has memory for.
+        ClientGone: the body breaks off or stalls.
+    """
     chunks: list[bytes] = []
     size = 0
     async for chunk in _chunks(request):
@@ -39,11 +45,11 @@ async def read_body(request: Request, limit_bytes: int, share: Share) -> bytes:
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes; raises `ClientGone` when it breaks off or stalls."""
+    """The body as it comes. Raises: ClientGone, when it breaks off or stalls."""
     more = True
     while more:
         try:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with asyncio.timeout(STALL_S):
                 message = await request.receive()
         except TimeoutError:
             raise ClientGone from None
@@ -54,7 +60,7 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of the work; when the client goes first, the work is cancelled and `ClientGone` raised."""
+    """The result of the work, which is cancelled when the client goes first. Raises: ClientGone."""
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_wait_until_gone(request))
     try:

@@ -18,7 +18,7 @@ from lorapool_gateway.routing.route import PodLoad
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS: Final = 1.0
+POLL_S: Final = 1.0
 # However often it is poked: what a pod says costs both sides more than it is worth when nothing has moved since.
 POLL_AT_MOST_EVERY_S: Final = 0.1
 # How long a pod that has failed comes after the others; doubled with each failure in a row.
@@ -166,7 +166,7 @@ class Poller:
             await self._ask(pod)
             await asyncio.sleep(POLL_AT_MOST_EVERY_S)
             try:
-                async with asyncio.timeout(POLL_SECONDS - POLL_AT_MOST_EVERY_S):
+                async with asyncio.timeout(POLL_S - POLL_AT_MOST_EVERY_S):
                     await refresh.wait()
             except TimeoutError:
                 continue

@@ -12,9 +12,12 @@ _PARAMS: Final = {"steps": "num_inference_steps", "images": "n"}
 
 
 def check(request: GenerateRequest, serving: Serving) -> None:
-    """Raise `BadRequest` for the first thing that the pool does not allow.
+    """Return where the pool allows all of it.
 
     A request that begins with a picture may leave the size to it; the pod, which opens the picture, checks that.
+
+    Raises:
+        BadRequest: the first thing that the pool does not allow.
     """
     defaults = serving.defaults
     found = excess(

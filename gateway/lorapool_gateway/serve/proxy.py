@@ -25,7 +25,7 @@ _REPLY_BYTES: Final = 1 << 20
 
 
 class Renders(Protocol):
-    """Has images made by pods; raises `PodError`."""
+    """Has images made by pods. Raises: PodError."""
 
     async def generate(
         self, pod: RuntimePod, request: GenerateRequest, max_bytes: int

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from lorapool_api.wire.state import Tier
 from lorapool_runtime.queue.entry import Outcome
 
-_SECONDS = (0.005, 0.02, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
-_SWITCH_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
+_BUCKETS_S = (0.005, 0.02, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+_SWITCH_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 
 
 class Metrics:
@@ -20,10 +20,10 @@ class Metrics:
             "lorapool_requests", "Requests for images by outcome.", ["outcome"], registry=self._registry
         )
         self._images = Counter("lorapool_images", "Images made.", registry=self._registry)
-        self._queue = self._histogram("queue", "Waiting for the engine.", _SECONDS)
-        self._load = self._histogram("load", "Bringing adapters to the device.", _SWITCH_SECONDS)
-        self._switch = self._histogram("switch", "Putting adapters in force.", _SWITCH_SECONDS)
-        self._inference = self._histogram("inference", "Making the images of a request.", _SECONDS)
+        self._queue = self._histogram("queue", "Waiting for the engine.", _BUCKETS_S)
+        self._load = self._histogram("load", "Bringing adapters to the device.", _SWITCH_BUCKETS_S)
+        self._switch = self._histogram("switch", "Putting adapters in force.", _SWITCH_BUCKETS_S)
+        self._inference = self._histogram("inference", "Making the images of a request.", _BUCKETS_S)
         self._pending = self._gauge("requests_pending", "Requests that wait.")
         self._running = self._gauge("requests_running", "Requests that run.")
         self._warm = self._gauge("base_warm", "1 when the base model is warm.")

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.gateway.fakes import World
 
 from lorapool_gateway.errors import Unauthorized
-from lorapool_gateway.http.keys import FRESH_SECONDS, ApiKeys
+from lorapool_gateway.http.keys import FRESH_S, ApiKeys
 
 
 def mount(folder: Path, version: str, **keys: str) -> None:
@@ -61,7 +61,7 @@ def test_a_changed_secret_is_taken_up_without_a_restart(tmp_path: Path) -> None:
     keys = ApiKeys(tmp_path, clock=lambda: now[0])
     assert accepts(keys, "Bearer key-a")
     mount(tmp_path, "2", bob="key-b")
-    now[0] += FRESH_SECONDS
+    now[0] += FRESH_S
     assert accepts(keys, "Bearer key-b")
     assert not accepts(keys, "Bearer key-a")
 

@@ -104,8 +104,8 @@ async def test_an_answer_to_a_defect_has_the_id_too() -> None:
 
 
 async def test_no_page_of_another_origin_may_call_unless_it_is_named() -> None:
-    assert Settings().origins == ()
-    closed = World(origins=Settings().origins)
+    assert Settings().cors_origins == ()
+    closed = World(origins=Settings().cors_origins)
     closed.pool()
     closed.pod()
     page = {"origin": "https://app.example.org", "access-control-request-method": "POST"}

@@ -1,4 +1,4 @@
-"""One word for one thing, in all packages: caught exceptions, loggers, fields of log events."""
+"""One word for one thing, in all packages: caught exceptions, loggers, fields of log events, units."""
 
 import ast
 from collections.abc import Iterator
@@ -20,6 +20,8 @@ def _slips(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler) and node.name not in (None, "error"):
             yield f"{node.lineno}: an exception is `error`, not `{node.name}`"
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id.endswith("_SECONDS"):
+            yield f"{node.lineno}: a number of seconds ends in `_S`, not `_SECONDS`"
         if isinstance(node, ast.Assign) and "get_logger" in ast.unparse(node.value) and ast.unparse(node) != LOGGER:
             yield f"{node.lineno}: a module's logger is `{LOGGER}`"
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
@@ -34,7 +36,7 @@ def _found() -> dict[str, list[str]]:
     return {path: slips for path, tree in modules().items() if (slips := list(_slips(tree)))}
 
 
-def test_exceptions_loggers_and_log_fields_have_one_word_each() -> None:
+def test_exceptions_loggers_log_fields_and_units_have_one_word_each() -> None:
     assert {path: slips for path, slips in _found().items() if path not in KNOWN} == {}
 
 

@@ -14,7 +14,7 @@ RANDOM_SEED: Final = -1
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The object that the body holds. The parser bounds nesting, and refuses NaN and half surrogates."""
+    """The object that the body holds, its nesting bounded, without NaN and half surrogates. Raises: BadRequest."""
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -40,7 +40,7 @@ def short(text: str, limit: int = 80) -> str:
 
 
 def model_name(name: str) -> str:
-    """The name, refused where no model could have it, so that it can be repeated in an answer."""
+    """The name, short enough to be repeated in an answer. Raises: BadRequest, where no model could have it."""
     if len(name) > MAX_NAME_CHARACTERS:
         raise BadRequest(f"the name of a model has at most {MAX_NAME_CHARACTERS} characters", param="model")
     return name
@@ -52,7 +52,7 @@ def chosen_seed(seed: int | None) -> int | None:
 
 
 def generate_request(**fields: Any) -> GenerateRequest:
-    """The request to a pod, with what breaks its bounds said in one sentence."""
+    """The request to a pod. Raises: BadRequest, with what breaks its bounds in one sentence."""
     if not fields["prompt"].strip() and fields.get("image") is None:
         raise BadRequest("the prompt is empty: say what the image shall show", param="prompt")
     try:

@@ -42,13 +42,13 @@ def chosen(said: Mapping[str, Any], header: str) -> tuple[tuple[NamedAdapter, ..
 
 
 def taken_from(prompt: str) -> tuple[str, tuple[NamedAdapter, ...]]:
-    """The prompt without `<lora:name:0.8>`, and the adapters that it named so; raises `BadRequest`."""
+    """The prompt without `<lora:name:0.8>`, and the adapters that it named so. Raises: BadRequest."""
     rest, tags = split_prompt(prompt)
     return rest, tuple(_lora_in_tag(tag) for tag in tags)
 
 
 def untagged(negative_prompt: str | None) -> str:
-    """A negative prompt, in which no adapter can be named; raises `BadRequest`."""
+    """A negative prompt, in which no adapter can be named. Raises: BadRequest."""
     words, tags = split_prompt(negative_prompt or "")
     if tags:
         raise BadRequest("an adapter cannot be named in the negative prompt", param="negative_prompt")
@@ -56,14 +56,18 @@ def untagged(negative_prompt: str | None) -> str:
 
 
 def loras_in_text(text: str) -> tuple[NamedAdapter, ...]:
-    """Adapters as a header names them: `name`, or several with scales: `a:0.8, b:0.5`. Empty: the bare base."""
+    """Adapters as a header names them: `a`, or with scales `a:0.8, b:0.5`; empty: the bare base. Raises: BadRequest."""
     rest, tags = split_prompt(text)
     words = (word.strip() for word in rest.split(","))
     return (*(_lora_in_word(word) for word in words if word), *(_lora_in_tag(tag) for tag in tags))
 
 
 def loras_in_json(value: Any) -> tuple[NamedAdapter, ...]:
-    """Adapters as JSON: a string as in the header, or a list of strings and `{"name" | "path", "scale" | "weight"}`."""
+    """Adapters as JSON: a string as in the header, or a list of strings and `{"name" | "path", "scale" | "weight"}`.
+
+    Raises:
+        BadRequest
+    """
     if isinstance(value, str):
         return loras_in_text(value)
     if not isinstance(value, list):
@@ -72,7 +76,7 @@ def loras_in_json(value: Any) -> tuple[NamedAdapter, ...]:
 
 
 def unused(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Warnings about fields that have no effect here; raises `BadRequest` for one that seems to name an adapter."""
+    """Warnings about fields that have no effect here. Raises: BadRequest, for one that seems to name an adapter."""
     _refuse_other_names(fields)
     return tuple(f"{short(name)!r} has no effect here" for name in fields)[:MAX_WARNINGS]
 

@@ -20,7 +20,7 @@ _ADDRESS: Final = re.compile(r"\s*https?://\S+\s*", re.IGNORECASE)
 
 
 def in_bytes(body: bytes) -> str | None:
-    """The picture in base64 that the body is, or None; raises `BadRequest` for a kind that no pod reads."""
+    """The picture in base64 that the body is, or None. Raises: BadRequest, for a kind that no pod reads."""
     kind = _kind(body[:HEAD_BYTES])
     if kind is None:
         return None
@@ -50,7 +50,7 @@ def in_text(field: str, text: str) -> str | None:
 
 
 def must_be_in(field: str, value: object) -> str:
-    """The picture in bare base64 that the field holds; raises `BadRequest`."""
+    """The picture in bare base64 that the field holds. Raises: BadRequest."""
     found = in_text(field, value) if isinstance(value, str) else None
     if found is None:
         raise BadRequest(f"{field} must be an image in base64 ({_kinds()})", param=field)

@@ -32,7 +32,7 @@ _KNOWN: Final[Mapping[str, SchedulerName]] = {name.value: name for name in Sched
 
 
 def scheduler(name: str | None) -> SchedulerName | None:
-    """The sampler of that name, ours or that of A1111, ComfyUI or diffusers; raises `BadRequest` for others."""
+    """The sampler of that name, ours or that of A1111, ComfyUI or diffusers. Raises: BadRequest, for others."""
     if name is None:
         return None
     found = _KNOWN.get(_plain(name))

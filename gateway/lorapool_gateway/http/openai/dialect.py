@@ -53,7 +53,7 @@ class OpenAIRequest(ImageRequest):
 
 
 def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
-    """Read a request; what the body says of adapters goes before the header. Raises `BadRequest`."""
+    """Read a request; what the body says of adapters goes before the header. Raises: BadRequest."""
     try:
         fields = Body.model_validate(json_object(body))
     except ValidationError as error:

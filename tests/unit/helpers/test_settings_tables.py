@@ -1,0 +1,31 @@
+"""The README of each process lists the environment variables that it reads, all of them and no other."""
+
+import re
+
+import pytest
+from pydantic_settings import BaseSettings
+from tests.unit.helpers.sources import ROOT
+
+from lorapool_gateway.settings import Settings as GatewaySettings
+from lorapool_operator.settings import Settings as OperatorSettings
+from lorapool_runtime.settings import Settings as RuntimeSettings
+
+PARTS = [("gateway", GatewaySettings), ("operator", OperatorSettings), ("runtime", RuntimeSettings)]
+# Libraries read these, not the settings.
+OF_LIBRARIES = {"HF_ENDPOINT", "HF_HOME", "HF_TOKEN"}
+
+
+def _variables(settings: type[BaseSettings]) -> set[str]:
+    prefix = settings.model_config["env_prefix"]
+    return {str(field.validation_alias or f"{prefix}{name}".upper()) for name, field in settings.model_fields.items()}
+
+
+def _listed(part: str) -> set[str]:
+    (readme,) = (path for path in (ROOT / part).rglob("README.md"))
+    _, _, table = readme.read_text("utf-8").partition("| environment |")
+    return set(re.findall(r"`((?:LORAPOOL|POD|HF)_[A-Z_]+)`", table.partition("\n\n")[0]))
+
+
+@pytest.mark.parametrize(("part", "settings"), PARTS, ids=[part for part, _ in PARTS])
+def test_a_readme_lists_the_settings_of_its_process(part: str, settings: type[BaseSettings]) -> None:
+    assert _listed(part) - OF_LIBRARIES == _variables(settings) - OF_LIBRARIES
