@@ -25,13 +25,14 @@ demo: setup ## One warm base model, several adapters, by kubectl apply (EXIT=1: 
 	@lorapool demo $(if $(EXIT),--exit)
 
 .PHONY: check
-check: setup ## Format, lint, types, import contracts, generated files
+check: setup ## Format, lint, types, import contracts, generated files, the rules of the code
 	ruff format --check .
 	ruff check .
 	mypy $(PACKAGES) tests
 	lint-imports
 	python -m lorapool_api.crd.generate --check
 	pytest --collect-only -qq tests/gpu
+	pytest -q tests/unit/helpers
 	python -m lorapool_bench.page --check
 
 .PHONY: format
