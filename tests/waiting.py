@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 DEADLINE_S: Final = 30.0
-PAUSE_S: Final = 0.01
+# In this process a look costs nothing; another one has to answer.
+PAUSE_S: Final = 0.001
+READ_PAUSE_S: Final = 0.02
 
 T = TypeVar("T")
 
@@ -17,11 +19,10 @@ async def until(holds: Callable[[], object], what: str = "it holds", deadline_s:
     Raises:
         AssertionError: it did not in time; with what was waited for.
     """
-
-    async def read() -> object:
-        return holds()
-
-    await until_read(read, bool, what, deadline_s)
+    end = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end, f"after {deadline_s:g} s still not: {what}"
+        await asyncio.sleep(PAUSE_S)
 
 
 async def until_read(
@@ -30,7 +31,7 @@ async def until_read(
     what: str = "it holds",
     deadline_s: float = DEADLINE_S,
 ) -> T:
-    """Read again and again until what is read is as wanted; return that.
+    """What is read, once it is as wanted.
 
     Raises:
         AssertionError: it was not in time; with what was read last.
@@ -38,7 +39,7 @@ async def until_read(
     end = time.monotonic() + deadline_s
     while not holds(value := await read()):
         assert time.monotonic() < end, f"after {deadline_s:g} s still not: {what}; last: {value!r}"
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(READ_PAUSE_S)
     return value
 
 
@@ -46,7 +47,6 @@ def wait_until(
     holds: Callable[[], object],
     what: str = "it holds",
     deadline_s: float = DEADLINE_S,
-    pause_s: float = PAUSE_S,
     describe: Callable[[], object] = lambda: "",
 ) -> None:
     """The same without an event loop; `describe` says what was there instead.
@@ -57,4 +57,4 @@ def wait_until(
     end = time.monotonic() + deadline_s
     while not holds():
         assert time.monotonic() < end, f"after {deadline_s:g} s still not: {what}; {describe()}"
-        time.sleep(pause_s)
+        time.sleep(READ_PAUSE_S)

@@ -5,7 +5,7 @@ import base64
 import hashlib
 import io
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from PIL import Image as Picture
 from tests import make
 
 from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, runtime_name
 from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
-from lorapool_gateway.cluster.snapshot import RuntimePod
+from lorapool_gateway.cluster.snapshot import RuntimePod, Snapshot
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http.app import inference_app
 from lorapool_gateway.http.gate import Gate
@@ -223,10 +224,11 @@ def with_ready(adapter: Adapter, ready: Mapping[str, Any] | None = None) -> Adap
     return Adapter.model_validate(read(adapter) | {"status": status})
 
 
-async def until(holds: Callable[[], bool], what: str, deadline_s: float = 5.0) -> None:
-    """Let other tasks run until it holds; past the deadline fail with what was waited for."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + deadline_s
-    while not holds():
-        assert loop.time() < end, f"still not: {what}"
-        await asyncio.sleep(0)
+def ready(name: str = "pixel", **spec: Any) -> Adapter:
+    """An adapter that is served."""
+    return with_ready(make.adapter(name, **spec))
+
+
+def snapshot(pools: Sequence[Pool] = (), adapters: Sequence[Adapter] = ()) -> Snapshot:
+    """What exists; without pools the one of `make`."""
+    return Snapshot({p.key: p for p in pools or (make.pool(),)}, {a.key: a for a in adapters})

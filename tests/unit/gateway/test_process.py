@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from aiohttp import web
 from tests import make
 from tests.unit.gateway.fakes import FakePod, read
+from tests.waiting import until_read
 
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import SERVING_PORT
@@ -120,14 +122,15 @@ async def ended(running: Running) -> tuple[int | None, str]:
 
 
 async def wait_ready(running: Running) -> None:
-    async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient() as client:
-        while True:
+    async with httpx.AsyncClient() as client:
+
+        async def status() -> int:
             assert running.process.returncode is None, "the gateway has ended"
-            try:
-                if (await client.get(f"{running.health}/readyz")).status_code == httpx.codes.OK:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)  # nothing announces that another process listens
+            with suppress(httpx.TransportError):
+                return (await client.get(f"{running.health}/readyz")).status_code
+            return 0
+
+        await until_read(status, lambda found: found == httpx.codes.OK, "it is ready", DEADLINE_S)
 
 
 async def test_it_ends_what_runs_when_it_is_told_to_stop(tmp_path: Path, unused_tcp_port_factory: Any) -> None:
@@ -176,9 +179,8 @@ async def test_after_the_drain_it_says_that_it_takes_none_and_still_ends_what_ru
         request = asyncio.create_task(client.post(it.url, content="a cat"))
         await asyncio.wait_for(it.pod.got_one.wait(), DEADLINE_S)
         it.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(DEADLINE_S):
-            while (await client.get(f"{it.health}/readyz")).status_code == httpx.codes.OK:  # noqa: ASYNC110 -- another process
-                await asyncio.sleep(0.01)
+        ready = partial(client.get, f"{it.health}/readyz")
+        await until_read(ready, lambda reply: reply.status_code != httpx.codes.OK, "it takes none", DEADLINE_S)
         assert it.pod.hold is not None
         it.pod.hold.set()
         assert (await request).status_code == httpx.codes.OK
@@ -261,10 +263,9 @@ async def test_a_thousand_held_requests_take_their_prompts_to_memory_and_not_the
             writer.write(head + body)
             await writer.drain()
             writers.append(writer)
-        async with asyncio.timeout(DEADLINE_S):
-            waiting = f'lorapool_gateway_waiting_requests{{pool="default/shapes"}} {requests}.0'
-            while waiting not in (await client.get(f"{it.health}/metrics")).text:  # noqa: ASYNC110 -- another process
-                await asyncio.sleep(0.05)
+        waiting = f'lorapool_gateway_waiting_requests{{pool="default/shapes"}} {requests}.0'
+        metrics = partial(client.get, f"{it.health}/metrics")
+        await until_read(metrics, lambda reply: waiting in reply.text, "all are held", DEADLINE_S)
         grown = resident_bytes(it.process.pid) - before
         one_more = await client.post(it.url, content="a cat", timeout=DEADLINE_S)
         for writer in writers:

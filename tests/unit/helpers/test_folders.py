@@ -12,7 +12,6 @@ MOST_LINES_OF_TESTS = 300
 # What is not split yet. Nothing is added: who splits one takes it off.
 KNOWN_FOLDERS: set[str] = {
     "tests/runtime/engine",
-    "tests/unit/gateway",
     "tests/unit/operator",
     "tests/unit/runtime",
 }
@@ -33,8 +32,6 @@ KNOWN_FILES: set[str] = {
     "tests/runtime/pod/test_serving.py",
     "tests/runtime/test_process.py",
     "tests/unit/api/test_facts.py",
-    "tests/unit/gateway/test_pods.py",
-    "tests/unit/gateway/test_proxy.py",
     "tests/unit/local/test_sandbox.py",
     "tests/unit/operator/test_build.py",
     "tests/unit/operator/test_sources.py",

@@ -21,7 +21,6 @@ KNOWN_PAUSES: set[str] = {
     "tests/runtime/pods.py",
     "tests/runtime/test_process.py",
     "tests/unit/common/test_server.py",
-    "tests/unit/gateway/test_process.py",
     "tests/unit/local/test_sandbox.py",
     "tests/unit/local/test_upkeep.py",
     "tests/unit/operator/test_hostile.py",

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 from tests import make
-from tests.unit.gateway.fakes import FakePod, read, until
+from tests.unit.gateway.fakes import FakePod, read
+from tests.waiting import until
 
 from lorapool_common.kube.client import Listing, Selection
 from lorapool_common.kube.errors import ApiError

@@ -1,9 +1,7 @@
 """Which pod gets a request."""
 
-from lorapool_api.wire.state import ServingStatus, Tier
-from lorapool_gateway.cluster.directory import Signal
+from lorapool_api.wire.state import Tier
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.routing.route import PodLoad, pick_pod
 
 KEY = "default/pixel"
@@ -58,75 +56,13 @@ def test_without_pods_there_is_no_choice() -> None:
     assert pick_pod([], (KEY,)) is None
 
 
-def status(**known: int | bool) -> ServingStatus:
-    plain = {"ready": True, "pending": 0, "running": 0, "max_pending": 4}
-    return ServingStatus(instance="i", digest="d", **(plain | known))
-
-
-def test_requests_since_a_pods_last_word_count_as_its_queue() -> None:
-    loads, pod = Loads(Signal()), load("a").pod
-    loads.heard(pod, status(pending=1, running=1))
-    with loads.request(pod):
-        found = loads.of(pod)
-        assert found is not None
-        assert found.queue == 3
-
-
-def test_requests_that_a_pod_already_counts_are_not_counted_twice() -> None:
-    loads, pod = Loads(Signal()), load("a").pod
-    with loads.request(pod):
-        loads.heard(pod, status(running=1))
-        assert loads.of(pod).queue == 1  # type: ignore[union-attr]
-
-
-def test_a_pod_that_is_lost_or_not_ready_takes_nothing() -> None:
-    loads, pod = Loads(Signal()), load("a").pod
-    assert loads.of(pod) is None
-    loads.heard(pod, status(ready=False))
-    assert loads.of(pod) is None
-    loads.heard(pod, status())
-    assert loads.of(pod) is not None
-    loads.lost(pod)
-    assert loads.of(pod) is None
-
-
 def test_a_tier_of_a_newer_pod_is_no_reason_to_avoid_it() -> None:
     newer = PodLoad(RuntimePod("a", "a", "p", "a"), {"x": "satellite"}, 0, False)
 
     assert pick_pod([newer, load("b")], ["x"]) is newer
 
 
-def test_a_pod_that_has_failed_comes_last_for_a_while_longer_each_time_until_it_succeeds() -> None:
-    now = 0.0
-    loads, pod = Loads(Signal(), clock=lambda: now), load("a").pod
-    loads.heard(pod, status())
-
-    def is_suspect() -> bool:
-        found = loads.of(pod)
-        assert found is not None
-        return found.is_suspect
-
-    loads.failed(pod)
-    assert is_suspect()
-    now = 11.0
-    assert not is_suspect()
-    loads.failed(pod)
-    now = 30.0
-    assert is_suspect()
-    loads.succeeded(pod)
-    assert not is_suspect()
-
-
 def test_a_suspect_goes_before_a_full_pod_and_after_a_long_queue() -> None:
     suspect = PodLoad(RuntimePod("a", "a", "p", "a"), {}, 0, is_full=False, is_suspect=True)
     assert picked(suspect, load("b", queue=9), adapters=()) == "b"
     assert picked(suspect, load("b", is_full=True), adapters=()) == "a"
-
-
-def test_a_pod_that_has_refused_is_full_until_it_speaks_again() -> None:
-    loads, pod = Loads(Signal()), load("a").pod
-    loads.heard(pod, status())
-    loads.full(pod)
-    assert loads.of(pod).is_full  # type: ignore[union-attr]
-    loads.heard(pod, status())
-    assert not loads.of(pod).is_full  # type: ignore[union-attr]

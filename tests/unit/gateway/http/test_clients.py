@@ -14,7 +14,8 @@ import pytest
 import uvicorn
 from huggingface_hub import ImageToImageTargetSize, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
-from tests.unit.gateway.fakes import World, encoded_image, until
+from tests.unit.gateway.fakes import World, encoded_image
+from tests.waiting import until
 
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.request import ImageFormat
@@ -34,14 +35,6 @@ async def serving(world: World) -> AsyncIterator[str]:
         server.should_exit = True
         await running
         listener.close()
-
-
-@pytest.fixture
-def world() -> World:
-    made = World()
-    made.pool()
-    made.adapter("pixel", modelIds=["nerijs/pixel-art-xl"])
-    return made
 
 
 async def test_hugging_face_client_gets_an_image_of_the_adapter_in_its_headers(world: World) -> None:
@@ -139,7 +132,7 @@ async def test_openai_client_gets_images_and_models(world: World) -> None:
     assert reply.data is not None
     assert base64.b64decode(reply.data[0].b64_json or "") == encoded_image(4, ImageFormat.PNG)
     assert pod.received[0].adapters[0].scale == 0.8
-    assert (models, model.id) == (["shapes", "pixel"], "nerijs/pixel-art-xl")
+    assert (models, model.id) == (["shapes", "ink", "pixel"], "nerijs/pixel-art-xl")
 
 
 async def test_openai_client_does_not_retry_an_adapter_that_cannot_work(world: World) -> None:

@@ -1,19 +1,14 @@
 """Which paths and methods answer, and what every answer carries."""
 
 import json
-import time
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from tests import make
-from tests.unit.gateway.fakes import FakePod, World, with_ready
+from tests.unit.gateway.fakes import FakePod, World
 
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import Snapshot
-from lorapool_gateway.routing.resolve import near_misses
 from lorapool_gateway.settings import Settings
 
 
@@ -130,29 +125,3 @@ async def test_warnings_of_the_pod_reach_the_client(world: World, pod: FakePod) 
     pod.warnings = ("the prompt was cut",)
     reply = await send(world, "POST", "/", json={"inputs": "a", "clip_skip": 2})
     assert json.loads(reply.headers["x-lorapool-warnings"]) == ["'clip_skip' has no effect here", "the prompt was cut"]
-
-
-def test_a_name_that_nobody_has_costs_the_same_however_many_there_are() -> None:
-    def cost_s(names: int) -> float:
-        known = cast("Snapshot", SimpleNamespace(names={f"team/style-{i:06d}": () for i in range(names)}))
-        near, spent_s = timed(lambda: near_misses("team/stile-000042", known))
-        assert near[0] == "team/style-000042"
-        return spent_s
-
-    assert cost_s(400_000) < 5 * cost_s(20_000)
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What it returns, and the least seconds of CPU time that it took in a few tries."""
-    spent = []
-    for _ in range(9):
-        start = time.thread_time()
-        made = work()
-        spent.append(time.thread_time() - start)
-    return made, min(spent)
-
-
-def test_a_name_without_its_owner_is_found() -> None:
-    pool = make.pool()
-    adapter = with_ready(make.adapter("pixel", modelIds=["somebody-with-a-long-name/art"]))
-    assert "somebody-with-a-long-name/art" in near_misses("art", Snapshot({pool.key: pool}, {adapter.key: adapter}))

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from tests.unit.gateway.fakes import FakePod, World, until
+from tests.unit.gateway.fakes import FakePod, World
+from tests.waiting import until
 
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
 from lorapool_gateway.http.gate import parsed

@@ -1,29 +1,22 @@
 """From names to a pool and a stack."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tests import make
-from tests.unit.gateway.fakes import SHA, with_ready
+from tests.unit.gateway.fakes import SHA, ready, snapshot, with_ready
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.request import AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
-from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
-from lorapool_gateway.routing.resolve import resolve, with_files
+from lorapool_gateway.routing.resolve import near_misses, resolve, with_files
 
 POOL = "default/shapes"
-
-
-def snapshot(pools: tuple = (), adapters: tuple = ()) -> Snapshot:  # type: ignore[type-arg]
-    found = pools or (make.pool(),)
-    return Snapshot({p.key: p for p in found}, {a.key: a for a in adapters})
-
-
-def ready(name: str = "pixel", **spec: object) -> object:
-    return with_ready(make.adapter(name, **spec))  # type: ignore[arg-type]
 
 
 def request(pool: str, adapters: tuple[AdapterUse, ...] = ()) -> ResolvedRequest:
@@ -157,14 +150,27 @@ def test_what_was_said_of_an_older_generation_counts_as_not_looked_at() -> None:
     assert refused.value.transient
 
 
-def test_models_are_listed_by_the_shortest_name_that_is_unambiguous() -> None:
-    other = make.pool("other", "team")
-    adapters = (ready("pixel"), with_ready(make.adapter("pixel", "team", poolRef={"name": "other"})), ready("ink"))
-    rows = served_models(snapshot((make.pool(), other), adapters))
-    assert [row["id"] for row in rows] == ["other", "shapes", "default/pixel", "ink", "team/pixel"]
+def test_a_name_that_nobody_has_costs_the_same_however_many_there_are() -> None:
+    def cost_s(names: int) -> float:
+        known = cast("Snapshot", SimpleNamespace(names={f"team/style-{i:06d}": () for i in range(names)}))
+        near, spent_s = timed(lambda: near_misses("team/stile-000042", known))
+        assert near[0] == "team/style-000042"
+        return spent_s
+
+    assert cost_s(400_000) < 5 * cost_s(20_000)
 
 
-def test_an_adapter_that_is_not_ready_is_not_listed_but_found() -> None:
-    known = snapshot(adapters=(make.adapter("new"),))
-    assert [row["id"] for row in served_models(known)] == ["shapes"]
-    assert find_model("new", known)["ready"] is False
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What it returns, and the least seconds of CPU time that it took in a few tries."""
+    spent = []
+    for _ in range(9):
+        start = time.thread_time()
+        made = work()
+        spent.append(time.thread_time() - start)
+    return made, min(spent)
+
+
+def test_a_name_without_its_owner_is_found() -> None:
+    pool = make.pool()
+    adapter = with_ready(make.adapter("pixel", modelIds=["somebody-with-a-long-name/art"]))
+    assert "somebody-with-a-long-name/art" in near_misses("art", Snapshot({pool.key: pool}, {adapter.key: adapter}))

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from PIL import Image
-from tests.unit.gateway.fakes import SHA, FakePod, World, encoded_image, until
+from tests.unit.gateway.fakes import SHA, FakePod, World, encoded_image
+from tests.waiting import until
 
 from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.request import ImageFormat

@@ -1,0 +1,19 @@
+"""The models that there are, as OpenAI lists them."""
+
+from tests import make
+from tests.unit.gateway.fakes import ready, snapshot, with_ready
+
+from lorapool_gateway.http.models import find_model, served_models
+
+
+def test_models_are_listed_by_the_shortest_name_that_is_unambiguous() -> None:
+    other = make.pool("other", "team")
+    adapters = (ready("pixel"), with_ready(make.adapter("pixel", "team", poolRef={"name": "other"})), ready("ink"))
+    rows = served_models(snapshot((make.pool(), other), adapters))
+    assert [row["id"] for row in rows] == ["other", "shapes", "default/pixel", "ink", "team/pixel"]
+
+
+def test_an_adapter_that_is_not_ready_is_not_listed_but_found() -> None:
+    known = snapshot(adapters=(make.adapter("new"),))
+    assert [row["id"] for row in served_models(known)] == ["shapes"]
+    assert find_model("new", known)["ready"] is False
