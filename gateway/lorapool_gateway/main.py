@@ -26,7 +26,8 @@ from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodClient
-from lorapool_gateway.pods.load import Loads, Poller
+from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.pods.poller import Poller
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy

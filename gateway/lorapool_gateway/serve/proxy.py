@@ -90,7 +90,7 @@ class Proxy:
             except PodError as error:
                 await self._on_failure(judge(error, pod), pod, flight)
             else:
-                self._loads.succeeded(pod)
+                self._loads.mark_succeeded(pod)
                 return ServedReply(pod.pool, reply, images, sent - flight.began, loop.time() - flight.began)
             finally:
                 self._refresh(pod)
@@ -108,14 +108,14 @@ class Proxy:
     def _note(self, cause: Cause, pod: RuntimePod) -> None:
         match cause:
             case Cause.FULL:
-                self._loads.full(pod)
+                self._loads.mark_full(pod)
             case Cause.AWAY:
-                self._loads.lost(pod)
+                self._loads.mark_unreachable(pod)
             case Cause.LOST:
-                self._loads.lost(pod)
-                self._loads.failed(pod)
+                self._loads.mark_unreachable(pod)
+                self._loads.mark_failed(pod)
             case Cause.BROKEN:
-                self._loads.failed(pod)
+                self._loads.mark_failed(pod)
 
 
 def _most_bytes(request: GenerateRequest, serving: Serving) -> int:

@@ -200,7 +200,7 @@ class World:
         fake = FakePod(name, **known)
         self.network.pods[fake.ip] = fake
         self.directory.put(ObjectKind.POD, fake.manifest)
-        self.loads.heard(fake.pod, fake.status)
+        self.loads.update(fake.pod, fake.status)
         return fake
 
     def client(self, **headers: str) -> httpx.AsyncClient:

@@ -194,7 +194,7 @@ async def fail(self, *_):
 Reflector.run = fail
 """
 POLLER_FAILS = """
-from lorapool_gateway.pods.load import Poller
+from lorapool_gateway.pods.poller import Poller
 async def fail(self, *_):
     raise KeyError("status")
 Poller._follow = fail

@@ -8,7 +8,8 @@ from tests.waiting import until
 from lorapool_api.wire.state import ServingStatus
 from lorapool_gateway.cluster.directory import ObjectKind, Signal
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.pods.load import Loads, Poller
+from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.pods.poller import Poller
 
 POD = RuntimePod("a", "a", "default/shapes", "a")
 
@@ -20,7 +21,7 @@ def status(**known: int | bool) -> ServingStatus:
 
 def test_requests_since_a_pods_last_word_count_as_its_queue() -> None:
     loads, pod = Loads(Signal()), POD
-    loads.heard(pod, status(pending=1, running=1))
+    loads.update(pod, status(pending=1, running=1))
     with loads.request(pod):
         found = loads.of(pod)
         assert found is not None
@@ -30,54 +31,54 @@ def test_requests_since_a_pods_last_word_count_as_its_queue() -> None:
 def test_requests_that_a_pod_already_counts_are_not_counted_twice() -> None:
     loads, pod = Loads(Signal()), POD
     with loads.request(pod):
-        loads.heard(pod, status(running=1))
+        loads.update(pod, status(running=1))
         assert loads.of(pod).queue == 1  # type: ignore[union-attr]
 
 
 def test_a_pod_that_is_lost_or_not_ready_takes_nothing() -> None:
     loads, pod = Loads(Signal()), POD
     assert loads.of(pod) is None
-    loads.heard(pod, status(ready=False))
+    loads.update(pod, status(ready=False))
     assert loads.of(pod) is None
-    loads.heard(pod, status())
+    loads.update(pod, status())
     assert loads.of(pod) is not None
-    loads.lost(pod)
+    loads.mark_unreachable(pod)
     assert loads.of(pod) is None
 
 
 def test_a_pod_that_has_failed_comes_last_for_a_while_longer_each_time_until_it_succeeds() -> None:
     now = 0.0
     loads, pod = Loads(Signal(), clock=lambda: now), POD
-    loads.heard(pod, status())
+    loads.update(pod, status())
 
     def is_suspect() -> bool:
         found = loads.of(pod)
         assert found is not None
         return found.is_suspect
 
-    loads.failed(pod)
+    loads.mark_failed(pod)
     assert is_suspect()
     now = 11.0
     assert not is_suspect()
-    loads.failed(pod)
+    loads.mark_failed(pod)
     now = 30.0
     assert is_suspect()
-    loads.succeeded(pod)
+    loads.mark_succeeded(pod)
     assert not is_suspect()
 
 
 def test_a_pod_that_has_refused_is_full_until_it_speaks_again() -> None:
     loads, pod = Loads(Signal()), POD
-    loads.heard(pod, status())
-    loads.full(pod)
+    loads.update(pod, status())
+    loads.mark_full(pod)
     assert loads.of(pod).is_full  # type: ignore[union-attr]
-    loads.heard(pod, status())
+    loads.update(pod, status())
     assert not loads.of(pod).is_full  # type: ignore[union-attr]
 
 
 async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_told(world: World) -> None:
     pod = world.pod()
-    world.loads.lost(pod.pod)
+    world.loads.mark_unreachable(pod.pod)
     poller = Poller(world.directory, world.loads, world.network)
     running = asyncio.create_task(poller.run())
     await until(lambda: world.loads.of(pod.pod) is not None, "the pod is known")

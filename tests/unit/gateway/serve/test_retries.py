@@ -145,7 +145,7 @@ async def test_a_lost_pod_gets_requests_again_when_it_speaks_again(world: World)
     pod.troubles.append(UNREACHABLE)
     held = asyncio.create_task(world.proxy.generate(BASE))
     await until(lambda: world.loads.of(pod.pod) is None and bool(pod.received), "it is lost")
-    world.loads.heard(pod.pod, pod.status)
+    world.loads.update(pod.pod, pod.status)
     assert (await held).reply.pod == pod.name
 
 
