@@ -13,7 +13,7 @@ from lorapool_common.http.listening import bound_socket
 from lorapool_common.http.server import Server
 from lorapool_common.process import CannotStart, Process, run
 from lorapool_common.supervision import Supervisor
-from lorapool_runtime.app.pod import Pod
+from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.app.uptime import process_start_s
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine
@@ -41,32 +41,32 @@ def serve(settings: Settings, catalog: Catalog | None = None) -> NoReturn:
 
 
 async def _serve(process: Process, settings: Settings, engine: Engine, catalog: Catalog | None) -> None:
-    pod = Pod.build(settings, engine, process_start_s())
+    runtime = Runtime.build(settings, engine, process_start_s())
     if catalog is None:
-        pod.restore_catalog()
+        runtime.restore_catalog()
     else:
-        pod.registry.replace(catalog)
-    async with running(pod, process):
+        runtime.registry.replace(catalog)
+    async with running(runtime, process):
         await process.stopped()
         log.info("stopping: finishing what runs")
     log.info("stopped")
 
 
 @contextlib.asynccontextmanager
-async def running(pod: Pod, supervisor: Supervisor) -> AsyncIterator[None]:
+async def running(runtime: Runtime, supervisor: Supervisor) -> AsyncIterator[None]:
     """The servers up and the base on its way; at the end all that runs is finished first."""
-    servers = _servers(pod.settings, pod)
-    work = [supervisor.start(name, coroutine) for name, coroutine in pod.work().items()]
-    work.append(supervisor.start("the load of the base model", pod.base.keep_trying(), finishes=True))
+    servers = _servers(runtime.settings, runtime)
+    work = [supervisor.start(name, coroutine) for name, coroutine in runtime.work().items()]
+    work.append(supervisor.start("the load of the base model", runtime.base.load_until_warm(), finishes=True))
     serving = [supervisor.start(f"the server of {name}", server.run_until_ended()) for name, server in servers.items()]
     try:
         yield
     finally:
-        grace_s = pod.settings.grace_s if supervisor.failure is None else _FAILED_GRACE_S
+        grace_s = runtime.settings.grace_s if supervisor.failure is None else _FAILED_GRACE_S
         ends_at = time.monotonic() + grace_s + _REPLY_S
         for server in servers.values():
             server.drain()
-        await pod.stop(grace_s)
+        await runtime.stop(grace_s)
         # Replies on their way to slow clients have all the time that the requests did not need.
         within_s = ends_at - time.monotonic()
         for server in servers.values():
@@ -75,10 +75,10 @@ async def running(pod: Pod, supervisor: Supervisor) -> AsyncIterator[None]:
         await supervisor.end(*work)
 
 
-def _servers(settings: Settings, pod: Pod) -> dict[str, Server]:
-    servers = {"requests": _server(settings, serving_app(pod), settings.serving_port)}
+def _servers(settings: Settings, runtime: Runtime) -> dict[str, Server]:
+    servers = {"requests": _server(settings, serving_app(runtime), settings.serving_port)}
     if settings.control_port is not None:
-        servers["control"] = _server(settings, control_app(pod, settings.control_token_file), settings.control_port)
+        servers["control"] = _server(settings, control_app(runtime, settings.control_token_file), settings.control_port)
     return servers
 
 

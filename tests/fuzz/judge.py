@@ -15,7 +15,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import ADAPTER, FactsError
 from lorapool_runtime.adapters.check import check_file
-from lorapool_runtime.adapters.file import AdapterFile, Beside
+from lorapool_runtime.adapters.file import AdapterFile, ScaledAdapter, Sidecars
 from lorapool_runtime.engine.diffusers.weights.read import read_adapter
 from lorapool_runtime.errors import AdapterError
 from tests.fuzz.corpus import Seed, boards, seeds
@@ -107,7 +107,7 @@ class Judge:
             with self._bounded(len(made.content)):
                 facts = check_file(self._path, MAX_RANK)
             check_fits(facts, board.modules())
-            beside = Beside(made.peft_config, made.embeddings)
+            beside = Sidecars(made.peft_config, made.embeddings)
             file = AdapterFile(self._path, "0" * 64, facts, beside)
             adapter = read_adapter(file, board, torch.float32, widths={"text_encoder": 8})
         except (AdapterError, FactsError) as error:
@@ -115,7 +115,7 @@ class Judge:
             return error.reason.value
         if not adapter.slots or not torch.isfinite(adapter.flat).all():
             raise Broken("ready, but it changes nothing or is not finite")
-        plan = board.plan([(adapter.loaded(adapter.flat), 1.0)])
+        plan = board.plan((ScaledAdapter(adapter.loaded(adapter.flat), 1.0),))
         board.switch(plan)
         board.release()
         return "served"

@@ -12,6 +12,7 @@ from tests.runtime.files import EVERY
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.runtime import Device
+from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.base.pipeline import DTYPES
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.layers.adapted import Added
@@ -60,10 +61,10 @@ def test_every_format_is_what_float64_says(
     engine: DiffusersEngine, kind: str, dtype: Dtype, model: Path, tmp_path: Path
 ) -> None:
     adapter = engine.read(adapter_file(EVERY[kind](load_reference(model), tmp_path)))
-    loaded = engine._memory.bring(adapter)
+    loaded = engine._memory.load(adapter)
     board, dice = engine._board, torch.Generator().manual_seed(3)
     for merge in (True, False):
-        board.switch(board.plan([(loaded, STRENGTH)], merge=merge))
+        board.switch(board.plan((ScaledAdapter(loaded, STRENGTH),), merge=merge))
         for change in loaded.changes:
             module: Any = change.place.module
             exact = wanted(change)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.gpu.conftest import load_reference, make_engine
-from tests.runtime.ask import adapter_file, image, order
+from tests.runtime.ask import adapter_file, image, request
 from tests.runtime.files import EVERY
 
 from lorapool_api.kinds.base_model import Dtype
@@ -60,7 +60,7 @@ def test_a_request_that_a_neighbour_leaves_no_room_for_is_refused_and_later_made
     small, wanted = image(engine, (adapter, 1.0)), image(engine, **large)
     engine._applying.free()
     with neighbour(leave_bytes=0):
-        (result,) = engine.render([order(**large)])
+        (result,) = engine.render([request(**large)])
         assert isinstance(result, OutOfDeviceMemory | Rendering)
         refused = isinstance(result, OutOfDeviceMemory)
     assert refused, "the neighbour did not take enough: nothing was tried"
@@ -79,7 +79,7 @@ def test_what_can_be_had_again_makes_room(cuda: torch.device, model: Path) -> No
     with neighbour(leave_bytes=4 * 1024**3):
         number = 0
         while torch.cuda.mem_get_info(cuda)[0] > 2 * held.nbytes:
-            engine.look_ahead([LoraAdapter(f"{number}", f"{number}", held, ())])
+            engine.prefetch([LoraAdapter(f"{number}", f"{number}", held, ())])
             number += 1
         assert (image(engine, **large) == wanted).all()
         assert len(engine.on_device()) < number

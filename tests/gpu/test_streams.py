@@ -29,7 +29,7 @@ def looking_ahead(memory: DeviceMemory, adapters: list[LoraAdapter]) -> Iterator
 
     def run() -> None:
         while not stopped.is_set():
-            memory.bring(dice.choice(adapters))
+            memory.load(dice.choice(adapters))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -51,7 +51,7 @@ def test_what_is_brought_under_load_is_whole_and_stays_what_it_is(device: Device
         for _ in range(ROUNDS if device is Device.CUDA else 5):
             number = dice.randrange(len(adapters))
             memory.use([adapters[number].identity])
-            found = memory.bring(adapters[number]).words["all"]
+            found = memory.load(adapters[number]).words["all"]
             # The kernels that read it run long after the host has gone on, and let go of it.
             for _ in range(20 if device is Device.CUDA else 1):
                 load = torch.tanh(load @ load)

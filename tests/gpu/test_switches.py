@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.gpu.conftest import load_reference, make_engine
-from tests.runtime.ask import adapter_file, image, order
+from tests.runtime.ask import adapter_file, image, request
 from tests.runtime.files import EVERY
 
 from lorapool_api.kinds.base_model import Dtype
@@ -39,10 +39,10 @@ def test_the_base_is_the_same_after_a_thousand_switches(device: Device, model: P
             continue
         if dice.random() < 0.1:
             engine.forget(dice.choice(held).identity)
-        uses = order(*stack).stack
+        uses = request(*stack).stack
         try:
             engine._memory.use([use.adapter.identity for use in uses])
-            engine._applying.for_all(engine._applying.bring(uses), order().recipe, 1)
+            engine._applying.for_all(engine._applying.load(uses), request().recipe, 1)
         except AdapterError as error:
             pytest.fail(f"{error}")
     engine._applying.bare()

@@ -10,8 +10,8 @@ from tests import tiny
 
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_runtime.adapters.check import check_file
-from lorapool_runtime.adapters.file import AdapterFile, Beside, HostAdapter
-from lorapool_runtime.engine.contract import Engine, Order, Recipe, Rendering, Use
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter, Sidecars
+from lorapool_runtime.engine.contract import Engine, Recipe, Rendering, RenderRequest
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.sources.blobs import hash_file
 
@@ -36,7 +36,7 @@ def recipe(**changes: Any) -> Recipe:
 def adapter_file(path: Path) -> AdapterFile:
     """The file as the store hands it over."""
     config, words = path.with_name("adapter_config.json"), path.with_name("embeddings.safetensors")
-    beside = Beside(*(file.read_bytes() if file.exists() else None for file in (config, words)))
+    beside = Sidecars(*(file.read_bytes() if file.exists() else None for file in (config, words)))
     return AdapterFile(path, hash_file(path), check_file(path, max_rank=128), beside)
 
 
@@ -46,16 +46,16 @@ def read(engine: Engine, path: Path) -> HostAdapter:
 
 def image(engine: Engine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:
     """The engine's picture with these adapters in force."""
-    return np.asarray(rendered(engine, order(*stack, **changes)).images[0])
+    return np.asarray(rendered(engine, request(*stack, **changes)).images[0])
 
 
-def order(*stack: tuple[HostAdapter, float], **changes: Any) -> Order:
+def request(*stack: tuple[HostAdapter, float], **changes: Any) -> RenderRequest[HostAdapter]:
     """A request for a picture with these adapters."""
-    uses = tuple(Use(f"test/{i}", adapter, scale) for i, (adapter, scale) in enumerate(stack))
-    return Order(recipe(**changes), uses)
+    scaled = tuple(ScaledAdapter(adapter, scale, f"test/{i}") for i, (adapter, scale) in enumerate(stack))
+    return RenderRequest(recipe(**changes), scaled)
 
 
-def rendered(engine: Engine, wanted: Order) -> Rendering:
+def rendered(engine: Engine, wanted: RenderRequest[HostAdapter]) -> Rendering:
     """What the engine makes of one request. Raises: what it failed with."""
     (result,) = engine.render([wanted])
     if isinstance(result, RuntimeFailure):

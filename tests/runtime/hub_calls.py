@@ -19,10 +19,10 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
     from tenacity import wait_none
 
     from lorapool_runtime.sources.blobs import BlobFolder
-    from lorapool_runtime.sources.fetch import Fetcher, Rules
+    from lorapool_runtime.sources.fetch import Fetcher, SourceRules
     from lorapool_runtime.sources.hub import resolve
 
-    fetcher = Fetcher(BlobFolder(cache), Rules((), (), 10**6), wait=wait_none())
+    fetcher = Fetcher(BlobFolder(cache), SourceRules((), (), 10**6), wait=wait_none())
     try:
         if what == "resolve":
             return resolve(HubSource.model_validate(arguments)).model_dump()
@@ -30,7 +30,7 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
             key="default/a", source=HubFile.model_validate(arguments["source"]), sha256=arguments.get("sha256")
         )
         if what == "beside":
-            beside = fetcher.beside(entry, AdapterFormat.PEFT)
+            beside = fetcher.sidecars(entry, AdapterFormat.PEFT)
             found = {"config": beside.peft_config, "embeddings": beside.embeddings}
             return {name: content and content.decode() for name, content in found.items()}
         blob = fetcher.fetch(entry, lambda: False)

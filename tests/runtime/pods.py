@@ -20,7 +20,7 @@ from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 from lorapool_common.supervision import Supervisor
-from lorapool_runtime.app.pod import Pod
+from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.engine.choose import make_engine
 from lorapool_runtime.engine.contract import Engine as EngineProtocol
 from lorapool_runtime.process import running
@@ -71,7 +71,7 @@ def settings(tmp_path: Path, config: RuntimeConfig, **changes: Any) -> Settings:
 class Running:
     """A pod that serves, and clients of both ports."""
 
-    pod: Pod
+    runtime: Runtime
     serving: httpx.AsyncClient
     control: httpx.AsyncClient
 
@@ -86,8 +86,8 @@ class Running:
     async def until(self, key: str, *phases: AdapterPhase) -> AdapterState:
         """Wait until the adapter has one of the phases, by default one of the last ones."""
         wanted = phases or (AdapterPhase.READY, AdapterPhase.FAILED)
-        await eventually(lambda: self.pod.registry.states()[key].phase in wanted)
-        return self.pod.registry.states()[key]
+        await eventually(lambda: self.runtime.registry.states()[key].phase in wanted)
+        return self.runtime.registry.states()[key]
 
     async def generate(self, **body: Any) -> httpx.Response:
         return await self.serving.post("/v1/generate", json={"prompt": "a circle", "seed": 1} | body)
@@ -97,16 +97,16 @@ class Running:
 async def started(settings: Settings, engine: EngineProtocol | None = None) -> AsyncIterator[Running]:
     """The pod up, its base on the way. No task of it may end unexpectedly."""
     made = engine or make_engine(settings)
-    pod = Pod.build(settings, made, time.monotonic())
-    pod.restore_catalog()
+    runtime = Runtime.build(settings, made, time.monotonic())
+    runtime.restore_catalog()
     auth = {"authorization": f"Bearer {TOKEN}"}
     supervisor = Supervisor()
     async with (
-        running(pod, supervisor),
+        running(runtime, supervisor),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.serving_port}", timeout=30) as serving,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.control_port}", headers=auth, timeout=90) as control,
     ):
-        yield Running(pod, serving, control)
+        yield Running(runtime, serving, control)
     assert supervisor.failure is None
 
 

@@ -8,10 +8,10 @@ from tests import files
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
-from lorapool_runtime.adapters.file import Beside
+from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import Blob, BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, Rules
+from lorapool_runtime.sources.fetch import Fetcher, SourceRules
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)
@@ -24,7 +24,7 @@ class Store:
         self, tmp_path: Path, roots: tuple[Path, ...] = (), hosts: tuple[str, ...] = (), max_bytes: int = 10**6
     ) -> None:
         self.cache = tmp_path / "cache"
-        rules = Rules(tuple(str(r) for r in roots), hosts, max_bytes)
+        rules = SourceRules(tuple(str(r) for r in roots), hosts, max_bytes)
         self.fetcher = Fetcher(BlobFolder(self.cache), rules, wait=wait_none())
 
     def fetch(self, source: PathFile | UrlFile, **expected: object) -> Blob:
@@ -38,8 +38,8 @@ class Store:
         assert self.left() == []
         return refused.value
 
-    def beside(self, source: PathFile) -> Beside:
-        return self.fetcher.beside(CatalogEntry(key="default/a", source=source), AdapterFormat.PEFT)
+    def sidecars(self, source: PathFile) -> Sidecars:
+        return self.fetcher.sidecars(CatalogEntry(key="default/a", source=source), AdapterFormat.PEFT)
 
     def left(self) -> list[str]:
         return [f.name for part in ("blobs", "tmp") for f in (self.cache / part).iterdir()]

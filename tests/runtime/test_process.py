@@ -132,11 +132,11 @@ from lorapool_common.cli import main
 sys.argv = ["lorapool", "runtime"]
 main()
 """
-DISPATCHER_FAILS = """
-from lorapool_runtime.queue.dispatcher import Dispatcher
-def fail(self):
+SCHEDULER_FAILS = """
+from lorapool_runtime.queue import scheduler
+def fail(*_):
     raise KeyError("no such stack")
-Dispatcher._take_next = fail
+scheduler.pick = fail
 """
 BASE_HANGS = """
 import time
@@ -166,7 +166,7 @@ async def patched(patch: str, environment: dict[str, str]) -> AsyncIterator[Proc
 async def test_a_queue_that_fails_ends_the_process_and_is_named(tmp_path: Path) -> None:
     environment, serving, control = pod_environment(tmp_path, StubTimings())
     async with (
-        patched(DISPATCHER_FAILS, environment) as pod,
+        patched(SCHEDULER_FAILS, environment) as pod,
         httpx.AsyncClient(base_url=serving, timeout=DEADLINE_S) as client,
     ):
         await until_ready(client, "/healthz")
@@ -265,14 +265,14 @@ print(sorted({{"torch", "diffusers", "transformers", "peft", "kubernetes", "kopf
 DEVICE_LOST = """
 from lorapool_runtime.engine.stub import StubEngine
 from lorapool_runtime.errors import DeviceLost
-def lose(self, orders, waiting=0):
+def lose(self, requests, waiting=0):
     raise DeviceLost("an illegal memory access was encountered")
 StubEngine.render = lose
 """
 RENDER_HANGS = """
 import time
 from lorapool_runtime.engine.stub import StubEngine
-def hang(self, orders, waiting=0):
+def hang(self, requests, waiting=0):
     time.sleep(3600)
 StubEngine.render = hang
 """

@@ -14,14 +14,14 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_bench.measure.machine import peak_bytes
 from lorapool_bench.measure.quiet import quiet
-from lorapool_runtime.engine.contract import untold
+from lorapool_runtime.engine.contract import no_progress
 from lorapool_runtime.engine.diffusers.base.pipeline import DTYPES, load_pipeline
 
 
 def by_lorapool(folder: Path, dtype: Dtype, device: Device) -> Any:
     # Not validated: a temporary folder may have any name.
     spec = BaseModelSpec(source=ModelSource.model_construct(path=str(folder)), dtype=dtype)
-    return load_pipeline(spec, device, untold).pipeline
+    return load_pipeline(spec, device, no_progress).pipeline
 
 
 def by_diffusers(folder: Path, dtype: Dtype, device: Device) -> Any:

@@ -45,7 +45,7 @@ class Case(Frozen):
 
     @property
     def target(self) -> Goal:
-        """Beside the quicker of diffusers' two ways."""
+        """Sidecars the quicker of diffusers' two ways."""
         ours = self.start("lorapool").total.median
         theirs = min(start.total.median for start in self.starts if start.way != "lorapool")
         return Goal(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from lorapool_runtime.queue.policy import USUAL, Turn, Waiting, choose
+from lorapool_runtime.queue.policy import DEFAULT_RULES, StackId, TimeSlice, pick
 
 # Requests come in bursts of so many on average, so many seconds apart.
 _BURST: Final = 6
@@ -16,15 +16,22 @@ _APART_S: Final = 3.0
 # The API's default for a pod.
 MAX_PENDING: Final = 64
 
-Order = Callable[[Sequence[Waiting], Turn, float], int]
-
 
 @dataclass(frozen=True)
 class Arrival:
     """A request for an adapter, at a time of the simulated clock."""
 
-    at_s: float
+    arrived_s: float
     adapter: str
+    shape: None = None
+    images: int = 1
+
+    @property
+    def stack_id(self) -> StackId:
+        return ((self.adapter, 1.0),)
+
+
+Pick = Callable[[Sequence[Arrival], TimeSlice, float], Arrival]
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Policy:
     """Which request comes next, and what going from one adapter to another costs."""
 
     name: str
-    order: Order
+    pick: Pick
     switch_s: float
 
 
@@ -48,13 +55,13 @@ class Served:
     waits_s: tuple[float, ...]
 
 
-def first_come(waiting: Sequence[Waiting], turn: Turn, now_s: float) -> int:
-    return 0
+def first_come(waiting: Sequence[Arrival], current: TimeSlice, now_s: float) -> Arrival:
+    return waiting[0]
 
 
-def lorapool(waiting: Sequence[Waiting], turn: Turn, now_s: float) -> int:
+def lorapool(waiting: Sequence[Arrival], current: TimeSlice, now_s: float) -> Arrival:
     """The runtime's own choice, with its usual rules."""
-    return choose(waiting, turn, now_s, USUAL)
+    return pick(waiting, current, now_s, DEFAULT_RULES)
 
 
 def trace(rate: float, duration_s: float, adapters: int, seed: int) -> list[Arrival]:
@@ -74,30 +81,31 @@ def trace(rate: float, duration_s: float, adapters: int, seed: int) -> list[Arri
             if dice.random() < 1 / _BURST:
                 break
             at_s += dice.expovariate(1 / _APART_S)
-    return sorted(arrivals, key=lambda arrival: arrival.at_s)
+    return sorted(arrivals, key=lambda arrival: arrival.arrived_s)
 
 
 def simulate(arrivals: Sequence[Arrival], policy: Policy, inference_s: float) -> Served:
     """Serve them one after the other; those that come while so many wait are refused, as a pod does."""
     now_s, switches, refused = 0.0, 0, 0
-    turn = Turn((), 0.0)
-    coming = deque(Waiting(((arrival.adapter, 1.0),), arrival.at_s) for arrival in arrivals)
-    queue: list[Waiting] = []
+    current = TimeSlice((), 0.0)
+    coming = deque(arrivals)
+    queue: list[Arrival] = []
     waits = []
     while queue or coming:
         if not queue:
-            now_s = max(now_s, coming[0].since_s)
-        while coming and coming[0].since_s <= now_s:
+            now_s = max(now_s, coming[0].arrived_s)
+        while coming and coming[0].arrived_s <= now_s:
             request = coming.popleft()
             if len(queue) < MAX_PENDING:
                 queue.append(request)
             else:
                 refused += 1
-        served = queue.pop(policy.order(queue, turn, now_s))
-        if served.stack != turn.stack:
-            turn = Turn(served.stack, now_s, policy.switch_s)
+        served = policy.pick(queue, current, now_s)
+        queue.remove(served)
+        if served.stack_id != current.stack_id:
+            current = TimeSlice(served.stack_id, now_s, policy.switch_s)
             switches += 1
             now_s += policy.switch_s
-        waits.append(now_s - served.since_s)
+        waits.append(now_s - served.arrived_s)
         now_s += inference_s
     return Served(switches, refused, tuple(waits))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lorapool_bench.measure.clock import Parts
-from lorapool_runtime.adapters.file import AdapterFile
+from lorapool_runtime.adapters.file import AdapterFile, ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
@@ -35,7 +35,7 @@ class PooledUNet:
         weight = next(self.unet.parameters())
         return read_adapter(file, self._board, weight.dtype, widths={})
 
-    def bring(self, adapter: LoraAdapter) -> None:
+    def load(self, adapter: LoraAdapter) -> None:
         """From host memory to the device."""
         device = next(self.unet.parameters()).device
         if device.type == "cpu" and self._freed is not None and self._freed.shape == adapter.flat.shape:
@@ -63,17 +63,17 @@ class PooledUNet:
             self._host[to.identity].has_gain  # noqa: B018
         if to.identity not in self._device:
             with parts.part("bring"):
-                self.bring(self._host[to.identity])
+                self.load(self._host[to.identity])
         with parts.part("set"):
-            self._board.switch(self._plans.get(((self._device[to.identity], 1.0),), merge=self._merge))
+            self._board.switch(self._plans.get((ScaledAdapter(self._device[to.identity], 1.0),), merge=self._merge))
         return parts
 
     def mix(self, files: Sequence[AdapterFile]) -> None:
         """A batch in force: one picture with each of these adapters."""
         for file in files:
             if file.identity not in self._device:
-                self.bring(self._host[file.identity])
-        self._board.switch(self._board.plan_rows([(((self._device[f.identity], 1.0),), 1) for f in files]))
+                self.load(self._host[file.identity])
+        self._board.switch(self._board.plan_rows([((ScaledAdapter(self._device[f.identity], 1.0),), 1) for f in files]))
 
     def switch_from_disk(self, to: AdapterFile) -> Parts:
         parts = Parts()

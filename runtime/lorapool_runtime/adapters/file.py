@@ -3,13 +3,13 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from lorapool_api.lora.facts import AdapterFacts
 
 
 @dataclass(frozen=True)
-class Beside:
+class Sidecars:
     """Small files in the same folder as the weights that have a say in what they mean.
 
     Attributes:
@@ -33,27 +33,18 @@ class AdapterFile:
     Attributes:
         path: where it lies; the content never changes, its name is its sha256.
         facts: what its header says.
-        beside: what came with it.
+        sidecars: what came with it.
     """
 
     path: Path
     sha256: str
     facts: AdapterFacts
-    beside: Beside = Beside()
+    sidecars: Sidecars = Sidecars()
 
     @property
     def identity(self) -> str:
         """The same for the same change of a base: the file's sha256, and those of the files beside it."""
-        return "+".join((self.sha256, *self.beside.digests))
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """An adapter that a request names: its checked file, and the strength. The weights are read when its turn comes."""
-
-    key: str
-    file: AdapterFile
-    scale: float
+        return "+".join((self.sha256, *self.sidecars.digests))
 
 
 class HostAdapter(Protocol):
@@ -65,3 +56,24 @@ class HostAdapter(Protocol):
     def sha256(self) -> str: ...
     @property
     def size_bytes(self) -> int: ...
+
+
+class _Identified(Protocol):
+    @property
+    def identity(self) -> str: ...
+
+
+Adapter = TypeVar("Adapter", bound=_Identified, covariant=True)
+
+
+@dataclass(frozen=True)
+class ScaledAdapter(Generic[Adapter]):
+    """An adapter at a strength: its file while a request waits, then its weights in host memory, then on the device.
+
+    Attributes:
+        key: what a request calls it. Two that differ in nothing else do the same to a base, and are equal.
+    """
+
+    adapter: Adapter
+    scale: float
+    key: str = field(default="", compare=False)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from lorapool_api.lora.fit import Modules, check_fits
 from lorapool_runtime.adapters.file import AdapterFile
-from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.sources.blobs import BlobFolder
 
 
@@ -25,7 +25,7 @@ class Base(Protocol):
 class Checks:
     """Lives on the event loop."""
 
-    def __init__(self, blobs: BlobFolder, memory: HostMemory, base: Callable[[], Awaitable[Base]], engine: str) -> None:
+    def __init__(self, blobs: BlobFolder, memory: HostCache, base: Callable[[], Awaitable[Base]], engine: str) -> None:
         """`base` waits until the base is warm; `engine` is all of its configuration that decides what it reads."""
         self._blobs = blobs
         self._memory = memory

@@ -31,7 +31,7 @@ class _Coming:
     is_wanted: bool
 
 
-class HostMemory:
+class HostCache:
     """A bounded cache on the event loop. What is held stays; room for what is read is made before it is read.
 
     `size_bytes` counts what is held too, so it is all that adapters take, but for files that are only checked.
@@ -135,11 +135,11 @@ class HostMemory:
 
     def _begin(self, file: AdapterFile, *, is_wanted: bool) -> _Coming:
         ticket = Ticket(is_urgent=is_wanted)
-        task = asyncio.create_task(self._bring(file, ticket), name=f"read {file.identity[:12]}")
+        task = asyncio.create_task(self._load(file, ticket), name=f"read {file.identity[:12]}")
         coming = self._coming[file.identity] = _Coming(task, ticket, self._size_of(file), is_wanted)
         return coming
 
-    async def _bring(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
+    async def _load(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
         try:
             self._make_room(self._coming_bytes())
             adapter = await self._readers.read(file, ticket)

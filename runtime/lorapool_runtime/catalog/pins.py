@@ -1,24 +1,17 @@
-"""Adapters that shall stay on the device: brought there before anyone asks."""
+"""Adapters that shall stay on the device: loaded there before anyone asks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.catalog.device import DeviceCache
+from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.errors import AdapterError
 
 log = structlog.get_logger(__name__)
-
-
-class Device(Protocol):
-    """What the engine keeps near itself."""
-
-    def on_device(self) -> frozenset[str]: ...
-    def pin(self, identities: Collection[str]) -> None: ...
 
 
 class Pins:
@@ -26,15 +19,15 @@ class Pins:
 
     def __init__(
         self,
-        device: Device,
-        memory: HostMemory,
-        bring: Callable[[HostAdapter], Awaitable[None]],
+        device: DeviceCache,
+        memory: HostCache,
+        load: Callable[[HostAdapter], Awaitable[None]],
         on_moved: Callable[[], None],
     ) -> None:
-        """`bring` copies an adapter to the device; `on_moved` is called after it."""
+        """`load` copies an adapter to the device; `on_moved` is called after it."""
         self._device = device
         self._memory = memory
-        self._bring = bring
+        self._load = load
         self._on_moved = on_moved
         self._pinned: frozenset[str] = frozenset()
         self._coming: dict[str, asyncio.Task[None]] = {}
@@ -56,9 +49,9 @@ class Pins:
 
     async def _near(self, file: AdapterFile) -> None:
         try:
-            await self._bring(await self._memory.get(file))
+            await self._load(await self._memory.get(file))
         except (AdapterError, FileNotFoundError) as error:
-            # It is pinned all the same: its first request brings it.
+            # It is pinned all the same: its first request loads it.
             log.warning("a pinned adapter did not get to the device", adapter=file.identity[:12], error=str(error))
         self._on_moved()
 

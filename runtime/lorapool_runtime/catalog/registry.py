@@ -12,12 +12,13 @@ from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry, FileS
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase, AdapterState, Tier
-from lorapool_runtime.adapters.file import AdapterFile, Chosen, HostAdapter
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.catalog import pins
-from lorapool_runtime.catalog.host_cache import HostMemory
-from lorapool_runtime.catalog.places import Places
-from lorapool_runtime.catalog.shelf import Shelf
-from lorapool_runtime.catalog.slot import Held, back_off_s, gone, must_start_over
+from lorapool_runtime.catalog.device import DeviceCache
+from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.index import CatalogIndex
+from lorapool_runtime.catalog.slot import CatalogSlot, back_off_s, gone, must_start_over
+from lorapool_runtime.catalog.tiers import TierIndex
 from lorapool_runtime.errors import AdapterError, RequestError
 from lorapool_runtime.versions import Versions
 
@@ -27,26 +28,20 @@ log = structlog.get_logger(__name__)
 class Sources(Protocol):
     """Where files come from."""
 
-    async def bring(self, entry: CatalogEntry) -> AdapterFile: ...
+    async def load(self, entry: CatalogEntry) -> AdapterFile: ...
     def forget(self, source: FileSource) -> None: ...
     def discard(self, file: AdapterFile) -> None: ...
 
 
-class Device(pins.Device, Protocol):
-    """What the engine keeps near itself."""
-
-    def forget(self, identity: str) -> None: ...
-
-
 class Registry:
-    """Lives on the event loop; every entry is brought by a task of its own, so none waits for another."""
+    """Lives on the event loop; every entry is loaded by a task of its own, so none waits for another."""
 
     def __init__(
         self,
         versions: Versions,
         sources: Sources,
-        memory: HostMemory,
-        device: Device,
+        memory: HostCache,
+        device: DeviceCache,
         check: Callable[[AdapterFile], Awaitable[None]],
         to_device: Callable[[HostAdapter], Awaitable[None]],
         on_changed: Callable[[], None] = lambda: None,
@@ -63,8 +58,8 @@ class Registry:
         self._check = check
         self._on_changed = on_changed
         self._pins = pins.Pins(device, memory, to_device, self.refresh_tiers)
-        self._shelf = Shelf(versions)
-        self.places = Places(self._shelf, memory, device)
+        self._index = CatalogIndex(versions)
+        self.tier_index = TierIndex(self._index, memory, device)
         self._digest: str | None = None
 
     # ---- the catalog -------------------------------------------------------------------------------------------
@@ -77,13 +72,13 @@ class Registry:
         """The catalog as it stands, with the digest that its maker gave it."""
         if self._digest is None:
             return None
-        entries = tuple(held.entry for held in self._shelf)
+        entries = tuple(slot.entry for slot in self._index)
         return Catalog.model_construct(digest=self._digest, entries=entries)
 
     def replace(self, catalog: Catalog) -> None:
         """Serve these adapters and no others; what is unchanged goes on undisturbed."""
         wanted = {e.key for e in catalog.entries}
-        self._apply(catalog.digest, catalog.entries, list(self._shelf.keys() - wanted))
+        self._apply(catalog.digest, catalog.entries, list(self._index.keys() - wanted))
 
     def patch(self, delta: CatalogDelta) -> None:
         """Raises: RequestError (`DigestMismatch`) when the delta is about another catalog than this one."""
@@ -104,95 +99,95 @@ class Registry:
         self._on_changed()
 
     def _upsert(self, entry: CatalogEntry) -> None:
-        held = self._shelf.get(entry.key)
-        if held is not None and held.entry == entry:
+        slot = self._index.get(entry.key)
+        if slot is not None and slot.entry == entry:
             return
-        if held is not None and not must_start_over(held, entry):
-            held.entry = entry
-            self._shelf.touch(held)
+        if slot is not None and not must_start_over(slot, entry):
+            slot.entry = entry
+            self._index.touch(slot)
             return
-        if held is not None:
-            self._shelf.pop(entry.key, is_replaced=True)
-            self._let_go(held)
-        fresh = Held(entry)
-        self._shelf.put(fresh)
-        fresh.task = asyncio.create_task(self._keep_trying(fresh), name=f"bring {entry.key}")
+        if slot is not None:
+            self._index.pop(entry.key, is_replaced=True)
+            self._let_go(slot)
+        fresh = CatalogSlot(entry)
+        self._index.put(fresh)
+        fresh.task = asyncio.create_task(self._load_until_ready(fresh), name=f"load {entry.key}")
 
     def _remove(self, key: str) -> None:
-        held = self._shelf.pop(key)
-        if held is not None:
-            self._let_go(held)
+        slot = self._index.pop(key)
+        if slot is not None:
+            self._let_go(slot)
 
-    def _let_go(self, held: Held) -> None:
-        """Stop bringing it and free its memory; a request that runs with it holds on to what it needs."""
-        if held.task is not None:
-            held.task.cancel()
-        if not self._shelf.has_source(held.entry.source):
-            self._sources.forget(held.entry.source)
-        if held.file and not self._shelf.with_file(held.file.identity):
-            self._memory.drop(held.file.identity)
-            self._device.forget(held.file.identity)
+    def _let_go(self, slot: CatalogSlot) -> None:
+        """Stop loading it and free its memory; a request that runs with it holds on to what it needs."""
+        if slot.task is not None:
+            slot.task.cancel()
+        if not self._index.has_source(slot.entry.source):
+            self._sources.forget(slot.entry.source)
+        if slot.file and not self._index.with_file(slot.file.identity):
+            self._memory.drop(slot.file.identity)
+            self._device.forget(slot.file.identity)
 
     async def close(self) -> None:
-        tasks = [h.task for h in self._shelf if h.task is not None]
+        tasks = [h.task for h in self._index if h.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pins.close()
 
     def _settle_pins(self) -> None:
-        self._pins.settle(h.file for h in self._shelf.pinned if h.file is not None)
+        self._pins.settle(h.file for h in self._index.pinned if h.file is not None)
 
     # ---- how far each one is -----------------------------------------------------------------------------------
 
     @property
     def ready(self) -> Collection[str]:
         """Keys of the adapters that can be served."""
-        return self._shelf.ready
+        return self._index.ready
 
     def is_on_its_way(self, key: str) -> bool:
         """Whether an adapter of the catalog is neither ready nor refused yet."""
-        held = self._shelf.get(key)
-        return held is not None and held.phase in (AdapterPhase.DOWNLOADING, AdapterPhase.LOADING)
+        slot = self._index.get(key)
+        return slot is not None and slot.phase in (AdapterPhase.DOWNLOADING, AdapterPhase.LOADING)
 
     def states(self, since: int | None = None, keys: Iterable[str] | None = None) -> dict[str, AdapterState]:
         """The states of all adapters, or of those of these keys, or of those that changed since a version."""
         if keys is not None:
-            named = (self._shelf.get(key) for key in keys)
+            named = (self._index.get(key) for key in keys)
             return {h.entry.key: h.state() for h in named if h is not None}
-        found = self._shelf if since is None else self._shelf.changed_since(since)
+        found = self._index if since is None else self._index.changed_since(since)
         return {h.entry.key: h.state() for h in found}
 
     def removed_since(self, version: int) -> tuple[str, ...] | None:
         """Adapters that have gone since that version; None where that is not known any more."""
-        return self._shelf.removed_since(version)
+        return self._index.removed_since(version)
 
     def tiers(self) -> dict[str, Tier]:
         """The adapters that can be served, and where they are."""
-        return self.places.all()
+        return self.tier_index.all()
 
     def refresh_tiers(self) -> None:
         """Note where adapters are that have moved; to be called when some may have."""
-        self.places.refresh()
+        self.tier_index.refresh()
 
-    # ---- bringing ----------------------------------------------------------------------------------------------
+    # ---- loading -----------------------------------------------------------------------------------------------
 
-    async def _keep_trying(self, held: Held) -> None:
+    async def _load_until_ready(self, slot: CatalogSlot) -> None:
         """Bring the adapter; what may pass is tried again, ever more rarely, as long as the entry is wanted."""
         failures = 0
         while True:
-            error = await self._attempt(held)
+            error = await self._attempt(slot)
             if error is None:
                 return
-            self._fail(held, error)
+            self._fail(slot, error)
             if not error.transient:
                 return
             failures += 1
             await asyncio.sleep(back_off_s(failures))
 
-    async def _attempt(self, held: Held) -> AdapterError | None:
+    async def _attempt(self, slot: CatalogSlot) -> AdapterError | None:
         try:
-            await self._bring(held)
+            await self._load(slot)
         except AdapterError as error:
             return error
         except FactsError as error:
@@ -201,113 +196,113 @@ class Registry:
             message = "the file left the pod's cache before it was read: another one needed the room"
             return AdapterError(Reason.SOURCE_UNAVAILABLE, message)
         except Exception as error:
-            log.exception("bringing an adapter failed", adapter=held.entry.key)
+            log.exception("loading an adapter failed", adapter=slot.entry.key)
             return AdapterError(Reason.INTERNAL_ERROR, f"unexpected {type(error).__name__}; see the pod's log")
         return None
 
-    async def _bring(self, held: Held) -> None:
-        self._shelf.set_file(held, await self._sources.bring(held.entry))
-        self._progress(held, AdapterPhase.LOADING, "waiting for the base model")
-        assert held.file is not None  # noqa: S101 -- set above
-        await self._check(held.file)
-        self._progress(held, AdapterPhase.READY, "")
+    async def _load(self, slot: CatalogSlot) -> None:
+        self._index.set_file(slot, await self._sources.load(slot.entry))
+        self._progress(slot, AdapterPhase.LOADING, "waiting for the base model")
+        assert slot.file is not None  # noqa: S101 -- set above
+        await self._check(slot.file)
+        self._progress(slot, AdapterPhase.READY, "")
         self.refresh_tiers()
         self._settle_pins()
         self._on_changed()
 
-    def _progress(self, held: Held, phase: AdapterPhase, message: str) -> None:
-        held.phase, held.message, held.error = phase, message, None
-        held.tier = self.places.of(held)
-        self._shelf.touch(held)
+    def _progress(self, slot: CatalogSlot, phase: AdapterPhase, message: str) -> None:
+        slot.phase, slot.message, slot.error = phase, message, None
+        slot.tier = self.tier_index.of(slot)
+        self._index.touch(slot)
 
-    def _fail(self, held: Held, error: AdapterError) -> None:
-        log.warning("adapter failed", adapter=held.entry.key, reason=error.reason, message=error.message)
-        held.phase, held.error = AdapterPhase.FAILED, error
-        self._shelf.touch(held)
-        self._discard(held, error)
+    def _fail(self, slot: CatalogSlot, error: AdapterError) -> None:
+        log.warning("adapter failed", adapter=slot.entry.key, reason=error.reason, message=error.message)
+        slot.phase, slot.error = AdapterPhase.FAILED, error
+        self._index.touch(slot)
+        self._discard(slot, error)
         self._on_changed()
 
-    def _discard(self, held: Held, error: AdapterError) -> None:
+    def _discard(self, slot: CatalogSlot, error: AdapterError) -> None:
         """A file that was refused for good leaves the disk, unless another entry serves it or still may."""
-        if error.transient or held.file is None:
+        if error.transient or slot.file is None:
             return
-        others = (h for h in self._shelf.with_file(held.file.identity) if h is not held)
+        others = (h for h in self._index.with_file(slot.file.identity) if h is not slot)
         if all(h.phase is AdapterPhase.FAILED for h in others):
-            self._sources.forget(held.entry.source)
-            self._sources.discard(held.file)
+            self._sources.forget(slot.entry.source)
+            self._sources.discard(slot.file)
 
     # ---- taking adapters for a request -------------------------------------------------------------------------
 
-    def take(self, uses: Sequence[AdapterUse]) -> tuple[Chosen, ...]:
+    def take(self, uses: Sequence[AdapterUse]) -> tuple[ScaledAdapter[AdapterFile], ...]:
         """The file and the strength of each use; its weights are read when the request's turn comes.
 
         Raises:
             RequestError: an adapter is unknown, has failed, is still on its way, or is another file than asked for.
         """
-        return tuple(self._chosen(use) for use in uses)
+        return tuple(self._scaled(use) for use in uses)
 
-    def _chosen(self, use: AdapterUse) -> Chosen:
-        held = self._shelf.get(use.key)
-        if held is None:
+    def _scaled(self, use: AdapterUse) -> ScaledAdapter[AdapterFile]:
+        slot = self._index.get(use.key)
+        if slot is None:
             raise RequestError(ErrorCode.UNKNOWN_ADAPTER, f"this pod has no adapter {use.key!r}")
-        if held.error is not None:
-            raise _failed(use.key, held.error)
-        if held.phase is not AdapterPhase.READY or held.file is None:
-            message = f"adapter {use.key} is still {held.phase}"
+        if slot.error is not None:
+            raise _failed(use.key, slot.error)
+        if slot.phase is not AdapterPhase.READY or slot.file is None:
+            message = f"adapter {use.key} is still {slot.phase}"
             raise RequestError(ErrorCode.ADAPTER_NOT_READY, message, retryable=True)
-        if use.sha256 not in (None, held.file.sha256):
-            message = f"adapter {use.key} is file {held.file.sha256[:12]} here, not {str(use.sha256)[:12]}"
+        if use.sha256 not in (None, slot.file.sha256):
+            message = f"adapter {use.key} is file {slot.file.sha256[:12]} here, not {str(use.sha256)[:12]}"
             raise RequestError(ErrorCode.ADAPTER_NOT_READY, message, retryable=True)
-        return Chosen(use.key, held.file, held.entry.scale if use.scale is None else use.scale)
+        return ScaledAdapter(slot.file, slot.entry.scale if use.scale is None else use.scale, use.key)
 
-    async def load(self, chosen: Chosen) -> HostAdapter:
+    async def load(self, wanted: ScaledAdapter[AdapterFile]) -> HostAdapter:
         """The weights, in host memory. A file that has left the disk is fetched again, however many ask.
 
         Raises:
             RequestError: it cannot be read, or it is not to be had any more.
         """
         try:
-            return await self._memory.get(chosen.file)
+            return await self._memory.get(wanted.adapter)
         except FileNotFoundError:
-            return await self._load_again(chosen)
+            return await self._load_again(wanted)
         except AdapterError as error:
-            held = self._of(chosen)
-            if held is not None:
-                self._fail(held, error)
-            raise _failed(chosen.key, error) from error
+            slot = self._of(wanted)
+            if slot is not None:
+                self._fail(slot, error)
+            raise _failed(wanted.key, error) from error
         finally:
             self.refresh_tiers()
 
-    def _of(self, chosen: Chosen) -> Held | None:
+    def _of(self, wanted: ScaledAdapter[AdapterFile]) -> CatalogSlot | None:
         """The entry that the file was taken from, if the catalog still has it like that."""
-        held = self._shelf.get(chosen.key)
-        is_same = held is not None and held.file is not None and held.file.identity == chosen.file.identity
-        return held if is_same else None
+        slot = self._index.get(wanted.key)
+        is_same = slot is not None and slot.file is not None and slot.file.identity == wanted.adapter.identity
+        return slot if is_same else None
 
-    async def _load_again(self, chosen: Chosen) -> HostAdapter:
-        missing = gone(chosen.file)
-        held = self._of(chosen)
-        if held is None:
-            raise _failed(chosen.key, missing)
-        if held.again is None or held.again.done():
-            held.again = asyncio.create_task(self._sources.bring(held.entry), name=f"bring {chosen.key} again")
+    async def _load_again(self, wanted: ScaledAdapter[AdapterFile]) -> HostAdapter:
+        missing = gone(wanted.adapter)
+        slot = self._of(wanted)
+        if slot is None:
+            raise _failed(wanted.key, missing)
+        if slot.again is None or slot.again.done():
+            slot.again = asyncio.create_task(self._sources.load(slot.entry), name=f"load {wanted.key} again")
         try:
-            fetched = await asyncio.shield(held.again)
-            if fetched.identity == chosen.file.identity:
+            fetched = await asyncio.shield(slot.again)
+            if fetched.identity == wanted.adapter.identity:
                 return await self._memory.get(fetched)
         except (AdapterError, FileNotFoundError) as error:
             missing = error if isinstance(error, AdapterError) else missing
-            self._start_again(held, missing)
-            raise _failed(chosen.key, missing) from error
+            self._start_again(slot, missing)
+            raise _failed(wanted.key, missing) from error
         # Other weights than those that were checked: they start over.
-        self._start_again(held, missing)
-        raise _failed(chosen.key, missing)
+        self._start_again(slot, missing)
+        raise _failed(wanted.key, missing)
 
-    def _start_again(self, held: Held, error: AdapterError) -> None:
-        if self._shelf.get(held.entry.key) is held and (held.task is None or held.task.done()):
-            self._fail(held, error)
-            self._shelf.set_file(held, None)
-            held.task = asyncio.create_task(self._keep_trying(held), name=f"bring {held.entry.key}")
+    def _start_again(self, slot: CatalogSlot, error: AdapterError) -> None:
+        if self._index.get(slot.entry.key) is slot and (slot.task is None or slot.task.done()):
+            self._fail(slot, error)
+            self._index.set_file(slot, None)
+            slot.task = asyncio.create_task(self._load_until_ready(slot), name=f"load {slot.entry.key}")
 
 
 def _failed(key: str, error: AdapterError) -> RequestError:

@@ -23,7 +23,7 @@ _PAUSE_S: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedCatalog:
     """What the next process in this pod starts with.
 
     Attributes:
@@ -34,7 +34,7 @@ class Kept:
     ready: frozenset[str] = frozenset()
 
 
-class LastCatalog:
+class CatalogFile:
     """Two files per pool: pods of several pools may share a cache. Blocking."""
 
     def __init__(self, cache_dir: Path, pool: str) -> None:
@@ -43,10 +43,10 @@ class LastCatalog:
         self._ready_path = cache_dir / "catalogs" / f"{name}.ready.json"
         self._written: tuple[str, frozenset[str]] | None = None
 
-    def read(self) -> Kept | None:
+    def read(self) -> SavedCatalog | None:
         """What was kept, or None where there is nothing that can be read."""
         try:
-            return Kept(Catalog.model_validate_json(self._path.read_bytes()), self._ready())
+            return SavedCatalog(Catalog.model_validate_json(self._path.read_bytes()), self._ready())
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
@@ -60,7 +60,7 @@ class LastCatalog:
             return frozenset()
         return frozenset(str(key) for key in keys) if isinstance(keys, list) else frozenset()
 
-    def write(self, kept: Kept) -> None:
+    def write(self, kept: SavedCatalog) -> None:
         """Keep it. A cache that cannot be written is no reason to refuse a catalog: it is logged."""
         digest, ready = self._written or ("", frozenset())
         try:
@@ -82,8 +82,8 @@ class CatalogWriter:
 
     def __init__(
         self,
-        last: LastCatalog,
-        look: Callable[[], Kept | None],
+        last: CatalogFile,
+        look: Callable[[], SavedCatalog | None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`look` tells what there is to keep; None: nothing yet."""

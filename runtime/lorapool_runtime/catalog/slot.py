@@ -11,7 +11,7 @@ from lorapool_runtime.errors import AdapterError
 
 
 @dataclass
-class Held:
+class CatalogSlot:
     """What the pod knows of an entry. Lives on the event loop; only the registry changes it."""
 
     entry: CatalogEntry
@@ -47,16 +47,16 @@ def _facts(file: AdapterFile) -> AdapterFileFacts:
     )
 
 
-def must_start_over(held: Held, entry: CatalogEntry) -> bool:
+def must_start_over(slot: CatalogSlot, entry: CatalogEntry) -> bool:
     """Whether the new entry of a key may mean other weights than the old one.
 
     Another source or pin does; so does an edit of an object whose file nobody pinned, because that is how a
     person says that it has changed; and any change of one that failed is worth another try.
     """
-    old = held.entry
+    old = slot.entry
     if (old.source, old.sha256) != (entry.source, entry.sha256):
         return True
-    if held.phase is AdapterPhase.FAILED:
+    if slot.phase is AdapterPhase.FAILED:
         return old != entry
     pinned = entry.sha256 is not None or isinstance(entry.source, HubFile)
     return old.generation != entry.generation and not pinned

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Generic, Protocol
 
 from PIL.Image import Image
 
 from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
 from lorapool_api.wire.state import LimitShortfall
-from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
+from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.errors import RuntimeFailure
 
 Stop = Callable[[], bool]
@@ -18,7 +18,7 @@ Modules = Mapping[str, Mapping[str, tuple[int, ...]]]
 Progress = Callable[[float], None]
 
 
-def untold(share: float) -> None:
+def no_progress(share: float) -> None:
     """Progress that nobody wants to hear of."""
 
 
@@ -36,15 +36,6 @@ class BaseInfo:
     modules: Modules
     stages_s: Mapping[str, float] = field(default_factory=dict)
     shortfall: LimitShortfall | None = None
-
-
-@dataclass(frozen=True)
-class Use:
-    """An adapter of a stack with the strength of this request."""
-
-    key: str
-    adapter: HostAdapter
-    scale: float
 
 
 @dataclass(frozen=True)
@@ -105,25 +96,25 @@ class Step:
     preview: Image | None = None
 
 
-def unheard(step: Step) -> None:
+def no_steps(step: Step) -> None:
     """Steps that nobody waits for."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """A request as the engine gets it.
+class RenderRequest(Generic[Adapter]):
+    """Images that somebody waits for. In the queue its adapters are files; the engine gets them in host memory.
 
     Attributes:
-        stop: asked between two steps; true when nobody wants the images any more.
-        on_step: told of each step, on the engine's thread.
+        on_step: called after each step; by the engine on its own thread.
         previews: how many of the steps show what the picture becomes, roughly, spread evenly.
+        stop: asked between two steps; true when nobody wants the images any more.
     """
 
     recipe: Recipe
-    stack: tuple[Use, ...] = ()
-    stop: Stop = lambda: False
-    on_step: Callable[[Step], None] = unheard
+    stack: tuple[ScaledAdapter[Adapter], ...] = ()
+    on_step: Callable[[Step], None] = no_steps
     previews: int = 0
+    stop: Stop = lambda: False
 
     def shows(self, number: int, of: int) -> bool:
         """Whether step `number` of `of`, from 1, shows one of the previews; the last step never does."""
@@ -168,7 +159,7 @@ class Engine(Protocol):
     `load`, `render` and `check` run on one and the same thread; all else may run on any, after `load`.
     """
 
-    def load(self, progress: Progress = untold) -> BaseInfo:
+    def load(self, progress: Progress = no_progress) -> BaseInfo:
         """Load the base and warm it up. Raises: ModelError, DeviceLost."""
 
     def read(self, file: AdapterFile) -> HostAdapter:
@@ -180,9 +171,9 @@ class Engine(Protocol):
     def mixes(self, adapter: HostAdapter) -> bool:
         """Whether a picture with this adapter can be in one forward with pictures that have others."""
 
-    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
-        """Make the images of these orders in one go: they agree in shape, and are one request, or as many pictures
-        as `batch` allows. Each order has an outcome of its own, `Stopped` where nobody wanted it to the end,
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
+        """Make the images of these requests in one go: they agree in shape, and are one request, or as many pictures
+        as `batch` allows. Each request has an outcome of its own, `Stopped` where nobody wanted it to the end,
         `OutOfDeviceMemory` where not even one picture of its size finds room with all else freed.
 
         Args:
@@ -193,7 +184,7 @@ class Engine(Protocol):
             DeviceLost: this process can make no image any more, of any request.
         """
 
-    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+    def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         """Bring these nearer while others are in force. Any thread; what fails is left for `render`."""
 
     def check(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import BaseInfo, Engine, Order, Progress, Recipe, Result, untold
+from lorapool_runtime.engine.contract import BaseInfo, Engine, Progress, Recipe, RenderRequest, Result, no_progress
 
 
 class DeferredEngine:
@@ -17,7 +17,7 @@ class DeferredEngine:
         self._engine: Engine | None = None
         self._pinned: frozenset[str] = frozenset()
 
-    def load(self, progress: Progress = untold) -> BaseInfo:
+    def load(self, progress: Progress = no_progress) -> BaseInfo:
         start = time.monotonic()
         if self._engine is None:
             # What an earlier try left in cycles of references, tracebacks among them.
@@ -42,11 +42,11 @@ class DeferredEngine:
     def mixes(self, adapter: HostAdapter) -> bool:
         return self._made.mixes(adapter)
 
-    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
-        return self._made.render(orders, waiting)
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
+        return self._made.render(requests, waiting)
 
-    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
-        self._made.look_ahead(adapters)
+    def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
+        self._made.prefetch(adapters)
 
     def check(self) -> None:
         self._made.check()

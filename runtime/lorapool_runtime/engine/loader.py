@@ -11,7 +11,7 @@ import structlog
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.state import BasePhase, BaseReport, BaseState
 from lorapool_runtime.engine.contract import BaseInfo, Engine
-from lorapool_runtime.engine.progress import told
+from lorapool_runtime.engine.progress import progress_reporter
 from lorapool_runtime.errors import DeviceLost, ModelError
 from lorapool_runtime.versions import Versions
 
@@ -23,7 +23,7 @@ def back_off_s(failures: int) -> float:
     return min(2.5 * 2.0 ** min(failures, 16), 300.0)
 
 
-class BaseKeeper:
+class BaseLoader:
     """The base model's state. A base that cannot be loaded leaves the process up, so that it can say why."""
 
     def __init__(
@@ -62,7 +62,7 @@ class BaseKeeper:
             revision=self._info.revision, modules={c: dict(named) for c, named in self._info.modules.items()}
         )
 
-    async def keep_trying(self) -> None:
+    async def load_until_warm(self) -> None:
         """Load and warm the base; return when it is warm. Raises: DeviceLost."""
         failures = 0
         while not await self._attempt():
@@ -72,7 +72,7 @@ class BaseKeeper:
     async def _attempt(self) -> bool:
         loop = asyncio.get_running_loop()
         try:
-            with told("loading the base model", partial(_soon, loop, self._loaded)) as progress:
+            with progress_reporter("loading the base model", partial(_soon, loop, self._loaded)) as progress:
                 self._info = await loop.run_in_executor(self._thread, self._engine.load, progress)
         except DeviceLost:
             raise  # nothing that this process tries can succeed
@@ -121,5 +121,5 @@ class BaseKeeper:
         self._versions.bump()
 
 
-def _soon(loop: asyncio.AbstractEventLoop, tell: Callable[[int], None], percent: int) -> None:
-    loop.call_soon_threadsafe(tell, percent)
+def _soon(loop: asyncio.AbstractEventLoop, report: Callable[[int], None], percent: int) -> None:
+    loop.call_soon_threadsafe(report, percent)

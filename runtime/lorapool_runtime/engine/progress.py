@@ -17,8 +17,8 @@ _STEP_PERCENT: Final = 10
 
 
 @contextmanager
-def told(what: str, on_percent: Callable[[int], None]) -> Iterator[Progress]:
-    """A `Progress` that tells each tenth once, however often and on whatever thread it is called.
+def progress_reporter(what: str, on_percent: Callable[[int], None]) -> Iterator[Progress]:
+    """A `Progress` that reports each tenth once, however often and on whatever thread it is called.
 
     Args:
         on_percent: is called on the loading thread as well.
@@ -28,25 +28,25 @@ def told(what: str, on_percent: Callable[[int], None]) -> Iterator[Progress]:
         return
     with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=1.0)
-        tell = _tenths(what, on_percent, log_it=False)
+        report = _tenths(what, on_percent, log_it=False)
 
         def both(share: float) -> None:
             bar.update(task, completed=share)
-            tell(share)
+            report(share)
 
         yield both
 
 
 def _tenths(what: str, on_percent: Callable[[int], None], *, log_it: bool) -> Progress:
-    told_percent = 0
+    reported_percent = 0
 
-    def tell(share: float) -> None:
-        nonlocal told_percent
+    def report(share: float) -> None:
+        nonlocal reported_percent
         percent = int(share * 100) // _STEP_PERCENT * _STEP_PERCENT
-        if percent > told_percent:
-            told_percent = percent
+        if percent > reported_percent:
+            reported_percent = percent
             on_percent(percent)
             if log_it:
                 log.info(what, percent=percent)
 
-    return tell
+    return report

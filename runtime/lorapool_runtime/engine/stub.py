@@ -14,8 +14,17 @@ from typing import Final
 from PIL import Image
 
 from lorapool_api.kinds.runtime import StubTimings
-from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, Use, untold
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
+from lorapool_runtime.engine.contract import (
+    BaseInfo,
+    Progress,
+    Recipe,
+    Rendering,
+    RenderRequest,
+    Result,
+    Step,
+    no_progress,
+)
 from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import Stopped
 
@@ -44,7 +53,7 @@ class StubEngine:
         self._active: tuple[tuple[str, float], ...] = ()
         self._on_device: OrderedDict[str, None] = OrderedDict()
 
-    def load(self, progress: Progress = untold) -> BaseInfo:
+    def load(self, progress: Progress = no_progress) -> BaseInfo:
         self._sleep(self._timings.load_milliseconds / 1000)
         progress(1.0)
         return BaseInfo(revision=sha256(self._label.encode()).hexdigest()[:40], size_bytes=0, modules={})
@@ -58,22 +67,22 @@ class StubEngine:
     def mixes(self, adapter: HostAdapter) -> bool:
         return False
 
-    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
-        return [self._made(order) for order in orders]
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
+        return [self._made(request) for request in requests]
 
-    def _made(self, order: Order) -> Result:
+    def _made(self, request: RenderRequest[HostAdapter]) -> Result:
         start = time.monotonic()
-        self._switch(order.stack)
+        self._switch(request.stack)
         switched = time.monotonic()
-        recipe = order.recipe
+        recipe = request.recipe
         total = recipe.steps * recipe.images
-        images = [self._image(recipe, order.stack, seed) for seed in recipe.seeds]
+        images = [self._image(recipe, request.stack, seed) for seed in recipe.seeds]
         for number in range(1, total + 1):
-            self._pretend(self._timings.step_milliseconds / 1000, order.stop)
-            order.on_step(Step(number, total, images[0] if order.shows(number, total) else None))
+            self._pretend(self._timings.step_milliseconds / 1000, request.stop)
+            request.on_step(Step(number, total, images[0] if request.shows(number, total) else None))
         return Rendering(tuple(images), 0.0, switched - start, time.monotonic() - switched)
 
-    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+    def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         pass
 
     def check(self) -> None:
@@ -92,8 +101,8 @@ class StubEngine:
     def forget(self, identity: str) -> None:
         self._on_device.pop(identity, None)
 
-    def _switch(self, stack: Sequence[Use]) -> None:
-        wanted = tuple((use.adapter.identity, use.scale) for use in stack)
+    def _switch(self, stack: Sequence[ScaledAdapter[HostAdapter]]) -> None:
+        wanted = tuple((scaled.adapter.identity, scaled.scale) for scaled in stack)
         if wanted != self._active:
             self._sleep(self._timings.switch_milliseconds / 1000)
             self._active = wanted
@@ -112,6 +121,6 @@ class StubEngine:
             self._sleep(min(seconds, _TICK_S))
             seconds -= _TICK_S
 
-    def _image(self, recipe: Recipe, stack: Sequence[Use], seed: int) -> Image.Image:
-        adapters = tuple((use.adapter.identity, use.scale) for use in stack)
+    def _image(self, recipe: Recipe, stack: Sequence[ScaledAdapter[HostAdapter]], seed: int) -> Image.Image:
+        adapters = tuple((scaled.adapter.identity, scaled.scale) for scaled in stack)
         return draw(self._label, recipe, adapters, seed)

@@ -12,14 +12,14 @@ from fastapi.responses import JSONResponse
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import BaseReport, PodState
-from lorapool_runtime.app.pod import Pod
+from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, errors
 
 _MAX_WAIT_S: Final = 60.0
 
 
-def control_app(pod: Pod, token_file: Path) -> FastAPI:
+def control_app(runtime: Runtime, token_file: Path) -> FastAPI:
     """The routes of the control port, see `lorapool_api.wire`."""
     app = FastAPI(title="lorapool runtime control", openapi_url=None, dependencies=[Depends(_token_check(token_file))])
     errors.install(app)
@@ -32,21 +32,21 @@ def control_app(pod: Pod, token_file: Path) -> FastAPI:
 
     @app.get("/v1/base")
     async def base() -> BaseReport:
-        report = pod.base.report()
+        report = runtime.base.report()
         if report is None:
             raise RequestError(ErrorCode.NOT_READY, "the base model is not loaded yet", retryable=True)
         return report
 
     @app.put("/v1/catalog")
     async def replace(request: Request) -> PodState:
-        pod.registry.replace(await body.read(request, Catalog, body.CATALOG_MAX_BYTES))
-        return pod.state()
+        runtime.registry.replace(await body.read(request, Catalog, body.CATALOG_MAX_BYTES))
+        return runtime.state()
 
     @app.patch("/v1/catalog")
     async def patch(request: Request) -> PodState:
         delta = await body.read(request, CatalogDelta, body.CATALOG_MAX_BYTES)
-        pod.registry.patch(delta)
-        return pod.state_of(entry.key for entry in delta.upsert)
+        runtime.registry.patch(delta)
+        return runtime.state_of(entry.key for entry in delta.upsert)
 
     @app.get("/v1/state")
     async def state(
@@ -54,10 +54,10 @@ def control_app(pod: Pod, token_file: Path) -> FastAPI:
         instance: str | None = None,
         wait: Annotated[float, Query(ge=0)] = 0,
     ) -> PodState:
-        if since is None or instance != pod.instance:
-            return pod.state()
-        await pod.versions.beyond(since, min(wait, _MAX_WAIT_S))
-        return pod.state(since)
+        if since is None or instance != runtime.instance:
+            return runtime.state()
+        await runtime.versions.beyond(since, min(wait, _MAX_WAIT_S))
+        return runtime.state(since)
 
     return app
 

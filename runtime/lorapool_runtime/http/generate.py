@@ -17,14 +17,15 @@ from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import BasePhase
+from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.app.encode import encode
-from lorapool_runtime.app.pod import Pod
 from lorapool_runtime.app.recipe import complete
-from lorapool_runtime.engine.contract import Step
+from lorapool_runtime.app.runtime import Runtime
+from lorapool_runtime.engine.contract import RenderRequest, Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, events
 from lorapool_runtime.http.accept import image_wanted
-from lorapool_runtime.queue.entry import Outcome, Wish
+from lorapool_runtime.queue.entry import Outcome
 
 # A seed that people can copy, and that every client's number type holds.
 _RANDOM_SEEDS = 2**32
@@ -33,7 +34,7 @@ _CLIENT_GONE = Response(status_code=499)
 
 
 @dataclass(frozen=True)
-class Made:
+class EncodedReply:
     """Encoded images of a request, and all that there is to say of them."""
 
     images: tuple[bytes, ...]
@@ -45,11 +46,11 @@ class Made:
 
 
 class Generator:
-    """Answers requests for images with one pod."""
+    """Answers requests for images with one runtime."""
 
-    def __init__(self, pod: Pod) -> None:
-        self._pod = pod
-        self._namespace, _ = names.split_full_name(pod.config.pool)
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._namespace, _ = names.split_full_name(runtime.config.pool)
 
     async def answer(self, request: Request) -> Response:
         """The response; whatever its end, its outcome is counted."""
@@ -59,8 +60,8 @@ class Generator:
             wanted = [await body.read(request, GenerateRequest, GENERATE_MAX_BYTES)]
             if events.is_wanted(request.headers.get("accept", "")):
                 format_ = wanted[0].format
-                wish = await self._wish(wanted.pop())
-                response: Response = events.streamed(partial(self._reply, format_, wish), self._count)
+                asked = await self._request(wanted.pop())
+                response: Response = events.streamed(partial(self._reply, format_, asked), self._count)
                 outcome = None  # counted when the stream ends
                 return response
             response = await self._unless_gone(request, wanted)
@@ -74,11 +75,13 @@ class Generator:
         return response
 
     def _count(self, outcome: str) -> None:
-        self._pod.metrics.requests.labels(outcome).inc()
+        self._runtime.metrics.requests.labels(outcome).inc()
 
-    async def _reply(self, format_: ImageFormat, wish: Wish, on_step: Callable[[Step], None]) -> GenerateReply:
-        outcome = await self._pod.dispatcher.render(replace(wish, on_step=on_step))
-        return (await self._encoded(wish, outcome, format_, want_json=True)).reply
+    async def _reply(
+        self, format_: ImageFormat, asked: RenderRequest[AdapterFile], on_step: Callable[[Step], None]
+    ) -> GenerateReply:
+        outcome = await self._runtime.dispatcher.render(replace(asked, on_step=on_step))
+        return (await self._encoded(asked, outcome, format_, want_json=True)).reply
 
     async def _unless_gone(self, request: Request, wanted: list[GenerateRequest]) -> Response:
         """Work for as long as somebody waits for it."""
@@ -95,31 +98,31 @@ class Generator:
         format_ = wanted[0].format
         is_bundle = accept.startswith(bundle.MEDIA_TYPE)
         image_format = None if is_bundle else image_wanted(accept, format_)
-        wish = await self._wish(wanted.pop())
-        outcome = await self._pod.dispatcher.render(wish)
+        asked = await self._request(wanted.pop())
+        outcome = await self._runtime.dispatcher.render(asked)
         want_json = image_format is None and not is_bundle
-        made = await self._encoded(wish, outcome, image_format or format_, want_json=want_json)
+        made = await self._encoded(asked, outcome, image_format or format_, want_json=want_json)
         if is_bundle:
             return _bundled(made)
         if image_format is None:
             return JSONResponse(made.reply.model_dump(mode="json"))
         return Response(made.images[0], media_type=image_format.media_type, headers=made.headers)
 
-    async def _wish(self, wanted: GenerateRequest) -> Wish:
+    async def _request(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:
         """What to make, with files that are ready. Raises: RequestError."""
         self._check_ready()
-        self._pod.dispatcher.check_room()
-        stack = self._pod.registry.take([self._full(use) for use in wanted.adapters])
+        self._runtime.dispatcher.check_room()
+        stack = self._runtime.registry.take([self._full(use) for use in wanted.adapters])
         seed = secrets.randbelow(_RANDOM_SEEDS)
         # Pictures take their time to decode.
-        recipe = await asyncio.to_thread(complete, wanted, self._pod.config.serving, seed)
-        return Wish(recipe, stack, previews=wanted.previews)
+        recipe = await asyncio.to_thread(complete, wanted, self._runtime.config.serving, seed)
+        return RenderRequest(recipe, stack, previews=wanted.previews)
 
     def _check_ready(self) -> None:
-        state = self._pod.base.state
-        if self._pod.health.failure is not None:
-            raise RequestError(ErrorCode.NOT_READY, self._pod.health.failure, retryable=True)
-        if self._pod.stopping:
+        state = self._runtime.base.state
+        if self._runtime.health.failure is not None:
+            raise RequestError(ErrorCode.NOT_READY, self._runtime.health.failure, retryable=True)
+        if self._runtime.stopping:
             raise RequestError(ErrorCode.NOT_READY, "this pod is stopping", retryable=True)
         if state.phase is not BasePhase.WARM:
             message = f"the base model is {state.phase}: {state.message}"
@@ -131,8 +134,10 @@ class Generator:
             return use
         return use.model_copy(update={"key": names.full_name(self._namespace, use.key)})
 
-    async def _encoded(self, wish: Wish, outcome: Outcome, format_: ImageFormat, *, want_json: bool) -> Made:
-        rendering, recipe, stack = outcome.rendering, wish.recipe, wish.stack
+    async def _encoded(
+        self, asked: RenderRequest[AdapterFile], outcome: Outcome, format_: ImageFormat, *, want_json: bool
+    ) -> EncodedReply:
+        rendering, recipe, stack = outcome.rendering, asked.recipe, asked.stack
         start = time.monotonic()
         images = tuple([await asyncio.to_thread(encode, image, format_) for image in rendering.images])
         timings = Timings(
@@ -142,7 +147,7 @@ class Generator:
             inference_s=rendering.inference_s,
             encode_s=time.monotonic() - start,
         )
-        info = self._pod.base.info
+        info = self._runtime.base.info
         reply = GenerateReply(
             images=tuple(
                 MadeImage(data=base64.b64encode(data).decode() if want_json else "", seed=seed)
@@ -151,17 +156,17 @@ class Generator:
             format=format_,
             width=recipe.width,
             height=recipe.height,
-            base=self._pod.config.model.source.label,
+            base=self._runtime.config.model.source.label,
             base_revision=info.revision if info else "",
-            adapters=tuple(UsedAdapter(key=u.key, sha256=u.file.sha256, scale=u.scale) for u in stack),
-            pod=self._pod.settings.pod_name,
+            adapters=tuple(UsedAdapter(key=u.key, sha256=u.adapter.sha256, scale=u.scale) for u in stack),
+            pod=self._runtime.settings.pod_name,
             timings=timings,
             warnings=rendering.warnings,
         )
-        return Made(images, reply)
+        return EncodedReply(images, reply)
 
 
-def _bundled(made: Made) -> Response:
+def _bundled(made: EncodedReply) -> Response:
     """The reply and its images as they are, sent one after the other."""
     parts = (bundle.head(made.reply, made.images), *made.images)
 

@@ -13,22 +13,22 @@ from lorapool_runtime.errors import (
     Stopped,
     may_pass,
 )
-from lorapool_runtime.queue.entry import Job
+from lorapool_runtime.queue.entry import QueueEntry
 
 log = structlog.get_logger(__name__)
 
 
-def refuse(job: Job, error: RequestError) -> None:
+def refuse(entry: QueueEntry, error: RequestError) -> None:
     """Answer the request, unless it has an answer."""
-    if not job.result.done():
-        job.result.set_exception(error)
+    if not entry.answer.done():
+        entry.answer.set_exception(error)
 
 
 def too_late(timeout_s: float) -> RequestError:
     return RequestError(ErrorCode.TIMEOUT, f"no image within {timeout_s:g} s")
 
 
-def away(message: str) -> RequestError:
+def not_ready(message: str) -> RequestError:
     """This pod serves nothing now; another one may."""
     return RequestError(ErrorCode.NOT_READY, message, retryable=True)
 
@@ -40,7 +40,7 @@ def defect(error: Exception) -> RequestError:
     return RequestError(ErrorCode.INTERNAL, message, retryable=may_pass(error))
 
 
-def typed(error: RuntimeFailure, job: Job, timeout_s: float) -> RequestError:
+def request_error(error: RuntimeFailure, entry: QueueEntry, timeout_s: float) -> RequestError:
     """The engine's error in the words of the wire."""
     match error:
         case RequestError():
@@ -48,7 +48,7 @@ def typed(error: RuntimeFailure, job: Job, timeout_s: float) -> RequestError:
         case Stopped():
             return too_late(timeout_s)
         case AdapterError():
-            keys = ", ".join(chosen.key for chosen in job.wish.stack)
+            keys = ", ".join(scaled.key for scaled in entry.request.stack)
             message = f"adapter {keys}: {error.message}"
             return RequestError(ErrorCode.ADAPTER_FAILED, message, reason=error.reason, retryable=error.transient)
         case RecipeError():
@@ -56,6 +56,6 @@ def typed(error: RuntimeFailure, job: Job, timeout_s: float) -> RequestError:
         case OutOfDeviceMemory():
             return RequestError(ErrorCode.OUT_OF_MEMORY, str(error))
         case DeviceLost():
-            return away(f"the device of this pod does not work any more: {error}")
+            return not_ready(f"the device of this pod does not work any more: {error}")
         case _:
             return defect(error)

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from lorapool_runtime.adapters.file import Chosen
-from lorapool_runtime.engine.contract import Order, Recipe, Rendering, Step, Use, unheard
-from lorapool_runtime.queue.policy import Stack, Waiting
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
+from lorapool_runtime.engine.contract import Rendering, RenderRequest, Step, no_steps
+from lorapool_runtime.queue.policy import StackId
 
 
 @dataclass(frozen=True)
@@ -18,60 +18,51 @@ class Outcome:
     queue_s: float
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What somebody asks the queue for.
-
-    Attributes:
-        on_step: told of each step, on the event loop.
-        previews: how many of the steps show the picture.
-    """
-
-    recipe: Recipe
-    stack: tuple[Chosen, ...] = ()
-    on_step: Callable[[Step], None] = unheard
-    previews: int = 0
-
-
 @dataclass(eq=False)
-class Job:
-    """A request in the queue.
+class QueueEntry:
+    """A request in the queue, and on the engine.
 
     Attributes:
+        request: its `on_step` is called on the event loop.
         deadline_s: on the queue's clock; after it nobody wants the answer.
         abandoned: set when the client has gone.
+        weights: its adapters in host memory, held there from its turn on; empty before.
     """
 
-    wish: Wish
+    request: RenderRequest[AdapterFile]
     arrived_s: float
     deadline_s: float
-    result: asyncio.Future[Outcome]
+    answer: asyncio.Future[Outcome]
     abandoned: threading.Event = field(default_factory=threading.Event)
+    weights: tuple[ScaledAdapter[HostAdapter], ...] = ()
 
     @property
-    def key(self) -> Stack:
-        return tuple((chosen.file.identity, chosen.scale) for chosen in self.wish.stack)
+    def stack_id(self) -> StackId:
+        return tuple((scaled.adapter.identity, scaled.scale) for scaled in self.request.stack)
 
     @property
     def identities(self) -> tuple[str, ...]:
         """The adapters whose weights it needs."""
-        return tuple(chosen.file.identity for chosen in self.wish.stack)
+        return tuple(scaled.adapter.identity for scaled in self.request.stack)
 
-    def waiting(self, *, mixes: bool) -> Waiting:
-        """As the choice sees it. `mixes`: whether it may share a forward with requests for other adapters."""
-        recipe = self.wish.recipe
-        return Waiting(self.key, self.arrived_s, recipe.shape, mixes, recipe.images)
+    @property
+    def shape(self) -> Hashable:
+        return self.request.recipe.shape
+
+    @property
+    def images(self) -> int:
+        return self.request.recipe.images
 
     def is_over(self, clock: Callable[[], float]) -> bool:
         """Whether to give it up. Asked by the engine between two steps."""
         return self.abandoned.is_set() or clock() > self.deadline_s
 
-    def order(self, uses: Sequence[Use], clock: Callable[[], float]) -> Order:
-        """The request for the engine, which works on another thread than the one that hears of its steps."""
-        wish, loop = self.wish, self.result.get_loop()
+    def for_engine(self, clock: Callable[[], float]) -> RenderRequest[HostAdapter]:
+        """The request with its weights, for the engine, which works on another thread than the event loop."""
+        request, loop = self.request, self.answer.get_loop()
 
         def on_step(step: Step) -> None:
-            loop.call_soon_threadsafe(wish.on_step, step)
+            loop.call_soon_threadsafe(request.on_step, step)
 
-        told = unheard if wish.on_step is unheard else on_step
-        return Order(wish.recipe, tuple(uses), lambda: self.is_over(clock), told, wish.previews)
+        report = no_steps if request.on_step is no_steps else on_step
+        return RenderRequest(request.recipe, self.weights, report, request.previews, lambda: self.is_over(clock))

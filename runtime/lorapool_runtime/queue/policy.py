@@ -1,102 +1,107 @@
 """Which requests come next: pure, so that it can be tested with any clock."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-# What is in force for a request: identities of the files and their scales. Empty: the bare base.
-Stack = tuple[tuple[str, float], ...]
+# What must be active for a request: identities of the files and their scales. Empty: the bare base.
+StackId = tuple[tuple[str, float], ...]
+
+
+class Queued(Protocol):
+    """A request in the queue, as far as the policy goes."""
+
+    @property
+    def stack_id(self) -> StackId: ...
+    @property
+    def arrived_s(self) -> float: ...
+    @property
+    def shape(self) -> Hashable:
+        """Requests of the same shape may share a forward; None: it goes alone."""
+
+    @property
+    def images(self) -> int: ...
+
+
+Entry = TypeVar("Entry", bound=Queued)
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A request in the queue, as far as the choice goes.
+class TimeSlice:
+    """The active stack, since when requests for it are served one after the other, and what the switch to it took."""
 
-    Attributes:
-        shape: requests of the same shape may share a forward; None: it goes alone.
-        mixes: whether it may do so with requests for other adapters.
-        rows: pictures that it wants.
-    """
-
-    stack: Stack
-    since_s: float
-    shape: Hashable = None
-    mixes: bool = False
-    rows: int = 1
-
-
-@dataclass(frozen=True)
-class Turn:
-    """The stack in force, since when requests for it are served one after the other, and what going to it took."""
-
-    stack: Stack
+    stack_id: StackId
     since_s: float
     switch_s: float = 0.0
 
 
 @dataclass(frozen=True)
-class Rules:
+class QueueRules:
     """Seconds.
 
     Attributes:
-        patience_s: how long a request may be overtaken by later ones for the stack in force.
-        turn_s: when others have waited that long, how long a stack still goes on: where all wait too long, each
-            adapter gets a turn, not each request a switch.
-        worth: how many times longer than the switch to it a turn is at least: what switches may take of the time.
+        patience_s: how long a request may be overtaken by later ones for the active stack.
+        slice_s: when others have waited that long, how long the active stack still goes on: where all wait too long,
+            each adapter gets a slice, not each request a switch.
+        min_slice_ratio: how many times longer than the switch to it a slice is at least: what switches may take of
+            the time.
     """
 
     patience_s: float = 10.0
-    turn_s: float = 2.0
-    worth: float = 5.0
+    slice_s: float = 2.0
+    min_slice_ratio: float = 5.0
 
-    def turn_of(self, turn: Turn) -> float:
-        """Seconds that this turn may go on while others wait too long."""
-        return max(self.turn_s, self.worth * turn.switch_s)
-
-
-USUAL = Rules()
+    def length_s(self, current: TimeSlice) -> float:
+        """Seconds that this slice may go on while others wait too long."""
+        return max(self.slice_s, self.min_slice_ratio * current.switch_s)
 
 
-def choose(waiting: Sequence[Waiting], turn: Turn, now_s: float, rules: Rules) -> int:
-    """Index of the request that comes next; `waiting` is in order of arrival and not empty.
+DEFAULT_RULES = QueueRules()
 
-    Requests for what is in force come first, which saves switches, but only while nobody else has waited longer than
-    `patience_s`, or the turn has just begun. Then the oldest of the others comes, also where the stack in force has
+
+def pick(waiting: Sequence[Entry], current: TimeSlice, now_s: float, rules: QueueRules) -> Entry:
+    """The request that comes next; `waiting` is in order of arrival and not empty.
+
+    Requests for the active stack come first, which saves switches, but only while nobody else has waited longer than
+    `patience_s`, or the slice has just begun. Then the oldest of the others comes, also where the active stack has
     older ones: an adapter with more requests than the engine can serve must not make all others wait for them.
     """
-    same = next((i for i, w in enumerate(waiting) if w.stack == turn.stack), None)
-    other = next((i for i, w in enumerate(waiting) if w.stack != turn.stack), None)
+    same = next((entry for entry in waiting if entry.stack_id == current.stack_id), None)
+    other = next((entry for entry in waiting if entry.stack_id != current.stack_id), None)
     if same is None or other is None:
-        return 0
-    is_patient = now_s - waiting[other].since_s <= rules.patience_s
-    return same if is_patient or now_s - turn.since_s < rules.turn_of(turn) else other
+        return waiting[0]
+    is_patient = now_s - other.arrived_s <= rules.patience_s
+    return same if is_patient or now_s - current.since_s < rules.length_s(current) else other
 
 
-def companions(waiting: Sequence[Waiting], first: int, most_rows: int) -> tuple[int, ...]:
-    """The requests that share a forward with that one: it and others of its shape, up to so many pictures in all.
+def batch_with(first: Entry, waiting: Sequence[Entry], most_images: int, mixes: Callable[[Entry], bool]) -> list[Entry]:
+    """That request and those that share a forward with it: of its shape, up to so many images in all.
 
     Those for the same stack come first, then, if they mix, those for others, each in order of arrival.
+
+    Args:
+        mixes: whether a request may share a forward with requests for other adapters.
     """
-    head = waiting[first]
-    chosen, rows = [first], head.rows
-    if head.shape is None:
-        return (first,)
-    others = [i for i, w in enumerate(waiting) if i != first and w.shape == head.shape]
-    same = [i for i in others if waiting[i].stack == head.stack]
-    mixing = [i for i in others if waiting[i].stack != head.stack and head.mixes and waiting[i].mixes]
+    if first.shape is None:
+        return [first]
+    others = [entry for entry in waiting if entry is not first and entry.shape == first.shape]
+    same = [entry for entry in others if entry.stack_id == first.stack_id]
     # A stack that does not mix shares a forward with its own kind only.
-    for i in (*same, *mixing):
-        if rows + waiting[i].rows <= most_rows:
-            chosen.append(i)
-            rows += waiting[i].rows
-    return tuple(sorted(chosen))
+    mixing = [entry for entry in others if entry.stack_id != first.stack_id and mixes(first) and mixes(entry)]
+    batch, images = [first], first.images
+    for entry in (*same, *mixing):
+        if images + entry.images <= most_images:
+            batch.append(entry)
+            images += entry.images
+    return batch
 
 
-def following(waiting: Sequence[Waiting], turn: Turn) -> tuple[int, ...]:
-    """Indices of the requests whose stacks will be wanted next, as far as can be told now: the first of each stack.
+def next_stacks(waiting: Sequence[Entry], active: StackId) -> list[Entry]:
+    """The first request of each stack, in the order in which the stacks will be wanted, as far as can be told now.
 
-    The stack in force goes on, then the others come in order of arrival.
+    The active stack goes on, then the others come in order of arrival.
     """
-    first: dict[Stack, int] = {}
-    for i, w in enumerate(waiting):
-        first.setdefault(w.stack, i)
-    return tuple(sorted(first.values(), key=lambda i: (waiting[i].stack != turn.stack, i)))
+    first: dict[StackId, Entry] = {}
+    for entry in waiting:
+        first.setdefault(entry.stack_id, entry)
+    return sorted(first.values(), key=lambda entry: entry.stack_id != active)

@@ -12,7 +12,7 @@ from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.config import RuntimeConfig
-from lorapool_runtime.adapters.file import Beside
+from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources import hub, path, url
 from lorapool_runtime.sources.blobs import Blob, BlobFolder, source_digest
@@ -30,7 +30,7 @@ Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Rules:
+class SourceRules:
     """What sources may be, from the pool's configuration."""
 
     path_roots: tuple[str, ...]
@@ -40,7 +40,7 @@ class Rules:
     path_hidden: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, config: RuntimeConfig, pod_root: str) -> "Rules":
+    def of(cls, config: RuntimeConfig, pod_root: str) -> "SourceRules":
         """`pod_root` stands before every path of the pod; empty where the pod has its own mounts."""
         roots = tuple(f"{pod_root}{root}" for root in config.path_roots)
         hidden = tuple(f"{pod_root}{folder}" for folder in config.path_hidden)
@@ -54,7 +54,7 @@ class Rules:
 class Fetcher:
     """Brings files to the blob folder. Blocking; safe to call from many threads at once."""
 
-    def __init__(self, blobs: BlobFolder, rules: Rules, wait: wait_base = _WAIT) -> None:
+    def __init__(self, blobs: BlobFolder, rules: SourceRules, wait: wait_base = _WAIT) -> None:
         self._blobs = blobs
         self._rules = rules
         self._wait = wait
@@ -75,18 +75,18 @@ class Fetcher:
             message = f"the cache folder cannot be written: {error.strerror or error}"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
-    def beside(self, entry: CatalogEntry, layout: AdapterFormat) -> Beside:
+    def sidecars(self, entry: CatalogEntry, layout: AdapterFormat) -> Sidecars:
         """What lies beside the file and belongs to it, where its source has folders. Raises: AdapterError."""
         config = self._small(entry, PEFT_CONFIG, _CONFIG_MAX_BYTES) if layout is AdapterFormat.PEFT else None
-        return Beside(config, self._small(entry, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
+        return Sidecars(config, self._small(entry, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
 
     def _small(self, entry: CatalogEntry, name: str, max_bytes: int) -> bytes | None:
         match entry.source:
             case HubFile() as source:
                 with self._blobs.working_folder() as folder:
-                    return hub.fetch_beside(source, name, folder, max_bytes)
+                    return hub.fetch_sidecar(source, name, folder, max_bytes)
             case PathFile(path=weights):
-                return path.read_beside(f"{self._rules.pod_root}{weights}", name, self._rules.folders, max_bytes)
+                return path.read_sidecar(f"{self._rules.pod_root}{weights}", name, self._rules.folders, max_bytes)
             case UrlFile():
                 return None
             case other:
@@ -110,12 +110,14 @@ class Fetcher:
     def _download(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
         expected = Expected(entry.sha256, entry.size_bytes, self._rules.max_file_bytes)
         with self._blobs.working_folder() as folder:
-            file, sha256 = self._bring(entry, folder, expected, cancelled)
+            file, sha256 = self._fetch_to(entry, folder, expected, cancelled)
             blob = self._blobs.adopt(file, sha256)
         self._blobs.remember(entry.source, sha256)
         return blob
 
-    def _bring(self, entry: CatalogEntry, folder: Path, expected: Expected, cancelled: Cancelled) -> tuple[Path, str]:
+    def _fetch_to(
+        self, entry: CatalogEntry, folder: Path, expected: Expected, cancelled: Cancelled
+    ) -> tuple[Path, str]:
         target = folder / "file"
         match entry.source:
             case HubFile() as source:

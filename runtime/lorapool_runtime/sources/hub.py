@@ -47,15 +47,15 @@ def fetch(source: HubFile, folder: Path, expected: Expected) -> tuple[Path, str]
     return file, sha256
 
 
-def fetch_beside(source: HubFile, name: str, folder: Path, max_bytes: int) -> bytes | None:
+def fetch_sidecar(source: HubFile, name: str, folder: Path, max_bytes: int) -> bytes | None:
     """The small file of that name in the same folder of the repository, or None where there is none.
 
     Raises:
         AdapterError: the Hub does not say whether there is one, or it is larger than such a file can be.
     """
-    beside = source.model_copy(update={"file": str(Path(source.file).with_name(name))})
+    sidecar = source.model_copy(update={"file": str(Path(source.file).with_name(name))})
     try:
-        file, _ = fetch(beside, folder, Expected(None, None, max_bytes))
+        file, _ = fetch(sidecar, folder, Expected(None, None, max_bytes))
     except AdapterError as error:
         if error.reason is Reason.SOURCE_NOT_FOUND:
             return None

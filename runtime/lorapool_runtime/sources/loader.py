@@ -1,4 +1,4 @@
-"""Getting one adapter ready: blocking steps on threads of their own, so that none holds up another."""
+"""Loading one adapter's file: blocking steps on threads of their own, so that none holds up another."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes
 _COPIES: Final = 2
 
 
-class Bringer:
+class FileLoader:
     """Fetches and checks files off the event loop, with bounds on how many at once."""
 
     def __init__(self, fetcher: Fetcher, blobs: BlobFolder, max_rank: int, lanes: Lanes | None = None) -> None:
@@ -29,7 +29,7 @@ class Bringer:
         self._copies = ThreadPoolExecutor(_COPIES, "copy")
         self._lanes = lanes or Lanes()
 
-    async def bring(self, entry: CatalogEntry) -> AdapterFile:
+    async def load(self, entry: CatalogEntry) -> AdapterFile:
         """The entry's file on disk, checked as far as that goes without a base.
 
         Cancelling it also stops the download. Raises: AdapterError.
@@ -78,4 +78,4 @@ class Bringer:
             raise
         if weights:
             self._blobs.checked.note(blob.path, FINITE)
-        return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.beside(entry, facts.format))
+        return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.sidecars(entry, facts.format))

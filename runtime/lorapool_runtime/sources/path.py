@@ -60,7 +60,7 @@ def _same(before: os.stat_result, after: os.stat_result) -> bool:
     )
 
 
-def read_beside(path: str, name: str, folders: Folders, max_bytes: int) -> bytes | None:
+def read_sidecar(path: str, name: str, folders: Folders, max_bytes: int) -> bytes | None:
     """The small file of that name in the same folder, or None where there is none.
 
     Raises:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests import tiny
-from tests.runtime.ask import Pixels, distance, image, order, read, reference_image, rendered
+from tests.runtime.ask import Pixels, distance, image, read, reference_image, rendered, request
 from tests.runtime.conftest import load_reference, make_engine
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Engine, Order, Rendering
+from lorapool_runtime.engine.contract import Engine, Rendering, RenderRequest
 from lorapool_runtime.engine.diffusers.device.batching import Batching, measure
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import Stopped
@@ -41,10 +41,10 @@ def load_reference_once(engine: DiffusersEngine) -> object:
     return engine._pipeline
 
 
-def together(engine: Engine, *orders: Order) -> list[list[Pixels]]:
-    results = engine.render(orders)
+def together(engine: Engine, *requests: RenderRequest[HostAdapter]) -> list[list[Pixels]]:
+    results = engine.render(requests)
     made = [r for r in results if isinstance(r, Rendering)]
-    assert len(made) == len(orders)
+    assert len(made) == len(requests)
     assert all(r.rows == sum(len(m.images) for m in made) for r in made)
     return [[np.asarray(i) for i in r.images] for r in made]
 
@@ -55,13 +55,13 @@ def test_each_picture_of_a_mixed_batch_is_what_it_is_alone(
 ) -> None:
     stacks = [[(adapters["text"], 1.0)], [], [(adapters["unet"], 0.7), (adapters["convolutions"], -0.5)]]
     asked = {"guidance_scale": guidance}
-    orders = [order(*stack, seed=i, prompt=f"picture {i}", **asked) for i, stack in enumerate(stacks)]
-    alone = [np.asarray(rendered(batching, o).images[0]) for o in orders]
-    mixed = [pictures[0] for pictures in together(batching, *orders)]
+    requests = [request(*stack, seed=i, prompt=f"picture {i}", **asked) for i, stack in enumerate(stacks)]
+    alone = [np.asarray(rendered(batching, o).images[0]) for o in requests]
+    mixed = [pictures[0] for pictures in together(batching, *requests)]
     for one, other in zip(alone, mixed, strict=True):
         assert distance(one, other) <= 1
     # And they are pictures with their own adapters: any two stacks with the same seed and prompt differ by far more.
-    same_seed = [np.asarray(rendered(batching, replace(o, recipe=orders[0].recipe)).images[0]) for o in orders]
+    same_seed = [np.asarray(rendered(batching, replace(o, recipe=requests[0].recipe)).images[0]) for o in requests]
     assert min(distance(same_seed[0], s) for s in same_seed[1:]) > 20
 
 
@@ -71,8 +71,8 @@ def test_a_mixed_picture_is_the_one_of_diffusers(
     reference = load_reference(model)
     changes = tiny.make_changes(reference, [m for m in tiny.attention_modules(reference) if m[0] == "unet"], seed=9)
     file = tiny.write_diffusers(tmp_path / "a.safetensors", changes)
-    mine = order((read(batching, file), 1.0), seed=4)
-    mixed, _ = together(batching, mine, order((adapters["text"], 1.0), seed=5))
+    mine = request((read(batching, file), 1.0), seed=4)
+    mixed, _ = together(batching, mine, request((adapters["text"], 1.0), seed=5))
     tiny.merge(reference, [(changes, 1.0)])
     assert distance(mixed[0], reference_image(reference, seed=4)) <= 2
 
@@ -81,29 +81,29 @@ def test_several_pictures_of_one_request_share_a_forward(
     batching: DiffusersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batching, "_batching", Batching())
-    alone = rendered(batching, order(images=3))
+    alone = rendered(batching, request(images=3))
     monkeypatch.setattr(batching, "_batching", Batching(rows=4, pixels=10**9))
-    made = rendered(batching, order(images=3))
+    made = rendered(batching, request(images=3))
     assert (alone.rows, made.rows) == (1, 3)
     assert max(distance(np.asarray(a), np.asarray(b)) for a, b in zip(alone.images, made.images, strict=True)) <= 1
 
 
 def test_the_same_batch_gives_the_same_bytes(batching: DiffusersEngine, adapters: dict[str, HostAdapter]) -> None:
-    orders = [order((adapters["unet"], 1.0), seed=1), order((adapters["text"], 1.0), seed=2)]
-    first, second = (together(batching, *orders) for _ in range(2))
+    requests = [request((adapters["unet"], 1.0), seed=1), request((adapters["text"], 1.0), seed=2)]
+    first, second = (together(batching, *requests) for _ in range(2))
     assert all((a[0] == b[0]).all() for a, b in zip(first, second, strict=True))
 
 
 def test_after_a_batch_the_base_is_the_bare_base(batching: DiffusersEngine, adapters: dict[str, HostAdapter]) -> None:
     before = image(batching)
-    together(batching, order((adapters["text"], 1.0)), order((adapters["convolutions"], 1.0)))
+    together(batching, request((adapters["text"], 1.0)), request((adapters["convolutions"], 1.0)))
     assert (image(batching) == before).all()
 
 
 def test_one_client_of_a_batch_may_go_and_the_others_get_their_pictures(
     batching: DiffusersEngine, adapters: dict[str, HostAdapter]
 ) -> None:
-    stays, goes = order((adapters["unet"], 1.0), seed=3), replace(order(seed=4), stop=lambda: True)
+    stays, goes = request((adapters["unet"], 1.0), seed=3), replace(request(seed=4), stop=lambda: True)
     kept, gone = batching.render([stays, goes])
     assert isinstance(gone, Stopped)
     assert isinstance(kept, Rendering)

@@ -61,22 +61,22 @@ def full_at(adapters: int) -> DeviceMemory:
 def test_the_least_recently_used_one_makes_room() -> None:
     device = memory(2)
     for name in ("a", "b", "a", "c"):
-        device.bring(adapter(name))
+        device.load(adapter(name))
     assert device.identities() == {"a", "c"}
     assert device.size_bytes == 2 * SIZE_BYTES
 
 
 def test_what_runs_and_what_is_pinned_is_never_evicted() -> None:
     device = memory(1)
-    device.bring(adapter("runs"))
+    device.load(adapter("runs"))
     device.use(["runs"])
     device.pin(["pinned"])
     for name in ("pinned", "b", "c"):
-        device.bring(adapter(name))
+        device.load(adapter(name))
     assert device.identities() == {"runs", "pinned", "c"}
     device.use([])
     device.pin([])
-    device.bring(adapter("d"))
+    device.load(adapter("d"))
     assert device.identities() == {"d"}
 
 
@@ -84,9 +84,9 @@ def test_weights_that_were_merged_take_of_the_same_bound() -> None:
     merged = 0
     device = memory(3, beside=lambda: merged)
     for name in ("a", "b", "c"):
-        device.bring(adapter(name))
+        device.load(adapter(name))
     merged = SIZE_BYTES
-    device.bring(adapter("d"))
+    device.load(adapter("d"))
     assert device.identities() == {"c", "d"}
     device.use(["d"])
     device.make_room(SIZE_BYTES)
@@ -103,16 +103,16 @@ def test_many_who_want_the_same_one_copy_it_once() -> None:
 
     device = memory(4, Scripted(copy))
     with ThreadPoolExecutor(8) as threads:
-        brought = set(threads.map(device.bring, [adapter("a")] * 32))
+        brought = set(threads.map(device.load, [adapter("a")] * 32))
     assert len(brought) == len(copies) == 1
 
 
 def test_a_device_that_is_full_gives_up_what_nobody_uses() -> None:
     device = full_at(2)
-    device.bring(adapter("runs"))
+    device.load(adapter("runs"))
     device.use(["runs"])
     for name in ("b", "c"):
-        device.bring(adapter(name))
+        device.load(adapter(name))
     assert device.identities() == {"runs", "c"}
 
 
@@ -126,17 +126,17 @@ def test_a_device_that_is_full_gives_up_what_else_can_be_had_again_before_it_say
 
     accelerator = Scripted(copy)
     device = memory(8, accelerator)
-    device.bring(adapter("a"), free=lambda: room.__setitem__(0, True))
+    device.load(adapter("a"), free=lambda: room.__setitem__(0, True))
     assert device.identities() == {"a"}
     assert accelerator.emptied == 1
 
 
 def test_a_device_that_is_full_of_what_runs_says_so_and_keeps_it() -> None:
     device = full_at(1)
-    device.bring(adapter("runs"))
+    device.load(adapter("runs"))
     device.use(["runs"])
     with pytest.raises(AdapterError, match="no room for the adapter's 400 bytes") as error:
-        device.bring(adapter("b"))
+        device.load(adapter("b"))
     assert (error.value.reason, error.value.transient) == (Reason.POD_FAILED, True)
     assert device.identities() == {"runs"}
 
@@ -193,6 +193,6 @@ def test_pinned_memory_is_two_buffers_however_many_adapters_there_are() -> None:
     cuda = FakeCuda()
     held = DeviceMemory(Cuda(torch.device("cpu"), cuda), 10**9)
     for i in range(50):
-        held.bring(LoraAdapter(f"{i}", f"{i}", torch.zeros(300_000), ()))
+        held.load(LoraAdapter(f"{i}", f"{i}", torch.zeros(300_000), ()))
     assert held.size_bytes == 50 * 1_200_000
     assert cuda.pinned_bytes == 2 * STAGING_BYTES

@@ -115,9 +115,9 @@ def test_the_same_request_gives_the_same_bytes(engine: DiffusersEngine, referenc
 
 
 def test_images_of_one_request_are_those_of_single_requests(engine: DiffusersEngine) -> None:
-    from tests.runtime.ask import order, rendered
+    from tests.runtime.ask import rendered, request
 
-    both = rendered(engine, order(images=2)).images
+    both = rendered(engine, request(images=2)).images
     import numpy as np
 
     assert (np.asarray(both[1]) == image(engine, seed=8)).all()

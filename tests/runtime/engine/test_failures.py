@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests import tiny
-from tests.runtime.ask import image, order, read, recipe, rendered
+from tests.runtime.ask import image, read, recipe, rendered, request
 from tests.runtime.conftest import make_engine
 from tests.tiny import Change
 
@@ -20,7 +20,7 @@ from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import FactsError
 from lorapool_runtime.adapters.check import read_header
-from lorapool_runtime.engine.contract import BaseInfo, Order
+from lorapool_runtime.engine.contract import BaseInfo, RenderRequest
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import AdapterError, ModelError, RecipeError, Stopped
 
@@ -158,7 +158,7 @@ def test_a_request_can_be_given_up_between_steps(engine: DiffusersEngine) -> Non
         return len(asked) > 2
 
     with pytest.raises(Stopped):
-        rendered(engine, Order(recipe(steps=50), stop=stop))
+        rendered(engine, RenderRequest(recipe(steps=50), stop=stop))
     assert len(asked) == 3
 
 
@@ -174,14 +174,14 @@ def test_a_forgotten_adapter_leaves_the_device(engine: DiffusersEngine, some: li
 @pytest.mark.parametrize("name", list(SchedulerName))
 def test_every_scheduler_that_the_api_names_works(engine: DiffusersEngine, name: SchedulerName) -> None:
     for steps in (1, 3):
-        made = rendered(engine, order(scheduler=name, steps=steps))
+        made = rendered(engine, request(scheduler=name, steps=steps))
         assert made.warnings == ()
         assert np.asarray(made.images[0]).shape == (tiny.SIZE, tiny.SIZE, 3)
 
 
 def test_steps_that_a_scheduler_cannot_do_are_the_requests_fault(engine: DiffusersEngine) -> None:
     with pytest.raises(RecipeError, match="steps"):
-        rendered(engine, order(scheduler=SchedulerName.LCM, steps=99))
+        rendered(engine, request(scheduler=SchedulerName.LCM, steps=99))
 
 
 # ---- bases that cannot be loaded -------------------------------------------------------------------------------

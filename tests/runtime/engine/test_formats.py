@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.runtime.ask import adapter_file, distance, image, order, read, reference_image, rendered
+from tests.runtime.ask import adapter_file, distance, image, read, reference_image, rendered, request
 from tests.runtime.conftest import load_reference, make_engine
 from tests.runtime.files import EVERY
 
@@ -120,7 +120,7 @@ def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
                 patch.setattr(merged, "merged", _no_room)
             # Nothing is drawn: what runs before the first step is the switch.
             with pytest.raises((Stopped, RecipeError, AdapterError)) as ended:
-                rendered(engine, replace(order(*stack), stop=lambda: True))
+                rendered(engine, replace(request(*stack), stop=lambda: True))
         failures += not isinstance(ended.value, Stopped)
     assert 0 < failures < 900
     assert _digest(engine) == weights

@@ -13,7 +13,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.autoencoders.vae import Decoder
 from tests import tiny
-from tests.runtime.ask import adapter_file, distance, image, order, rendered
+from tests.runtime.ask import adapter_file, distance, image, rendered, request
 from tests.runtime.conftest import load_reference
 from tests.runtime.fake_cuda import FakeCuda
 from tests.runtime.files import EVERY
@@ -177,7 +177,7 @@ def test_the_vae_works_on_one_picture_at_a_time_and_each_is_what_it_is_alone(mod
     alone = [image(engine, seed=7 + i) for i in range(3)]
     engine._batching = Batching(rows=4, pixels=10**9)
     card.decoded.clear()
-    made = rendered(engine, order(images=3))
+    made = rendered(engine, request(images=3))
     assert made.rows == 3
     assert {shape[0] for shape in card.decoded} == {1}
     assert max(distance(np.asarray(a), b) for a, b in zip(made.images, alone, strict=True)) <= 1
@@ -209,11 +209,11 @@ def test_a_batch_that_finds_no_room_is_made_picture_by_picture(model: Path, card
     alone = [image(engine, seed=7 + i) for i in range(3)]
     engine._batching = Batching(rows=4, pixels=10**9)
     card.denoiser_fits = lambda shape: shape[0] <= 2
-    made = rendered(engine, order(images=3))
+    made = rendered(engine, request(images=3))
     assert made.rows == 1
     assert all((np.asarray(a) == b).all() for a, b in zip(made.images, alone, strict=True))
     # Orders of several clients in one batch, too.
-    results = engine.render([order(seed=7 + i) for i in range(3)])
+    results = engine.render([request(seed=7 + i) for i in range(3)])
     assert all(
         isinstance(r, Rendering) and (np.asarray(r.images[0]) == b).all() for r, b in zip(results, alone, strict=True)
     )
@@ -248,10 +248,10 @@ def test_weights_that_find_no_room_when_they_are_merged_are_added_instead(
     costs = engine._applying.costs
     assert costs is not None
     engine._applying.costs = costs.__class__(costs.branch_s, costs.product_s, 0.0)
-    assert rendered(engine, order((lora, 1.0))).applied is Applied.MERGED
+    assert rendered(engine, request((lora, 1.0))).applied is Applied.MERGED
     assert engine.device_bytes > lora.size_bytes
     engine._memory.bound_bytes = lora.size_bytes
-    assert rendered(engine, order((lora, 0.9))).applied is Applied.UNMERGED
+    assert rendered(engine, request((lora, 0.9))).applied is Applied.UNMERGED
     engine._memory.bound_bytes = 1024 * MIB
     engine._applying.free()
 
@@ -259,7 +259,7 @@ def test_weights_that_find_no_room_when_they_are_merged_are_added_instead(
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(merged, "merged", no_room)
-    assert rendered(engine, order((lora, 0.8))).applied is Applied.UNMERGED
+    assert rendered(engine, request((lora, 0.8))).applied is Applied.UNMERGED
 
 
 def test_merged_weights_and_residents_share_one_budget(model: Path, card: Card, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
-from lorapool_runtime.engine.contract import untold
+from lorapool_runtime.engine.contract import no_progress
 from lorapool_runtime.engine.diffusers.base.assemble import assemble
 from lorapool_runtime.engine.diffusers.base.converted import Target
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile, files_of
@@ -48,7 +48,7 @@ def same(mine: torch.nn.Module, theirs: torch.nn.Module) -> bool:
 
 @pytest.mark.parametrize("dtype", list(Dtype))
 def test_every_module_is_what_from_pretrained_makes(folder: Path, dtype: Dtype) -> None:
-    mine = assemble(folder, index(folder), Target(getattr(torch, dtype.value), CPU), untold)
+    mine = assemble(folder, index(folder), Target(getattr(torch, dtype.value), CPU), no_progress)
     theirs = DiffusionPipeline.from_pretrained(folder, dtype=getattr(torch, dtype.value))
     assert mine.keys() == set(MODULES)
     for name, module in mine.items():
@@ -63,7 +63,7 @@ def test_an_image_is_what_it_is_with_the_pipeline_of_diffusers(folder: Path) -> 
             dice = torch.Generator().manual_seed(3)
             return pipeline("a cat", num_inference_steps=2, generator=dice, output_type="np", width=32, height=32)[0]
 
-    mine = load_pipeline(spec(folder), Device.CPU, untold).pipeline
+    mine = load_pipeline(spec(folder), Device.CPU, no_progress).pipeline
     assert (image(mine) == image(StableDiffusionXLPipeline.from_pretrained(folder))).all()
 
 
@@ -74,7 +74,7 @@ def test_shards_and_variants_are_found(folder: Path, tmp_path: Path) -> None:
         unet.save_pretrained(where / "unet", max_shard_size="500KB", variant=variant)
         assert len(files_of(where / "unet", "diffusion_pytorch_model", variant)) > 1
         entry = {"unet": ["diffusers", "UNet2DConditionModel"]}
-        (found,) = assemble(where, entry, Target(torch.float32, CPU, variant), untold).values()
+        (found,) = assemble(where, entry, Target(torch.float32, CPU, variant), no_progress).values()
         assert same(found, unet)
 
 
@@ -85,7 +85,7 @@ def test_a_text_encoder_of_an_older_transformers_is_understood(folder: Path) -> 
     old = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in before.items()}
     old["text_model.embeddings.position_ids"] = torch.arange(77).reshape(1, 77)
     save_file(old, path, {"format": "pt"})
-    mine = assemble(folder, index(folder), Target(torch.float32, CPU), untold)
+    mine = assemble(folder, index(folder), Target(torch.float32, CPU), no_progress)
     theirs = DiffusionPipeline.from_pretrained(folder)
     assert same(mine["text_encoder"], theirs.text_encoder)
 
@@ -93,15 +93,15 @@ def test_a_text_encoder_of_an_older_transformers_is_understood(folder: Path) -> 
 def test_a_module_whose_file_holds_something_else_is_left_to_its_library(folder: Path) -> None:
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
     save_file(load_file(path) | {"more": torch.zeros(2)}, path, {"format": "pt"})
-    assert assemble(folder, index(folder), Target(torch.float32, CPU), untold).keys() == {*MODULES} - {"vae"}
-    assert isinstance(load_pipeline(spec(folder), Device.CPU, untold).pipeline, StableDiffusionXLPipeline)
+    assert assemble(folder, index(folder), Target(torch.float32, CPU), no_progress).keys() == {*MODULES} - {"vae"}
+    assert isinstance(load_pipeline(spec(folder), Device.CPU, no_progress).pipeline, StableDiffusionXLPipeline)
 
 
 def test_a_file_that_is_cut_off_is_a_model_error_that_names_it(folder: Path) -> None:
     path = folder / "unet" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.safetensors.*cut off"):
-        load_pipeline(spec(folder), Device.CPU, untold)
+        load_pipeline(spec(folder), Device.CPU, no_progress)
 
 
 def test_an_index_that_walks_out_of_its_folder_is_refused(tmp_path: Path) -> None:
@@ -130,5 +130,5 @@ def test_progress_grows_to_all_and_the_stages_are_told(folder: Path) -> None:
 def test_a_variant_that_the_pool_asks_for_is_loaded(folder: Path) -> None:
     """Files without it are taken where a component has no other."""
     StableDiffusionXLPipeline.from_pretrained(folder).unet.half().save_pretrained(folder / "unet", variant="fp16")
-    found = assemble(folder, index(folder), Target(torch.float16, CPU, "fp16"), untold)
+    found = assemble(folder, index(folder), Target(torch.float16, CPU, "fp16"), no_progress)
     assert found.keys() == set(MODULES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from tests import tiny, tiny_families
-from tests.runtime.ask import distance, image, order, rendered
+from tests.runtime.ask import distance, image, rendered, request
 from tests.runtime.conftest import make_engine
 
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
@@ -67,7 +67,7 @@ def test_a_long_prompt_is_its_chunks_side_by_side(own: DiffusersEngine, pipeline
     count = 3
     embeds, pooled = in_pieces(pipeline, LONG, count)
     negative, negative_pooled = in_pieces(pipeline, NEGATIVE, count)
-    wanted = order().recipe
+    wanted = request().recipe
     pipeline.scheduler, _ = make_scheduler(pipeline.scheduler, wanted.scheduler)
     both = {"pooled_prompt_embeds": pooled, "negative_pooled_prompt_embeds": negative_pooled}
     with torch.inference_mode():
@@ -85,28 +85,28 @@ def test_a_long_prompt_is_its_chunks_side_by_side(own: DiffusersEngine, pipeline
 
 
 def test_the_end_of_a_long_prompt_counts(own: DiffusersEngine) -> None:
-    red, blue = (rendered(own, order(prompt=f"{'star' * 40}on{colour}")) for colour in ("red", "blue"))
+    red, blue = (rendered(own, request(prompt=f"{'star' * 40}on{colour}")) for colour in ("red", "blue"))
     assert distance(np.asarray(red.images[0]), np.asarray(blue.images[0])) > 0
     assert red.warnings == blue.warnings == ()
 
 
 def test_what_no_chunk_has_room_for_is_named(own: DiffusersEngine) -> None:
     whole = "a" * (ROOM * long_prompts.MAX_CHUNKS)
-    cut = rendered(own, order(prompt=whole + "onblue", steps=1))
-    assert rendered(own, order(prompt=whole, steps=1)).warnings == ()
+    cut = rendered(own, request(prompt=whole + "onblue", steps=1))
+    assert rendered(own, request(prompt=whole, steps=1)).warnings == ()
     assert [w for w in cut.warnings if "600 tokens" in w and "onblue" in w] == list(cut.warnings) != []
 
 
 def test_a_long_negative_prompt_counts_only_where_there_is_guidance(own: DiffusersEngine) -> None:
     endless = "b" * (ROOM * long_prompts.MAX_CHUNKS) + "zz"
-    assert "negative prompt" in rendered(own, order(negative_prompt=endless, steps=1)).warnings[0]
-    assert rendered(own, order(negative_prompt=endless, steps=1, guidance_scale=1.0)).warnings == ()
+    assert "negative prompt" in rendered(own, request(negative_prompt=endless, steps=1)).warnings[0]
+    assert rendered(own, request(negative_prompt=endless, steps=1, guidance_scale=1.0)).warnings == ()
 
 
 def test_long_and_short_prompts_in_one_batch_are_drawn_as_alone(model: Path) -> None:
     engine = make_engine(model, max_batch=4)
     engine.load()
-    wanted = [order(prompt=prompt) for prompt in ("a", LONG, "b")]
+    wanted = [request(prompt=prompt) for prompt in ("a", LONG, "b")]
     alone = [rendered(engine, each).images[0] for each in wanted]
     together = [result.images[0] for result in engine.render(wanted)]  # type: ignore[union-attr]
     assert [np.asarray(a).tolist() for a in alone] == [np.asarray(t).tolist() for t in together]
@@ -120,6 +120,6 @@ def test_transformers_say_what_their_longest_text_encoder_cuts(
 ) -> None:
     engine = make_engine(make(tmp_path / "model"))
     engine.load()
-    fits, cut = (rendered(engine, order(prompt=text, steps=1, scheduler=None)) for text in ("a" * 100, "a" * 600))
+    fits, cut = (rendered(engine, request(prompt=text, steps=1, scheduler=None)) for text in ("a" * 100, "a" * 600))
     assert fits.warnings == ()
     assert f"{room} tokens" in cut.warnings[0]

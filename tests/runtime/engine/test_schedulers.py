@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, TCDScheduler
-from tests.runtime.ask import Pixels, distance, image, order, recipe, rendered
+from tests.runtime.ask import Pixels, distance, image, recipe, rendered, request
 
 from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
@@ -48,7 +48,7 @@ def test_tcd_adds_as_much_noise_as_its_own_default(engine: DiffusersEngine, refe
 
 @pytest.mark.parametrize("name", [SchedulerName.LCM, SchedulerName.TCD])
 def test_a_spacing_that_has_no_effect_is_said(engine: DiffusersEngine, name: SchedulerName) -> None:
-    made = rendered(engine, order(scheduler=name, timestep_spacing=TimestepSpacing.TRAILING))
+    made = rendered(engine, request(scheduler=name, timestep_spacing=TimestepSpacing.TRAILING))
     assert "timestep spacing trailing has no effect" in made.warnings[0]
 
 

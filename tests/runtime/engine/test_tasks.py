@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline
 from PIL import Image
 from tests import tiny
-from tests.runtime.ask import distance, image, order, read, recipe, rendered
+from tests.runtime.ask import distance, image, read, recipe, rendered, request
 from tests.runtime.conftest import load_reference
 
 from lorapool_api.kinds.serving import SchedulerName
@@ -72,7 +72,7 @@ def test_the_pipelines_of_all_tasks_share_the_base(engine: DiffusersEngine) -> N
 def test_steps_are_told_with_as_many_previews_as_were_asked_for(engine: DiffusersEngine) -> None:
     steps: list[Step] = []
     image(engine)  # the first picture teaches what colours its latents mean
-    rendered(engine, replace(order(steps=6, images=2), on_step=steps.append, previews=3))
+    rendered(engine, replace(request(steps=6, images=2), on_step=steps.append, previews=3))
     assert [(s.number, s.of) for s in steps] == [(i, 12) for i in range(1, 13)]
     shown = [s.preview for s in steps if s.preview]
     assert [p.size for p in shown] == [(SIDE, SIDE)] * 3

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests import tiny
-from tests.runtime.ask import distance, image, order, read, reference_image, rendered
+from tests.runtime.ask import distance, image, read, reference_image, rendered, request
 from tests.runtime.conftest import load_reference
 
 from lorapool_api.kinds.conditions import Reason
@@ -72,7 +72,7 @@ def test_they_are_forgotten_when_a_request_fails(engine: DiffusersEngine, refere
     before = image(engine, prompt=PROMPT)
     adapter = read(engine, with_words(tmp_path / "a", reference, rows(1)))
     with pytest.raises(RecipeError):
-        rendered(engine, order((adapter, 1.0), prompt=PROMPT, width=33))
+        rendered(engine, request((adapter, 1.0), prompt=PROMPT, width=33))
 
     assert (image(engine, prompt=PROMPT) == before).all()
 

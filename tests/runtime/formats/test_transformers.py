@@ -21,6 +21,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.fit import check_fits
 from lorapool_runtime.adapters.check import read_header
+from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 from lorapool_runtime.errors import AdapterError
@@ -62,7 +63,7 @@ def check(family: Family, path: Path, wanted: Tensor) -> None:
     size = float(wanted.abs().max())
     assert float((wanted - bare).abs().max()) > SEEN * size
     for merge in (False, True):
-        board.switch(board.plan([(adapter.loaded(adapter.flat), 1.0)], merge=merge))
+        board.switch(board.plan((ScaledAdapter(adapter.loaded(adapter.flat), 1.0),), merge=merge))
         assert float((family.answer(model) - wanted).abs().max()) <= ROUNDING * size
     board.clear()
     assert torch.equal(family.answer(model), bare)

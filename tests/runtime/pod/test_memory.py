@@ -12,7 +12,7 @@ from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.config import Budgets
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import Order, Result
+from lorapool_runtime.engine.contract import RenderRequest, Result
 from lorapool_runtime.engine.stub import StubAdapter, StubEngine
 
 WAITING, ROOM = 64, 5
@@ -34,9 +34,9 @@ class WeighingEngine(StubEngine):
         weakref.finalize(adapter, self._count, -adapter.size_bytes)
         return adapter
 
-    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
         assert self.gate.wait(60)
-        return super().render(orders, waiting)
+        return super().render(requests, waiting)
 
     def _count(self, size_bytes: int) -> None:
         with self._lock:
@@ -58,11 +58,11 @@ async def test_requests_that_wait_keep_within_the_hosts_budget(tmp_path: Path) -
     async with started(settings(tmp_path, own), engine) as pod:
         await pod.apply(*(entry(path) for path in paths))
         await asyncio.gather(*(pod.until(f"default/a{i}") for i in range(WAITING)))
-        await eventually(lambda: pod.pod.is_ready)
+        await eventually(lambda: pod.runtime.is_ready)
         await eventually(lambda: engine.alive_bytes <= ROOM * size_bytes)
         engine.peak_bytes = engine.alive_bytes
         asked = [asyncio.create_task(pod.generate(adapters=[{"key": f"a{i}"}])) for i in range(WAITING)]
-        await eventually(lambda: pod.pod.dispatcher.pending + pod.pod.dispatcher.running == WAITING)
+        await eventually(lambda: pod.runtime.dispatcher.pending + pod.runtime.dispatcher.running == WAITING)
         engine.gate.set()
         replies = await asyncio.gather(*asked)
         assert [reply.status_code for reply in replies] == [200] * WAITING

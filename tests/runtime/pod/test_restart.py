@@ -121,15 +121,15 @@ async def test_it_takes_requests_when_it_serves_again_what_it_served(own: Settin
     gate = threading.Event()
     web.answers["/a.safetensors"] = Reply(body=CONTENT, hold=gate)
     async with started(own) as pod:
-        await eventually(lambda: pod.pod.base.info is not None)
-        await eventually(lambda: not pod.pod.registry.is_on_its_way("default/later"))
+        await eventually(lambda: pod.runtime.base.info is not None)
+        await eventually(lambda: not pod.runtime.registry.is_on_its_way("default/later"))
         reply = await pod.serving.get("/readyz")
         assert reply.status_code == 503
         assert "1 adapters" in reply.json()["message"]
         assert not (await pod.serving.get("/v1/status")).json()["ready"]
         gate.set()
-        await eventually(lambda: pod.pod.is_ready)
-        assert pod.pod.registry.states()["default/one"].phase is AdapterPhase.READY
+        await eventually(lambda: pod.runtime.is_ready)
+        assert pod.runtime.registry.states()["default/one"].phase is AdapterPhase.READY
 
 
 def test_it_takes_requests_after_a_while_without_what_does_not_come() -> None:

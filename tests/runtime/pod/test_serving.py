@@ -182,7 +182,7 @@ async def test_a_pod_without_a_catalog_is_alive_but_not_ready(tmp_path: Path) ->
         assert (await running.serving.get("/healthz")).status_code == 200
         assert (await running.serving.get("/readyz")).status_code == 503
         await running.apply()
-        await eventually(lambda: running.pod.is_ready)
+        await eventually(lambda: running.runtime.is_ready)
         assert (await running.serving.get("/readyz")).status_code == 200
 
 
@@ -198,11 +198,11 @@ async def test_more_than_may_wait_are_refused_at_once(tmp_path: Path) -> None:
     full = config(tmp_path, SLOW, serving=Serving.model_validate({"maxPending": 2, "defaults": {"steps": 2}}))
     async with started(settings(tmp_path, full)) as running:
         await running.apply()
-        await eventually(lambda: running.pod.is_ready)
+        await eventually(lambda: running.runtime.is_ready)
         running_one = asyncio.create_task(running.generate(width=64, height=64))
-        await eventually(lambda: running.pod.dispatcher.running == 1)
+        await eventually(lambda: running.runtime.dispatcher.running == 1)
         waiting = [asyncio.create_task(running.generate(width=64, height=64)) for _ in range(2)]
-        await eventually(lambda: running.pod.dispatcher.pending == 2)
+        await eventually(lambda: running.runtime.dispatcher.pending == 2)
 
         refused = await running.generate()
         assert (refused.status_code, refused.json()["code"]) == (429, "TooManyPending")
@@ -214,7 +214,7 @@ async def test_no_image_in_time_is_a_timeout_and_the_queue_goes_on(tmp_path: Pat
     strict = Serving.model_validate({"requestTimeoutSeconds": 1, "defaults": {"steps": 1, "width": 64, "height": 64}})
     async with started(settings(tmp_path, config(tmp_path, SLOW, serving=strict))) as running:
         await running.apply()
-        await eventually(lambda: running.pod.is_ready)
+        await eventually(lambda: running.runtime.is_ready)
         reply = await running.generate(steps=100)
         assert (reply.status_code, reply.json()["code"]) == (504, "Timeout")
         assert (await running.generate()).status_code == 200
@@ -223,13 +223,13 @@ async def test_no_image_in_time_is_a_timeout_and_the_queue_goes_on(tmp_path: Pat
 async def test_a_client_that_has_gone_is_not_served(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path, SLOW))) as running:
         await running.apply()
-        await eventually(lambda: running.pod.is_ready)
+        await eventually(lambda: running.runtime.is_ready)
         hasty = asyncio.create_task(running.generate(steps=100))
-        await eventually(lambda: running.pod.dispatcher.running == 1)
+        await eventually(lambda: running.runtime.dispatcher.running == 1)
         hasty.cancel()
 
         # 100 steps of 200 ms: only giving it up between steps frees the engine in time.
-        await eventually(lambda: running.pod.dispatcher.running == 0)
+        await eventually(lambda: running.runtime.dispatcher.running == 0)
         assert (await running.generate(steps=1)).status_code == 200
         assert 'outcome="ClientGone"} 1.0' in (await running.serving.get("/metrics")).text
 
@@ -237,8 +237,8 @@ async def test_a_client_that_has_gone_is_not_served(tmp_path: Path) -> None:
 async def test_a_pod_out_of_service_is_neither_live_nor_ready_and_sends_requests_elsewhere(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path))) as running:
         await running.apply()
-        await eventually(lambda: running.pod.is_ready)
-        running.pod.health.failure = "the device is lost"  # the process would end
+        await eventually(lambda: running.runtime.is_ready)
+        running.runtime.health.failure = "the device is lost"  # the process would end
         for path in ("/healthz", "/readyz"):
             reply = await running.serving.get(path)
             assert (reply.status_code, reply.json()["message"]) == (503, "the device is lost"), path
@@ -289,13 +289,13 @@ async def test_a_request_that_waits_keeps_its_pictures_once_and_not_their_text(
     picture = base64.b64encode(buffer.getvalue()).decode()
     async with started(settings(tmp_path, config(tmp_path, SLOW))) as running:
         await running.apply()
-        await eventually(lambda: running.pod.is_ready)
+        await eventually(lambda: running.runtime.is_ready)
         asking = [asyncio.create_task(running.generate(image=picture, seed=seed, steps=100)) for seed in range(3)]
-        await eventually(lambda: running.pod.dispatcher.pending == 2)
+        await eventually(lambda: running.runtime.dispatcher.pending == 2)
         assert len(asked) == 3
         # The thread that decoded lets go a moment after its result is there.
         await eventually(lambda: gc.collect() >= 0 and not any(known() for known in asked))
-        assert running.pod.dispatcher.pending == 2, "the requests are still there"
+        assert running.runtime.dispatcher.pending == 2, "the requests are still there"
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)

@@ -15,9 +15,9 @@ from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, Rules
+from lorapool_runtime.sources.fetch import Fetcher, SourceRules
 from lorapool_runtime.sources.lanes import Lanes
-from lorapool_runtime.sources.loader import Bringer
+from lorapool_runtime.sources.loader import FileLoader
 
 CONTENT = files.lora_file()
 BAD = {
@@ -40,11 +40,11 @@ async def test_a_file_that_nobody_can_use_leaves_nothing_on_the_disk(
 ) -> None:
     web.answers["/bad.safetensors"] = Reply(body=content)
     blobs = BlobFolder(tmp_path / "cache")
-    bringer = Bringer(Fetcher(blobs, Rules((), (web.host,), 10**6), wait=wait_none()), blobs, max_rank=16)
+    loader = FileLoader(Fetcher(blobs, SourceRules((), (web.host,), 10**6), wait=wait_none()), blobs, max_rank=16)
     entry = CatalogEntry(key="default/a", source=UrlFile(url=f"{web.url}/bad.safetensors"))
     with pytest.raises(AdapterError) as error:
-        await bringer.bring(entry)
-    bringer.close()
+        await loader.load(entry)
+    loader.close()
     assert error.value.reason is reason
     kept = [f for part in ("blobs", "tmp", "refs") for f in (tmp_path / "cache" / part).iterdir()]
     assert kept == []
@@ -57,21 +57,21 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     for name, content in made.items():
         (tmp_path / name).write_bytes(content)
     blobs = BlobFolder(tmp_path / "cache")
-    bringer = Bringer(Fetcher(blobs, Rules((str(tmp_path),), (), 10**9), wait=wait_none()), blobs, max_rank=512)
+    loader = FileLoader(Fetcher(blobs, SourceRules((str(tmp_path),), (), 10**9), wait=wait_none()), blobs, max_rank=512)
 
     async def brought(name: str) -> AdapterFile | BaseException:
         entry = CatalogEntry(key=f"default/{len(name)}", source=PathFile(path=str(tmp_path / name)))
         try:
-            return await bringer.bring(entry)
+            return await loader.load(entry)
         except AdapterError as error:
             return error
 
     assert not isinstance(await brought("good"), AdapterError)
     async with hostile.measured() as cost:
         found = dict(zip(made, await asyncio.gather(*map(brought, made)), strict=True))
-    checker = bringer._checker._worker
+    checker = loader._checker._worker
     assert checker.pid not in (None, os.getpid())
-    bringer.close()
+    loader.close()
     refused = {name: error.reason for name, error in found.items() if isinstance(error, AdapterError)}
     assert refused == {
         "metadata of tiny entries": Reason.INVALID_WEIGHTS,
@@ -89,13 +89,11 @@ async def test_downloads_that_hang_hold_up_no_other_of_the_same_host(tmp_path: P
     web.answers |= {f"/hung{i}": Reply(body=CONTENT, hold=over) for i in range(8)}
     web.answers |= {f"/good{i}": Reply(body=files.lora_file(seed=i + 1)) for i in range(12)}
     blobs = BlobFolder(tmp_path / "cache")
-    fetcher = Fetcher(blobs, Rules((), (web.host,), 10**6), wait=wait_none())
-    bringer = Bringer(fetcher, blobs, max_rank=16, lanes=Lanes(begin_s=0.1))
+    fetcher = Fetcher(blobs, SourceRules((), (web.host,), 10**6), wait=wait_none())
+    loader = FileLoader(fetcher, blobs, max_rank=16, lanes=Lanes(begin_s=0.1))
 
     def bring(name: str) -> "asyncio.Task[AdapterFile]":
-        return asyncio.create_task(
-            bringer.bring(CatalogEntry(key="default/a", source=UrlFile(url=f"{web.url}/{name}")))
-        )
+        return asyncio.create_task(loader.load(CatalogEntry(key="default/a", source=UrlFile(url=f"{web.url}/{name}"))))
 
     hung = [bring(f"hung{i}") for i in range(8)]
     good = [bring(f"good{i}") for i in range(12)]
@@ -106,4 +104,4 @@ async def test_downloads_that_hang_hold_up_no_other_of_the_same_host(tmp_path: P
     finally:
         over.set()
     assert {file.sha256 for file in await asyncio.gather(*hung)} == {files.sha256(CONTENT)}
-    bringer.close()
+    loader.close()

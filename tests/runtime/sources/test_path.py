@@ -11,7 +11,7 @@ from tests.runtime.stores import CONTENT, SHA256, Store
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import PathFile
-from lorapool_runtime.adapters.file import Beside
+from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources import path
 from lorapool_runtime.sources.limits import Expected
@@ -49,10 +49,10 @@ def test_nothing_outside_of_the_roots_is_read(tmp_path: Path, root: Path, named:
 
 def test_what_lies_beside_a_file_comes_along(tmp_path: Path, root: Path) -> None:
     store, source = Store(tmp_path, (root,)), PathFile(path=str(root / "a.safetensors"))
-    assert store.beside(source) == Beside()
+    assert store.sidecars(source) == Sidecars()
     (root / "adapter_config.json").write_bytes(b"{}")
     (root / "embeddings.safetensors").write_bytes(b"words")
-    assert store.beside(source) == Beside(b"{}", b"words")
+    assert store.sidecars(source) == Sidecars(b"{}", b"words")
 
 
 def test_what_lies_beside_a_file_is_bounded_and_within_the_roots(tmp_path: Path, root: Path) -> None:
@@ -60,12 +60,12 @@ def test_what_lies_beside_a_file_is_bounded_and_within_the_roots(tmp_path: Path,
     words = root / "embeddings.safetensors"
     words.write_bytes(b"x" * (4 * 2**20 + 1))
     with pytest.raises(AdapterError) as error:
-        store.beside(source)
+        store.sidecars(source)
     assert error.value.reason is Reason.FILE_TOO_LARGE
     words.unlink()
     words.symlink_to("/etc/hostname")
     with pytest.raises(AdapterError) as error:
-        store.beside(source)
+        store.sidecars(source)
     assert error.value.reason is Reason.SOURCE_FORBIDDEN
 
 

@@ -14,7 +14,7 @@ from tests.web import Reply, Web
 
 from lorapool_api.wire.catalog import CatalogEntry, UrlFile
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, Rules
+from lorapool_runtime.sources.fetch import Fetcher, SourceRules
 
 PROCESSES, FETCHES, FILES, KEPT = 3, 60, 6, 3
 SIZE_BYTES = 300_000
@@ -40,7 +40,7 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 def fetch(folder: Path, bound_bytes: int | None, addresses: list[str], host: str) -> Counter[str]:
     """In a process of its own: what came of fetching these, one after the other."""
-    fetcher = Fetcher(BlobFolder(folder, bound_bytes), Rules((), (host,), 10**6), wait=wait_none())
+    fetcher = Fetcher(BlobFolder(folder, bound_bytes), SourceRules((), (host,), 10**6), wait=wait_none())
     outcomes: Counter[str] = Counter()
     for address in addresses:
         blob = fetcher.fetch(CatalogEntry(key="default/a", source=UrlFile(url=address)), lambda: False)

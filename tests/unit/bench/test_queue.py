@@ -40,7 +40,7 @@ def test_who_comes_to_a_full_queue_is_refused() -> None:
 def test_a_trace_has_the_rate_and_the_favourites_that_were_asked_for() -> None:
     found = trace(rate=0.5, duration_s=200_000, adapters=130, seed=0)
     assert len(found) / 200_000 == pytest.approx(0.5, rel=0.1)
-    assert [a.at_s for a in found] == sorted(a.at_s for a in found)
+    assert [a.arrived_s for a in found] == sorted(a.arrived_s for a in found)
     counts = Counter(a.adapter for a in found)
     assert len(counts) == 130
     assert counts["adapter-1"] / counts["adapter-10"] == pytest.approx(10, rel=0.2)

@@ -26,7 +26,6 @@ KNOWN: set[str] = {
     "runtime/lorapool_runtime/engine/diffusers/engine.py",
     "runtime/lorapool_runtime/engine/diffusers/layers/adapted.py",
     "runtime/lorapool_runtime/engine/diffusers/layers/delta.py",
-    "runtime/lorapool_runtime/queue/work.py",
     "runtime/lorapool_runtime/sources/blobs.py",
 }
 

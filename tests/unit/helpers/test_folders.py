@@ -26,7 +26,6 @@ KNOWN_FILES: set[str] = {
     "operator/lorapool_operator/seen/observed.py",
     "runtime/lorapool_runtime/catalog/registry.py",
     "runtime/lorapool_runtime/engine/diffusers/engine.py",
-    "runtime/lorapool_runtime/queue/dispatcher.py",
     "tests/runtime/engine/test_full.py",
     "tests/runtime/formats/test_transformers.py",
     "tests/runtime/pod/test_serving.py",

@@ -43,8 +43,8 @@ KNOWN_PATCHES: set[str] = {
     "tests/unit/operator/test_checks.py",
     "tests/unit/operator/test_hostile_pods.py",
     "tests/unit/runtime/test_networks.py",
-    "tests/unit/runtime/test_places.py",
     "tests/unit/runtime/test_registry.py",
+    "tests/unit/runtime/test_tiers.py",
 }
 KNOWN_PRIVATE: set[str] = {
     "tests/gpu/test_exact.py",
@@ -61,7 +61,6 @@ KNOWN_PRIVATE: set[str] = {
     "tests/runtime/formats/test_fuzz.py",
     "tests/runtime/sources/test_bad_files.py",
     "tests/tiny_families.py",
-    "tests/unit/runtime/test_dispatcher.py",
 }
 
 

@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from lorapool_api.kinds.runtime import StubTimings
-from lorapool_runtime.engine.contract import BaseInfo, Progress, untold
+from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
 from lorapool_runtime.engine.deferred import DeferredEngine
 from lorapool_runtime.engine.stub import StubEngine
 from lorapool_runtime.errors import ModelError
@@ -24,7 +24,7 @@ class FailsToWarmUp(StubEngine):
     bases: weakref.WeakSet[Base] = weakref.WeakSet()
     most = 0
 
-    def load(self, progress: Progress = untold) -> BaseInfo:
+    def load(self, progress: Progress = no_progress) -> BaseInfo:
         self.base = Base()
         self.bases.add(self.base)
         type(self).most = max(self.most, len(self.bases))

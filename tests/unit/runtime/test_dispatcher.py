@@ -16,15 +16,24 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_runtime.adapters.file import AdapterFile, Chosen, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
+from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Readers
-from lorapool_runtime.engine.contract import BaseInfo, Order, Progress, Recipe, Rendering, Result, Step, untold
+from lorapool_runtime.engine.contract import (
+    BaseInfo,
+    Progress,
+    Recipe,
+    Rendering,
+    RenderRequest,
+    Result,
+    Step,
+    no_progress,
+)
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, DeviceLost, OutOfDeviceMemory, RequestError, Stopped
 from lorapool_runtime.queue.dispatcher import Dispatcher
-from lorapool_runtime.queue.entry import Outcome, Wish
-from lorapool_runtime.queue.policy import USUAL, Rules
+from lorapool_runtime.queue.entry import Outcome
+from lorapool_runtime.queue.policy import DEFAULT_RULES, QueueRules
 
 
 @dataclass
@@ -49,21 +58,21 @@ class ScriptedEngine:
     def mixes(self, adapter: HostAdapter) -> bool:
         return self.mixing
 
-    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
         self.threads.add(threading.get_ident())
-        prompts = [order.recipe.prompt for order in orders]
+        prompts = [request.recipe.prompt for request in requests]
         self.served.append("+".join(prompts))
         while not self.gate.wait(0.005):
-            if all(order.stop() for order in orders):
-                return [Stopped() for _ in orders]
+            if all(request.stop() for request in requests):
+                return [Stopped() for _ in requests]
         for prompt in prompts:
             if prompt in self.errors:
                 raise self.errors[prompt]
-        for order in orders:
-            order.on_step(Step(1, 1))
-        return [Rendering((), 0, self.switch_s, 0, rows=len(orders)) for _ in orders]
+        for request in requests:
+            request.on_step(Step(1, 1))
+        return [Rendering((), 0, self.switch_s, 0, rows=len(requests)) for _ in requests]
 
-    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+    def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         self.ahead += [adapter.identity for adapter in adapters]
 
     def check(self) -> None:
@@ -78,7 +87,7 @@ class ScriptedEngine:
     def pin(self, identities: Collection[str]) -> None:
         pass
 
-    def load(self, progress: Progress = untold) -> BaseInfo:
+    def load(self, progress: Progress = no_progress) -> BaseInfo:
         raise NotImplementedError
 
     def read(self, file: AdapterFile) -> HostAdapter:
@@ -95,8 +104,9 @@ def recipe(prompt: str) -> Recipe:
     return Recipe(prompt, "", 64, 64, 1, 1.0, SchedulerName.EULER, 0, 1)
 
 
-def chosen(name: str) -> Chosen:
-    return Chosen(f"default/{name}", AdapterFile(Path(name), name, AdapterFacts(AdapterFormat.KOHYA, (), 1)), 1.0)
+def adapter(name: str) -> ScaledAdapter[AdapterFile]:
+    file = AdapterFile(Path(name), name, AdapterFacts(AdapterFormat.KOHYA, (), 1))
+    return ScaledAdapter(file, 1.0, f"default/{name}")
 
 
 @dataclass
@@ -108,13 +118,14 @@ class Disk:
     read: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.memory = HostMemory(1000, Readers(self._no_thread))
+        self.readers = Readers(self._no_thread)
+        self.cache = HostCache(1000, self.readers)
 
     def _no_thread(self, file: AdapterFile) -> HostAdapter:
         raise NotImplementedError
 
-    async def load(self, wanted: Chosen) -> HostAdapter:
-        name = wanted.file.identity
+    async def load(self, wanted: ScaledAdapter[AdapterFile]) -> HostAdapter:
+        name = wanted.adapter.identity
         self.read.append(name)
         if name in self.closed:
             await self.closed[name].wait()
@@ -128,14 +139,14 @@ async def queue(
     engine: ScriptedEngine,
     max_pending: int = 10,
     timeout_s: float = 30,
-    rules: Rules = USUAL,
+    rules: QueueRules = DEFAULT_RULES,
     disk: Disk | None = None,
     **options: Any,
 ) -> AsyncIterator[Dispatcher]:
     files = disk or Disk()
     with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as ahead:
         dispatcher = Dispatcher(
-            engine, thread, ahead, files.memory, files.load, max_pending, timeout_s, rules=rules, **options
+            engine, thread, ahead, files.cache, files.load, max_pending, timeout_s, rules=rules, **options
         )
         serving = asyncio.create_task(dispatcher.run())
         try:
@@ -146,8 +157,8 @@ async def queue(
             await asyncio.gather(serving, return_exceptions=True)
 
 
-def ask(dispatcher: Dispatcher, prompt: str, adapter: str | None = None) -> "asyncio.Task[Outcome]":
-    return asyncio.create_task(dispatcher.render(Wish(recipe(prompt), (chosen(adapter),) if adapter else ())))
+def ask(dispatcher: Dispatcher, prompt: str, name: str | None = None) -> "asyncio.Task[Outcome]":
+    return asyncio.create_task(dispatcher.render(RenderRequest(recipe(prompt), (adapter(name),) if name else ())))
 
 
 async def until_running(dispatcher: Dispatcher, pending: int = 0) -> None:
@@ -156,7 +167,9 @@ async def until_running(dispatcher: Dispatcher, pending: int = 0) -> None:
             await asyncio.sleep(0)
 
 
-async def served_after(engine: ScriptedEngine, first: str, *others: str, rules: Rules = USUAL) -> list[Outcome]:
+async def served_after(
+    engine: ScriptedEngine, first: str, *others: str, rules: QueueRules = DEFAULT_RULES
+) -> list[Outcome]:
     """What becomes of requests that come while the first one runs; a prompt begins with its adapter's name."""
     async with queue(engine, rules=rules) as dispatcher:
         tasks = [ask(dispatcher, first, first[0])]
@@ -181,7 +194,7 @@ async def test_requests_for_the_same_adapter_are_served_together() -> None:
 async def test_an_adapter_that_took_long_to_be_put_in_force_stays_longer(switch_s: float, expected: list[str]) -> None:
     """Nobody is patient here: without a reason each request would be a switch."""
     engine = ScriptedEngine(switch_s=switch_s)
-    await served_after(engine, "a1", "b1", "a2", "b2", rules=Rules(patience_s=-1, turn_s=0))
+    await served_after(engine, "a1", "b1", "a2", "b2", rules=QueueRules(patience_s=-1, slice_s=0))
     assert engine.served == expected
 
 
@@ -231,7 +244,9 @@ async def test_steps_are_told_on_the_event_loop() -> None:
     engine.gate.set()
     heard: list[tuple[Step, int]] = []
     async with queue(engine) as dispatcher:
-        await dispatcher.render(Wish(recipe("a"), on_step=lambda step: heard.append((step, threading.get_ident()))))
+        await dispatcher.render(
+            RenderRequest(recipe("a"), on_step=lambda step: heard.append((step, threading.get_ident())))
+        )
     assert heard == [(Step(1, 1), threading.get_ident())]
 
 
@@ -352,8 +367,8 @@ async def test_weights_are_let_go_when_the_picture_is_made_or_nobody_wants_it() 
         await asyncio.gather(second, return_exceptions=True)
         await ask(dispatcher, "c1", "c")
         for name in "abc":
-            disk.memory.drop(name)
-        assert disk.memory.size_bytes == 0
+            disk.cache.drop(name)
+        assert disk.cache.size_bytes == 0
 
 
 async def test_a_file_that_cannot_be_read_fails_the_requests_for_it_alone() -> None:
@@ -374,9 +389,9 @@ async def test_what_fails_around_the_engine_ends_no_queue() -> None:
         def batch(self, recipe: Recipe) -> int:
             raise KeyError("no such size")
 
-        def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
-            made = super().render(orders, waiting)
-            return [] if orders[0].recipe.prompt == "lost" else made
+        def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
+            made = super().render(requests, waiting)
+            return [] if requests[0].recipe.prompt == "lost" else made
 
     def odd(_: Outcome) -> None:
         raise ZeroDivisionError("a defect of what counts pictures")
@@ -391,18 +406,19 @@ async def test_what_fails_around_the_engine_ends_no_queue() -> None:
     assert lost.value.code is ErrorCode.INTERNAL
 
 
-async def test_a_queue_that_fails_ends_its_task_and_sends_everybody_elsewhere() -> None:
-    def broken(*_: object, **__: object) -> None:
+class BrokenCache(HostCache):
+    def holds(self, identity: str) -> bool:
         raise ZeroDivisionError("a defect of the queue")
 
-    engine = ScriptedEngine()
+
+async def test_a_queue_that_fails_ends_its_task_and_sends_everybody_elsewhere() -> None:
+    disk = Disk()
+    disk.cache = BrokenCache(1000, disk.readers)
     with ThreadPoolExecutor(1) as thread:
-        disk = Disk()
-        dispatcher = Dispatcher(engine, thread, thread, disk.memory, disk.load, 10, 30)
-        dispatcher._near.want = broken  # type: ignore[method-assign]
+        dispatcher = Dispatcher(ScriptedEngine(), thread, thread, disk.cache, disk.load, 10, 30)
         serving = asyncio.create_task(dispatcher.run())
         with pytest.raises(RequestError) as refused:
-            await ask(dispatcher, "one")
+            await ask(dispatcher, "one", "a")
         with pytest.raises(ZeroDivisionError):
             await serving
         with pytest.raises(RequestError) as later:
@@ -495,10 +511,10 @@ async def test_a_render_that_never_ends_is_overdue_after_its_deadline() -> None:
     now = 100.0
 
     class Hung(ScriptedEngine):
-        def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+        def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
             self.served.append("hung")
             self.gate.wait(30)
-            return [Stopped() for _ in orders]
+            return [Stopped() for _ in requests]
 
     engine = Hung()
     async with queue(engine, timeout_s=20, clock=lambda: now) as dispatcher:

@@ -12,6 +12,7 @@ from tests.runtime.networks import MAKERS, Made, Shape
 from torch import Tensor, nn
 
 from lorapool_api.lora.layouts.keys import PARTS
+from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.adapted import put_in_force
 from lorapool_runtime.engine.diffusers.layers.delta import Change
 from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
@@ -94,7 +95,7 @@ def test_a_stack_in_a_module_is_the_float64_weight(
     wanted = bench.by_weight(
         x, weight_with(before, [Part(file, strength) for file, (_, _, strength) in zip(files, stack, strict=True)])
     )
-    loaded = [(bench.loaded(f"file {i}", file), stack[i][2]) for i, file in enumerate(files)]
+    loaded = tuple(ScaledAdapter(bench.loaded(f"file {i}", file), stack[i][2]) for i, file in enumerate(files))
 
     bench.board.switch(bench.board.plan(loaded, merge=merge))
     made = bench.module(x)
@@ -129,7 +130,7 @@ def test_the_difference_of_a_bias_is_applied_with_the_weight(kind: str, shape: S
     moved = 0.5 * bias.view(-1, *(1 for _ in shape[2:]))
     wanted = bench.by_weight(x, bench.module.weight.double() + 0.5 * change) + moved
 
-    bench.board.switch(bench.board.plan([(bench.loaded("one", made | {"diff_b": bias}), 0.5)]))
+    bench.board.switch(bench.board.plan((ScaledAdapter(bench.loaded("one", made | {"diff_b": bias}), 0.5),)))
 
     torch.testing.assert_close(bench.module(x).double(), wanted, rtol=1e-5, atol=1e-4)
     bench.board.clear()
@@ -141,7 +142,7 @@ def test_a_switch_back_and_forth_merges_no_weight_again(monkeypatch: pytest.Monk
 
     dice = torch.Generator().manual_seed(1)
     bench = Bench.of((12, 8), torch.float32, dice)
-    plan = bench.board.plan([(bench.loaded("one", MAKERS["lokr"]((12, 8), 2, dice)), 1.0)])
+    plan = bench.board.plan((ScaledAdapter(bench.loaded("one", MAKERS["lokr"]((12, 8), 2, dice)), 1.0),))
     bench.board.switch(plan)
     address = bench.module.in_force.weight.data_ptr()
     monkeypatch.setattr(merged, "merged", lambda *_: pytest.fail("merged again"))
@@ -160,7 +161,7 @@ def test_what_fails_in_the_middle_of_a_merge_leaves_the_base_in_force(monkeypatc
     x = bench.input(dice)
     bare = bench.module(x)
     first, second = (bench.loaded(n, MAKERS["loha"]((12, 8), 2, dice)) for n in ("one", "two"))
-    bench.board.switch(bench.board.plan([(first, 1.0)]))
+    bench.board.switch(bench.board.plan((ScaledAdapter(first, 1.0),)))
     made = bench.module(x)
 
     def fails(*_: object) -> Tensor:
@@ -169,10 +170,10 @@ def test_what_fails_in_the_middle_of_a_merge_leaves_the_base_in_force(monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(merged, "merged", fails)
         with pytest.raises(torch.OutOfMemoryError):
-            bench.board.switch(bench.board.plan([(second, 1.0)]))
+            bench.board.switch(bench.board.plan((ScaledAdapter(second, 1.0),)))
 
     assert torch.equal(bench.module(x), bare)
-    bench.board.switch(bench.board.plan([(first, 1.0)]))
+    bench.board.switch(bench.board.plan((ScaledAdapter(first, 1.0),)))
     assert torch.equal(bench.module(x), made)
 
 

@@ -9,7 +9,7 @@ from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.pins import Pins
 from lorapool_runtime.catalog.readers import Ticket
 from lorapool_runtime.engine.stub import StubAdapter
@@ -27,6 +27,9 @@ class Device:
     def pin(self, identities: Collection[str]) -> None:
         self.pinned = set(identities)
 
+    def forget(self, identity: str) -> None:
+        pass
+
 
 @dataclass
 class Bench:
@@ -36,7 +39,7 @@ class Bench:
     broken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.pins = Pins(self.device, HostMemory(100, self), self._bring, self._on_moved)
+        self.pins = Pins(self.device, HostCache(100, self), self._bring, self._on_moved)
 
     async def read(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
         if file.identity in self.broken:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Readers
 from lorapool_runtime.engine.stub import StubAdapter
 
@@ -26,7 +26,7 @@ class Disk:
         self.begun: list[str] = []
         self.growth = 1
         self.readers = Readers(self._read, THREADS)
-        self.memory = HostMemory(bound_bytes, self.readers)
+        self.memory = HostCache(bound_bytes, self.readers)
 
     def _read(self, file: AdapterFile) -> HostAdapter:
         self.begun.append(file.identity)

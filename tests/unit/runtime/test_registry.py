@@ -17,7 +17,7 @@ from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase, Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.catalog import slot
-from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Ticket
 from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.engine.stub import StubAdapter
@@ -40,7 +40,7 @@ class Sources:
     discarded: list[str] = field(default_factory=list)
     on_bring: Callable[[], None] = lambda: None
 
-    async def bring(self, entry: CatalogEntry) -> AdapterFile:
+    async def load(self, entry: CatalogEntry) -> AdapterFile:
         assert isinstance(entry.source, PathFile)
         path = entry.source.path
         self.asked.append(path)
@@ -96,7 +96,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.warm.set()
-        self.memory = HostMemory(self.bound_bytes, self)
+        self.memory = HostCache(self.bound_bytes, self)
         self.registry = Registry(self.versions, self.sources, self.memory, self.device, self._check, self._near)
 
     async def _check(self, file: AdapterFile) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lorapool_api.lora.facts import Network
+from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.adapted import Added, adapt, branch_of, put_in_force
 from lorapool_runtime.engine.diffusers.layers.delta import Change
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
+from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Stack, Switchboard
 
 # Of the largest output, as for each network by itself.
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 8e-3, torch.bfloat16: 6e-2}
@@ -32,13 +33,13 @@ def loaded(board: Switchboard, rank: int, scale: float, seed: int) -> Loaded:
     return Loaded(f"{seed}", (change,), 0)
 
 
-def exact(module: Any, x: Tensor, stack: list[tuple[Loaded, float]]) -> Tensor:
+def exact(module: Any, x: Tensor, stack: Stack) -> Tensor:
     """The output with W' in float64."""
     weight, bias = module.weight.double(), module.bias.double()
-    for adapter, strength in stack:
-        (change,) = adapter.changes
+    for scaled in stack:
+        (change,) = scaled.adapter.changes
         product = change.parts["up"].double().flatten(1) @ change.parts["down"].double().flatten(1)
-        weight = weight + strength * change.scale * product.view_as(weight)
+        weight = weight + scaled.scale * change.scale * product.view_as(weight)
     if weight.dim() == 2:
         return nn.functional.linear(x.double(), weight, bias)
     return nn.functional.conv2d(x.double(), weight, bias, padding=1)
@@ -52,10 +53,10 @@ def test_each_picture_gets_its_own_stack_and_no_other(kind: str, dtype: torch.dt
     owner = nn.ModuleDict({"m": PLAIN[kind]().to(dtype)}).requires_grad_(False)
     board = Switchboard({"unet": owner})
     one, two, three = (loaded(board, rank, 0.5, seed) for seed, rank in enumerate((2, 3, 5)))
-    stacks: list[tuple[list[tuple[Loaded, float]], int]] = [
-        ([(one, 0.7), (two, -0.3)], 1),
-        ([], 1),
-        ([(three, 1.3)], 2),
+    stacks: list[tuple[Stack, int]] = [
+        ((ScaledAdapter(one, 0.7), ScaledAdapter(two, -0.3)), 1),
+        ((), 1),
+        ((ScaledAdapter(three, 1.3),), 2),
     ]
     of_picture = [stack for stack, count in stacks for _ in range(count)]
     x = torch.randn((copies * len(of_picture), *SHAPE[kind])).to(dtype)

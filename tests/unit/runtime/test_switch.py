@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorapool_api.lora.layouts.keys import PARTS
+from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.delta import Change
 from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
@@ -48,7 +49,9 @@ def test_a_switch_makes_no_module_and_no_tensor(model: nn.ModuleDict) -> None:
     before = [(name, id(module), id(getattr(module, "weight", None))) for name, module in model.named_modules()]
     board = Switchboard({"unet": model})
     plans = Plans(board)
-    stacks: list[Any] = [((loaded(board, kind, i), 0.5 + i),) for i, kind in enumerate(("lora", "dora", "lora"))]
+    stacks: list[Any] = [
+        (ScaledAdapter(loaded(board, kind, i), 0.5 + i),) for i, kind in enumerate(("lora", "dora", "lora"))
+    ]
     stacks.append((stacks[0][0], stacks[2][0]))
     for stack in stacks:
         board.switch(plans.get(stack, merge=False))
@@ -67,7 +70,7 @@ def test_a_switch_makes_no_module_and_no_tensor(model: nn.ModuleDict) -> None:
 def test_merged_weights_are_written_where_they_were_before(model: nn.ModuleDict) -> None:
     board = Switchboard({"unet": model})
     plans = Plans(board)
-    stacks: list[Any] = [((loaded(board, "loha", i), 1.0),) for i in range(3)]
+    stacks: list[Any] = [(ScaledAdapter(loaded(board, "loha", i), 1.0),) for i in range(3)]
     addresses, weights = set(), set()
     for stack in stacks * 2:
         board.switch(plans.get(stack, merge=True))

@@ -7,13 +7,13 @@ import torch
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.serving import ApplyMode
-from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Applied, Recipe, Use
+from lorapool_runtime.adapters.file import HostAdapter, ScaledAdapter
+from lorapool_runtime.engine.contract import Applied, Recipe
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.device.costs import Choice, Costs, Room, choose
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
-from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Switchboard
-from lorapool_runtime.engine.diffusers.plans import Plans, Stack
+from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Stack, Switchboard
+from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import AdapterError
 
@@ -35,9 +35,12 @@ class Applying:
         self._itemsize = itemsize
         self._told: tuple[list[str], bool] = ([], False)
 
-    def bring(self, stack: Sequence[Use]) -> Stack:
+    def load(self, stack: Sequence[ScaledAdapter[HostAdapter]]) -> Stack:
         """The stack on the device. Raises: AdapterError: there is no room."""
-        found = tuple((self._memory.bring(lora(use.adapter), self._let_go), use.scale) for use in stack)
+        found = tuple(
+            ScaledAdapter(self._memory.load(lora(scaled.adapter), self._let_go), scaled.scale, scaled.key)
+            for scaled in stack
+        )
         self.plans.keep_only(self._memory.identities())
         return found
 
@@ -133,7 +136,7 @@ class Applying:
         self.plans.keep_only(self._memory.identities())
 
     def _tell(self, stack: Stack, choice: Choice) -> None:
-        names = [f"{loaded.identity[:12]} at {scale:g}" for loaded, scale in stack]
+        names = [f"{scaled.adapter.identity[:12]} at {scaled.scale:g}" for scaled in stack]
         told, self._told = self._told, (names, choice.merge)
         if stack and told != self._told:
             log.info("adapters in force", adapters=names, merged=choice.merge, why=choice.why)

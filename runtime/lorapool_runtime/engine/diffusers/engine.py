@@ -16,7 +16,16 @@ from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import ApplyMode, SchedulerName, Serving
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import Applied, BaseInfo, Order, Progress, Recipe, Rendering, Result, untold
+from lorapool_runtime.engine.contract import (
+    Applied,
+    BaseInfo,
+    Progress,
+    Recipe,
+    Rendering,
+    RenderRequest,
+    Result,
+    no_progress,
+)
 from lorapool_runtime.engine.diffusers.applying import Applying, lora
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, first_line, load_pipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
@@ -27,9 +36,8 @@ from lorapool_runtime.engine.diffusers.device.room import Room
 from lorapool_runtime.engine.diffusers.device.vae import Vae
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side, warm_up
 from lorapool_runtime.engine.diffusers.layers.embeddings import Vocabulary
-from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
-from lorapool_runtime.engine.diffusers.plans import Stack
-from lorapool_runtime.engine.diffusers.render.batches import Sitting, finished
+from lorapool_runtime.engine.diffusers.layers.switchboard import Stack, Switchboard
+from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, finished
 from lorapool_runtime.engine.diffusers.render.previews import Previews
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, Prompts, are_alike, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Run, Runner
@@ -86,7 +94,7 @@ class DiffusersEngine:
 
     # ---- the base ----------------------------------------------------------------------------------------------
 
-    def load(self, progress: Progress = untold) -> BaseInfo:
+    def load(self, progress: Progress = no_progress) -> BaseInfo:
         self._unload()
         try:
             return self._loaded(progress)
@@ -184,13 +192,13 @@ class DiffusersEngine:
     def pin(self, identities: Collection[str]) -> None:
         self._memory.pin(identities)
 
-    def look_ahead(self, adapters: Sequence[HostAdapter]) -> None:
+    def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         for adapter in adapters:
             try:
-                self._memory.bring(lora(adapter))
+                self._memory.load(lora(adapter))
             except (AdapterError, RuntimeError) as error:
                 # Whatever it is, `render` meets it again, and there it is somebody's.
-                log.info("looking ahead failed", adapter=adapter.identity[:12], error=first_line(error))
+                log.info("prefetching failed", adapter=adapter.identity[:12], error=first_line(error))
 
     def forget(self, identity: str) -> None:
         self._memory.forget(identity)
@@ -224,12 +232,12 @@ class DiffusersEngine:
         can = self._serving.mode is not ApplyMode.MERGED and self._prompts.are_apart
         return can and lora(adapter).mixes
 
-    def render(self, orders: Sequence[Order], waiting: int = 0) -> Sequence[Result]:
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
         with self._rendering:
             try:
-                return Room(self._render, self._applying.free, self.batch).made(orders, waiting)
+                return Room(self._render, self._applying.free, self.batch).made(requests, waiting)
             except Stopped:
-                return [Stopped() for _ in orders]
+                return [Stopped() for _ in requests]
             except RuntimeFailure:
                 raise
             except Exception as error:
@@ -244,74 +252,78 @@ class DiffusersEngine:
         side = small_side(self._serving)
         self._one_step(side, side, 1)
 
-    def _render(self, orders: Sequence[Order], waiting: int, rows: int | None) -> Sequence[Result]:
+    def _render(
+        self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int, rows: int | None
+    ) -> Sequence[Result]:
         start = time.monotonic()
-        for order in orders:
-            _check_stack([lora(use.adapter) for use in order.stack])
-        in_use = tuple(dict.fromkeys(use.adapter.identity for order in orders for use in order.stack))
+        for request in requests:
+            _check_stack([lora(scaled.adapter) for scaled in request.stack])
+        in_use = tuple(dict.fromkeys(scaled.adapter.identity for request in requests for scaled in request.stack))
         self._memory.use(in_use)
-        stacks = [self._applying.bring(order.stack) for order in orders]
+        stacks = [self._applying.load(request.stack) for request in requests]
         loaded = time.monotonic()
         self._active = in_use
-        pictures = sum(order.recipe.images for order in orders)
+        pictures = sum(request.recipe.images for request in requests)
         if any(stack != stacks[0] for stack in stacks):
-            prompts = self._prompts_apart(orders, stacks)
-            each = [(stack, order.recipe.images) for order, stack in zip(orders, stacks, strict=True)]
+            prompts = self._prompts_apart(requests, stacks)
+            each = [(stack, request.recipe.images) for request, stack in zip(requests, stacks, strict=True)]
             applied = self._applying.for_rows(each)
         else:
-            applied = self._applying.for_all(stacks[0], orders[0].recipe, pictures * (1 + waiting))
-            prompts = [self._encoded(order.recipe, stacks[0], merge=applied is Applied.MERGED) for order in orders]
+            applied = self._applying.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
+            prompts = [
+                self._encoded(request.recipe, stacks[0], merge=applied is Applied.MERGED) for request in requests
+            ]
         if not are_alike(prompts):
             # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.
-            return [result for order in orders for result in self._render([order], waiting, rows)]
+            return [result for request in requests for result in self._render([request], waiting, rows)]
         switched = time.monotonic()
-        sittings = self._sittings(orders, rows)
-        runs = [self._sit(sitting, prompts) for sitting in sittings]
+        batches = self._batches(requests, rows)
+        runs = [self._run_batch(batch, prompts) for batch in batches]
         inference_s = time.monotonic() - switched
-        most = max(len(sitting.rows) for sitting in sittings)
+        most = max(len(batch.rows) for batch in batches)
 
         def rendering(images: Any, warnings: Any) -> Rendering:
             return Rendering(images, loaded - start, switched - loaded, inference_s, warnings, most, applied)
 
-        made = finished(orders, sittings, runs, rendering)
-        return [self._with_warnings(order, result) for order, result in zip(orders, made, strict=True)]
+        made = finished(requests, batches, runs, rendering)
+        return [self._with_warnings(request, result) for request, result in zip(requests, made, strict=True)]
 
-    def _with_warnings(self, order: Order, result: Result) -> Result:
-        cut = self._prompts.warnings(order.recipe)
+    def _with_warnings(self, request: RenderRequest[HostAdapter], result: Result) -> Result:
+        cut = self._prompts.warnings(request.recipe)
         return replace(result, warnings=(*result.warnings, *cut)) if isinstance(result, Rendering) and cut else result
 
-    def _prompts_apart(self, orders: Sequence[Order], stacks: Sequence[Stack]) -> list[Encoded]:
+    def _prompts_apart(self, requests: Sequence[RenderRequest[HostAdapter]], stacks: Sequence[Stack]) -> list[Encoded]:
         """What each prompt says with its own text encoders."""
         prompts = []
-        for order, stack in zip(orders, stacks, strict=True):
+        for request, stack in zip(requests, stacks, strict=True):
             if text_key(stack, merge=False):
                 self._applying.for_text(stack)
             else:
                 self._applying.bare()
-            prompts.append(self._encoded(order.recipe, stack, merge=False))
+            prompts.append(self._encoded(request.recipe, stack, merge=False))
         return prompts
 
     def _encoded(self, recipe: Recipe, stack: Stack, *, merge: bool) -> Encoded:
-        rows = next((loaded.words for loaded, _ in stack if loaded.words), {})
+        rows = next((scaled.adapter.words for scaled in stack if scaled.adapter.words), {})
         words = tuple(word(i) for i in range(len(next(iter(rows.values()), ()))))
         with self._vocabulary.knowing(words, rows):
             return self._prompts.encoded(recipe, text_key(stack, merge=merge))
 
-    def _sittings(self, orders: Sequence[Order], most: int | None = None) -> list[Sitting]:
-        """The pictures of each forward: all of several orders in one, those of one order in as many as it takes."""
-        rows = [(i, seed) for i, order in enumerate(orders) for seed in order.recipe.seeds]
+    def _batches(self, requests: Sequence[RenderRequest[HostAdapter]], most: int | None = None) -> list[ForwardBatch]:
+        """The pictures of each forward: all of several requests in one, those of one request in as many as it takes."""
+        rows = [(i, seed) for i, request in enumerate(requests) for seed in request.recipe.seeds]
         if most is None:
-            most = len(rows) if len(orders) > 1 else self.batch(orders[0].recipe)
+            most = len(rows) if len(requests) > 1 else self.batch(requests[0].recipe)
         chunks = [rows[i : i + most] for i in range(0, len(rows), most)]
-        return [Sitting(orders, tuple(chunk), i, len(chunks)) for i, chunk in enumerate(chunks)]
+        return [ForwardBatch(requests, tuple(chunk), i, len(chunks)) for i, chunk in enumerate(chunks)]
 
-    def _sit(self, sitting: Sitting, prompts: Sequence[Encoded]) -> Run:
-        sitting.go_on()
-        recipe = sitting.orders[0].recipe
+    def _run_batch(self, batch: ForwardBatch, prompts: Sequence[Encoded]) -> Run:
+        batch.raise_if_stopped()
+        recipe = batch.requests[0].recipe
         self._vae.prepare(recipe.width * recipe.height)
-        rows = [Row(prompts[i], seed) for i, seed in sitting.rows]
-        run = self._runner.run(recipe, rows, partial(sitting.watch, self._previews))
-        wanted = any(order.previews for order in sitting.orders) or not self._previews.knows
+        rows = [Row(prompts[i], seed) for i, seed in batch.rows]
+        run = self._runner.run(recipe, rows, partial(batch.watch, self._previews))
+        wanted = any(request.previews for request in batch.requests) or not self._previews.knows
         if run.latents is not None and run.finite[0] and wanted:
             self._previews.learn(run.latents[0], run.pixels[0] / np.float32(255))
         return run

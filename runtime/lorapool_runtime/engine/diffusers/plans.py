@@ -5,11 +5,9 @@ from collections.abc import Collection
 from typing import Final
 
 from lorapool_runtime.engine.diffusers.device.costs import Work, work_of
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Plan, Switchboard
+from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Stack, Switchboard
 
 _KEPT: Final = 32
-
-Stack = tuple[tuple[Loaded, float], ...]
 
 
 class Plans:
@@ -44,8 +42,8 @@ class Plans:
     def keep_only(self, identities: Collection[str]) -> None:
         """Forget the plans with other adapters: they would keep memory that was meant to be free."""
         for stack, merge in list(self._plans):
-            if not all(loaded.identity in identities for loaded, _ in stack):
+            if not all(scaled.adapter.identity in identities for scaled in stack):
                 del self._plans[stack, merge]
         for stack in list(self._works):
-            if not all(loaded.identity in identities for loaded, _ in stack):
+            if not all(scaled.adapter.identity in identities for scaled in stack):
                 del self._works[stack]

@@ -166,7 +166,7 @@ class Cuda:
             self._stream = self._api.stream_of_its_own(self.device)
             self._ring = tuple(_Staging(self._api.pinned(size), self._api.event(timing=False)) for _ in range(2))
         source = flat.view(torch.uint8)
-        # Beside the kernels of what runs now. Allocated in this stream: memory of the main stream may still be read
+        # Sidecars the kernels of what runs now. Allocated in this stream: memory of the main stream may still be read
         # there by kernels that run, though the host has freed it.
         with self._api.in_stream(self._stream):
             target = torch.empty_like(source, device=self.device)

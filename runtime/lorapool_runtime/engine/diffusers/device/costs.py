@@ -12,7 +12,7 @@ from lorapool_api.lora.facts import Network
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.layers.adapted import Branch, branch_of
 from lorapool_runtime.engine.diffusers.layers.delta import Change, merged
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded
+from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.layers.target import Place
 
 _RANK: Final = 16
@@ -75,9 +75,9 @@ class Choice:
     why: str
 
 
-def work_of(stack: tuple[tuple[Loaded, float], ...]) -> Work:
+def work_of(stack: Stack) -> Work:
     """The stack's low-rank pairs; what can only be merged is merged either way and does not count."""
-    pairs = [c for loaded, _ in stack for c in loaded.changes if not c.must_merge]
+    pairs = [c for scaled in stack for c in scaled.adapter.changes if not c.must_merge]
     weights = {id(c.place.module): c.place.module.weight.numel() for c in pairs}
     products = sum(c.parts["down"].numel() + c.parts["up"].numel() for c in pairs)
     return Work(len(pairs), products, sum(weights.values()))

@@ -20,7 +20,7 @@ def _nothing() -> None:
 class DeviceMemory:
     """What is on the device.
 
-    The engine's thread brings what it needs; another may look ahead. What is in use or pinned is never evicted: the
+    The engine's thread brings what it needs; another may prefetch. What is in use or pinned is never evicted: the
     bound is for the rest.
     """
 
@@ -45,7 +45,7 @@ class DeviceMemory:
         with self._lock:
             self._pinned = frozenset(identities)
 
-    def bring(self, adapter: LoraAdapter, free: Callable[[], None] = _nothing) -> Loaded:
+    def load(self, adapter: LoraAdapter, free: Callable[[], None] = _nothing) -> Loaded:
         """The adapter on the device. Evicts others where that needs room.
 
         Args:

@@ -5,7 +5,8 @@ from typing import Protocol
 
 import structlog
 
-from lorapool_runtime.engine.contract import Order, Recipe, Result
+from lorapool_runtime.adapters.file import HostAdapter
+from lorapool_runtime.engine.contract import Recipe, RenderRequest, Result
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.errors import OutOfDeviceMemory, RuntimeFailure
@@ -14,9 +15,11 @@ log = structlog.get_logger(__name__)
 
 
 class Render(Protocol):
-    """Makes these orders, so many pictures at most in one forward; None: as many as the engine would."""
+    """Makes these requests, so many pictures at most in one forward; None: as many as the engine would."""
 
-    def __call__(self, orders: Sequence[Order], waiting: int, rows: int | None) -> Sequence[Result]: ...
+    def __call__(
+        self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int, rows: int | None
+    ) -> Sequence[Result]: ...
 
 
 class Room:
@@ -28,39 +31,41 @@ class Room:
         self._free = free
         self._batch = batch
 
-    def made(self, orders: Sequence[Order], waiting: int) -> Sequence[Result]:
-        """What becomes of each order; `OutOfDeviceMemory` where not one picture of its size finds room."""
-        made = self._unless_full(orders, waiting)
+    def made(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int) -> Sequence[Result]:
+        """What becomes of each request; `OutOfDeviceMemory` where not one picture of its size finds room."""
+        made = self._unless_full(requests, waiting)
         if made is None:
             self._free()
-            made = self._unless_full(orders, waiting)
+            made = self._unless_full(requests, waiting)
         if made is not None:
             return made
         self._free()
-        if len(orders) > 1:
-            return [result for order in orders for result in self._alone(order)]
-        recipe = orders[0].recipe
-        return self._alone(orders[0], tried=min(recipe.images, self._batch(recipe)) == 1)
+        if len(requests) > 1:
+            return [result for request in requests for result in self._alone(request)]
+        recipe = requests[0].recipe
+        return self._alone(requests[0], tried=min(recipe.images, self._batch(recipe)) == 1)
 
-    def _alone(self, order: Order, *, tried: bool = False) -> Sequence[Result]:
-        """One order, one picture after the other; `tried`: that was done already, and found no room."""
+    def _alone(self, request: RenderRequest[HostAdapter], *, tried: bool = False) -> Sequence[Result]:
+        """One request, one picture after the other; `tried`: that was done already, and found no room."""
         made: Sequence[Result] | None = None
         try:
-            made = None if tried else self._unless_full([order], 0, rows=1)
+            made = None if tried else self._unless_full([request], 0, rows=1)
         except RuntimeFailure as failure:
             return [failure]
         if made is not None:
             return made
         self._free()
-        size = f"{order.recipe.width} x {order.recipe.height} pixels"
+        size = f"{request.recipe.width} x {request.recipe.height} pixels"
         return [OutOfDeviceMemory(f"the device has no room for one picture of {size}; ask for fewer pixels")]
 
-    def _unless_full(self, orders: Sequence[Order], waiting: int, rows: int | None = None) -> Sequence[Result] | None:
+    def _unless_full(
+        self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int, rows: int | None = None
+    ) -> Sequence[Result] | None:
         """None where the device is full: what failed has let go of its tensors then."""
         try:
-            return self._render(orders, waiting, rows)
+            return self._render(requests, waiting, rows)
         except RuntimeError as error:
             if not is_full(error):
                 raise
-            log.warning("the device is full", pictures=sum(o.recipe.images for o in orders), error=first_line(error))
+            log.warning("the device is full", pictures=sum(o.recipe.images for o in requests), error=first_line(error))
         return None

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lorapool_api.lora.fit import flat_name
+from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.adapted import (
     Adapted,
     Added,
@@ -38,7 +39,7 @@ class Loaded:
     words: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
-Stack = Sequence[tuple[Loaded, float]]
+Stack = tuple[ScaledAdapter[Loaded], ...]
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ class Switchboard:
             torch.OutOfMemoryError: no room for working out a DoRA's gain.
         """
         touched: dict[int, list[tuple[Change, float, str]]] = {}
-        for loaded, strength in stack:
-            for change in loaded.changes:
-                touched.setdefault(id(change.place.module), []).append((change, strength, loaded.identity))
+        for scaled in stack:
+            for change in scaled.adapter.changes:
+                touched.setdefault(id(change.place.module), []).append((change, scaled.scale, scaled.adapter.identity))
         added, merges = [], []
         for uses in touched.values():
             module = uses[0][0].place.module
@@ -133,15 +134,17 @@ class Switchboard:
         start = 0
         for stack, count in stacks:
             branches: dict[int, list[Branch]] = {}
-            for loaded, strength in stack:
-                for change in loaded.changes:
+            for scaled in stack:
+                for change in scaled.adapter.changes:
                     if change.place.is_text:
                         continue
                     if not change.mixes:
-                        raise ValueError(f"{change.place} of {loaded.identity[:12]} cannot be had for some rows only")
+                        raise ValueError(
+                            f"{change.place} of {scaled.adapter.identity[:12]} cannot be had for some rows only"
+                        )
                     module = change.place.module
                     touched.setdefault(id(module), (module, []))
-                    branches.setdefault(id(module), []).append(_branch(change, strength))
+                    branches.setdefault(id(module), []).append(_branch(change, scaled.scale))
             for key, found in branches.items():
                 touched[key][1].append(Rows(start, start + count, tuple(found)))
             start += count

@@ -1,4 +1,4 @@
-"""From orders to forwards, and from what they made to an outcome for each order."""
+"""From requests to forwards, and from what they made to an outcome for each request."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_runtime.engine.contract import Order, Rendering, Result, Step, unheard
+from lorapool_runtime.adapters.file import HostAdapter
+from lorapool_runtime.engine.contract import Rendering, RenderRequest, Result, Step, no_steps
 from lorapool_runtime.engine.diffusers.render.previews import Previews, where_it_goes
 from lorapool_runtime.engine.diffusers.render.run import Run
 from lorapool_runtime.errors import AdapterError, Stopped
@@ -19,16 +20,16 @@ MakeRendering = Callable[[tuple[Image.Image, ...], tuple[str, ...]], Rendering]
 
 
 @dataclass(frozen=True)
-class Sitting:
+class ForwardBatch:
     """The pictures that are made together.
 
     Attributes:
-        orders: all that are rendered now.
-        rows: (index of the order, seed) of each picture.
-        number, of: which sitting it is, from 0, and of how many.
+        requests: all that are rendered now.
+        rows: (index of the request, seed) of each picture.
+        number, of: which batch it is, from 0, and of how many.
     """
 
-    orders: Sequence[Order]
+    requests: Sequence[RenderRequest[HostAdapter]]
     rows: tuple[tuple[int, int], ...]
     number: int
     of: int
@@ -42,43 +43,46 @@ class Sitting:
         latents: torch.Tensor,
         scheduler: Any,
     ) -> None:
-        """Tell the orders of a step. Raises: Stopped."""
+        """Tell the requests of a step. Raises: Stopped."""
         number, total = self.number * of + done, self.of * of
         shown: torch.Tensor | None = None
-        for index, order in enumerate(self.orders):
-            if order.on_step is unheard:
+        for index, request in enumerate(self.requests):
+            if request.on_step is no_steps:
                 continue
             preview = None
-            if order.shows(number, total):
+            if request.shows(number, total):
                 shown = where_it_goes(before, latents, scheduler) if shown is None else shown
                 row = next((r for r, (i, _) in enumerate(self.rows) if i == index), 0)
-                preview = previews.draw(shown[row], (order.recipe.width, order.recipe.height))
-            order.on_step(Step(number, total, preview))
-        self.go_on()
+                preview = previews.draw(shown[row], (request.recipe.width, request.recipe.height))
+            request.on_step(Step(number, total, preview))
+        self.raise_if_stopped()
 
-    def go_on(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raises: Stopped when nobody wants any of the pictures any more."""
-        if all(order.stop() for order in self.orders):
+        if all(request.stop() for request in self.requests):
             raise Stopped
 
 
 def finished(
-    orders: Sequence[Order], sittings: Sequence[Sitting], runs: Sequence[Run], rendering: MakeRendering
+    requests: Sequence[RenderRequest[HostAdapter]],
+    batches: Sequence[ForwardBatch],
+    runs: Sequence[Run],
+    rendering: MakeRendering,
 ) -> list[Result]:
-    """What each order gets."""
-    pixels: list[list[NDArray[np.uint8]]] = [[] for _ in orders]
-    finite = [True] * len(orders)
+    """What each request gets."""
+    pixels: list[list[NDArray[np.uint8]]] = [[] for _ in requests]
+    finite = [True] * len(requests)
     warnings = tuple(dict.fromkeys(run.warning for run in runs if run.warning))
-    for sitting, run in zip(sittings, runs, strict=True):
-        for (index, _), picture, is_finite in zip(sitting.rows, run.pixels, run.finite, strict=True):
+    for batch, run in zip(batches, runs, strict=True):
+        for (index, _), picture, is_finite in zip(batch.rows, run.pixels, run.finite, strict=True):
             pixels[index].append(picture)
             finite[index] &= is_finite
-    rows = zip(orders, pixels, finite, strict=True)
-    return [_result(order, made, warnings, rendering, finite=good) for order, made, good in rows]
+    rows = zip(requests, pixels, finite, strict=True)
+    return [_result(request, made, warnings, rendering, finite=good) for request, made, good in rows]
 
 
 def _result(
-    order: Order,
+    request: RenderRequest[HostAdapter],
     made: Sequence[NDArray[np.uint8]],
     warnings: tuple[str, ...],
     rendering: MakeRendering,
@@ -86,11 +90,11 @@ def _result(
     finite: bool,
 ) -> Result:
     """A forward that ran into infinity is an error, not a black square."""
-    if order.stop():
+    if request.stop():
         return Stopped()
     if finite:
         return rendering(tuple(Image.fromarray(pixels) for pixels in made), warnings)
-    if not order.stack:
+    if not request.stack:
         raise ArithmeticError("the base model made pixels that are not finite")
-    scales = ", ".join(f"{use.key} at {use.scale:g}" for use in order.stack)
+    scales = ", ".join(f"{scaled.key} at {scaled.scale:g}" for scaled in request.stack)
     return AdapterError(Reason.INVALID_WEIGHTS, f"with {scales} the image is not finite; try smaller scales")

@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import T5EncoderModel
 
 from lorapool_runtime.engine.contract import Recipe
-from lorapool_runtime.engine.diffusers.plans import Stack
+from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.render import long_prompts
 
 # Chunks of 77 tokens, of SDXL's some 0.6 MB each in half precision.
@@ -22,9 +22,9 @@ Encoded = Mapping[str, Any]
 def text_key(stack: Stack, *, merge: bool) -> Hashable:
     """What decides about the text encoders: the adapters that change them or bring words, and how they are applied."""
     return tuple(
-        (loaded.identity, scale, merge)
-        for loaded, scale in stack
-        if loaded.words or any(change.place.is_text for change in loaded.changes)
+        (scaled.adapter.identity, scaled.scale, merge)
+        for scaled in stack
+        if scaled.adapter.words or any(change.place.is_text for change in scaled.adapter.changes)
     )
 
 

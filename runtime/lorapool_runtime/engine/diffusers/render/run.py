@@ -70,14 +70,14 @@ class Runner:
             return {}
 
         pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler, recipe.timestep_spacing)
-        dice = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
+        generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
         wanted = {
             **together([row.prompts for row in rows]),
             "width": recipe.width,
             "height": recipe.height,
             "num_inference_steps": recipe.steps,
             "guidance_scale": recipe.guidance_scale,
-            "generator": dice if len(dice) > 1 else dice[0],
+            "generator": generators if len(generators) > 1 else generators[0],
             "output_type": "pt",
             "callback_on_step_end": between_steps,
             **eta(recipe.scheduler),

@@ -104,7 +104,7 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, w
         scale = scales.of(pieces[0], tensors)
         found += [(piece, scale) for piece in pieces]
     _check_once(found)
-    words = read_words(file.beside.embeddings, widths) if file.beside.embeddings is not None else {}
+    words = read_words(file.sidecars.embeddings, widths) if file.sidecars.embeddings is not None else {}
     # What pieces of one module share lies there once.
     unique = {id(t): t for piece, _ in found for t in piece.parts.values()} | {id(t): t for t in words.values()}
     flat = flatten(data, header, list(unique.values()), dtype)
@@ -130,8 +130,10 @@ class _Scales:
 
     def __init__(self, file: AdapterFile, header: Header) -> None:
         self._by_component = peft_config.from_metadata(header.metadata)
-        self._beside = peft_config.from_file(file.beside.peft_config) if file.beside.peft_config is not None else None
-        if file.facts.format is AdapterFormat.PEFT and not self._by_component and self._beside is None:
+        self._sidecar_config = (
+            peft_config.from_file(file.sidecars.peft_config) if file.sidecars.peft_config is not None else None
+        )
+        if file.facts.format is AdapterFormat.PEFT and not self._by_component and self._sidecar_config is None:
             message = "a PEFT file without its adapter_config.json: nothing says its alpha"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
 
@@ -140,7 +142,7 @@ class _Scales:
         if "alpha" in tensors:
             # LyCORIS writes an alpha for two full factors too, often a huge one, and does not use it.
             return self._checked(_alpha(tensors["alpha"], place), piece.rank, place) if piece.rank else 1.0
-        config = self._by_component.get(place.component, self._beside)
+        config = self._by_component.get(place.component, self._sidecar_config)
         if config is None:
             return 1.0  # both diffusers and kohya: no alpha means alpha = rank
         return self._checked(config.scale((place.name, f"text_model.{place.name}"), piece.rank), 1, place)

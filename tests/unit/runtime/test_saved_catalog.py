@@ -6,23 +6,23 @@ from pathlib import Path
 from tests.unit.runtime.test_registry import entry
 
 from lorapool_api.wire.catalog import Catalog
-from lorapool_runtime.catalog.saved import CatalogWriter, Kept, LastCatalog
+from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
 
 
-class Slow(LastCatalog):
+class Slow(CatalogFile):
     """Counts what is written."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "default/shapes")
         self.writes = 0
 
-    def write(self, kept: Kept) -> None:
+    def write(self, kept: SavedCatalog) -> None:
         self.writes += 1
         super().write(kept)
 
 
 async def test_a_thousand_changes_are_a_few_writes_and_the_last_one_is_kept(tmp_path: Path) -> None:
-    last, now = Slow(tmp_path), Kept(Catalog.of(()))
+    last, now = Slow(tmp_path), SavedCatalog(Catalog.of(()))
     may_go_on = asyncio.Event()
 
     async def pause(_: float) -> None:
@@ -31,7 +31,7 @@ async def test_a_thousand_changes_are_a_few_writes_and_the_last_one_is_kept(tmp_
     writer = CatalogWriter(last, lambda: now, pause)
     writing = asyncio.create_task(writer.run())
     for i in range(1000):
-        now = Kept(Catalog.of([entry(f"a{i}")]), frozenset({f"default/a{i}"}))
+        now = SavedCatalog(Catalog.of([entry(f"a{i}")]), frozenset({f"default/a{i}"}))
         writer.changed()
         await asyncio.sleep(0)
     await writer.flush()
@@ -41,10 +41,10 @@ async def test_a_thousand_changes_are_a_few_writes_and_the_last_one_is_kept(tmp_
 
 
 def test_what_is_kept_comes_back_and_what_is_damaged_does_not(tmp_path: Path) -> None:
-    kept = Kept(Catalog.of([entry("one", pin=True), entry("two")]), frozenset({"default/two"}))
-    LastCatalog(tmp_path, "default/shapes").write(kept)
-    assert LastCatalog(tmp_path, "default/shapes").read() == kept
-    assert LastCatalog(tmp_path, "default/other").read() is None
+    kept = SavedCatalog(Catalog.of([entry("one", pin=True), entry("two")]), frozenset({"default/two"}))
+    CatalogFile(tmp_path, "default/shapes").write(kept)
+    assert CatalogFile(tmp_path, "default/shapes").read() == kept
+    assert CatalogFile(tmp_path, "default/other").read() is None
     for file in (tmp_path / "catalogs").glob("*.ready.json"):
         file.write_text("{")
-    assert LastCatalog(tmp_path, "default/shapes").read() == Kept(kept.catalog)
+    assert CatalogFile(tmp_path, "default/shapes").read() == SavedCatalog(kept.catalog)

@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import structlog
 
-from lorapool_runtime.engine.contract import Engine, Result, Use
+from lorapool_runtime.engine.contract import Engine, Result
 from lorapool_runtime.errors import DeviceLost, RuntimeFailure
 from lorapool_runtime.queue import answers
-from lorapool_runtime.queue.entry import Job
+from lorapool_runtime.queue.entry import QueueEntry
 
 log = structlog.get_logger(__name__)
 
@@ -23,15 +22,7 @@ _DEFECTS: Final = 3
 _CHECK_S: Final = 60.0
 
 
-@dataclass(frozen=True)
-class Seat:
-    """A request that goes to the engine, with its weights."""
-
-    job: Job
-    uses: tuple[Use, ...]
-
-
-class Work:
+class EngineThread:
     """Lives on the event loop; all of the engine's calls here run on `thread`."""
 
     def __init__(self, engine: Engine, thread: Executor, on_lost: Callable[[str], None], clock: Clock) -> None:
@@ -48,30 +39,33 @@ class Work:
         """For how long the engine has been at work on what nobody can want any more; 0 as long as somebody can."""
         return 0.0 if self._until_s is None else max(0.0, self._clock() - self._until_s)
 
-    async def made(self, seats: Sequence[Seat], waiting: int) -> Sequence[Result]:
+    async def render(self, batch: Sequence[QueueEntry], waiting: int) -> Sequence[Result]:
         """One result each. What fails for several at once is tried for each alone: one must not hurt the others.
 
         Args:
             waiting: how many more requests for the first one's stack wait.
+
+        Raises:
+            ValueError: the engine gave another number of results.
         """
         try:
-            results = await self._rendered(seats, waiting)
+            results = await self._rendered(batch, waiting)
         except DeviceLost as error:
-            return [self._lost(error)] * len(seats)
+            return [self._lost(error)] * len(batch)
         except Exception as error:  # noqa: BLE001 -- one request's failure must never end the queue
-            if len(seats) == 1:
+            if len(batch) == 1:
                 return [self._failed(error)]
-            log.warning("a batch failed; trying each request alone", error=type(error).__name__, requests=len(seats))
+            log.warning("a batch failed; trying each request alone", error=type(error).__name__, requests=len(batch))
         else:
-            if len(results) != len(seats):
-                raise ValueError(f"{len(results)} results for {len(seats)} requests")
+            if len(results) != len(batch):
+                raise ValueError(f"{len(results)} results for {len(batch)} requests")
             lost = next((result for result in results if isinstance(result, DeviceLost)), None)
             if lost is not None:
                 self._lost(lost)
             elif not all(isinstance(result, RuntimeFailure) for result in results):
                 self._defects = 0
             return results
-        return [result for seat in seats for result in await self.made([seat], waiting)]
+        return [result for entry in batch for result in await self.render([entry], waiting)]
 
     async def check_if_doubtful(self) -> None:
         """After too many defects in a row, see whether the bare base still works."""
@@ -84,10 +78,10 @@ class Work:
             log.exception("the engine has failed its check")
             self._on_lost(f"after {_DEFECTS} failures in a row the bare base fails too: {type(error).__name__}")
 
-    async def _rendered(self, seats: Sequence[Seat], waiting: int) -> Sequence[Result]:
-        orders = [seat.job.order(seat.uses, self._clock) for seat in seats]
-        until_s = max(seat.job.deadline_s for seat in seats)
-        return await self._on_thread(until_s, lambda: self._engine.render(orders, waiting))
+    async def _rendered(self, batch: Sequence[QueueEntry], waiting: int) -> Sequence[Result]:
+        requests = [entry.for_engine(self._clock) for entry in batch]
+        until_s = max(entry.deadline_s for entry in batch)
+        return await self._on_thread(until_s, lambda: self._engine.render(requests, waiting))
 
     async def _on_thread(self, until_s: float, work: Callable[[], T]) -> T:
         self._until_s = until_s

@@ -18,18 +18,18 @@ from lorapool_runtime.app.health import Health, Watchdog
 from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.app.readiness import Readiness
 from lorapool_runtime.catalog.checks import Checks
-from lorapool_runtime.catalog.host_cache import HostMemory
+from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Readers
 from lorapool_runtime.catalog.registry import Registry
-from lorapool_runtime.catalog.saved import CatalogWriter, Kept, LastCatalog
+from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
 from lorapool_runtime.engine.contract import Engine
-from lorapool_runtime.engine.loader import BaseKeeper
+from lorapool_runtime.engine.loader import BaseLoader
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
 from lorapool_runtime.settings import Settings
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, Rules
-from lorapool_runtime.sources.loader import Bringer
+from lorapool_runtime.sources.fetch import Fetcher, SourceRules
+from lorapool_runtime.sources.loader import FileLoader
 from lorapool_runtime.versions import Versions
 
 log = structlog.get_logger(__name__)
@@ -39,29 +39,29 @@ _HUNG_AFTER_S: Final = {Device.CUDA: 30.0, Device.CPU: 600.0}
 
 
 @dataclass
-class Pod:
+class Runtime:
     """One base, its adapters and its queue. Made and used on the event loop."""
 
     settings: Settings
     instance: str
     versions: Versions
     engine: Engine
-    base: BaseKeeper
-    memory: HostMemory
+    base: BaseLoader
+    memory: HostCache
     registry: Registry
     dispatcher: Dispatcher
     metrics: Metrics
     health: Health
     watchdog: Watchdog
     readiness: Readiness
-    last_catalog: LastCatalog
+    last_catalog: CatalogFile
     catalog_writer: CatalogWriter
-    closing: tuple[Bringer | Checks | Readers, ...]
+    closing: tuple[FileLoader | Checks | Readers, ...]
     threads: tuple[ThreadPoolExecutor, ...]
     stopping: bool = False
 
     @classmethod
-    def build(cls, settings: Settings, engine: Engine, started_s: float) -> "Pod":
+    def build(cls, settings: Settings, engine: Engine, started_s: float) -> "Runtime":
         """Wire the parts; nothing runs yet. Needs a running event loop.
 
         Args:
@@ -69,11 +69,11 @@ class Pod:
         """
         config = settings.config
         engine_thread = ThreadPoolExecutor(1, "engine")
-        ahead_thread = ThreadPoolExecutor(1, "ahead")
+        prefetch_thread = ThreadPoolExecutor(1, "prefetch")
         versions, metrics, health = Versions(), Metrics(), Health()
         blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
-        bringer = Bringer(Fetcher(blobs, Rules.of(config, settings.pod_root)), blobs, config.max_rank)
-        base = BaseKeeper(engine, engine_thread, versions, started_s)
+        loader = FileLoader(Fetcher(blobs, SourceRules.of(config, settings.pod_root)), blobs, config.max_rank)
+        base = BaseLoader(engine, engine_thread, versions, started_s)
 
         def read(file: AdapterFile) -> HostAdapter:
             """On a thread. A file that an earlier process has checked is checked again before its first use."""
@@ -85,27 +85,27 @@ class Pod:
             metrics.rendered(outcome)
             registry.refresh_tiers()
 
-        def kept() -> Kept | None:
+        def kept() -> SavedCatalog | None:
             catalog = registry.catalog()
-            return None if catalog is None else Kept(catalog, frozenset(registry.ready))
+            return None if catalog is None else SavedCatalog(catalog, frozenset(registry.ready))
 
         def hung(why: str) -> None:
             health.fail(why)
             dispatcher.lose(why)
 
         async def to_device(adapter: HostAdapter) -> None:
-            await asyncio.get_running_loop().run_in_executor(ahead_thread, engine.look_ahead, [adapter])
+            await asyncio.get_running_loop().run_in_executor(prefetch_thread, engine.prefetch, [adapter])
 
         readers = Readers(read)
-        memory = HostMemory(config.budgets.host_bytes, readers)
+        memory = HostCache(config.budgets.host_bytes, readers)
         checks = Checks(blobs, memory, base.warm, f"{config.engine} {config.model.dtype} {config.device}")
-        last = LastCatalog(settings.cache, config.pool)
+        last = CatalogFile(settings.cache, config.pool)
         writer = CatalogWriter(last, kept)
-        registry = Registry(versions, bringer, memory, engine, checks.check, to_device, writer.changed)
+        registry = Registry(versions, loader, memory, engine, checks.check, to_device, writer.changed)
         dispatcher = Dispatcher(
             engine,
             engine_thread,
-            ahead_thread,
+            prefetch_thread,
             memory,
             registry.load,
             config.serving.max_pending,
@@ -129,8 +129,8 @@ class Pod:
             readiness=Readiness(settings.ready_deadline_seconds),
             last_catalog=last,
             catalog_writer=writer,
-            closing=(bringer, checks, readers),
-            threads=(engine_thread, ahead_thread),
+            closing=(loader, checks, readers),
+            threads=(engine_thread, prefetch_thread),
         )
 
     def work(self) -> Mapping[str, Coroutine[Any, Any, None]]:
@@ -190,7 +190,7 @@ class Pod:
 
     def status(self, since: int | None = None) -> ServingStatus:
         """The state for the gateway: with the tiers of all adapters, or of those that changed since a version."""
-        changes = None if since is None else self.registry.places.since(since)
+        changes = None if since is None else self.registry.tier_index.since(since)
         tiers, gone = (self.registry.tiers(), ()) if changes is None else changes
         return ServingStatus(
             instance=self.instance,

@@ -8,8 +8,8 @@ from tests.unit.runtime.test_registry import Bench, entry
 
 from lorapool_api.wire.catalog import CatalogDelta
 from lorapool_api.wire.state import AdapterPhase, Tier
-from lorapool_runtime.catalog import shelf
-from lorapool_runtime.catalog.slot import Held
+from lorapool_runtime.catalog import index
+from lorapool_runtime.catalog.slot import CatalogSlot
 
 ADAPTERS = 300
 
@@ -18,20 +18,20 @@ ADAPTERS = 300
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Keys of the entries whose place was looked up, and those that were iterated over."""
     seen: list[str] = []
-    of, everything = shelf.Shelf.with_file, shelf.Shelf.__iter__
+    of, everything = index.CatalogIndex.with_file, index.CatalogIndex.__iter__
 
-    def with_file(self: shelf.Shelf, identity: str) -> list[Held]:
+    def with_file(self: index.CatalogIndex, identity: str) -> list[CatalogSlot]:
         found = of(self, identity)
-        seen.extend(held.entry.key for held in found)
+        seen.extend(slot.entry.key for slot in found)
         return found
 
-    def iterate(self: shelf.Shelf) -> Iterator[Held]:
-        for held in everything(self):
-            seen.append(held.entry.key)
-            yield held
+    def iterate(self: index.CatalogIndex) -> Iterator[CatalogSlot]:
+        for slot in everything(self):
+            seen.append(slot.entry.key)
+            yield slot
 
-    monkeypatch.setattr(shelf.Shelf, "with_file", with_file)
-    monkeypatch.setattr(shelf.Shelf, "__iter__", iterate)
+    monkeypatch.setattr(index.CatalogIndex, "with_file", with_file)
+    monkeypatch.setattr(index.CatalogIndex, "__iter__", iterate)
     return seen
 
 
@@ -67,7 +67,7 @@ async def test_what_moved_since_a_version_is_told_and_what_went() -> None:
     bench.sources.faults["/a/slow"] = asyncio.Event()
     bench.apply(entry("one"), entry("two"), entry("slow"))
     await bench.ready("one", "two")
-    places, version = bench.registry.places, bench.versions.current
+    places, version = bench.registry.tier_index, bench.versions.current
     assert places.since(version) == ({}, ())
     bench.device.there.add("sha-of-/a/one")
     bench.registry.refresh_tiers()
@@ -82,11 +82,11 @@ async def test_what_moved_since_a_version_is_told_and_what_went() -> None:
 
 
 async def test_who_asks_too_late_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "_REMOVALS_KEPT", 3)
+    monkeypatch.setattr(index, "_REMOVALS_KEPT", 3)
     bench = Bench()
     bench.apply(*(entry(f"a{i}") for i in range(6)))
     version = bench.versions.current
     bench.apply()
-    assert bench.registry.places.since(version) is None
+    assert bench.registry.tier_index.since(version) is None
     assert bench.registry.removed_since(version) is None
-    assert bench.registry.places.since(bench.versions.current) == ({}, ())
+    assert bench.registry.tier_index.since(bench.versions.current) == ({}, ())
