@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from lorapool_local.files import write_atomically
+from lorapool_common.files import write_atomically
 
 _VALID_FOR = datetime.timedelta(days=3650)
 # Clocks of containers and virtual machines differ by a little.

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorapool_common.files import write_atomically
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import PlaneConfig, SupervisorConfig
 from lorapool_local.control_plane.component import log_tail
 from lorapool_local.errors import PlaneAlreadyRunning, PlaneFailed, PlaneNotRunning
-from lorapool_local.files import write_atomically
 from lorapool_local.paths import StateDir
 from lorapool_local.report import Phase, PlaneReport, is_supervised, read_report
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from lorapool_common.files import write_atomically
 from lorapool_local.errors import PlaneAlreadyRunning
-from lorapool_local.files import read_json, write_atomically
 from lorapool_local.paths import StateDir
 
 
@@ -51,8 +51,11 @@ class PlaneReport(BaseModel):
 
 
 def read_report(state: StateDir) -> PlaneReport | None:
-    value = read_json(state.report)
-    return None if value is None else PlaneReport.model_validate(value)
+    """What the supervisor last said; None where none has said anything."""
+    try:
+        return PlaneReport.model_validate_json(state.report.read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def write_report(state: StateDir, report: PlaneReport) -> None:

@@ -4,7 +4,7 @@ import json
 import threading
 from pathlib import Path
 
-from lorapool_local.files import read_json, write_json
+from lorapool_common.files import write_atomically
 
 
 class Durations:
@@ -20,12 +20,12 @@ class Durations:
 
     def remember(self, name: str, seconds: float) -> None:
         with self._writing:
-            write_json(self._path, self._read() | {name: round(seconds, 1)})
+            write_atomically(self._path, json.dumps(self._read() | {name: round(seconds, 1)}))
 
     def _read(self) -> dict[str, object]:
         try:
-            value = read_json(self._path)
-        except json.JSONDecodeError:
+            value = json.loads(self._path.read_bytes())
+        except (FileNotFoundError, ValueError):
             return {}
         return value if isinstance(value, dict) else {}
 

@@ -4,9 +4,9 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorapool_common.files import write_atomically
 from lorapool_local.control_plane import kubeconfig
 from lorapool_local.control_plane.flags import Credentials, PlaneNetwork
-from lorapool_local.files import write_atomically
 from lorapool_local.paths import StateDir
 from lorapool_local.pki import (
     Authority,

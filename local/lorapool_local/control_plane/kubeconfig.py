@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from lorapool_local.files import write_atomically
+from lorapool_common.files import write_atomically
 from lorapool_local.pki import KeyPair
 
 CONTEXT = "lorapool-local"

@@ -9,6 +9,7 @@ from lorapool_api.fetch.hosts import is_allowed
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
+from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
 from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.lora.fit import check_fits, check_rank
 from lorapool_api.lora.header import FactsError
@@ -16,7 +17,6 @@ from lorapool_api.rules.claims import Claims
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.manifests.path_roots import path_roots
 from lorapool_operator.seen.observed import Observed
-from lorapool_operator.seen.quantity import human_bytes, quantity_bytes
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 from lorapool_operator.seen.verdict import Verdict
 

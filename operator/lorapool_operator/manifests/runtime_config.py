@@ -1,11 +1,11 @@
 """What the process of a runtime pod is told when it starts."""
 
 from lorapool_api.kinds.pool import Pool
+from lorapool_api.kinds.quantities import quantity_bytes
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.config import Budgets, RuntimeConfig
 from lorapool_operator.manifests.path_roots import path_roots
-from lorapool_operator.seen.quantity import quantity_bytes
 
 
 def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:

@@ -15,7 +15,7 @@ import structlog
 from pydantic import ValidationError
 
 from lorapool_api.wire.catalog import Catalog
-from lorapool_runtime.sources.writing import write_atomically
+from lorapool_common.files import write_atomically
 
 log = structlog.get_logger(__name__)
 

@@ -16,9 +16,9 @@ from filelock import FileLock, Timeout
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import FileSource
+from lorapool_common.files import write_atomically
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.checked import CONTENT, Checked
-from lorapool_runtime.sources.writing import write_atomically
 
 # Longer than any download may take: whoever holds a lock longer than that has lost its way.
 LOCK_TIMEOUT_S: Final = 1800.0

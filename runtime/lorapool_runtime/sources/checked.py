@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from lorapool_runtime.sources.writing import write_atomically
+from lorapool_common.files import write_atomically
 
 CONTENT: Final = "sha256"
 FINITE: Final = "finite"

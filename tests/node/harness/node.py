@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from tests.node.harness.namespaces import Namespaces, NamespacesFailed
 from tests.node.harness.needs import cni_folder
 from tests.node.harness.ranges import Families, free_ranges, joined
 
+from lorapool_common.files import write_atomically
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import NODES, Resource
@@ -24,7 +26,6 @@ from lorapool_local.control_plane.control_plane import ControlPlane, PlaneAddres
 from lorapool_local.control_plane.credentials import PlaneCredentials, write_credentials
 from lorapool_local.control_plane.flags import PlaneNetwork, Ports
 from lorapool_local.errors import PlaneFailed
-from lorapool_local.files import write_json
 from lorapool_local.loopback import free_ports
 from lorapool_local.paths import StateDir
 from lorapool_local.pki import load_or_create_authority
@@ -158,9 +159,8 @@ class _Node:
 
     def _write(self, name: str, config: dict[str, Any]) -> Path:
         path = self._state.root / name
-        path.parent.mkdir(exist_ok=True)
         # JSON is YAML, and the network plugins read nothing else.
-        write_json(path, config)
+        write_atomically(path, json.dumps(config))
         return path
 
     def _ctr_command(self, *arguments: str) -> list[str]:

@@ -16,7 +16,6 @@ from lorapool_operator.manifests.merge import merge
 from lorapool_operator.manifests.path_roots import PathRoots, path_roots
 from lorapool_operator.manifests.secret import control_secret, control_token
 from lorapool_operator.manifests.service import service
-from lorapool_operator.seen.quantity import human_bytes, quantity_bytes
 
 HERE = Installation(image="runtime:1", hf_endpoint="http://hub:1", url_hosts=("files.example.org",))
 KEY = b"k" * 32
@@ -290,19 +289,3 @@ def test_pods_of_a_pool_that_was_made_again_start_anew() -> None:
         for p in (first, again)
     ]
     assert annotations == ["uid-default-shapes", "another"]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("0", 0), ("1500", 1500), ("2k", None), ("2K", 2000), ("1Gi", 1024**3), ("1.5Gi", 3 * 1024**3 // 2)],
-)
-def test_quantities(text: str, size: int | None) -> None:
-    if size is None:
-        with pytest.raises(ValueError, match="2k"):
-            quantity_bytes(text)
-    else:
-        assert quantity_bytes(text) == size
-
-
-def test_sizes_for_people() -> None:
-    assert [human_bytes(n) for n in (7, 2048, 3 * 1024**2, 5 * 1024**3)] == ["7 bytes", "2.0 KiB", "3.0 MiB", "5.0 GiB"]

@@ -1,14 +1,14 @@
 """The environment and the arguments of a container: pure functions of the pod and of what it refers to."""
 
 import base64
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+from lorapool_api.kinds.quantities import parse_quantity
 from lorapool_local.node.spec.pod import Container, EnvFrom, EnvVar, Pod
-from lorapool_local.node.spec.quantity import in_units_of, parse_quantity
 
 # An object by (kind, name); None where there is none.
 Lookup = Callable[[str, str], Mapping[str, Any] | None]
@@ -91,13 +91,13 @@ def field_value(path: str, pod: Pod, placement: Placement) -> str:
 
 
 def resource_value(reference: Mapping[str, Any], container: Container, placement: Placement) -> str:
-    """The value of a `resourceFieldRef`; a limit that is not set is what the node has."""
+    """The value of a `resourceFieldRef`, rounded up; a limit that is not set is what the node has."""
     kind, _, resource = reference["resource"].partition(".")
     resources = container.resources
     values = resources.limits if kind == "limits" else resources.requests
     text = values.get(resource) or (placement.allocatable.get(resource) if kind == "limits" else None) or "0"
     divisor = parse_quantity(str(reference.get("divisor") or "1"))
-    return str(in_units_of(parse_quantity(str(text)), divisor if divisor else Decimal(1)))
+    return str(math.ceil(parse_quantity(str(text)) / (divisor or 1)))
 
 
 def _value(

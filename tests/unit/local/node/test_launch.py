@@ -10,7 +10,6 @@ from lorapool_local.node.containers.launch import POD_ROOT_ENV, container_spec, 
 from lorapool_local.node.containers.process import ContainerSpec, Mode
 from lorapool_local.node.spec.images import Images
 from lorapool_local.node.spec.pod import Container, Pod
-from lorapool_local.node.spec.quantity import parse_quantity
 from lorapool_local.sandbox.rootfs import Mount
 
 
@@ -130,20 +129,6 @@ def test_an_address_of_before_is_taken_again_if_it_can_be() -> None:
     assert addresses.take("127.9.3.3") == "127.9.3.3"
     assert addresses.take("127.9.3.3") == "127.9.1.1"
     assert addresses.take("127.8.3.3") == "127.9.1.2"
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1", 1), ("1500m", "1.5"), ("2Gi", 2**31), ("1e3", 1000), ("1E", 10**18), ("0.5", "0.5"), ("3k", 3000)],
-)
-def test_quantities(text: str, value: object) -> None:
-    assert parse_quantity(text) == pytest.approx(float(str(value)))
-
-
-@pytest.mark.parametrize("text", ["", "x", "1x", "Gi", "1 Gi", "1KiB"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="quantity"):
-        parse_quantity(text)
 
 
 def test_a_volume_over_the_checkout_does_not_hide_the_programs() -> None:
