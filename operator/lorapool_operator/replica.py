@@ -13,6 +13,7 @@ from lorapool_api.names import FIELD_MANAGER
 from lorapool_common.http.listening import bound_socket
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError, ApiError
+from lorapool_common.kube.resources import ADAPTERS, POOLS
 from lorapool_common.process import CannotStart, Process
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.events import Recorder
@@ -20,7 +21,6 @@ from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import watch_settings
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
 from lorapool_operator.cluster.relist import Relister
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 from lorapool_operator.health import serve_health
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control

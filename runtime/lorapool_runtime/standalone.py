@@ -25,6 +25,7 @@ from lorapool_api.kinds.sources import (
 )
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, HubFile, PathFile, UrlFile
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_common.validation import first_error
 from lorapool_runtime.errors import AdapterError
 
 NAMESPACE: Final = "local"
@@ -139,9 +140,8 @@ def _entry(document: object, file: Path) -> CatalogEntry:
         # Here nothing but the adapter itself counts: the one pool is this process.
         parsed = AdapterSpec.model_validate({"poolRef": {"name": NAMESPACE}, **spec})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"])
-        raise UnusableManifest(f"{file}: {name}: spec.{place}: {first['msg']}") from error
+        place, first = first_error(error, "spec")
+        raise UnusableManifest(f"{file}: {name}: {place}: {first['msg']}") from error
     return CatalogEntry(
         key=names.full_name(NAMESPACE, name),
         source=_file_source(parsed.source, f"{file}: {name}"),

@@ -1,10 +1,10 @@
-"""Answers of servers that are not trusted, read without ever holding more than a limit."""
+"""Bodies of requests and of answers, read without ever holding more than a limit."""
 
 from collections.abc import AsyncIterable
 
 
 class TooLarge(Exception):
-    """The answer has more bytes than it may. The rest is not read: its connection cannot be kept."""
+    """The body has more bytes than it may. The rest is not read: its connection cannot be kept."""
 
 
 async def read_at_most(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
@@ -13,10 +13,9 @@ async def read_at_most(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
     Raises:
         TooLarge: there are more than `max_bytes`.
     """
-    parts, size = [], 0
+    body = bytearray()  # no list: in very small pieces a body would take many times its size
     async for chunk in chunks:
-        size += len(chunk)
-        if size > max_bytes:
-            raise TooLarge(f"the answer is larger than {max_bytes} bytes")
-        parts.append(chunk)
-    return b"".join(parts)
+        body += chunk
+        if len(body) > max_bytes:
+            raise TooLarge(f"the body is larger than {max_bytes} bytes")
+    return bytes(body)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from lorapool_api import names
+
 Manifest = dict[str, Any]
 
 
@@ -46,10 +48,12 @@ DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
 BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+POOLS: Final = Resource(names.GROUP, names.VERSION, names.POOL_PLURAL, names.POOL_KIND)
+ADAPTERS: Final = Resource(names.GROUP, names.VERSION, names.ADAPTER_PLURAL, names.ADAPTER_KIND)
 
 KNOWN: Final = (
     *(NODES, NAMESPACES, PODS, SERVICES, SECRETS, CONFIG_MAPS, SERVICE_ACCOUNTS, CORE_EVENTS, EVENTS),
-    *(DEPLOYMENTS, REPLICA_SETS, BUDGETS, LEASES),
+    *(DEPLOYMENTS, REPLICA_SETS, BUDGETS, LEASES, POOLS, ADAPTERS),
 )
 
 

@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lorapool_api.names import ADAPTER_KIND, ADAPTER_PLURAL, GROUP, POOL_KIND, POOL_LABEL, POOL_PLURAL, VERSION
+from lorapool_api.names import POOL_LABEL
 from lorapool_common.kube.client import Selection
 from lorapool_common.kube.reflector import ListerWatcher, Reflector
-from lorapool_common.kube.resources import PODS, Resource
+from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
 
 _SELECTIONS: Final = {
-    ObjectKind.POOL: Selection(Resource(GROUP, VERSION, POOL_PLURAL, POOL_KIND)),
-    ObjectKind.ADAPTER: Selection(Resource(GROUP, VERSION, ADAPTER_PLURAL, ADAPTER_KIND)),
+    ObjectKind.POOL: Selection(POOLS),
+    ObjectKind.ADAPTER: Selection(ADAPTERS),
     ObjectKind.POD: Selection(PODS, labels=POOL_LABEL),
 }
 

@@ -8,12 +8,13 @@ from typing import Final, TypeVar
 import structlog
 from fastapi import Request, Response
 
+from lorapool_common.http.clients import ClientGone, unless_gone
 from lorapool_gateway.errors import GatewayError
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import errors
 from lorapool_gateway.http.fields.loras import HEADERS
 from lorapool_gateway.http.keys import ApiKeys
-from lorapool_gateway.http.receive import ClientGone, read_body, unless_gone
+from lorapool_gateway.http.receive import read_body
 from lorapool_gateway.http.reply_headers import POOL
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.routing.request import ImageRequest
@@ -66,7 +67,7 @@ class Gate:
                 asked = await parsed(parse, await read_body(request, limit_bytes, share))
                 resolved = await self.service.resolve(asked, request.headers.get(POOL))
                 pool = resolved.pool
-                served = await unless_gone(request, self.service.generate(resolved))
+                served = await unless_gone(request.receive, self.service.generate(resolved))
                 response = await respond(asked, served)
         except ClientGone:
             self.metrics.answered(dialect, "", "client_gone")

@@ -9,7 +9,7 @@ import structlog
 from lorapool_api.names import ADAPTER_FINALIZER, FIELD_MANAGER
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
-from lorapool_operator.cluster.resources import ADAPTERS
+from lorapool_common.kube.resources import ADAPTERS
 
 log = structlog.get_logger(__name__)
 

@@ -16,9 +16,8 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, full_name
 from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import DEPLOYMENTS, NAMESPACES, PODS, REPLICA_SETS, Resource
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, REPLICA_SETS, Resource
 from lorapool_operator.cluster.cache import Indexer, ObjectCache
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 from lorapool_operator.seen.observed import (
     DeploymentView,
     PodView,

@@ -16,9 +16,8 @@ from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.merge_patch import merge_patch
-from lorapool_common.kube.resources import DEPLOYMENTS
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, POOLS
 from lorapool_operator.cluster.objects import Objects
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
 from lorapool_operator.decide.adapter_status import AdapterStatuses
 from lorapool_operator.decide.checker import AdapterChecker, CheckResult, entries
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events

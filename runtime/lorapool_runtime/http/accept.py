@@ -1,6 +1,7 @@
 """What a client wants back: the reply in JSON, or the first image itself."""
 
 from lorapool_api.wire.request import ImageFormat
+from lorapool_common.http.accept import media_ranges
 
 _TYPES = {f.media_type: f for f in ImageFormat} | {"image/jpg": ImageFormat.JPEG}
 
@@ -23,20 +24,5 @@ def image_wanted(accept: str, default: ImageFormat) -> ImageFormat | None:
 
 def _by_weight(accept: str) -> list[str]:
     """Media types, the most wanted first; those with weight 0 are not wanted at all."""
-    weighted = [(_weight(parameters), kind.strip().lower()) for kind, *parameters in _ranges(accept)]
-    return [kind for weight, kind in sorted(weighted, key=lambda w: -w[0]) if weight > 0]
-
-
-def _ranges(accept: str) -> list[list[str]]:
-    return [part.split(";") for part in accept.split(",") if part.strip()]
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
+    ranges = sorted(media_ranges(accept), key=lambda found: -found[1])
+    return [kind for kind, weight in ranges if weight > 0]

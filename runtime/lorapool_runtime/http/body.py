@@ -6,6 +6,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from lorapool_api.wire.reply import ErrorCode
+from lorapool_common.http.bodies import TooLarge, read_at_most
+from lorapool_common.validation import first_error
 from lorapool_runtime.errors import RequestError
 
 # A thousand entries have some hundred kilobytes.
@@ -26,12 +28,10 @@ async def _bytes(request: Request, max_bytes: int) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise _too_large(max_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    return bytes(body)
+    try:
+        return await read_at_most(request.stream(), max_bytes)
+    except TooLarge:
+        raise _too_large(max_bytes) from None
 
 
 def _too_large(max_bytes: int) -> RequestError:
@@ -40,6 +40,5 @@ def _too_large(max_bytes: int) -> RequestError:
 
 def sentence(error: ValidationError) -> str:
     """The first thing that is wrong, with its place."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
+    place, first = first_error(error)
     return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -17,6 +17,7 @@ from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import BasePhase
+from lorapool_common.http.clients import ClientGone, unless_gone
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.app.encode import encode
 from lorapool_runtime.app.recipe import complete
@@ -29,8 +30,8 @@ from lorapool_runtime.queue.entry import Outcome
 
 # A seed that people can copy, and that every client's number type holds.
 _RANDOM_SEEDS = 2**32
-# Nobody reads it: the client has gone.
-_CLIENT_GONE = Response(status_code=499)
+# nginx's status for logs: the client has gone, and nobody reads it.
+_CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,10 @@ class Generator:
                 response: Response = events.streamed(partial(self._reply, format_, asked), self._count)
                 outcome = None  # counted when the stream ends
                 return response
-            response = await self._unless_gone(request, wanted)
-            outcome = "ClientGone" if response is _CLIENT_GONE else "Ok"
+            response = await unless_gone(request.receive, self._respond(request.headers.get("accept", ""), wanted))
+            outcome = "Ok"
+        except ClientGone:
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except RequestError as error:
             outcome = error.code.value
             raise
@@ -82,17 +85,6 @@ class Generator:
     ) -> GenerateReply:
         outcome = await self._runtime.dispatcher.render(replace(asked, on_step=on_step))
         return (await self._encoded(asked, outcome, format_, want_json=True)).reply
-
-    async def _unless_gone(self, request: Request, wanted: list[GenerateRequest]) -> Response:
-        """Work for as long as somebody waits for it."""
-        work = asyncio.create_task(self._respond(request.headers.get("accept", ""), wanted))
-        gone = asyncio.create_task(_disconnected(request))
-        try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else _CLIENT_GONE
-        finally:
-            work.cancel()
-            gone.cancel()
 
     async def _respond(self, accept: str, wanted: list[GenerateRequest]) -> Response:
         format_ = wanted[0].format
@@ -176,9 +168,3 @@ def _bundled(made: EncodedReply) -> Response:
 
     length = {"content-length": str(sum(map(len, parts)))}
     return StreamingResponse(pieces(), media_type=bundle.MEDIA_TYPE, headers=length)
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has gone. The body has been read: nothing else can come."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -24,8 +24,7 @@ from lorapool_api.names import ADAPTER_FINALIZER, FIELD_MANAGER
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.kubeconfig import read_kubeconfig
-from lorapool_common.kube.resources import DEPLOYMENTS, NAMESPACES, SERVICE_ACCOUNTS, Resource
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS, SERVICE_ACCOUNTS, Resource
 from lorapool_operator.seen.parse import read_adapter, read_pool
 
 CHART = Path(__file__).parents[3] / "charts" / "lorapool"

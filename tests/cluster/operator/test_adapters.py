@@ -14,8 +14,7 @@ from tests.operator_hub import COMMIT, FakeHub, Repo
 from lorapool_api.kinds.conditions import AdapterCondition, Reason, find
 from lorapool_api.names import ADAPTER_FINALIZER, CONFIG_ENV
 from lorapool_api.wire.catalog import HubFile
-from lorapool_common.kube.resources import DEPLOYMENTS, NAMESPACES
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS
 
 pytestmark = pytest.mark.plane
 

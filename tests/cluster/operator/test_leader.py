@@ -15,8 +15,7 @@ from tests.cluster.operator.harness import Cluster, cluster, until
 from tests.files import lora_file
 from tests.operator_hub import FakeHub, Repo
 
-from lorapool_common.kube.resources import DEPLOYMENTS, LEASES, SECRETS, SERVICES
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, LEASES, POOLS, SECRETS, SERVICES
 
 pytestmark = pytest.mark.plane
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.cluster.operator.harness import Cluster, cluster, until
 
-from lorapool_operator.cluster.resources import POOLS
+from lorapool_common.kube.resources import POOLS
 
 pytestmark = pytest.mark.plane
 

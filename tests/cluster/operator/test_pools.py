@@ -11,8 +11,16 @@ from tests.cluster.operator.fakes import FakeKubelet
 from tests.cluster.operator.harness import TEMPLATE, Cluster, cluster, until
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_common.kube.resources import BUDGETS, CORE_EVENTS, DEPLOYMENTS, NAMESPACES, SECRETS, SERVICES
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
+from lorapool_common.kube.resources import (
+    ADAPTERS,
+    BUDGETS,
+    CORE_EVENTS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    POOLS,
+    SECRETS,
+    SERVICES,
+)
 
 pytestmark = pytest.mark.plane
 

@@ -9,8 +9,7 @@ from tests.cluster.operator.harness import Cluster, cluster, until
 from tests.files import lora_file, sha256, whole_model_file
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_common.kube.resources import PODS
-from lorapool_operator.cluster.resources import ADAPTERS, POOLS
+from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS
 
 pytestmark = pytest.mark.plane
 

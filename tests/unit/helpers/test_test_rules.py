@@ -20,7 +20,7 @@ KNOWN_PAUSES: set[str] = {
     "tests/node/harness/cgroups.py",
     "tests/runtime/pods.py",
     "tests/runtime/test_process.py",
-    "tests/unit/common/test_server.py",
+    "tests/unit/common/http/test_server.py",
     "tests/unit/local/test_sandbox.py",
     "tests/unit/local/test_upkeep.py",
     "tests/unit/operator/test_hostile.py",

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from lorapool_api.wire.request import GenerateRequest
+from lorapool_common.validation import first_error
 from lorapool_gateway.errors import BadRequest
 
 MAX_NAME_CHARACTERS: Final = 320
@@ -24,10 +25,9 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def sentence(error: ValidationError, within: str = "") -> BadRequest:
+def sentence(error: ValidationError, *within: str) -> BadRequest:
     """The first thing that is wrong, as one sentence."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in ((within,) if within else ()) + first["loc"])
+    place, first = first_error(error, *within)
     given = first["input"]
     shown = repr(given[:100] if isinstance(given, str) else given)
     got = "" if first["type"] == "missing" else f" (got {short(shown)})"

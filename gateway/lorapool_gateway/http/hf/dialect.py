@@ -129,7 +129,7 @@ def _parameters(value: Mapping[str, Any]) -> Parameters:
     try:
         return Parameters.model_validate(value)
     except ValidationError as error:
-        raise sentence(error, within="parameters") from None
+        raise sentence(error, "parameters") from None
 
 
 def _one(name: str, *values: Any) -> Any:
