@@ -11,6 +11,8 @@ from typing import Final, Self
 from lorapool_common.kube.errors import AccessError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# How long what a file of a token said is taken to be true, as in client-go: it is replaced long before it expires.
+TOKEN_FILE_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class ClusterAccess:
         basic: user and password.
         server_name: what the server's certificate must name, where that is not the host of the address.
         is_insecure: whether the server's certificate is taken unseen.
+        fresh_s: after how long the token is read anew; None: when it is refused.
     """
 
     server: str
@@ -35,6 +38,7 @@ class ClusterAccess:
     server_name: str | None = None
     proxy: str | None = None
     is_insecure: bool = False
+    fresh_s: float | None = None
 
     @classmethod
     def in_cluster(cls, folder: Path = SERVICE_ACCOUNT) -> Self:
@@ -47,7 +51,9 @@ class ClusterAccess:
             raise AccessError(f"no ServiceAccount is mounted: {error}") from error
         if not token:
             raise AccessError(f"the ServiceAccount's token is empty: {folder / 'token'}")
-        return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}", authority, token=token)
+        return cls(
+            f"https://{f'[{host}]' if ':' in host else host}:{port}", authority, token=token, fresh_s=TOKEN_FILE_S
+        )
 
     @property
     def authorization(self) -> str | None:

@@ -5,20 +5,23 @@ return None for an object that they created, or refuse to send a Lease.
 """
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 
 from lorapool_common.kube.access import ClusterAccess
-from lorapool_common.kube.errors import AccessError, ApiError
+from lorapool_common.kube.current_access import CurrentAccess, Reload
+from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.kubeconfig import load_access
-from lorapool_common.kube.lines import MAX_LINE_BYTES, lines
+from lorapool_common.kube.replies import parse_object, refusal
 from lorapool_common.kube.resources import Manifest, Resource, resource_of
+from lorapool_common.kube.transport import Query, Transport
+from lorapool_common.kube.watch_events import MAX_LINE_BYTES, WatchEvent, watch_events
 
 JSON: Final = "application/json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
@@ -32,9 +35,6 @@ PAGE_ITEMS: Final = 500
 WATCH_S: Final = 300
 # The API server sends a bookmark about once a minute: a watch that is silent for longer is dead.
 SILENCE_S: Final = 90.0
-
-Query = Mapping[str, str]
-Change = tuple[str, Manifest]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Kube:
 
     Args:
         field_manager: who is said to own the fields that are patched and applied; None: by the user agent.
-        reload: reads the credentials anew when they are refused: tokens are renewed.
+        reload: reads the credentials anew when they are old or refused: tokens are renewed.
         writes_at_once: the most writes that wait for an answer.
         silence_s: how long a watch may bring nothing.
     """
@@ -83,25 +83,19 @@ class Kube:
         access: ClusterAccess,
         *,
         field_manager: str | None = None,
-        reload: Callable[[], Awaitable[ClusterAccess]] | None = None,
+        reload: Reload | None = None,
         timeout_s: float = TIMEOUT_S,
         writes_at_once: int = WRITES_AT_ONCE,
         silence_s: float = SILENCE_S,
         max_line_bytes: int = MAX_LINE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._access = access
-        self._tls = access.tls()
         self._manager = {"fieldManager": field_manager} if field_manager else {}
-        self._reload = reload
-        self._reloading = asyncio.Lock()
+        self._transport = Transport(CurrentAccess(access, reload, clock))
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=silence_s)
         self._writes = asyncio.Semaphore(writes_at_once)
         self._max_line_bytes = max_line_bytes
-        # No limit of connections: watches hold theirs. Proxies of the environment are not asked, as kopf does not.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers={"User-Agent": "lorapool"}, trust_env=False
-        )
 
     @classmethod
     async def connect(cls, field_manager: str | None = None) -> Self:
@@ -115,7 +109,7 @@ class Kube:
         await self.close()
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._transport.close()
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Manifest:
         return await self.request("GET", resource.path(namespace, name))
@@ -136,19 +130,15 @@ class Kube:
             following = metadata.get("continue") or None
         return Listing(items, str(metadata.get("resourceVersion", "")))
 
-    async def watch(self, selection: Selection, version: str) -> AsyncGenerator[Change, None]:
+    async def watch(self, selection: Selection, version: str) -> AsyncGenerator[WatchEvent, None]:
         """(ADDED | MODIFIED | DELETED, object) for each change after the version, until the watch ends."""
         asked = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
         query = selection.query | asked | {"timeoutSeconds": str(WATCH_S)}
-        async with self._open("GET", selection.path, query, timeout=self._watch_timeout) as reply:
+        async with self._transport.open("GET", selection.path, query, timeout=self._watch_timeout) as reply:
             if reply.status != 200:
-                raise _refusal(reply.status, await reply.read())
-            async for line in lines(reply.content.iter_any(), self._max_line_bytes):
-                change, manifest = _change(_parse(line))
-                if change == "ERROR":
-                    raise _error(manifest)
-                if change != "BOOKMARK":
-                    yield change, manifest
+                raise refusal(reply.status, await reply.read())
+            async for event in watch_events(reply.content.iter_any(), self._max_line_bytes):
+                yield event
 
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server knows the kind."""
@@ -220,108 +210,16 @@ class Kube:
     ) -> Manifest:
         """Any call that answers with an object."""
         if method == "GET":
-            return _parse(await self._send(method, path, query, body, content_type))
+            return parse_object(await self._send(method, path, query, body, content_type))
         async with self._writes:
-            return _parse(await self._send(method, path, query, body, content_type))
+            return parse_object(await self._send(method, path, query, body, content_type))
 
     async def _send(
         self, method: str, path: str, query: Query | None, body: Manifest | None, content_type: str
     ) -> bytes:
-        async with self._open(method, path, query or {}, body, content_type, self._timeout) as reply:
+        data = None if body is None else json.dumps(body).encode()
+        async with self._transport.open(method, path, query or {}, data, content_type, timeout=self._timeout) as reply:
             content = await reply.read()
             if not 200 <= reply.status < 300:
-                raise _refusal(reply.status, content)
+                raise refusal(reply.status, content)
             return content
-
-    @contextlib.asynccontextmanager
-    async def _open(
-        self,
-        method: str,
-        path: str,
-        query: Query,
-        body: Manifest | None = None,
-        content_type: str = JSON,
-        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 -- aiohttp's word for several timeouts
-    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        """The reply while it is read; asked for once more with new credentials where the present ones are refused."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": JSON} | ({} if data is None else {"Content-Type": content_type})
-        try:
-            access, reply = await self._ask(method, path, query, data, headers, timeout)
-            if reply.status == 401 and await self._has_new_credentials(access):
-                reply.release()
-                _, reply = await self._ask(method, path, query, data, headers, timeout)
-            async with reply:
-                yield reply
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}: {error}") from error
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        query: Query,
-        data: bytes | None,
-        headers: Mapping[str, str],
-        timeout: aiohttp.ClientTimeout | None,  # noqa: ASYNC109 -- as above
-    ) -> tuple[ClusterAccess, aiohttp.ClientResponse]:
-        access = self._access
-        authorization = access.authorization
-        reply = await self._session.request(
-            method,
-            access.server + path,
-            params=query,
-            data=data,
-            headers={**headers, "Authorization": authorization} if authorization else headers,
-            ssl=self._tls,
-            server_hostname=access.server_name,
-            proxy=access.proxy,
-            timeout=timeout or self._timeout,
-        )
-        return access, reply
-
-    async def _has_new_credentials(self, refused: ClusterAccess) -> bool:
-        """Read them anew, once for all requests that were refused at the same time."""
-        if self._reload is None:
-            return False
-        async with self._reloading:
-            if self._access == refused:
-                with contextlib.suppress(AccessError):  # then the refusal says it
-                    found = await self._reload()
-                    self._access, self._tls = found, self._tls if found == refused else found.tls()
-            return self._access != refused
-
-
-def _parse(text: bytes) -> Manifest:
-    try:
-        parsed = json.loads(text)
-    except ValueError as error:
-        raise ApiError(0, "Malformed", f"the API server's answer is no JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise ApiError(0, "Malformed", "the API server's answer is no object")
-    return parsed
-
-
-def _change(event: Manifest) -> Change:
-    change, manifest = event.get("type"), event.get("object")
-    if not isinstance(change, str) or not isinstance(manifest, dict):
-        raise ApiError(0, "Malformed", "a line of the watch is no change of an object")
-    return change, manifest
-
-
-def _refusal(status: int, content: bytes) -> ApiError:
-    try:
-        return _error(_parse(content), status)
-    except ApiError:
-        return ApiError(status, str(status), content.decode(errors="replace")[:300])
-
-
-def _error(said: Manifest, status: int | None = None) -> ApiError:
-    """The error of a `Status` object."""
-    code = status if status is not None else int(said.get("code") or 500)
-    return ApiError(code, str(said.get("reason") or code), str(said.get("message") or said)[:4000], _causes(said))
-
-
-def _causes(status: Mapping[str, Any]) -> Collection[str]:
-    causes = (status.get("details") or {}).get("causes") or ()
-    return [str(cause.get("reason")) for cause in causes]

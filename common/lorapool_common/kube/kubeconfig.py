@@ -12,10 +12,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
-from lorapool_common.kube.access import ClusterAccess
+from lorapool_common.kube.access import TOKEN_FILE_S, ClusterAccess
 from lorapool_common.kube.errors import AccessError
 
 _DEFAULT: Final = "~/.kube/config"
@@ -49,10 +50,17 @@ async def read_kubeconfig(*paths: Path) -> ClusterAccess:
         server=str(cluster["server"]).rstrip("/"),
         authority=_pem(cluster, "certificate-authority", folder),
         server_name=cluster.get("tls-server-name"),
-        proxy=cluster.get("proxy-url"),
+        proxy=_proxy(cluster),
         is_insecure=bool(cluster.get("insecure-skip-tls-verify")),
         **await _credentials(user, user_folder),
     )
+
+
+def _proxy(cluster: Entry) -> str | None:
+    url = cluster.get("proxy-url")
+    if url and urlsplit(str(url)).scheme not in ("http", "https"):
+        raise AccessError("the kubeconfig's proxy-url is not supported: only proxies by http and https are")
+    return url or None
 
 
 def _named_files() -> list[Path]:
@@ -89,6 +97,7 @@ async def _credentials(user: Entry, folder: Path) -> dict[str, Any]:
         token = _read(folder / user["tokenFile"]).strip()
     return {
         "token": token,
+        "fresh_s": TOKEN_FILE_S if user.get("tokenFile") else None,
         "basic": (user["username"], user.get("password", "")) if user.get("username") else None,
         "certificate": _pem(user, "client-certificate", folder),
         "key": _pem(user, "client-key", folder),

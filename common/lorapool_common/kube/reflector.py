@@ -9,9 +9,10 @@ from typing import Final, Protocol
 import structlog
 
 from lorapool_common.backoff import Backoff
-from lorapool_common.kube.client import Change, Listing, Selection
+from lorapool_common.kube.client import Listing, Selection
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Manifest
+from lorapool_common.kube.watch_events import WatchEvent
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ class ListerWatcher(Protocol):
 
     async def listing(self, selection: Selection) -> Listing: ...
 
-    def watch(self, selection: Selection, version: str) -> AsyncGenerator[Change, None]: ...
+    def watch(self, selection: Selection, version: str) -> AsyncGenerator[WatchEvent, None]: ...
 
 
 class Reflector:

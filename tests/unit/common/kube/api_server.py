@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,15 +33,20 @@ class ApiServer:
 
     answer: Callable[[Asked], Answer]
     asked: list[Asked] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     access: ClusterAccess = field(default_factory=lambda: ClusterAccess(""))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
-        async with TestServer(app) as server:
-            self.access = ClusterAccess(str(server.make_url("")).rstrip("/"), token="first")
+        server = TestServer(app)
+        await server.start_server(ssl=self.tls)
+        self.access = ClusterAccess(str(server.make_url("")).rstrip("/"), token="first")
+        try:
             yield
+        finally:
+            await server.close()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()

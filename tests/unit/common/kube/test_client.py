@@ -1,7 +1,5 @@
 """The client against a real HTTP server."""
 
-import asyncio
-import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +10,7 @@ from tests.unit.common.kube.api_server import Answer, ApiServer, Asked, Silence,
 
 from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.client import STRATEGIC_PATCH, Kube, Selection
-from lorapool_common.kube.errors import AccessError, ApiError
+from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import (
     DEPLOYMENTS,
     LEASES,
@@ -163,37 +161,6 @@ async def test_a_server_that_is_not_there_is_an_error_without_a_status(unused_tc
             await kube.get(PODS, "team", "one")
         assert not await kube.is_healthy()
     assert (raised.value.status, raised.value.reason) == (0, "Unreachable")
-
-
-async def test_credentials_that_are_refused_are_read_anew_once_for_all() -> None:
-    reads = 0
-
-    def answer(asked: Asked) -> Answer:
-        return POD if asked.headers["Authorization"] == "Bearer second" else refusal(401, "Unauthorized", "who?")
-
-    async with client(answer) as (old, server):
-
-        async def reload() -> ClusterAccess:
-            nonlocal reads
-            reads += 1
-            return dataclasses.replace(server.access, token="second")
-
-        async with Kube(server.access, reload=reload) as kube:
-            got = await asyncio.gather(*(kube.get(PODS, "team", "one") for _ in range(5)))
-        with pytest.raises(ApiError, match="who"):
-            await old.get(PODS, "team", "one")
-    assert got == [POD] * 5
-    assert reads == 1
-
-
-async def test_credentials_that_cannot_be_read_anew_leave_the_refusal() -> None:
-    async def reload() -> ClusterAccess:
-        raise AccessError("no kubeconfig")
-
-    async with client(lambda _: refusal(401, "Unauthorized", "who?"), reload=reload) as (kube, server):
-        with pytest.raises(ApiError, match="who"):
-            await kube.get(PODS, "team", "one")
-    assert len(server.asked) == 1
 
 
 async def test_the_environment_s_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,13 @@ async def test_paths_are_meant_from_the_file_that_names_them(tmp_path: Path) -> 
     user = {"client-certificate": "crt", "client-key": "key", "tokenFile": "token", "token": "stale"}
     access = await read_kubeconfig(write(tmp_path / "config", config(user, **{"certificate-authority": "ca"})))
     assert (access.authority, access.certificate, access.key, access.token) == ("ca", "crt", "key", "token")
+    assert access.fresh_s == 60.0
+
+
+async def test_a_proxy_and_another_name_of_the_server_are_read(tmp_path: Path) -> None:
+    cluster = {"proxy-url": "http://proxy:3128", "tls-server-name": "kubernetes"}
+    access = await read_kubeconfig(write(tmp_path / "config", config(None, **cluster)))
+    assert (access.proxy, access.server_name) == ("http://proxy:3128", "kubernetes")
 
 
 async def test_the_first_of_several_files_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +66,8 @@ async def test_a_pod_is_known_by_its_service_account(tmp_path: Path, monkeypatch
     (tmp_path / "ca.crt").write_text("PEM")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
-    assert ClusterAccess.in_cluster(tmp_path) == ClusterAccess("https://[fd00::1]:6443", "PEM", token="t")
+    access = ClusterAccess.in_cluster(tmp_path)
+    assert access == ClusterAccess("https://[fd00::1]:6443", "PEM", token="t", fresh_s=60.0)
     with pytest.raises(AccessError, match="no ServiceAccount is mounted"):
         ClusterAccess.in_cluster(tmp_path / "none")
 
@@ -113,6 +121,7 @@ async def test_credentials_that_cannot_be_had_say_why(tmp_path: Path, user: dict
         (config() | {"clusters": []}, "no cluster c"),
         (config() | {"users": []}, "no user u"),
         (config(server=None), "has no server"),
+        (config(None, **{"proxy-url": "socks5://u:secret@one"}), "only proxies by http and https are$"),
         ([], "a mapping is expected"),
     ],
 )

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from structlog.testing import capture_logs
 
 from lorapool_common.backoff import Backoff
-from lorapool_common.kube.client import Change, Listing, Selection
+from lorapool_common.kube.client import Listing, Selection
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.reflector import Reflector
 from lorapool_common.kube.resources import PODS, Manifest
+from lorapool_common.kube.watch_events import WatchEvent
 
 EXPIRED = ApiError(410, "Expired", "too old")
 AWAY = ApiError(0, "Unreachable", "refused")
@@ -25,7 +26,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.items: list[Manifest] = []
-        self.changes: asyncio.Queue[Change | ApiError | None] = asyncio.Queue()
+        self.changes: asyncio.Queue[WatchEvent | ApiError | None] = asyncio.Queue()
         self.refusal: ApiError | None = None
         self.watched_from: list[str] = []
         self.lists = 0
@@ -36,7 +37,7 @@ class Cluster:
             raise self.refusal
         return Listing(self.items, str(self.lists))
 
-    async def watch(self, selection: Selection, version: str) -> AsyncGenerator[Change, None]:
+    async def watch(self, selection: Selection, version: str) -> AsyncGenerator[WatchEvent, None]:
         self.watched_from.append(version)
         while (change := await self.changes.get()) is not None:
             if isinstance(change, ApiError):
