@@ -15,7 +15,7 @@ class Isolation(StrEnum):
     FOLDERS = "folders"
 
 
-class BackOffConfig(BaseModel):
+class BackoffConfig(BaseModel):
     """The pause before a container is started again: doubles with every crash, as the kubelet's does."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +38,7 @@ class NodeConfig(BaseModel):
     images: dict[str, list[str]] = Field(default_factory=dict)
     """Image to the command it stands for, besides lorapool's own images."""
     isolation: Isolation = Isolation.AUTO
-    back_off: BackOffConfig = BackOffConfig()
+    backoff: BackoffConfig = BackoffConfig()
 
 
 class PlaneConfig(BaseModel):

@@ -9,7 +9,7 @@ from tests.cluster.namespace import Namespace
 
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
-from lorapool_local.config import BackOffConfig, Isolation, NodeConfig, PlaneConfig
+from lorapool_local.config import BackoffConfig, Isolation, NodeConfig, PlaneConfig
 
 PYTHON_IMAGE = "test/python"
 """Runs its first argument as a Python program."""
@@ -22,7 +22,7 @@ def plane_config(isolation: Isolation = Isolation.AUTO) -> PlaneConfig:
         memory="64Gi",
         gpus=1,
         images={PYTHON_IMAGE: [sys.executable, "-u", "-c"]},
-        back_off=BackOffConfig(initial_s=0.5, maximum_s=2.0),
+        backoff=BackoffConfig(initial_s=0.5, maximum_s=2.0),
         isolation=isolation,
     )
     return PlaneConfig(node=node)

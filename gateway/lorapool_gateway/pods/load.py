@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lorapool_api.wire.state import ServingStatus
+from lorapool_common.backoff import Backoff
 from lorapool_gateway.cluster.directory import Signal
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.routing.route import PodLoad
@@ -28,9 +29,9 @@ class LastStatus:
 
 @dataclass(frozen=True)
 class _Failures:
-    """How often a pod has failed in a row, and until when it comes after the others."""
+    """For how long a pod comes after the others, doubled with each failure in a row, and until when it does now."""
 
-    count: int
+    backoff: Backoff
     until_s: float
 
 
@@ -85,9 +86,8 @@ class Loads:
     def mark_failed(self, pod: RuntimePod) -> None:
         """The pod broke on a request: others go first for a while."""
         before = self._failures.get(pod.uid)
-        count = before.count + 1 if before else 1
-        lasts_s = min(_SUSPECT_MOST_S, SUSPECT_S * 2.0 ** min(count - 1, 8))
-        self._failures[pod.uid] = _Failures(count, self._clock() + lasts_s)
+        backoff = before.backoff if before else Backoff(SUSPECT_S, _SUSPECT_MOST_S, jitter=0.0)
+        self._failures[pod.uid] = _Failures(backoff, self._clock() + backoff.next())
 
     def mark_succeeded(self, pod: RuntimePod) -> None:
         """The pod has made what it was asked for."""

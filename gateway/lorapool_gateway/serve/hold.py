@@ -8,6 +8,7 @@ from typing import Final
 from lorapool_api.kinds.conditions import PoolCondition, Subject, find, traits
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.wire.request import GenerateRequest
+from lorapool_common.backoff import Backoff
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPodReady, UnknownModel
@@ -32,14 +33,14 @@ class InFlight:
     Attributes:
         began: when it came, by the clock of the event loop.
         obstacle: what it is held for; None while it is not held.
-        pauses: how often it has waited for a pod to get an adapter.
+        backoff: of the waits for a pod to get an adapter; None before the first.
     """
 
     request: ResolvedRequest
     began: float
     obstacle: GatewayError | None = None
     attempts: Attempts = field(default_factory=Attempts)
-    pauses: int = 0
+    backoff: Backoff | None = None
 
     @property
     def pool(self) -> str:
@@ -91,8 +92,8 @@ class Hold:
         if left_s <= 0:
             raise error
         changed = self._directory.changed.next()
-        pause_s = min(left_s, _LONGEST_PAUSE_S, self._first_pause_s * 2.0 ** min(flight.pauses, 10))
-        flight.pauses += 1
+        flight.backoff = flight.backoff or Backoff(self._first_pause_s, _LONGEST_PAUSE_S)
+        pause_s = min(left_s, flight.backoff.next())
         with self._place(flight.pool), suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await changed.wait()

@@ -18,11 +18,11 @@ from lorapool_local.errors import PlaneFailed
 from lorapool_local.loopback import PodAddresses, Subnet
 from lorapool_local.node.containers.bytecode import compile_own_packages
 from lorapool_local.node.containers.deps import NodeDeps
-from lorapool_local.node.containers.probes import probe_client
 from lorapool_local.node.containers.process import Mode, detect_mode
 from lorapool_local.node.kubelet_api import KubeletServer
 from lorapool_local.node.network.services import ServiceNetwork
 from lorapool_local.node.pods import PodWorkers
+from lorapool_local.node.probes.handlers import probe_client
 from lorapool_local.node.registration import Registration, allocatable
 from lorapool_local.node.reports.events import EventRecorder
 from lorapool_local.node.spec.images import Images

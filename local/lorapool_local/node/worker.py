@@ -8,22 +8,24 @@ from pathlib import Path
 
 import structlog
 
-from lorapool_common.kube.client import STRATEGIC_PATCH
+from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import PODS
 from lorapool_local.node.containers.container import ContainerRunner
 from lorapool_local.node.containers.context import PodContext
 from lorapool_local.node.containers.deps import NodeDeps
+from lorapool_local.node.containers.restarts import restart_policy
 from lorapool_local.node.reports.previous_run import previous_run
-from lorapool_local.node.reports.status import ContainerTerminated, PodSnapshot, pod_status, status_patch
+from lorapool_local.node.reports.status import ContainerTerminated, PodSnapshot
+from lorapool_local.node.reports.status_writer import StatusWriter
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import Placement
-from lorapool_local.node.spec.pod import Container, Pod, ReportedStatus
+from lorapool_local.node.spec.pod import Pod
 from lorapool_local.node.volumes.volumes import PodVolumes, VolumeError
 
 log = structlog.get_logger(__name__)
 
-_FIRST_RETRY_S = 0.1
-_LONGEST_RETRY_S = 5.0
+_RETRY_S = (0.1, 5.0)
 _SIZES_EVERY_S = 10.0
 
 
@@ -31,7 +33,6 @@ class PodWorker:
     """Runs one pod. `update` and `gone` tell it what the apiserver says; `run` does everything else."""
 
     def __init__(self, deps: NodeDeps, pod: Pod) -> None:
-        self.pod = pod
         self._deps = deps
         self._folder = deps.pods_dir / pod.uid
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -45,21 +46,23 @@ class PodWorker:
         self._volumes = PodVolumes(pod, self._folder, deps.kube, deps.references, self._placement)
         self._start_time = pod.status.start_time or datetime.now(UTC)
         self._failure: tuple[str, str] | None = None
-        self._dirty = asyncio.Event()
-        self._dirty.set()
+        self._status = StatusWriter(deps.kube, pod, self._view)
         self._ending = asyncio.Event()
         self._is_gone = False
         self._reporting: asyncio.Task[None] | None = None
-        self._reported: dict[str, object] | None = None
         context = PodContext(pod, self._placement, self._volumes, self._folder, deps)
         self._init_containers = [self._runner(c, context, is_init=True) for c in pod.spec.init_containers]
         self._containers = [self._runner(c, context, is_init=False) for c in pod.spec.containers]
 
+    @property
+    def pod(self) -> Pod:
+        """The pod, with the status that was last written."""
+        return self._status.pod
+
     def update(self, pod: Pod) -> None:
         """A newer version of the pod."""
         before = self.pod.metadata
-        # The status here is what this worker last wrote: the watch may lag behind it.
-        self.pod = pod.model_copy(update={"status": self.pod.status})
+        self._status.update(pod)
         if (before.labels, before.annotations) != (pod.metadata.labels, pod.metadata.annotations):
             self._volumes.update(self.pod)
         grace_s = pod.metadata.deletion_grace_period_seconds
@@ -80,7 +83,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Until the pod is deleted. Leaves nothing of it on this machine."""
-        self._reporting = reporting = asyncio.create_task(self._report_changes())
+        self._reporting = reporting = asyncio.create_task(self._status.run())
         living = asyncio.create_task(self._live())
         try:
             await self._until_ending(living)
@@ -139,14 +142,13 @@ class PodWorker:
                 task.cancel()
 
     async def _make_volumes(self) -> None:
-        pause_s = _FIRST_RETRY_S
+        backoff = Backoff(*_RETRY_S)
         while True:
             try:
                 return await self._volumes.make()
             except VolumeError as error:
                 self._deps.events.warning(self.pod, "FailedMount", str(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+                await asyncio.sleep(backoff.next())
 
     async def _watch_sizes(self) -> None:
         """Evict the pod when a volume grows beyond its limit."""
@@ -188,51 +190,21 @@ class PodWorker:
 
     async def _finish_deletion(self) -> None:
         """Say how the containers ended, then take the object away: only this very one, not its successor."""
-        pause_s = _FIRST_RETRY_S
+        backoff = Backoff(*_RETRY_S)
         meta, options = self.pod.metadata, {"gracePeriodSeconds": 0, "preconditions": {"uid": self.pod.uid}}
         while not self._is_gone:
             try:
-                await self._report()
+                await self._status.write()
                 await self._deps.kube.delete(PODS, meta.namespace, meta.name, options)
             except ApiError as error:
                 if error.is_gone or error.is_conflict:
                     return
                 log.warning("pod not deleted yet", pod=self.pod.key, error=str(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
+                await asyncio.sleep(backoff.next())
             else:
                 return
 
     # -- status
-
-    async def _report_changes(self) -> None:
-        pause_s = _FIRST_RETRY_S
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            try:
-                await self._report()
-                pause_s = _FIRST_RETRY_S
-            except ApiError as error:
-                if error.is_gone:
-                    return
-                log.warning("status not written", pod=self.pod.key, error=str(error))
-                self._dirty.set()
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
-
-    async def _report(self) -> None:
-        """Write the status if it differs from what was written before."""
-        if self.pod.is_finished:
-            return
-        status = pod_status(self.pod, self._view(), datetime.now(UTC))
-        if status == self._reported:
-            return
-        body = {"metadata": {"uid": self.pod.uid}, "status": status_patch(status)}
-        meta = self.pod.metadata
-        answer = await self._deps.kube.patch(PODS, meta.namespace, meta.name, body, "status", STRATEGIC_PATCH)
-        self._reported = status
-        self.pod = self.pod.model_copy(update={"status": ReportedStatus.model_validate(answer["status"])})
 
     def _view(self) -> PodSnapshot:
         return PodSnapshot(
@@ -247,21 +219,18 @@ class PodWorker:
     # -- helpers
 
     def _runner(self, container: Container, context: PodContext, *, is_init: bool) -> ContainerRunner:
-        policy = context.pod.spec.restart_policy
-        is_sidecar = is_init and container.restart_policy == "Always"
-        if is_init:
-            policy = "Always" if is_sidecar else "Never" if policy == "Never" else "OnFailure"
+        policy = restart_policy(context.pod.spec.restart_policy, container.restart_policy, is_init=is_init)
         old = context.pod.status
         statuses = old.init_container_statuses if is_init else old.container_statuses
         previous = previous_run(container.name, statuses, policy)
         return ContainerRunner(
             container,
             context,
-            self._dirty.set,
+            self._status.changed,
             restart_policy=policy,
             previous=previous,
             is_init=is_init,
-            is_sidecar=is_sidecar,
+            is_sidecar=is_init and policy == "Always",
         )
 
     def _sidecars(self) -> list[ContainerRunner]:

@@ -16,8 +16,6 @@ KNOWN_FOLDERS: set[str] = {
     "tests/unit/runtime",
 }
 KNOWN_FILES: set[str] = {
-    "local/lorapool_local/node/containers/container.py",
-    "local/lorapool_local/node/worker.py",
     "operator/lorapool_operator/decide/adapter_status.py",
     "operator/lorapool_operator/decide/checks.py",
     "operator/lorapool_operator/pods/links.py",

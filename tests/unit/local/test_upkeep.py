@@ -15,10 +15,12 @@ from lorapool_common.kube.client import Kube
 from lorapool_common.kube.resources import Resource
 from lorapool_local.control_plane.component import Component, Program
 from lorapool_local.errors import PlaneFailed
-from lorapool_local.node.containers.health import Prober
-from lorapool_local.node.containers.probes import ProbeTarget, ask, probe_client, watch_probe
+from lorapool_local.node.probes.handlers import ProbeTarget, ask, probe_client
+from lorapool_local.node.probes.prober import Prober, watch_probe
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import Placement
-from lorapool_local.node.spec.pod import Container, Handler, Pod, Probe
+from lorapool_local.node.spec.pod import Pod
+from lorapool_local.node.spec.probe import Handler, Probe
 from lorapool_local.node.volumes.references import References
 from lorapool_local.node.volumes.tokens import PodTokens
 from lorapool_local.node.volumes.volumes import PodVolumes

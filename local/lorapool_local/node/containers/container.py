@@ -2,35 +2,33 @@
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
+from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
-from lorapool_local.node.back_off import BackOff
+from lorapool_local.node.containers.commands import run_in_container
 from lorapool_local.node.containers.context import PodContext
-from lorapool_local.node.containers.health import Prober
-from lorapool_local.node.containers.logs import LogWriter, last_lines
+from lorapool_local.node.containers.logs import LogWriter, remove_old_logs
 from lorapool_local.node.containers.preparation import ImageMissing, prepare
-from lorapool_local.node.containers.probes import ProbeTarget, ask
-from lorapool_local.node.containers.process import ContainerProcess, ContainerSpec, Exit, Mode
+from lorapool_local.node.containers.process import ContainerProcess, ContainerSpec, Exit
+from lorapool_local.node.containers.restarts import CrashBackoff, is_restarted
+from lorapool_local.node.containers.termination import terminated, termination_message
+from lorapool_local.node.probes.handlers import ProbeTarget, ask
+from lorapool_local.node.probes.prober import Prober
 from lorapool_local.node.reports.previous_run import PreviousRun
 from lorapool_local.node.reports.status import (
-    COMPLETED,
-    ERROR,
     ContainerRunning,
     ContainerSnapshot,
-    ContainerTerminated,
     ContainerWaiting,
 )
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import ConfigError
-from lorapool_local.node.spec.pod import Container, Probe
+from lorapool_local.node.spec.probe import Probe
 from lorapool_local.node.volumes.volumes import VolumeError
 
-_MAX_MESSAGE = 4096
 _CONFIG_RETRY_S = 1.0
 # What a container gets after its hook has used up the whole grace period, as on a real node.
 _LEAST_GRACE_S = 2.0
@@ -63,7 +61,9 @@ class ContainerRunner:
         self._on_change = on_change
         self._restart_policy = restart_policy
         self._is_init = is_init
-        self._back_off = BackOff(context.deps.config.back_off)
+        config = context.deps.config.backoff
+        self._crash_backoff = CrashBackoff(config)
+        self._pull_backoff = Backoff(config.initial_s, config.maximum_s, jitter=0.0)
         self._process: ContainerProcess | None = None
         self._stopping = False
         self._is_over = previous.is_final
@@ -77,11 +77,11 @@ class ContainerRunner:
         while not (self._stopping or self._is_over):
             spec = await self._specification()
             outcome, started_at = await self._run_once(spec)
-            if not self._will_restart(outcome):
-                self._ended(outcome, started_at, restarting=False)
+            restarting = not self._stopping and is_restarted(self._restart_policy, outcome)
+            self._ended(outcome, started_at, restarting=restarting)
+            if not restarting:
                 return
-            self._ended(outcome, started_at, restarting=True)
-            await self._pause(self._back_off.after_run(time.time() - started_at.timestamp()))
+            await self._pause(self._crash_backoff.after_run(time.time() - started_at.timestamp()))
 
     async def wait_until_started(self) -> None:
         """Running, and past its startup probe."""
@@ -99,27 +99,8 @@ class ContainerRunner:
             self._process.kill()
 
     async def execute(self, command: tuple[str, ...]) -> tuple[int, str]:
-        """Run a command inside the container; (exit code, output)."""
-        process = self._process
-        if process is None or process.pid is None or process.has_ended:
-            return 1, "the container is not running"
-        enter = _enter_command(self._context.deps.mode, process.pid)
-        child = await asyncio.create_subprocess_exec(
-            *enter,
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self._environment,
-        )
-        try:
-            output, _ = await child.communicate()
-        except asyncio.CancelledError:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-            raise
-        return child.returncode or 0, output.decode(errors="replace")
+        """Run a command inside the container as it runs now; (exit code, output)."""
+        return await run_in_container(self._process, self._context.deps.mode, self._environment, command)
 
     # -- before a start
 
@@ -142,9 +123,8 @@ class ContainerRunner:
         self._context.warning("Failed", message)
         self._waiting("ErrImagePull", message)
         await asyncio.sleep(_CONFIG_RETRY_S)
-        pause_s = self._back_off.after_failed_start()
         self._waiting("ImagePullBackOff", f'Back-off pulling image "{self.container.image}": {message}')
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(self._pull_backoff.next())
 
     # -- one run
 
@@ -152,7 +132,7 @@ class ContainerRunner:
         count = self.view.restart_count + 1 if self._has_run else 0
         self._has_run = True
         log = LogWriter(self._context.log_file(self.container.name, count))
-        _remove_old_logs(self._context.folder, self.container.name, count)
+        remove_old_logs(self._context.folder, self.container.name, count)
         started_at = datetime.now(UTC)
         self._process = process = await ContainerProcess.start(spec, log)
         if self._stopping:
@@ -209,22 +189,11 @@ class ContainerRunner:
 
     # -- after a run
 
-    def _will_restart(self, outcome: Exit) -> bool:
-        if self._stopping:
-            return False
-        return self._restart_policy == "Always" or (
-            self._restart_policy == "OnFailure" and (outcome.shown_code != 0 or bool(outcome.error))
-        )
-
     def _ended(self, outcome: Exit, started_at: datetime, *, restarting: bool) -> None:
-        ended = ContainerTerminated(
-            exit_code=outcome.shown_code,
-            reason="StartError" if outcome.error else COMPLETED if outcome.shown_code == 0 else ERROR,
-            started_at=started_at,
-            finished_at=datetime.now(UTC),
-            signal=outcome.signal,
-            message=outcome.error or self._termination_message(outcome),
-        )
+        name = self.container.name
+        files = self._context.message_file(name), self._context.log_file(name, self.view.restart_count)
+        message = termination_message(self.container, outcome, *files)
+        ended = terminated(outcome, started_at, datetime.now(UTC), message)
         self._set(
             replace(
                 self.view,
@@ -245,15 +214,6 @@ class ContainerRunner:
         self._context.warning("BackOff", message)
         self._waiting("CrashLoopBackOff", message)
         await asyncio.sleep(pause_s)
-
-    def _termination_message(self, outcome: Exit) -> str:
-        with contextlib.suppress(OSError):
-            text = self._context.message_file(self.container.name).read_bytes()[:_MAX_MESSAGE].decode(errors="replace")
-            if text:
-                return text
-        if self.container.termination_message_policy == "FallbackToLogsOnError" and outcome.shown_code != 0:
-            return last_lines(self._context.log_file(self.container.name, self.view.restart_count))
-        return ""
 
     # -- helpers
 
@@ -288,19 +248,3 @@ class ContainerRunner:
             if view.started:
                 self._was_started.set()
             self._on_change()
-
-
-def _enter_command(mode: Mode, pid: int) -> list[str]:
-    """Runs what follows inside the namespaces of a process."""
-    if mode is Mode.FOLDERS:
-        return []
-    user = ["--user", "--preserve-credentials"] if mode is Mode.USER else []
-    return [shutil.which("nsenter") or "nsenter", f"--target={pid}", *user, "--mount", "--pid", "--uts", "--ipc", "--"]
-
-
-def _remove_old_logs(folder: Path, container: str, restart_count: int) -> None:
-    """Keep this run's log and the one before it, for `kubectl logs --previous`."""
-    for path in (folder / "logs" / container).glob("*.log*"):
-        number = path.name.split(".")[0]
-        if number.isdigit() and int(number) < restart_count - 1:
-            path.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lorapool_local.node.containers.bytecode import library_mounts
 from lorapool_local.node.containers.process import ContainerSpec, Mode
-from lorapool_local.node.spec.pod import Container, Pod
+from lorapool_local.node.spec.container import Container
+from lorapool_local.node.spec.pod import Pod
 from lorapool_local.sandbox.rootfs import TMP, Mount
 
 POD_ROOT_ENV = "LORAPOOL_POD_ROOT"

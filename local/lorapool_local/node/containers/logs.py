@@ -118,6 +118,14 @@ def _shown(entry: bytes, query: LogQuery) -> bytes:
     return (time + b" " + text if query.timestamps else text) + end
 
 
+def remove_old_logs(folder: Path, container: str, restart_count: int) -> None:
+    """Keep this run's log and the one before it, for `kubectl logs --previous`."""
+    for path in (folder / "logs" / container).glob("*.log*"):
+        number = path.name.split(".")[0]
+        if number.isdigit() and int(number) < restart_count - 1:
+            path.unlink(missing_ok=True)
+
+
 def last_lines(path: Path, lines: int = 80, max_bytes: int = 2048) -> str:
     """The end of a log without times: what a container said before it failed."""
     try:

@@ -8,8 +8,8 @@ from lorapool_common.kube.resources import SERVICES, Manifest
 from lorapool_local.node.containers.context import PodContext
 from lorapool_local.node.containers.launch import base_environment, container_spec
 from lorapool_local.node.containers.process import ContainerSpec
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import command_line, environment, references
-from lorapool_local.node.spec.pod import Container
 from lorapool_local.node.spec.service_links import service_variables
 from lorapool_local.node.spec.user import User, accounts, container_user
 from lorapool_local.node.volumes.references import REFERABLE

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorapool_api.kinds.quantities import parse_quantity
-from lorapool_local.node.spec.pod import Container, EnvFrom, EnvVar, Pod
+from lorapool_local.node.spec.container import Container, EnvFrom, EnvVar
+from lorapool_local.node.spec.pod import Pod
 
 # An object by (kind, name); None where there is none.
 Lookup = Callable[[str, str], Mapping[str, Any] | None]

@@ -6,7 +6,8 @@ meet in an image and on volumes is made to be met here too.
 
 from dataclasses import dataclass
 
-from lorapool_local.node.spec.pod import Container, Pod
+from lorapool_local.node.spec.container import Container
+from lorapool_local.node.spec.pod import Pod
 
 ROOT = 0
 WRITE = 0o2

@@ -14,8 +14,9 @@ import structlog
 from lorapool_api.kinds.quantities import parse_quantity
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import ConfigError, Placement, field_value, resource_value
-from lorapool_local.node.spec.pod import Container, Pod, Volume
+from lorapool_local.node.spec.pod import Pod, Volume
 from lorapool_local.node.spec.user import WRITE, User, rights
 from lorapool_local.node.volumes.payload import FileContent, Payload, checked_path, object_payload, write_payload
 from lorapool_local.node.volumes.references import Reference, References

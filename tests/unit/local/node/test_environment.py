@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import ConfigError, Placement, command_line, environment, expand
-from lorapool_local.node.spec.pod import Container, Pod
+from lorapool_local.node.spec.pod import Pod
 from lorapool_local.node.spec.service_links import service_variables
 
 PLACEMENT = Placement("127.1.1.1", "127.1.0.1", "node", {"cpu": "4", "memory": "1Gi"})

@@ -8,8 +8,9 @@ import pytest
 from lorapool_local.loopback import PodAddresses, claim_subnet, free_ports
 from lorapool_local.node.containers.launch import POD_ROOT_ENV, container_spec, uncovered
 from lorapool_local.node.containers.process import ContainerSpec, Mode
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.images import Images
-from lorapool_local.node.spec.pod import Container, Pod
+from lorapool_local.node.spec.pod import Pod
 from lorapool_local.sandbox.rootfs import Mount
 
 

@@ -2,40 +2,65 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorapool_local.config import BackOffConfig
-from lorapool_local.node.back_off import BackOff
+from lorapool_local.config import BackoffConfig
+from lorapool_local.node.containers.process import Exit
+from lorapool_local.node.containers.restarts import CrashBackoff, is_restarted, restart_policy
 from lorapool_local.node.reports.previous_run import previous_run
 from lorapool_local.node.spec.pod import ReportedContainerStatus
 
 
 def test_the_pause_doubles_up_to_the_maximum() -> None:
-    back_off = BackOff(BackOffConfig())
+    backoff = CrashBackoff(BackoffConfig())
 
-    assert [back_off.after_run(1) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert [backoff.after_run(1) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
 
 
 def test_a_long_run_starts_the_pauses_over() -> None:
-    back_off = BackOff(BackOffConfig())
+    backoff = CrashBackoff(BackoffConfig())
     for _ in range(5):
-        back_off.after_run(1)
+        backoff.after_run(1)
 
-    assert [back_off.after_run(600), back_off.after_run(1)] == [0, 10]
-
-
-def test_a_missing_image_is_waited_for_from_the_first_time() -> None:
-    back_off = BackOff(BackOffConfig())
-
-    assert [back_off.after_failed_start() for _ in range(3)] == [10, 20, 40]
+    assert [backoff.after_run(600), backoff.after_run(1)] == [0, 10]
 
 
 @given(st.lists(st.floats(0, 1000)))
 def test_a_pause_is_never_longer_than_the_maximum(runs: list[float]) -> None:
-    back_off = BackOff(BackOffConfig(initial_s=7, maximum_s=50))
+    backoff = CrashBackoff(BackoffConfig(initial_s=7, maximum_s=50))
 
-    assert all(0 <= back_off.after_run(run) <= 50 for run in runs)
+    assert all(0 <= backoff.after_run(run) <= 50 for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "restarted_by"),
+    [
+        (Exit(0), {"Always"}),
+        (Exit(1), {"Always", "OnFailure"}),
+        (Exit(0, signal=9), {"Always", "OnFailure"}),
+        (Exit(0, error="no such program"), {"Always", "OnFailure"}),
+    ],
+)
+def test_the_policy_says_whether_a_container_is_started_again(outcome: Exit, restarted_by: set[str]) -> None:
+    assert {policy for policy in ("Always", "OnFailure", "Never") if is_restarted(policy, outcome)} == restarted_by
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_container", "as_init"),
+    [
+        ("Always", None, "OnFailure"),
+        ("OnFailure", None, "OnFailure"),
+        ("Never", None, "Never"),
+        ("Never", "Always", "Always"),
+    ],
+)
+def test_an_init_container_runs_once_unless_it_is_a_sidecar(
+    of_pod: str, of_container: str | None, as_init: str
+) -> None:
+    assert restart_policy(of_pod, of_container, is_init=True) == as_init
+    assert restart_policy(of_pod, of_container, is_init=False) == of_pod
 
 
 def status(**state: object) -> tuple[ReportedContainerStatus, ...]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.images import OWN_HOME, OWN_USER, Images
-from lorapool_local.node.spec.pod import Container, Pod
+from lorapool_local.node.spec.pod import Pod
 from lorapool_local.node.spec.user import User, accounts, container_user, rights
 
 SOMEBODY = User(65532, frozenset({65532, 2000}))

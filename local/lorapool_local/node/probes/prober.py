@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lorapool_local.node.containers.probes import ProbeTarget, watch_probe
-from lorapool_local.node.spec.pod import Container, Probe
+from lorapool_local.node.probes.handlers import ProbeTarget, ask
+from lorapool_local.node.spec.container import Container
+from lorapool_local.node.spec.probe import Probe
 
 
 class ProbeListener(Protocol):
@@ -81,3 +82,27 @@ class Prober:
             return await verdict
         finally:
             watching.cancel()
+
+
+async def watch_probe(
+    probe: Probe,
+    target: ProbeTarget,
+    *,
+    on_verdict: Callable[[bool], None],
+    on_failure: Callable[[str], None],
+) -> None:
+    """Probe for ever; call `on_verdict` when as many equal results in a row as the thresholds ask for change it."""
+    verdict: bool | None = None
+    row_ok, row_length = True, 0
+    await asyncio.sleep(probe.initial_delay_seconds)
+    while True:
+        answer = await ask(probe, target, probe.timeout_seconds)
+        if not answer.ok:
+            on_failure(answer.message)
+        row_length = row_length + 1 if answer.ok == row_ok else 1
+        row_ok = answer.ok
+        threshold = probe.success_threshold if answer.ok else probe.failure_threshold
+        if answer.ok != verdict and row_length >= threshold:
+            verdict = answer.ok
+            on_verdict(verdict)
+        await asyncio.sleep(probe.period_seconds)

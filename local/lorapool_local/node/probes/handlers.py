@@ -1,4 +1,4 @@
-"""Probes and hooks: one call of a handler, and the loop that repeats it."""
+"""One call of what a probe asks or a hook does."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from lorapool_local.node.spec.pod import Container, Handler, HttpGet, Probe, TcpSocket
+from lorapool_local.node.spec.container import Container
+from lorapool_local.node.spec.probe import Handler, HttpGet, TcpSocket
 
 _USER_AGENT = "kube-probe/1.34"
 
@@ -78,27 +79,3 @@ async def _tcp(socket: TcpSocket, target: ProbeTarget) -> ProbeResult:
     _, writer = await asyncio.open_connection(socket.host or target.address, port)
     writer.close()
     return ProbeResult(True)
-
-
-async def watch_probe(
-    probe: Probe,
-    target: ProbeTarget,
-    *,
-    on_verdict: Callable[[bool], None],
-    on_failure: Callable[[str], None],
-) -> None:
-    """Probe for ever; call `on_verdict` when as many equal results in a row as the thresholds ask for change it."""
-    verdict: bool | None = None
-    row_ok, row_length = True, 0
-    await asyncio.sleep(probe.initial_delay_seconds)
-    while True:
-        answer = await ask(probe, target, probe.timeout_seconds)
-        if not answer.ok:
-            on_failure(answer.message)
-        row_length = row_length + 1 if answer.ok == row_ok else 1
-        row_ok = answer.ok
-        threshold = probe.success_threshold if answer.ok else probe.failure_threshold
-        if answer.ok != verdict and row_length >= threshold:
-            verdict = answer.ok
-            on_verdict(verdict)
-        await asyncio.sleep(probe.period_seconds)
