@@ -1,7 +1,7 @@
 """Short words for what the engine's tests do again and again."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 from tests import tiny
 
 from lorapool_api.kinds.serving import SchedulerName
+from lorapool_api.lora.fit import check_fits
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter, Sidecars
 from lorapool_runtime.engine.contract import Engine, Recipe, Rendering, RenderRequest
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.sources.blobs import hash_file
+
+if TYPE_CHECKING:
+    from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
 Pixels = NDArray[np.uint8]
 
@@ -40,8 +44,11 @@ def adapter_file(path: Path) -> AdapterFile:
     return AdapterFile(path, hash_file(path), check_file(path, max_rank=128), beside)
 
 
-def read(engine: Engine, path: Path) -> HostAdapter:
-    return engine.read(adapter_file(path))
+def read(engine: "DiffusersEngine", path: Path) -> HostAdapter:
+    """As the pod reads it. Raises: AdapterError, FactsError."""
+    file = adapter_file(path)
+    check_fits(file.facts, engine.modules)
+    return engine.read(file)
 
 
 def image(engine: Engine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:

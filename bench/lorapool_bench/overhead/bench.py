@@ -63,7 +63,7 @@ def states(unet: Any, folder: Path) -> Iterator[State]:
     yield State(PLAIN, "diffusers' own UNet", plain, lambda: None)
     yield State("wrapped", "wrapped, no adapter", added.unet, added.bare)
     for name, file in files.items():
-        what = f"rank {KINDS[name].rank} on {len(file.facts.targets)} modules"
+        what = f"rank {KINDS[name].rank} on {file.facts.target_count} modules"
         yield State(f"unmerged {name}", f"unmerged, {what}", added.unet, partial(added.switch, file))
         yield State(f"merged {name}", f"merged, {what}", merged.unet, partial(merged.switch, file))
     many = f"{_BATCH} pictures"

@@ -1,66 +1,33 @@
 """What an adapter file is, from its header alone: layout, networks, ranks and the modules that it changes."""
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
-from weakref import WeakValueDictionary
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.alphas import alphas_in_metadata
 from lorapool_api.lora.families import Family, family_in_metadata, family_of_modules
-from lorapool_api.lora.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo
-from lorapool_api.lora.layouts.keys import TEXT_ENCODER, TEXT_ENCODER_2, TEXT_ENCODER_3, TRANSFORMER, UNET, place_of
-from lorapool_api.lora.layouts.mmdit import Fused, rows_of, taken_apart
-from lorapool_api.lora.networks import Made, Network, made_of
+from lorapool_api.lora.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo, size_bytes_of
+from lorapool_api.lora.layouts.keys import (
+    TEXT_ENCODER,
+    TEXT_ENCODER_2,
+    TEXT_ENCODER_3,
+    TRANSFORMER,
+    UNET,
+    flat_name,
+    parse_key,
+)
+from lorapool_api.lora.modules import FileModule, PartInfo, TargetFacts, file_module
+from lorapool_api.lora.networks import Network
+from lorapool_api.lora.peft_config import PeftConfig, from_metadata
 
-__all__ = [
-    "TEXT_ENCODER",
-    "TEXT_ENCODER_2",
-    "TRANSFORMER",
-    "UNET",
-    "AdapterFacts",
-    "Network",
-    "Target",
-    "read_facts",
-    "shared_target",
-]
+__all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "TRANSFORMER", "UNET", "AdapterFacts", "Network", "read_facts"]
 
 MAX_TARGETS: Final = 5_000
 """SDXL has 1,060 modules that can be changed, text encoders included; Flux some 700."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A module that the file changes.
-
-    Attributes:
-        component: unet, transformer, text_encoder, ...; unet also where the file does not tell it from a transformer.
-        module: name in the component, with `_` for `.` as kohya writes it, so that all layouts compare.
-        rank: 0 where the parts have no rank of their own (a full LoKr).
-        in_features, out_features: channels of the module's weight; None where the parts do not say.
-        kernel: (height, width) of a convolution, or None.
-        columns: in_features and kernel multiplied, where the parts hold both in one side; None where they do not say.
-    """
-
-    component: str
-    module: str
-    network: Network
-    rank: int
-    in_features: int | None
-    out_features: int | None
-    kernel: tuple[int, int] | None = None
-    columns: int | None = None
-
-
-# A thousand adapters of one trainer change the same modules: each description of a module is kept once.
-_TARGETS: Final[WeakValueDictionary[Target, Target]] = WeakValueDictionary()
-
-
-def shared_target(target: Target) -> Target:
-    """The one of all equal targets that is kept."""
-    return _TARGETS.setdefault(target, target)
 
 
 @dataclass(frozen=True)
@@ -68,30 +35,42 @@ class AdapterFacts:
     """What the header says of an adapter file.
 
     Attributes:
-        dtypes: of the weights, in safetensors' names.
-        alphas: that the metadata names; a file's own tensors of alpha are weights, not header.
+        modules: as the file names them, each with its parts; equal ones are shared with other files.
+        begins: where the bytes of each part of each module begin, in that order, from the end of the header.
+        peft_configs: PEFT's configuration of each component, where the metadata has it.
         made_for: the family of bases that it seems made for; None: it does not say. It only words messages.
     """
 
     format: AdapterFormat
-    targets: tuple[Target, ...]
+    modules: tuple[FileModule, ...]
     size_bytes: int
-    dtypes: frozenset[str] = frozenset()
-    alphas: frozenset[float] = frozenset()
+    begins: "array[int]" = field(default_factory=lambda: array("Q"), hash=False, repr=False)
+    peft_configs: Mapping[str, PeftConfig] = field(default_factory=dict, hash=False)
     made_for: Family | None = None
 
     @property
+    def targets(self) -> tuple[TargetFacts, ...]:
+        """The modules of the base that the file changes."""
+        return tuple(target for module in self.modules for target in module.targets)
+
+    @cached_property
+    def target_count(self) -> int:
+        return sum(len(module.targets) for module in self.modules)
+
+    @cached_property
     def rank(self) -> int:
         """The highest rank in the file."""
-        return max(t.rank for t in self.targets)
-
-    @property
-    def ranks(self) -> frozenset[int]:
-        return frozenset(t.rank for t in self.targets)
+        return max(module.weight.rank for module in self.modules)
 
     @property
     def networks(self) -> frozenset[Network]:
-        return frozenset(t.network for t in self.targets)
+        return frozenset(module.weight.network for module in self.modules)
+
+    def tensors(self) -> Iterator[tuple[FileModule, Mapping[str, TensorInfo]]]:
+        """Each module with its tensors, by the names of its parts."""
+        begins = iter(self.begins)
+        for module in self.modules:
+            yield module, {part.name: _located(part, begin) for part, begin in zip(module.parts, begins, strict=False)}
 
 
 Parts = dict[str, TensorInfo]
@@ -104,10 +83,10 @@ def read_facts(header: Header) -> AdapterFacts:
         FactsError: no key of any known layout (`NotALora`), keys or dtypes that nothing reads (`UnsupportedFormat`),
             parts that do not belong together (`InvalidWeights`).
     """
-    modules, layouts, unknown = _group(header.tensors)
+    parts, layouts, unknown = _group(header.tensors)
     if other := _other_network(unknown):
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{other} is not read; the file holds {_some(unknown)}")
-    if not modules:
+    if not parts:
         raise FactsError(Reason.NOT_A_LORA, _what_else(header.tensors))
     if unknown:
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"nothing reads {_some(unknown)}")
@@ -115,33 +94,24 @@ def read_facts(header: Header) -> AdapterFacts:
         raise FactsError(
             Reason.UNSUPPORTED_FORMAT, f"keys of several layouts in one file: {', '.join(sorted(layouts))}"
         )
-    if t5 := sorted(module for component, module in modules if component == TEXT_ENCODER_3):
+    if t5 := sorted(module for component, module in parts if component == TEXT_ENCODER_3):
         message = f"the file changes a T5 text encoder (lora_te3_), which is not read: {_some(t5)}"
         raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
-    _check_dtypes(modules)
-    targets = tuple(
-        shared_target(target) for place, parts in sorted(modules.items()) for target in _targets(*place, parts)
-    )
-    if len(targets) > MAX_TARGETS:
-        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"the file changes {len(targets)} modules; at most {MAX_TARGETS}")
-    _check_once(targets)
-    return AdapterFacts(
+    _check_dtypes(parts)
+    modules = tuple(_module(*named) for named in sorted(parts.items()))
+    facts = AdapterFacts(
         layouts.pop(),
-        targets,
+        modules,
         header.size_bytes,
-        frozenset(t.dtype for t in header.tensors.values()),
-        alphas_in_metadata(header.metadata),
-        family_of_modules({(t.component, t.module): t.in_features or t.columns for t in targets})
-        or family_in_metadata(header.metadata),
+        array("Q", (parts[m.component, m.module][part.name].begin for m in modules for part in m.parts)),
+        from_metadata(header.metadata),
+        _family(modules) or family_in_metadata(header.metadata),
     )
-
-
-def parts_by_module(header: Header) -> Mapping[tuple[str, str], Mapping[str, TensorInfo]]:
-    """(component, module with underscores) -> part (down, up, alpha, ...) -> its tensor; for who reads the weights.
-
-    A module may be one of an original layout that `mmdit.taken_apart` takes apart.
-    """
-    return _group(header.tensors)[0]
+    if facts.target_count > MAX_TARGETS:
+        message = f"the file changes {facts.target_count} modules; at most {MAX_TARGETS}"
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
+    _check_once(facts.targets)
+    return facts
 
 
 def _group(
@@ -152,47 +122,41 @@ def _group(
     layouts: set[AdapterFormat] = set()
     unknown: list[str] = []
     for key, tensor in tensors.items():
-        place = place_of(key)
-        if place is None:
+        named = parse_key(key)
+        if named is None:
             unknown.append(key)
             continue
-        layouts.add(place.layout)
-        parts = modules.setdefault((place.component, place.module), {})
-        if place.part in parts:
-            message = f"two keys name the {place.part} part of {place.component} {place.module}"
+        layouts.add(named.layout)
+        parts = modules.setdefault((named.component, named.module), {})
+        if named.part in parts:
+            message = f"two keys name the {named.part} part of {named.component} {named.module}"
             raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
-        parts[place.part] = tensor
+        parts[named.part] = tensor
     return modules, layouts, unknown
 
 
-def _targets(component: str, module: str, parts: Parts) -> Iterator[Target]:
-    """The module, or those that its rows belong to."""
-    where = f"{component} {module}"
-    made = made_of(parts, where)
-    fused = taken_apart(module)
-    cut = rows_of(fused, made.outputs, made.columns)
-    if cut is None:
-        raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: {made.outputs} rows are not those of {_names(fused)}")
-    for name, rows in zip(fused.modules, cut, strict=True):
-        outputs = sum(end - begin for begin, end in rows) or made.outputs
-        yield _target(component, name, made, outputs)
+def _module(name: tuple[str, str], parts: Parts) -> FileModule:
+    return file_module(*name, tuple(PartInfo(part, t.dtype, t.shape) for part, t in sorted(parts.items())))
 
 
-def _target(component: str, module: str, made: Made, outputs: int) -> Target:
-    return Target(component, module, made.network, made.rank, made.inputs, outputs, made.kernel, made.columns)
+def _located(part: PartInfo, begin: int) -> TensorInfo:
+    return TensorInfo(part.dtype, part.shape, begin, begin + size_bytes_of(part.dtype, part.shape))
 
 
-def _names(fused: Fused) -> str:
-    return ", ".join(fused.modules)
+def _family(modules: Iterable[FileModule]) -> Family | None:
+    targets = (target for module in modules for target in module.targets)
+    return family_of_modules({(t.component, t.module): t.weight.inputs or t.weight.columns for t in targets})
 
 
-def _check_once(targets: Iterable[Target]) -> None:
+def _check_once(targets: Iterable[TargetFacts]) -> None:
+    """Names that a base may take for one module are one: many layouts call a transformer `unet` too."""
     seen: set[tuple[str, str]] = set()
     for target in targets:
-        place = (target.component, target.module)
-        if place in seen:
-            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"two modules of the file change {' '.join(place)}")
-        seen.add(place)
+        name = (UNET if target.component == TRANSFORMER else target.component, flat_name(target.module))
+        if name in seen:
+            message = f"two modules of the file change {target.component} {target.module}"
+            raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
+        seen.add(name)
 
 
 def _check_dtypes(modules: Mapping[tuple[str, str], Parts]) -> None:

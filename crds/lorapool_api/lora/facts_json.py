@@ -1,15 +1,18 @@
 """Facts of an adapter file, or why there are none, as JSON: between who reads a header and who asked for it."""
 
 import json
+from array import array
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.facts import AdapterFacts, Target, shared_target
+from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.families import Family
 from lorapool_api.lora.header import FactsError
-from lorapool_api.lora.networks import Network
+from lorapool_api.lora.modules import FileModule, PartInfo, file_module
+from lorapool_api.lora.peft_config import PeftConfig
 
 
 def answered(find: Callable[[], AdapterFacts]) -> bytes:
@@ -22,7 +25,7 @@ def answered(find: Callable[[], AdapterFacts]) -> bytes:
 
 
 def facts_in(answer: bytes) -> AdapterFacts:
-    """The facts in an answer, their targets shared with those of other files.
+    """The facts in an answer, their modules shared with those of other files.
 
     Raises:
         FactsError: the one that was answered.
@@ -37,13 +40,10 @@ def facts_in(answer: bytes) -> AdapterFacts:
 def _plain(facts: AdapterFacts) -> dict[str, Any]:
     return {
         "format": facts.format,
-        "targets": [
-            (t.component, t.module, t.network, t.rank, t.in_features, t.out_features, t.kernel, t.columns)
-            for t in facts.targets
-        ],
+        "modules": [(m.component, m.module, m.parts) for m in facts.modules],
         "size_bytes": facts.size_bytes,
-        "dtypes": sorted(facts.dtypes),
-        "alphas": sorted(facts.alphas),
+        "begins": facts.begins.tolist(),
+        "peft_configs": {component: asdict(config) for component, config in facts.peft_configs.items()},
         "made_for": facts.made_for,
     }
 
@@ -51,15 +51,13 @@ def _plain(facts: AdapterFacts) -> dict[str, Any]:
 def _facts(plain: dict[str, Any]) -> AdapterFacts:
     return AdapterFacts(
         AdapterFormat(plain["format"]),
-        tuple(map(_target, plain["targets"])),
+        tuple(_module(*module) for module in plain["modules"]),
         plain["size_bytes"],
-        frozenset(plain["dtypes"]),
-        frozenset(plain["alphas"]),
+        array("Q", plain["begins"]),
+        {component: PeftConfig(**config) for component, config in plain["peft_configs"].items()},
         None if plain["made_for"] is None else Family(plain["made_for"]),
     )
 
 
-def _target(plain: list[Any]) -> Target:
-    component, module, network, rank, in_features, out_features, kernel, columns = plain
-    where = None if kernel is None else (kernel[0], kernel[1])
-    return shared_target(Target(component, module, Network(network), rank, in_features, out_features, where, columns))
+def _module(component: str, module: str, parts: list[Any]) -> FileModule:
+    return file_module(component, module, tuple(PartInfo(name, dtype, tuple(shape)) for name, dtype, shape in parts))

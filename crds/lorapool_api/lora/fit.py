@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from math import prod
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.facts import TRANSFORMER, UNET, AdapterFacts, Target
+from lorapool_api.lora.facts import TRANSFORMER, UNET, AdapterFacts
 from lorapool_api.lora.families import TEXT_WIDTHS
 from lorapool_api.lora.header import FactsError
+from lorapool_api.lora.layouts.keys import flat_name
+from lorapool_api.lora.modules import TargetFacts
 
 Modules = Mapping[str, Mapping[str, tuple[int, ...]]]
 
@@ -37,8 +39,9 @@ def check_fits(facts: AdapterFacts, modules: Modules) -> None:
         shape = shapes.get((component, flat_name(target.module)))
         if shape is None:
             raise _mismatch(facts, modules, f"the base has no module {component} {target.module}")
-        if not _same(target, shape):
-            found = (target.out_features, target.in_features or target.columns, *(target.kernel or ()))
+        if not _fits(target, shape):
+            weight = target.weight
+            found = (target.outputs, weight.inputs or weight.columns, *(weight.kernel or ()))
             raise _mismatch(
                 facts,
                 modules,
@@ -51,17 +54,15 @@ def denoiser(component: str, components: Iterable[str]) -> str:
     return TRANSFORMER if component == UNET and UNET not in components and TRANSFORMER in components else component
 
 
-def flat_name(module: str) -> str:
-    """A module's name as all layouts can say it: `_` for `.`, without the prefix that only some CLIP classes have."""
-    return module.replace(".", "_").removeprefix("text_model_")
-
-
-def _same(target: Target, shape: tuple[int, ...]) -> bool:
-    if target.out_features not in (None, shape[0]) or target.columns not in (None, prod(shape[1:])):
+def _fits(target: TargetFacts, shape: tuple[int, ...]) -> bool:
+    weight = target.weight
+    if target.outputs != shape[0] or weight.columns != prod(shape[1:]):
+        return False
+    if weight.scaled_inputs not in (None, shape[1]):
         return False
     # LoHa without a core tensor and LoKr do not tell inputs from kernel: their product was compared.
     kernel = shape[2:] if shape[2:] not in ((), (1, 1)) else None
-    return target.in_features is None or (target.in_features == shape[1] and target.kernel == kernel)
+    return weight.inputs is None or (weight.inputs == shape[1] and weight.kernel == kernel)
 
 
 def _mismatch(facts: AdapterFacts, modules: Modules, detail: str) -> FactsError:
@@ -79,7 +80,7 @@ def _mismatch(facts: AdapterFacts, modules: Modules, detail: str) -> FactsError:
 
 
 def _widths_in_file(facts: AdapterFacts) -> Iterable[int]:
-    widths = ((t.module, t.in_features or t.columns) for t in facts.targets)
+    widths = ((t.module, t.weight.inputs or t.weight.columns) for t in facts.targets)
     return (width for module, width in widths if module.endswith("attn2_to_k") and width)
 
 
@@ -91,5 +92,5 @@ def _text_width(widths: Iterable[int]) -> int | None:
     return next(iter(widths), None)
 
 
-def _x(sizes: Iterable[int | None]) -> str:
-    return " x ".join("?" if s is None else str(s) for s in sizes)
+def _x(sizes: Iterable[int]) -> str:
+    return " x ".join(map(str, sizes))

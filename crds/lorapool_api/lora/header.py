@@ -5,7 +5,6 @@ Format: 8 bytes, little-endian length n; n bytes of JSON; the tensors' bytes. Ea
 strings (https://github.com/huggingface/safetensors#format).
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,6 +99,11 @@ class Header:
     size_bytes: int
 
 
+def size_bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
+    """What a tensor takes in a file."""
+    return prod(shape) * _BITS[dtype] // 8
+
+
 def header_length(first: bytes, size_bytes: int, limits: HeaderLimits = ADAPTER) -> int:
     """Length of the JSON in bytes, from the first 8 bytes of a file of that size.
 
@@ -144,25 +148,6 @@ def parse_header(text: bytes, size_bytes: int, limits: HeaderLimits = ADAPTER) -
     except Malformed as error:
         raise _not_safetensors(str(error)) from error
     _check_layout(tensors, size_bytes - LENGTH_BYTES - len(text))
-    return Header(tensors, metadata, size_bytes)
-
-
-def parse_checked(text: bytes, size_bytes: int) -> Header:
-    """The header of a file that `parse_header` has taken before: read by a parser of all JSON, which is faster.
-
-    Raises:
-        FactsError: it is not the one that was checked.
-    """
-    try:
-        entries = json.loads(text)
-        metadata = entries.pop(METADATA, {})
-        tensors = {
-            name: TensorInfo(sys.intern(entry["dtype"]), tuple(entry["shape"]), *entry["data_offsets"])
-            for name, entry in entries.items()
-        }
-        _check_layout(tensors, size_bytes - LENGTH_BYTES - len(text))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise _not_safetensors("the header is another than the one that was checked") from error
     return Header(tensors, metadata, size_bytes)
 
 

@@ -4,16 +4,17 @@ The shapes are those of the libraries that define the parts: PEFT and kohya's tr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
 from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.header import FactsError, TensorInfo
+from lorapool_api.lora.header import FactsError
 
-Parts = Mapping[str, TensorInfo]
 Shape = tuple[int, ...]
+Parts = Mapping[str, Shape]
+"""The shape of each part of a module, by the names of `layouts.keys`."""
 
 
 class Network(StrEnum):
@@ -28,7 +29,7 @@ class Network(StrEnum):
 
 
 @dataclass(frozen=True)
-class Made:
+class WeightShape:
     """The change of one weight.
 
     Attributes:
@@ -37,6 +38,8 @@ class Made:
         columns: the weight's other sides multiplied: inputs, and those of the kernel.
         inputs: None where the parts do not tell inputs from kernel.
         kernel: (height, width) where it is larger than 1 x 1.
+        scaled_inputs: how many lengths a `dora_scale` has that is of the inputs, as LyCORIS may write it; None where
+            DoRA's lengths are of the outputs, or there are none.
     """
 
     network: Network
@@ -45,6 +48,7 @@ class Made:
     columns: int
     inputs: int | None
     kernel: tuple[int, int] | None = None
+    scaled_inputs: int | None = None
 
 
 _COMMON: Final = frozenset({"alpha", "dora_scale", "magnitude", "diff_b"})
@@ -54,35 +58,49 @@ _LOKR: Final = frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_
 _FULL: Final = frozenset({"diff"})
 
 
-def made_of(parts: Parts, where: str) -> Made:
-    """What the parts make.
+def weight_shape(parts: Parts, where: str) -> WeightShape:
+    """The change that the parts make.
 
     Raises:
         FactsError: parts of no network or of several (`UnsupportedFormat`), parts that are missing or do not belong
             together (`InvalidWeights`).
     """
-    kinds = [(own, make) for own, make in _MAKERS if own & parts.keys()]
+    kinds = [(own, judge) for own, judge in _JUDGES if own & parts.keys()]
     if not kinds:
         raise _invalid(f"{where} has {', '.join(sorted(parts))} but no weights")
-    own, make = kinds[0]
+    own, judge = kinds[0]
     if odd := sorted(parts.keys() - own - _COMMON):
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where}: nothing reads {', '.join(odd)} beside {min(own)}")
     if {"dora_scale", "magnitude"} <= parts.keys():
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where} has lengths (DoRA) of two layouts")
-    if "alpha" in parts and prod(parts["alpha"].shape) != 1:
+    if "alpha" in parts and prod(parts["alpha"]) != 1:
         raise _invalid(f"{where}: alpha is not one number")
-    for name, tensor in parts.items():
-        if 0 in tensor.shape:
-            raise _invalid(f"{where}: {name} of shape {_x(tensor.shape)} holds nothing")
-    made = make(parts, where)
-    return made if made.rank or made.network in _WITHOUT_RANK else _refuse_rank(where)
+    for name, shape in parts.items():
+        if 0 in shape:
+            raise _invalid(f"{where}: {name} of shape {_x(shape)} holds nothing")
+    weight = judge(parts, where)
+    if not weight.rank and weight.network not in _WITHOUT_RANK:
+        raise _invalid(f"{where}: rank 0")
+    return _with_lengths(weight, parts, where)
 
 
-def _refuse_rank(where: str) -> Made:
-    raise _invalid(f"{where}: rank 0")
+def _with_lengths(weight: WeightShape, parts: Parts, where: str) -> WeightShape:
+    """The same, with what DoRA's lengths are of; they and the difference of a bias must have the weight's sides."""
+    scale = parts.get("dora_scale", ())
+    is_of_inputs = len(scale) > 1 and scale[0] == 1 and prod(scale) == scale[1] and _may_be_inputs(weight, scale[1])
+    for name in ("magnitude", "diff_b", *(() if is_of_inputs else ("dora_scale",))):
+        if name in parts and prod(parts[name]) != weight.outputs:
+            raise _invalid(f"{where}: {name} has shape {_x(parts[name])} for {weight.outputs} outputs")
+    return replace(weight, scaled_inputs=scale[1]) if is_of_inputs else weight
 
 
-def _low_rank(parts: Parts, where: str) -> Made:
+def _may_be_inputs(weight: WeightShape, count: int) -> bool:
+    if weight.inputs is not None:
+        return count == weight.inputs
+    return weight.columns % count == 0 and (count, weight.outputs) != (1, 1)
+
+
+def _low_rank(parts: Parts, where: str) -> WeightShape:
     down, up = _shape(parts, "down", where), _shape(parts, "up", where)
     if len(down) not in (2, 4) or len(up) not in (2, 4) or prod(up[2:]) != 1:
         raise _invalid(f"{where}: weights of shapes {_x(down)} and {_x(up)}")
@@ -90,70 +108,75 @@ def _low_rank(parts: Parts, where: str) -> Made:
         raise _invalid(f"{where}: rank {down[0]} in the down part, {up[1]} in the up part")
     kernel = down[2:]
     if "mid" in parts:
-        mid = parts["mid"].shape
+        mid = parts["mid"]
         if len(mid) != 4 or mid[:2] != (down[0], down[0]) or prod(kernel) != 1:
             raise _invalid(f"{where}: down {_x(down)} and mid {_x(mid)} do not fit")
         kernel = mid[2:]
     network = Network.DORA if {"magnitude", "dora_scale"} & parts.keys() else Network.LORA
-    return Made(network, down[0], up[0], down[1] * prod(kernel), down[1], _kernel(kernel))
+    return WeightShape(network, down[0], up[0], down[1] * prod(kernel), down[1], _kernel(kernel))
 
 
-def _loha(parts: Parts, where: str) -> Made:
+def _loha(parts: Parts, where: str) -> WeightShape:
     first, second = (_loha_half(parts, which, where) for which in "12")
     if first != second:
         raise _invalid(f"{where}: the halves of the LoHa do not fit each other")
     return first
 
 
-def _loha_half(parts: Parts, which: str, where: str) -> Made:
+def _loha_half(parts: Parts, which: str, where: str) -> WeightShape:
     a, b = (_matrix(parts, f"hada_w{which}_{side}", where) for side in "ab")
     if f"hada_t{which}" in parts:  # around the core tensor a is (rank, outputs), else (outputs, rank)
         core = _core(parts, f"hada_t{which}", (a[0], b[0]), where)
-        return Made(Network.LOHA, b[0], a[1], b[1] * prod(core), b[1], _kernel(core))
+        return WeightShape(Network.LOHA, b[0], a[1], b[1] * prod(core), b[1], _kernel(core))
     if a[1] != b[0]:
         raise _invalid(f"{where}: rank {a[1]} in hada_w{which}_a, {b[0]} in hada_w{which}_b")
-    return Made(Network.LOHA, b[0], a[0], b[1], None)
+    return WeightShape(Network.LOHA, b[0], a[0], b[1], None)
 
 
-def _lokr(parts: Parts, where: str) -> Made:
-    (out_1, in_1, rank_1), (out_2, in_2, rank_2) = (_factor(parts, f"lokr_w{which}", where) for which in "12")
-    return Made(Network.LOKR, max(rank_1, rank_2), out_1 * out_2, in_1 * in_2, None)
+def _lokr(parts: Parts, where: str) -> WeightShape:
+    (out_1, in_1, rank_1, _), (out_2, in_2, rank_2, kernel) = (_factor(parts, f"lokr_w{i}", where) for i in "12")
+    if rank_1 and rank_2 and rank_1 != rank_2:
+        raise _invalid(f"{where}: rank {rank_1} in lokr_w1, {rank_2} in lokr_w2")
+    inputs = in_1 * in_2
+    outputs, columns, rank = out_1 * out_2, inputs * prod(kernel), rank_1 or rank_2
+    return WeightShape(Network.LOKR, rank, outputs, columns, inputs if kernel else None, _kernel(kernel))
 
 
-def _factor(parts: Parts, name: str, where: str) -> tuple[int, int, int]:
-    """(rows, columns, rank) of a factor of a Kronecker product."""
+def _factor(parts: Parts, name: str, where: str) -> tuple[int, int, int, Shape]:
+    """(rows, columns, rank, kernel) of a factor of a Kronecker product; () where the columns may hold the kernel."""
     if name in parts:
-        if odd := sorted(p for p in parts if p.startswith(f"{name}_")):
+        others = {f"{name}_a", f"{name}_b", name.replace("w", "t")}
+        if odd := sorted(others & parts.keys()):
             raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where} has {name} and {', '.join(odd)}")
-        shape = parts[name].shape
+        shape = parts[name]
         if len(shape) not in (2, 4):
             raise _invalid(f"{where}: {name} has shape {_x(shape)}")
-        return shape[0], prod(shape[1:]), 0
+        return shape[0], prod(shape[1:]), 0, ()
     a, b = (_matrix(parts, f"{name}_{side}", where) for side in "ab")
     if name == "lokr_w2" and "lokr_t2" in parts:
         core = _core(parts, "lokr_t2", (a[0], b[0]), where)
-        return a[1], b[1] * prod(core), b[0]
+        return a[1], b[1], b[0], core
     if a[1] != b[0]:
         raise _invalid(f"{where}: rank {a[1]} in {name}_a, {b[0]} in {name}_b")
-    return a[0], b[1], b[0]
+    return a[0], b[1], b[0], ()
 
 
-def _full(parts: Parts, where: str) -> Made:
-    shape = parts["diff"].shape
+def _full(parts: Parts, where: str) -> WeightShape:
+    shape = parts["diff"]
     if len(shape) not in (2, 4):
         message = f"{where}: a difference of shape {_x(shape)} is of no Linear and no convolution; nothing reads it"
         raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
-    return Made(Network.FULL, 0, shape[0], prod(shape[1:]), shape[1], _kernel(shape[2:]))
+    return WeightShape(Network.FULL, 0, shape[0], prod(shape[1:]), shape[1], _kernel(shape[2:]))
 
 
-_MAKERS: Final = ((_LORA, _low_rank), (_LOHA, _loha), (_LOKR, _lokr), (_FULL, _full))
+_JUDGES: Final = ((_LORA, _low_rank), (_LOHA, _loha), (_LOKR, _lokr), (_FULL, _full))
 _WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL})
 
 
 def _shape(parts: Parts, part: str, where: str) -> Shape:
     if part not in parts:
         raise _invalid(f"{where} lacks its {part} part")
-    return parts[part].shape
+    return parts[part]
 
 
 def _matrix(parts: Parts, part: str, where: str) -> Shape:
@@ -165,8 +188,8 @@ def _matrix(parts: Parts, part: str, where: str) -> Shape:
 
 def _core(parts: Parts, part: str, ranks: Shape, where: str) -> Shape:
     """The kernel of a core tensor between two matrices of these ranks."""
-    shape = parts[part].shape
-    if len(shape) != 4 or shape[:2] != ranks:
+    shape = parts[part]
+    if len(shape) != 4 or shape[:2] != ranks or ranks[0] != ranks[1]:
         raise _invalid(f"{where}: {part} has shape {_x(shape)} between ranks {_x(ranks)}")
     return shape[2:]
 

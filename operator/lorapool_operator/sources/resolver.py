@@ -190,7 +190,7 @@ def _resolution(
         sha256=sha256,
         size_bytes=facts.size_bytes,
         rank=facts.rank,
-        targets=len(facts.targets),
+        targets=facts.target_count,
         format=facts.format,
         facts=facts,
         base_models=base_models,

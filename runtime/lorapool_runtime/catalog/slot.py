@@ -42,7 +42,7 @@ def _facts(file: AdapterFile) -> AdapterFileFacts:
         sha256=file.sha256,
         size_bytes=facts.size_bytes,
         rank=facts.rank,
-        targets=len(facts.targets),
+        targets=facts.target_count,
         format=facts.format,
     )
 

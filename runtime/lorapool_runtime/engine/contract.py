@@ -163,7 +163,7 @@ class Engine(Protocol):
         """Load the base and warm it up. Raises: ModelError, DeviceLost."""
 
     def read(self, file: AdapterFile) -> HostAdapter:
-        """Bring a file to host memory, every key of it consumed. Raises: AdapterError."""
+        """Bring a file that fits the base to host memory. Raises: AdapterError."""
 
     def batch(self, recipe: Recipe) -> int:
         """How many pictures of that shape are made fastest in one forward; 1 where a batch does not pay."""

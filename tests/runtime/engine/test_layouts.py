@@ -172,7 +172,7 @@ def test_a_layout_of_sd15(kind: str, engine15: DiffusersEngine, reference15: Any
 
 def test_the_original_names_of_samplers_and_embeddings_are_found(engine15: DiffusersEngine, tmp_path: Path) -> None:
     """In SD 1.5 the blocks without attention put the sampler in the next place."""
-    modules = engine15._board.modules()["unet"]
+    modules = engine15.modules["unet"]
     names = {
         "input_blocks_0_0": "conv_in", "input_blocks_3_0_op": "down_blocks.0.downsamplers.0.conv",
         "output_blocks_2_1_conv": "up_blocks.0.upsamplers.0.conv", "time_embed_0": "time_embedding.linear_1",
@@ -205,4 +205,4 @@ def test_an_adapter_of_each_family_is_told_from_the_others(
     assert flux.made_for is Family.FLUX
     for facts, other in ((xl, engine15), (flux, engine)):
         with pytest.raises(FactsError, match="trained for"):
-            check_fits(facts, other._board.modules())
+            check_fits(facts, other.modules)

@@ -21,9 +21,10 @@ ALIGNED = {"a": torch.randn(4, 32), "b": torch.randn(64)}
 
 def laid_out(path: Path, dtype: torch.dtype) -> tuple[torch.Tensor, list[torch.Tensor], Flat]:
     header = read_header(path)
-    data = read_bytes(path, header)
+    infos = header.tensors.values()
+    data = read_bytes(path, infos, header.size_bytes)
     tensors = [tensor_of(data, header.tensors[name]) for name in sorted(header.tensors)]
-    return data, tensors, flatten(data, header, tensors, dtype)
+    return data, tensors, flatten(data, infos, tensors, dtype)
 
 
 def saved(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
@@ -93,7 +94,7 @@ def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4])
 
     with pytest.raises(AdapterError, match="shorter"):
-        read_bytes(path, header)
+        read_bytes(path, header.tensors.values(), header.size_bytes)
 
 
 def test_a_file_without_tensors_is_an_empty_buffer(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from diffusers.loaders.single_file_utils import (
     convert_sd3_transformer_checkpoint_to_diffusers,
 )
 
-from lorapool_api.lora.layouts.mmdit import rows_of, taken_apart
+from lorapool_api.lora.layouts.mmdit import split_fused, split_rows
 
 WIDTH = 3072
 STRIDE = 1_000_000
@@ -65,9 +65,9 @@ def test_every_row_is_where_the_conversion_of_the_base_puts_it(
         if kind != "weight" or "norm." in module or ".ln_" in module or module == "pos_embed":
             continue
         flat = module.replace(".", "_")
-        fused = taken_apart(flat)
+        fused = split_fused(flat)
         mine = fused.modules.index(name.removesuffix(".weight").replace(".", "_"))
-        cut = rows_of(fused, outputs(source), WIDTH)
+        cut = split_rows(fused, outputs(source), WIDTH)
         assert cut is not None
         ranges = cut[mine] or ((0, outputs(source)),)
         wanted = torch.cat([torch.arange(begin, end) for begin, end in ranges])

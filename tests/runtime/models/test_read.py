@@ -7,7 +7,8 @@ import pytest
 import torch
 from tests.runtime.ask import adapter_file
 
-from lorapool_api.lora.fit import check_fits, flat_name
+from lorapool_api.lora.fit import check_fits
+from lorapool_api.lora.layouts.keys import flat_name
 from lorapool_models.base import architecture
 from lorapool_runtime.engine.diffusers.layers.embeddings import Vocabulary
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard

@@ -84,7 +84,7 @@ def test_each_layout_names_the_same_module(layout: str) -> None:
     format_, tensors = LAYOUTS[layout]
     facts = facts_of(tensors)
     (target,) = facts.targets
-    assert (facts.format, target.component, target.module, target.rank) == (format_, "unet", FLAT, 4)
+    assert (facts.format, target.component, target.module, target.weight.rank) == (format_, "unet", FLAT, 4)
     check_fits(facts, BASE)
 
 
@@ -204,15 +204,24 @@ def test_networks_without_sides_of_their_own_are_judged_by_what_they_make(make_f
     assert "SD 1.x" in misfit(make_file(768))
 
 
-def test_the_facts_say_dtypes_alphas_ranks_and_the_family() -> None:
+def test_the_facts_say_the_configuration_of_peft_and_the_family() -> None:
     said = {"unet.lora_alpha": 8, "text_encoder.lora_alpha": 4.5, "unet.alpha": float("nan")}
-    metadata = {"lora_adapter_metadata": json.dumps(said), "ss_network_alpha": "2"}
+    metadata = {"lora_adapter_metadata": json.dumps(said)}
     header = parse_header(*make.safetensors_header(LAYOUTS["diffusers"][1], "BF16"))
     facts = read_facts(replace(header, metadata=metadata))
-    assert facts.dtypes == {"BF16"}
-    assert facts.alphas == {8.0, 4.5, 2.0}
-    assert facts.ranks == {4}
+    assert {component: config.alpha for component, config in facts.peft_configs.items()} == {
+        "unet": 8,
+        "text_encoder": 4.5,
+    }
     assert facts.made_for is Family.SDXL
+
+
+def test_the_facts_say_where_each_tensor_lies() -> None:
+    text, size_bytes = make.safetensors_header(LAYOUTS["kohya"][1])
+    header = parse_header(text, size_bytes)
+    ((_, tensors),) = read_facts(header).tensors()
+    assert sorted(tensors) == ["alpha", "down", "up"]
+    assert sorted(tensors.values(), key=str) == sorted(header.tensors.values(), key=str)
 
 
 WIDE = "lora_unet_joint_blocks_0_x_block_attn_proj"

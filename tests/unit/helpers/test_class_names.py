@@ -14,10 +14,8 @@ ALLOWED = {
 # What is not renamed yet. Nothing is added: who renames one of two takes the name off.
 KNOWN: set[str] = {
     "Engine",
-    "Place",
     "Room",
     "Slot",
-    "Target",
 }
 
 

@@ -8,17 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference import Part, delta, weight_with
-from tests.runtime.networks import MAKERS, Made, Shape
+from tests.runtime.networks import MAKERS, Made, Shape, judged
 from torch import Tensor, nn
 
+from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.keys import PARTS
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.adapted import put_in_force
 from lorapool_runtime.engine.diffusers.layers.delta import Change
 from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import Place
-from lorapool_runtime.engine.diffusers.weights.shapes import settle
-from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.engine.diffusers.weights.parts import arranged
 
 # What rounding may change, relative to the largest output; bfloat16 has 8 bits, float16 has 11, float32 has 24.
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 8e-3, torch.bfloat16: 6e-2}
@@ -46,10 +46,11 @@ class Bench:
         return cls(owner["m"], board, place)
 
     def loaded(self, name: str, tensors: Made) -> Loaded:
-        settled = settle(self.place, {PARTS[key]: tensor for key, tensor in tensors.items()})
-        parts = {part: tensor.to(self.module.weight.dtype) for part, tensor in settled.parts.items()}
-        scale = float(tensors["alpha"]) / settled.rank if "alpha" in tensors and settled.rank else 1.0
-        return Loaded(name, (Change(self.place, settled.network, parts, scale),), 0)
+        weight = judged("m", tensors, self.board.modules()).weight
+        whole = arranged(weight, self.place.shape[1:], {PARTS[key]: tensor for key, tensor in tensors.items()})
+        parts = {part: tensor.to(self.module.weight.dtype) for part, tensor in whole.items()}
+        scale = float(tensors["alpha"]) / weight.rank if "alpha" in tensors and weight.rank else 1.0
+        return Loaded(name, (Change(self.place, weight.network, parts, scale),), 0)
 
     def input(self, dice: torch.Generator) -> Tensor:
         inputs, *kernel = self.place.shape[1:]
@@ -184,8 +185,8 @@ def test_a_file_for_another_shape_is_refused(kind: str, shape: Shape) -> None:
     bench = Bench.of(shape, torch.float32, dice)
     for other in ((shape[0] + 2, *shape[1:]), (shape[0], shape[1] + 3, *shape[2:])):
         tensors = MAKERS[kind](other, 2, dice)
-        with pytest.raises(AdapterError):
-            settle(bench.place, {PARTS[key]: t for key, t in tensors.items()})
+        with pytest.raises(FactsError):
+            judged("m", tensors, bench.board.modules())
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))
@@ -195,16 +196,16 @@ def test_no_part_may_be_missing_but_alpha(kind: str) -> None:
     whole = MAKERS[kind](shape, 3, torch.Generator().manual_seed(2))
     optional = {"alpha", "dora_scale"}
     for missing in whole.keys() - optional:
-        left = {PARTS[key]: t for key, t in whole.items() if key != missing}
-        with pytest.raises(AdapterError):
-            settle(bench.place, left)
+        left = {key: t for key, t in whole.items() if key != missing}
+        with pytest.raises(FactsError):
+            judged("m", left, bench.board.modules())
 
 
 @pytest.mark.parametrize("extra", ["hada_t1", "lokr_w1", "mid"])
 def test_parts_of_two_networks_in_one_module_are_refused(extra: str) -> None:
     bench = Bench.of((12, 8), torch.float32, torch.Generator().manual_seed(1))
     made = MAKERS["loha" if extra == "mid" else "lora"]((12, 8), 2, torch.Generator().manual_seed(1))
-    tensors = {PARTS[key]: t for key, t in made.items()} | {extra: torch.ones(2, 2)}
-    with pytest.raises(AdapterError):
-        settle(bench.place, tensors)
+    name = next(key for key, part in PARTS.items() if part == extra)
+    with pytest.raises(FactsError):
+        judged("m", made | {name: torch.ones(2, 2)}, bench.board.modules())
     put_in_force(bench.module, None)

@@ -9,8 +9,9 @@ import pytest
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.facts import AdapterFacts, Network, Target
+from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.fit import Modules, check_fits
+from lorapool_api.lora.modules import PartInfo, file_module
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, PathFile
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
@@ -54,8 +55,9 @@ class Sources:
             self.cancelled.append(path)
             raise
         self.on_bring()
-        target = Target("unet", "mid_block", Network.LORA, 4, 8, 8)
-        return AdapterFile(Path(path), f"sha-of-{path}", AdapterFacts(AdapterFormat.KOHYA, (target,), 10))
+        parts = (PartInfo("down", "F16", (4, 8)), PartInfo("up", "F16", (8, 4)))
+        facts = AdapterFacts(AdapterFormat.KOHYA, (file_module("unet", "mid_block", parts),), 10)
+        return AdapterFile(Path(path), f"sha-of-{path}", facts)
 
     def forget(self, source: FileSource) -> None:
         pass

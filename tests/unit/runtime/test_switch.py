@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.runtime.networks import MAKERS
+from tests.runtime.networks import MAKERS, judged
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -13,7 +13,7 @@ from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.delta import Change
 from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
-from lorapool_runtime.engine.diffusers.weights.shapes import settle
+from lorapool_runtime.engine.diffusers.weights.parts import arranged
 
 
 class Ops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -40,8 +40,10 @@ def loaded(board: Switchboard, kind: str, seed: int) -> Loaded:
     for name in ("one", "two", "three"):
         place = board.find("unet", name)
         assert place is not None
-        settled = settle(place, {PARTS[key]: t for key, t in MAKERS[kind](place.shape, 2, dice).items()})
-        changes.append(Change(place, settled.network, settled.parts, 1.0))
+        tensors = MAKERS[kind](place.shape, 2, dice)
+        weight = judged(name, tensors, board.modules()).weight
+        parts = arranged(weight, place.shape[1:], {PARTS[key]: t for key, t in tensors.items()})
+        changes.append(Change(place, weight.network, parts, 1.0))
     return Loaded(f"{kind} {seed}", tuple(changes), 0)
 
 

@@ -15,13 +15,13 @@ TEXT_ENCODER_2: Final = "text_encoder_2"
 TEXT_ENCODER_3: Final = "text_encoder_3"
 
 
-class Place(NamedTuple):
+class ParsedKey(NamedTuple):
     """What one key names.
 
     Attributes:
         component: unet also where the key does not tell a UNet from a transformer; the base then decides.
         module: with `_` for `.` as kohya writes it, so that all layouts compare; in diffusers' names, but for the
-            fused modules of Flux and SD3, which `lorapool_api.lora.layouts.mmdit` takes apart.
+            fused modules of Flux and SD3, which `lorapool_api.lora.layouts.mmdit` splits.
     """
 
     layout: AdapterFormat
@@ -97,14 +97,19 @@ _XLABS_MODULES: Final = {
 }
 
 
+def flat_name(module: str) -> str:
+    """A module's name as all layouts can say it: `_` for `.`, without the prefix that only some CLIP classes have."""
+    return module.replace(".", "_").removeprefix("text_model_")
+
+
 # Adapters of one base mostly have the same keys: those of some ten layouts of SDXL fit, in a few megabytes.
 @lru_cache(maxsize=1 << 14)
-def place_of(key: str) -> Place | None:
+def parse_key(key: str) -> ParsedKey | None:
     """What the key names, or None where no layout has it."""
     if xlabs := _XLABS.match(key):
         name = _XLABS_MODULES.get((xlabs["fused"], xlabs["stream"]))
         block = xlabs["block"].replace(".", "_")
-        return Place(AdapterFormat.DIFFUSERS, TRANSFORMER, f"{block}_{name}", xlabs["part"]) if name else None
+        return ParsedKey(AdapterFormat.DIFFUSERS, TRANSFORMER, f"{block}_{name}", xlabs["part"]) if name else None
     if old := _OLD_ATTENTION.match(key):
         return _dotted(AdapterFormat.DIFFUSERS, f"{old['attention']}.{_old_projection(old)}", old["part"])
     match = _PART.match(key)
@@ -113,7 +118,7 @@ def place_of(key: str) -> Place | None:
     name, part = match["module"], PARTS[match["part"]]
     for prefix, component in _FLAT_PREFIXES.items():
         if name.startswith(prefix):
-            return _settled(AdapterFormat.KOHYA, component, name.removeprefix(prefix), part)
+            return _parsed(AdapterFormat.KOHYA, component, name.removeprefix(prefix), part)
     if name.startswith(_PEFT_PREFIX):
         return _dotted(AdapterFormat.PEFT, name.removeprefix(_PEFT_PREFIX), part)
     return _dotted(AdapterFormat.DIFFUSERS, name, part)
@@ -125,14 +130,14 @@ def _old_projection(old: re.Match[str]) -> str:
     return f"{old['projection']}_proj"
 
 
-def _dotted(layout: AdapterFormat, name: str, part: str) -> Place:
+def _dotted(layout: AdapterFormat, name: str, part: str) -> ParsedKey:
     for prefix, component in _DOTTED_PREFIXES.items():
         if name.startswith(prefix):
-            return _settled(layout, component, name.removeprefix(prefix).replace(".", "_"), part)
-    return _settled(layout, UNET, name.replace(".", "_"), part)
+            return _parsed(layout, component, name.removeprefix(prefix).replace(".", "_"), part)
+    return _parsed(layout, UNET, name.replace(".", "_"), part)
 
 
-def _settled(layout: AdapterFormat, component: str, module: str, part: str) -> Place:
+def _parsed(layout: AdapterFormat, component: str, module: str, part: str) -> ParsedKey:
     if component == UNET:
-        return Place(layout, TRANSFORMER if is_mmdit(module) else UNET, diffusers_name(module), part)
-    return Place(layout, component, module, part)
+        return ParsedKey(layout, TRANSFORMER if is_mmdit(module) else UNET, diffusers_name(module), part)
+    return ParsedKey(layout, component, module, part)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-Rows = tuple[tuple[int, int], ...]
+RowRanges = tuple[tuple[int, int], ...]
 """Ranges of rows, each from its first to before its last, one below the other."""
 
 
@@ -97,7 +97,7 @@ def is_mmdit(module: str) -> bool:
     return module in _OUTSIDE or _BLOCK.match(module) is not None
 
 
-def taken_apart(module: str) -> Fused:
+def split_fused(module: str) -> Fused:
     """diffusers' modules for a module of an original layout; any other stands for itself."""
     if module in _OUTSIDE:
         return _OUTSIDE[module]
@@ -108,7 +108,7 @@ def taken_apart(module: str) -> Fused:
     return Fused((module,))
 
 
-def rows_of(fused: Fused, outputs: int, inputs: int) -> Sequence[Rows] | None:
+def split_rows(fused: Fused, outputs: int, inputs: int) -> Sequence[RowRanges] | None:
     """The rows of each module in a weight of `outputs` x `inputs`, or None where it cannot be cut so.
 
     A module that has all rows in their order has no ranges: ().
@@ -127,13 +127,13 @@ def rows_of(fused: Fused, outputs: int, inputs: int) -> Sequence[Rows] | None:
             return [()] * len(fused.modules)
 
 
-def _ranges(sizes: Sequence[int], outputs: int) -> Sequence[Rows] | None:
+def _ranges(sizes: Sequence[int], outputs: int) -> Sequence[RowRanges] | None:
     if sum(sizes) != outputs or min(sizes) <= 0:
         return None
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     return [((end - size, end),) for size, end in zip(sizes, ends, strict=True)]
 
 
-def _swapped(outputs: int) -> Sequence[Rows] | None:
+def _swapped(outputs: int) -> Sequence[RowRanges] | None:
     half, odd = divmod(outputs, 2)
     return None if odd or not half else [((half, outputs), (0, half))]

@@ -19,6 +19,7 @@ from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import (
     Applied,
     BaseInfo,
+    Modules,
     Progress,
     Recipe,
     Rendering,
@@ -174,6 +175,11 @@ class DiffusersEngine:
             log.warning("the base model makes pixels that are not finite", width=width, height=height)
 
     # ---- adapters ----------------------------------------------------------------------------------------------
+
+    @property
+    def modules(self) -> Modules:
+        """The base's modules that adapters change, and their shapes."""
+        return self._board.modules()
 
     def read(self, file: AdapterFile) -> LoraAdapter:
         return read_adapter(file, self._board, self._dtype, widths=self._vocabulary.widths)

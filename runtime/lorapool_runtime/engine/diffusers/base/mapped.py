@@ -21,7 +21,7 @@ from lorapool_api.lora.header import (
 )
 from lorapool_runtime.errors import ModelError
 
-_DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
+DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
     {
         "F64": torch.float64,
         "F32": torch.float32,
@@ -29,10 +29,13 @@ _DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
         "BF16": torch.bfloat16,
         "I64": torch.int64,
         "I32": torch.int32,
+        "I16": torch.int16,
+        "I8": torch.int8,
         "U8": torch.uint8,
         "BOOL": torch.bool,
     }
 )
+"""What is read of safetensors' dtypes, by their names there."""
 
 
 class MappedFile:
@@ -56,7 +59,7 @@ class MappedFile:
     def tensor(self, name: str) -> torch.Tensor:
         """The tensor as it lies in the file. Raises: ModelError for a dtype that no base has."""
         info = self.header.tensors[name]
-        dtype = _DTYPES.get(info.dtype)
+        dtype = DTYPES.get(info.dtype)
         if dtype is None:
             raise ModelError(f"{self._path}: {name} has dtype {info.dtype}, which no base can be loaded from")
         if info.begin == info.end:

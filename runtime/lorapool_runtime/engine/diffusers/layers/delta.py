@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
-from lorapool_api.lora.facts import Network
-from lorapool_api.lora.layouts.mmdit import Rows
+from lorapool_api.lora.layouts.mmdit import RowRanges
+from lorapool_api.lora.networks import Network
 from lorapool_runtime.engine.diffusers.layers.target import Place
 
 Parts = Mapping[str, torch.Tensor]
 _MAGNITUDES = frozenset({"magnitude", "magnitude_in"})
+_LOW_RANK = frozenset({Network.LORA, Network.DORA})
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Change:
     """What one adapter's file says about one module.
 
     Attributes:
-        network: LoRA, LoHa, LoKr or a full difference: how `parts` make dW. A DoRA is a LoRA with a magnitude.
-        parts: tensors by the names of `lorapool_api.lora.facts`, in the shapes that `formats.shapes` settles. DoRA's is
+        network: how `parts` make dW; a DoRA's do as a LoRA's.
+        parts: tensors by the names of `lorapool_api.lora.layouts.keys`, in the shapes of `weights.parts`. DoRA's is
             `magnitude`, (out, 1, ...), or `magnitude_in`, (1, in, 1, ...), of the weight's number of dimensions.
             `diff_b`, (out,), is the difference of a bias.
         scale: alpha / rank.
@@ -36,7 +37,7 @@ class Change:
     network: Network
     parts: Parts
     scale: float
-    rows: Rows = ()
+    rows: RowRanges = ()
 
     @property
     def has_gain(self) -> bool:
@@ -45,7 +46,7 @@ class Change:
     @property
     def must_merge(self) -> bool:
         """Whether the base's output and one low-rank pair cannot say it."""
-        return self.network is not Network.LORA or not self.parts.keys().isdisjoint({"magnitude_in", "diff_b"})
+        return self.network not in _LOW_RANK or not self.parts.keys().isdisjoint({"magnitude_in", "diff_b"})
 
     @property
     def mixes(self) -> bool:
@@ -76,14 +77,14 @@ def add_delta(out: torch.Tensor, change: Change, strength: float) -> None:
     scale = strength * change.scale
     parts = {name: part.float() for name, part in change.parts.items()}
     match change.network:
-        case Network.LORA:
+        case Network.LORA | Network.DORA:
             out.flatten(1).addmm_(parts["up"].flatten(1), parts["down"].flatten(1), alpha=scale)
         case Network.LOHA:
             out.add_((_loha_half(parts, "1") * _loha_half(parts, "2")).view(out.shape), alpha=scale)
         case Network.LOKR:
             first = _product(parts, "lokr_w1")
             made = torch.kron(first.contiguous(), _second(parts).contiguous())
-            out.add_(rows_of(made, change.rows).view(out.shape), alpha=scale)
+            out.add_(take_rows(made, change.rows).view(out.shape), alpha=scale)
         case Network.FULL:
             out.add_(parts["diff"].view(out.shape), alpha=scale)
         case _:
@@ -99,7 +100,7 @@ def gain(change: Change, moved: torch.Tensor) -> torch.Tensor:
     return change.parts[name].float() / lengths
 
 
-def rows_of(tensor: torch.Tensor, rows: Rows, dim: int = 0) -> torch.Tensor:
+def take_rows(tensor: torch.Tensor, rows: RowRanges, dim: int = 0) -> torch.Tensor:
     """These rows, one range below the other; () means all."""
     if not rows:
         return tensor

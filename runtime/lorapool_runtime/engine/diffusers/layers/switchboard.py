@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from lorapool_api.lora.fit import flat_name
+from lorapool_api.lora.layouts.keys import flat_name
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.adapted import (
     Adapted,

@@ -13,7 +13,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import TEXT_ENCODER, TEXT_ENCODER_2
 from lorapool_api.lora.header import FLOATS, LENGTH_BYTES, FactsError, HeaderLimits, header_length, parse_header
 from lorapool_api.lora.header_json import MetadataLimits
-from lorapool_runtime.engine.diffusers.weights.shapes import DTYPES
+from lorapool_runtime.engine.diffusers.base.mapped import DTYPES
 from lorapool_runtime.errors import AdapterError
 
 _COMPONENTS: Final = {

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import torch
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.header import Header, TensorInfo
-from lorapool_runtime.engine.diffusers.weights.shapes import ALPHA_DTYPES, DTYPES
+from lorapool_api.lora.header import TensorInfo
+from lorapool_runtime.engine.diffusers.base.mapped import DTYPES
 from lorapool_runtime.errors import AdapterError
 
 # Every tensor starts at such a multiple of bytes: kernels for matrix products want it.
@@ -22,18 +22,18 @@ class Flat(NamedTuple):
     starts: Sequence[int]
 
 
-def read_bytes(path: Path, header: Header) -> torch.Tensor:
-    """The tensors' bytes, (bytes,) uint8.
+def read_bytes(path: Path, infos: Iterable[TensorInfo], size_bytes: int) -> torch.Tensor:
+    """The bytes of all tensors of a file of that size, (bytes,) uint8.
 
     Raises:
-        AdapterError: the file is shorter than its header says.
+        AdapterError: the file is shorter than its facts say.
         FileNotFoundError: the file has left the cache.
     """
-    size = max((t.end for t in header.tensors.values()), default=0)
+    size = max((info.end for info in infos), default=0)
     data = torch.empty(size, dtype=torch.uint8)
     left = data.numpy().data
     with path.open("rb", buffering=0) as file:
-        file.seek(header.size_bytes - size)
+        file.seek(size_bytes - size)
         while left and (count := file.readinto(left)):
             left = left[count:]
     if left:
@@ -43,20 +43,22 @@ def read_bytes(path: Path, header: Header) -> torch.Tensor:
 
 def tensor_of(data: torch.Tensor, info: TensorInfo) -> torch.Tensor:
     """One tensor of those bytes, without a copy where its place allows."""
-    dtype = DTYPES.get(info.dtype) or ALPHA_DTYPES[info.dtype]
+    dtype = DTYPES[info.dtype]
     raw = data[info.begin : info.end]
     if info.begin % dtype.itemsize:
         raw = raw.clone()  # a view must start at a multiple of its element's size
     return raw.view(dtype).reshape(info.shape)
 
 
-def flatten(data: torch.Tensor, header: Header, tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> Flat:
+def flatten(
+    data: torch.Tensor, infos: Iterable[TensorInfo], tensors: Sequence[torch.Tensor], dtype: torch.dtype
+) -> Flat:
     """The tensors in that dtype, one behind the other; the file's own bytes where they lie there like that.
 
     Raises:
         AdapterError: a number that the dtype cannot hold.
     """
-    if _lies_ready(header.tensors.values(), dtype) and all(_is_of(data, t) for t in tensors):
+    if _lies_ready(infos, dtype) and all(_is_of(data, t) for t in tensors):
         flat = Flat(data.view(dtype), [int(t.storage_offset()) for t in tensors])
     else:
         flat = _joined(tensors, dtype)
@@ -66,7 +68,7 @@ def flatten(data: torch.Tensor, header: Header, tensors: Sequence[torch.Tensor],
 
 
 def _lies_ready(infos: Iterable[TensorInfo], dtype: torch.dtype) -> bool:
-    return all(DTYPES.get(info.dtype) is dtype and info.begin % _ALIGNMENT == 0 for info in infos)
+    return all(DTYPES[info.dtype] is dtype and info.begin % _ALIGNMENT == 0 for info in infos)
 
 
 def _is_of(data: torch.Tensor, tensor: torch.Tensor) -> bool:

@@ -1,6 +1,6 @@
 """From a checked adapter file to the changes of a base's modules, in one flat buffer of host memory."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Final
@@ -9,18 +9,17 @@ import torch
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.facts import Network, parts_by_module
-from lorapool_api.lora.header import Header
-from lorapool_api.lora.layouts.mmdit import Rows
-from lorapool_runtime.adapters.check import checked_header
+from lorapool_api.lora import peft_config
+from lorapool_api.lora.header import FactsError
+from lorapool_api.lora.layouts.mmdit import RowRanges
+from lorapool_api.lora.networks import Network, WeightShape
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.engine.diffusers.layers.delta import Change
 from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import Place
-from lorapool_runtime.engine.diffusers.weights import peft_config
 from lorapool_runtime.engine.diffusers.weights.embeddings import Widths, read_words
 from lorapool_runtime.engine.diffusers.weights.flat import flatten, read_bytes, tensor_of
-from lorapool_runtime.engine.diffusers.weights.fused import Piece, pieces_of
+from lorapool_runtime.engine.diffusers.weights.parts import ModuleParts, parts_of
 from lorapool_runtime.errors import AdapterError
 
 # Far beyond what anybody trains with, and ten times it, the largest scale of a request, is still a float16.
@@ -35,7 +34,7 @@ class Slot:
     network: Network
     parts: Mapping[str, tuple[int, tuple[int, ...]]]
     scale: float
-    rows: Rows = ()
+    rows: RowRanges = ()
 
 
 @dataclass(frozen=True)
@@ -81,80 +80,65 @@ def _view(flat: torch.Tensor, at: tuple[int, tuple[int, ...]]) -> torch.Tensor:
 
 
 def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, widths: Widths) -> LoraAdapter:
-    """Read the file for that base; every key of it is consumed, every module of it is found.
+    """Read a file that fits that base, as `lorapool_api.lora.fit.check_fits` says; all of its tensors are used.
 
     Args:
         widths: of the text encoders' tables that take new words.
 
     Raises:
-        AdapterError: a module that the base lacks, parts that do not fit together, weights that the base's dtype
-            cannot hold.
+        AdapterError: what the header does not tell: a bias that the base lacks, an alpha that means nothing, weights
+            that the base's dtype cannot hold, files beside it that cannot be read.
         FileNotFoundError: the file has left the cache.
     """
-    header = checked_header(file.path)
-    data = read_bytes(file.path, header)
-    scales = _Scales(file, header)
-    modules = parts_by_module(header)
-    if sum(len(parts) for parts in modules.values()) != len(header.tensors):
-        raise AdapterError(Reason.UNSUPPORTED_FORMAT, "two keys of the file name the same part of a module")
-    found: list[tuple[Piece, float]] = []
-    for (component, module), infos in sorted(modules.items()):
-        tensors = {part: tensor_of(data, info) for part, info in infos.items()}
-        pieces = pieces_of(board, component, module, tensors)
-        scale = scales.of(pieces[0], tensors)
-        found += [(piece, scale) for piece in pieces]
-    _check_once(found)
+    modules = list(file.facts.tensors())
+    infos = [info for _, parts in modules for info in parts.values()]
+    data = read_bytes(file.path, infos, file.facts.size_bytes)
+    scales = _Scales(file)
+    found: list[tuple[ModuleParts, float]] = []
+    for module, parts in modules:
+        tensors = {part: tensor_of(data, info) for part, info in parts.items()}
+        cut = parts_of(board, module, tensors)
+        scale = scales.of(cut[0].place, module.weight, tensors.get("alpha"))
+        found += [(each, scale) for each in cut]
     words = read_words(file.sidecars.embeddings, widths) if file.sidecars.embeddings is not None else {}
-    # What pieces of one module share lies there once.
-    unique = {id(t): t for piece, _ in found for t in piece.parts.values()} | {id(t): t for t in words.values()}
-    flat = flatten(data, header, list(unique.values()), dtype)
+    # What the modules of one fused module share lies there once.
+    unique = {id(t): t for each, _ in found for t in each.parts.values()} | {id(t): t for t in words.values()}
+    flat = flatten(data, infos, list(unique.values()), dtype)
     there = {key: (start, tuple(t.shape)) for (key, t), start in zip(unique.items(), flat.starts, strict=True)}
     slots = tuple(
-        Slot(piece.place, piece.network, {name: there[id(t)] for name, t in piece.parts.items()}, scale, piece.rows)
-        for piece, scale in found
+        Slot(each.place, each.network, {name: there[id(t)] for name, t in each.parts.items()}, scale, each.rows)
+        for each, scale in found
     )
     rows = {component: there[id(t)] for component, t in words.items()}
     return LoraAdapter(file.identity, file.sha256, flat.buffer, slots, rows)
 
 
-def _check_once(found: Iterable[tuple[Piece, float]]) -> None:
-    seen: set[int] = set()
-    for piece, _ in found:
-        if id(piece.place.module) in seen:
-            raise AdapterError(Reason.UNSUPPORTED_FORMAT, f"two modules of the file change {piece.place}")
-        seen.add(id(piece.place.module))
-
-
 class _Scales:
     """alpha / rank of each module, from wherever the layout keeps it."""
 
-    def __init__(self, file: AdapterFile, header: Header) -> None:
-        self._by_component = peft_config.from_metadata(header.metadata)
-        self._sidecar_config = (
-            peft_config.from_file(file.sidecars.peft_config) if file.sidecars.peft_config is not None else None
-        )
-        if file.facts.format is AdapterFormat.PEFT and not self._by_component and self._sidecar_config is None:
+    def __init__(self, file: AdapterFile) -> None:
+        """Raises: AdapterError where nothing says alpha, or the configuration beside the file cannot be used."""
+        self._by_component = file.facts.peft_configs
+        config = file.sidecars.peft_config
+        try:
+            self._sidecar = None if config is None else peft_config.from_file(config)
+        except FactsError as error:
+            raise AdapterError.of(error) from error
+        if file.facts.format is AdapterFormat.PEFT and not self._by_component and self._sidecar is None:
             message = "a PEFT file without its adapter_config.json: nothing says its alpha"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
 
-    def of(self, piece: Piece, tensors: Mapping[str, torch.Tensor]) -> float:
-        place = piece.place
-        if "alpha" in tensors:
+    def of(self, place: Place, weight: WeightShape, alpha: torch.Tensor | None) -> float:
+        if alpha is not None:
             # LyCORIS writes an alpha for two full factors too, often a huge one, and does not use it.
-            return self._checked(_alpha(tensors["alpha"], place), piece.rank, place) if piece.rank else 1.0
-        config = self._by_component.get(place.component, self._sidecar_config)
+            return self._checked(float(alpha.item()), weight.rank, place) if weight.rank else 1.0
+        config = self._by_component.get(place.component, self._sidecar)
         if config is None:
             return 1.0  # both diffusers and kohya: no alpha means alpha = rank
-        return self._checked(config.scale((place.name, f"text_model.{place.name}"), piece.rank), 1, place)
+        return self._checked(config.scale((place.name, f"text_model.{place.name}"), weight.rank), 1, place)
 
     @staticmethod
     def _checked(alpha: float, rank: int, place: Place) -> float:
         if alpha == 0 or not abs(alpha / rank) <= _MOST_SCALE:
             raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is {alpha:g}")
         return alpha / rank
-
-
-def _alpha(tensor: torch.Tensor, place: Place) -> float:
-    if tensor.numel() != 1:
-        raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is not one number")
-    return float(tensor.item())

@@ -13,9 +13,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.alphas import DIFFUSERS_KEY
-from lorapool_runtime.errors import AdapterError
+from lorapool_api.lora.header import FactsError
 
+DIFFUSERS_KEY: Final = "lora_adapter_metadata"
+"""Where diffusers' `save_lora_weights` keeps PEFT's configuration, each name after its component's."""
 # Kinds of adapters, and what each calls its alpha.
 _ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
 # Ways to start a training that change the base, so that the weights alone mean something else.
@@ -58,7 +59,7 @@ def _of(names: Sequence[str], pattern: Mapping[str, float], otherwise: float) ->
 
 
 def from_file(content: bytes) -> PeftConfig:
-    """The configuration in an `adapter_config.json`. Raises: AdapterError (`UnsupportedFormat`)."""
+    """The configuration in an `adapter_config.json`. Raises: FactsError (`UnsupportedFormat`)."""
     return _config(_json(content))
 
 
@@ -66,7 +67,7 @@ def from_metadata(metadata: Mapping[str, str]) -> dict[str, PeftConfig]:
     """The configuration of each component in the metadata of a file that diffusers saved; empty: it holds none.
 
     Raises:
-        AdapterError: `UnsupportedFormat`.
+        FactsError: `UnsupportedFormat`.
     """
     if DIFFUSERS_KEY not in metadata:
         return {}
@@ -137,5 +138,5 @@ def _json(content: bytes) -> dict[str, Any]:
     return parsed
 
 
-def _unsupported(what: str) -> AdapterError:
-    return AdapterError(Reason.UNSUPPORTED_FORMAT, f"the adapter's PEFT configuration cannot be used: {what}")
+def _unsupported(what: str) -> FactsError:
+    return FactsError(Reason.UNSUPPORTED_FORMAT, f"the adapter's PEFT configuration cannot be used: {what}")

@@ -10,9 +10,8 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig
 from peft.utils.other import get_pattern_key
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.alphas import DIFFUSERS_KEY
-from lorapool_runtime.engine.diffusers.weights.peft_config import PeftConfig, from_file, from_metadata
-from lorapool_runtime.errors import AdapterError
+from lorapool_api.lora.header import FactsError
+from lorapool_api.lora.peft_config import DIFFUSERS_KEY, PeftConfig, from_file, from_metadata
 
 NAME = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 
@@ -111,6 +110,6 @@ def test_a_file_without_metadata_says_nothing() -> None:
     ],
 )
 def test_what_nobody_can_read_is_refused_and_not_guessed(content: bytes) -> None:
-    with pytest.raises(AdapterError) as refused:
+    with pytest.raises(FactsError) as refused:
         from_file(content)
     assert refused.value.reason is Reason.UNSUPPORTED_FORMAT

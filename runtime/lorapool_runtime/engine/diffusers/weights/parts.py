@@ -1,0 +1,106 @@
+"""The tensors of a file's module in the shapes that `layers.delta` takes, for each module of the base that they change.
+
+What does not fit is refused before: `lorapool_api.lora` judges the shapes of a file and whether they are the base's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.fit import denoiser
+from lorapool_api.lora.layouts.mmdit import RowRanges
+from lorapool_api.lora.modules import FileModule, TargetFacts
+from lorapool_api.lora.networks import Network, WeightShape
+from lorapool_runtime.engine.diffusers.layers.delta import take_rows
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
+from lorapool_runtime.engine.diffusers.layers.target import Place
+from lorapool_runtime.errors import AdapterError
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ModuleParts:
+    """What a file says about one module of the base.
+
+    Attributes:
+        parts: in the shapes that `layers.delta` takes; modules that a file fuses share those that cannot be cut.
+        rows: of what the parts make, those that are this module's; (): all.
+    """
+
+    place: Place
+    network: Network
+    parts: Tensors
+    rows: RowRanges = ()
+
+
+def parts_of(board: Switchboard, module: FileModule, tensors: Tensors) -> list[ModuleParts]:
+    """For each module of the base, its tensors; alpha is none of them.
+
+    Raises:
+        AdapterError: a module or a bias that the base lacks.
+    """
+    places = [_found(board, target) for target in module.targets]
+    if "diff_b" in tensors and (bare := [str(place) for place in places if not place.has_bias]):
+        message = f"{', '.join(bare)} has no bias in the base; the file has its diff_b"
+        raise AdapterError(Reason.BASE_MODEL_MISMATCH, message)
+    parts = arranged(module.weight, places[0].shape[1:], tensors)
+    return [_cut(place, target, parts) for place, target in zip(places, module.targets, strict=True)]
+
+
+def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> dict[str, torch.Tensor]:
+    """The parts as they are applied: 1 x 1 kernels are there or not as the base has them, three parts are two.
+
+    Args:
+        inputs: the sides of the base's weight but for the first, which are those of all modules that a file fuses.
+    """
+    parts = {name: tensor for name, tensor in tensors.items() if name != "alpha"}
+    if "mid" in parts:
+        parts["down"] = _with_mid(parts["down"], parts.pop("mid"))
+    if "dora_scale" in parts:
+        parts["magnitude_in" if weight.scaled_inputs else "magnitude"] = parts.pop("dora_scale")
+    ones = (1,) * (len(inputs) - 1)
+    shapes = {
+        "down": (weight.rank, *inputs),
+        "up": (weight.outputs, weight.rank, *ones),
+        "diff": (weight.outputs, *inputs),
+        "magnitude": (weight.outputs, 1, *ones),
+        "magnitude_in": (1, inputs[0], *ones),
+        "diff_b": (weight.outputs,),
+    }
+    return {name: tensor.reshape(shapes.get(name, tensor.shape)) for name, tensor in parts.items()}
+
+
+def _with_mid(down: torch.Tensor, mid: torch.Tensor) -> torch.Tensor:
+    """LoCon's three parts as two: a 1 x 1 convolution before a larger one is one larger convolution."""
+    return torch.einsum("rshw,si->rihw", mid.double(), down.flatten(1).double())
+
+
+def _found(board: Switchboard, target: TargetFacts) -> Place:
+    component = denoiser(target.component, board.components)
+    place = board.find(component, target.module)
+    if place is None:
+        raise AdapterError(Reason.BASE_MODEL_MISMATCH, f"the base has no module {component} {target.module}")
+    return place
+
+
+# The part of each network that has the weight's rows, and along which of its sides.
+_ROWS: Final = {Network.LORA: {"up": 0}, Network.DORA: {"up": 0}, Network.FULL: {"diff": 0}, Network.LOKR: {}}
+
+
+def _cut(place: Place, target: TargetFacts, whole: Tensors) -> ModuleParts:
+    parts, network = dict(whole), target.weight.network
+    sides = _ROWS.get(network) if network is not Network.LOHA else _loha_sides(parts)
+    for name, side in {**(sides or {}), "magnitude": 0, "diff_b": 0}.items():
+        if name in parts:
+            parts[name] = take_rows(parts[name], target.rows, side)
+    # A block of a Kronecker product is none of smaller factors: it is cut out of the whole.
+    return ModuleParts(place, network, parts, target.rows if network is Network.LOKR else ())
+
+
+def _loha_sides(parts: Tensors) -> dict[str, int]:
+    """Around a core tensor the rows are the columns of `a`."""
+    return {f"hada_w{half}_a": int(f"hada_t{half}" in parts) for half in "12"}
