@@ -75,7 +75,6 @@ KNOWN: set[str] = {
     "put_in_force",
     "read_up",
     "shadows",
-    "taken_apart",
     "told",
     "untold",
     "where_it_goes",
