@@ -1,5 +1,6 @@
 """Metrics for Prometheus."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -37,13 +38,13 @@ class Metrics:
     def text(self) -> bytes:
         return generate_latest(self.registry)
 
-    def set_adapters(self, pool: str, by_reason: dict[str, int]) -> None:
+    def set_adapters(self, pool: str, by_reason: Mapping[str, int]) -> None:
         """Replace a pool's figures; reasons that nobody has any more vanish."""
         self.adapters.remove_by_labels({"pool": pool})
         for reason, count in by_reason.items():
             self.adapters.labels(pool, reason).set(count)
 
-    def set_pods(self, pool: str, by_state: dict[str, int]) -> None:
+    def set_pods(self, pool: str, by_state: Mapping[str, int]) -> None:
         for state, count in by_state.items():
             self.pods.labels(pool, state).set(count)
 

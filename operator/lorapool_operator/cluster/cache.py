@@ -51,11 +51,17 @@ class Indexer(Generic[T]):
         self._by_pool.setdefault(self._pool_of(item), {})[key] = item
         return concerned
 
-    def refresh(self, key: str, item: T) -> None:
-        """Take over what a write of ours returned, unless the object went in between."""
+    def refresh(self, key: str, item: T) -> set[str]:
+        """Take over what a write of ours returned, unless the object went in between.
+
+        Returns the pools that it concerns: those of an object that somebody else edited before our write. What is
+        returned has that edit already, so the watch that tells of it later brings nothing new.
+        """
         old = self._items.get(key)
-        if old is not None and _uid(old) == _uid(item):
-            self.put(key, item)
+        if old is None or _uid(old) != _uid(item):
+            return set()
+        concerned = self.put(key, item)
+        return concerned if _edited(old) != _edited(item) else set()
 
     def remove(self, key: str, last: T) -> set[str]:
         """Note that an object went; the pools that this concerns. A list that is older cannot bring it back."""
@@ -79,6 +85,13 @@ class Indexer(Generic[T]):
 
 def _uid(item: Object) -> str:
     return item.metadata.uid if isinstance(item, Adapter | Pool) else item.uid
+
+
+def _edited(item: Object) -> tuple[object, ...]:
+    """What no write of ours changes."""
+    if isinstance(item, Adapter | Pool):
+        return item.metadata.generation, item.metadata.annotations, item.metadata.is_terminating
+    return ()
 
 
 def _version(item: Object) -> int:

@@ -45,7 +45,7 @@ class Election:
         self._times = times
         self._seen: tuple[str, float] = ("", 0.0)
         self._holder: str | None = None
-        self._told: tuple[str, int] | None = None
+        self._logged: tuple[str, int] | None = None
         self.is_leader = False
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -135,13 +135,13 @@ class Election:
         except ApiError as error:
             return False if error.is_conflict else self._tell("written", error)
         self._observe(written)
-        self._told = None
+        self._logged = None
         return True
 
     def _tell(self, what: str, error: ApiError) -> bool:
         """Log trouble once, not at every try; always False, because the Lease is not held."""
-        if self._told != (what, error.status):
-            self._told = (what, error.status)
+        if self._logged != (what, error.status):
+            self._logged = (what, error.status)
             log.warning(f"the Lease cannot be {what}", status=error.status, error=error.message)
         return False
 

@@ -1,84 +1,198 @@
-"""What a pass does to adapters and pods: finalizers, catalogs, and when a roll-out must give way."""
+"""A pass decided as a whole: from what was seen and what the pass before left, to everything that is to be done."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
 
-from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
-from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
-from lorapool_operator.decide.checker import CheckResult
-from lorapool_operator.seen.observed import Observed, PodTrouble
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.pool import AdapterCounts, Pool
+from lorapool_api.wire.catalog import Catalog, CatalogEntry
+from lorapool_api.wire.state import BaseReport
+from lorapool_common.kube.merge_patch import merge_patch
+from lorapool_operator.decide.adapters.adapter_status import WantedStatus
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions, AdapterStatuses, ChecksInput, StatusesInput
+from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
+from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, has_finalizer, plan_finalizers
+from lorapool_operator.decide.pools.objects import wanted_objects
+from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
+from lorapool_operator.manifests.objects import WantedObjects
+from lorapool_operator.seen.observed import DeploymentView, Observed
 
-# How long pods may take to forget an adapter before its deletion goes on without them.
-UNREGISTER_GRACE_S: Final = 5.0
-# How long a new pod may look for a node beside the old ones. An autoscaler needs minutes; the old ones serve meanwhile.
-GIVE_WAY_AFTER: Final = timedelta(minutes=3)
+About = TypeVar("About", Adapter, Pool)
+
+# How long statuses wait for pods that are being told of a new catalog, so that their answers are in the same status.
+SETTLE_S: Final = 1.0
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_NO_CATALOG: Final = Catalog.of(())
 
 
 @dataclass(frozen=True)
-class FinalizerPlan:
-    """Finalizers to add before an adapter is registered, and to take away after it is not."""
+class PassMemory:
+    """What a pass leaves for the next one over the same pool. Times are those of `Observed.clock_s`.
 
-    add: tuple[Adapter, ...]
-    remove: tuple[Adapter, ...]
-    waiting: tuple[Adapter, ...]
-
-
-def plan_finalizers(
-    seen: Observed, results: Mapping[str, CheckResult], catalog: Catalog, terminating_s: Mapping[str, float]
-) -> FinalizerPlan:
-    """Which finalizers change.
-
-    Args:
-        catalog: what the pods shall have; adapters that are being deleted are not in it.
-        terminating_s: adapter's key -> seconds since its deletion was seen.
+    Attributes:
+        base: the modules that a pod reported last, and of which model; they hold while no pod is warm.
+        entries: what pods were to have when the catalog was distributed last.
+        catalog: that one, without the adapters that could not be marked.
+        behind_since_s: since when some pod that answers has another; None: none has.
+        terminating_since_s: adapter's key -> when its deletion was seen first.
+        uids: of the adapters, with their keys.
+        pool_uid: empty where there was no pool.
     """
-    marked = [a for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a)]
-    forgotten = is_forgotten_by_all(seen, catalog)
-    late = {a.key for a in marked if terminating_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
-    return FinalizerPlan(
-        add=tuple(j.adapter for j in results.values() if j.entry is not None and not has_finalizer(j.adapter)),
-        remove=tuple(a for a in marked if forgotten or a.key in late),
-        waiting=tuple(a for a in marked if not forgotten and a.key not in late),
+
+    base: tuple[BaseModelSpec, BaseReport] | None = None
+    entries: tuple[CatalogEntry, ...] = ()
+    catalog: Catalog = _NO_CATALOG
+    behind_since_s: float | None = None
+    terminating_since_s: Mapping[str, float] = field(default_factory=dict)
+    uids: Mapping[str, str] = field(default_factory=dict)
+    pool_uid: str = ""
+
+
+@dataclass(frozen=True)
+class StatusWrite(Generic[About]):
+    """A status that differs from the object's.
+
+    Attributes:
+        content: the whole status.
+        patch: the way there, RFC 7396.
+        events: what people are told once it is written.
+    """
+
+    about: About
+    content: dict[str, Any]
+    patch: dict[str, Any]
+    events: tuple[EventDraft, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the statuses and the metrics shall say."""
+
+    adapters: tuple[StatusWrite[Adapter], ...]
+    pool: StatusWrite[Pool] | None
+    adapters_by_reason: Mapping[str, int]
+    pods_by_state: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """What a pass does, in this order.
+
+    Attributes:
+        resolve: adapters whose sources are to be resolved, where that is not done.
+        gone: uids of adapters that the pool has no more, with their keys.
+        gone_pool: uid of the pool that was there before and is not any more.
+        objects: None: there is no pool.
+        scale_down: the Deployment of a pool whose namespace is being deleted.
+        finalizers: the changes; what gets none is not told to pods.
+        entries: what pods shall have, in order of the keys; of these, only those whose adapter has the finalizer.
+        report: None: it waits for pods that are about to answer.
+        again_s: when another pass is wanted although nothing happens; None: it is not.
+        memory: for the next pass.
+    """
+
+    resolve: tuple[Adapter, ...]
+    gone: Mapping[str, str]
+    gone_pool: str | None
+    objects: WantedObjects | None
+    scale_down: DeploymentView | None
+    finalizers: FinalizerPlan
+    entries: tuple[CatalogEntry, ...]
+    report: Report | None
+    again_s: float | None
+    memory: PassMemory
+
+
+def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions) -> PassPlan:
+    """The plan of a pass. `adapters` only saves work: another one makes the same plan."""
+    base = _base(seen, memory)
+    checked = adapters.checked(ChecksInput.of(seen, base[1] if base else None))
+    since_s = _terminating_since_s(seen, memory)
+    terminating_s = {key: seen.clock_s - since for key, since in since_s.items()}
+    finalizers = plan_finalizers(seen, checked.results, memory.catalog, terminating_s)
+    behind_since_s = _behind_since_s(seen, memory, checked.entries)
+    settles_in_s = 0.0 if behind_since_s is None else max(0.0, SETTLE_S - (seen.clock_s - behind_since_s))
+    uids = {a.metadata.uid: a.key for a in seen.adapters}
+    pool_uid = seen.pool.metadata.uid if seen.pool else ""
+    waits = [settles_in_s, *(UNREGISTER_GRACE_S - terminating_s[a.key] for a in finalizers.waiting)]
+    return PassPlan(
+        resolve=checked.accepted,
+        gone={uid: key for uid, key in memory.uids.items() if uid not in uids},
+        gone_pool=memory.pool_uid if memory.pool_uid not in ("", pool_uid) else None,
+        objects=wanted_objects(seen),
+        scale_down=_to_scale_down(seen),
+        finalizers=finalizers,
+        entries=checked.entries,
+        report=None if settles_in_s else _report(seen, adapters.statuses(StatusesInput.of(checked.results, seen))),
+        again_s=min((wait_s for wait_s in waits if wait_s), default=None),
+        memory=replace(
+            memory,
+            base=base,
+            entries=checked.entries,
+            behind_since_s=behind_since_s,
+            terminating_since_s=since_s,
+            uids=uids,
+            pool_uid=pool_uid,
+        ),
     )
 
 
-def has_finalizer(adapter: Adapter) -> bool:
-    return names.ADAPTER_FINALIZER in adapter.metadata.finalizers
+def _base(seen: Observed, memory: PassMemory) -> tuple[BaseModelSpec, BaseReport] | None:
+    """The modules of the base as the newest warm pod holds it: during a roll-out that is the one to come. While no pod
+    is warm: what the last one reported, if it held the same model."""
+    if seen.pool is None:
+        return memory.base
+    model = seen.pool.spec.model
+    warm = [(p.created or _BEGINNING, p.name, r.base) for p, r in seen.running_pods if r.is_warm]
+    newest_first = sorted(warm, key=lambda row: row[:2], reverse=True)
+    reports = (seen.bases.get(base.revision) for _, _, base in newest_first if base and base.revision)
+    report = next((r for r in reports if r is not None), None)
+    if report is not None:
+        return model, report
+    return memory.base if memory.base and memory.base[0] == model else None
 
 
-def is_forgotten_by_all(seen: Observed, catalog: Catalog) -> bool:
-    """Whether every pod that can hold an adapter has a catalog without those that are being deleted.
-
-    A pod that never said which catalog it holds counts as holding the adapter; the grace period bounds that. Pods of a
-    pool that is gone are about to go too, and nobody may talk to them any more.
-    """
-    return seen.pool is None or all(seen.report(p).digest == catalog.digest for p in seen.pods if p.is_running)
+def _terminating_since_s(seen: Observed, memory: PassMemory) -> dict[str, float]:
+    terminating = (a.key for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a))
+    return {key: memory.terminating_since_s.get(key, seen.clock_s) for key in terminating}
 
 
-def delta(held: Catalog, wanted: Catalog) -> CatalogDelta:
-    """The change from one catalog to another."""
-    before: dict[str, CatalogEntry] = {e.key: e for e in held.entries}
-    after = {e.key for e in wanted.entries}
-    return CatalogDelta(
-        base=held.digest,
-        digest=wanted.digest,
-        upsert=tuple(e for e in wanted.entries if (old := before.get(e.key)) is not e and old != e),
-        remove=tuple(key for key in before if key not in after),
+def _behind_since_s(seen: Observed, memory: PassMemory, wanted: tuple[CatalogEntry, ...]) -> float | None:
+    """Since when some pod that answers, or was not asked yet, has another catalog than it shall have."""
+    is_new = wanted != memory.entries
+    answering = (r for _, r in seen.running_pods if r.reachable or not r.was_asked)
+    if seen.pool is None or not any(is_new or r.digest != memory.catalog.digest for r in answering):
+        return None
+    return seen.clock_s if memory.behind_since_s is None else memory.behind_since_s
+
+
+def _to_scale_down(seen: Observed) -> DeploymentView | None:
+    """The namespace controller looks for pods after 5 and 10 s, and after half of their grace once it found them both
+    times: idle ones that are told now are gone by then."""
+    is_scaled = seen.deployment is None or seen.deployment.replicas == 0
+    return None if is_scaled or not seen.is_namespace_terminating else seen.deployment
+
+
+def _report(seen: Observed, statuses: AdapterStatuses) -> Report:
+    return Report(
+        adapters=tuple(_adapter_write(wanted) for wanted in statuses.new),
+        pool=_pool_write(seen.pool, seen, statuses.counts) if seen.pool else None,
+        adapters_by_reason=statuses.by_reason,
+        pods_by_state=pods_by_state(seen),
     )
 
 
-def must_give_way(seen: Observed) -> bool:
-    """Whether a roll-out may take an old pod down first.
+def _adapter_write(wanted: WantedStatus) -> StatusWrite[Adapter]:
+    adapter, content = wanted.adapter, wanted.status.manifest()
+    patch = merge_patch(adapter.status.manifest(), content)
+    return StatusWrite(adapter, content, patch, adapter_events(adapter, wanted.status))
 
-    With several replicas it may always: the others serve. With one only when its successor finds no node.
-    """
-    if seen.pool is not None and seen.pool.spec.replicas > 1:
-        return True
-    problems = (p.problem for p in seen.pods if p.counts and p.problem is not None)
-    return any(
-        p.kind is PodTrouble.UNSCHEDULABLE and p.since is not None and seen.now - p.since >= GIVE_WAY_AFTER
-        for p in problems
-    )
+
+def _pool_write(pool: Pool, seen: Observed, adapters: AdapterCounts) -> StatusWrite[Pool] | None:
+    status = pool_status(pool, seen, adapters)
+    content = status.manifest()
+    patch = merge_patch(pool.status.manifest(), content)
+    return StatusWrite(pool, content, patch, pool_events(pool, status)) if patch else None

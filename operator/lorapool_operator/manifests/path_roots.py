@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lorapool_api import names
-from lorapool_api.kinds.pool import Pool
+from lorapool_api.kinds.pool import PoolSpec
 
 # Kinds of volumes that hold, or may hold, credentials: they are no place for adapters, whoever names them.
 _SECRETIVE: Final = frozenset({"secret", "projected", "downwardAPI"})
@@ -30,12 +30,12 @@ class PathRoots:
         return bool(below) and max(below, key=len) in self.roots
 
 
-def path_roots(pool: Pool) -> PathRoots:
+def path_roots(pool: PoolSpec) -> PathRoots:
     """Of the volumes in `adapters.pathVolumes`, those of the podTemplate that it mounts into the runtime container."""
-    template = pool.spec.runtime.pod_template or {}
+    template = pool.runtime.pod_template or {}
     spec = template.get("spec") if isinstance(template.get("spec"), Mapping) else {}
     named = {v["name"] for v in _items(spec, "volumes", "name") if not _is_secretive(v)}
-    wanted = named & set(pool.spec.adapters.path_volumes)
+    wanted = named & set(pool.adapters.path_volumes)
     mounts = [
         mount
         for container in _items(spec, "containers", "name")

@@ -9,7 +9,7 @@ from lorapool_operator.manifests.path_roots import path_roots
 
 
 def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
-    runtime, adapters, paths = pool.spec.runtime, pool.spec.adapters, path_roots(pool)
+    runtime, adapters, paths = pool.spec.runtime, pool.spec.adapters, path_roots(pool.spec)
     return RuntimeConfig(
         pool=pool.key,
         model=pool.spec.model,

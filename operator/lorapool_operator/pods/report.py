@@ -24,6 +24,7 @@ class ReportLog:
         held: the catalog that the pod is known to hold, so that a delta can be sent; None: send all of it.
         wanted: keys of the adapters that the pod shall serve; of others, only some are remembered.
         accepts_token: whether the pod took our control token when it was last asked.
+        was_asked: whether it has answered, or failed to.
     """
 
     instance: str | None = None
@@ -34,11 +35,17 @@ class ReportLog:
     held: Catalog | None = None
     reachable: bool = False
     accepts_token: bool = True
+    was_asked: bool = False
     wanted: frozenset[str] = frozenset()
     _header_version: int = -1
     _versions: dict[str, int] = field(default_factory=dict)
     _view: Mapping[str, AdapterState] | None = None
     _overflowed: bool = False
+
+    @property
+    def answers(self) -> tuple[bool, bool, bool]:
+        """Whether it was asked, is reachable, and takes our token."""
+        return self.was_asked, self.reachable, self.accepts_token
 
     def apply(self, state: PodState) -> bool:
         """Take a reply in; whether anything is different now."""
@@ -59,7 +66,15 @@ class ReportLog:
         """What was said until now; what is said later does not change it."""
         if self._view is None:
             self._view = MappingProxyType(dict(self.adapters))
-        return PodReport(self.reachable, self.digest, self.base, self._view, self.accepts_token)
+        return PodReport(
+            reachable=self.reachable,
+            digest=self.digest,
+            base=self.base,
+            adapters=self._view,
+            accepts_token=self.accepts_token,
+            held=self.held,
+            was_asked=self.was_asked,
+        )
 
     def _forget(self, instance: str) -> None:
         """Another process: whatever the one before it said is void."""

@@ -13,7 +13,7 @@ from lorapool_common.kube.resources import Resource
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
-from lorapool_operator.pods.control import Control
+from lorapool_operator.pods.link import ControlPorts
 from lorapool_operator.seen.resolution import BaseResolution, Outcome
 from lorapool_operator.settings import Settings
 
@@ -39,9 +39,13 @@ class ClusterApi(Protocol):
 
 
 class SourceResolver(Protocol):
-    """What became of looking at the sources of adapters."""
+    """Resolves the sources of adapters, in its own time."""
 
-    def outcome(self, adapter: Adapter) -> Outcome: ...
+    def known(self, adapter: Adapter) -> Outcome:
+        """What became of it so far. Starts nothing."""
+
+    def resolve(self, adapter: Adapter) -> None:
+        """Start where that is needed; the pool is woken when there is an outcome."""
 
     def forget(self, uid: str) -> None: ...
 
@@ -49,9 +53,13 @@ class SourceResolver(Protocol):
 
 
 class BaseResolver(Protocol):
-    """What became of looking up the commits of base models."""
+    """Looks up the commits of base models, in its own time."""
 
-    def resolve(self, pool: Pool) -> BaseResolution: ...
+    def known(self, pool: Pool) -> BaseResolution:
+        """What became of it so far. Starts nothing."""
+
+    def resolve(self, pool: Pool) -> None:
+        """Start where that is needed; the pool is woken when something is known."""
 
     def forget(self, uid: str) -> None: ...
 
@@ -74,7 +82,7 @@ class Context:
     key: bytes
     cache: ObjectCache
     kube: ClusterApi
-    control: Control
+    control: ControlPorts
     resolver: SourceResolver
     bases: BaseResolver
     recorder: EventSink

@@ -11,6 +11,7 @@ from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import full_name
+from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseState
 from lorapool_operator.seen.crash_line import crash_line
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome
@@ -125,6 +126,8 @@ class PodReport:
 
     Attributes:
         accepts_token: whether it knows our control token; one that does not says nothing of itself.
+        held: the catalog that it took last from this operator; it says by `digest` whether it has that still.
+        was_asked: whether it has answered, or failed to.
     """
 
     reachable: bool = False
@@ -132,28 +135,33 @@ class PodReport:
     base: BaseState | None = None
     adapters: Mapping[str, AdapterState] = field(default_factory=dict)
     accepts_token: bool = True
+    held: Catalog | None = None
+    was_asked: bool = True
 
     @property
     def is_warm(self) -> bool:
         return self.base is not None and self.base.phase is BasePhase.WARM
 
 
-NO_REPORT: Final = PodReport()
+NO_REPORT: Final = PodReport(was_asked=False)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything that a pass decides by.
+    """Everything that a pass decides by, but for what it remembers.
 
     Attributes:
-        pool: None where there is none of that name, or where it is being deleted.
+        pool: None where there is none of that name, where it is being deleted, or its namespace is: what we made for it
+            would only come back, or cannot be created any more.
         adapters: all that name the pool, also those being deleted.
+        pods: those that the pool's Deployment made.
         outcomes: adapter's key -> what its source turned out to be.
         reports: pod's key -> what it said.
-        base: the modules of the base, once a pod of that base was warm.
+        bases: revision of a base -> its modules, of bases that pods held.
         namespace_labels: labels by namespace, as far as they are known.
-        base_resolution: what became of looking up the commits of the base model.
+        now: the time of day; `clock_s`: seconds that never go back.
         refusal: why the API server does not take the pool's objects; None: it does.
+        base_resolution: what became of looking up the commits of the base model.
     """
 
     key: str
@@ -163,12 +171,14 @@ class Observed:
     deployment: DeploymentView | None
     outcomes: Mapping[str, Outcome]
     reports: Mapping[str, PodReport]
-    base: BaseReport | None
+    bases: Mapping[str, BaseReport]
     namespace_labels: Mapping[str, Mapping[str, str]]
     url_hosts: tuple[str, ...]
     now: datetime
+    clock_s: float
     refusal: Verdict | None = None
     base_resolution: BaseResolution = NOTHING_TO_RESOLVE
+    is_namespace_terminating: bool = False
 
     def report(self, pod: PodView) -> PodReport:
         return self.reports.get(pod.key, NO_REPORT)

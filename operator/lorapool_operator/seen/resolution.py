@@ -9,9 +9,9 @@ from lorapool_api.lora.facts import AdapterFacts
 from lorapool_operator.seen.verdict import Verdict
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Resolution:
-    """The file behind a source. Compared by identity: results about it are kept with it.
+    """The file behind a source.
 
     Attributes:
         facts: what the header says; None where only the pods see the file (`path`), or where this was taken over

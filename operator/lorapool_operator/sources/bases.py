@@ -59,16 +59,23 @@ class Bases:
         self._on_found = on_found
         self._records: dict[str, _BaseRecord] = {}
 
-    def resolve(self, pool: Pool) -> BaseResolution:
-        """What is known now; starts looking where that is needed."""
+    def known(self, pool: Pool) -> BaseResolution:
+        """What is known now. Starts nothing."""
         wanted = _to_look_up(pool)
         record = self._records.get(pool.metadata.uid)
-        if record is None or dict(record.wanted) != wanted:
+        if record is None or record.wanted != wanted:
+            return BaseResolution(is_pending=bool(wanted))
+        return BaseResolution(dict(record.commits), record.problem, is_pending=bool(wanted) and not record.was_asked)
+
+    def resolve(self, pool: Pool) -> None:
+        """Look up what is not known and not on its way."""
+        wanted = _to_look_up(pool)
+        record = self._records.get(pool.metadata.uid)
+        if record is None or record.wanted != wanted:
             self.forget(pool.metadata.uid)
             record = self._records[pool.metadata.uid] = _BaseRecord(wanted)
             if wanted:
                 record.task = asyncio.create_task(self._ask(record, pool.key))
-        return BaseResolution(dict(record.commits), record.problem, is_pending=bool(wanted) and not record.was_asked)
 
     def forget(self, uid: str) -> None:
         """The pool is gone, or asks for something else."""

@@ -1,10 +1,10 @@
-"""Looks at the sources of adapters, a few at a time, and remembers what it found.
+"""Resolves the sources of adapters, a few at a time, and remembers what it found.
 
-A source is looked at once; the commit that was found stays. It is looked at again when it is edited, or when the
+A source is resolved once; the commit that was found stays. It is resolved anew when it is edited, or when the
 annotation `REFRESH_ANNOTATION` of its object gets another value; other edits do not concern it. What failed for a
-passing reason is tried again with growing delays; what is missing or forbidden is looked at every few minutes, because
-it may be put right without an edit; any other refusal is looked at again after an edit of anything, but not before
-`again_s` have passed: a loop of edits makes no loop of looks.
+passing reason is tried again with growing delays; what is missing or forbidden is tried every few minutes, because it
+may be put right without an edit; any other refusal is tried again after an edit of anything, but not before `again_s`
+have passed: a loop of edits makes no loop of attempts.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ class ResolverTimes:
     """Seconds.
 
     Attributes:
-        timeout_s: for one look at a source.
-        first_retry_s: before the second try after a passing failure; doubled with each one, up to `recheck_s`.
-        recheck_s: between looks at what may be put right without an edit.
-        again_s: between looks that edits ask for.
+        timeout_s: for one attempt at a source.
+        first_retry_s: before the second attempt after a passing failure; doubled with each one, up to `recheck_s`.
+        recheck_s: between attempts at what may be put right without an edit.
+        again_s: between attempts that edits ask for.
     """
 
     timeout_s: float = 60.0
@@ -59,11 +59,11 @@ class _SourceRecord:
     edit: tuple[int, str | None]
     outcome: Outcome
     backoff: Backoff
-    looked_at_s: float = float("-inf")
+    tried_at_s: float = float("-inf")
     task: asyncio.Task[None] | None = None
 
     @property
-    def is_looking(self) -> bool:
+    def is_under_way(self) -> bool:
         """Now, or when the time for it has come."""
         return self.task is not None and not self.task.done()
 
@@ -90,32 +90,39 @@ class Resolver:
         self._on_found = on_found
         self._clock = clock
         self._times = times or ResolverTimes()
-        self._looks = asyncio.Semaphore(RESOLVED_AT_ONCE)
+        self._at_once = asyncio.Semaphore(RESOLVED_AT_ONCE)
         self._records: dict[str, _SourceRecord] = {}
 
-    def outcome(self, adapter: Adapter) -> Outcome:
-        """What is known now; starts looking where that is needed.
+    def known(self, adapter: Adapter) -> Outcome:
+        """What is known now. Starts nothing.
 
-        The old outcome stands until a new look at the same source is done: pods go on serving.
+        The old outcome stands until a new attempt at the same source is done: pods go on serving.
         """
+        record = self._records.get(adapter.metadata.uid)
+        if record is None or record.source != adapter.spec.source:
+            return _from_status(adapter)
+        return record.outcome
+
+    def resolve(self, adapter: Adapter) -> None:
+        """Start an attempt where one is needed and none is under way."""
         uid, edit = adapter.metadata.uid, _edit(adapter)
         record = self._records.get(uid)
         if record is None or record.source != adapter.spec.source:
             self.forget(uid)
-            record = self._records[uid] = _SourceRecord(
-                adapter.spec.source,
-                edit,
-                _from_status(adapter),
-                Backoff(self._times.first_retry_s, self._times.recheck_s),
-            )
-            needed = _needs_a_look(record.outcome)
+            record = self._records[uid] = self._new_record(adapter)
+            is_needed = not isinstance(record.outcome, Resolution) or record.outcome.last_misfit is not None
+        elif record.edit == edit:
+            return
         else:
-            needed = record.edit != edit and (isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1])
+            is_needed = isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1]
             record.edit = edit
-        if needed and not record.is_looking and not _is_seen_by_pods_only(adapter):
-            after_s = max(record.looked_at_s + self._times.again_s - self._clock(), 0.0)
-            record.task = asyncio.create_task(self._look(record, adapter, after_s))
-        return record.outcome
+        if is_needed and not record.is_under_way and not _is_seen_by_pods_only(adapter):
+            after_s = max(record.tried_at_s + self._times.again_s - self._clock(), 0.0)
+            record.task = asyncio.create_task(self._attempts(record, adapter, after_s))
+
+    def _new_record(self, adapter: Adapter) -> _SourceRecord:
+        backoff = Backoff(self._times.first_retry_s, self._times.recheck_s)
+        return _SourceRecord(adapter.spec.source, _edit(adapter), _from_status(adapter), backoff)
 
     def forget(self, uid: str) -> None:
         """The adapter is gone."""
@@ -127,12 +134,12 @@ class Resolver:
         for uid in list(self._records):
             self.forget(uid)
 
-    async def _look(self, record: _SourceRecord, adapter: Adapter, after_s: float) -> None:
-        """Look until there is an outcome that only an edit can change."""
+    async def _attempts(self, record: _SourceRecord, adapter: Adapter, after_s: float) -> None:
+        """Try until there is an outcome that only an edit can change."""
         await asyncio.sleep(after_s)
         while True:
-            async with self._looks:
-                record.looked_at_s = self._clock()
+            async with self._at_once:
+                record.tried_at_s = self._clock()
                 outcome, delay_s = await self._try(record, adapter)
             record.outcome = outcome
             self._on_found(adapter.pool_key)
@@ -141,7 +148,7 @@ class Resolver:
             await asyncio.sleep(delay_s)
 
     async def _try(self, record: _SourceRecord, adapter: Adapter) -> tuple[Outcome, float | None]:
-        """The outcome, and when to look again."""
+        """The outcome, and when to try again."""
         try:
             async with asyncio.timeout(self._times.timeout_s):
                 return await self._resolve(adapter.spec.source), None
@@ -152,7 +159,7 @@ class Resolver:
             text = f"{adapter.spec.source.label}: no answer within {self._times.timeout_s:.0f} s"
             verdict, asked = Verdict(Reason.SOURCE_UNAVAILABLE, text), None
         except Exception:  # a card or an answer that nobody foresaw concerns this adapter alone
-            log.exception("a source could not be looked at", adapter=adapter.key)
+            log.exception("a source could not be resolved", adapter=adapter.key)
             verdict, asked = Verdict(Reason.INTERNAL_ERROR, "the operator's log says why"), self._times.recheck_s
         return _keep_if_passing(record.outcome, verdict), self._delay_s(record, verdict.reason, asked)
 
@@ -231,10 +238,6 @@ def _from_status(adapter: Adapter) -> Outcome:
 def _last_misfit(adapter: Adapter) -> Verdict | None:
     fit = find(adapter.status.conditions, AdapterCondition.COMPATIBLE)
     return Verdict(fit.reason, fit.message) if fit is not None and not fit.is_true else None
-
-
-def _needs_a_look(outcome: Outcome) -> bool:
-    return not isinstance(outcome, Resolution) or outcome.last_misfit is not None
 
 
 def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:

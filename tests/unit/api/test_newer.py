@@ -17,9 +17,9 @@ from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BaseState, PodState, ServingStatus, Tier
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.relist import put
-from lorapool_operator.decide.adapter_status import adapter_status
+from lorapool_operator.decide.adapters.counts import adapter_counts
 from lorapool_operator.decide.events import adapter_events, pool_events
-from lorapool_operator.decide.pool_status import pods_by_state, pool_status
+from lorapool_operator.decide.pools.pool_status import pods_by_state
 from lorapool_operator.seen.parse import read_adapter, read_pool
 
 NEWER = {"type": "Ready", "status": "True", "reason": "FasterThanLight", "message": "it is", "observedGeneration": 1}
@@ -62,8 +62,7 @@ def test_an_unknown_reason_is_not_one_that_waiting_helps_against() -> None:
 
     assert not traits(condition.reason).is_transient
     assert [n.reason for n in adapter_events(make.adapter(), now)] == ["WornOut"]
-    seen = made.seen(pool=made.pool())
-    assert pool_status(made.pool(), seen, {"default/pixel": now}).adapters.failed == 1
+    assert adapter_counts([now]).failed == 1
 
 
 def test_an_unknown_reason_of_a_pool_is_told_too() -> None:
@@ -99,7 +98,7 @@ def test_a_phase_that_is_unknown_is_under_way() -> None:
     seen = made.seen(made_adapter := make.adapter(), pool=made.pool(), reports={"p-1": made.report(base=hibernating)})
 
     assert pods_by_state(seen)["ready"] == 1
-    status = adapter_status(made.checked(seen)[made_adapter.key], seen)
+    status = made.statuses(seen)[made_adapter.key]
     assert status.summary == Reason.WAITING_FOR_PODS
 
 

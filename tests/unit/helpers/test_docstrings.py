@@ -21,7 +21,6 @@ KNOWN: set[str] = {
     "local/lorapool_local/plane.py",
     "local/lorapool_local/report.py",
     "local/lorapool_local/supervisor.py",
-    "operator/lorapool_operator/decide/checks.py",
     "operator/lorapool_operator/replica.py",
     "runtime/lorapool_runtime/engine/diffusers/engine.py",
     "runtime/lorapool_runtime/engine/diffusers/layers/adapted.py",

@@ -16,10 +16,6 @@ KNOWN_FOLDERS: set[str] = {
     "tests/unit/runtime",
 }
 KNOWN_FILES: set[str] = {
-    "operator/lorapool_operator/decide/adapter_status.py",
-    "operator/lorapool_operator/decide/checks.py",
-    "operator/lorapool_operator/pods/links.py",
-    "operator/lorapool_operator/reconcile/reconciler.py",
     "operator/lorapool_operator/seen/observed.py",
     "runtime/lorapool_runtime/catalog/registry.py",
     "runtime/lorapool_runtime/engine/diffusers/engine.py",

@@ -69,7 +69,6 @@ KNOWN: set[str] = {
     "Vocabulary",
     "dice",
     "going",
-    "heard",
     "in_force",
     "keeper",
     "put_in_force",

@@ -40,7 +40,6 @@ KNOWN_PATCHES: set[str] = {
     "tests/runtime/sources/test_folder.py",
     "tests/runtime/sources/test_url.py",
     "tests/runtime/test_process.py",
-    "tests/unit/operator/test_checks.py",
     "tests/unit/operator/test_hostile_pods.py",
     "tests/unit/runtime/test_networks.py",
     "tests/unit/runtime/test_registry.py",

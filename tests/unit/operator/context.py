@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests import make
+from tests.unit.operator.fake_pods import FakePods
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
@@ -16,8 +17,8 @@ from lorapool_common.kube.resources import DEPLOYMENTS, Resource
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
-from lorapool_operator.pods.control import Control
 from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
 from lorapool_operator.seen.observed import PodView, ReplicaSetView, deployment_view
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome, Resolution
 from lorapool_operator.settings import Settings
@@ -46,11 +47,15 @@ class Written:
 
 @dataclass
 class ApiServer:
-    """Takes every write unless `refuse` has an error for it; statuses come back to the cache as a watch brings them."""
+    """Takes every write unless `refuse` has an error for it; statuses come back to the cache as a watch brings them.
+
+    `edits`: by object's name, what somebody else changes just before our next write of it.
+    """
 
     cache: ObjectCache
     refuse: Refuse = lambda _name, _body: None
     writes: list[Written] = field(default_factory=list)
+    edits: dict[str, Manifest] = field(default_factory=dict)
 
     async def apply(self, manifest: Manifest) -> Manifest:
         meta = manifest["metadata"]
@@ -75,7 +80,7 @@ class ApiServer:
         found: Pool | Adapter | None = self.cache.pools.get(key) or self.cache.adapters.get(key)
         assert found is not None
         old = {"metadata": found.metadata.manifest(), "spec": found.spec.manifest(), "status": found.status.manifest()}
-        new: Manifest = merged(old, body)
+        new: Manifest = merged(merged(old, self.edits.pop(name, {})), body)
         return new | {
             "metadata": new["metadata"] | {"resourceVersion": str(int(found.metadata.resource_version or 0) + 1)}
         }
@@ -107,8 +112,10 @@ def merged(old: Any, patch: Any) -> Any:
 class Found:
     """Every source turns out to be the same file."""
 
-    def outcome(self, adapter: Adapter) -> Outcome:
+    def known(self, adapter: Adapter) -> Outcome:
         return _FOUND
+
+    def resolve(self, adapter: Adapter) -> None: ...
 
     def forget(self, uid: str) -> None: ...
 
@@ -124,8 +131,10 @@ class Looked:
     def __init__(self) -> None:
         self.result = NOTHING_TO_RESOLVE
 
-    def resolve(self, pool: Pool) -> BaseResolution:
+    def known(self, pool: Pool) -> BaseResolution:
         return self.result
+
+    def resolve(self, pool: Pool) -> None: ...
 
     def forget(self, uid: str) -> None: ...
 
@@ -152,6 +161,7 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     told: Told = field(default_factory=Told)
     looked: Looked = field(default_factory=Looked)
+    pods: FakePods = field(default_factory=FakePods)
 
     def __post_init__(self) -> None:
         self.api = ApiServer(self.cache)
@@ -160,7 +170,7 @@ class Bench:
             key=b"k" * 32,
             cache=self.cache,
             kube=self.api,
-            control=Control(),
+            control=self.pods,
             resolver=Found(),
             bases=self.looked,
             recorder=self.told,
@@ -169,6 +179,15 @@ class Bench:
             now=self.now,
             clock=self.clock,
         )
+
+    async def settle(self, passes: Reconciler) -> PassResult:
+        """Passes until one writes nothing; what the last one came to."""
+        for _ in range(10):
+            before = len(self.api.writes)
+            done = await passes.run()
+            if len(self.api.writes) == before:
+                return done
+        raise AssertionError("passes write without end")
 
     def now(self) -> datetime:
         return make.EPOCH + timedelta(seconds=self.clock.s)

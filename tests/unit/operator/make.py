@@ -7,13 +7,13 @@ from typing import Any
 
 from tests import make
 
-from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.conditions import Condition, find
 from lorapool_api.kinds.pool import Pool
-from lorapool_api.rules.claims import Claims
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
-from lorapool_operator.decide.checker import AdapterChecker, CheckResult, settle_names
-from lorapool_operator.decide.checks import CheckInput, Finding, first_finding
+from lorapool_operator.decide.adapters.checker import CheckResults
+from lorapool_operator.decide.adapters.checks import Finding
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions, ChecksInput, StatusesInput
 from lorapool_operator.seen.observed import DeploymentView, Observed, PodReport, PodView
 from lorapool_operator.seen.resolution import Outcome, Resolution
 
@@ -23,8 +23,9 @@ TEMPLATE: dict[str, Any] = {
         "volumes": [{"name": "files", "emptyDir": {}}],
     }
 }
-WARM = BaseState(phase=BasePhase.WARM, revision="rev", size_bytes=7, cold_start_s=2.0)
-NO_MODULES = BaseReport(revision="rev", modules={})
+REVISION = "rev"
+WARM = BaseState(phase=BasePhase.WARM, revision=REVISION, size_bytes=7, cold_start_s=2.0)
+NO_MODULES = BaseReport(revision=REVISION, modules={})
 
 
 def pool(name: str = "shapes", template: Mapping[str, Any] = TEMPLATE, **spec: Any) -> Pool:
@@ -88,6 +89,7 @@ def seen(
     pool: Pool | None,
     reports: Mapping[str, PodReport] | None = None,
     outcome: Outcome | None = None,
+    base: BaseReport | None = NO_MODULES,
     **fields: Any,
 ) -> Observed:
     """A snapshot with one pod for each report; every adapter's source turned out to be `outcome`."""
@@ -100,19 +102,18 @@ def seen(
         deployment=deployment(),
         outcomes={a.key: outcome or Resolution() for a in adapters},
         reports={f"default/{name}": t for name, t in said.items()},
-        base=NO_MODULES,
+        bases={} if base is None else {REVISION: base},
         namespace_labels={},
         url_hosts=("files.example.org",),
         now=make.EPOCH + timedelta(hours=1),
+        clock_s=3600.0,
     )
     return replace(plain, **fields)
 
 
 def finding(snapshot: Observed, adapter: Adapter | None = None) -> Finding | None:
     """What the checks find about an adapter of the snapshot."""
-    one = adapter or snapshot.adapters[0]
-    claims: Claims = settle_names(snapshot)
-    return first_finding(CheckInput(one, snapshot, claims, snapshot.outcomes[one.key]))
+    return checked(snapshot)[(adapter or snapshot.adapters[0]).key].finding
 
 
 def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
@@ -120,8 +121,16 @@ def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
     return found.verdict.reason if found else None
 
 
-def checked(snapshot: Observed) -> dict[str, CheckResult]:
-    return AdapterChecker().all(snapshot, settle_names(snapshot))
+def checked(snapshot: Observed, decisions: AdapterDecisions | None = None) -> CheckResults:
+    """Results of the checks of all adapters, by a base that is known although no pod is warm now."""
+    return (decisions or AdapterDecisions()).checked(ChecksInput.of(snapshot, snapshot.bases.get(REVISION))).results
+
+
+def statuses(snapshot: Observed, decisions: AdapterDecisions | None = None) -> dict[str, AdapterStatus]:
+    """Statuses of all adapters, by their keys."""
+    by = decisions or AdapterDecisions()
+    made = by.statuses(StatusesInput.of(checked(snapshot, by), snapshot))
+    return {key: wanted.status for key, wanted in made.by_key.items()}
 
 
 def condition(conditions: Any, type_: str) -> Condition:

@@ -9,7 +9,7 @@ from tests.unit.operator import make as op
 from lorapool_api.kinds.adapter import Adapter, AdapterFormat, AdapterStatus
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, BasePhase, BaseState
-from lorapool_operator.decide.adapter_status import AdapterStatuses, adapter_status
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.events import adapter_events
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved
@@ -20,7 +20,7 @@ FACTS = AdapterFileFacts(sha256="c" * 64, size_bytes=9, rank=8, targets=3, forma
 
 
 def status(snapshot: Observed) -> AdapterStatus:
-    return adapter_status(op.checked(snapshot)["default/pixel"], snapshot)
+    return op.statuses(snapshot)["default/pixel"]
 
 
 def states(made: AdapterStatus) -> list[tuple[str, str, str]]:
@@ -143,7 +143,7 @@ def test_facts_stay_when_the_pods_go() -> None:
     first = of(make.adapter(), a=op.report(pixel=op.state(facts=FACTS)))
     later = make.adapter().model_copy(update={"status": first})
     snapshot = op.seen(later, pool=op.pool(), reports={})
-    made = adapter_status(op.checked(snapshot)["default/pixel"], snapshot)
+    made = status(snapshot)
     assert made.resolved == first.resolved
     assert made.summary == "WaitingForPods"
     assert states(made)[1][1] == "True"
@@ -195,16 +195,15 @@ def test_an_adapter_without_a_pool_says_so_in_every_column() -> None:
 
 
 def test_statuses_are_made_anew_only_for_what_changed() -> None:
-    statuses = AdapterStatuses()
+    decisions = AdapterDecisions()
     reports = {"a": op.report(pixel=op.state(AdapterPhase.LOADING), other=op.state())}
     snapshot = op.seen(make.adapter(), make.adapter("other"), pool=op.pool(), reports=reports)
-    results = op.checked(snapshot)
-    first = statuses.all(results, snapshot)
+    first = op.statuses(snapshot, decisions)
     moved = {"a": op.report(pixel=op.state(), other=reports["a"].adapters["default/other"])}
-    second = statuses.all(results, op.seen(*snapshot.adapters, pool=op.pool(), reports=moved))
+    second = op.statuses(op.seen(*snapshot.adapters, pool=op.pool(), reports=moved, now=op.at(9999)), decisions)
     assert second["default/other"] is first["default/other"]
     assert second["default/pixel"].summary == "Served"
-    cold = statuses.all(results, op.seen(*snapshot.adapters, pool=op.pool(), reports={"a": op.report(LOADING)}))
+    cold = op.statuses(op.seen(*snapshot.adapters, pool=op.pool(), reports={"a": op.report(LOADING)}), decisions)
     assert cold["default/other"].summary == "WaitingForPods"
 
 
@@ -234,16 +233,15 @@ def test_a_hub_file_is_named_with_its_commit() -> None:
 
 
 def test_a_pod_that_speaks_of_one_adapter_changes_no_other_status() -> None:
-    statuses, one, two = AdapterStatuses(), make.adapter("one"), make.adapter("two")
+    decisions, one, two = AdapterDecisions(), make.adapter("one"), make.adapter("two")
     loading = op.state(AdapterPhase.LOADING)
-    first = op.seen(one, two, pool=op.pool(), reports={"p-1": op.report(one=loading, two=loading)})
-    results = op.checked(first)
-    before = statuses.all(results, first)
 
-    moved = op.seen(one, two, pool=op.pool(), reports={"p-1": op.report(one=op.state(), two=loading)})
-    after = statuses.all(results, moved)
+    def said(**adapters: Any) -> Observed:
+        return op.seen(one, two, pool=op.pool(), reports={"p-1": op.report(**adapters)})
+
+    before = op.statuses(said(one=loading, two=loading), decisions)
+    after = op.statuses(said(one=op.state(), two=loading), decisions)
 
     assert after["default/one"].summary == Reason.SERVED
     assert after["default/two"] is before["default/two"]
-    gone = op.seen(one, two, pool=op.pool(), reports={"p-1": op.report(two=loading)})
-    assert statuses.all(results, gone)["default/one"].summary == Reason.LOADING
+    assert op.statuses(said(two=loading), decisions)["default/one"].summary == Reason.LOADING

@@ -230,7 +230,7 @@ def with_paths(mounts: dict[str, str], volumes: Volumes, named: list[str]) -> Pa
         ],
         "volumes": [{"name": name, **volume} for name, volume in volumes.items()],
     }
-    return path_roots(op.pool(template={"spec": spec}, adapters={"pathVolumes": named}))
+    return path_roots(op.pool(template={"spec": spec}, adapters={"pathVolumes": named}).spec)
 
 
 def test_only_volumes_that_the_pool_names_are_roots_for_paths() -> None:
@@ -239,9 +239,10 @@ def test_only_volumes_that_the_pool_names_are_roots_for_paths() -> None:
     assert with_paths(mounts, volumes, ["files"]) == PathRoots(("/a",))
     assert with_paths(mounts, volumes, []) == PathRoots()
     assert with_paths(mounts, volumes, ["control", "nobody"]) == PathRoots()
-    assert path_roots(op.pool(template={})) == PathRoots()
+    assert path_roots(op.pool(template={}).spec) == PathRoots()
     assert (
-        path_roots(op.pool(template={"spec": {"containers": [{"name": "runtime", "volumeMounts": 3}]}})) == PathRoots()
+        path_roots(op.pool(template={"spec": {"containers": [{"name": "runtime", "volumeMounts": 3}]}}).spec)
+        == PathRoots()
     )
 
 

@@ -8,10 +8,12 @@ from tests.unit.operator import make as op
 
 from lorapool_api.fetch.hosts import is_allowed
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.pool import PoolStatus
 from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.header import parse_header
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.decide.checker import AdapterChecker, settle_names
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.adapters.fit import FitInput
 from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved
 from lorapool_operator.seen.verdict import Verdict
 
@@ -98,15 +100,13 @@ def test_paths_lie_below_what_the_pod_template_mounts(path: str, allowed: bool) 
 
 def test_a_source_of_a_newer_version_concerns_its_adapter_alone() -> None:
     newer = make.adapter("newer", source={"oci": {"image": "registry.example.org/a/b:1"}})
-    seen = op.seen(newer, make.adapter("pixel"), pool=op.pool())
+    results = op.checked(op.seen(newer, make.adapter("pixel"), pool=op.pool()))
 
-    judged = AdapterChecker().all(seen, settle_names(seen))
-
-    finding = judged["default/newer"].finding
+    finding = results["default/newer"].finding
     assert finding is not None
     assert finding.verdict.reason is Reason.INVALID_SPEC
-    assert judged["default/newer"].entry is None
-    assert judged["default/pixel"].finding is None
+    assert results["default/newer"].entry is None
+    assert results["default/pixel"].finding is None
 
 
 def test_urls_name_allowed_hosts_only() -> None:
@@ -142,10 +142,10 @@ def test_hosts_match_as_a_whole(url: str, entry: str, allowed: bool) -> None:
     assert is_allowed(url, [entry]) is allowed
 
 
-def test_the_source_is_not_looked_at_before_the_adapter_is_accepted() -> None:
-    fine, suspended = make.adapter("a"), make.adapter("b", suspend=True)
-    snapshot = op.seen(fine, suspended, pool=op.pool())
-    assert AdapterChecker().to_resolve(snapshot, settle_names(snapshot)) == (fine,)
+def test_the_source_is_not_resolved_before_the_adapter_is_accepted() -> None:
+    results = op.checked(op.seen(make.adapter("a"), make.adapter("b", suspend=True), pool=op.pool()))
+    assert {key: r.is_accepted for key, r in results.items()} == {"default/a": True, "default/b": False}
+    assert results["default/b"].resolution is None
 
 
 def test_a_source_that_cannot_be_used_says_why() -> None:
@@ -215,40 +215,49 @@ def test_where_the_base_reports_no_modules_the_card_decides(card: tuple[str, ...
     assert op.reason(snapshot) is (None if fits else Reason.BASE_MODEL_MISMATCH)
 
 
-def test_an_adapter_that_cannot_be_judged_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = make.adapter("broken", source={"url": "https://files.example.org/x"})
+def test_an_adapter_that_cannot_be_checked_does_not_hold_up_the_others() -> None:
+    def fail(given: FitInput) -> Verdict | None:
+        if given.adapter == "default/broken":
+            raise ZeroDivisionError
+        return None
 
-    def fail(*_: object) -> bool:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("lorapool_operator.decide.checks.is_allowed", fail)
-    results = op.checked(op.seen(broken, make.adapter("good"), pool=op.pool()))
+    seen = op.seen(make.adapter("broken"), make.adapter("good"), pool=op.pool())
+    results = op.checked(seen, AdapterDecisions(fit=fail))
     found = results["default/broken"].finding
     assert found is not None
     assert found.verdict.reason is Reason.INTERNAL_ERROR
     assert results["default/good"].entry is not None
 
 
-def test_what_did_not_change_is_not_judged_again() -> None:
-    checker, adapter = AdapterChecker(), make.adapter()
-    snapshot = op.seen(adapter, pool=op.pool())
-    first = checker.all(snapshot, settle_names(snapshot))["default/pixel"]
-    assert checker.all(snapshot, settle_names(snapshot))["default/pixel"] is first
-    edited = op.seen(adapter, pool=op.pool(adapters={"namespaces": {"from": "All"}}))
-    changed = op.seen(make.adapter(suspend=True), pool=op.pool())
-    assert checker.all(changed, settle_names(changed))["default/pixel"] is not first
-    assert checker.all(edited, settle_names(edited))["default/pixel"].finding is None
+def test_what_did_not_change_is_not_checked_again() -> None:
+    decisions, one, two = AdapterDecisions(), make.adapter("one"), make.adapter("two")
+    first = op.checked(op.seen(one, two, pool=op.pool()), decisions)
+    suspended = make.adapter("two", suspend=True)
+    second = op.checked(op.seen(one, suspended, pool=op.pool()), decisions)
+    assert second["default/one"] is first["default/one"]
+    assert second["default/two"].entry is None
 
 
-def test_where_nothing_is_new_nothing_is_judged() -> None:
+def test_where_nothing_is_new_nothing_is_checked() -> None:
     """A pass over a thousand adapters of which none changed costs as little as that."""
-    checker, snapshot = AdapterChecker(), op.seen(make.adapter("a"), make.adapter("b"), pool=op.pool())
-    claims = checker.names(snapshot)
+    decisions, adapters = AdapterDecisions(), (make.adapter("a"), make.adapter("b"))
+    first = op.checked(op.seen(*adapters, pool=op.pool()), decisions)
+    with_status = op.pool().model_copy(update={"status": PoolStatus(replicas=7)})
+    assert op.checked(op.seen(*adapters, pool=with_status), decisions) is first
 
-    assert checker.names(snapshot) is claims
-    assert checker.all(snapshot, claims) is checker.all(snapshot, claims)
-    assert checker.to_resolve(snapshot, claims) is checker.to_resolve(snapshot, claims)
 
-    edited = op.seen(make.adapter("a", suspend=True), snapshot.adapters[1], pool=op.pool())
-    assert checker.names(edited) is not claims
-    assert checker.all(edited, checker.names(edited))["default/a"].entry is None
+def test_a_fit_is_compared_once_for_each_file_and_base() -> None:
+    compared: list[str] = []
+
+    def note(given: FitInput) -> Verdict | None:
+        compared.append(given.adapter)
+        return None
+
+    decisions, found = AdapterDecisions(fit=note), resolution()
+    for generation, replicas in ((1, 1), (2, 1), (3, 2)):
+        pool = op.pool(replicas=replicas)
+        wanted = pool.model_copy(update={"metadata": pool.metadata.model_copy(update={"generation": generation})})
+        op.checked(op.seen(make.adapter(metadata={"resourceVersion": "1"}), pool=wanted, outcome=found), decisions)
+    assert compared == ["default/pixel"]
+    op.checked(op.seen(make.adapter(), pool=op.pool(), outcome=found, base=None), decisions)
+    assert len(compared) == 2

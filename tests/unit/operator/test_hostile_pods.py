@@ -16,7 +16,6 @@ from tests.unit.operator.test_worker import until
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState, PodState
-from lorapool_operator.decide.adapter_status import AdapterStatuses
 from lorapool_operator.pods.control import Control, ControlError, TokenRefused, state_limit
 from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.pods.report import MAX_STRANGERS, ReportLog
@@ -164,7 +163,7 @@ def test_a_pod_that_says_what_nobody_foresaw_of_one_adapter_takes_no_status_from
     bad, good = make.adapter("bad"), make.adapter("good")
     seen = made.seen(bad, good, pool=made.pool(), reports={"p-1": made.report(bad=odd, good=made.state())})
 
-    statuses = AdapterStatuses().all(made.checked(seen), seen)
+    statuses = made.statuses(seen)
 
     assert statuses["default/good"].summary == Reason.SERVED
     assert statuses["default/bad"].summary == Reason.INTERNAL_ERROR
@@ -183,7 +182,7 @@ async def test_bases_that_no_pod_holds_any_more_are_forgotten() -> None:
     async with pod(restless) as control:
         pods = PodLinks(control, asyncio.Semaphore(8), lambda: None)
         pods.follow([made.pod(ip="127.0.0.1")], "t")
-        await pods.distribute(Catalog.of(()), 0)
+        pods.distribute(Catalog.of(()), 0)
         await until(lambda: version >= 10)
         assert len(pods.bases) <= 2
         pods.close()
@@ -207,6 +206,6 @@ async def test_a_pod_that_brings_a_defect_to_light_is_listened_to_again(monkeypa
     async with pod(calm) as control:
         pods = PodLinks(control, asyncio.Semaphore(8), lambda: None)
         pods.follow([made.pod(ip="127.0.0.1")], "t")
-        await pods.distribute(Catalog.of(()), 0)
+        pods.distribute(Catalog.of(()), 0)
         await until(lambda: pods.reports()["default/p-1"].is_warm)
         pods.close()

@@ -1,7 +1,6 @@
 """A namespace that is being deleted: its pools' pods go at once, and nothing is created in it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -55,12 +54,11 @@ async def refusal() -> ApiError:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+async def bench() -> Bench:
     it = Bench()
     it.put(made.pool(replicas=2), make.adapter("pixel", metadata={"finalizers": [ADAPTER_FINALIZER]}))
     tell(it.cache)
-    yield it
-    await it.context.control.close()
+    return it
 
 
 def reconciler(bench: Bench) -> Reconciler:

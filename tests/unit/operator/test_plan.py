@@ -13,7 +13,9 @@ from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseState, PodState
 from lorapool_common.kube.merge_patch import merge_patch
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.decide.plan import UNREGISTER_GRACE_S, FinalizerPlan, delta, must_give_way, plan_finalizers
+from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, plan_finalizers
+from lorapool_operator.decide.pools.objects import must_give_way
+from lorapool_operator.pods.delta import delta
 from lorapool_operator.pods.report import ReportLog
 from lorapool_operator.seen.observed import Observed, PodTrouble, Problem
 

@@ -7,11 +7,10 @@ from tests import make
 from tests.unit.operator import make as op
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.pool import Pool, PoolStatus
+from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
 from lorapool_api.wire.state import BasePhase, BaseState, LimitShortfall
-from lorapool_operator.decide.adapter_status import adapter_status
 from lorapool_operator.decide.events import pool_events
-from lorapool_operator.decide.pool_status import pods_by_state, pool_status
+from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.seen.observed import Observed, PodTrouble, Problem, deployment_view, pod_view
 from lorapool_operator.seen.verdict import Verdict
 
@@ -22,7 +21,7 @@ NOT_READY: dict[str, Any] = {"ready": False}
 
 def of(snapshot: Observed) -> PoolStatus:
     assert snapshot.pool is not None
-    return pool_status(snapshot.pool, snapshot, {})
+    return pool_status(snapshot.pool, snapshot, AdapterCounts())
 
 
 def says(made: PoolStatus) -> dict[str, tuple[str, str]]:
@@ -115,7 +114,7 @@ def test_what_was_known_of_the_base_stays_when_the_pods_go() -> None:
     assert first.model is not None
     assert (first.model.revision, first.last_cold_start_seconds) == ("rev", 2.0)
     asleep = op.pool(replicas=0).model_copy(update={"status": first})
-    made = pool_status(asleep, op.seen(pool=asleep, reports={}), {})
+    made = pool_status(asleep, op.seen(pool=asleep, reports={}), AdapterCounts())
     assert made.model == first.model
     assert made.last_cold_start_seconds == 2.0
 
@@ -232,8 +231,8 @@ def test_pods_that_know_another_token_are_told_of_and_not_the_base() -> None:
     adapter = make.adapter()
     snapshot = op.seen(adapter, pool=op.pool(), reports={"p-1": deaf})
 
-    status = adapter_status(op.checked(snapshot)[adapter.key], snapshot)
-    of_pool = pool_status(op.pool(), snapshot, {})
+    status = op.statuses(snapshot)[adapter.key]
+    of_pool = pool_status(op.pool(), snapshot, AdapterCounts())
 
     assert status.summary == Reason.CONTROL_TOKEN_REFUSED
     ready = op.condition(status.conditions, "Ready")

@@ -1,29 +1,24 @@
 """What the status of a pool says."""
 
-from collections.abc import Iterable, Mapping
-
-from lorapool_api.kinds.adapter import AdapterStatus
 from lorapool_api.kinds.conditions import (
-    AdapterCondition,
     Condition,
     PoolCondition,
     Reason,
     Status,
-    find,
-    traits,
     with_transition_times,
 )
 from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
 from lorapool_api.wire.last_words import last_words
 from lorapool_api.wire.state import BasePhase
-from lorapool_operator.decide.model_status import cold_start_s, model_status, newest_base
+from lorapool_operator.decide.adapters.pool_pods import token_refusal
+from lorapool_operator.decide.pools.model_status import cold_start_s, model_status, newest_base
 from lorapool_operator.manifests.common import selector
 from lorapool_operator.manifests.service import service_url
 from lorapool_operator.seen.observed import Observed, PodTrouble, PodView
 from lorapool_operator.seen.verdict import Verdict
 
 
-def pool_status(pool: Pool, seen: Observed, adapters: Mapping[str, AdapterStatus]) -> PoolStatus:
+def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts) -> PoolStatus:
     """The whole status; what did not change is equal to what was there, times included."""
     pods = [p for p in seen.pods if p.counts]
     base = newest_base(pods, seen)
@@ -33,31 +28,12 @@ def pool_status(pool: Pool, seen: Observed, adapters: Mapping[str, AdapterStatus
         replicas=len(pods),
         ready_replicas=sum(p.ready for p in pods),
         selector=",".join(f"{key}={value}" for key, value in sorted(selector(pool).items())),
-        adapters=_counts(adapters.values()),
+        adapters=adapters,
         model=model_status(pool, base, seen),
         last_cold_start_seconds=cold_start_s(base, before),
         url=service_url(pool),
         conditions=with_transition_times(_conditions(pool, pods, seen), before.conditions, seen.now),
     )
-
-
-def _counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:
-    rows = list(statuses)
-    return AdapterCounts(
-        total=len(rows), ready=sum(_is_ready(s) for s in rows), failed=sum(_needs_somebody(s) for s in rows)
-    )
-
-
-def _is_ready(status: AdapterStatus) -> bool:
-    ready = find(status.conditions, AdapterCondition.READY)
-    return ready is not None and ready.is_true
-
-
-def _needs_somebody(status: AdapterStatus) -> bool:
-    """Whether waiting does not help. A suspended adapter is as somebody wants it."""
-    if _is_ready(status) or status.summary is None:
-        return False
-    return traits(status.summary).needs_somebody
 
 
 def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:
@@ -149,19 +125,6 @@ def _progressing(pool: Pool, pods: list[PodView], ready: int, seen: Observed) ->
     if ready < wanted or len(pods) > wanted:
         return _true(Verdict(Reason.STARTING, f"{ready} of {wanted} pods take requests{detail}"))
     return _false(Verdict(Reason.STABLE, "all pods are as they should be"))
-
-
-def token_refusal(seen: Observed) -> Verdict | None:
-    """Pods that do not know the control token. A new key (an operator installed anew) makes new tokens, and a kubelet
-    brings a changed Secret to running pods within about a minute; until then they serve what they had."""
-    if not seen.refusing:
-        return None
-    count = len(seen.refusing)
-    text = (
-        f"{count} of {len(seen.running_pods)} pods of pool {seen.key} do not accept this operator's token yet: "
-        "the kubelet brings it to them within about a minute; until then they serve what they were told before"
-    )
-    return Verdict(Reason.CONTROL_TOKEN_REFUSED, text)
 
 
 def _unscheduled(pods: list[PodView]) -> str | None:

@@ -1,0 +1,217 @@
+"""What an adapter must pass, in order. The first check that says something decides."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from lorapool_api.fetch.hosts import is_allowed
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.conditions import AdapterCondition, Reason
+from lorapool_api.kinds.pool import PoolSpec
+from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
+from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
+from lorapool_api.lora.fit import check_rank
+from lorapool_api.lora.header import FactsError
+from lorapool_api.wire.state import BaseReport
+from lorapool_operator.decide.adapters.fit import FitInput, misfit
+from lorapool_operator.decide.adapters.names import Labels, admits
+from lorapool_operator.manifests.path_roots import path_roots
+from lorapool_operator.seen.desired import DesiredPool
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
+from lorapool_operator.seen.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class CheckInput:
+    """An adapter before the checks, with all that they may read.
+
+    Attributes:
+        pool_key: of the pool that it names.
+        pool: None where there is none of that name.
+        namespace_labels: of the adapter's own namespace; None where unknown.
+        conflicts: names that it claims and another has, each with that owner's key.
+        outcome: what its source turned out to be.
+        base: the modules of the base; None until a pod has loaded it.
+        url_hosts: hosts that `url` sources may name.
+    """
+
+    adapter: Adapter
+    pool_key: str
+    pool: DesiredPool | None
+    namespace_labels: Labels | None
+    conflicts: Mapping[str, str]
+    outcome: Outcome
+    base: BaseReport | None
+    url_hosts: tuple[str, ...]
+
+    @property
+    def spec(self) -> PoolSpec:
+        """Of the pool; `pool_exists` comes first, so that the others can rely on it."""
+        return self._pool.spec
+
+    @property
+    def _pool(self) -> DesiredPool:
+        if self.pool is None:
+            raise LookupError(self.pool_key)
+        return self.pool
+
+    @property
+    def resolution(self) -> Resolution:
+        """The file; `is_resolved` comes before the checks that ask for it. Raises: LookupError."""
+        match self.outcome:
+            case Resolution() as resolution:
+                return resolution
+            case _:
+                raise LookupError(self.adapter.key)
+
+
+Check = Callable[[CheckInput], Verdict | None]
+
+
+def pool_exists(given: CheckInput) -> Verdict | None:
+    if given.pool is not None:
+        return None
+    return Verdict(
+        Reason.POOL_NOT_FOUND,
+        f"there is no BaseModelPool {given.pool_key}; create it, and the adapter joins when it comes, "
+        "or correct spec.poolRef",
+    )
+
+
+def namespace_is_allowed(given: CheckInput) -> Verdict | None:
+    namespace = given.adapter.metadata.namespace
+    if given.pool is None or admits(given.pool, namespace, given.namespace_labels):
+        return None
+    return Verdict(
+        Reason.NAMESPACE_NOT_ALLOWED,
+        f"pool {given.pool_key} does not take adapters of namespace {namespace} "
+        f"(spec.adapters.namespaces.from: {given.spec.adapters.namespaces.from_}); the pool's owner can allow it",
+    )
+
+
+def has_its_names(given: CheckInput) -> Verdict | None:
+    if not given.conflicts:
+        return None
+    taken = sorted(given.conflicts.items())
+    names = "; ".join(f"{name!r} belongs to {_owner(owner, given)}" for name, owner in taken)
+    return Verdict(Reason.NAME_CONFLICT, f"{names}; choose other names, or wait until it goes")
+
+
+def _owner(owner: str, given: CheckInput) -> str:
+    return f"the pool {owner} itself" if owner == given.pool_key else f"adapter {owner}"
+
+
+def is_not_suspended(given: CheckInput) -> Verdict | None:
+    if not given.adapter.spec.suspend:
+        return None
+    return Verdict(Reason.SUSPENDED, "spec.suspend is true: no pod serves the adapter until it is false again")
+
+
+def source_is_allowed(given: CheckInput) -> Verdict | None:
+    source = given.adapter.spec.source
+    match source.value:
+        case HubSource():
+            return None
+        case UrlSource(url):
+            return None if is_allowed(url, given.url_hosts) else _other_host(source.label, given.url_hosts)
+        case PathSource(path):
+            paths = path_roots(given.spec)
+            return None if paths.allow(path) else _below_no_volume(path, paths.roots)
+        case UnknownSource():
+            return Verdict(
+                Reason.INVALID_SPEC,
+                "spec.source is none that this version of the operator knows; upgrade it, or use hub, url or path",
+            )
+        case other:
+            assert_never(other)
+
+
+def _other_host(label: str, allowed: Collection[str]) -> Verdict:
+    hosts = ", ".join(allowed) or "none"
+    message = f"{label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)"
+    return Verdict(Reason.SOURCE_FORBIDDEN, message)
+
+
+def _below_no_volume(path: str, roots: Collection[str]) -> Verdict:
+    listed = ", ".join(roots) or "none"
+    return Verdict(
+        Reason.SOURCE_FORBIDDEN,
+        f"{path} lies below no volume of the podTemplate that the pool names in spec.adapters.pathVolumes "
+        f"(they are mounted at: {listed})",
+    )
+
+
+def is_resolved(given: CheckInput) -> Verdict | None:
+    match given.outcome:
+        case Unresolved(verdict):
+            return verdict
+        case Resolving(last):
+            return last or Verdict(Reason.RESOLVING, f"looking at {given.adapter.spec.source.label}")
+        case Resolution():
+            return None
+
+
+def file_is_small_enough(given: CheckInput) -> Verdict | None:
+    found, limit = given.resolution.size_bytes, given.spec.adapters.max_file_size
+    if found is None or found <= quantity_bytes(limit):
+        return None
+    return Verdict(
+        Reason.FILE_TOO_LARGE,
+        f"the file has {human_bytes(found)}; the pool takes at most {limit} (spec.adapters.maxFileSize)",
+    )
+
+
+def file_is_the_pinned_one(given: CheckInput) -> Verdict | None:
+    found, pinned = given.resolution.sha256, given.adapter.spec.sha256
+    if found is None or pinned is None or found == pinned:
+        return None
+    return Verdict(
+        Reason.CHECKSUM_MISMATCH,
+        f"the file has sha256 {found}, spec.sha256 asks for {pinned}; correct the pin or the revision",
+    )
+
+
+def rank_is_low_enough(given: CheckInput) -> Verdict | None:
+    facts = given.resolution.facts
+    if facts is None:
+        return None
+    try:
+        check_rank(facts, given.spec.adapters.max_rank)
+    except FactsError as error:
+        return Verdict(error.reason, f"{error.message} (spec.adapters.maxRank)")
+    return None
+
+
+Fit = Callable[[FitInput], Verdict | None]
+
+
+CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
+    (AdapterCondition.ACCEPTED, pool_exists),
+    (AdapterCondition.ACCEPTED, namespace_is_allowed),
+    (AdapterCondition.ACCEPTED, has_its_names),
+    (AdapterCondition.ACCEPTED, is_not_suspended),
+    (AdapterCondition.ACCEPTED, source_is_allowed),
+    (AdapterCondition.RESOLVED, is_resolved),
+    (AdapterCondition.RESOLVED, file_is_small_enough),
+    (AdapterCondition.RESOLVED, file_is_the_pinned_one),
+    (AdapterCondition.COMPATIBLE, rank_is_low_enough),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The first condition that an adapter does not meet, and why."""
+
+    condition: AdapterCondition
+    verdict: Verdict
+
+
+def first_finding(given: CheckInput, fit: Fit = misfit) -> Finding | None:
+    """The finding of the first check that has one, the fit being the last; None: nothing speaks against it."""
+    found = ((condition, check(given)) for condition, check in CHAIN)
+    first = next((Finding(condition, verdict) for condition, verdict in found if verdict), None)
+    if first is not None:
+        return first
+    hub = given.spec.model.source.hub
+    verdict = fit(FitInput(given.adapter.key, given.resolution, given.base, hub.repo if hub else None))
+    return Finding(AdapterCondition.COMPATIBLE, verdict) if verdict else None

@@ -1,0 +1,162 @@
+"""All adapters of a pool at once, from pass to pass: what did not change is not decided again."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Self
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import AdapterCounts
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.state import AdapterState, BaseReport
+from lorapool_operator.decide.adapters.adapter_status import InPod, StatusInput, WantedStatus, wanted_status
+from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults, check
+from lorapool_operator.decide.adapters.checks import CheckInput, Fit
+from lorapool_operator.decide.adapters.counts import adapter_counts
+from lorapool_operator.decide.adapters.fit import misfit
+from lorapool_operator.decide.adapters.names import NamesInput, settle_names
+from lorapool_operator.decide.adapters.pool_pods import PoolPods
+from lorapool_operator.decide.memo import Memo
+from lorapool_operator.seen.desired import DesiredPool
+from lorapool_operator.seen.observed import Observed
+from lorapool_operator.seen.resolution import Outcome, Resolving
+
+_NO_CONFLICTS: Final[Mapping[str, str]] = {}
+_NOT_ASKED: Final = Resolving()
+
+
+@dataclass(frozen=True)
+class ChecksInput:
+    """What the results of all adapters depend on. `outcomes` are by adapter's key."""
+
+    names: NamesInput
+    outcomes: Mapping[str, Outcome]
+    base: BaseReport | None
+    url_hosts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, seen: Observed, base: BaseReport | None) -> Self:
+        pool = DesiredPool.of(seen.pool) if seen.pool else None
+        names = NamesInput(seen.key, pool, seen.adapters, seen.namespace_labels)
+        return cls(names, seen.outcomes, base, seen.url_hosts)
+
+
+@dataclass(frozen=True)
+class PodWords:
+    """What a pod says of all adapters, by their keys."""
+
+    pod: str
+    is_warm: bool
+    adapters: Mapping[str, AdapterState]
+
+
+@dataclass(frozen=True)
+class StatusesInput:
+    """What the statuses of all adapters depend on; `now` as in `StatusInput`."""
+
+    results: CheckResults
+    pods: PoolPods
+    said: tuple[PodWords, ...]
+    now: datetime = field(compare=False)
+
+    @classmethod
+    def of(cls, results: CheckResults, seen: Observed) -> Self:
+        said = tuple(PodWords(p.name, p.key in seen.warm, report.adapters) for p, report in seen.running_pods)
+        return cls(results, PoolPods.of(seen), said, seen.now)
+
+
+@dataclass(frozen=True)
+class CheckedAdapters:
+    """What the checks say of all adapters; those that are being deleted are left out.
+
+    Attributes:
+        results: by adapter's key.
+        accepted: adapters whose sources are worth resolving.
+        entries: what the pods shall have, in order of the keys.
+    """
+
+    results: CheckResults
+    accepted: tuple[Adapter, ...]
+    entries: tuple[CatalogEntry, ...]
+
+    @classmethod
+    def of(cls, results: CheckResults) -> Self:
+        entries = sorted((r.entry for r in results.values() if r.entry is not None), key=lambda entry: entry.key)
+        return cls(results, tuple(r.adapter for r in results.values() if r.is_accepted), tuple(entries))
+
+
+@dataclass(frozen=True)
+class AdapterStatuses:
+    """The statuses of all adapters.
+
+    Attributes:
+        by_key: by adapter's key.
+        new: those that objects do not have yet.
+        by_reason: how many have which summary.
+    """
+
+    by_key: Mapping[str, WantedStatus]
+    new: tuple[WantedStatus, ...]
+    counts: AdapterCounts
+    by_reason: Mapping[str, int]
+
+    @classmethod
+    def of(cls, by_key: Mapping[str, WantedStatus]) -> Self:
+        wanted = by_key.values()
+        by_reason = Counter(w.status.summary or "" for w in wanted)
+        return cls(by_key, tuple(w for w in wanted if w.is_new), adapter_counts(w.status for w in wanted), by_reason)
+
+
+class AdapterDecisions:
+    """The decisions about a pool's adapters: all at once where anything is new, and then only about what is new."""
+
+    def __init__(self, fit: Fit = misfit) -> None:
+        self._names = Memo(settle_names)
+        self._fit = Memo(fit, lambda given: given.adapter)
+        self._check = Memo(self._check_one, lambda given: given.adapter.key)
+        self._status = Memo(wanted_status, lambda given: given.result.adapter.key)
+        self.checked = Memo(self._check_all)
+        self.statuses = Memo(self._status_all)
+
+    def _check_one(self, given: CheckInput) -> CheckResult:
+        return check(given, self._fit)
+
+    def _check_all(self, given: ChecksInput) -> CheckedAdapters:
+        claims, names = self._names(given.names), given.names
+        live = (a for a in names.adapters if not a.metadata.is_terminating)
+        results = {
+            a.key: self._check(
+                CheckInput(
+                    adapter=a,
+                    pool_key=names.key,
+                    pool=names.pool,
+                    namespace_labels=names.namespace_labels.get(a.metadata.namespace),
+                    conflicts=claims.conflicts.get(a.key, _NO_CONFLICTS),
+                    outcome=given.outcomes.get(a.key, _NOT_ASKED),
+                    base=given.base,
+                    url_hosts=given.url_hosts,
+                )
+            )
+            for a in live
+        }
+        self._check.keep_only(results)
+        self._fit.keep_only(results)
+        return CheckedAdapters.of(results)
+
+    def _status_all(self, given: StatusesInput) -> AdapterStatuses:
+        by_key = {
+            key: self._status(StatusInput(result, given.pods, _in_pods(result, given.said), given.now))
+            for key, result in given.results.items()
+        }
+        self._status.keep_only(by_key)
+        return AdapterStatuses.of(by_key)
+
+
+def _in_pods(result: CheckResult, said: tuple[PodWords, ...]) -> tuple[InPod, ...]:
+    """What the pods say of the adapter. Words about an earlier generation say nothing about this one."""
+    if result.entry is None:
+        return ()
+    key, generation = result.adapter.key, result.adapter.metadata.generation
+    states = ((words, words.adapters.get(key)) for words in said)
+    return tuple(InPod(w.pod, w.is_warm, s) for w, s in states if s is not None and s.generation == generation)

@@ -1,0 +1,65 @@
+"""Which finalizers change: added before an adapter is registered with pods, taken away once no pod has it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lorapool_api import names
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.wire.catalog import Catalog
+from lorapool_operator.decide.adapters.checker import CheckResults
+from lorapool_operator.seen.observed import Observed, PodReport
+
+# How long pods may take to forget an adapter before its deletion goes on without them.
+UNREGISTER_GRACE_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class FinalizerPlan:
+    """Finalizers to add, to take away, and to leave since pods have the adapters still."""
+
+    add: tuple[Adapter, ...]
+    remove: tuple[Adapter, ...]
+    waiting: tuple[Adapter, ...]
+
+
+def plan_finalizers(
+    seen: Observed, results: CheckResults, distributed: Catalog, terminating_s: Mapping[str, float]
+) -> FinalizerPlan:
+    """Which finalizers change.
+
+    Args:
+        distributed: the catalog that pods were told last.
+        terminating_s: adapter's key -> seconds since its deletion was seen.
+    """
+    marked = [a for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a)]
+    held = _held_by_pods(seen, distributed) if marked else frozenset()
+    late = {a.key for a in marked if terminating_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
+    free = {a.key for a in marked if held is not None and a.key not in held} | late
+    return FinalizerPlan(
+        add=tuple(r.adapter for r in results.values() if r.entry is not None and not has_finalizer(r.adapter)),
+        remove=tuple(a for a in marked if a.key in free),
+        waiting=tuple(a for a in marked if a.key not in free),
+    )
+
+
+def has_finalizer(adapter: Adapter) -> bool:
+    return names.ADAPTER_FINALIZER in adapter.metadata.finalizers
+
+
+def _held_by_pods(seen: Observed, distributed: Catalog) -> frozenset[str] | None:
+    """Keys of the adapters that some pod holds; None: a pod may hold any.
+
+    A pod that never said which catalog it holds may hold any; the grace period bounds that. Pods of a pool that is gone
+    are about to go too, and nobody may talk to them any more.
+    """
+    if seen.pool is None:
+        return frozenset()
+    catalogs = [_held(report, distributed) for _, report in seen.running_pods]
+    known = {c.digest: c for c in catalogs if c is not None}
+    return None if None in catalogs else frozenset(e.key for c in known.values() for e in c.entries)
+
+
+def _held(report: PodReport, distributed: Catalog) -> Catalog | None:
+    """The catalog that the pod says it holds, where its content is known."""
+    return next((c for c in (distributed, report.held) if c is not None and c.digest == report.digest), None)

@@ -1,0 +1,35 @@
+"""A pure function that is not asked the same again."""
+
+from collections.abc import Callable, Collection
+from typing import Generic, TypeVar
+
+Input = TypeVar("Input")
+Result = TypeVar("Result")
+
+
+class Memo(Generic[Input, Result]):
+    """The function, with its last result under each key, returned for as long as the input is equal.
+
+    The input holds all that the function may read, so nothing can be forgotten in the comparison. Equal objects that
+    are the same object are compared in no time: a pass over thousands of adapters compares mostly those.
+    """
+
+    def __init__(self, make: Callable[[Input], Result], key_of: Callable[[Input], str] = lambda _: "") -> None:
+        self._make = make
+        self._key_of = key_of
+        self._kept: dict[str, tuple[Input, Result]] = {}
+
+    def __call__(self, given: Input) -> Result:
+        """Raises: what the function raises; that is not kept."""
+        key = self._key_of(given)
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == given:
+            return kept[1]
+        result = self._make(given)
+        self._kept[key] = (given, result)
+        return result
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Forget what is kept under other keys."""
+        for key in self._kept.keys() - keys:
+            del self._kept[key]

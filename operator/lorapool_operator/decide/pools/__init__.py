@@ -1,0 +1,1 @@
+"""Pools: the objects that they need, and what their statuses say."""

@@ -1,0 +1,36 @@
+"""What a pass sees, taken from the cache and from what pods and sources said so far. Starts nothing and waits for
+nothing."""
+
+from lorapool_api.names import full_name, runtime_name, split_full_name
+from lorapool_operator.pods.links import PodLinks
+from lorapool_operator.reconcile.context import Context
+from lorapool_operator.seen.observed import Observed, owned_pods
+from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE
+from lorapool_operator.seen.verdict import Verdict
+
+
+def observe(key: str, context: Context, pods: PodLinks, refusal: Verdict | None) -> Observed:
+    """A snapshot: what changes later does not change it."""
+    cache, (namespace, name) = context.cache, split_full_name(key)
+    is_namespace_terminating = namespace in cache.terminating_namespaces
+    found = cache.pools.get(key)
+    pool = None if found is None or found.metadata.is_terminating or is_namespace_terminating else found
+    deployment = cache.deployments.get(full_name(namespace, runtime_name(name)))  # a label can be on any
+    adapters = cache.adapters.of_pool(key)
+    return Observed(
+        key=key,
+        pool=pool,
+        adapters=adapters,
+        pods=owned_pods(cache.pods.of_pool(key), cache.replica_sets.of_pool(key), deployment),
+        deployment=deployment,
+        outcomes={a.key: context.resolver.known(a) for a in adapters if not a.metadata.is_terminating},
+        reports=pods.reports(),
+        bases=pods.bases,
+        namespace_labels=cache.namespace_labels(),
+        url_hosts=context.settings.url_hosts,
+        now=context.now(),
+        clock_s=context.clock(),
+        refusal=refusal,
+        base_resolution=context.bases.known(pool) if pool else NOTHING_TO_RESOLVE,
+        is_namespace_terminating=is_namespace_terminating,
+    )

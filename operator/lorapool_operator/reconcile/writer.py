@@ -1,0 +1,183 @@
+"""The writes of a pass to the API server. What fails for one object does not hold up the others."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.names import ADAPTER_FINALIZER, full_name
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, POOLS
+from lorapool_operator.cluster.objects import Objects
+from lorapool_operator.decide.plan import StatusWrite
+from lorapool_operator.decide.pools.refused_objects import refused_object
+from lorapool_operator.manifests.common import Manifest
+from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.failed_writes import FailedWrites, Write
+from lorapool_operator.seen.observed import DeploymentView, deployment_view
+from lorapool_operator.seen.parse import read_adapter, read_pool
+from lorapool_operator.seen.verdict import Verdict
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+_OBJECTS: Final = "objects"
+_REPLICAS: Final = "replicas"
+_POOL_STATUS: Final = "pool status"
+
+
+@dataclass(frozen=True)
+class Written(Generic[T]):
+    """What became of a write.
+
+    Attributes:
+        result: what the API server returned; None: the write failed, or is left alone for now because it did before.
+        error: why it failed now.
+        again_s: when it is worth another try; None: it is not, or not until something changes.
+    """
+
+    result: T | None = None
+    error: ApiError | None = None
+    again_s: float | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.result is not None
+
+
+class Writer:
+    """Writes the objects and statuses of one pool and of its adapters, and remembers which of that fails."""
+
+    def __init__(self, key: str, context: Context) -> None:
+        self._key = key
+        self._ctx = context
+        self._objects = Objects(context.kube, context.metrics)
+        self._failed = FailedWrites(context.clock)
+        self.refusal: Verdict | None = None
+
+    def refresh(self) -> None:
+        """Have the pool's objects applied anew."""
+        self._objects.refresh()
+
+    def forget_objects(self) -> None:
+        """The pool is gone, and its objects with it."""
+        self._objects.refresh()
+        self.refusal = None
+
+    def keep_only(self, adapters: Iterable[str]) -> None:
+        """Forget the failures of adapters that the pool has no more."""
+        if self._failed.has_failures:
+            wanted = {_name_of_write(key, subresource) for key in adapters for subresource in (None, "status")}
+            self._failed.keep_only({_OBJECTS, _REPLICAS, _POOL_STATUS, *wanted})
+
+    async def apply(
+        self, pool: Pool, manifests: Sequence[Manifest], deployment: DeploymentView | None
+    ) -> Written[bool]:
+        """Apply the pool's objects; `refusal` says afterwards whether the API server takes them."""
+        meta = pool.metadata
+        write = Write(_OBJECTS, meta.uid, meta.generation, meta.resource_version, {"manifests": manifests})
+
+        async def apply() -> bool:
+            await self._objects.apply(manifests, deployment)
+            return True
+
+        written = await self._try(write, "the pool's objects could not be applied", apply)
+        if written.is_done:
+            self.refusal = None
+        elif written.error is not None:
+            self.refusal = refused_object(written.error) or self.refusal
+        return written
+
+    async def scale_down(self, deployment: DeploymentView) -> Written[bool]:
+        """Have the pods of a pool end whose namespace is being deleted; its objects are deleted by others.
+
+        Scaled down and not deleted: that needs no permission which the operator lacks otherwise. A patch cannot make
+        anew what went.
+        """
+        patch = {"spec": {"replicas": 0}}
+        write = Write(_REPLICAS, deployment.uid, deployment.generation, deployment.resource_version, patch)
+
+        async def scale() -> bool:
+            try:
+                done = await self._ctx.kube.patch(DEPLOYMENTS, deployment.namespace, deployment.name, patch)
+            except ApiError as error:
+                if not error.is_gone:
+                    raise
+            else:
+                self._ctx.metrics.writes.labels("scale").inc()
+                key = full_name(deployment.namespace, deployment.name)
+                self._ctx.cache.wake(self._ctx.cache.deployments.refresh(key, deployment_view(done)))
+            return True
+
+        return await self._try(write, "a pool whose namespace is being deleted could not be scaled down", scale)
+
+    async def add_finalizer(self, adapter: Adapter) -> Written[Manifest]:
+        return await self._set_finalizers(adapter, [*adapter.metadata.finalizers, ADAPTER_FINALIZER])
+
+    async def remove_finalizer(self, adapter: Adapter) -> Written[Manifest]:
+        return await self._set_finalizers(adapter, [f for f in adapter.metadata.finalizers if f != ADAPTER_FINALIZER])
+
+    async def _set_finalizers(self, adapter: Adapter, finalizers: list[str]) -> Written[Manifest]:
+        """Only if nobody changed the object meanwhile: the list is replaced as a whole."""
+        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
+        return await self._patch_adapter(adapter, patch, {"finalizers": finalizers})
+
+    async def write_adapter_status(self, wanted: StatusWrite[Adapter]) -> Written[Manifest]:
+        written = await self._patch_adapter(wanted.about, {"status": wanted.patch}, wanted.content, "status")
+        return self._record(wanted, written)
+
+    async def _patch_adapter(
+        self, adapter: Adapter, patch: Manifest, content: Manifest, subresource: str | None = None
+    ) -> Written[Manifest]:
+        """`content` is what the object would have then, `patch` is the way there."""
+        meta, cache = adapter.metadata, self._ctx.cache
+        what = _name_of_write(adapter.key, subresource)
+        written = await self._try(
+            Write(what, meta.uid, meta.generation, meta.resource_version, content),
+            "an adapter could not be written",
+            lambda: self._ctx.kube.patch(ADAPTERS, meta.namespace, meta.name, patch, subresource),
+            adapter=adapter.key,
+        )
+        if written.result is not None:
+            self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
+            cache.wake(cache.adapters.refresh(adapter.key, read_adapter(written.result)))
+        return written
+
+    async def write_pool_status(self, wanted: StatusWrite[Pool]) -> Written[Manifest]:
+        pool, cache = wanted.about, self._ctx.cache
+        meta = pool.metadata
+        written = await self._try(
+            Write(_POOL_STATUS, meta.uid, meta.generation, meta.resource_version, wanted.content),
+            "the pool's status could not be written",
+            lambda: self._ctx.kube.patch(POOLS, meta.namespace, meta.name, {"status": wanted.patch}, "status"),
+        )
+        if written.result is not None:
+            self._ctx.metrics.writes.labels("status").inc()
+            cache.wake(cache.pools.refresh(pool.key, read_pool(written.result)))
+        return self._record(wanted, written)
+
+    def _record(self, wanted: StatusWrite[Any], written: Written[T]) -> Written[T]:
+        for draft in wanted.events if written.is_done else ():
+            self._ctx.recorder.record(draft)
+        return written
+
+    async def _try(self, write: Write, event: str, act: Callable[[], Awaitable[T]], **fields: str) -> Written[T]:
+        if self._failed.is_refused(write):
+            return Written()
+        if wait_s := self._failed.wait_s(write):
+            return Written(again_s=wait_s)
+        try:
+            result = await act()
+        except ApiError as error:
+            tell = log.info if error.is_namespace_terminating else log.warning
+            tell(event, pool=self._key, status=error.status, error=error.message, **fields)
+            return Written(error=error, again_s=self._failed.failed(write, error))
+        self._failed.succeeded(write)
+        return Written(result)
+
+
+def _name_of_write(adapter: str, subresource: str | None) -> str:
+    return f"{subresource or 'finalizer'} of {adapter}"

@@ -1,0 +1,110 @@
+"""The control ports of pods in memory: they take catalogs, and answer a long poll as soon as they have news."""
+
+import asyncio
+from collections.abc import Mapping
+
+from tests.unit.operator.make import NO_MODULES, WARM, state
+
+from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
+from lorapool_api.wire.state import AdapterPhase, BaseReport, BaseState, PodState
+from lorapool_operator.pods.control import ControlError, DigestMismatch
+
+
+class FakePod:
+    """What one pod holds and says. Tests read and set it.
+
+    Attributes:
+        phases: of adapters that are not ready.
+        error: what every call is answered with; None: calls work.
+        push_error: what catalogs are answered with.
+        calls: names of the calls that came.
+    """
+
+    def __init__(self, base: BaseState = WARM, modules: BaseReport = NO_MODULES) -> None:
+        self.instance, self.version, self.digest = "i", 1, ""
+        self.base, self.modules = base, modules
+        self.entries: dict[str, CatalogEntry] = {}
+        self.phases: dict[str, AdapterPhase] = {}
+        self.error: ControlError | None = None
+        self.push_error: ControlError | None = None
+        self.calls: list[str] = []
+        self._news = asyncio.Event()
+
+    def tell(self) -> None:
+        """Answer whoever waits."""
+        self.version += 1
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def restart(self, instance: str) -> None:
+        """Another process: it knows nothing."""
+        self.instance, self.version, self.digest, self.entries = instance, 0, "", {}
+        self.tell()
+
+    async def state(self, since: int, instance: str | None) -> PodState:
+        self._take("state")
+        while instance == self.instance and since >= self.version:
+            await self._news.wait()
+            self._check()
+        return self._answer()
+
+    def put(self, catalog: Catalog) -> PodState:
+        self._take("put", self.push_error)
+        return self._hold({e.key: e for e in catalog.entries}, catalog.digest)
+
+    def patch(self, delta: CatalogDelta) -> PodState:
+        self._take("patch", self.push_error)
+        if delta.base != self.digest:
+            raise DigestMismatch("another catalog")
+        rest = {key: e for key, e in self.entries.items() if key not in delta.remove}
+        return self._hold(rest | {e.key: e for e in delta.upsert}, delta.digest)
+
+    def _hold(self, entries: dict[str, CatalogEntry], digest: str) -> PodState:
+        self.entries, self.digest = entries, digest
+        self.tell()
+        return self._answer()
+
+    def _answer(self) -> PodState:
+        said = {k: state(self.phases.get(k, AdapterPhase.READY), e.generation) for k, e in self.entries.items()}
+        return PodState(
+            instance=self.instance,
+            version=self.version,
+            digest=self.digest or None,
+            base=self.base,
+            complete=True,
+            adapters=said,
+        )
+
+    def _take(self, call: str, error: ControlError | None = None) -> None:
+        self.calls.append(call)
+        self._check()
+        if error is not None:
+            raise error
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class FakePods:
+    """Pods by their addresses. Nobody answers at any other."""
+
+    def __init__(self, pods: Mapping[str, FakePod] | None = None) -> None:
+        self.pods = dict(pods or {})
+
+    def _at(self, ip: str) -> FakePod:
+        if ip not in self.pods:
+            raise ControlError("nobody answers")
+        return self.pods[ip]
+
+    async def state(self, ip: str, token: str, since: int, instance: str | None, max_bytes: int) -> PodState:
+        return await self._at(ip).state(since, instance)
+
+    async def base(self, ip: str, token: str) -> BaseReport:
+        return self._at(ip).modules
+
+    async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState:
+        return self._at(ip).put(catalog)
+
+    async def patch(self, ip: str, token: str, delta: CatalogDelta, max_bytes: int) -> PodState:
+        return self._at(ip).patch(delta)
