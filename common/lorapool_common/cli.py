@@ -41,8 +41,8 @@ def _obey_signals() -> None:
 def _load(command: EntryPoint):  # type: ignore[no-untyped-def]  # a typer command has any signature
     try:
         return command.load()
-    except ModuleNotFoundError as missing:
-        sys.exit(f"lorapool {command.name}: this installation lacks {missing.name!r}; install the extra that brings it")
+    except ModuleNotFoundError as error:
+        sys.exit(f"lorapool {command.name}: this installation lacks {error.name!r}; install the extra that brings it")
 
 
 def _usage(names: list[str], unknown: str | None) -> None:

@@ -94,10 +94,10 @@ class Supervisor:
 
     def _ended(self, task: asyncio.Task[Any], finishes: bool) -> None:
         self._tasks.discard(task)
-        told = task in self._ending
+        is_expected = task in self._ending
         self._ending.discard(task)
         cause = None if task.cancelled() else task.exception()
-        if cause is None and ((finishes and not task.cancelled()) or told or self.is_stopping):
+        if cause is None and ((finishes and not task.cancelled()) or is_expected or self.is_stopping):
             return
         failure = TaskEnded(task.get_name(), cause)
         log.error(

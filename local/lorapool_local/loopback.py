@@ -46,7 +46,7 @@ def service_range(host: str) -> str:
 
 
 def claim_subnet(preferred: int | None = None) -> Subnet:
-    """Claim the preferred /16 if nobody has it, else a random free one."""
+    """Claim the preferred /16 if nobody has it, else a random free one. Raises: NoLoopbackSubnet."""
     candidates = random.sample(_SECOND_BYTES, k=len(_SECOND_BYTES))
     for index in candidates if preferred is None else [preferred, *candidates]:
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -77,7 +77,7 @@ class PodAddresses:
     _next: Iterator[str] | None = None
 
     def take(self, preferred: str | None = None) -> str:
-        """The preferred address if it is of this network and free, else the next one."""
+        """The preferred address if it is of this network and free, else the next one. Raises: NoLoopbackSubnet."""
         if preferred is not None and preferred.startswith(f"127.{self.index}.") and preferred not in self._taken:
             self._taken.add(preferred)
             return preferred

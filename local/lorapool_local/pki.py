@@ -63,6 +63,7 @@ class Authority:
 
 
 def load_or_create_authority(folder: Path) -> Authority:
+    """The authority whose key and certificate lie in the folder. Raises: TypeError, ValueError for another's key."""
     pair = KeyPair(folder / "ca.crt", folder / "ca.key")
     if pair.certificate.exists() and pair.key.exists():
         key = serialization.load_pem_private_key(pair.key.read_bytes(), password=None)

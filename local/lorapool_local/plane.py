@@ -68,6 +68,10 @@ def start(
 
     With a lifeline the plane ends when the calling process does, whatever ends it; else it stays until `stop`.
     Objects that an earlier plane left in the folder are there again.
+
+    Raises:
+        PlaneAlreadyRunning: on this folder.
+        PlaneFailed: it did not become ready; with what it said last.
     """
     state = StateDir(state_dir.absolute())
     state.create()
@@ -117,7 +121,7 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop(state_dir: Path) -> None:
-    """End the plane of this folder and wait until it has gone. Its objects stay in the folder."""
+    """End the plane of this folder and wait until it has gone; its objects stay. Raises: PlaneNotRunning."""
     state = StateDir(state_dir.absolute())
     report = read_report(state)
     if report is None or not is_supervised(state):
@@ -133,7 +137,7 @@ def stop(state_dir: Path) -> None:
 
 
 def remove(state_dir: Path) -> None:
-    """Remove the folder of a plane that does not run."""
+    """Remove the folder of a plane that does not run. Raises: PlaneAlreadyRunning."""
     state = StateDir(state_dir.absolute())
     if is_supervised(state):
         raise PlaneAlreadyRunning(f"a plane is running on {state.root}: end it first")
@@ -154,7 +158,7 @@ def _spawn(state: StateDir, lifeline: bool) -> subprocess.Popen[bytes]:
 
 def _wait_until_ready(state: StateDir, process: subprocess.Popen[bytes], on_waiting: OnWaiting) -> PlaneReport:
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    told = ""
+    waiting_for = ""
     while time.monotonic() < deadline:
         report = read_report(state)
         if report is not None and report.pid != process.pid:
@@ -164,9 +168,9 @@ def _wait_until_ready(state: StateDir, process: subprocess.Popen[bytes], on_wait
         if process.poll() is not None:
             said = report.message if report is not None else ""
             raise PlaneFailed(said or f"the supervisor ended:\n{log_tail(state.logs / 'supervisor.log')}")
-        if report is not None and report.waiting_for != told:
-            told = report.waiting_for
-            on_waiting(told)
+        if report is not None and report.waiting_for != waiting_for:
+            waiting_for = report.waiting_for
+            on_waiting(waiting_for)
         time.sleep(_POLL_S)
     raise PlaneFailed(f"the plane is not ready after {_READY_TIMEOUT_S:.0f} s: see {state.logs}")
 

@@ -75,7 +75,7 @@ def is_supervised(state: StateDir) -> bool:
 
 @contextmanager
 def hold(state: StateDir) -> Iterator[None]:
-    """Hold the folder's lock; the kernel gives it back however this process ends."""
+    """Hold the folder's lock; the kernel gives it back however this process ends. Raises: PlaneAlreadyRunning."""
     descriptor = os.open(state.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

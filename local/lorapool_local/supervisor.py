@@ -50,7 +50,7 @@ class PlaneSupervisor:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Run the plane until asked to stop. A failure ends in the report, for whoever waits."""
+        """Run the plane until asked to stop. Raises: SystemExit, after a failure that the report says."""
         before = read_report(self._state)
         with hold(self._state):
             self._update_report(phase=Phase.STARTING)

@@ -1,11 +1,12 @@
 """A namespace that a test plays in: objects in, waiting for what becomes of them."""
 
-import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
+
+from tests.waiting import until_read
 
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
@@ -15,8 +16,6 @@ from lorapool_local.plane import Plane
 
 Object = dict[str, Any]
 Condition = Callable[[Object], Any]
-
-_POLL_S = 0.05
 
 
 async def admin(plane: Plane) -> Kube:
@@ -57,26 +56,27 @@ class Namespace:
 
     async def wait(self, what: str, condition: Condition, timeout_s: float = 15.0) -> Object:
         """Until the object is there and the condition holds."""
-        deadline, last = time.monotonic() + timeout_s, None
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ApiError):
-                last = await self.kube.request("GET", self.path(what))
-                if condition(last):
-                    return last
-            await asyncio.sleep(_POLL_S)
-        raise AssertionError(f"{what} in {timeout_s} s: {last and last.get('status', last)}")
+        found = await until_read(lambda: self._get(what), lambda o: o is not None and condition(o), what, timeout_s)
+        assert found is not None
+        return found
 
     async def wait_gone(self, what: str, timeout_s: float = 15.0) -> float:
         """Seconds until the object was not there any more."""
         began = time.monotonic()
-        while time.monotonic() - began < timeout_s:
-            try:
-                await self.kube.request("GET", self.path(what))
-            except ApiError as answer:
-                if answer.is_gone:
-                    return time.monotonic() - began
-            await asyncio.sleep(_POLL_S)
-        raise AssertionError(f"{what} is still there after {timeout_s} s")
+        await until_read(lambda: self._is_gone(what), bool, f"{what} is gone", timeout_s)
+        return time.monotonic() - began
+
+    async def _get(self, what: str) -> Object | None:
+        with contextlib.suppress(ApiError):
+            return await self.kube.request("GET", self.path(what))
+        return None
+
+    async def _is_gone(self, what: str) -> bool:
+        try:
+            await self.kube.request("GET", self.path(what))
+        except ApiError as error:
+            return error.is_gone
+        return False
 
     async def ended(self, pod: str, timeout_s: float = 15.0) -> Object:
         """The one container's state when it has ended for good."""
@@ -92,18 +92,10 @@ class Namespace:
                 return await self.log(pod)
             return ""
 
-        await until(look, text)
+        await until_read(look, lambda found: found == text, f"the log of {pod}", 15.0)
 
     async def log(self, pod: str, **query: str) -> str:
         return await self.kube.text(self.path(f"pods/{pod}/log"), query)
-
-
-async def until(look: Callable[[], Awaitable[str]], wanted: str, timeout_s: float = 15.0) -> None:
-    """Until the answer is the wanted one."""
-    deadline = time.monotonic() + timeout_s
-    while (found := await look()) != wanted:
-        assert time.monotonic() < deadline, f"{wanted!r} in {timeout_s} s: {found!r}"
-        await asyncio.sleep(_POLL_S)
 
 
 def container_status(pod: Object) -> Object:

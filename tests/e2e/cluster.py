@@ -2,12 +2,13 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests import waiting
 
 Manifest = dict[str, Any]
 DEADLINE_S = 60.0
@@ -98,16 +99,7 @@ def wait_until(
     describe: Callable[[], object] = lambda: "",
 ) -> None:
     """Ask until it holds; past the deadline fail with what was waited for and what was there."""
-    end = time.monotonic() + deadline_s
-    while not holds():
-        if time.monotonic() > end:
-            raise AssertionError(f"after {deadline_s:.0f} s still not: {what}; {describe()}")
-        _pause()
-
-
-def _pause() -> None:
-    """Between two looks at something that no event announces."""
-    time.sleep(0.1)
+    waiting.wait_until(holds, what, deadline_s, describe)
 
 
 @contextmanager

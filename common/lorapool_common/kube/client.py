@@ -131,7 +131,7 @@ class Kube:
         return Listing(items, str(metadata.get("resourceVersion", "")))
 
     async def watch(self, selection: Selection, version: str) -> AsyncGenerator[WatchEvent, None]:
-        """(ADDED | MODIFIED | DELETED, object) for each change after the version, until the watch ends."""
+        """What changes after the version, until the watch ends. Raises: ApiError."""
         asked = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
         query = selection.query | asked | {"timeoutSeconds": str(WATCH_S)}
         async with self._transport.open("GET", selection.path, query, timeout=self._watch_timeout) as reply:

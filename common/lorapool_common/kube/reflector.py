@@ -79,7 +79,7 @@ class Reflector:
             try:
                 await self._list_and_watch()
             except ApiError as error:
-                self._tell(error)
+                self._log(error)
             if self._clock() - began > self._backoff.last_s:
                 self._backoff.reset()
             await self._pause(self._backoff.next())
@@ -96,9 +96,9 @@ class Reflector:
                 else:
                     self._consumer.put(manifest)
 
-    def _tell(self, error: ApiError) -> None:
+    def _log(self, error: ApiError) -> None:
         """One warning for each time that the API server is away, not one for each try."""
         is_news = error.status not in self._expected and not self._is_away
         self._is_away = self._is_away or is_news
-        told = {"path": self._selection.path, "status": error.status, "error": error.message}
-        (log.warning if is_news else log.debug)("the API server cannot be listed or watched", **told)
+        fields = {"path": self._selection.path, "status": error.status, "error": error.message}
+        (log.warning if is_news else log.debug)("the API server cannot be listed or watched", **fields)

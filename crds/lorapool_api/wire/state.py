@@ -112,8 +112,8 @@ def _or_failed(value: Any, read: ValidatorFunctionWrapHandler) -> AdapterState:
     try:
         state: AdapterState = read(value)
     except ValidationError:
-        told = value.get("generation") if isinstance(value, Mapping) else None
-        generation = told if isinstance(told, int) and 0 <= told <= _MAX_NUMBER else 0
+        number = value.get("generation") if isinstance(value, Mapping) else None
+        generation = number if isinstance(number, int) and 0 <= number <= _MAX_NUMBER else 0
         message = "the pod says something about it that cannot be read"
         return AdapterState(
             phase=AdapterPhase.FAILED, generation=generation, reason=Reason.INTERNAL_ERROR, message=message

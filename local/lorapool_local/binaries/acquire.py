@@ -141,15 +141,15 @@ class Acquisition:
                 f"took {spoken(last)} last time" if last else f"usually takes {spoken(source.usual_build_s)} on 2 cores"
             )
             self._console.print(f"  building {source.name} {source.version} with Go: {expected}", highlight=False)
-        going: list[subprocess.Popen[str]] = []
+        builds_running: list[subprocess.Popen[str]] = []
         with self._progress(TaskProgressColumn()) as progress, ThreadPoolExecutor(len(sources)) as threads:
-            get = partial(self._build, progress, going.append)
+            get = partial(self._build, progress, builds_running.append)
             builds = [threads.submit(self._into_cache, source, "build", get) for source in sources]
             try:
                 for finished in as_completed(builds):
                     finished.result()
             except BaseException:
-                for process in going:
+                for process in builds_running:
                     process.kill()
                 raise
 

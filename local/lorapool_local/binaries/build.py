@@ -42,7 +42,7 @@ def _module(source: ProgramSource) -> Path:
 
 
 def needed_go(go_mod: str) -> Version:
-    """The version in the `go` line of a go.mod."""
+    """The version in the `go` line of a go.mod. Raises: BinariesUnavailable, where there is none."""
     match = _GO_LINE.search(go_mod)
     if match is None:
         raise BinariesUnavailable("a go.mod without a go line")

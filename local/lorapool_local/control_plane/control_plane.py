@@ -63,10 +63,10 @@ class ControlPlane:
     async def running(self, tasks: asyncio.TaskGroup, on_waiting: OnWaiting) -> AsyncIterator[None]:
         """Up inside the block; a component that dies too often fails the task group."""
         etcd, apiserver, *others = self.components
-        keepers: list[asyncio.Task[None]] = []
+        kept: list[asyncio.Task[None]] = []
 
         def keep(component: Component) -> None:
-            keepers.append(tasks.create_task(component.keep_running(), name=component.program.name))
+            kept.append(tasks.create_task(component.keep_running(), name=component.program.name))
 
         try:
             keep(etcd)
@@ -78,8 +78,8 @@ class ControlPlane:
             await self._wait_for(others[0], self._default_service_account_exists, on_waiting)
             yield
         finally:
-            for keeper in keepers:
-                keeper.cancel()
+            for task in kept:
+                task.cancel()
             # All but etcd keep nothing: their graceful end would only take time.
             for component in others:
                 await component.stop(0)

@@ -162,6 +162,7 @@ def start_pool(screen: Screen, cluster: DemoCluster, examples: Path) -> None:
 
 
 def add_adapters(screen: Screen, cluster: DemoCluster, examples: Path) -> None:
+    """Apply all adapters and show how each became Ready. Raises: DemoFailed, where a pod or Deployment changed."""
     folder = examples / "adapters"
     before = cluster.snapshot()
     screen.command("kubectl", "apply", "-f", "examples/demo/adapters/")
@@ -178,7 +179,11 @@ def add_adapters(screen: Screen, cluster: DemoCluster, examples: Path) -> None:
 
 
 def make_images(screen: Screen, cluster: DemoCluster, output: Path) -> None:
-    """Every model, every prompt, through the gateway; files, contact sheet, table; base again is base."""
+    """Every model, every prompt, through the gateway; files, contact sheet, table.
+
+    Raises:
+        DemoFailed: the base model's images are not the same bytes after all others as before them.
+    """
     gateway = gateway_address(cluster)
     made: list[list[DemoImage]] = []
     for column in COLUMNS:

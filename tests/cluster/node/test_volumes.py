@@ -6,8 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.cluster.namespace import Namespace, is_ready, until
+from tests.cluster.namespace import Namespace, is_ready
 from tests.cluster.node.test_pods import SERVE, server
+from tests.waiting import until_read
 
 from lorapool_common.kube.resources import SECRETS
 from lorapool_local.plane import Plane
@@ -55,7 +56,7 @@ async def test_a_secret_is_at_its_path_and_follows_its_object(namespace: Namespa
         assert await served("token") == "first"
         second = {"data": {"token": base64.b64encode(b"second").decode()}}
         await namespace.kube.patch(SECRETS, namespace.name, "control", second)
-        await until(lambda: served("token"), "second")
+        await until_read(lambda: served("token"), lambda found: found == "second")
     assert MACHINE_FOLDER not in os.listdir("/etc")  # noqa: PTH208 -- names alone
 
 

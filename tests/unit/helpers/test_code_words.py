@@ -9,7 +9,6 @@ LOGGER = "log = structlog.get_logger(__name__)"
 
 # Files that are not renamed yet. Nothing is added: who renames a file takes it off.
 KNOWN: set[str] = {
-    "common/lorapool_common/cli.py",
     "runtime/lorapool_runtime/engine/diffusers/device/faults.py",
     "runtime/lorapool_runtime/engine/diffusers/device/room.py",
 }

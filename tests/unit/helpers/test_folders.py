@@ -24,7 +24,6 @@ KNOWN_FILES: set[str] = {
     "tests/runtime/pod/test_serving.py",
     "tests/runtime/test_process.py",
     "tests/unit/api/test_facts.py",
-    "tests/unit/local/test_sandbox.py",
     "tests/unit/operator/test_sources.py",
     "tests/unit/runtime/test_dispatcher.py",
     "tests/unit/runtime/test_registry.py",

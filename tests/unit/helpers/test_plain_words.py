@@ -68,7 +68,6 @@ KNOWN: set[str] = {
     "Place",
     "Vocabulary",
     "dice",
-    "going",
     "in_force",
     "keeper",
     "put_in_force",

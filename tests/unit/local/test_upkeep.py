@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.waiting import until
 
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.resources import Resource
@@ -209,14 +210,8 @@ async def test_a_component_is_ended_at_once_without_patience(tmp_path: Path) -> 
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     stubborn = Component(Program("deaf", [sys.executable, "-I", "-S", "-c", deaf], tmp_path / "log", 0))
     await stubborn.start()
-    await until_written(tmp_path / "log", "up")
+    await until(lambda: "up" in (tmp_path / "log").read_text())
 
     await stubborn.stop(patience_s=0.1)
 
     assert stubborn.pid is None
-
-
-async def until_written(path: Path, text: str) -> None:
-    async with asyncio.timeout(10):
-        while text not in path.read_text():  # noqa: ASYNC110, ASYNC240 -- another process writes, a few bytes
-            await asyncio.sleep(0.01)

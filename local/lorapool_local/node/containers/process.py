@@ -74,6 +74,7 @@ class ContainerProcess:
 
     @classmethod
     async def start(cls, spec: ContainerSpec, log: LogWriter) -> "ContainerProcess":
+        """Start the sandbox. What goes wrong within it is its `Exit`. Raises: OSError, where there is no process."""
         read_end, write_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -93,14 +94,14 @@ class ContainerProcess:
         reports = await _reader(read_end)
         if process.stdin is None:
             raise RuntimeError("no standard input to write the specification to")
-        told = {
+        sandbox = {
             **vars(spec),
             "mounts": [mount._asdict() for mount in spec.mounts],
             "parent_pid": os.getpid(),
             "report_fd": write_end,
         }
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(json.dumps(told).encode())
+            process.stdin.write(json.dumps(sandbox).encode())
             process.stdin.write_eof()
         return cls(process, reports, log)
 
