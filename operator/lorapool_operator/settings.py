@@ -19,23 +19,38 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """See the table in this package's README."""
+    """Settings of an operator pod; the chart sets them."""
 
     model_config = SettingsConfigDict(env_prefix="LORAPOOL_", frozen=True, populate_by_name=True)
 
-    namespace: str = Field(default="default", validation_alias="POD_NAMESPACE")
-    identity: str = Field(default_factory=socket.gethostname, validation_alias="POD_NAME")
-    pod_ip: str | None = Field(default=None, validation_alias="POD_IP")
-    listen: str | None = None
-    port: int = 8080
-    key_file: Path = Path("/etc/lorapool/operator/key")
-    runtime_image: str = "lorapool-runtime"
-    stub_image: str | None = None
-    namespaces: CommaList = ()
-    url_hosts: CommaList = ()
-    hf_endpoint: str | None = Field(default=None, validation_alias="HF_ENDPOINT")
-    lease: str = "lorapool-operator"
-    log_level: str = "INFO"
+    namespace: str = Field(default="default", validation_alias="POD_NAMESPACE", description="Where the Lease is.")
+    identity: str = Field(
+        default_factory=socket.gethostname, validation_alias="POD_NAME", description="Who holds the Lease."
+    )
+    pod_ip: str | None = Field(
+        default=None,
+        validation_alias="POD_IP",
+        description="The pod's address: where it is a loopback address, the port is at it alone.",
+    )
+    listen: str | None = Field(default=None, description="Address of the port; default: all of the pod's.")
+    port: int = Field(default=8080, description="Health and metrics.")
+    key_file: Path = Field(
+        default=Path("/etc/lorapool/operator/key"),
+        description=f"Random bytes, at least {MIN_KEY_BYTES}: the control tokens are derived from them.",
+    )
+    runtime_image: str = Field(default="lorapool-runtime", description="Image of pools that name none.")
+    stub_image: str | None = Field(
+        default=None, description="The same for the stub engine; default: that of all others."
+    )
+    namespaces: CommaList = Field(default=(), description="Namespaces to watch; empty: all.")
+    url_hosts: CommaList = Field(
+        default=(), description="Hosts that `url` sources may name: `host`, `host:port`, `*.example.org`; empty: none."
+    )
+    hf_endpoint: str | None = Field(
+        default=None, validation_alias="HF_ENDPOINT", description="Address of the Hub, also for the pods."
+    )
+    lease: str = Field(default="lorapool-operator", description="Name of the Lease.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @property
     def address(self) -> str:

@@ -18,14 +18,22 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LORAPOOL_", frozen=True, extra="ignore", populate_by_name=True)
 
-    config: RuntimeConfig = Field(validation_alias=names.CONFIG_ENV)
-    pod_name: str = Field(default="local", validation_alias="POD_NAME")
-    pod_ip: str | None = Field(default=None, validation_alias="POD_IP")
-    listen: str | None = Field(default=None, description="Address to listen on, when it is not the pod's.")
-    serving_port: int = names.SERVING_PORT
-    control_port: int | None = names.CONTROL_PORT
-    cache_dir: Path = Path(names.CACHE_DIR)
-    control_token_dir: Path = Path(names.CONTROL_TOKEN_DIR)
+    config: RuntimeConfig = Field(validation_alias=names.CONFIG_ENV, description="What the pool says, in JSON.")
+    pod_name: str = Field(default="local", validation_alias="POD_NAME", description="Named in replies.")
+    pod_ip: str | None = Field(
+        default=None,
+        validation_alias="POD_IP",
+        description="The pod's address: where it is a loopback address, both ports are at it alone.",
+    )
+    listen: str | None = Field(default=None, description="Address of both ports; default: all of the pod's.")
+    serving_port: int = Field(default=names.SERVING_PORT, description="Requests, health and metrics.")
+    control_port: int | None = Field(default=names.CONTROL_PORT, description="The operator's; None: there is none.")
+    cache_dir: Path = Field(
+        default=Path(names.CACHE_DIR), description="Adapters by sha256, the last catalog, and the Hub's own cache."
+    )
+    control_token_dir: Path = Field(
+        default=Path(names.CONTROL_TOKEN_DIR), description="Folder with the control token, as a Secret is mounted."
+    )
     pod_root: str = Field(
         default="", description="Folder that stands for the root of the file system, where a node has no mounts."
     )
@@ -39,7 +47,7 @@ class Settings(BaseSettings):
         default=None,
         description="How long the engine may work beyond a request's time; default: 30, on a CPU 600.",
     )
-    log_level: str = "INFO"
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @property
     def host(self) -> str:

@@ -1,4 +1,4 @@
-"""The README of each process lists the environment variables that it reads, all of them and no other."""
+"""Each setting of a process is described in the code, and its variable is listed in the README: all and no other."""
 
 import re
 
@@ -29,3 +29,8 @@ def _listed(part: str) -> set[str]:
 @pytest.mark.parametrize(("part", "settings"), PARTS, ids=[part for part, _ in PARTS])
 def test_a_readme_lists_the_settings_of_its_process(part: str, settings: type[BaseSettings]) -> None:
     assert _listed(part) - OF_LIBRARIES == _variables(settings) - OF_LIBRARIES
+
+
+@pytest.mark.parametrize("settings", [settings for _, settings in PARTS], ids=[part for part, _ in PARTS])
+def test_each_setting_is_described(settings: type[BaseSettings]) -> None:
+    assert [name for name, field in settings.model_fields.items() if not field.description] == []
