@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 from tests.unit.helpers.sources import modules_of_tests
 
-# What no event announces is waited for there.
-WAITING = "tests/waiting.py"
+# One waits for what no event announces, the other samples how long a loop is held.
+PAUSING = ("tests/waiting.py", "tests/hostile.py")
 # A longer sleep stands for "for ever": a child process that is ended, a fake that never answers.
 FOR_EVER_S = 60
 OWN = ("self", "cls")
@@ -15,7 +15,6 @@ OWN = ("self", "cls")
 KNOWN_PAUSES: set[str] = {
     "tests/cluster/operator/fakes.py",
     "tests/cluster/operator/harness.py",
-    "tests/hostile.py",
     "tests/runtime/pods.py",
     "tests/runtime/test_process.py",
     "tests/unit/operator/test_hostile.py",
@@ -112,7 +111,7 @@ Slips = Callable[[ast.Module], Iterator[str]]
 
 def _found(slips: Slips) -> dict[str, list[str]]:
     return {
-        path: found for path, tree in modules_of_tests().items() if path != WAITING and (found := list(slips(tree)))
+        path: found for path, tree in modules_of_tests().items() if path not in PAUSING and (found := list(slips(tree)))
     }
 
 
