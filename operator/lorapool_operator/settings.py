@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lorapool_api.kinds.runtime import Engine
+from lorapool_api.kinds.runtime import EngineName
 from lorapool_common.http.listening import listen_host
 from lorapool_common.settings import CommaList
 
@@ -57,9 +57,9 @@ class Settings(BaseSettings):
         """Where health and metrics are served."""
         return listen_host(self.listen, self.pod_ip)
 
-    def image_for(self, engine: Engine) -> str:
+    def image_for(self, engine: EngineName) -> str:
         """The image of a pool that names none."""
-        return self.stub_image or self.runtime_image if engine is Engine.STUB else self.runtime_image
+        return self.stub_image or self.runtime_image if engine is EngineName.STUB else self.runtime_image
 
     def read_key(self) -> bytes:
         """The key that control tokens are derived from.

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lorapool_api import names
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.runtime import Device, Engine
+from lorapool_api.kinds.runtime import Device, EngineName
 from lorapool_api.wire.last_words import LastWords
 from lorapool_common import logs
 from lorapool_runtime.cache_folder import CacheNotWritable, require_writable
@@ -29,7 +29,9 @@ def command(
     adapters: Annotated[
         list[Path] | None, typer.Option(help="LoraAdapter manifests (YAML) or bare .safetensors files.")
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="diffusers, or stub: no torch, simulated images.")] = Engine.DIFFUSERS,
+    engine: Annotated[
+        EngineName, typer.Option(help="diffusers, or stub: no torch, simulated images.")
+    ] = EngineName.DIFFUSERS,
     device: Annotated[Device | None, typer.Option(help="Default: cuda where there is one, else cpu.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Default: float16 on cuda, float32 on the cpu.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of a request that does not say.")] = None,

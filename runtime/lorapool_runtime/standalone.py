@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lorapool_api import names
 from lorapool_api.kinds.adapter import AdapterSpec
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
-from lorapool_api.kinds.runtime import Device, Engine
+from lorapool_api.kinds.runtime import Device, EngineName
 from lorapool_api.kinds.serving import Serving, ServingDefaults
 from lorapool_api.kinds.sources import (
     AdapterSource,
@@ -43,7 +43,7 @@ class Options:
 
     model: str
     adapters: tuple[Path, ...]
-    engine: Engine
+    engine: EngineName
     device: Device | None
     dtype: Dtype | None
     steps: int | None
@@ -91,8 +91,8 @@ def _model_source(model: str, folder: Path) -> ModelSource:
         raise UnusableManifest(f"--model {model} is neither a folder nor OWNER/NAME on the Hub") from error
 
 
-def _best_device(engine: Engine) -> Device:
-    if engine is Engine.STUB:
+def _best_device(engine: EngineName) -> Device:
+    if engine is EngineName.STUB:
         return Device.CPU
     import torch
 

@@ -13,7 +13,7 @@ import httpx
 from tests import files
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
-from lorapool_api.kinds.runtime import Device, Engine, StubTimings
+from lorapool_api.kinds.runtime import Device, EngineName, StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
@@ -22,7 +22,7 @@ from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.engine.choose import make_engine
-from lorapool_runtime.engine.contract import Engine as EngineProtocol
+from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.process import running
 from lorapool_runtime.settings import Settings
 
@@ -41,7 +41,7 @@ def config(root: Path, timings: StubTimings | None = None, **changes: Any) -> Ru
     plain: dict[str, Any] = {
         "pool": "default/shapes",
         "model": BaseModelSpec(source=ModelSource(path="/models/shapes-xl"), dtype=Dtype.FLOAT32),
-        "engine": Engine.STUB,
+        "engine": EngineName.STUB,
         "device": Device.CPU,
         "stub": timings or StubTimings(),
         "serving": Serving.model_validate({"defaults": {"width": 64, "height": 64, "steps": 2}}),
@@ -94,7 +94,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings, engine: EngineProtocol | None = None) -> AsyncIterator[Running]:
+async def started(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Running]:
     """The pod up, its base on the way. No task of it may end unexpectedly."""
     made = engine or make_engine(settings)
     runtime = Runtime.build(settings, made, time.monotonic())

@@ -10,7 +10,7 @@ import pytest
 from lorapool_api import names
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.runtime import Engine
+from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.last_words import last_words
@@ -40,7 +40,7 @@ def test_a_folder_of_somebody_else_is_said_with_its_owner_and_what_to_do(
 def test_the_process_ends_with_one_line_that_names_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     model = BaseModelSpec(source=ModelSource(path=str(tmp_path)))
-    config = RuntimeConfig(pool="default/shapes", model=model, engine=Engine.STUB)
+    config = RuntimeConfig(pool="default/shapes", model=model, engine=EngineName.STUB)
     env = os.environ | {names.CONFIG_ENV: config.model_dump_json(), "LORAPOOL_CACHE_DIR": str(tmp_path / "file" / "x")}
     command = [sys.executable, "-m", "lorapool_common.cli", "runtime"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)

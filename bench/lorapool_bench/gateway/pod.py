@@ -12,7 +12,7 @@ from typing import Final
 
 from lorapool_api import names
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
-from lorapool_api.kinds.runtime import Device, Engine, StubTimings
+from lorapool_api.kinds.runtime import Device, EngineName, StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire import bundle
@@ -39,7 +39,7 @@ def stub(address: str, cache: str, step_milliseconds: int) -> None:
     config = RuntimeConfig(
         pool=POOL,
         model=BaseModelSpec(source=ModelSource(path="/models/bench"), dtype=Dtype.FLOAT32),
-        engine=Engine.STUB,
+        engine=EngineName.STUB,
         device=Device.CPU,
         stub=StubTimings(step_milliseconds=step_milliseconds),
         serving=Serving(),

@@ -9,7 +9,7 @@ from lorapool_api.kinds.quantities import ByteQuantity, IntOrQuantity
 from lorapool_api.schema import ApiModel, Rule, rules
 
 
-class Engine(StrEnum):
+class EngineName(StrEnum):
     """What makes the images."""
 
     DIFFUSERS = "diffusers"
@@ -102,8 +102,8 @@ class RuntimeSpec(ApiModel):
         )
     )
 
-    engine: Engine = Field(
-        default=Engine.DIFFUSERS,
+    engine: EngineName = Field(
+        default=EngineName.DIFFUSERS,
         description="diffusers, or stub: no torch, deterministic images, simulated timings.",
     )
     stub: StubTimings | None = Field(default=None, description="Timings of the stub engine.")

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from lorapool_api.kinds.base_model import BaseModelSpec
-from lorapool_api.kinds.runtime import Device, Engine, StubTimings
+from lorapool_api.kinds.runtime import Device, EngineName, StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.message import Wire
 
@@ -21,7 +21,7 @@ class RuntimeConfig(Wire):
 
     pool: str = Field(description="namespace/name of the pool; `local/<name>` outside Kubernetes.")
     model: BaseModelSpec
-    engine: Engine = Engine.DIFFUSERS
+    engine: EngineName = EngineName.DIFFUSERS
     device: Device = Device.CUDA
     stub: StubTimings = StubTimings()
     serving: Serving = Serving()

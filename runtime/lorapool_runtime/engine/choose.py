@@ -1,6 +1,6 @@
 """The engine that the configuration names. Only the diffusers engine imports torch."""
 
-from lorapool_api.kinds import runtime
+from lorapool_api.kinds.runtime import EngineName
 from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.engine.deferred import DeferredEngine
 from lorapool_runtime.engine.stub import StubEngine
@@ -10,7 +10,7 @@ from lorapool_runtime.settings import Settings
 def make_engine(settings: Settings) -> Engine:
     """The engine, nothing loaded yet, not even its libraries."""
     config = settings.config
-    if config.engine is runtime.Engine.STUB:
+    if config.engine is EngineName.STUB:
         return StubEngine(config.model.source.label, config.stub)
 
     def diffusers() -> Engine:

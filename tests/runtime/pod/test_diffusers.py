@@ -8,7 +8,7 @@ from tests.runtime.pods import Running, config, entry, eventually, settings, sta
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.runtime import Engine
+from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.state import AdapterPhase, BaseReport
@@ -39,7 +39,7 @@ async def test_one_warm_base_serves_adapters_of_every_layout(model: Path, refere
     ]
     pool = config(
         tmp_path / "adapters",
-        engine=Engine.DIFFUSERS,
+        engine=EngineName.DIFFUSERS,
         model=BaseModelSpec(source=ModelSource.model_construct(path=str(model)), dtype=Dtype.FLOAT32),
         serving=Serving.model_validate({"defaults": {"width": tiny.SIZE, "height": tiny.SIZE, "steps": 2}}),
     )

@@ -19,7 +19,7 @@ from tests.runtime.pod.test_events import events
 from tests.runtime.pods import Running, config, entry, eventually, settings, started
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
-from lorapool_api.kinds.runtime import Engine
+from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
 
@@ -99,7 +99,7 @@ async def test_every_family_draws_with_and_without_adapters_and_shows_steps(fami
     usual = {"width": tiny.SIZE, "height": tiny.SIZE, "steps": STEPS, "guidanceScale": 3.0}
     pool = config(
         tmp_path / "adapters",
-        engine=Engine.DIFFUSERS,
+        engine=EngineName.DIFFUSERS,
         model=BaseModelSpec(source=ModelSource.model_construct(path=str(folder)), dtype=Dtype.FLOAT32),
         serving=Serving.model_validate({"defaults": usual}),
     )

@@ -10,7 +10,7 @@ import pytest
 from tests.runtime.pods import Running, config, entry, eventually, settings, started
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
-from lorapool_api.kinds.runtime import Engine
+from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.kinds.serving import ApplyMode, Serving
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.catalog import CatalogEntry
@@ -113,7 +113,7 @@ def pool(model: Path, root: Path, entries: dict[str, CatalogEntry]) -> Any:
     largest = max(Path(e.source.path).stat().st_size for e in entries.values() if e.source.kind == "path")
     return config(
         root,
-        engine=Engine.DIFFUSERS,
+        engine=EngineName.DIFFUSERS,
         model=BaseModelSpec(source=ModelSource.model_construct(path=str(model)), dtype=Dtype.FLOAT32),
         serving=Serving(
             mode=ApplyMode.UNMERGED,

@@ -13,7 +13,6 @@ ALLOWED = {
 
 # What is not renamed yet. Nothing is added: who renames one of two takes the name off.
 KNOWN: set[str] = {
-    "Engine",
     "Room",
     "Slot",
 }

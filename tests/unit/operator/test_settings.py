@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lorapool_api.kinds.runtime import Engine
+from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_common.http.listening import listen_host
 from lorapool_operator.cluster.kopf_settings import watch_settings
@@ -26,8 +26,8 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_stub_has_its_own_image_where_there_is_one() -> None:
     both = Settings(runtime_image="full:1", stub_image="stub:1")
-    assert (both.image_for(Engine.DIFFUSERS), both.image_for(Engine.STUB)) == ("full:1", "stub:1")
-    assert Settings(runtime_image="full:1").image_for(Engine.STUB) == "full:1"
+    assert (both.image_for(EngineName.DIFFUSERS), both.image_for(EngineName.STUB)) == ("full:1", "stub:1")
+    assert Settings(runtime_image="full:1").image_for(EngineName.STUB) == "full:1"
 
 
 def test_a_missing_or_short_key_is_told_with_what_to_do(tmp_path: Path) -> None:
