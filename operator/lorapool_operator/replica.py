@@ -21,6 +21,7 @@ from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import watch_settings
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
 from lorapool_operator.cluster.relist import Relister
+from lorapool_operator.cluster.wakeups import Wakeups
 from lorapool_operator.health import serve_health
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
@@ -49,7 +50,8 @@ class Operator:
         self._process = process
         self._times = times
         self._metrics = Metrics()
-        self._cache = ObjectCache()
+        self._wakeups = Wakeups()
+        self._cache = ObjectCache(self._wakeups)
         self._watching = asyncio.Event()
 
     async def run(self) -> None:
@@ -83,13 +85,8 @@ class Operator:
             cache=self._cache,
             kube=kube,
             control=control,
-            bases=Bases(hub, lambda pool: self._cache.on_change(pool)),
-            resolver=Resolver(
-                hub,
-                headers,
-                facts,
-                lambda pool: self._cache.on_change(pool),
-            ),
+            bases=Bases(hub, self._wakeups),
+            resolver=Resolver(hub, headers, facts, self._wakeups),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
             pushes=asyncio.Semaphore(PUSHES_AT_ONCE),
@@ -135,13 +132,11 @@ class Operator:
         await relister.run_until_done()
         workers = Workers(context)
         self._metrics.leader.set(1)
-        self._cache.on_change = workers.wake
         try:
-            for pool in self._cache.known_pools():
-                workers.wake(pool)
-            await asyncio.gather(context.recorder.run(), relister.run_now_and_then())
+            with self._wakeups.reaching(workers.wake):
+                self._cache.wake(self._cache.known_pools())
+                await asyncio.gather(context.recorder.run(), relister.run_now_and_then())
         finally:
-            self._cache.on_change = _nobody
             self._metrics.leader.set(0)
             await workers.stop()
             context.resolver.close()
@@ -173,7 +168,3 @@ async def _serves_both(kube: Kube) -> bool:
         return await kube.serves(POOLS) and await kube.serves(ADAPTERS)
     except ApiError:
         return False
-
-
-def _nobody(_: str) -> None:
-    """Whoever does not lead wakes nobody."""

@@ -5,10 +5,7 @@ from typing import Final, Generic, TypeVar
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
-from lorapool_operator.seen.observed import DeploymentView, PodView, ReplicaSetView
-
-Wake = Callable[[str], None]
-
+from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
 
 Object = Adapter | Pool | PodView | ReplicaSetView | DeploymentView
 T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
@@ -103,7 +100,7 @@ def _version(item: Object) -> int:
 class ObjectCache:
     """Everything that passes read; `on_change` is called with the key of each pool that a change concerns."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[str], None]) -> None:
         self.pools: Indexer[Pool] = Indexer(lambda pool: pool.key)
         self.adapters: Indexer[Adapter] = Indexer(lambda adapter: adapter.pool_key)
         self.pods: Indexer[PodView] = Indexer(lambda pod: pod.pool)
@@ -112,7 +109,7 @@ class ObjectCache:
         self.namespaces: dict[str, dict[str, str]] = {}
         self.terminating_namespaces: set[str] = set()
         self._labels: Mapping[str, Mapping[str, str]] | None = None
-        self.on_change: Wake = lambda _: None
+        self._on_change = on_change
 
     def namespace_labels(self) -> Mapping[str, Mapping[str, str]]:
         """As they are now; what changes later does not change it."""
@@ -126,7 +123,7 @@ class ObjectCache:
 
     def wake(self, pools: Iterable[str]) -> None:
         for pool in pools:
-            self.on_change(pool)
+            self._on_change(pool)
 
     def put_namespace(self, name: str, labels: Mapping[str, str] | None, *, is_terminating: bool = False) -> None:
         """Labels of a namespace, None when it went, and whether it is being deleted.

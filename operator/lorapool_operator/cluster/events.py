@@ -4,16 +4,15 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
 from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import EVENTS
+from lorapool_common.kube.resources import EVENTS, Resource
 from lorapool_operator.decide.events import EventDraft
 
 log = structlog.get_logger(__name__)
@@ -23,10 +22,16 @@ _PAUSE_S: Final = 0.02
 _MAX_NOTE: Final = 1000
 
 
+class CreatesEvents(Protocol):
+    """The API server, as events need it. Raises: ApiError."""
+
+    async def create(self, resource: Resource, namespace: str | None, body: dict[str, Any]) -> dict[str, Any]: ...
+
+
 class Recorder:
     """Sends events one after another behind everything else; drops what it cannot keep up with."""
 
-    def __init__(self, kube: Kube, identity: str) -> None:
+    def __init__(self, kube: CreatesEvents, identity: str) -> None:
         self._kube = kube
         self._identity = identity
         self._waiting: asyncio.Queue[EventDraft] = asyncio.Queue(MAX_WAITING)

@@ -11,15 +11,8 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_common.kube.kubeconfig import load_access
 from lorapool_operator.cluster.cache import Indexer, ObjectCache
 from lorapool_operator.cluster.relist import put, put_namespace, remove
-from lorapool_operator.seen.observed import (
-    DeploymentView,
-    PodView,
-    ReplicaSetView,
-    deployment_view,
-    pod_view,
-    replica_set_view,
-)
-from lorapool_operator.seen.parse import read_adapter, read_pool
+from lorapool_operator.seen.parse import deployment_view, pod_view, read_adapter, read_pool, replica_set_view
+from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
 
 T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 

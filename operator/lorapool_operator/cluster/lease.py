@@ -9,13 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
-from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import LEASES
+from lorapool_common.kube.resources import LEASES, Resource
 
 log = structlog.get_logger(__name__)
 
@@ -34,15 +33,34 @@ class Times:
 DEFAULT_TIMES: Final = Times()
 
 
-class Election:
-    """Takes, keeps and releases the Lease."""
+class LeaseApi(Protocol):
+    """The API server, as elections use it. Raises: ApiError."""
 
-    def __init__(self, kube: Kube, namespace: str, name: str, identity: str, times: Times = DEFAULT_TIMES) -> None:
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Lease: ...
+
+    async def create(self, resource: Resource, namespace: str | None, body: Lease) -> Lease: ...
+
+    async def replace(self, resource: Resource, namespace: str | None, name: str, body: Lease) -> Lease: ...
+
+
+class Election:
+    """Takes, keeps and releases the Lease. `clock`: seconds that never go back."""
+
+    def __init__(
+        self,
+        kube: LeaseApi,
+        namespace: str,
+        name: str,
+        identity: str,
+        times: Times = DEFAULT_TIMES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._kube = kube
         self._namespace = namespace
         self._name = name
         self._identity = identity
         self._times = times
+        self._clock = clock
         self._seen: tuple[str, float] = ("", 0.0)
         self._holder: str | None = None
         self._logged: tuple[str, int] | None = None
@@ -85,15 +103,15 @@ class Election:
 
     async def _keep(self) -> None:
         """Renew until that fails for too long, or another holds the Lease."""
-        renewed = time.monotonic()
-        while time.monotonic() - renewed < self._times.renew_within_s:
+        renewed = self._clock()
+        while self._clock() - renewed < self._times.renew_within_s:
             await asyncio.sleep(self._times.retry_s)
             # An API server that hangs must not keep us leading: the deadline holds for the call too.
-            left_s = self._times.renew_within_s - (time.monotonic() - renewed)
+            left_s = self._times.renew_within_s - (self._clock() - renewed)
             try:
                 async with asyncio.timeout(max(left_s, 0.1)):
                     if await self._try_to_hold():
-                        renewed = time.monotonic()
+                        renewed = self._clock()
             except TimeoutError:
                 return
             if self._held_by_another():
@@ -115,14 +133,14 @@ class Election:
         self._holder = lease.get("spec", {}).get("holderIdentity")
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen[0]:
-            self._seen = (version, time.monotonic())
+            self._seen = (version, self._clock())
 
     def _held_by_another(self) -> bool:
         return bool(self._holder) and self._holder != self._identity
 
     def _is_over(self, lease: Lease) -> bool:
         lasts = lease.get("spec", {}).get("leaseDurationSeconds") or self._times.lease_s
-        return time.monotonic() - self._seen[1] > lasts
+        return self._clock() - self._seen[1] > lasts
 
     async def _write(self, lease: Lease | None) -> bool:
         """One try; a conflict means that another was faster."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from lorapool_operator.metrics import Metrics
-from lorapool_operator.seen.observed import DeploymentView
+from lorapool_operator.seen.views import DeploymentView
 
 Manifest = dict[str, Any]
 

@@ -18,19 +18,12 @@ from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, REPLICA_SETS, Resource
 from lorapool_operator.cluster.cache import Indexer, ObjectCache
-from lorapool_operator.seen.observed import (
-    DeploymentView,
-    PodView,
-    ReplicaSetView,
-    deployment_view,
-    pod_view,
-    replica_set_view,
-)
-from lorapool_operator.seen.parse import read_adapter, read_pool
+from lorapool_operator.seen.parse import deployment_view, pod_view, read_adapter, read_pool, replica_set_view
+from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
 
 log = structlog.get_logger(__name__)
 
-RESYNC_S: Final = 300.0
+RELIST_S: Final = 300.0
 
 Body = Mapping[str, Any]
 T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
@@ -47,10 +40,13 @@ class Lister(Protocol):
 class Relister:
     """Compares the cache with lists of the API server."""
 
-    def __init__(self, kube: Lister, cache: ObjectCache, namespaces: tuple[str, ...]) -> None:
+    def __init__(
+        self, kube: Lister, cache: ObjectCache, namespaces: tuple[str, ...], every_s: float = RELIST_S
+    ) -> None:
         self._kube = kube
         self._cache = cache
         self._namespaces = namespaces
+        self._every_s = every_s
 
     async def run_until_done(self) -> None:
         """Lists until that worked."""
@@ -64,7 +60,7 @@ class Relister:
 
     async def run_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(RESYNC_S)
+            await asyncio.sleep(self._every_s)
             await self.run_until_done()
 
     async def run(self) -> None:

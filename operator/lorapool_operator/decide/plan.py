@@ -18,7 +18,8 @@ from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPla
 from lorapool_operator.decide.pools.objects import wanted_objects
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.manifests.objects import WantedObjects
-from lorapool_operator.seen.observed import DeploymentView, Observed
+from lorapool_operator.seen.observed import Observed
+from lorapool_operator.seen.views import DeploymentView
 
 About = TypeVar("About", Adapter, Pool)
 

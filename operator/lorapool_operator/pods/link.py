@@ -13,7 +13,7 @@ from lorapool_common.backoff import Backoff
 from lorapool_operator.pods.control import ControlError, DigestMismatch, NotLoaded, TokenRefused, state_limit
 from lorapool_operator.pods.delta import delta
 from lorapool_operator.pods.report import ReportLog
-from lorapool_operator.seen.observed import PodView
+from lorapool_operator.seen.views import PodView
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,8 @@ from typing import Final
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.pods.link import ControlPorts, PodLink
-from lorapool_operator.seen.observed import PodReport, PodView
+from lorapool_operator.seen.observed import PodReport
+from lorapool_operator.seen.views import PodView
 
 PUSHES_AT_ONCE: Final = 32
 

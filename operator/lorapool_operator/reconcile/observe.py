@@ -4,9 +4,10 @@ nothing."""
 from lorapool_api.names import full_name, runtime_name, split_full_name
 from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.reconcile.context import Context
-from lorapool_operator.seen.observed import Observed, owned_pods
+from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE
 from lorapool_operator.seen.verdict import Verdict
+from lorapool_operator.seen.views import owned_pods
 
 
 def observe(key: str, context: Context, pods: PodLinks, refusal: Verdict | None) -> Observed:

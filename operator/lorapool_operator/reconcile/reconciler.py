@@ -74,7 +74,7 @@ class Reconciler:
         return PassResult(sum(not w.is_done for w in written), min((w for w in waits if w is not None), default=None))
 
     def _resolve(self, plan: PassPlan, seen: Observed) -> None:
-        """Have the sources looked at, and forget what is gone; an adapter that joined another pool is not."""
+        """Have the sources resolved, and forget what is gone; an adapter that joined another pool is not."""
         for adapter in plan.resolve:
             self._ctx.resolver.resolve(adapter)
         for uid, key in plan.gone.items():

@@ -22,12 +22,14 @@ class Pace:
 
     Attributes:
         coalesce_s: what happens within it makes one pass.
-        recheck_s: when to look at everything anew although nothing happened.
+        recheck_s: when everything is applied anew although nothing happened.
+        jitter: how far that may be from its length, as a fraction of it.
         first_retry_s: after a pass that broke; doubles up to `most_retry_s`.
     """
 
     coalesce_s: float = 0.05
     recheck_s: float = 60.0
+    jitter: float = 0.2
     first_retry_s: float = 0.5
     most_retry_s: float = 30.0
 
@@ -82,7 +84,7 @@ class Worker:
             self._passes.close()
 
     async def _wait(self, at_most_s: float) -> None:
-        """Return when something happened, when that time is over, or when it is time for a look at everything."""
+        """Return when something happened, when that time is over, or when it is time to apply everything anew."""
         wait_s = max(0.0, min(at_most_s, self._refresh_at - self._ctx.clock()))
         try:
             async with asyncio.timeout(wait_s):
@@ -97,8 +99,8 @@ class Worker:
             self._plan_refresh()
 
     def _plan_refresh(self) -> None:
-        jitter = random.uniform(0.8, 1.2)  # noqa: S311 -- not for secrets
-        self._refresh_at = self._ctx.clock() + self._pace.recheck_s * jitter
+        jitter = random.uniform(-self._pace.jitter, self._pace.jitter)  # noqa: S311 -- not for secrets
+        self._refresh_at = self._ctx.clock() + self._pace.recheck_s * (1.0 + jitter)
 
     async def _pass(self) -> float | None:
         """Run one; seconds until the next is wanted, None where all was done."""
@@ -118,15 +120,16 @@ class Worker:
 class Workers:
     """The workers of all pools; exists while this replica leads."""
 
-    def __init__(self, context: Context, pace: Pace = PACE) -> None:
+    def __init__(self, context: Context, pace: Pace = PACE, make: MakePasses = Reconciler) -> None:
         self._ctx = context
         self._pace = pace
+        self._make = make
         self._running: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
 
     def wake(self, key: str) -> None:
         """Have a pass over the pool soon, by a new worker if it has none."""
         if key not in self._running:
-            worker = Worker(key, self._ctx, self._pace)
+            worker = Worker(key, self._ctx, self._pace, self._make)
             task = asyncio.create_task(worker.run(), name=f"pool {key}")
             self._running[key] = (worker, task)
             task.add_done_callback(lambda _: self._ended(key, worker))

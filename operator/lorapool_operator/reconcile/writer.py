@@ -17,9 +17,9 @@ from lorapool_operator.decide.pools.refused_objects import refused_object
 from lorapool_operator.manifests.common import Manifest
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.failed_writes import FailedWrites, Write
-from lorapool_operator.seen.observed import DeploymentView, deployment_view
-from lorapool_operator.seen.parse import read_adapter, read_pool
+from lorapool_operator.seen.parse import deployment_view, read_adapter, read_pool
 from lorapool_operator.seen.verdict import Verdict
+from lorapool_operator.seen.views import DeploymentView
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""What became of the look at an adapter's source."""
+"""What sources of adapters and of base models turned out to be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Resolution:
         facts: what the header says; None where only the pods see the file (`path`), or where this was taken over
             from the status after a restart.
         base_models: what the card says that the adapter was trained for; empty where it says nothing.
-        last_misfit: what the status said against its fit before a restart; it holds until the file was looked at again.
+        last_misfit: what the status said against its fit before a restart; it holds until the file was resolved anew.
     """
 
     revision: str | None = None
@@ -41,7 +41,7 @@ class Unresolved:
 
 @dataclass(frozen=True)
 class Resolving:
-    """Not looked at yet. `last` is what the status said before, so that a restart changes no status."""
+    """Not resolved yet. `last` is what the status said before, so that a restart changes no status."""
 
     last: Verdict | None = None
 

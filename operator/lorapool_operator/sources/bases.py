@@ -61,7 +61,7 @@ class Bases:
 
     def known(self, pool: Pool) -> BaseResolution:
         """What is known now. Starts nothing."""
-        wanted = _to_look_up(pool)
+        wanted = _unsettled(pool)
         record = self._records.get(pool.metadata.uid)
         if record is None or record.wanted != wanted:
             return BaseResolution(is_pending=bool(wanted))
@@ -69,7 +69,7 @@ class Bases:
 
     def resolve(self, pool: Pool) -> None:
         """Look up what is not known and not on its way."""
-        wanted = _to_look_up(pool)
+        wanted = _unsettled(pool)
         record = self._records.get(pool.metadata.uid)
         if record is None or record.wanted != wanted:
             self.forget(pool.metadata.uid)
@@ -117,7 +117,7 @@ class Bases:
         return 0.0
 
 
-def _to_look_up(pool: Pool) -> dict[Source, HubModel]:
+def _unsettled(pool: Pool) -> dict[Source, HubModel]:
     """The repositories about which nothing is settled: neither by their own revision nor by the pool's status."""
     settled = {(s.repo, s.revision) for s in pool.status.model.sources} if pool.status.model else set()
     sources = {(hub.repo, hub.revision): hub for hub in hub_sources(pool.spec.model)}

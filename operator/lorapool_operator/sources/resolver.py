@@ -11,27 +11,47 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 import structlog
 
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.adapter import Adapter
-from lorapool_api.kinds.conditions import AdapterCondition, AnyReason, Reason, Remedy, find, traits
+from lorapool_api.kinds.conditions import AnyReason, Reason, Remedy, traits
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_common.backoff import Backoff
-from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
+from lorapool_operator.seen.resolution import Outcome, Resolution, Unresolved
 from lorapool_operator.seen.verdict import Verdict
-from lorapool_operator.sources.facts import FactsReader
-from lorapool_operator.sources.header import Headers
-from lorapool_operator.sources.hub import HubClient
+from lorapool_operator.sources.from_status import is_seen_by_pods_only, outcome_from_status
+from lorapool_operator.sources.header import HeaderText
+from lorapool_operator.sources.hub import HubRepoFile
 
 log = structlog.get_logger(__name__)
 
 RESOLVED_AT_ONCE: Final = 8
+
+
+class FindsFiles(Protocol):
+    """The Hub. Raises: SourceRefused."""
+
+    async def find(self, source: HubSource) -> HubRepoFile: ...
+
+
+class FetchesHeaders(Protocol):
+    """Headers of remote files. Raises: SourceRefused, FactsError."""
+
+    async def of_url(self, url: str) -> HeaderText: ...
+
+    async def of_hub(self, url: str) -> HeaderText: ...
+
+
+class ReadsFacts(Protocol):
+    """What a header says of its file. Raises: SourceRefused, FactsError."""
+
+    async def read(self, header: HeaderText) -> AdapterFacts: ...
 
 
 @dataclass(frozen=True)
@@ -77,9 +97,9 @@ class Resolver:
 
     def __init__(
         self,
-        hub: HubClient,
-        headers: Headers,
-        facts: FactsReader,
+        hub: FindsFiles,
+        headers: FetchesHeaders,
+        facts: ReadsFacts,
         on_found: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         times: ResolverTimes | None = None,
@@ -100,7 +120,7 @@ class Resolver:
         """
         record = self._records.get(adapter.metadata.uid)
         if record is None or record.source != adapter.spec.source:
-            return _from_status(adapter)
+            return outcome_from_status(adapter)
         return record.outcome
 
     def resolve(self, adapter: Adapter) -> None:
@@ -116,13 +136,13 @@ class Resolver:
         else:
             is_needed = isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1]
             record.edit = edit
-        if is_needed and not record.is_under_way and not _is_seen_by_pods_only(adapter):
+        if is_needed and not record.is_under_way and not is_seen_by_pods_only(adapter):
             after_s = max(record.tried_at_s + self._times.again_s - self._clock(), 0.0)
             record.task = asyncio.create_task(self._attempts(record, adapter, after_s))
 
     def _new_record(self, adapter: Adapter) -> _SourceRecord:
         backoff = Backoff(self._times.first_retry_s, self._times.recheck_s)
-        return _SourceRecord(adapter.spec.source, _edit(adapter), _from_status(adapter), backoff)
+        return _SourceRecord(adapter.spec.source, _edit(adapter), outcome_from_status(adapter), backoff)
 
     def forget(self, uid: str) -> None:
         """The adapter is gone."""
@@ -206,38 +226,6 @@ def _resolution(
 
 def _edit(adapter: Adapter) -> tuple[int, str | None]:
     return adapter.metadata.generation, adapter.metadata.annotations.get(REFRESH_ANNOTATION)
-
-
-def _is_seen_by_pods_only(adapter: Adapter) -> bool:
-    return isinstance(adapter.spec.source.value, PathSource)
-
-
-def _from_status(adapter: Adapter) -> Outcome:
-    """What an earlier life of the operator found about this very generation."""
-    status, generation = adapter.status, adapter.metadata.generation
-    if _is_seen_by_pods_only(adapter):
-        return Resolution()
-    condition = find(status.conditions, AdapterCondition.RESOLVED)
-    if condition is None or condition.observed_generation != generation:
-        return Resolving()
-    known = status.resolved
-    if condition.is_true and known is not None and known.size_bytes is not None:
-        return Resolution(
-            revision=known.revision,
-            file=known.file,
-            sha256=known.sha256 if isinstance(adapter.spec.source.value, HubSource) else None,
-            size_bytes=known.size_bytes,
-            rank=known.rank,
-            targets=known.targets,
-            format=known.format,
-            last_misfit=_last_misfit(adapter),
-        )
-    return Resolving() if condition.is_true else Resolving(Verdict(condition.reason, condition.message))
-
-
-def _last_misfit(adapter: Adapter) -> Verdict | None:
-    fit = find(adapter.status.conditions, AdapterCondition.COMPATIBLE)
-    return Verdict(fit.reason, fit.message) if fit is not None and not fit.is_true else None
 
 
 def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:

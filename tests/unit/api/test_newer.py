@@ -34,7 +34,7 @@ def test_an_object_of_a_newer_version_keeps_being_served() -> None:
     resolved = {"format": "hologram", "sha256": "0" * 64}
     adapter = manifest(make.adapter_manifest(), conditions=[NEWER], summary="FasterThanLight", resolved=resolved)
     pool = manifest(make.pool_manifest(), conditions=[NEWER])
-    cache = ObjectCache()
+    cache = ObjectCache(lambda _: None)
 
     put(cache.adapters, adapter, read_adapter)
     put(cache.pools, pool, read_pool)

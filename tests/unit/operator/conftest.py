@@ -1,20 +1,14 @@
-"""A Hub, and a reader of files' headers that may reach it."""
+"""Time that passes at once, for tests with the mark `virtual_time`."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Callable, Mapping
 
 import pytest
-from tests.operator_hub import FakeHub
-
-from lorapool_operator.sources.header import Headers
+from tests.virtual_time import VirtualTimeLoop
 
 
-@pytest.fixture
-async def hub() -> AsyncIterator[FakeHub]:
-    async with FakeHub() as running:
-        yield running
-
-
-@pytest.fixture
-async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
-    async with Headers((hub.host,)) as it:
-        yield it
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    is_virtual = item.get_closest_marker("virtual_time") is not None
+    return {"virtual": VirtualTimeLoop} if is_virtual else {"real": asyncio.new_event_loop}

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests import make
 from tests.unit.operator.fake_pods import FakePods
+from tests.virtual_time import now_s
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
@@ -19,8 +20,9 @@ from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
-from lorapool_operator.seen.observed import PodView, ReplicaSetView, deployment_view
+from lorapool_operator.seen.parse import deployment_view
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome, Resolution
+from lorapool_operator.seen.views import PodView, ReplicaSetView
 from lorapool_operator.settings import Settings
 
 Manifest = dict[str, Any]
@@ -35,6 +37,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.s
+
+
+class LoopClock(Clock):
+    """The time of the running loop, for tests in virtual time."""
+
+    def __call__(self) -> float:
+        return now_s()
 
 
 @dataclass
@@ -157,13 +166,14 @@ class Told:
 class Bench:
     """A context, and what a test does with it."""
 
-    cache: ObjectCache = field(default_factory=ObjectCache)
     clock: Clock = field(default_factory=Clock)
     told: Told = field(default_factory=Told)
     looked: Looked = field(default_factory=Looked)
     pods: FakePods = field(default_factory=FakePods)
 
     def __post_init__(self) -> None:
+        self.woken: list[str] = []
+        self.cache = ObjectCache(self.woken.append)
         self.api = ApiServer(self.cache)
         self.context = Context(
             settings=Settings(namespace="default", identity="test"),
@@ -190,7 +200,7 @@ class Bench:
         raise AssertionError("passes write without end")
 
     def now(self) -> datetime:
-        return make.EPOCH + timedelta(seconds=self.clock.s)
+        return make.EPOCH + timedelta(seconds=self.clock())
 
     def put(self, *objects: Pool | Adapter) -> None:
         """As a watch brings them."""

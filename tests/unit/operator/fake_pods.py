@@ -30,6 +30,11 @@ class FakePod:
         self.calls: list[str] = []
         self._news = asyncio.Event()
 
+    @property
+    def pushes(self) -> list[str]:
+        """How it was told its catalogs."""
+        return [call for call in self.calls if call in ("put", "patch")]
+
     def tell(self) -> None:
         """Answer whoever waits."""
         self.version += 1
@@ -47,6 +52,10 @@ class FakePod:
             await self._news.wait()
             self._check()
         return self._answer()
+
+    def report(self) -> BaseReport:
+        self._take("base")
+        return self.modules
 
     def put(self, catalog: Catalog) -> PodState:
         self._take("put", self.push_error)
@@ -101,7 +110,7 @@ class FakePods:
         return await self._at(ip).state(since, instance)
 
     async def base(self, ip: str, token: str) -> BaseReport:
-        return self._at(ip).modules
+        return self._at(ip).report()
 
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState:
         return self._at(ip).put(catalog)

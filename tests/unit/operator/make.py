@@ -14,8 +14,9 @@ from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseR
 from lorapool_operator.decide.adapters.checker import CheckResults
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions, ChecksInput, StatusesInput
-from lorapool_operator.seen.observed import DeploymentView, Observed, PodReport, PodView
+from lorapool_operator.seen.observed import Observed, PodReport
 from lorapool_operator.seen.resolution import Outcome, Resolution
+from lorapool_operator.seen.views import DeploymentView, PodView
 
 TEMPLATE: dict[str, Any] = {
     "spec": {

@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 import pytest
 from aiohttp import web
+from tests.waiting import until_read
 
 from lorapool_api import names
 
@@ -119,13 +120,15 @@ class Running:
     health: str
 
     async def until_ready(self) -> None:
-        async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient() as client:
-            while True:
+        async with httpx.AsyncClient() as client:
+
+            async def status() -> int | None:
                 assert self.process.returncode is None, "the operator has ended"
                 with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"{self.health}/readyz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.05)  # nothing announces that another process listens
+                    return (await client.get(f"{self.health}/readyz")).status_code
+                return None
+
+            await until_read(status, lambda code: code == 200, "the operator is ready", DEADLINE_S)
 
     async def end(self) -> tuple[int, str]:
         """(exit status, standard error), once it has ended."""

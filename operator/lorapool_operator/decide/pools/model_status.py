@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
 from lorapool_api.wire.state import BaseState
 from lorapool_operator.manifests.pinned import hub_sources, is_commit
-from lorapool_operator.seen.observed import Observed, PodView
+from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import BaseResolution
+from lorapool_operator.seen.views import PodView
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -26,10 +27,10 @@ def model_status(pool: Pool, base: BaseState | None, seen: Observed) -> ModelSta
     return model if model != ModelStatus() else None
 
 
-def known_commits(pool: Pool, look: BaseResolution) -> dict[tuple[str, str], str]:
+def known_commits(pool: Pool, resolution: BaseResolution) -> dict[tuple[str, str], str]:
     """(repository, revision) -> commit: what the status has settled, else what was looked up now."""
     settled = pool.status.model.sources if pool.status.model else ()
-    return dict(look.commits) | {(s.repo, s.revision): s.commit for s in settled if s.commit}
+    return dict(resolution.commits) | {(s.repo, s.revision): s.commit for s in settled if s.commit}
 
 
 def _settled(pool: Pool, base: BaseState | None, seen: Observed) -> tuple[BaseRevision, ...]:

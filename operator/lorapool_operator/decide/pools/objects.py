@@ -6,7 +6,8 @@ from typing import Final
 from lorapool_operator.decide.pools.model_status import known_commits
 from lorapool_operator.manifests.objects import WantedObjects
 from lorapool_operator.manifests.pinned import pinned
-from lorapool_operator.seen.observed import Observed, PodTrouble
+from lorapool_operator.seen.observed import Observed
+from lorapool_operator.seen.views import PodTrouble
 
 # How long a new pod may look for a node beside the old ones. An autoscaler needs minutes; the old ones serve meanwhile.
 GIVE_WAY_AFTER: Final = timedelta(minutes=3)
@@ -18,10 +19,10 @@ def wanted_objects(seen: Observed) -> WantedObjects | None:
     While the commit of the base model is looked up no Deployment is made: pods that start with a branch would be
     replaced as soon as it is known.
     """
-    pool, look = seen.pool, seen.base_resolution
+    pool, resolution = seen.pool, seen.base_resolution
     if pool is None:
         return None
-    at_commits = None if look.is_pending else pinned(pool, known_commits(pool, look))
+    at_commits = None if resolution.is_pending else pinned(pool, known_commits(pool, resolution))
     return WantedObjects(pool, at_commits, must_give_way(seen))
 
 

@@ -14,8 +14,9 @@ from lorapool_operator.decide.adapters.pool_pods import token_refusal
 from lorapool_operator.decide.pools.model_status import cold_start_s, model_status, newest_base
 from lorapool_operator.manifests.common import selector
 from lorapool_operator.manifests.service import service_url
-from lorapool_operator.seen.observed import Observed, PodTrouble, PodView
+from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.verdict import Verdict
+from lorapool_operator.seen.views import PodTrouble, PodView
 
 
 def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts) -> PoolStatus:

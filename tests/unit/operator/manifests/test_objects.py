@@ -1,7 +1,6 @@
 """The objects of a pool, as manifests."""
 
 import base64
-import json
 from typing import Any
 
 import kubernetes_validate
@@ -12,8 +11,6 @@ from tests.unit.operator import make as op
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_operator.manifests.deployment import Installation, deployment
 from lorapool_operator.manifests.disruption import disruption_budget
-from lorapool_operator.manifests.merge import merge
-from lorapool_operator.manifests.path_roots import PathRoots, path_roots
 from lorapool_operator.manifests.secret import control_secret, control_token
 from lorapool_operator.manifests.service import service
 
@@ -33,10 +30,6 @@ def container(pool: Any) -> dict[str, Any]:
 
 def env(pool: Any) -> dict[str, Any]:
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container(pool)["env"]}
-
-
-def templated(**spec: Any) -> Any:
-    return op.pool(template={"spec": spec})
 
 
 @pytest.mark.parametrize(
@@ -155,120 +148,6 @@ def test_a_roll_out_waits_for_the_new_pod_unless_it_must_give_way() -> None:
 
     assert unavailable() == 0
     assert unavailable(give_way=True) == 1
-
-
-def test_the_pod_template_is_merged_by_names() -> None:
-    pool = op.pool(
-        template={
-            "metadata": {"labels": {"team": "a", "lorapool.dev/pool": "hijacked"}, "annotations": {"x": "y"}},
-            "spec": {
-                "nodeSelector": {"gpu": "l4"},
-                "tolerations": [{"key": "gpu", "operator": "Exists"}],
-                "containers": [
-                    {
-                        "name": "runtime",
-                        "env": [{"name": "A", "value": "1"}, {"name": "HF_ENDPOINT", "value": "other"}],
-                    },
-                    {"name": "sidecar", "image": "side:1"},
-                ],
-                "volumes": [{"name": "cache", "persistentVolumeClaim": {"claimName": "mine"}}],
-            },
-        }
-    )
-    template = deployment(pool, HERE)["spec"]["template"]
-    spec = template["spec"]
-    assert template["metadata"]["labels"]["team"] == "a"
-    assert template["metadata"]["labels"]["lorapool.dev/pool"] == "shapes"  # else the selector loses its pods
-    assert [c["name"] for c in spec["containers"]] == ["runtime", "sidecar"]
-    assert spec["containers"][0]["args"] == ["runtime"]
-    assert {"name": "HF_ENDPOINT", "value": "other"} in spec["containers"][0]["env"]
-    assert spec["nodeSelector"] == {"gpu": "l4"}
-    assert {"name": "cache", "persistentVolumeClaim": {"claimName": "mine"}} in spec["volumes"]
-    kubernetes_validate.validate(deployment(pool, HERE), "1.34", strict=True)
-
-
-@pytest.mark.parametrize(
-    ("base", "over", "merged"),
-    [
-        ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {"a": 1, "b": 3, "c": 4}),
-        ({"a": 1, "b": 2}, {"a": None}, {"b": 2}),
-        ({"m": {"x": 1}}, {"m": {"y": 2}}, {"m": {"x": 1, "y": 2}}),
-        ({"args": ["a", "b"]}, {"args": ["c"]}, {"args": ["c"]}),
-        (
-            {"containers": [{"name": "a", "image": "1"}, {"name": "b"}]},
-            {"containers": [{"name": "c"}, {"name": "a", "tty": True}]},
-            {"containers": [{"name": "a", "image": "1", "tty": True}, {"name": "b"}, {"name": "c"}]},
-        ),
-        (
-            {"volumeMounts": [{"mountPath": "/a", "name": "x"}]},
-            {"volumeMounts": [{"mountPath": "/a", "name": "y"}, {"mountPath": "/b", "name": "x"}]},
-            {"volumeMounts": [{"mountPath": "/a", "name": "y"}, {"mountPath": "/b", "name": "x"}]},
-        ),
-        (
-            {"env": [{"name": "A", "value": "1"}]},
-            {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]},
-            {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]},
-        ),
-        ({"containers": [{"name": "a"}]}, {"containers": "nonsense"}, {"containers": "nonsense"}),
-    ],
-)
-def test_merging(base: Any, over: Any, merged: Any) -> None:
-    before = json.dumps([base, over])
-    assert merge(base, over) == merged
-    assert json.dumps([base, over]) == before, "merging must change neither"
-
-
-Volumes = dict[str, dict[str, Any]]
-
-
-def with_paths(mounts: dict[str, str], volumes: Volumes, named: list[str]) -> PathRoots:
-    """Of a pool that mounts those volumes (name -> folder) and names these for paths."""
-    spec = {
-        "containers": [
-            {"name": "runtime", "volumeMounts": [{"name": n, "mountPath": p} for n, p in mounts.items()]},
-            {"name": "sidecar", "volumeMounts": [{"name": "files", "mountPath": "/of-sidecar"}]},
-        ],
-        "volumes": [{"name": name, **volume} for name, volume in volumes.items()],
-    }
-    return path_roots(op.pool(template={"spec": spec}, adapters={"pathVolumes": named}).spec)
-
-
-def test_only_volumes_that_the_pool_names_are_roots_for_paths() -> None:
-    mounts = {"files": "/a", "others": "/b"}
-    volumes: Volumes = {"files": {"emptyDir": {}}, "others": {"emptyDir": {}}}
-    assert with_paths(mounts, volumes, ["files"]) == PathRoots(("/a",))
-    assert with_paths(mounts, volumes, []) == PathRoots()
-    assert with_paths(mounts, volumes, ["control", "nobody"]) == PathRoots()
-    assert path_roots(op.pool(template={}).spec) == PathRoots()
-    assert (
-        path_roots(op.pool(template={"spec": {"containers": [{"name": "runtime", "volumeMounts": 3}]}}).spec)
-        == PathRoots()
-    )
-
-
-@pytest.mark.parametrize(
-    "volume",
-    [
-        {"secret": {"secretName": "x"}},
-        {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
-        {"downwardAPI": {"items": []}},
-        {"csi": {"driver": "secrets-store.csi.k8s.io"}},
-    ],
-    ids=lambda volume: next(iter(volume)),
-)
-def test_no_volume_of_credentials_is_a_root_for_paths(volume: dict[str, Any]) -> None:
-    assert with_paths({"files": "/a"}, {"files": volume}, ["files"]) == PathRoots()
-
-
-def test_what_is_mounted_below_a_root_is_hidden() -> None:
-    mounts = {"files": "/a", "keys": "/a/keys/", "more": "/a/keys/more", "apart": "/ab"}
-    volumes: Volumes = {"files": {"emptyDir": {}}, "keys": {"secret": {"secretName": "x"}}, "more": {"emptyDir": {}}}
-    found = with_paths(mounts, volumes, ["files", "keys", "more"])
-    assert found == PathRoots(("/a", "/a/keys/more"), ("/a/keys",))
-    assert [found.allow(p) for p in ("/a/x", "/a/keys/more/x", "/a/keys/x", "/a/keys", "/ab/x", "/a")] == [
-        *(True, True, False, True, False, False)
-    ]
-    assert with_paths({"files": "/var"}, {"files": {"emptyDir": {}}}, ["files"]).hidden == ("/var/cache/lorapool",)
 
 
 def test_the_control_token_is_the_same_after_a_restart_and_another_for_another_pool() -> None:

@@ -8,7 +8,7 @@ from tests.unit.operator import make as op
 
 from lorapool_api.kinds.adapter import Adapter, AdapterFormat, AdapterStatus
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
-from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, BasePhase, BaseState
+from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, BasePhase, BaseState
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.events import adapter_events
 from lorapool_operator.seen.observed import Observed
@@ -245,3 +245,19 @@ def test_a_pod_that_speaks_of_one_adapter_changes_no_other_status() -> None:
     assert after["default/one"].summary == Reason.SERVED
     assert after["default/two"] is before["default/two"]
     assert op.statuses(said(two=loading), decisions)["default/one"].summary == Reason.LOADING
+
+
+def test_a_pod_that_says_what_nobody_foresaw_of_one_adapter_takes_no_status_from_the_others() -> None:
+    odd = AdapterState.model_construct(
+        phase=AdapterPhase.FAILED,
+        tier="remote",
+        generation=1,
+        reason="two words",
+        message="x" * 40_000,
+        facts=None,
+    )
+    bad, good = make.adapter("bad"), make.adapter("good")
+    statuses = op.statuses(op.seen(bad, good, pool=op.pool(), reports={"p-1": op.report(bad=odd, good=op.state())}))
+
+    assert statuses["default/good"].summary == Reason.SERVED
+    assert statuses["default/bad"].summary == Reason.INTERNAL_ERROR

@@ -22,7 +22,7 @@ def namespace(name: str, **metadata: Any) -> Manifest:
 
 
 async def test_a_namespace_whose_deletion_no_watch_saw_is_forgotten() -> None:
-    lists, cache = Lists(), ObjectCache()
+    lists, cache = Lists(), ObjectCache(lambda _: None)
     relister = Relister(lists, cache, ())
     lists.namespaces = [namespace("stays", labels={"team": "a"}), namespace("goes", deletionTimestamp="2026-01-01")]
     await relister.run()
@@ -36,7 +36,7 @@ async def test_a_namespace_whose_deletion_no_watch_saw_is_forgotten() -> None:
 
 
 async def test_an_operator_of_some_namespaces_lists_none() -> None:
-    lists, cache = Lists(), ObjectCache()
+    lists, cache = Lists(), ObjectCache(lambda _: None)
     lists.namespaces = [namespace("other")]
     await Relister(lists, cache, ("mine",)).run()
     assert cache.namespaces == {}

@@ -266,9 +266,9 @@ async def test_an_internal_error_of_the_api_server_is_passing_trouble(bench: Ben
 
 async def test_an_edit_that_our_own_write_brings_has_a_pass(bench: Bench) -> None:
     """The API server's answer has it before the watch, which then tells of nothing new."""
-    passes, woken = reconciler(bench), list[str]()
+    passes = reconciler(bench)
     await bench.settle(passes)
-    bench.cache.on_change = woken.append
+    bench.woken.clear()
     bench.api.edits["shapes"] = {"metadata": {"generation": 2}, "spec": {"replicas": 3}}
 
     bench.put_pod(made.pod(ip="127.0.0.1"))
@@ -276,12 +276,11 @@ async def test_an_edit_that_our_own_write_brings_has_a_pass(bench: Bench) -> Non
     bench.clock.s += SETTLE_S
     await passes.run()
 
-    assert KEY in woken
+    assert bench.woken == [KEY]
     passes.close()
 
 
 async def test_our_own_writes_have_no_pass(bench: Bench) -> None:
-    woken = list[str]()
-    bench.cache.on_change = woken.append
+    bench.woken.clear()
     await bench.settle(reconciler(bench))
-    assert woken == []
+    assert bench.woken == []

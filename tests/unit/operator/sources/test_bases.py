@@ -1,28 +1,21 @@
 """The commit of a base model: looked up once, the same for all pods, and kept."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from tests.operator_hub import COMMIT, FakeHub, Repo
 from tests.unit.operator import make as made
-from tests.unit.operator.context import Bench
-from tests.unit.operator.test_worker import until
+from tests.waiting import until
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.pool import AdapterCounts, BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
 from lorapool_api.kinds.sources import HubModel
-from lorapool_api.names import CONFIG_ENV
-from lorapool_operator.decide.pools.pool_status import pool_status
-from lorapool_operator.reconcile.reconciler import Reconciler
 from lorapool_operator.seen.resolution import BaseResolution
-from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.sources.bases import Bases
 from lorapool_operator.sources.hub import HubClient
 
 KEY = ("stabilityai/base", "main")
-FOUND = BaseResolution({KEY: COMMIT})
 
 
 def pool(revision: str = "main", token: bool = False, **status: Any) -> Pool:
@@ -134,75 +127,3 @@ async def test_an_answer_that_nobody_foresaw_holds_up_nothing(woken: list[str]) 
     bases.close()
 
     assert (look.problem, look.is_pending) == (None, False)
-
-
-def revision_of(bench: Bench) -> str:
-    """What the Deployment that was applied last tells the pods."""
-    applied = [w.body for w in bench.api.writes if w.name == "Deployment/shapes-runtime"][-1]
-    (container,) = (c for c in applied["spec"]["template"]["spec"]["containers"] if c["name"] == "runtime")
-    (config,) = (e["value"] for e in container["env"] if e["name"] == CONFIG_ENV)
-    return str(json.loads(config)["model"]["source"]["hub"]["revision"])
-
-
-@pytest.fixture
-async def bench() -> Bench:
-    it = Bench()
-    it.put(pool())
-    return it
-
-
-async def test_pods_are_made_when_the_commit_is_known_and_are_told_it(bench: Bench) -> None:
-    passes = Reconciler("default/shapes", bench.context, lambda: None)
-    bench.looked.result = BaseResolution(is_pending=True)
-    await passes.run()
-    assert bench.api.count("Deployment/shapes-runtime") == 0
-
-    bench.looked.result = FOUND
-    await passes.run()
-
-    assert revision_of(bench) == COMMIT
-    kept = bench.cache.pools.get("default/shapes")
-    assert kept is not None
-    assert kept.status.model == settled()
-
-
-async def test_a_commit_that_is_settled_outlives_the_operator(bench: Bench) -> None:
-    fresh = pool(model=settled())
-    bench.put(fresh.model_copy(update={"metadata": fresh.metadata.model_copy(update={"resource_version": "7"})}))
-
-    await Reconciler("default/shapes", bench.context, lambda: None).run()
-
-    assert revision_of(bench) == COMMIT
-
-
-async def test_pods_resolve_for_themselves_what_the_operator_cannot(bench: Bench) -> None:
-    await Reconciler("default/shapes", bench.context, lambda: None).run()
-
-    assert revision_of(bench) == "main"
-
-
-def test_a_base_that_pods_hold_is_not_replaced_when_its_commit_becomes_known_late() -> None:
-    seen = made.seen(pool=pool(), base_resolution=BaseResolution())
-
-    status = pool_status(pool(), seen, AdapterCounts())
-
-    assert status.model is not None
-    assert status.model.sources == settled(None).sources
-
-
-def test_nothing_is_settled_while_the_pods_hold_the_base_of_before() -> None:
-    rolling = made.deployment(generation=2, observed_generation=2, updated=0)
-    status = pool_status(pool(), made.seen(pool=pool(), deployment=rolling), AdapterCounts())
-
-    assert status.model is not None
-    assert status.model.sources == ()
-
-
-def test_the_pool_says_that_there_is_no_repository() -> None:
-    problem = Verdict(Reason.SOURCE_NOT_FOUND, "there is no repository stabilityai/base, or it is private")
-    seen = made.seen(pool=pool(), reports={}, base_resolution=BaseResolution(problem=problem))
-
-    degraded = made.condition(pool_status(pool(), seen, AdapterCounts()).conditions, "Degraded")
-
-    assert (degraded.status, degraded.reason) == ("True", Reason.SOURCE_NOT_FOUND)
-    assert degraded.message == problem.message

@@ -1,7 +1,6 @@
 """A namespace that is being deleted: its pools' pods go at once, and nothing is created in it."""
 
-import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,9 +16,7 @@ from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import SERVICES
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.relist import put_namespace
-from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.reconcile.reconciler import Reconciler
 
 KEY = "default/shapes"
@@ -140,22 +137,6 @@ async def test_a_pool_in_a_new_namespace_of_that_name_is_made(bench: Bench) -> N
     passes.close()
 
 
-def test_its_pools_are_woken_when_it_begins_to_go_and_when_it_is_there_again() -> None:
-    cache, woken = ObjectCache(), list[str]()
-    for pool in (made.pool("a"), made.pool("b")):
-        cache.pools.put(pool.key, pool)
-    cache.on_change = woken.append
-    tell(cache)
-    assert woken == []
-    tell(cache, **TERMINATING)
-    tell(cache, **TERMINATING)
-    tell(cache, "other", **TERMINATING)
-    assert sorted(woken) == ["default/a", "default/b"]
-    woken.clear()
-    tell(cache)
-    assert sorted(woken) == ["default/a", "default/b"]
-
-
 async def test_a_creation_that_is_refused_there_is_neither_a_warning_nor_tried_again(bench: Bench) -> None:
     """An operator that may not watch namespaces learns of it so."""
     error = await refusal()
@@ -169,22 +150,4 @@ async def test_a_creation_that_is_refused_there_is_neither_a_warning_nor_tried_a
 
     assert bench.api.count("Service/shapes-runtime") == 1
     assert done.again_s is None
-    assert [entry for entry in logs if entry["log_level"] in ("warning", "error")] == []
-
-
-async def test_an_event_that_is_refused_there_is_no_warning() -> None:
-    error, tried = await refusal(), asyncio.Event()
-
-    class Refusing:
-        async def create(self, *_: object) -> None:
-            tried.set()
-            raise error
-
-    recorder = Recorder(cast(Kube, Refusing()), "one")
-    recorder.record(EventDraft(made.pool(), "Available", "it is up", is_warning=False))
-    with capture_logs() as logs:
-        running = asyncio.create_task(recorder.run())
-        await asyncio.wait_for(tried.wait(), 10)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
     assert [entry for entry in logs if entry["log_level"] in ("warning", "error")] == []

@@ -6,8 +6,8 @@ import pytest
 from tests import hostile, make
 from tests.files import lora_file
 from tests.operator_hub import FakeHub
+from tests.unit.operator.sources.asking import ask, settled
 
-from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import Reason
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 from lorapool_operator.sources.facts import FactsReader
@@ -26,18 +26,6 @@ REFUSED = {
 }
 
 
-def ask(resolver: Resolver, adapter: Adapter) -> Outcome:
-    """What is known, as a pass learns it."""
-    resolver.resolve(adapter)
-    return resolver.known(adapter)
-
-
-async def _done(resolver: Resolver, adapter: Adapter) -> None:
-    async with asyncio.timeout(60):
-        while isinstance(ask(resolver, adapter), Resolving):  # noqa: ASYNC110 -- polls, with a deadline
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.usefixtures("no_collection")
 async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_one(
     hub: FakeHub, headers: Headers
@@ -49,7 +37,7 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     adapters = {n: make.adapter(f"a{i}", source={"url": f"{hub.url}/plain/{i}"}) for i, n in enumerate(names)}
     outcomes: dict[str, Outcome] = {}
     # The first look of a process imports and connects: that is no cost of the files.
-    await _done(resolver, adapters["good"])
+    await settled(resolver, adapters["good"])
     async with hostile.measured() as cost, asyncio.timeout(120):
         while len(outcomes) < len(names):
             found.clear()

@@ -3,7 +3,7 @@
 import pytest
 
 from lorapool_operator.seen.crash_line import MAX_CHARACTERS, crash_line
-from lorapool_operator.seen.observed import pod_view
+from lorapool_operator.seen.parse import pod_view
 
 TRACEBACK = """Traceback (most recent call last):
   File "/usr/local/bin/lorapool", line 8, in <module>

@@ -1,0 +1,62 @@
+"""What the status of a pool says of its base model."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.operator_hub import COMMIT, FakeHub, Repo
+from tests.unit.operator import make as made
+
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.pool import AdapterCounts, BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_operator.decide.pools.pool_status import pool_status
+from lorapool_operator.seen.resolution import BaseResolution
+from lorapool_operator.seen.verdict import Verdict
+
+KEY = ("stabilityai/base", "main")
+
+
+def pool(revision: str = "main", token: bool = False, **status: Any) -> Pool:
+    hub: dict[str, Any] = {"repo": KEY[0], "revision": revision}
+    if token:
+        hub["tokenSecretRef"] = {"name": "hub", "key": "token"}
+    plain = made.pool(model={"source": {"hub": hub}, "dtype": "float32"})
+    return plain.model_copy(update={"status": PoolStatus(**status)})
+
+
+def settled(commit: str | None = COMMIT, revision: str = "main") -> ModelStatus:
+    return ModelStatus(sources=(BaseRevision(repo=KEY[0], revision=revision, commit=commit),))
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[FakeHub]:
+    async with FakeHub() as it:
+        it.repos[KEY[0]] = Repo(files={})
+        yield it
+
+
+def test_a_base_that_pods_hold_is_not_replaced_when_its_commit_becomes_known_late() -> None:
+    seen = made.seen(pool=pool(), base_resolution=BaseResolution())
+
+    status = pool_status(pool(), seen, AdapterCounts())
+
+    assert status.model is not None
+    assert status.model.sources == settled(None).sources
+
+
+def test_nothing_is_settled_while_the_pods_hold_the_base_of_before() -> None:
+    rolling = made.deployment(generation=2, observed_generation=2, updated=0)
+    status = pool_status(pool(), made.seen(pool=pool(), deployment=rolling), AdapterCounts())
+
+    assert status.model is not None
+    assert status.model.sources == ()
+
+
+def test_the_pool_says_that_there_is_no_repository() -> None:
+    problem = Verdict(Reason.SOURCE_NOT_FOUND, "there is no repository stabilityai/base, or it is private")
+    seen = made.seen(pool=pool(), reports={}, base_resolution=BaseResolution(problem=problem))
+
+    degraded = made.condition(pool_status(pool(), seen, AdapterCounts()).conditions, "Degraded")
+
+    assert (degraded.status, degraded.reason) == ("True", Reason.SOURCE_NOT_FOUND)
+    assert degraded.message == problem.message

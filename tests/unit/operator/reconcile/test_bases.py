@@ -1,0 +1,82 @@
+"""Pods are told the commit of their base model."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.operator_hub import COMMIT, FakeHub, Repo
+from tests.unit.operator import make as made
+from tests.unit.operator.context import Bench
+
+from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.names import CONFIG_ENV
+from lorapool_operator.reconcile.reconciler import Reconciler
+from lorapool_operator.seen.resolution import BaseResolution
+
+KEY = ("stabilityai/base", "main")
+FOUND = BaseResolution({KEY: COMMIT})
+
+
+def pool(revision: str = "main", token: bool = False, **status: Any) -> Pool:
+    hub: dict[str, Any] = {"repo": KEY[0], "revision": revision}
+    if token:
+        hub["tokenSecretRef"] = {"name": "hub", "key": "token"}
+    plain = made.pool(model={"source": {"hub": hub}, "dtype": "float32"})
+    return plain.model_copy(update={"status": PoolStatus(**status)})
+
+
+def settled(commit: str | None = COMMIT, revision: str = "main") -> ModelStatus:
+    return ModelStatus(sources=(BaseRevision(repo=KEY[0], revision=revision, commit=commit),))
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[FakeHub]:
+    async with FakeHub() as it:
+        it.repos[KEY[0]] = Repo(files={})
+        yield it
+
+
+def revision_of(bench: Bench) -> str:
+    """What the Deployment that was applied last tells the pods."""
+    applied = [w.body for w in bench.api.writes if w.name == "Deployment/shapes-runtime"][-1]
+    (container,) = (c for c in applied["spec"]["template"]["spec"]["containers"] if c["name"] == "runtime")
+    (config,) = (e["value"] for e in container["env"] if e["name"] == CONFIG_ENV)
+    return str(json.loads(config)["model"]["source"]["hub"]["revision"])
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    it = Bench()
+    it.put(pool())
+    return it
+
+
+async def test_pods_are_made_when_the_commit_is_known_and_are_told_it(bench: Bench) -> None:
+    passes = Reconciler("default/shapes", bench.context, lambda: None)
+    bench.looked.result = BaseResolution(is_pending=True)
+    await passes.run()
+    assert bench.api.count("Deployment/shapes-runtime") == 0
+
+    bench.looked.result = FOUND
+    await passes.run()
+
+    assert revision_of(bench) == COMMIT
+    kept = bench.cache.pools.get("default/shapes")
+    assert kept is not None
+    assert kept.status.model == settled()
+
+
+async def test_a_commit_that_is_settled_outlives_the_operator(bench: Bench) -> None:
+    fresh = pool(model=settled())
+    bench.put(fresh.model_copy(update={"metadata": fresh.metadata.model_copy(update={"resource_version": "7"})}))
+
+    await Reconciler("default/shapes", bench.context, lambda: None).run()
+
+    assert revision_of(bench) == COMMIT
+
+
+async def test_pods_resolve_for_themselves_what_the_operator_cannot(bench: Bench) -> None:
+    await Reconciler("default/shapes", bench.context, lambda: None).run()
+
+    assert revision_of(bench) == "main"

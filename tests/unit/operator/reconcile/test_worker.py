@@ -1,0 +1,184 @@
+"""When a pool gets a pass."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from tests import make
+from tests.unit.operator.context import Bench, LoopClock
+from tests.virtual_time import elapse, now_s, rest
+
+from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.reconciler import PassResult
+from lorapool_operator.reconcile.worker import Pace, Worker, Workers
+
+pytestmark = pytest.mark.virtual_time
+
+COALESCE_S, RECHECK_S = 0.05, 60.0
+PACE = Pace(coalesce_s=COALESCE_S, recheck_s=RECHECK_S, jitter=0.0, first_retry_s=5.0, most_retry_s=40.0)
+
+
+class Scripted:
+    """Passes whose outcomes a test sets; the last one is repeated."""
+
+    def __init__(self, *outcomes: PassResult | Exception) -> None:
+        self.outcomes = list(outcomes) or [PassResult()]
+        self.began_s: list[float] = []
+        self.refreshes = 0
+        self.closed = False
+
+    async def run(self) -> PassResult:
+        self.began_s.append(now_s())
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def refresh(self) -> None:
+        self.refreshes += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def factory(passes: Scripted) -> Callable[[str, Context, Callable[[], None]], Scripted]:
+    return lambda key, context, wake: passes
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    it = Bench(clock=LoopClock())
+    it.put(make.pool())
+    return it
+
+
+@asynccontextmanager
+async def working(passes: Scripted, bench: Bench) -> AsyncIterator[Worker]:
+    """A worker after its first pass."""
+    worker = Worker("default/shapes", bench.context, PACE, factory(passes))
+    running = asyncio.create_task(worker.run())
+    try:
+        await elapse(COALESCE_S)
+        yield worker
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("outcome", [PassResult(failures=1, again_s=30.0), RuntimeError("broken")])
+async def test_an_event_is_heard_while_a_failure_waits(bench: Bench, outcome: PassResult | Exception) -> None:
+    passes = Scripted(outcome)
+    async with working(passes, bench) as worker:
+        for number in range(1, 6):
+            assert len(passes.began_s) == number
+            worker.wake()
+            await elapse(COALESCE_S)
+
+
+async def test_a_failure_is_tried_again_although_nothing_happens(bench: Bench) -> None:
+    passes = Scripted(PassResult(failures=1, again_s=7.0), PassResult())
+    async with working(passes, bench):
+        await elapse(7.0)
+        assert passes.began_s[1] - passes.began_s[0] == pytest.approx(7.0)
+
+
+async def test_a_pass_that_breaks_is_tried_again_after_growing_pauses(bench: Bench) -> None:
+    passes = Scripted(*(RuntimeError("broken") for _ in range(3)), PassResult())
+    async with working(passes, bench):
+        await elapse(50.0)
+        first, second, third, fourth = passes.began_s
+        assert 4.0 <= second - first <= 6.0
+        assert 8.0 <= third - second <= 12.0
+        assert 16.0 <= fourth - third <= 24.0
+
+
+async def test_everything_is_applied_anew_now_and_then(bench: Bench) -> None:
+    passes = Scripted()
+    async with working(passes, bench):
+        await elapse(10 * RECHECK_S)
+    assert passes.refreshes == 10
+    assert len(passes.began_s) == 11
+
+
+async def test_for_a_pool_that_is_woken_all_the_time_everything_is_applied_anew_too(bench: Bench) -> None:
+    passes = Scripted()
+    async with working(passes, bench) as worker:
+        for _ in range(100):
+            worker.wake()
+            await elapse(1.0)
+    assert passes.refreshes == 1
+
+
+async def test_what_comes_together_makes_one_pass(bench: Bench) -> None:
+    passes = Scripted()
+    async with working(passes, bench) as worker:
+        for _ in range(10):
+            worker.wake()
+            await elapse(COALESCE_S / 100)
+        await elapse(COALESCE_S)
+        assert len(passes.began_s) == 2
+
+
+async def test_what_comes_during_a_pass_makes_another(bench: Bench) -> None:
+    passes = Scripted()
+    async with working(passes, bench) as worker:
+        run = passes.run
+
+        async def run_and_wake() -> PassResult:
+            passes.run = run  # type: ignore[method-assign]
+            worker.wake()
+            return await run()
+
+        passes.run = run_and_wake  # type: ignore[method-assign]
+        worker.wake()
+        await elapse(3 * COALESCE_S)
+        assert len(passes.began_s) == 3
+
+
+async def test_a_worker_ends_when_nobody_names_its_pool_any_more(bench: Bench) -> None:
+    passes = Scripted()
+    async with working(passes, bench) as worker:
+        pool = make.pool()
+        bench.cache.pools.remove(pool.key, pool)
+        worker.wake()
+        await elapse(COALESCE_S)
+        assert passes.closed
+
+
+async def test_a_pool_has_one_worker_and_a_new_one_when_it_comes_back(bench: Bench) -> None:
+    made: list[Scripted] = []
+
+    def make_passes(key: str, context: Context, wake: Callable[[], None]) -> Scripted:
+        made.append(Scripted())
+        return made[-1]
+
+    workers, pool = Workers(bench.context, PACE, make_passes), make.pool()
+    for _ in range(3):
+        workers.wake(pool.key)
+    await elapse(COALESCE_S)
+    assert [len(passes.began_s) for passes in made] == [1]
+
+    bench.cache.pools.remove(pool.key, pool)
+    workers.wake(pool.key)
+    await elapse(COALESCE_S)
+    assert made[0].closed
+
+    bench.put(make.pool(age_s=1))
+    workers.wake(pool.key)
+    await elapse(COALESCE_S)
+    assert len(made) == 2
+    await workers.stop()
+    assert made[1].closed
+
+
+async def test_nothing_runs_after_workers_were_stopped(bench: Bench) -> None:
+    passes = Scripted(PassResult(again_s=1.0))
+    workers = Workers(bench.context, PACE, factory(passes))
+    workers.wake("default/shapes")
+    await elapse(5.0)
+    await workers.stop()
+    ran = len(passes.began_s)
+    await elapse(100.0)
+    await rest()
+    assert len(passes.began_s) == ran
