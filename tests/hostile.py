@@ -36,7 +36,7 @@ def _tiny_entries(size_bytes: int) -> bytes:
 
 
 def _tiny_objects(size_bytes: int, more: str = "") -> bytes:
-    value = "[" + "{}," * (size_bytes // 3) + "{}]" + more
+    value = f'{{"unknown{more}":[' + "{}," * (size_bytes // 3) + "{}]}"
     return file_of(_metadata(b'"lora_adapter_metadata":' + json.dumps(value, ensure_ascii=False).encode()))
 
 
