@@ -112,7 +112,7 @@ class Directory:
             value = _READERS[kind](manifest)
         except ValidationError as error:
             if (kind, key) not in self._unreadable:
-                log.warning("unreadable object", kind=kind.value, key=key, error=str(error)[:1000])
+                log.warning("an object cannot be read", kind=kind.value, object=key, error=str(error)[:1000])
             self._unreadable.add((kind, key))
             last = self._known[kind].get(key)
             # One that was deleted and made anew is another.

@@ -74,7 +74,7 @@ class Gate:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except GatewayError as error:
             self.metrics.answered(dialect, pool, errors.outcome(error))
-            log.info("refused", dialect=dialect, outcome=errors.outcome(error), message=error.message[:500])
+            log.info("refused", dialect=dialect, outcome=errors.outcome(error), error=error.message[:500])
             raise
         self.metrics.answered(dialect, pool, "ok")
         return response

@@ -59,7 +59,7 @@ class ImageService:
             pool=request.pool,
             adapters=request.adapters,
             pod=served.reply.pod,
-            seconds=served.total_s,
+            total_s=served.total_s,
         )
         return served
 

@@ -28,7 +28,7 @@ class Health:
         """Take the process out of service. The first reason stays."""
         if self.failure is None:
             self.failure = why
-            log.error("out of service", reason=why)
+            log.error("out of service", why=why)
             self._failed.set()
 
     async def lasts(self) -> None:

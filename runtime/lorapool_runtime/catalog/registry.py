@@ -216,7 +216,7 @@ class Registry:
         self._index.touch(slot)
 
     def _fail(self, slot: CatalogSlot, error: AdapterError) -> None:
-        log.warning("adapter failed", adapter=slot.entry.key, reason=error.reason, message=error.message)
+        log.warning("adapter failed", adapter=slot.entry.key, reason=error.reason, error=error.message)
         slot.phase, slot.error = AdapterPhase.FAILED, error
         self._index.touch(slot)
         self._discard(slot, error)

@@ -25,8 +25,10 @@ def _slips(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno}: a module's logger is `{LOGGER}`"
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
             for field in node.keywords:
-                if field.arg == "problem":
+                if field.arg == "problem" or (field.arg == "message" and ".message" in ast.unparse(field.value)):
                     yield f"{node.lineno}: the text of an exception is logged as `error=`"
+                if field.arg == "seconds":
+                    yield f"{node.lineno}: seconds are logged as what they are, with `_s` at the end"
                 if field.arg == "reason" and ast.unparse(field.value).startswith("str("):
                     yield f"{node.lineno}: `reason=` is a typed reason; the text of an exception is `error=`"
 

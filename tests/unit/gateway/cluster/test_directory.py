@@ -86,7 +86,7 @@ def test_an_object_that_cannot_be_read_is_told_once_and_again_after_it_could() -
     with capture_logs() as logs:
         for manifest in (pixel | UNREADABLE, pixel | UNREADABLE, pixel, pixel | UNREADABLE):
             directory.put(ObjectKind.ADAPTER, manifest)
-    assert [entry["event"] for entry in logs] == ["unreadable object"] * 2
+    assert [entry["event"] for entry in logs] == ["an object cannot be read"] * 2
 
 
 def test_one_that_was_made_anew_is_not_taken_for_the_old_one() -> None:
