@@ -21,7 +21,6 @@ KNOWN_FILES: set[str] = {
     "tests/runtime/formats/test_transformers.py",
     "tests/runtime/pod/test_serving.py",
     "tests/runtime/test_process.py",
-    "tests/unit/api/test_facts.py",
     "tests/unit/runtime/test_dispatcher.py",
     "tests/unit/runtime/test_registry.py",
 }
