@@ -15,8 +15,8 @@ from lorapool_common.process import CannotStart, Process, run
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.app.uptime import process_start_s
-from lorapool_runtime.engine.choose import make_engine
-from lorapool_runtime.engine.contract import Engine
+from lorapool_runtime.engine.choose import engine_loader
+from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.http.control import control_app
 from lorapool_runtime.http.serving import serving_app
 from lorapool_runtime.settings import Settings
@@ -36,16 +36,16 @@ def serve(settings: Settings, catalog: Catalog | None = None) -> NoReturn:
         settings: what to serve and where.
         catalog: outside of Kubernetes, the adapters to serve; else the operator brings them.
     """
-    engine = make_engine(settings)
-    run("lorapool runtime", lambda process: _serve(process, settings, engine, catalog))
+    load = engine_loader(settings)
+    run("lorapool runtime", lambda process: _serve(process, settings, load, catalog))
 
 
-async def _serve(process: Process, settings: Settings, engine: Engine, catalog: Catalog | None) -> None:
-    runtime = Runtime.build(settings, engine, process_start_s())
+async def _serve(process: Process, settings: Settings, load: LoadEngine, catalog: Catalog | None) -> None:
+    runtime = Runtime(settings, load, process_start_s())
     if catalog is None:
         runtime.restore_catalog()
     else:
-        runtime.registry.replace(catalog)
+        runtime.replace_catalog(catalog)
     async with running(runtime, process):
         await process.stopped()
         log.info("stopping: finishing what runs")
@@ -57,7 +57,7 @@ async def running(runtime: Runtime, supervisor: Supervisor) -> AsyncIterator[Non
     """The servers up and the base on its way; at the end all that runs is finished first."""
     servers = _servers(runtime.settings, runtime)
     work = [supervisor.start(name, coroutine) for name, coroutine in runtime.work().items()]
-    work.append(supervisor.start("the load of the base model", runtime.base.load_until_warm(), finishes=True))
+    work.append(supervisor.start("the load of the base model", runtime.load_base(), finishes=True))
     serving = [supervisor.start(f"the server of {name}", server.run_until_ended()) for name, server in servers.items()]
     try:
         yield

@@ -16,6 +16,7 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import ApplyMode, Serving, ServingDefaults, ServingLimits
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.diffusers.load import load_engine
 
 Make = Callable[..., DiffusersEngine]
 
@@ -58,6 +59,4 @@ def make_engine(
     limits = ServingLimits(pixels=4 * tiny.SIZE**2)
     serving = Serving(mode=mode, max_batch=max_batch, defaults=usual, limits=limits)
     spec = BaseModelSpec(source=ModelSource.model_construct(path=str(model)), dtype=dtype)
-    engine = DiffusersEngine(spec, device, None, serving)
-    engine.load()
-    return engine
+    return load_engine(spec, device, None, serving)

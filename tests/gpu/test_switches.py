@@ -19,7 +19,7 @@ def digest(engine: DiffusersEngine) -> str:
     """Over every parameter and buffer of the base, as they are on the device."""
     found = hashlib.sha256()
     for component in ("unet", "text_encoder", "text_encoder_2", "vae"):
-        for name, tensor in sorted(getattr(engine._pipeline, component).state_dict().items()):
+        for name, tensor in sorted(getattr(engine.parts.pipeline, component).state_dict().items()):
             found.update(name.encode() + tensor.cpu().float().numpy().tobytes())
     return found.hexdigest()
 

@@ -1,7 +1,7 @@
 """Short words for what the engine's tests do again and again."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +12,9 @@ from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.lora.fit import check_fits
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter, Sidecars
-from lorapool_runtime.engine.contract import Engine, Recipe, Rendering, RenderRequest
+from lorapool_runtime.engine.contract import Recipe, Rendering, RenderRequest, WarmEngine
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.sources.blobs import hash_file
-
-if TYPE_CHECKING:
-    from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
 Pixels = NDArray[np.uint8]
 
@@ -44,14 +41,14 @@ def adapter_file(path: Path) -> AdapterFile:
     return AdapterFile(path, hash_file(path), check_file(path, max_rank=128), beside)
 
 
-def read(engine: "DiffusersEngine", path: Path) -> HostAdapter:
+def read(engine: WarmEngine, path: Path) -> HostAdapter:
     """As the pod reads it. Raises: AdapterError, FactsError."""
     file = adapter_file(path)
-    check_fits(file.facts, engine.modules)
+    check_fits(file.facts, engine.info.modules)
     return engine.read(file)
 
 
-def image(engine: Engine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:
+def image(engine: WarmEngine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:
     """The engine's picture with these adapters in force."""
     return np.asarray(rendered(engine, request(*stack, **changes)).images[0])
 
@@ -62,7 +59,7 @@ def request(*stack: tuple[HostAdapter, float], **changes: Any) -> RenderRequest[
     return RenderRequest(recipe(**changes), scaled)
 
 
-def rendered(engine: Engine, wanted: RenderRequest[HostAdapter]) -> Rendering:
+def rendered(engine: WarmEngine, wanted: RenderRequest[HostAdapter]) -> Rendering:
     """What the engine makes of one request. Raises: what it failed with."""
     (result,) = engine.render([wanted])
     if isinstance(result, RuntimeFailure):

@@ -56,7 +56,7 @@ def reference(model: Path) -> Any:
 @pytest.fixture(scope="session")
 def loaded(model: Path) -> "tuple[DiffusersEngine, BaseInfo]":
     engine = make_engine(model)
-    return engine, engine.load()
+    return engine, engine.info
 
 
 @pytest.fixture
@@ -73,14 +73,14 @@ def make_engine(
 ) -> "DiffusersEngine":
     from tests import tiny
 
-    from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+    from lorapool_runtime.engine.diffusers.load import load_engine
 
     usual = ServingDefaults(width=tiny.SIZE, height=tiny.SIZE)
     serving = Serving(mode=mode, max_batch=max_batch, defaults=usual)
     # Not validated: a temporary folder may have any name.
     source = ModelSource.model_construct(path=str(model))
     spec = BaseModelSpec(source=source, dtype=dtype, **options)
-    return DiffusersEngine(spec, Device.CPU, 2**30, serving)
+    return load_engine(spec, Device.CPU, 2**30, serving)
 
 
 @pytest.fixture

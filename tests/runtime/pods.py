@@ -21,8 +21,8 @@ from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
-from lorapool_runtime.engine.choose import make_engine
-from lorapool_runtime.engine.contract import Engine
+from lorapool_runtime.engine.choose import engine_loader
+from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.process import running
 from lorapool_runtime.settings import Settings
 
@@ -86,18 +86,17 @@ class Running:
     async def until(self, key: str, *phases: AdapterPhase) -> AdapterState:
         """Wait until the adapter has one of the phases, by default one of the last ones."""
         wanted = phases or (AdapterPhase.READY, AdapterPhase.FAILED)
-        await eventually(lambda: self.runtime.registry.states()[key].phase in wanted)
-        return self.runtime.registry.states()[key]
+        await eventually(lambda: self.runtime.state().adapters[key].phase in wanted)
+        return self.runtime.state().adapters[key]
 
     async def generate(self, **body: Any) -> httpx.Response:
         return await self.serving.post("/v1/generate", json={"prompt": "a circle", "seed": 1} | body)
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Running]:
-    """The pod up, its base on the way. No task of it may end unexpectedly."""
-    made = engine or make_engine(settings)
-    runtime = Runtime.build(settings, made, time.monotonic())
+async def started(settings: Settings, load: LoadEngine | None = None, *, fails: bool = False) -> AsyncIterator[Running]:
+    """The pod up, its base on the way. `fails`: a task of it ends unexpectedly, and no other may."""
+    runtime = Runtime(settings, load or engine_loader(settings), time.monotonic())
     runtime.restore_catalog()
     auth = {"authorization": f"Bearer {TOKEN}"}
     supervisor = Supervisor()
@@ -107,7 +106,7 @@ async def started(settings: Settings, engine: Engine | None = None) -> AsyncIter
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.control_port}", headers=auth, timeout=90) as control,
     ):
         yield Running(runtime, serving, control)
-    assert supervisor.failure is None
+    assert (supervisor.failure is not None) is fails
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

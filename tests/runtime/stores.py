@@ -12,6 +12,7 @@ from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import Blob, BlobFolder
 from lorapool_runtime.sources.fetch import Fetcher, SourceRules
+from lorapool_runtime.sources.limits import Write, write_hashed
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)
@@ -21,11 +22,16 @@ class Store:
     """A fetcher on a folder of its own, with the rules that a test wants."""
 
     def __init__(
-        self, tmp_path: Path, roots: tuple[Path, ...] = (), hosts: tuple[str, ...] = (), max_bytes: int = 10**6
+        self,
+        tmp_path: Path,
+        roots: tuple[Path, ...] = (),
+        hosts: tuple[str, ...] = (),
+        max_bytes: int = 10**6,
+        write: Write = write_hashed,
     ) -> None:
         self.cache = tmp_path / "cache"
         rules = SourceRules(tuple(str(r) for r in roots), hosts, max_bytes)
-        self.fetcher = Fetcher(BlobFolder(self.cache), rules, wait=wait_none())
+        self.fetcher = Fetcher(BlobFolder(self.cache), rules, wait=wait_none(), write=write)
 
     def fetch(self, source: PathFile | UrlFile, **expected: object) -> Blob:
         entry = CatalogEntry.model_validate({"key": "default/a", "source": source, **expected})

@@ -141,10 +141,10 @@ scheduler.pick = fail
 BASE_HANGS = """
 import time
 from lorapool_runtime.engine.stub import StubEngine
-def hang(self, progress):
+def hang(self, *_):
     print("loading", flush=True)
     time.sleep(3600)
-StubEngine.load = hang
+StubEngine.__init__ = hang
 """
 
 

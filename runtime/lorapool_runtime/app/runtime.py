@@ -1,155 +1,78 @@
-"""The parts of one process, put together: what both ports talk to."""
+"""One base, its adapters and its queue: what both ports, and the process, ask of it."""
 
-import asyncio
 import uuid
-from collections.abc import Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import structlog
 
-from lorapool_api.kinds.runtime import Device
-from lorapool_api.wire.config import RuntimeConfig
-from lorapool_api.wire.state import AdapterState, BasePhase, PodState, ServingStatus, Tier
-from lorapool_runtime.adapters.check import check_file
-from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.app.health import Health, Watchdog
-from lorapool_runtime.app.metrics import Metrics
+from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus, Tier
+from lorapool_runtime.app.images import ImageGenerator
+from lorapool_runtime.app.parts import wire
 from lorapool_runtime.app.readiness import Readiness
-from lorapool_runtime.catalog.checks import Checks
-from lorapool_runtime.catalog.host_cache import HostCache
-from lorapool_runtime.catalog.readers import Readers
-from lorapool_runtime.catalog.registry import Registry
-from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
-from lorapool_runtime.engine.contract import Engine
-from lorapool_runtime.engine.loader import BaseLoader
-from lorapool_runtime.queue.dispatcher import Dispatcher
-from lorapool_runtime.queue.entry import Outcome
+from lorapool_runtime.engine.contract import LoadEngine
+from lorapool_runtime.errors import RequestError
 from lorapool_runtime.settings import Settings
-from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, SourceRules
-from lorapool_runtime.sources.loader import FileLoader
-from lorapool_runtime.versions import Versions
 
 log = structlog.get_logger(__name__)
 
-# An engine that takes so much longer than its request's time hangs. On a CPU a single step can take minutes.
-_HUNG_AFTER_S: Final = {Device.CUDA: 30.0, Device.CPU: 600.0}
 
-
-@dataclass
 class Runtime:
-    """One base, its adapters and its queue. Made and used on the event loop."""
+    """Made and used on the event loop.
 
-    settings: Settings
-    instance: str
-    versions: Versions
-    engine: Engine
-    base: BaseLoader
-    memory: HostCache
-    registry: Registry
-    dispatcher: Dispatcher
-    metrics: Metrics
-    health: Health
-    watchdog: Watchdog
-    readiness: Readiness
-    last_catalog: CatalogFile
-    catalog_writer: CatalogWriter
-    closing: tuple[FileLoader | Checks | Readers, ...]
-    threads: tuple[ThreadPoolExecutor, ...]
-    stopping: bool = False
+    Attributes:
+        images: what makes images.
+        instance: another one for each process.
+    """
 
-    @classmethod
-    def build(cls, settings: Settings, engine: Engine, started_s: float) -> "Runtime":
-        """Wire the parts; nothing runs yet. Needs a running event loop.
-
-        Args:
-            started_s: the process's start on the clock of `time.monotonic`.
-        """
-        config = settings.config
-        engine_thread = ThreadPoolExecutor(1, "engine")
-        prefetch_thread = ThreadPoolExecutor(1, "prefetch")
-        versions, metrics, health = Versions(), Metrics(), Health()
-        blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
-        loader = FileLoader(Fetcher(blobs, SourceRules.of(config, settings.pod_root)), blobs, config.max_rank)
-        base = BaseLoader(engine, engine_thread, versions, started_s)
-
-        def read(file: AdapterFile) -> HostAdapter:
-            """On a thread. A file that an earlier process has checked is checked again before its first use."""
-            if blobs.prove(file.sha256):
-                check_file(file.path, config.max_rank)
-            return engine.read(file)
-
-        def rendered(outcome: Outcome) -> None:
-            metrics.rendered(outcome)
-            registry.refresh_tiers()
-
-        def kept() -> SavedCatalog | None:
-            catalog = registry.catalog()
-            return None if catalog is None else SavedCatalog(catalog, frozenset(registry.ready))
-
-        def hung(why: str) -> None:
-            health.fail(why)
-            dispatcher.lose(why)
-
-        async def to_device(adapter: HostAdapter) -> None:
-            await asyncio.get_running_loop().run_in_executor(prefetch_thread, engine.prefetch, [adapter])
-
-        readers = Readers(read)
-        memory = HostCache(config.budgets.host_bytes, readers)
-        checks = Checks(blobs, memory, base.warm, f"{config.engine} {config.model.dtype} {config.device}")
-        last = CatalogFile(settings.cache, config.pool)
-        writer = CatalogWriter(last, kept)
-        registry = Registry(versions, loader, memory, engine, checks.check, to_device, writer.changed)
-        dispatcher = Dispatcher(
-            engine,
-            engine_thread,
-            prefetch_thread,
-            memory,
-            registry.load,
-            config.serving.max_pending,
-            config.serving.request_timeout_seconds,
-            on_rendered=rendered,
-            on_lost=health.fail,
+    def __init__(self, settings: Settings, load: LoadEngine, started_s: float) -> None:
+        """`started_s`: the process's start on the clock of `time.monotonic`. Nothing runs yet."""
+        self.settings = settings
+        self.instance = uuid.uuid4().hex
+        self._parts = parts = wire(settings, load, started_s)
+        self._readiness = Readiness(settings.ready_deadline_seconds)
+        self._is_stopping = False
+        self.images = ImageGenerator(
+            settings, self.check_ready, lambda: parts.base.engine().info, parts.registry.weights, parts.dispatcher
         )
-        hung_after_s = _HUNG_AFTER_S[config.device] if settings.hung_seconds is None else settings.hung_seconds
-        return cls(
-            settings=settings,
-            instance=uuid.uuid4().hex,
-            versions=versions,
-            engine=engine,
-            base=base,
-            memory=memory,
-            registry=registry,
-            dispatcher=dispatcher,
-            metrics=metrics,
-            health=health,
-            watchdog=Watchdog(lambda: dispatcher.overdue_s, hung_after_s, hung),
-            readiness=Readiness(settings.ready_deadline_seconds),
-            last_catalog=last,
-            catalog_writer=writer,
-            closing=(loader, checks, readers),
-            threads=(engine_thread, prefetch_thread),
-        )
+
+    # ---- from start to end -------------------------------------------------------------------------------------
 
     def work(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """What runs for as long as the process does, by name. None of it may end before."""
         return {
-            "the queue": self.dispatcher.run(),
-            "the watch over the engine": self.watchdog.run(),
-            "the pod's service": self.health.lasts(),
-            "the writer of the catalog": self.catalog_writer.run(),
+            "the queue": self._parts.dispatcher.run(),
+            "the watch over the engine": self._parts.watchdog.run(),
+            "the pod's service": self._parts.health.lasts(),
+            "the writer of the catalog": self._parts.catalog_writer.run(),
         }
 
-    @property
-    def config(self) -> RuntimeConfig:
-        return self.settings.config
+    async def load_base(self) -> None:
+        """Return when the base is warm. Raises: DeviceLost."""
+        await self._parts.base.load_until_warm()
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new work and finish what runs, within the grace period."""
+        self._is_stopping = True
+        parts = self._parts
+        await parts.dispatcher.stop(grace_s)
+        # An operator that waits for news would hold up the end of the process for as long as it waits.
+        parts.changes.close()
+        await parts.catalog_writer.flush()
+        await parts.registry.close()
+        for part in parts.closing:
+            part.close()
+        for executor in parts.threads:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    # ---- whether it serves -------------------------------------------------------------------------------------
 
     @property
-    def is_ready(self) -> bool:
-        """Whether it takes requests: see `not_ready`."""
-        return self.not_ready is None
+    def failure(self) -> str | None:
+        """Why this process can make no image any more; None: it can."""
+        return self._parts.health.failure
 
     @property
     def not_ready(self) -> str | None:
@@ -157,76 +80,110 @@ class Runtime:
 
         It does with a warm base and a catalog, as soon as it serves what the process before it served.
         """
-        if self.health.failure is not None:
-            return self.health.failure
-        if self.stopping:
+        base, registry = self._parts.base.state, self._parts.registry
+        if self.failure is not None:
+            return self.failure
+        if self._is_stopping:
             return "stopping"
-        if self.base.state.phase is not BasePhase.WARM:
-            return f"base model {self.base.state.phase}: {self.base.state.message}"
-        if self.registry.digest is None:
+        if base.phase is not BasePhase.WARM:
+            return f"base model {base.phase}: {base.message}"
+        if registry.digest is None:
             return "no catalog has arrived"
-        if not self.readiness.is_complete(self.registry.is_on_its_way):
-            return f"{len(self.readiness.missing)} adapters that were served before are still on their way"
+        if not self._readiness.is_complete(registry.is_on_its_way):
+            return f"{len(self._readiness.missing)} adapters that were served before are still on their way"
         return None
+
+    def check_ready(self) -> None:
+        """Raises: RequestError (`NotReady`) where no image can be made now."""
+        base = self._parts.base.state
+        if self.failure is not None:
+            raise RequestError(ErrorCode.NOT_READY, self.failure, retryable=True)
+        if self._is_stopping:
+            raise RequestError(ErrorCode.NOT_READY, "this pod is stopping", retryable=True)
+        if base.phase is not BasePhase.WARM:
+            message = f"the base model is {base.phase}: {base.message}"
+            raise RequestError(ErrorCode.NOT_READY, message, reason=base.reason, retryable=True)
+
+    # ---- the catalog -------------------------------------------------------------------------------------------
+
+    def replace_catalog(self, catalog: Catalog) -> PodState:
+        """Serve these adapters and no others; the state of all of them."""
+        self._parts.registry.replace(catalog)
+        return self.state()
+
+    def patch_catalog(self, delta: CatalogDelta) -> PodState:
+        """The state of the adapters that were added. Raises: RequestError (`DigestMismatch`)."""
+        self._parts.registry.patch(delta)
+        states = self._parts.registry.states(keys=(entry.key for entry in delta.upsert))
+        return self._state(complete=False, adapters=states)
+
+    def restore_catalog(self) -> None:
+        """Serve on with what the cache folder remembers."""
+        saved = self._parts.catalog_file.read()
+        if saved is not None and self._parts.registry.digest is None:
+            log.info("serving on with the last catalog", adapters=len(saved.catalog.entries), served=len(saved.ready))
+            self._readiness.expect(saved.ready)
+            self._parts.registry.replace(saved.catalog)
+
+    # ---- what others are told ----------------------------------------------------------------------------------
+
+    def base_report(self) -> BaseReport:
+        """The modules of the base. Raises: RequestError (`NotReady`) before it is warm."""
+        report = self._parts.base.report()
+        if report is None:
+            raise RequestError(ErrorCode.NOT_READY, "the base model is not loaded yet", retryable=True)
+        return report
+
+    async def state_after(self, version: int, wait_s: float) -> PodState:
+        """What changed since that version, as soon as something has, or after the wait."""
+        await self._parts.changes.beyond(version, wait_s)
+        return self.state(version)
 
     def state(self, since: int | None = None) -> PodState:
         """The state for the operator: complete, or what changed since a version."""
-        complete = since is None or self.registry.removed_since(since) != ()
-        return self._state(complete=complete, adapters=self.registry.states(None if complete else since))
-
-    def state_of(self, keys: Iterable[str]) -> PodState:
-        """The state for the operator, of these adapters alone."""
-        return self._state(complete=False, adapters=self.registry.states(keys=keys))
-
-    def _state(self, *, complete: bool, adapters: dict[str, AdapterState]) -> PodState:
-        return PodState(
-            instance=self.instance,
-            version=self.versions.current,
-            digest=self.registry.digest,
-            base=self.base.state,
-            complete=complete,
-            adapters=adapters,
-        )
+        registry = self._parts.registry
+        complete = since is None or registry.removed_since(since) != ()
+        return self._state(complete=complete, adapters=registry.states(None if complete else since))
 
     def status(self, since: int | None = None) -> ServingStatus:
         """The state for the gateway: with the tiers of all adapters, or of those that changed since a version."""
-        changes = None if since is None else self.registry.tier_index.since(since)
-        tiers, gone = (self.registry.tiers(), ()) if changes is None else changes
+        parts = self._parts
+        changed = None if since is None else parts.registry.tiers.since(since)
+        tiers, gone = (parts.registry.tiers.all(), ()) if changed is None else changed
         return ServingStatus(
             instance=self.instance,
-            digest=self.registry.digest,
-            ready=self.is_ready,
-            pending=self.dispatcher.pending,
-            running=self.dispatcher.running,
-            max_pending=self.config.serving.max_pending,
-            version=self.versions.current,
-            complete=changes is None,
+            digest=parts.registry.digest,
+            ready=self.not_ready is None,
+            pending=parts.dispatcher.pending,
+            running=parts.dispatcher.running,
+            max_pending=self.settings.config.serving.max_pending,
+            version=parts.changes.version,
+            complete=changed is None,
             tiers=tiers,
             gone=gone,
         )
 
-    def held_bytes(self) -> dict[Tier, int]:
-        """Memory that adapters take."""
-        return {Tier.DEVICE: self.engine.device_bytes, Tier.HOST: self.memory.size_bytes}
+    def count_request(self, outcome: str) -> None:
+        """Count a request for images that has ended so."""
+        self._parts.metrics.requests.labels(outcome).inc()
 
-    def restore_catalog(self) -> None:
-        """Serve on with what the cache folder remembers."""
-        kept = self.last_catalog.read()
-        if kept is not None and self.registry.digest is None:
-            entries, served = kept.catalog.entries, kept.ready
-            log.info("serving on with the last catalog", adapters=len(entries), served=len(served))
-            self.readiness.expect(served)
-            self.registry.replace(kept.catalog)
+    def metrics_text(self) -> bytes:
+        """For Prometheus."""
+        parts = self._parts
+        return parts.metrics.text(
+            pending=parts.dispatcher.pending,
+            running=parts.dispatcher.running,
+            cold_start_s=parts.base.state.cold_start_s,
+            adapters=parts.registry.tiers.count(),
+            held_bytes={Tier.DEVICE: parts.device.size_bytes, Tier.HOST: parts.host.size_bytes},
+        )
 
-    async def stop(self, grace_s: float) -> None:
-        """Refuse new work and finish what runs, within the grace period."""
-        self.stopping = True
-        await self.dispatcher.stop(grace_s)
-        # An operator that waits for news would hold up the end of the process for as long as it waits.
-        self.versions.close()
-        await self.catalog_writer.flush()
-        await self.registry.close()
-        for part in self.closing:
-            part.close()
-        for executor in self.threads:
-            executor.shutdown(wait=False, cancel_futures=True)
+    def _state(self, *, complete: bool, adapters: dict[str, AdapterState]) -> PodState:
+        return PodState(
+            instance=self.instance,
+            version=self._parts.changes.version,
+            digest=self._parts.registry.digest,
+            base=self._parts.base.state,
+            complete=complete,
+            adapters=adapters,
+        )

@@ -6,19 +6,21 @@ from typing import Final
 
 from lorapool_api.wire.catalog import FileSource
 from lorapool_api.wire.state import AdapterPhase
+from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.catalog.slot import CatalogSlot
-from lorapool_runtime.versions import Versions
 
 # Whoever has not asked for longer than so many removals gets everything.
-_REMOVALS_KEPT: Final = 1024
+REMOVALS_KEPT: Final = 1024
 
 
 class CatalogIndex:
     """Lives on the event loop. No call but iterating over all takes longer with more entries."""
 
-    def __init__(self, versions: Versions) -> None:
-        self._versions = versions
+    def __init__(self, changes: Changes, removals_kept: int = REMOVALS_KEPT) -> None:
+        """`removals_kept`: whoever asks for what changed before that many removals gets everything."""
+        self._changes = changes
+        self._removals_kept = removals_kept
         # In order of their last change.
         self._slots: OrderedDict[str, CatalogSlot] = OrderedDict()
         self._sources: Counter[FileSource] = Counter()
@@ -62,8 +64,8 @@ class CatalogIndex:
         """Take an entry out. Unless another one takes its place, those who ask for changes hear that it went."""
         slot = self._take_out(key)
         if slot is not None and not is_replaced:
-            self._removals.append((self._versions.bump(), key))
-            if len(self._removals) > _REMOVALS_KEPT:
+            self._removals.append((self._changes.note(), key))
+            if len(self._removals) > self._removals_kept:
                 self._forgotten, _ = self._removals.popleft()
         return slot
 
@@ -93,7 +95,7 @@ class CatalogIndex:
         key = slot.entry.key
         if self._slots.get(key) is not slot:
             return  # it was removed meanwhile
-        slot.version = self._versions.bump()
+        slot.version = self._changes.note()
         self._slots.move_to_end(key)
         (self._ready.add if slot.phase is AdapterPhase.READY else self._ready.discard)(key)
         (self._pinned.add if slot.entry.pin else self._pinned.discard)(key)

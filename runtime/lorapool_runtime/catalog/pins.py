@@ -1,17 +1,25 @@
 """Adapters that shall stay on the device: loaded there before anyone asks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.device import DeviceCache
 from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.errors import AdapterError
 
 log = structlog.get_logger(__name__)
+
+
+class DeviceCache(Protocol):
+    """The adapters on the device; the engine decides which of them stay, but for those that are pinned."""
+
+    def on_device(self) -> frozenset[str]: ...
+    def pin(self, identities: Collection[str]) -> None: ...
+    def forget(self, identity: str) -> None: ...
 
 
 class Pins:

@@ -62,11 +62,6 @@ def must_start_over(slot: CatalogSlot, entry: CatalogEntry) -> bool:
     return old.generation != entry.generation and not pinned
 
 
-def back_off_s(failures: int) -> float:
-    """Seconds until the next try after so many failures in a row: from 2 s, doubling, five minutes at most."""
-    return min(2.0 ** min(failures, 16), 300.0)
-
-
 def gone(file: AdapterFile) -> AdapterError:
     """The error of a file that has left the cache behind our back."""
     return AdapterError(

@@ -1,21 +1,27 @@
 """The engine that the configuration names. Only the diffusers engine imports torch."""
 
+import time
+from functools import partial
+
 from lorapool_api.kinds.runtime import EngineName
-from lorapool_runtime.engine.contract import Engine
-from lorapool_runtime.engine.deferred import DeferredEngine
-from lorapool_runtime.engine.stub import StubEngine
+from lorapool_runtime.engine.contract import LoadEngine, Progress, WarmEngine
+from lorapool_runtime.engine.stub import load_stub
 from lorapool_runtime.settings import Settings
 
 
-def make_engine(settings: Settings) -> Engine:
-    """The engine, nothing loaded yet, not even its libraries."""
+def engine_loader(settings: Settings) -> LoadEngine:
+    """What loads the engine. Nothing is loaded yet, not even its libraries: health must answer meanwhile."""
     config = settings.config
     if config.engine is EngineName.STUB:
-        return StubEngine(config.model.source.label, config.stub)
+        return partial(load_stub, config.model.source.label, config.stub)
+    return partial(_load_diffusers, settings)
 
-    def diffusers() -> Engine:
-        from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
-        return DiffusersEngine(settings.model, config.device, config.budgets.device_bytes, config.serving)
+def _load_diffusers(settings: Settings, progress: Progress) -> WarmEngine:
+    start = time.monotonic()
+    from lorapool_runtime.engine.diffusers.load import load_engine
 
-    return DeferredEngine(diffusers)
+    imported_s = time.monotonic() - start
+    config = settings.config
+    budget = config.budgets.device_bytes
+    return load_engine(settings.model, config.device, budget, config.serving, progress, imported_s=imported_s)

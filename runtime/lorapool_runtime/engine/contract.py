@@ -153,14 +153,14 @@ class Rendering:
 Result = Rendering | RuntimeFailure
 
 
-class Engine(Protocol):
-    """One base model and what makes images of it.
+class WarmEngine(Protocol):
+    """One base model, loaded and warm, and what makes images of it.
 
-    `load`, `render` and `check` run on one and the same thread; all else may run on any, after `load`.
+    `render` and `check` run on the thread that loaded it; all else may run on any.
     """
 
-    def load(self, progress: Progress = no_progress) -> BaseInfo:
-        """Load the base and warm it up. Raises: ModelError, DeviceLost."""
+    @property
+    def info(self) -> BaseInfo: ...
 
     def read(self, file: AdapterFile) -> HostAdapter:
         """Bring a file that fits the base to host memory. Raises: AdapterError."""
@@ -202,3 +202,7 @@ class Engine(Protocol):
 
     def forget(self, identity: str) -> None:
         """Free what the engine holds of an adapter, as soon as nothing that runs needs it. Any thread."""
+
+
+# Loads the base and warms it up, for as long as that takes. Raises: ModelError, DeviceLost.
+LoadEngine = Callable[[Progress], WarmEngine]

@@ -1,8 +1,8 @@
-"""Getting the base warm, and keeping on trying where it cannot be loaded."""
+"""Getting the base warm, and trying again where it cannot be loaded."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
 
@@ -10,70 +10,67 @@ import structlog
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.state import BasePhase, BaseReport, BaseState
-from lorapool_runtime.engine.contract import BaseInfo, Engine
+from lorapool_common.backoff import Backoff
+from lorapool_common.changes import Changes
+from lorapool_runtime.engine.contract import BaseInfo, LoadEngine, WarmEngine
 from lorapool_runtime.engine.progress import progress_reporter
 from lorapool_runtime.errors import DeviceLost, ModelError
-from lorapool_runtime.versions import Versions
 
 log = structlog.get_logger(__name__)
 
 
-def back_off_s(failures: int) -> float:
-    """Seconds until the base is tried again: from 5 s, doubling, five minutes at most."""
-    return min(2.5 * 2.0 ** min(failures, 16), 300.0)
-
-
 class BaseLoader:
-    """The base model's state. A base that cannot be loaded leaves the process up, so that it can say why."""
+    """The base model's state. A base that cannot be loaded leaves the process up, so that it can say why.
+
+    Attributes:
+        warm: the engine, as soon as its base is warm; it never fails. Needs a running event loop.
+    """
 
     def __init__(
         self,
-        engine: Engine,
+        load: LoadEngine,
         thread: Executor,
-        versions: Versions,
+        changes: Changes,
         started_s: float,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`thread` is the one on which the engine works; `started_s` is when, on that clock, waiting began."""
-        self._engine = engine
+        self._load = load
         self._thread = thread
-        self._versions = versions
+        self._changes = changes
         self._clock = clock
+        self._sleep = sleep
         self._started_s = started_s
-        self._warm = asyncio.Event()
-        self._info: BaseInfo | None = None
+        self.warm: asyncio.Future[WarmEngine] = asyncio.get_running_loop().create_future()
         self.state = BaseState(phase=BasePhase.LOADING, message="loading the base model")
 
-    @property
-    def info(self) -> BaseInfo | None:
-        """The base, once it is warm."""
-        return self._info
+    def engine(self) -> WarmEngine:
+        """The engine. Raises: asyncio.InvalidStateError before its base is warm."""
+        return self.warm.result()
 
-    async def warm(self) -> BaseInfo:
+    async def info(self) -> BaseInfo:
         """The base; waits until it is warm."""
-        await self._warm.wait()
-        assert self._info is not None  # noqa: S101 -- set before the event
-        return self._info
+        return (await asyncio.shield(self.warm)).info
 
     def report(self) -> BaseReport | None:
-        if self._info is None:
+        """The base's modules; None before it is warm."""
+        if not self.warm.done():
             return None
-        return BaseReport(
-            revision=self._info.revision, modules={c: dict(named) for c, named in self._info.modules.items()}
-        )
+        info = self.engine().info
+        return BaseReport(revision=info.revision, modules={c: dict(named) for c, named in info.modules.items()})
 
     async def load_until_warm(self) -> None:
         """Load and warm the base; return when it is warm. Raises: DeviceLost."""
-        failures = 0
+        backoff = Backoff(first_s=5.0, last_s=300.0)
         while not await self._attempt():
-            failures += 1
-            await asyncio.sleep(back_off_s(failures))
+            await self._sleep(backoff.next())
 
     async def _attempt(self) -> bool:
         loop = asyncio.get_running_loop()
         try:
             with progress_reporter("loading the base model", partial(_soon, loop, self._loaded)) as progress:
-                self._info = await loop.run_in_executor(self._thread, self._engine.load, progress)
+                engine = await loop.run_in_executor(self._thread, self._load, progress)
         except DeviceLost:
             raise  # nothing that this process tries can succeed
         except ModelError as error:
@@ -83,7 +80,8 @@ class BaseLoader:
             log.exception("loading the base model failed")
             self._fail(f"{type(error).__name__}: {str(error)[:500]}")
             return False
-        self._warm_up_done(self._info)
+        self.warm.set_result(engine)
+        self._warm_up_done(engine.info)
         return True
 
     def _loaded(self, percent: int) -> None:
@@ -91,7 +89,7 @@ class BaseLoader:
             self._set(BaseState(phase=BasePhase.LOADING, message=f"loading the base model: {percent}%"))
 
     def _fail(self, message: str) -> None:
-        log.error("the base model cannot be loaded", message=message)
+        log.error("the base model cannot be loaded", error=message)
         self._set(BaseState(phase=BasePhase.FAILED, reason=Reason.MODEL_LOAD_FAILED, message=message))
 
     def _warm_up_done(self, info: BaseInfo) -> None:
@@ -104,7 +102,6 @@ class BaseLoader:
             cold_start_s=round(took_s, 3),
             **{f"{stage}_s": seconds for stage, seconds in stages_s.items()},
         )
-        self._warm.set()
         self._set(
             BaseState(
                 phase=BasePhase.WARM,
@@ -118,7 +115,7 @@ class BaseLoader:
 
     def _set(self, state: BaseState) -> None:
         self.state = state
-        self._versions.bump()
+        self._changes.note()
 
 
 def _soon(loop: asyncio.AbstractEventLoop, report: Callable[[int], None], percent: int) -> None:

@@ -43,20 +43,25 @@ class StubAdapter:
     size_bytes: int
 
 
+def load_stub(
+    label: str, timings: StubTimings, progress: Progress = no_progress, sleep: Callable[[float], None] = time.sleep
+) -> "StubEngine":
+    """The engine, after as long as a base pretends to take."""
+    sleep(timings.load_milliseconds / 1000)
+    progress(1.0)
+    return StubEngine(label, timings, sleep)
+
+
 class StubEngine:
-    """See `engine.contract.Engine`."""
+    """See `engine.contract.WarmEngine`."""
 
     def __init__(self, label: str, timings: StubTimings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.info = BaseInfo(revision=sha256(label.encode()).hexdigest()[:40], size_bytes=0, modules={})
         self._label = label
         self._timings = timings
         self._sleep = sleep
         self._active: tuple[tuple[str, float], ...] = ()
         self._on_device: OrderedDict[str, None] = OrderedDict()
-
-    def load(self, progress: Progress = no_progress) -> BaseInfo:
-        self._sleep(self._timings.load_milliseconds / 1000)
-        progress(1.0)
-        return BaseInfo(revision=sha256(self._label.encode()).hexdigest()[:40], size_bytes=0, modules={})
 
     def read(self, file: AdapterFile) -> HostAdapter:
         return StubAdapter(file.identity, file.sha256, file.facts.size_bytes)

@@ -32,21 +32,15 @@ def control_app(runtime: Runtime, token_file: Path) -> FastAPI:
 
     @app.get("/v1/base")
     async def base() -> BaseReport:
-        report = runtime.base.report()
-        if report is None:
-            raise RequestError(ErrorCode.NOT_READY, "the base model is not loaded yet", retryable=True)
-        return report
+        return runtime.base_report()
 
     @app.put("/v1/catalog")
     async def replace(request: Request) -> PodState:
-        runtime.registry.replace(await body.read(request, Catalog, body.CATALOG_MAX_BYTES))
-        return runtime.state()
+        return runtime.replace_catalog(await body.read(request, Catalog, body.CATALOG_MAX_BYTES))
 
     @app.patch("/v1/catalog")
     async def patch(request: Request) -> PodState:
-        delta = await body.read(request, CatalogDelta, body.CATALOG_MAX_BYTES)
-        runtime.registry.patch(delta)
-        return runtime.state_of(entry.key for entry in delta.upsert)
+        return runtime.patch_catalog(await body.read(request, CatalogDelta, body.CATALOG_MAX_BYTES))
 
     @app.get("/v1/state")
     async def state(
@@ -56,8 +50,7 @@ def control_app(runtime: Runtime, token_file: Path) -> FastAPI:
     ) -> PodState:
         if since is None or instance != runtime.instance:
             return runtime.state()
-        await runtime.versions.beyond(since, min(wait, _MAX_WAIT_S))
-        return runtime.state(since)
+        return await runtime.state_after(since, min(wait, _MAX_WAIT_S))
 
     return app
 

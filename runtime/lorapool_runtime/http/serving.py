@@ -9,19 +9,19 @@ from lorapool_api.wire.state import ServingStatus
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import errors
-from lorapool_runtime.http.generate import Generator
+from lorapool_runtime.http.generate import GenerateRoute
 
 
 def serving_app(runtime: Runtime) -> FastAPI:
     """The routes of the serving port, see `lorapool_api.wire`."""
     app = FastAPI(title="lorapool runtime", openapi_url=None)
     errors.install(app)
-    generator = Generator(runtime)
+    route = GenerateRoute(runtime.images, runtime.count_request)
 
     @app.get("/healthz")
     async def health() -> PlainTextResponse:
-        if runtime.health.failure is not None:
-            raise RequestError(ErrorCode.NOT_READY, runtime.health.failure, retryable=True)
+        if runtime.failure is not None:
+            raise RequestError(ErrorCode.NOT_READY, runtime.failure, retryable=True)
         return PlainTextResponse("ok\n")
 
     @app.get("/readyz")
@@ -32,14 +32,7 @@ def serving_app(runtime: Runtime) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        text = runtime.metrics.text(
-            pending=runtime.dispatcher.pending,
-            running=runtime.dispatcher.running,
-            cold_start_s=runtime.base.state.cold_start_s,
-            adapters=runtime.registry.tier_index.count(),
-            held_bytes=runtime.held_bytes(),
-        )
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        return Response(runtime.metrics_text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/status")
     async def status(since: str = "", instance: str = "") -> ServingStatus:
@@ -48,6 +41,6 @@ def serving_app(runtime: Runtime) -> FastAPI:
 
     @app.post("/v1/generate")
     async def generate(request: Request) -> Response:
-        return await generator.answer(request)
+        return await route.answer(request)
 
     return app

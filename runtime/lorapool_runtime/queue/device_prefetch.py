@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 
 import structlog
 
-from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.queue.entry import QueueEntry
 from lorapool_runtime.queue.host_prefetch import HostPrefetcher
+from lorapool_runtime.queue.renderer import GetRenderer
 
 log = structlog.get_logger(__name__)
 
@@ -16,7 +16,9 @@ log = structlog.get_logger(__name__)
 class DevicePrefetcher:
     """Lives on the event loop; the engine copies on `thread`."""
 
-    def __init__(self, engine: Engine, thread: Executor, host: HostPrefetcher, on_done: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: GetRenderer, thread: Executor, host: HostPrefetcher, on_done: Callable[[], None]
+    ) -> None:
         """`on_done` is called when a copy is over: another one may be the next by now."""
         self._engine = engine
         self._thread = thread
@@ -40,7 +42,7 @@ class DevicePrefetcher:
         weights = self._host.hold(entry)
         adapters = [scaled.adapter for scaled in weights]
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.prefetch, adapters)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine().prefetch, adapters)
         except Exception:
             log.exception("prefetching failed")
         finally:

@@ -9,13 +9,14 @@ import structlog
 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.adapters.file import AdapterFile
-from lorapool_runtime.engine.contract import Engine, RenderRequest, Result
+from lorapool_runtime.engine.contract import RenderRequest, Result
 from lorapool_runtime.errors import RequestError, RuntimeFailure
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.engine_thread import Clock, EngineThread
 from lorapool_runtime.queue.entry import Outcome, QueueEntry
 from lorapool_runtime.queue.host_prefetch import LoadWeights, WeightCache
 from lorapool_runtime.queue.policy import DEFAULT_RULES, QueueRules
+from lorapool_runtime.queue.renderer import GetRenderer
 from lorapool_runtime.queue.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: GetRenderer,
         thread: Executor,
         prefetch_thread: Executor,
         cache: WeightCache,

@@ -7,10 +7,11 @@ from typing import Final, TypeVar
 
 import structlog
 
-from lorapool_runtime.engine.contract import Engine, Result
+from lorapool_runtime.engine.contract import Result
 from lorapool_runtime.errors import DeviceLost, RuntimeFailure
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.entry import QueueEntry
+from lorapool_runtime.queue.renderer import GetRenderer
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,7 @@ _CHECK_S: Final = 60.0
 class EngineThread:
     """Lives on the event loop; all of the engine's calls here run on `thread`."""
 
-    def __init__(self, engine: Engine, thread: Executor, on_lost: Callable[[str], None], clock: Clock) -> None:
+    def __init__(self, engine: GetRenderer, thread: Executor, on_lost: Callable[[str], None], clock: Clock) -> None:
         """`on_lost` is told why this process can make no image any more."""
         self._engine = engine
         self._thread = thread
@@ -73,7 +74,7 @@ class EngineThread:
             return
         self._defects = 0
         try:
-            await self._on_thread(self._clock() + _CHECK_S, self._engine.check)
+            await self._on_thread(self._clock() + _CHECK_S, self._engine().check)
         except Exception as error:
             log.exception("the engine has failed its check")
             self._on_lost(f"after {_DEFECTS} failures in a row the bare base fails too: {type(error).__name__}")
@@ -81,7 +82,7 @@ class EngineThread:
     async def _rendered(self, batch: Sequence[QueueEntry], waiting: int) -> Sequence[Result]:
         requests = [entry.for_engine(self._clock) for entry in batch]
         until_s = max(entry.deadline_s for entry in batch)
-        return await self._on_thread(until_s, lambda: self._engine.render(requests, waiting))
+        return await self._on_thread(until_s, lambda: self._engine().render(requests, waiting))
 
     async def _on_thread(self, until_s: float, work: Callable[[], T]) -> T:
         self._until_s = until_s

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import structlog
 
-from lorapool_runtime.engine.contract import Engine
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.device_prefetch import DevicePrefetcher
@@ -15,6 +14,7 @@ from lorapool_runtime.queue.engine_thread import Clock
 from lorapool_runtime.queue.entry import QueueEntry
 from lorapool_runtime.queue.host_prefetch import HostPrefetcher, Identities, LoadWeights, WeightCache
 from lorapool_runtime.queue.policy import QueueRules, StackId, TimeSlice, batch_with, next_stacks, pick
+from lorapool_runtime.queue.renderer import GetRenderer
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ class Scheduler:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: GetRenderer,
         cache: WeightCache,
         load: LoadWeights,
         prefetch_thread: Executor,
@@ -109,7 +109,7 @@ class Scheduler:
     def _batch(self, first: QueueEntry, able: Sequence[QueueEntry]) -> list[QueueEntry]:
         """The requests that share a forward with that one. One that the engine has no word on goes alone."""
         try:
-            most = self._engine.batch(first.request.recipe)
+            most = self._engine().batch(first.request.recipe)
             return batch_with(first, able, most, self._mixes) if most > 1 else [first]
         except Exception:
             log.exception("the engine cannot tell what shares a forward; one request goes alone")
@@ -118,7 +118,7 @@ class Scheduler:
     def _mixes(self, entry: QueueEntry) -> bool:
         weights = self._host.hold(entry)
         try:
-            return all(self._engine.mixes(scaled.adapter) for scaled in weights)
+            return all(self._engine().mixes(scaled.adapter) for scaled in weights)
         finally:
             self._host.release(weights)
 

@@ -16,7 +16,7 @@ from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources import hub, path, url
 from lorapool_runtime.sources.blobs import Blob, BlobFolder, source_digest
-from lorapool_runtime.sources.limits import Expected
+from lorapool_runtime.sources.limits import Expected, Write, write_hashed
 
 PEFT_CONFIG: Final = "adapter_config.json"
 EMBEDDINGS: Final = "embeddings.safetensors"
@@ -54,10 +54,13 @@ class SourceRules:
 class Fetcher:
     """Brings files to the blob folder. Blocking; safe to call from many threads at once."""
 
-    def __init__(self, blobs: BlobFolder, rules: SourceRules, wait: wait_base = _WAIT) -> None:
+    def __init__(
+        self, blobs: BlobFolder, rules: SourceRules, wait: wait_base = _WAIT, write: Write = write_hashed
+    ) -> None:
         self._blobs = blobs
         self._rules = rules
         self._wait = wait
+        self._write = write
 
     def fetch(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
         """The entry's file as a blob; from the folder where it is there already.
@@ -123,10 +126,10 @@ class Fetcher:
             case HubFile() as source:
                 return hub.fetch(source, folder, expected)
             case UrlFile(url=address):
-                return target, url.fetch(address, self._rules.url_hosts, target, expected, cancelled)
+                return target, url.fetch(address, self._rules.url_hosts, target, expected, cancelled, self._write)
             case PathFile(path=name):
                 return target, path.fetch(
-                    f"{self._rules.pod_root}{name}", self._rules.folders, target, expected, cancelled
+                    f"{self._rules.pod_root}{name}", self._rules.folders, target, expected, cancelled, self._write
                 )
             case other:
                 assert_never(other)

@@ -45,6 +45,10 @@ class Expected:
             raise AdapterError(Reason.CHECKSUM_MISMATCH, message)
 
 
+# `write_hashed`, or what does the same.
+Write = Callable[[Iterable[bytes], Path, "Expected", Callable[[], bool]], str]
+
+
 def too_slow(elapsed_s: float, received_bytes: int) -> bool:
     """Whether a download takes longer than anybody can want."""
     return elapsed_s > _PATIENCE_S + received_bytes / _SLOWEST_BYTES_PER_S

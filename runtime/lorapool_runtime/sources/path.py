@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.sources.limits import CHUNK_BYTES, Expected, write_hashed
+from lorapool_runtime.sources.limits import CHUNK_BYTES, Expected, Write, write_hashed
 
 _COPIES: Final = 3
 _SHOWN_CHARS: Final = 300
@@ -27,7 +27,14 @@ class Folders:
     hidden: Sequence[str] = ()
 
 
-def fetch(path: str, folders: Folders, target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
+def fetch(
+    path: str,
+    folders: Folders,
+    target: Path,
+    expected: Expected,
+    cancelled: Callable[[], bool],
+    write: Write = write_hashed,
+) -> str:
     """Copy the file to `target` and return its sha256. The copy is what is checked and used: it cannot change.
 
     A file that is written to meanwhile would be a mix of two: it is copied again, a few times.
@@ -41,7 +48,7 @@ def fetch(path: str, folders: Folders, target: Path, expected: Expected, cancell
             if before.st_size > expected.max_bytes:
                 expected.check_size(before.st_size)
             try:
-                sha256 = write_hashed(iter(lambda: file.read(CHUNK_BYTES), b""), target, expected, cancelled)
+                sha256 = write(iter(lambda: file.read(CHUNK_BYTES), b""), target, expected, cancelled)
             except AdapterError:
                 if _same(before, os.fstat(file.fileno())):
                     raise

@@ -14,7 +14,7 @@ from lorapool_api.fetch.policy import SourceRefused, UrlFetch, plain
 from lorapool_api.kinds.conditions import Reason
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.sources.limits import Expected, write_hashed
+from lorapool_runtime.sources.limits import Expected, Write, write_hashed
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,14 @@ _RESUMES: Final = 3
 _TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
 
 
-def fetch(url: str, hosts: Sequence[str], target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
+def fetch(
+    url: str,
+    hosts: Sequence[str],
+    target: Path,
+    expected: Expected,
+    cancelled: Callable[[], bool],
+    write: Write = write_hashed,
+) -> str:
     """Download to `target` and return the sha256. A download that breaks off goes on where it was, a few times.
 
     Raises:
@@ -31,7 +38,7 @@ def fetch(url: str, hosts: Sequence[str], target: Path, expected: Expected, canc
     # No proxy from the environment: it would look up names for us and reach what we may not.
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS) as client:
         try:
-            return write_hashed(_chunks(client, url, hosts, expected), target, expected, cancelled)
+            return write(_chunks(client, url, hosts, expected), target, expected, cancelled)
         except SourceRefused as error:
             raise AdapterError.of(error) from error
         except (httpx.InvalidURL, httpx.TransportError, socket.gaierror, ValueError) as error:

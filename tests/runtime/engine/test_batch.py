@@ -11,7 +11,7 @@ from tests.runtime.conftest import load_reference, make_engine
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Engine, Rendering, RenderRequest
+from lorapool_runtime.engine.contract import Rendering, RenderRequest, WarmEngine
 from lorapool_runtime.engine.diffusers.device.batching import Batching, measure
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.errors import Stopped
@@ -19,9 +19,7 @@ from lorapool_runtime.errors import Stopped
 
 @pytest.fixture(scope="module")
 def batching(model: Path) -> DiffusersEngine:
-    engine = make_engine(model, max_batch=4)
-    engine.load()
-    return engine
+    return make_engine(model, max_batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +36,10 @@ def adapters(batching: DiffusersEngine, tmp_path_factory: pytest.TempPathFactory
 
 
 def load_reference_once(engine: DiffusersEngine) -> object:
-    return engine._pipeline
+    return engine.parts.pipeline
 
 
-def together(engine: Engine, *requests: RenderRequest[HostAdapter]) -> list[list[Pixels]]:
+def together(engine: WarmEngine, *requests: RenderRequest[HostAdapter]) -> list[list[Pixels]]:
     results = engine.render(requests)
     made = [r for r in results if isinstance(r, Rendering)]
     assert len(made) == len(requests)
@@ -116,9 +114,7 @@ def test_who_mixes(batching: DiffusersEngine, adapters: dict[str, HostAdapter], 
 
 
 def make_merging(model: Path) -> DiffusersEngine:
-    engine = make_engine(model, mode=ApplyMode.MERGED)
-    engine.load()
-    return engine
+    return make_engine(model, mode=ApplyMode.MERGED)
 
 
 @pytest.mark.parametrize(

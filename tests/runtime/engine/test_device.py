@@ -146,13 +146,12 @@ def test_an_adapter_that_finds_no_room_fails_alone(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: ApplyMode
 ) -> None:
     engine = make_engine(model, mode)
-    engine.load()
     kinds = ("lora peft, all modules", "loha kohya")
     good, unlucky = (
         engine.read(adapter_file(EVERY[kind](load_reference(model), tmp_path / str(i)))) for i, kind in enumerate(kinds)
     )
     base, made = image(engine), image(engine, (good, 1.0))
-    copy = engine._accelerator.upload
+    copy = engine.parts.accelerator.upload
     size = unlucky.size_bytes
 
     def no_room(flat: torch.Tensor) -> torch.Tensor:
@@ -161,7 +160,7 @@ def test_an_adapter_that_finds_no_room_fails_alone(
         return copy(flat)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine._accelerator, "upload", no_room)
+        patch.setattr(engine.parts.accelerator, "upload", no_room)
         with pytest.raises(AdapterError, match="no room"):
             image(engine, (good, 0.5), (unlucky, 0.5))
         assert (image(engine, (good, 1.0)) == made).all()

@@ -131,7 +131,7 @@ def test_a_prompt_is_encoded_once_for_the_same_text_encoders(
         for i, components in enumerate([("unet",), ("unet", "text_encoder_2")])
     )
     encoded: list[object] = []
-    hook = engine._pipeline.text_encoder_2.register_forward_hook(lambda *_: encoded.append(None))
+    hook = engine.parts.pipeline.text_encoder_2.register_forward_hook(lambda *_: encoded.append(None))
     try:
         first = image(engine, (unet_only, 1.0), prompt="once")
         once = len(encoded)

@@ -200,7 +200,7 @@ def copied(model: Path, target: Path) -> Path:
 
 def load_error(model: Path) -> str:
     with pytest.raises(ModelError) as error:
-        make_engine(model).load()
+        make_engine(model)
     return str(error.value)
 
 

@@ -57,8 +57,6 @@ APART = {Dtype.FLOAT32: 1, Dtype.FLOAT16: 2, Dtype.BFLOAT16: 20}
 @pytest.mark.parametrize("dtype", APART)
 def test_merged_and_unmerged_agree_to_rounding(dtype: Dtype, model: Path, tmp_path: Path) -> None:
     engines = [make_engine(model, mode, dtype) for mode in (ApplyMode.MERGED, ApplyMode.UNMERGED)]
-    for engine in engines:
-        engine.load()
     for i, kind in enumerate(("lora kohya, mixed ranks, text too", "lora peft, all modules", "dora diffusers")):
         file = adapter_file(EVERY[kind](load_reference(model), tmp_path / str(i)))
         merged, added = (image(engine, (engine.read(file), 0.6)) for engine in engines)
@@ -68,7 +66,6 @@ def test_merged_and_unmerged_agree_to_rounding(dtype: Dtype, model: Path, tmp_pa
 
 def test_auto_takes_the_cheaper_way_and_says_what_it_measured(model: Path, tmp_path: Path) -> None:
     engine = make_engine(model, ApplyMode.AUTO)
-    engine.load()
     adapter = engine.read(adapter_file(EVERY["lora kohya, mixed ranks, text too"](load_reference(model), tmp_path)))
     costs = engine._applying.costs
     assert costs is not None
@@ -98,7 +95,7 @@ def _digest(engine: DiffusersEngine) -> str:
     """Over every parameter and buffer of the base."""
     digest = hashlib.sha256()
     for component in ("unet", "text_encoder", "text_encoder_2", "vae"):
-        for name, tensor in sorted(getattr(engine._pipeline, component).state_dict().items()):
+        for name, tensor in sorted(getattr(engine.parts.pipeline, component).state_dict().items()):
             digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 

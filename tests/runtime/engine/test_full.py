@@ -1,6 +1,5 @@
 """A device that is full, in each part of a request: what can be had again is given back, and it is tried once more."""
 
-import gc
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,10 +23,10 @@ from lorapool_api.kinds.serving import ApplyMode, Serving, ServingDefaults, Serv
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.contract import Applied, Rendering
-from lorapool_runtime.engine.diffusers import engine as engine_module
 from lorapool_runtime.engine.diffusers.device.accelerator import Cuda
 from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.diffusers.load import load_engine
 from lorapool_runtime.errors import DeviceLost, ModelError, OutOfDeviceMemory
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,6 +44,7 @@ class Card:
     denoiser_fits: Callable[[tuple[int, ...]], bool] = lambda shape: True
     decoder_fits: Callable[[tuple[int, ...]], bool] = lambda shape: True
     decoded: list[tuple[int, ...]] = field(default_factory=list)
+    unets: weakref.WeakSet[UNet2DConditionModel] = field(default_factory=weakref.WeakSet)
 
     def denoise(self, shape: tuple[int, ...]) -> None:
         if not self.denoiser_fits(shape):
@@ -62,6 +62,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     denoise, decode = UNet2DConditionModel.forward, Decoder.forward
 
     def denoised(self: Any, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        made.unets.add(self)
         made.denoise(tuple(sample.shape))
         return denoise(self, sample, *args, **kwargs)
 
@@ -81,12 +82,12 @@ def make(
     max_batch: int = 1,
     device_bytes: int | None = None,
 ) -> DiffusersEngine:
-    """An engine on the card, not loaded."""
+    """An engine on the card."""
     usual = ServingDefaults(width=tiny.SIZE, height=tiny.SIZE)
     serving = Serving(mode=mode, max_batch=max_batch, defaults=usual, limits=ServingLimits(pixels=LIMIT))
     spec = BaseModelSpec(source=ModelSource.model_construct(path=str(model)), dtype=Dtype.FLOAT32)
     accelerator = Cuda(torch.device("cpu"), card.cuda)
-    return DiffusersEngine(spec, Device.CPU, device_bytes, serving, accelerator)
+    return load_engine(spec, Device.CPU, device_bytes, serving, accelerator=accelerator)
 
 
 def latents(pixels: int) -> int:
@@ -104,7 +105,7 @@ def adapter(engine: DiffusersEngine, model: Path, folder: Path, kind: str) -> Ho
 def test_a_limit_that_does_not_fit_is_told_and_the_rest_is_served(model: Path, card: Card) -> None:
     card.denoiser_fits = lambda shape: shape[2] * shape[3] <= latents(2 * tiny.SIZE**2)
     engine = make(model, card)
-    info = engine.load()
+    info = engine.info
     assert info.shortfall is not None
     assert info.shortfall.pixels == LIMIT
     assert tiny.SIZE**2 <= info.shortfall.fits <= 2 * tiny.SIZE**2
@@ -117,13 +118,12 @@ def test_a_limit_that_does_not_fit_is_told_and_the_rest_is_served(model: Path, c
 def test_what_fits_leaves_no_shortfall_and_a_budget(model: Path, card: Card) -> None:
     card.cuda.taken_bytes = 100 * MIB
     engine = make(model, card)
-    assert engine.load().shortfall is None
+    assert engine.info.shortfall is None
     assert engine._memory.bound_bytes == (1024 - 100 - 1024 // 32) * MIB
 
 
 def test_a_budget_that_the_pool_names_is_kept(model: Path, card: Card) -> None:
     engine = make(model, card, device_bytes=5 * MIB)
-    engine.load()
     assert engine._memory.bound_bytes == 5 * MIB
 
 
@@ -135,7 +135,7 @@ def test_warm_up_is_with_guidance_at_the_usual_size_and_at_the_limit(model: Path
         return True
 
     card.denoiser_fits = note
-    make(model, card).load()
+    make(model, card)
     assert (2, 4, 16, 16) in seen
     assert (2, 4, 32, 32) in seen
     assert (1, 4, 16, 16) in card.decoded
@@ -143,11 +143,10 @@ def test_warm_up_is_with_guidance_at_the_usual_size_and_at_the_limit(model: Path
 
 def test_tiles_are_only_for_what_finds_no_room_as_a_whole(model: Path, card: Card) -> None:
     whole = make(model, Card())
-    whole.load()
     usual, large = image(whole), image(whole, width=64, height=64)
     card.decoder_fits = lambda shape: shape[2] * shape[3] <= latents(tiny.SIZE**2)
     engine = make(model, card)
-    assert engine.load().shortfall is None
+    assert engine.info.shortfall is None
     card.decoded.clear()
     assert (image(engine) == usual).all()
     assert len(card.decoded) == 1
@@ -161,10 +160,9 @@ def test_tiles_are_only_for_what_finds_no_room_as_a_whole(model: Path, card: Car
 
 def test_batches_are_measured_with_what_comes_after_the_steps(model: Path, card: Card) -> None:
     card.decoded.clear()
-    engine = make(model, card, max_batch=2)
-    engine.load()
+    make(model, card, max_batch=2)
     card.denoiser_fits = lambda shape: shape[0] <= 2
-    assert make(model, card, max_batch=4).load()
+    make(model, card, max_batch=4)
     assert card.decoded.count((1, 4, 16, 16)) >= 4
 
 
@@ -173,7 +171,6 @@ def test_batches_are_measured_with_what_comes_after_the_steps(model: Path, card:
 
 def test_the_vae_works_on_one_picture_at_a_time_and_each_is_what_it_is_alone(model: Path, card: Card) -> None:
     engine = make(model, card)
-    engine.load()
     alone = [image(engine, seed=7 + i) for i in range(3)]
     engine._batching = Batching(rows=4, pixels=10**9)
     card.decoded.clear()
@@ -188,7 +185,6 @@ def test_a_full_device_gives_up_what_nobody_uses_and_tries_again(
     model: Path, card: Card, tmp_path: Path, part: str
 ) -> None:
     engine = make(model, card)
-    engine.load()
     merged, other = (adapter(engine, model, tmp_path, kind) for kind in ("loha kohya", "lora peft, all modules"))
     wanted = image(engine, (other, 1.0))
     image(engine, (merged, 1.0))
@@ -205,7 +201,6 @@ def test_a_full_device_gives_up_what_nobody_uses_and_tries_again(
 
 def test_a_batch_that_finds_no_room_is_made_picture_by_picture(model: Path, card: Card) -> None:
     engine = make(model, card)
-    engine.load()
     alone = [image(engine, seed=7 + i) for i in range(3)]
     engine._batching = Batching(rows=4, pixels=10**9)
     card.denoiser_fits = lambda shape: shape[0] <= 2
@@ -221,7 +216,6 @@ def test_a_batch_that_finds_no_room_is_made_picture_by_picture(model: Path, card
 
 def test_what_never_fits_is_said_once_and_harms_nobody(model: Path, card: Card, tmp_path: Path) -> None:
     engine = make(model, card)
-    engine.load()
     lora = adapter(engine, model, tmp_path, "lora peft, all modules")
     before = image(engine)
     forwards = []
@@ -243,7 +237,6 @@ def test_weights_that_find_no_room_when_they_are_merged_are_added_instead(
     from lorapool_runtime.engine.diffusers.layers import merged
 
     engine = make(model, card, mode=ApplyMode.AUTO)
-    engine.load()
     lora = adapter(engine, model, tmp_path, "lora peft, all modules")
     costs = engine._applying.costs
     assert costs is not None
@@ -264,7 +257,6 @@ def test_weights_that_find_no_room_when_they_are_merged_are_added_instead(
 
 def test_merged_weights_and_residents_share_one_budget(model: Path, card: Card, tmp_path: Path) -> None:
     engine = make(model, card)
-    engine.load()
     added, merged = (adapter(engine, model, tmp_path, kind) for kind in ("lora peft, all modules", "loha kohya"))
     image(engine, (merged, 1.0))
     engine._memory.bound_bytes = engine.device_bytes + added.size_bytes - 1
@@ -296,7 +288,6 @@ def fails(card: Card, error: Exception, *, of: Callable[[tuple[int, ...]], bool]
 )
 def test_an_error_that_stays_means_that_the_device_is_lost(model: Path, card: Card, error: Exception) -> None:
     engine = make(model, card)
-    engine.load()
     card.cuda.lost = True
     fails(card, error)
     with pytest.raises(DeviceLost, match="does not work any more"):
@@ -306,7 +297,6 @@ def test_an_error_that_stays_means_that_the_device_is_lost(model: Path, card: Ca
 def test_an_error_that_shows_late_is_found_by_the_canary(model: Path, card: Card) -> None:
     """Kernels run after their call: the canary waits for its own."""
     engine = make(model, card)
-    engine.load()
     card.cuda.lost = True
     fails(card, RuntimeError("unspecified"), of=lambda shape: shape[2] == 16)
     with pytest.raises(DeviceLost):
@@ -315,7 +305,6 @@ def test_an_error_that_shows_late_is_found_by_the_canary(model: Path, card: Card
 
 def test_a_check_of_the_bare_base_says_whether_the_device_works(model: Path, card: Card) -> None:
     engine = make(model, card)
-    engine.load()
     before = image(engine)
     engine.check()
     assert (image(engine) == before).all()
@@ -326,7 +315,6 @@ def test_a_check_of_the_bare_base_says_whether_the_device_works(model: Path, car
 
 def test_a_request_that_is_at_fault_itself_does_not_end_the_process(model: Path, card: Card) -> None:
     engine = make(model, card)
-    engine.load()
     before = image(engine)
     fails(card, RuntimeError("CUDA error: invalid configuration argument"), of=lambda shape: shape[2] == 24)
     for _ in range(5):
@@ -337,7 +325,6 @@ def test_a_request_that_is_at_fault_itself_does_not_end_the_process(model: Path,
 
 def test_a_library_that_finds_no_room_of_its_own_is_a_full_device_and_no_lost_one(model: Path, card: Card) -> None:
     engine = make(model, card)
-    engine.load()
     card.cuda.lost = True
     fails(card, RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
     with pytest.raises(OutOfDeviceMemory):
@@ -347,27 +334,24 @@ def test_a_library_that_finds_no_room_of_its_own_is_a_full_device_and_no_lost_on
 # ---- loading ----------------------------------------------------------------------------------------------------
 
 
-def test_a_base_that_does_not_get_warm_is_not_kept_beside_the_next(
-    model: Path, card: Card, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_base_that_does_not_get_warm_is_not_kept_beside_the_next(model: Path, card: Card) -> None:
+    alive: list[int] = []
+
+    def breaks(shape: tuple[int, ...]) -> bool:
+        alive.append(len(card.unets))
+        raise ArithmeticError("a warm-up that fails")
+
+    card.denoiser_fits = breaks
+    for _ in range(3):
+        with pytest.raises(ArithmeticError, match="that fails"):
+            make(model, card)
+    assert alive == [1, 1, 1]
+    card.denoiser_fits = lambda shape: True
     engine = make(model, card)
-    held: list[weakref.ref[Any]] = []
-
-    def breaks(*_: object) -> None:
-        held.append(weakref.ref(engine._pipeline.unet))
-        raise ValueError("a warm-up that fails")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(engine_module, "warm_up", breaks)
-        with pytest.raises(ValueError, match="that fails"):
-            engine.load()
-    gc.collect()
-    assert held[0]() is None
-    engine.load()
     assert image(engine).shape == (tiny.SIZE, tiny.SIZE, 3)
 
 
 def test_a_device_that_is_too_small_for_the_base_is_a_model_error(model: Path, card: Card) -> None:
     card.denoiser_fits = lambda shape: False
     with pytest.raises(ModelError, match="no room for the base model"):
-        make(model, card).load()
+        make(model, card)

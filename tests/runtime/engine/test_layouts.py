@@ -139,9 +139,7 @@ def sd15(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine15(sd15: Path) -> DiffusersEngine:
-    engine = make_engine(sd15)
-    engine.load()
-    return engine
+    return make_engine(sd15)
 
 
 @pytest.fixture
@@ -172,7 +170,7 @@ def test_a_layout_of_sd15(kind: str, engine15: DiffusersEngine, reference15: Any
 
 def test_the_original_names_of_samplers_and_embeddings_are_found(engine15: DiffusersEngine, tmp_path: Path) -> None:
     """In SD 1.5 the blocks without attention put the sampler in the next place."""
-    modules = engine15.modules["unet"]
+    modules = engine15.info.modules["unet"]
     names = {
         "input_blocks_0_0": "conv_in", "input_blocks_3_0_op": "down_blocks.0.downsamplers.0.conv",
         "output_blocks_2_1_conv": "up_blocks.0.upsamplers.0.conv", "time_embed_0": "time_embedding.linear_1",
@@ -205,4 +203,4 @@ def test_an_adapter_of_each_family_is_told_from_the_others(
     assert flux.made_for is Family.FLUX
     for facts, other in ((xl, engine15), (flux, engine)):
         with pytest.raises(FactsError, match="trained for"):
-            check_fits(facts, other.modules)
+            check_fits(facts, other.info.modules)

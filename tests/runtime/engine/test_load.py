@@ -19,7 +19,7 @@ from lorapool_runtime.engine.diffusers.base.assemble import assemble
 from lorapool_runtime.engine.diffusers.base.converted import Target
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile, files_of
 from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
-from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.diffusers.load import load_engine
 from lorapool_runtime.errors import ModelError
 
 MODULES = ("unet", "vae", "text_encoder", "text_encoder_2")
@@ -120,10 +120,10 @@ def test_writing_to_a_mapped_tensor_never_reaches_the_file(tmp_path: Path) -> No
 
 def test_progress_grows_to_all_and_the_stages_are_told(folder: Path) -> None:
     shares: list[float] = []
-    info = DiffusersEngine(spec(folder), Device.CPU, 2**30, Serving()).load(shares.append)
+    info = load_engine(spec(folder), Device.CPU, 2**30, Serving(), shares.append, imported_s=1.0).info
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    assert info.stages_s.keys() == {"load", "warm_up"}
+    assert info.stages_s.keys() == {"import", "load", "warm_up"}
     assert all(seconds > 0 for seconds in info.stages_s.values())
 
 

@@ -26,7 +26,6 @@ def test_an_adapter_of_t5_is_the_same_merged_and_unmerged(flux: Path, dtype: Dty
     drawn = []
     for mode in (ApplyMode.UNMERGED, ApplyMode.MERGED):
         engine = make_engine(flux, mode, dtype)
-        engine.load()
         drawn.append(image(engine, (read(engine, file), 1.0), scheduler=None))
     bare = image(engine, scheduler=None)
     assert distance(*drawn) <= 3

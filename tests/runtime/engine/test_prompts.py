@@ -36,9 +36,7 @@ def pipeline(folder: Path) -> Any:
 
 @pytest.fixture
 def own(folder: Path) -> DiffusersEngine:
-    made = make_engine(folder)
-    made.load()
-    return made
+    return make_engine(folder)
 
 
 def encoded(pipeline: Any, text: str) -> tuple[Any, Any]:
@@ -105,7 +103,6 @@ def test_a_long_negative_prompt_counts_only_where_there_is_guidance(own: Diffuse
 
 def test_long_and_short_prompts_in_one_batch_are_drawn_as_alone(model: Path) -> None:
     engine = make_engine(model, max_batch=4)
-    engine.load()
     wanted = [request(prompt=prompt) for prompt in ("a", LONG, "b")]
     alone = [rendered(engine, each).images[0] for each in wanted]
     together = [result.images[0] for result in engine.render(wanted)]  # type: ignore[union-attr]
@@ -119,7 +116,6 @@ def test_transformers_say_what_their_longest_text_encoder_cuts(
     make: Any, room: int, one_thread: None, tmp_path: Path
 ) -> None:
     engine = make_engine(make(tmp_path / "model"))
-    engine.load()
     fits, cut = (rendered(engine, request(prompt=text, steps=1, scheduler=None)) for text in ("a" * 100, "a" * 600))
     assert fits.warnings == ()
     assert f"{room} tokens" in cut.warnings[0]

@@ -27,9 +27,7 @@ PLAIN_TO_SEE = 0.15
 
 @pytest.fixture(scope="module", params=[ApplyMode.UNMERGED, ApplyMode.MERGED])
 def engine(request: pytest.FixtureRequest, one_thread: None) -> DiffusersEngine:
-    made = make_engine(WEIGHTS / architecture.NAME, request.param)
-    made.load()
-    return made
+    return make_engine(WEIGHTS / architecture.NAME, request.param)
 
 
 @dataclass(frozen=True)
@@ -97,4 +95,4 @@ def test_all_of_them_in_turns_leave_the_base_as_it_was(engine: DiffusersEngine) 
 
 
 def _parameters(engine: DiffusersEngine, component: str) -> list[torch.Tensor]:
-    return list(getattr(engine._pipeline, component).parameters())
+    return list(getattr(engine.parts.pipeline, component).parameters())

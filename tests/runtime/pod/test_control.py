@@ -11,7 +11,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseReport, PodState, Tier
-from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
+from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.stub import StubEngine
 from lorapool_runtime.errors import ModelError
 
@@ -97,7 +97,7 @@ async def test_waiting_for_a_change_ends_with_the_change(tmp_path: Path) -> None
     async with started(settings(tmp_path, config(root))) as pod:
         await pod.apply(one)
         await pod.until(one.key)
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         now = await pod.state()
         waiting = asyncio.create_task(_poll(pod, now.version))
         await pod.apply(one, two)
@@ -110,7 +110,7 @@ async def test_waiting_for_a_change_ends_with_the_change(tmp_path: Path) -> None
 async def test_waiting_ends_in_time_without_a_change(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path))) as pod:
         await pod.apply()
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         now = await pod.state()
         unchanged = await _poll(pod, now.version, wait=0.05)
         assert (unchanged.version, unchanged.adapters) == (now.version, {})
@@ -184,7 +184,7 @@ async def test_a_restarted_container_serves_on_with_its_last_catalog(tmp_path: P
         instance = pod.runtime.instance
     async with started(settings(tmp_path, config(tmp_path / "adapters"))) as pod:
         await pod.until(one.key, AdapterPhase.READY)
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         state = await pod.state()
         assert state.digest == digest
         assert state.instance != instance
@@ -196,7 +196,7 @@ async def test_the_base_is_reported_once_it_is_warm(tmp_path: Path) -> None:
         early = await pod.control.get("/v1/base")
         assert (early.status_code, early.json()["code"]) == (503, "NotReady")
         assert (await pod.state()).base.phase is BasePhase.LOADING
-        await eventually(lambda: pod.runtime.base.info is not None)
+        await eventually(lambda: pod.runtime.state().base.phase is BasePhase.WARM)
         assert BaseReport.model_validate((await pod.control.get("/v1/base")).json()).modules == {}
         warm = (await pod.state()).base
         assert warm.phase is BasePhase.WARM
@@ -204,15 +204,14 @@ async def test_the_base_is_reported_once_it_is_warm(tmp_path: Path) -> None:
         assert warm.cold_start_s > 0.2
 
 
-class _BrokenBase(StubEngine):
-    def load(self, progress: Progress = no_progress) -> BaseInfo:
-        raise ModelError("/models/shapes-xl holds no model_index.json")
+def _broken_base(_: Progress) -> StubEngine:
+    raise ModelError("/models/shapes-xl holds no model_index.json")
 
 
 async def test_a_base_that_cannot_be_loaded_is_explained_by_a_process_that_stays(tmp_path: Path) -> None:
-    async with started(settings(tmp_path, config(tmp_path)), _BrokenBase("x", StubTimings())) as pod:
+    async with started(settings(tmp_path, config(tmp_path)), _broken_base) as pod:
         await pod.apply()
-        await eventually(lambda: pod.runtime.base.state.phase is BasePhase.FAILED)
+        await eventually(lambda: pod.runtime.state().base.phase is BasePhase.FAILED)
         base = (await pod.state()).base
         assert (base.reason, base.message) == (Reason.MODEL_LOAD_FAILED, "/models/shapes-xl holds no model_index.json")
         assert (await pod.serving.get("/healthz")).status_code == 200

@@ -45,7 +45,7 @@ async def test_one_warm_base_serves_adapters_of_every_layout(model: Path, refere
     )
     async with started(settings(tmp_path, pool)) as pod:
         await pod.apply(*(entry(f) for f in files))
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         states = {f.stem: await pod.until(f"default/{f.stem}") for f in files}
         report = BaseReport.model_validate((await pod.control.get("/v1/base")).json())
         base = await made(pod)

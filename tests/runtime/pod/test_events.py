@@ -34,7 +34,7 @@ async def events(pod: Any, **body: Any) -> list[tuple[str, dict[str, Any]]]:
 async def test_each_step_is_an_event_and_the_last_one_is_the_reply(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path))) as pod:
         await pod.apply()
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         came = await events(pod, steps=4, previews=2, width=64, height=64, seed=1)
         plain = (await pod.generate(steps=4, width=64, height=64, seed=1)).json()
     assert [name for name, _ in came] == ["step"] * 4 + ["done"]
@@ -48,7 +48,7 @@ async def test_each_step_is_an_event_and_the_last_one_is_the_reply(tmp_path: Pat
 async def test_what_goes_wrong_before_the_first_step_is_an_ordinary_error(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path))) as pod:
         await pod.apply()
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         body = {"prompt": "a", "adapters": [{"key": "nobody"}]}
         reply = await pod.serving.post("/v1/generate", json=body, headers=EVENTS)
         assert (reply.status_code, reply.json()["code"]) == (404, "UnknownAdapter")
@@ -59,7 +59,7 @@ async def test_an_error_after_the_first_step_is_an_event(tmp_path: Path) -> None
     serving = slow.serving.model_copy(update={"request_timeout_seconds": 1})
     async with started(settings(tmp_path, slow.model_copy(update={"serving": serving}))) as pod:
         await pod.apply()
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         came = await events(pod, steps=50, width=64, height=64)
         assert (came[0][0], came[-1][0], came[-1][1]["code"]) == ("step", "error", "Timeout")
         assert 'outcome="Timeout"} 1.0' in (await pod.serving.get("/metrics")).text
@@ -68,19 +68,19 @@ async def test_an_error_after_the_first_step_is_an_event(tmp_path: Path) -> None
 async def test_a_client_that_leaves_its_events_is_not_served_any_more(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path, StubTimings(step_milliseconds=200)))) as pod:
         await pod.apply()
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         body = {"prompt": "a", "steps": 100}
         async with pod.serving.stream("POST", "/v1/generate", json=body, headers=EVENTS) as reply:
             async for line in reply.aiter_lines():
                 if line.startswith("event"):
                     break
-        await eventually(lambda: pod.runtime.dispatcher.running == 0)
+        await eventually(lambda: pod.runtime.status().running == 0)
 
 
 async def test_a_picture_to_begin_with_changes_the_result_and_gives_it_its_size(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path))) as pod:
         await pod.apply()
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         sent = [_png(colour) for colour in ("red", "red", "blue")]
         replies = await asyncio.gather(*(pod.generate(seed=3, image=image) for image in sent))
         assert all(reply.status_code == 200 for reply in replies)

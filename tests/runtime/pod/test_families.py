@@ -105,7 +105,7 @@ async def test_every_family_draws_with_and_without_adapters_and_shows_steps(fami
     )
     async with started(settings(tmp_path, pool)) as pod:
         await pod.apply(entry(file))
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         await pod.until("default/a")
         base, warnings = await drawn(pod)
         own, _ = await drawn(pod, "default/a", scheduler="euler")

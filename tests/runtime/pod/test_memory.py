@@ -55,14 +55,14 @@ async def test_requests_that_wait_keep_within_the_hosts_budget(tmp_path: Path) -
             {"maxPending": WAITING, "defaults": {"width": 64, "height": 64, "steps": 1}, "requestTimeoutSeconds": 300}
         ),
     )
-    async with started(settings(tmp_path, own), engine) as pod:
+    async with started(settings(tmp_path, own), lambda _: engine) as pod:
         await pod.apply(*(entry(path) for path in paths))
         await asyncio.gather(*(pod.until(f"default/a{i}") for i in range(WAITING)))
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         await eventually(lambda: engine.alive_bytes <= ROOM * size_bytes)
         engine.peak_bytes = engine.alive_bytes
         asked = [asyncio.create_task(pod.generate(adapters=[{"key": f"a{i}"}])) for i in range(WAITING)]
-        await eventually(lambda: pod.runtime.dispatcher.pending + pod.runtime.dispatcher.running == WAITING)
+        await eventually(lambda: pod.runtime.status().pending + pod.runtime.status().running == WAITING)
         engine.gate.set()
         replies = await asyncio.gather(*asked)
         assert [reply.status_code for reply in replies] == [200] * WAITING

@@ -12,7 +12,7 @@ from tests.web import Reply, Web
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.wire.catalog import CatalogEntry, UrlFile
-from lorapool_api.wire.state import AdapterPhase, Tier
+from lorapool_api.wire.state import AdapterPhase, BasePhase, Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.app.readiness import Readiness
 from lorapool_runtime.engine.stub import StubEngine
@@ -48,7 +48,7 @@ def wanted(web: Web) -> CatalogEntry:
 async def test_it_is_ready_without_reading_or_hashing_the_files_again(
     own: Settings, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with started(own, ReadingEngine()) as pod:
+    async with started(own, lambda _: ReadingEngine()) as pod:
         await pod.apply(wanted(web))
         assert (await pod.until("default/one")).phase is AdapterPhase.READY
     hashed: list[str] = []
@@ -60,7 +60,7 @@ async def test_it_is_ready_without_reading_or_hashing_the_files_again(
 
     monkeypatch.setattr(blobs, "hash_file", counted)
     engine = ReadingEngine()
-    async with started(own, engine) as pod:
+    async with started(own, lambda _: engine) as pod:
         state = await pod.until("default/one")
         assert (state.phase, state.tier) == (AdapterPhase.READY, Tier.DISK)
         assert (hashed, engine.read_files) == ([], [])
@@ -75,7 +75,7 @@ async def test_a_file_that_was_swapped_in_the_cache_is_never_used(
     own: Settings, web: Web, keeps_its_time: bool
 ) -> None:
     """Who can write to the cache can write the notes in it too: they are believed no further than READY."""
-    async with started(own, ReadingEngine()) as pod:
+    async with started(own, lambda _: ReadingEngine()) as pod:
         await pod.apply(wanted(web))
         await pod.until("default/one")
     blob = own.cache / "blobs" / SHA256
@@ -86,7 +86,7 @@ async def test_a_file_that_was_swapped_in_the_cache_is_never_used(
         status = blob.stat()
         told["mark"] = [status.st_size, status.st_mtime_ns, status.st_ino]
         note.write_text(json.dumps(told))
-    async with started(own, ReadingEngine()) as pod:
+    async with started(own, lambda _: ReadingEngine()) as pod:
         await pod.until("default/one", AdapterPhase.READY)
         reply = await pod.generate(adapters=[{"key": "one"}])
         assert (reply.status_code, reply.json()["adapters"][0]["sha256"]) == (200, SHA256)
@@ -121,15 +121,15 @@ async def test_it_takes_requests_when_it_serves_again_what_it_served(own: Settin
     gate = threading.Event()
     web.answers["/a.safetensors"] = Reply(body=CONTENT, hold=gate)
     async with started(own) as pod:
-        await eventually(lambda: pod.runtime.base.info is not None)
-        await eventually(lambda: not pod.runtime.registry.is_on_its_way("default/later"))
+        await eventually(lambda: pod.runtime.state().base.phase is BasePhase.WARM)
+        await eventually(lambda: pod.runtime.state().adapters["default/later"].phase is AdapterPhase.FAILED)
         reply = await pod.serving.get("/readyz")
         assert reply.status_code == 503
         assert "1 adapters" in reply.json()["message"]
         assert not (await pod.serving.get("/v1/status")).json()["ready"]
         gate.set()
-        await eventually(lambda: pod.runtime.is_ready)
-        assert pod.runtime.registry.states()["default/one"].phase is AdapterPhase.READY
+        await eventually(lambda: pod.runtime.not_ready is None)
+        assert pod.runtime.state().adapters["default/one"].phase is AdapterPhase.READY
 
 
 def test_it_takes_requests_after_a_while_without_what_does_not_come() -> None:

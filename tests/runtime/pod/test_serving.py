@@ -4,8 +4,7 @@ import asyncio
 import base64
 import gc
 import json
-import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,10 @@ from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, GenerateRequest
 from lorapool_api.wire.state import AdapterPhase, ServingStatus, Tier
-from lorapool_runtime.http import body
+from lorapool_runtime.adapters.file import HostAdapter
+from lorapool_runtime.engine.contract import RenderRequest, Result
+from lorapool_runtime.engine.stub import StubEngine
+from lorapool_runtime.errors import DeviceLost
 
 SLOW = StubTimings(step_milliseconds=200)
 
@@ -182,7 +184,7 @@ async def test_a_pod_without_a_catalog_is_alive_but_not_ready(tmp_path: Path) ->
         assert (await running.serving.get("/healthz")).status_code == 200
         assert (await running.serving.get("/readyz")).status_code == 503
         await running.apply()
-        await eventually(lambda: running.runtime.is_ready)
+        await eventually(lambda: running.runtime.not_ready is None)
         assert (await running.serving.get("/readyz")).status_code == 200
 
 
@@ -198,11 +200,11 @@ async def test_more_than_may_wait_are_refused_at_once(tmp_path: Path) -> None:
     full = config(tmp_path, SLOW, serving=Serving.model_validate({"maxPending": 2, "defaults": {"steps": 2}}))
     async with started(settings(tmp_path, full)) as running:
         await running.apply()
-        await eventually(lambda: running.runtime.is_ready)
+        await eventually(lambda: running.runtime.not_ready is None)
         running_one = asyncio.create_task(running.generate(width=64, height=64))
-        await eventually(lambda: running.runtime.dispatcher.running == 1)
+        await eventually(lambda: running.runtime.status().running == 1)
         waiting = [asyncio.create_task(running.generate(width=64, height=64)) for _ in range(2)]
-        await eventually(lambda: running.runtime.dispatcher.pending == 2)
+        await eventually(lambda: running.runtime.status().pending == 2)
 
         refused = await running.generate()
         assert (refused.status_code, refused.json()["code"]) == (429, "TooManyPending")
@@ -214,7 +216,7 @@ async def test_no_image_in_time_is_a_timeout_and_the_queue_goes_on(tmp_path: Pat
     strict = Serving.model_validate({"requestTimeoutSeconds": 1, "defaults": {"steps": 1, "width": 64, "height": 64}})
     async with started(settings(tmp_path, config(tmp_path, SLOW, serving=strict))) as running:
         await running.apply()
-        await eventually(lambda: running.runtime.is_ready)
+        await eventually(lambda: running.runtime.not_ready is None)
         reply = await running.generate(steps=100)
         assert (reply.status_code, reply.json()["code"]) == (504, "Timeout")
         assert (await running.generate()).status_code == 200
@@ -223,25 +225,29 @@ async def test_no_image_in_time_is_a_timeout_and_the_queue_goes_on(tmp_path: Pat
 async def test_a_client_that_has_gone_is_not_served(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path, SLOW))) as running:
         await running.apply()
-        await eventually(lambda: running.runtime.is_ready)
+        await eventually(lambda: running.runtime.not_ready is None)
         hasty = asyncio.create_task(running.generate(steps=100))
-        await eventually(lambda: running.runtime.dispatcher.running == 1)
+        await eventually(lambda: running.runtime.status().running == 1)
         hasty.cancel()
 
         # 100 steps of 200 ms: only giving it up between steps frees the engine in time.
-        await eventually(lambda: running.runtime.dispatcher.running == 0)
+        await eventually(lambda: running.runtime.status().running == 0)
         assert (await running.generate(steps=1)).status_code == 200
         assert 'outcome="ClientGone"} 1.0' in (await running.serving.get("/metrics")).text
 
 
 async def test_a_pod_out_of_service_is_neither_live_nor_ready_and_sends_requests_elsewhere(tmp_path: Path) -> None:
-    async with started(settings(tmp_path, config(tmp_path))) as running:
+    class Lost(StubEngine):
+        def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
+            raise DeviceLost("an illegal access")
+
+    async with started(settings(tmp_path, config(tmp_path)), lambda _: Lost("x", StubTimings()), fails=True) as running:
         await running.apply()
-        await eventually(lambda: running.runtime.is_ready)
-        running.runtime.health.failure = "the device is lost"  # the process would end
+        await eventually(lambda: running.runtime.not_ready is None)
+        assert (await running.generate()).status_code == 503
         for path in ("/healthz", "/readyz"):
             reply = await running.serving.get(path)
-            assert (reply.status_code, reply.json()["message"]) == (503, "the device is lost"), path
+            assert (reply.status_code, reply.json()["message"]) == (503, "the device is lost: an illegal access"), path
         assert not (await running.serving.get("/v1/status")).json()["ready"]
         refused = await running.generate()
         assert (refused.status_code, refused.json()["code"], refused.json()["retryable"]) == (503, "NotReady", True)
@@ -271,31 +277,23 @@ async def test_the_status_tells_what_changed_to_who_says_what_it_knows(tmp_path:
         assert (await status(since="x", instance=whole["instance"]))["complete"]
 
 
-async def test_a_request_that_waits_keeps_its_pictures_once_and_not_their_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[weakref.ref[GenerateRequest]] = []
+def _bodies() -> list[GenerateRequest]:
+    gc.collect()
+    return [found for found in gc.get_objects() if type(found) is GenerateRequest]
 
-    async def noting(*given: Any) -> Any:
-        made = await read(*given)
-        if isinstance(made, GenerateRequest):
-            asked.append(weakref.ref(made))
-        return made
 
-    read = body.read
-    monkeypatch.setattr(body, "read", noting)
+async def test_a_request_that_waits_keeps_its_pictures_once_and_not_their_text(tmp_path: Path) -> None:
     buffer = BytesIO()
     Image.new("RGB", (64, 64), "red").save(buffer, "PNG")
     picture = base64.b64encode(buffer.getvalue()).decode()
     async with started(settings(tmp_path, config(tmp_path, SLOW))) as running:
         await running.apply()
-        await eventually(lambda: running.runtime.is_ready)
+        await eventually(lambda: running.runtime.not_ready is None)
         asking = [asyncio.create_task(running.generate(image=picture, seed=seed, steps=100)) for seed in range(3)]
-        await eventually(lambda: running.runtime.dispatcher.pending == 2)
-        assert len(asked) == 3
+        await eventually(lambda: running.runtime.status().pending == 2)
         # The thread that decoded lets go a moment after its result is there.
-        await eventually(lambda: gc.collect() >= 0 and not any(known() for known in asked))
-        assert running.runtime.dispatcher.pending == 2, "the requests are still there"
+        await eventually(lambda: not _bodies())
+        assert running.runtime.status().pending == 2, "the requests are still there"
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)

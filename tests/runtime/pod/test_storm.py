@@ -33,7 +33,7 @@ async def test_every_picture_in_a_storm_is_by_the_adapters_asked_for(model: Path
     storm = Storm(entries, entry(broken))
     async with started(settings(tmp_path, pool(model, tmp_path / "adapters", entries))) as pod:
         await pod.apply(*storm.all)
-        await eventually(lambda: pod.runtime.is_ready)
+        await eventually(lambda: pod.runtime.not_ready is None)
         for key in storm.entries:
             assert (await pod.until(key)).phase is AdapterPhase.READY
         wanted = {stack: await picture(pod, stack) for stack in storm.stacks}

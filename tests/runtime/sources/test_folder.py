@@ -7,13 +7,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from tests.runtime.stores import CONTENT, SHA256, Store
 from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import UrlFile
-from lorapool_runtime.sources import url
 from lorapool_runtime.sources.blobs import Blob, BlobFolder, hash_file
 
 
@@ -78,13 +76,10 @@ def test_one_that_is_larger_than_the_bound_stays_while_it_is_the_newest(tmp_path
     assert blobs.find(blobs.adopt(file, sha256).sha256) is not None
 
 
-def test_a_full_disk_is_the_pods_trouble_and_leaves_nothing(
-    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_the_pods_trouble_and_leaves_nothing(tmp_path: Path, web: Web) -> None:
     def full(*_: object, **__: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(url, "write_hashed", full)
-    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/a.safetensors"))
+    error = Store(tmp_path, hosts=(web.host,), write=full).refuse(UrlFile(url=f"{web.url}/a.safetensors"))
     assert (error.reason, error.transient) == (Reason.POD_FAILED, True)
     assert "No space left on device" in error.message

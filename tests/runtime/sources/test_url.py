@@ -13,7 +13,6 @@ from tests.web import Reply, Web, serving
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import UrlFile
-from lorapool_runtime.sources import url
 from lorapool_runtime.sources.limits import write_hashed
 
 
@@ -148,10 +147,10 @@ def test_a_server_that_always_breaks_off_is_given_up(tmp_path: Path, web: Web) -
     assert len(server.asked) <= 12
 
 
-def test_a_server_that_drips_bytes_is_given_up(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_drips_bytes_is_given_up(tmp_path: Path, web: Web) -> None:
     """No read of it times out; but by this clock 100 seconds pass with each piece that comes."""
     ticks = itertools.count(step=100.0)
-    monkeypatch.setattr(url, "write_hashed", partial(write_hashed, clock=lambda: next(ticks)))
-    error = Store(tmp_path, hosts=(web.host,)).refuse(UrlFile(url=f"{web.url}/a.safetensors"))
+    by_ticks = partial(write_hashed, clock=lambda: next(ticks))
+    error = Store(tmp_path, hosts=(web.host,), write=by_ticks).refuse(UrlFile(url=f"{web.url}/a.safetensors"))
     assert error.reason is Reason.SOURCE_UNAVAILABLE
     assert "too slow" in error.message

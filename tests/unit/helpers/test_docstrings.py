@@ -13,7 +13,6 @@ KNOWN: set[str] = {
     "bench/lorapool_bench/switch/bench.py",
     "bench/lorapool_bench/ways/wrapper.py",
     "operator/lorapool_operator/replica.py",
-    "runtime/lorapool_runtime/engine/diffusers/engine.py",
     "runtime/lorapool_runtime/engine/diffusers/layers/adapted.py",
     "runtime/lorapool_runtime/engine/diffusers/layers/delta.py",
     "runtime/lorapool_runtime/sources/blobs.py",

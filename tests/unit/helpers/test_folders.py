@@ -15,11 +15,8 @@ KNOWN_FOLDERS: set[str] = {
     "tests/unit/runtime",
 }
 KNOWN_FILES: set[str] = {
-    "runtime/lorapool_runtime/catalog/registry.py",
-    "runtime/lorapool_runtime/engine/diffusers/engine.py",
     "tests/runtime/engine/test_full.py",
     "tests/runtime/formats/test_transformers.py",
-    "tests/runtime/pod/test_serving.py",
     "tests/runtime/test_process.py",
     "tests/unit/runtime/test_dispatcher.py",
     "tests/unit/runtime/test_registry.py",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,11 @@ from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapt
 from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Readers
 from lorapool_runtime.engine.contract import (
-    BaseInfo,
-    Progress,
     Recipe,
     Rendering,
     RenderRequest,
     Result,
     Step,
-    no_progress,
 )
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, DeviceLost, OutOfDeviceMemory, RequestError, Stopped
@@ -80,25 +77,6 @@ class ScriptedEngine:
         if self.broken is not None:
             raise self.broken
 
-    @property
-    def device_bytes(self) -> int:
-        return 0
-
-    def pin(self, identities: Collection[str]) -> None:
-        pass
-
-    def load(self, progress: Progress = no_progress) -> BaseInfo:
-        raise NotImplementedError
-
-    def read(self, file: AdapterFile) -> HostAdapter:
-        raise NotImplementedError
-
-    def on_device(self) -> frozenset[str]:
-        return frozenset()
-
-    def forget(self, identity: str) -> None:
-        pass
-
 
 def recipe(prompt: str) -> Recipe:
     return Recipe(prompt, "", 64, 64, 1, 1.0, SchedulerName.EULER, 0, 1)
@@ -146,7 +124,7 @@ async def queue(
     files = disk or Disk()
     with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as ahead:
         dispatcher = Dispatcher(
-            engine, thread, ahead, files.cache, files.load, max_pending, timeout_s, rules=rules, **options
+            lambda: engine, thread, ahead, files.cache, files.load, max_pending, timeout_s, rules=rules, **options
         )
         serving = asyncio.create_task(dispatcher.run())
         try:
@@ -415,7 +393,7 @@ async def test_a_queue_that_fails_ends_its_task_and_sends_everybody_elsewhere() 
     disk = Disk()
     disk.cache = BrokenCache(1000, disk.readers)
     with ThreadPoolExecutor(1) as thread:
-        dispatcher = Dispatcher(ScriptedEngine(), thread, thread, disk.cache, disk.load, 10, 30)
+        dispatcher = Dispatcher(ScriptedEngine, thread, thread, disk.cache, disk.load, 10, 30)
         serving = asyncio.create_task(dispatcher.run())
         with pytest.raises(RequestError) as refused:
             await ask(dispatcher, "one", "a")

@@ -16,14 +16,15 @@ from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, PathFil
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase, Tier
+from lorapool_common.backoff import Backoff
+from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog import slot
 from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.readers import Ticket
 from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError, RequestError
-from lorapool_runtime.versions import Versions
 
 
 def entry(name: str, path: str | None = None, **fields: object) -> CatalogEntry:
@@ -89,9 +90,10 @@ class Bench:
 
     modules: Modules = field(default_factory=dict)
     bound_bytes: int = 100
+    make_index: Callable[[Changes], CatalogIndex] = CatalogIndex
     sources: Sources = field(default_factory=Sources)
     device: Device = field(default_factory=Device)
-    versions: Versions = field(default_factory=Versions)
+    changes: Changes = field(default_factory=Changes)
     warm: asyncio.Event = field(default_factory=asyncio.Event)
     reads: list[str] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
@@ -99,7 +101,16 @@ class Bench:
     def __post_init__(self) -> None:
         self.warm.set()
         self.memory = HostCache(self.bound_bytes, self)
-        self.registry = Registry(self.versions, self.sources, self.memory, self.device, self._check, self._near)
+        self.registry = Registry(
+            self.changes,
+            self.sources,
+            self.memory,
+            self.device,
+            self._check,
+            self._near,
+            backoff=lambda: Backoff(0.0, 0.0),
+            index=self.make_index(self.changes),
+        )
 
     async def _check(self, file: AdapterFile) -> None:
         await self.warm.wait()
@@ -121,8 +132,8 @@ class Bench:
 
     async def take(self, name: str) -> HostAdapter:
         """As a request does: the choice, then the weights."""
-        (chosen,) = self.registry.take([AdapterUse(key=f"default/{name}")])
-        return await self.registry.load(chosen)
+        (chosen,) = self.registry.weights.take([AdapterUse(key=f"default/{name}")])
+        return await self.registry.weights.load(chosen)
 
     def apply(self, *entries: CatalogEntry) -> None:
         self.registry.replace(Catalog.of(entries))
@@ -133,7 +144,7 @@ class Bench:
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
             while not holds():
-                await self.versions.beyond(self.versions.current, 0.05)
+                await self.changes.beyond(self.changes.version, 0.05)
 
     async def ready(self, *names: str) -> None:
         await self.until(lambda: all(self.phase(n) is AdapterPhase.READY for n in names))
@@ -156,8 +167,7 @@ async def test_one_that_fails_and_one_that_hangs_hold_up_no_other() -> None:
     assert bench.phase("slow") is AdapterPhase.DOWNLOADING
 
 
-async def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorapool_runtime.catalog.registry.back_off_s", lambda failures: 0.01)
+async def test_what_may_pass_is_tried_again() -> None:
     bench = Bench()
     bench.sources.faults["/a/one"] = AdapterError(Reason.SOURCE_UNAVAILABLE, "503")
     bench.apply(entry("one"))
@@ -179,11 +189,6 @@ async def test_what_will_not_pass_is_not_tried_until_the_entry_changes() -> None
     assert bench.sources.asked == ["/a/one", "/a/one"]
 
 
-def test_the_back_off_is_bounded() -> None:
-    assert slot.back_off_s(1) == 2
-    assert slot.back_off_s(10**6) == 300
-
-
 async def test_a_new_strength_disturbs_nothing() -> None:
     bench = Bench()
     bench.apply(entry("one", sha256="0" * 64))
@@ -191,7 +196,7 @@ async def test_a_new_strength_disturbs_nothing() -> None:
     bench.apply(entry("one", sha256="0" * 64, generation=2, scale=0.5))
     assert bench.phase("one") is AdapterPhase.READY
     assert bench.registry.states()["default/one"].generation == 2
-    assert [chosen.scale for chosen in bench.registry.take([AdapterUse(key="default/one")])] == [0.5]
+    assert [chosen.scale for chosen in bench.registry.weights.take([AdapterUse(key="default/one")])] == [0.5]
 
 
 async def test_an_adapter_is_ready_only_when_it_fits_the_warm_base() -> None:
@@ -233,7 +238,7 @@ async def test_the_least_recently_used_leaves_memory_first() -> None:
     await bench.ready("one", "two", "three")
     for name in ("one", "two", "one", "three"):
         await bench.take(name)
-    assert bench.registry.tiers() == {
+    assert bench.registry.tiers.all() == {
         "default/one": Tier.HOST,
         "default/two": Tier.DISK,
         "default/three": Tier.HOST,
@@ -244,7 +249,7 @@ async def test_a_burst_for_one_absent_adapter_reads_it_once() -> None:
     bench = Bench(bound_bytes=40)
     bench.apply(entry("one"), entry("two"))
     await bench.ready("one", "two")
-    absent = next(k for k, tier in bench.registry.tiers().items() if tier is Tier.DISK)
+    absent = next(k for k, tier in bench.registry.tiers.all().items() if tier is Tier.DISK)
     bench.reads.clear()
     await asyncio.gather(*(bench.take(absent.partition("/")[2]) for _ in range(20)))
     assert len(bench.reads) == 1
@@ -277,9 +282,8 @@ async def test_a_file_that_cannot_be_had_again_is_tried_until_it_can() -> None:
     await bench.ready("one")
 
 
-async def test_a_file_that_vanishes_while_it_is_brought_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_vanishes_while_it_is_brought_is_tried_again() -> None:
     bench = Bench()
-    monkeypatch.setattr("lorapool_runtime.catalog.registry.back_off_s", lambda failures: 0.01)
     bench.sources.faults["/a/one"] = FileNotFoundError("evicted")
     bench.apply(entry("one"))
     await bench.until(lambda: bench.phase("one") is AdapterPhase.FAILED)
@@ -293,7 +297,7 @@ async def test_one_bad_adapter_of_a_stack_refuses_the_stack() -> None:
     bench.apply(entry("one"))
     await bench.ready("one")
     with pytest.raises(RequestError) as refused:
-        bench.registry.take([AdapterUse(key="default/one"), AdapterUse(key="default/two")])
+        bench.registry.weights.take([AdapterUse(key="default/one"), AdapterUse(key="default/two")])
     assert refused.value.code is ErrorCode.UNKNOWN_ADAPTER
 
 

@@ -2,37 +2,49 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from tests.unit.runtime.test_registry import Bench, entry
 
 from lorapool_api.wire.catalog import CatalogDelta
 from lorapool_api.wire.state import AdapterPhase, Tier
-from lorapool_runtime.catalog import index
+from lorapool_common.changes import Changes
+from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.slot import CatalogSlot
 
 ADAPTERS = 300
 
 
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Keys of the entries whose place was looked up, and those that were iterated over."""
-    seen: list[str] = []
-    of, everything = index.CatalogIndex.with_file, index.CatalogIndex.__iter__
+class WatchedIndex(CatalogIndex):
+    """Knows the keys of the entries whose place was looked up, and of those that were iterated over."""
 
-    def with_file(self: index.CatalogIndex, identity: str) -> list[CatalogSlot]:
-        found = of(self, identity)
-        seen.extend(slot.entry.key for slot in found)
+    def __init__(self, changes: Changes) -> None:
+        super().__init__(changes)
+        self.looks: list[str] = []
+
+    def with_file(self, identity: str) -> list[CatalogSlot]:
+        found = super().with_file(identity)
+        self.looks += [slot.entry.key for slot in found]
         return found
 
-    def iterate(self: index.CatalogIndex) -> Iterator[CatalogSlot]:
-        for slot in everything(self):
-            seen.append(slot.entry.key)
+    def __iter__(self) -> Iterator[CatalogSlot]:
+        for slot in super().__iter__():
+            self.looks.append(slot.entry.key)
             yield slot
 
-    monkeypatch.setattr(index.CatalogIndex, "with_file", with_file)
-    monkeypatch.setattr(index.CatalogIndex, "__iter__", iterate)
-    return seen
+
+@pytest.fixture
+def watched() -> tuple[Bench, list[str]]:
+    """A registry, and where it looks."""
+    indexes: list[WatchedIndex] = []
+
+    def make_index(changes: Changes) -> CatalogIndex:
+        indexes.append(WatchedIndex(changes))
+        return indexes[0]
+
+    bench = Bench(make_index=make_index)
+    return bench, indexes[0].looks
 
 
 async def many(bench: Bench) -> None:
@@ -40,26 +52,26 @@ async def many(bench: Bench) -> None:
     await bench.ready(*(f"a{i}" for i in range(ADAPTERS)))
 
 
-async def test_a_request_looks_only_at_the_adapters_that_moved(looks: list[str]) -> None:
-    bench = Bench()
+async def test_a_request_looks_only_at_the_adapters_that_moved(watched: tuple[Bench, list[str]]) -> None:
+    bench, looks = watched
     await many(bench)
-    bench.registry.refresh_tiers()
+    bench.registry.tiers.refresh()
     looks.clear()
     bench.device.there.add("sha-of-/a/a7")
-    bench.registry.refresh_tiers()
-    bench.registry.refresh_tiers()
+    bench.registry.tiers.refresh()
+    bench.registry.tiers.refresh()
     assert looks == ["default/a7"]
     assert bench.registry.states(keys=["default/a7"])["default/a7"].tier is Tier.DEVICE
 
 
-async def test_a_removal_looks_at_no_other_adapter(looks: list[str]) -> None:
-    bench = Bench()
+async def test_a_removal_looks_at_no_other_adapter(watched: tuple[Bench, list[str]]) -> None:
+    bench, looks = watched
     await many(bench)
     digest = bench.registry.digest or ""
     looks.clear()
     bench.registry.patch(CatalogDelta(base=digest, digest="next", remove=("default/a1",)))
     assert len(looks) <= 1
-    assert "default/a1" not in bench.registry.tiers()
+    assert "default/a1" not in bench.registry.tiers.all()
 
 
 async def test_what_moved_since_a_version_is_told_and_what_went() -> None:
@@ -67,26 +79,25 @@ async def test_what_moved_since_a_version_is_told_and_what_went() -> None:
     bench.sources.faults["/a/slow"] = asyncio.Event()
     bench.apply(entry("one"), entry("two"), entry("slow"))
     await bench.ready("one", "two")
-    places, version = bench.registry.tier_index, bench.versions.current
+    places, version = bench.registry.tiers, bench.changes.version
     assert places.since(version) == ({}, ())
     bench.device.there.add("sha-of-/a/one")
-    bench.registry.refresh_tiers()
+    bench.registry.tiers.refresh()
     assert places.since(version) == ({"default/one": Tier.DEVICE}, ())
     bench.apply(entry("one"), entry("slow"), entry("two", path="/a/slow"))
     assert places.since(version) == ({"default/one": Tier.DEVICE}, ("default/two",))
-    version = bench.versions.current
+    version = bench.changes.version
     bench.apply(entry("slow"))
     there, gone = places.since(version) or ({}, ())
     assert (there, sorted(gone)) == ({}, ["default/one", "default/two"])
     assert bench.phase("slow") is AdapterPhase.DOWNLOADING
 
 
-async def test_who_asks_too_late_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_REMOVALS_KEPT", 3)
-    bench = Bench()
+async def test_who_asks_too_late_gets_everything() -> None:
+    bench = Bench(make_index=partial(CatalogIndex, removals_kept=3))
     bench.apply(*(entry(f"a{i}") for i in range(6)))
-    version = bench.versions.current
+    version = bench.changes.version
     bench.apply()
-    assert bench.registry.tier_index.since(version) is None
+    assert bench.registry.tiers.since(version) is None
     assert bench.registry.removed_since(version) is None
-    assert bench.registry.tier_index.since(bench.versions.current) == ({}, ())
+    assert bench.registry.tiers.since(bench.changes.version) == ({}, ())

@@ -24,10 +24,16 @@ class Applying:
     """For the engine's thread. `costs` decide where the mode is Auto."""
 
     def __init__(
-        self, board: Switchboard, memory: DeviceMemory, accelerator: Accelerator, mode: ApplyMode, itemsize: int
+        self,
+        board: Switchboard,
+        memory: DeviceMemory,
+        accelerator: Accelerator,
+        mode: ApplyMode,
+        itemsize: int,
+        costs: Costs | None,
     ) -> None:
         self.plans = Plans(board)
-        self.costs: Costs | None = None
+        self.costs = costs
         self._board = board
         self._memory = memory
         self._accelerator = accelerator

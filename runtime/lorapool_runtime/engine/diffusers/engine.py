@@ -1,188 +1,60 @@
 """The diffusers engine: one warm pipeline, adapters put in force by setting pointers."""
 
-import gc
 import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import structlog
-import torch
 
-from lorapool_api.kinds.base_model import BaseModelSpec
-from lorapool_api.kinds.runtime import Device
-from lorapool_api.kinds.serving import ApplyMode, SchedulerName, Serving
+from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import (
-    Applied,
-    BaseInfo,
-    Modules,
-    Progress,
-    Recipe,
-    Rendering,
-    RenderRequest,
-    Result,
-    no_progress,
-)
+from lorapool_runtime.engine.contract import Applied, BaseInfo, Recipe, Rendering, RenderRequest, Result
 from lorapool_runtime.engine.diffusers.applying import Applying, lora
-from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, first_line, load_pipeline
-from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
-from lorapool_runtime.engine.diffusers.device.batching import Batching
-from lorapool_runtime.engine.diffusers.device.faults import check_alive, is_full
+from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.device.faults import check_alive
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.device.room import Room
-from lorapool_runtime.engine.diffusers.device.vae import Vae
-from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side, warm_up
-from lorapool_runtime.engine.diffusers.layers.embeddings import Vocabulary
-from lorapool_runtime.engine.diffusers.layers.switchboard import Stack, Switchboard
+from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side
+from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
+from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, finished
 from lorapool_runtime.engine.diffusers.render.previews import Previews
-from lorapool_runtime.engine.diffusers.render.prompts import Encoded, Prompts, are_alike, text_key
-from lorapool_runtime.engine.diffusers.render.run import Row, Run, Runner
-from lorapool_runtime.engine.diffusers.render.tasks import Tasks
+from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
+from lorapool_runtime.engine.diffusers.render.run import Row, Run
 from lorapool_runtime.engine.diffusers.weights.embeddings import word
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
-from lorapool_runtime.errors import (
-    AdapterError,
-    DeviceLost,
-    ModelError,
-    RecipeError,
-    RuntimeFailure,
-    Stopped,
-)
+from lorapool_runtime.errors import AdapterError, RecipeError, RuntimeFailure, Stopped
 
 log = structlog.get_logger(__name__)
 
-# Where the pool names none and nothing can be measured.
-_USUAL_BUDGET_BYTES: Final = 4 * 1024**3
-
 
 class DiffusersEngine:
-    """See `engine.contract.Engine`."""
+    """See `engine.contract.WarmEngine`; `load_engine` makes it."""
 
-    def __init__(
-        self,
-        model: BaseModelSpec,
-        device: Device,
-        device_bytes: int | None,
-        serving: Serving,
-        accelerator: Accelerator | None = None,
-    ) -> None:
-        """`device_bytes` bounds what adapters take of the device; None: what is left of it."""
-        self._model = model
-        self._device = device
-        self._device_bytes = device_bytes
-        self._serving = serving
-        self._accelerator = accelerator_of(device) if accelerator is None else accelerator
-        self._memory = DeviceMemory(
-            self._accelerator, _USUAL_BUDGET_BYTES if device_bytes is None else device_bytes, self._merged_bytes
+    def __init__(self, parts: PipelineParts, info: BaseInfo, measured: Measured, bound_bytes: int) -> None:
+        """`bound_bytes` bounds what adapters take of the device."""
+        self.info = info
+        self.parts = parts
+        self._serving = serving = parts.serving
+        self._board = parts.board
+        self._prompts = parts.prompts
+        self._batching = measured.batching
+        self._memory = DeviceMemory(parts.accelerator, bound_bytes, self._merged_bytes)
+        self._applying = Applying(
+            parts.board, self._memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
         self._previews = Previews()
-        self._batching = Batching()
-        self._pipeline: Any = None
-        self._board: Switchboard
-        self._applying: Applying
-        self._vocabulary: Vocabulary
-        self._prompts: Prompts
-        self._runner: Runner
-        self._vae: Vae
-        self._dtype: torch.dtype
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 
-    # ---- the base ----------------------------------------------------------------------------------------------
-
-    def load(self, progress: Progress = no_progress) -> BaseInfo:
-        self._unload()
-        try:
-            return self._loaded(progress)
-        except RuntimeError as error:
-            self._unload()
-            if is_full(error):
-                raise ModelError(f"the device has no room for the base model: {first_line(error)}") from error
-            if isinstance(error, torch.AcceleratorError):
-                raise DeviceLost(f"the device does not work: {first_line(error)}") from error
-            raise
-        except BaseException:
-            self._unload()
-            raise
-
-    def _unload(self) -> None:
-        """A base that did not get warm must not stand beside the next one."""
-        for name in ("_board", "_applying", "_vocabulary", "_prompts", "_runner", "_vae"):
-            self.__dict__.pop(name, None)
-        had_one, self._pipeline = self._pipeline is not None, None
-        if had_one:
-            gc.collect()
-            self._accelerator.empty_cache()
-
-    def _loaded(self, progress: Progress) -> BaseInfo:
-        start = time.monotonic()
-        loaded = load_pipeline(self._model, self._device, progress, deterministic=self._serving.deterministic)
-        pipeline = self._pipeline = loaded.pipeline
-        components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
-        if not {"unet", "transformer"} & components.keys():
-            raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
-        self._dtype = loaded.dtype
-        self._board = Switchboard(components)
-        self._applying = Applying(
-            self._board, self._memory, self._accelerator, self._serving.mode, loaded.dtype.itemsize
-        )
-        self._vocabulary = Vocabulary(pipeline)
-        self._prompts = Prompts(pipeline)
-        self._runner = Runner(Tasks(pipeline), pipeline.scheduler)
-        self._vae = Vae(pipeline)
-        loaded_s = time.monotonic() - start
-        start = time.monotonic()
-        measured = self._warm_up()
-        stages_s = {"load": loaded_s, "warm_up": time.monotonic() - start}
-        modules = self._board.modules()
-        return BaseInfo(loaded.revision, loaded.size_bytes, modules, stages_s, measured.shortfall)
-
-    def _warm_up(self) -> Measured:
-        free = self._accelerator.empty_cache
-        measured = warm_up(self._one_step, self._board, self._serving, self._accelerator, free)
-        self._applying.costs = measured.costs
-        self._batching = measured.batching
-        if measured.whole_pixels is not None:
-            self._vae.whole_up_to(measured.whole_pixels)
-        if measured.budget_bytes is not None:
-            if self._device_bytes is None:
-                self._memory.bound_bytes = measured.budget_bytes
-            elif self._device_bytes > measured.budget_bytes:
-                log.warning(
-                    "adapters.deviceBudget is more than the device has left",
-                    device_bytes=self._device_bytes,
-                    left_bytes=measured.budget_bytes,
-                )
-        return measured
-
-    def _one_step(self, width: int, height: int, rows: int, *, tiled: bool | None = None) -> None:
-        """Pictures of the bare base, in one step. Raises: ArithmeticError: they are not finite."""
-        guidance = self._serving.defaults.guidance_scale
-        recipe = Recipe("warm up", "", width, height, 1, guidance, SchedulerName.EULER_A, seed=0, images=rows)
-        prompts = self._prompts.encoded(recipe, text_key((), merge=False))
-        if tiled is None:
-            self._vae.prepare(width * height)
-        else:
-            self._vae.tile(tiled=tiled)
-        run = self._runner.run(recipe, [Row(prompts, seed) for seed in recipe.seeds], lambda *_: None)
-        self._accelerator.synchronize()
-        if not all(run.finite):
-            log.warning("the base model makes pixels that are not finite", width=width, height=height)
-
     # ---- adapters ----------------------------------------------------------------------------------------------
 
-    @property
-    def modules(self) -> Modules:
-        """The base's modules that adapters change, and their shapes."""
-        return self._board.modules()
-
     def read(self, file: AdapterFile) -> LoraAdapter:
-        return read_adapter(file, self._board, self._dtype, widths=self._vocabulary.widths)
+        return read_adapter(file, self._board, self.parts.dtype, widths=self.parts.vocabulary.widths)
 
     def on_device(self) -> frozenset[str]:
         return self._memory.identities()
@@ -192,8 +64,7 @@ class DiffusersEngine:
         return self._memory.size_bytes + self._merged_bytes()
 
     def _merged_bytes(self) -> int:
-        board = self.__dict__.get("_board")
-        return 0 if board is None else int(board.merged_bytes)
+        return self._board.merged_bytes
 
     def pin(self, identities: Collection[str]) -> None:
         self._memory.pin(identities)
@@ -216,8 +87,6 @@ class DiffusersEngine:
                 self._rendering.release()
 
     def _drop_forgotten(self) -> None:
-        if "_applying" not in self.__dict__:
-            return
         if not self._memory.identities().issuperset(self._active):
             self._applying.bare()
             self._active = ()
@@ -256,7 +125,7 @@ class DiffusersEngine:
         """A small picture of the bare base, which was warmed up with it."""
         self._applying.bare()
         side = small_side(self._serving)
-        self._one_step(side, side, 1)
+        self.parts.one_step(side, side, 1)
 
     def _render(
         self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int, rows: int | None
@@ -312,7 +181,7 @@ class DiffusersEngine:
     def _encoded(self, recipe: Recipe, stack: Stack, *, merge: bool) -> Encoded:
         rows = next((scaled.adapter.words for scaled in stack if scaled.adapter.words), {})
         words = tuple(word(i) for i in range(len(next(iter(rows.values()), ()))))
-        with self._vocabulary.knowing(words, rows):
+        with self.parts.vocabulary.knowing(words, rows):
             return self._prompts.encoded(recipe, text_key(stack, merge=merge))
 
     def _batches(self, requests: Sequence[RenderRequest[HostAdapter]], most: int | None = None) -> list[ForwardBatch]:
@@ -326,9 +195,9 @@ class DiffusersEngine:
     def _run_batch(self, batch: ForwardBatch, prompts: Sequence[Encoded]) -> Run:
         batch.raise_if_stopped()
         recipe = batch.requests[0].recipe
-        self._vae.prepare(recipe.width * recipe.height)
+        self.parts.vae.prepare(recipe.width * recipe.height)
         rows = [Row(prompts[i], seed) for i, seed in batch.rows]
-        run = self._runner.run(recipe, rows, partial(batch.watch, self._previews))
+        run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._previews))
         wanted = any(request.previews for request in batch.requests) or not self._previews.knows
         if run.latents is not None and run.finite[0] and wanted:
             self._previews.learn(run.latents[0], run.pixels[0] / np.float32(255))

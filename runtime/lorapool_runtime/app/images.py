@@ -1,0 +1,118 @@
+"""From a request for images to a reply: the application behind `POST /v1/generate`."""
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from lorapool_api import names
+from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings, UsedAdapter
+from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
+from lorapool_runtime.adapters.file import AdapterFile
+from lorapool_runtime.app.encode import encode
+from lorapool_runtime.app.recipe import complete
+from lorapool_runtime.catalog.weights import Weights
+from lorapool_runtime.engine.contract import BaseInfo, RenderRequest, Step, no_steps
+from lorapool_runtime.queue.dispatcher import Dispatcher
+from lorapool_runtime.queue.entry import Outcome
+from lorapool_runtime.settings import Settings
+
+# A seed that people can copy, and that every client's number type holds.
+_RANDOM_SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class EncodedReply:
+    """Encoded images of a request, and all that there is to say of them."""
+
+    images: tuple[bytes, ...]
+    reply: GenerateReply
+
+
+class ImageGenerator:
+    """Makes images with a warm base. Lives on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        check_ready: Callable[[], None],
+        base: Callable[[], BaseInfo],
+        weights: Weights,
+        dispatcher: Dispatcher,
+    ) -> None:
+        """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm."""
+        self._settings = settings
+        self._config = settings.config
+        self._check_ready = check_ready
+        self._base = base
+        self._weights = weights
+        self._dispatcher = dispatcher
+        self._namespace, _ = names.split_full_name(settings.config.pool)
+
+    async def admit(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:
+        """What to make, with files that are ready. Raises: RequestError."""
+        self._check_ready()
+        self._dispatcher.check_room()
+        stack = self._weights.take([self._full(use) for use in wanted.adapters])
+        seed = secrets.randbelow(_RANDOM_SEEDS)
+        # Pictures take their time to decode.
+        recipe = await asyncio.to_thread(complete, wanted, self._config.serving, seed)
+        return RenderRequest(recipe, stack, previews=wanted.previews)
+
+    async def make(
+        self,
+        admitted: RenderRequest[AdapterFile],
+        format_: ImageFormat,
+        on_step: Callable[[Step], None] = no_steps,
+        *,
+        in_json: bool = True,
+    ) -> EncodedReply:
+        """Wait for the images, and encode them.
+
+        Args:
+            in_json: whether the reply holds the images too, in base64.
+
+        Raises:
+            RequestError: see `Dispatcher.render`.
+        """
+        outcome = await self._dispatcher.render(replace(admitted, on_step=on_step))
+        start = time.monotonic()
+        images = tuple([await asyncio.to_thread(encode, image, format_) for image in outcome.rendering.images])
+        reply = self._reply(admitted, outcome, format_, time.monotonic() - start)
+        data = [base64.b64encode(image).decode() if in_json else "" for image in images]
+        made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, admitted.recipe.seeds, strict=True))
+        return EncodedReply(images, reply.model_copy(update={"images": made}))
+
+    def _full(self, use: AdapterUse) -> AdapterUse:
+        """A bare name means an adapter of the pool's own namespace."""
+        if "/" in use.key:
+            return use
+        return use.model_copy(update={"key": names.full_name(self._namespace, use.key)})
+
+    def _reply(
+        self, admitted: RenderRequest[AdapterFile], outcome: Outcome, format_: ImageFormat, encode_s: float
+    ) -> GenerateReply:
+        rendering, recipe = outcome.rendering, admitted.recipe
+        return GenerateReply(
+            images=(),
+            format=format_,
+            width=recipe.width,
+            height=recipe.height,
+            base=self._config.model.source.label,
+            base_revision=self._base().revision,
+            adapters=tuple(
+                UsedAdapter(key=scaled.key, sha256=scaled.adapter.sha256, scale=scaled.scale)
+                for scaled in admitted.stack
+            ),
+            pod=self._settings.pod_name,
+            timings=Timings(
+                queue_s=outcome.queue_s,
+                load_s=rendering.load_s,
+                switch_s=rendering.switch_s,
+                inference_s=rendering.inference_s,
+                encode_s=encode_s,
+            ),
+            warnings=rendering.warnings,
+        )

@@ -1,0 +1,92 @@
+"""Adapters for a request: their files when it comes, their weights when its turn comes."""
+
+from collections.abc import Callable, Sequence
+
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import AdapterUse
+from lorapool_api.wire.state import AdapterPhase
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
+from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.index import CatalogIndex
+from lorapool_runtime.catalog.loading import SlotLoader
+from lorapool_runtime.catalog.slot import CatalogSlot, gone
+from lorapool_runtime.errors import AdapterError, RequestError
+
+
+class Weights:
+    """Lives on the event loop."""
+
+    def __init__(self, index: CatalogIndex, cache: HostCache, loader: SlotLoader, on_moved: Callable[[], None]) -> None:
+        """`on_moved` is called when adapters may have come to host memory, or left it."""
+        self._index = index
+        self._cache = cache
+        self._loader = loader
+        self._on_moved = on_moved
+
+    def take(self, uses: Sequence[AdapterUse]) -> tuple[ScaledAdapter[AdapterFile], ...]:
+        """The file and the strength of each use; its weights are read when the request's turn comes.
+
+        Raises:
+            RequestError: an adapter is unknown, has failed, is still on its way, or is another file than asked for.
+        """
+        return tuple(self._take(use) for use in uses)
+
+    async def load(self, wanted: ScaledAdapter[AdapterFile]) -> HostAdapter:
+        """The weights, in host memory. A file that has left the disk is fetched again, however many ask.
+
+        Raises:
+            RequestError: it cannot be read, or it is not to be had any more.
+        """
+        try:
+            return await self._cache.get(wanted.adapter)
+        except FileNotFoundError:
+            return await self._load_again(wanted)
+        except AdapterError as error:
+            slot = self._slot_of(wanted)
+            if slot is not None:
+                self._loader.fail(slot, error)
+            raise _failed(wanted.key, error) from error
+        finally:
+            self._on_moved()
+
+    def _take(self, use: AdapterUse) -> ScaledAdapter[AdapterFile]:
+        slot = self._index.get(use.key)
+        if slot is None:
+            raise RequestError(ErrorCode.UNKNOWN_ADAPTER, f"this pod has no adapter {use.key!r}")
+        if slot.error is not None:
+            raise _failed(use.key, slot.error)
+        if slot.phase is not AdapterPhase.READY or slot.file is None:
+            message = f"adapter {use.key} is still {slot.phase}"
+            raise RequestError(ErrorCode.ADAPTER_NOT_READY, message, retryable=True)
+        if use.sha256 not in (None, slot.file.sha256):
+            message = f"adapter {use.key} is file {slot.file.sha256[:12]} here, not {str(use.sha256)[:12]}"
+            raise RequestError(ErrorCode.ADAPTER_NOT_READY, message, retryable=True)
+        return ScaledAdapter(slot.file, slot.entry.scale if use.scale is None else use.scale, use.key)
+
+    def _slot_of(self, wanted: ScaledAdapter[AdapterFile]) -> CatalogSlot | None:
+        """The slot that the file was taken from, if the catalog still has it like that."""
+        slot = self._index.get(wanted.key)
+        is_same = slot is not None and slot.file is not None and slot.file.identity == wanted.adapter.identity
+        return slot if is_same else None
+
+    async def _load_again(self, wanted: ScaledAdapter[AdapterFile]) -> HostAdapter:
+        missing = gone(wanted.adapter)
+        slot = self._slot_of(wanted)
+        if slot is None:
+            raise _failed(wanted.key, missing)
+        try:
+            fetched = await self._loader.refetch(slot)
+            if fetched.identity == wanted.adapter.identity:
+                return await self._cache.get(fetched)
+        except (AdapterError, FileNotFoundError) as error:
+            missing = error if isinstance(error, AdapterError) else missing
+            self._loader.start_again(slot, missing)
+            raise _failed(wanted.key, missing) from error
+        # Other weights than those that were checked: they start over.
+        self._loader.start_again(slot, missing)
+        raise _failed(wanted.key, missing)
+
+
+def _failed(key: str, error: AdapterError) -> RequestError:
+    message = f"adapter {key}: {error.message}"
+    return RequestError(ErrorCode.ADAPTER_FAILED, message, reason=error.reason, retryable=error.transient)

@@ -1,0 +1,78 @@
+"""Loading a base and warming it up: what comes of it is a whole engine, or nothing."""
+
+import gc
+import time
+from typing import Final
+
+import structlog
+import torch
+
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.runtime import Device
+from lorapool_api.kinds.serving import Serving
+from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
+from lorapool_runtime.engine.diffusers.base.pipeline import first_line, load_pipeline
+from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
+from lorapool_runtime.engine.diffusers.device.faults import is_full
+from lorapool_runtime.engine.diffusers.device.warm_up import warm_up
+from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.diffusers.parts import PipelineParts
+from lorapool_runtime.errors import DeviceLost, ModelError
+
+log = structlog.get_logger(__name__)
+
+# Where the pool names none and nothing can be measured.
+_USUAL_BUDGET_BYTES: Final = 4 * 1024**3
+
+
+def load_engine(
+    model: BaseModelSpec,
+    device: Device,
+    device_bytes: int | None,
+    serving: Serving,
+    progress: Progress = no_progress,
+    accelerator: Accelerator | None = None,
+    imported_s: float | None = None,
+) -> DiffusersEngine:
+    """The engine with its base on the device and warm.
+
+    Args:
+        device_bytes: bounds what adapters take of the device; None: what is left of it.
+        imported_s: what the import of this module took, for the stages of the load.
+
+    Raises:
+        ModelError: the base cannot be loaded, or finds no room.
+        DeviceLost: the device does not work.
+    """
+    accelerator = accelerator_of(device) if accelerator is None else accelerator
+    # What an earlier try left in cycles of references, tracebacks among them.
+    gc.collect()
+    accelerator.empty_cache()
+    try:
+        start = time.monotonic()
+        loaded = load_pipeline(model, device, progress, deterministic=serving.deterministic)
+        parts = PipelineParts.of(loaded, serving, accelerator)
+        loaded_s = time.monotonic() - start
+        start = time.monotonic()
+        measured = warm_up(parts.one_step, parts.board, serving, accelerator, accelerator.empty_cache)
+        if measured.whole_pixels is not None:
+            parts.vae.whole_up_to(measured.whole_pixels)
+        stages_s = {"load": loaded_s, "warm_up": time.monotonic() - start}
+    except RuntimeError as error:
+        if is_full(error):
+            raise ModelError(f"the device has no room for the base model: {first_line(error)}") from error
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceLost(f"the device does not work: {first_line(error)}") from error
+        raise
+    stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
+    info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall)
+    return DiffusersEngine(parts, info, measured, _budget_bytes(device_bytes, measured.budget_bytes))
+
+
+def _budget_bytes(named: int | None, left: int | None) -> int:
+    """What the pool names, else what the device has left."""
+    if named is None:
+        return _USUAL_BUDGET_BYTES if left is None else left
+    if left is not None and named > left:
+        log.warning("adapters.deviceBudget is more than the device has left", device_bytes=named, left_bytes=left)
+    return named

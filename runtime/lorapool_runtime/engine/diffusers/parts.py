@@ -1,0 +1,69 @@
+"""What the engine works with in a pipeline of diffusers: the parts of a base that is on its device."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import torch
+
+from lorapool_api.kinds.serving import SchedulerName, Serving
+from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
+from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
+from lorapool_runtime.engine.diffusers.device.vae import Vae
+from lorapool_runtime.engine.diffusers.layers.embeddings import Vocabulary
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
+from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
+from lorapool_runtime.engine.diffusers.render.run import Row, Runner
+from lorapool_runtime.engine.diffusers.render.tasks import Tasks
+from lorapool_runtime.errors import ModelError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class PipelineParts:
+    """For the engine's thread."""
+
+    pipeline: Any
+    dtype: torch.dtype
+    board: Switchboard
+    vocabulary: Vocabulary
+    prompts: Prompts
+    runner: Runner
+    vae: Vae
+    serving: Serving
+    accelerator: Accelerator
+
+    @classmethod
+    def of(cls, loaded: LoadedPipeline, serving: Serving, accelerator: Accelerator) -> "PipelineParts":
+        """The parts of a pipeline, whose modules are wrapped here. Raises: ModelError."""
+        pipeline = loaded.pipeline
+        components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
+        if not {"unet", "transformer"} & components.keys():
+            raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
+        return cls(
+            pipeline=pipeline,
+            dtype=loaded.dtype,
+            board=Switchboard(components),
+            vocabulary=Vocabulary(pipeline),
+            prompts=Prompts(pipeline),
+            runner=Runner(Tasks(pipeline), pipeline.scheduler),
+            vae=Vae(pipeline),
+            serving=serving,
+            accelerator=accelerator,
+        )
+
+    def one_step(self, width: int, height: int, rows: int, *, tiled: bool | None = None) -> None:
+        """Make pictures of the bare base, in one step."""
+        guidance = self.serving.defaults.guidance_scale
+        recipe = Recipe("warm up", "", width, height, 1, guidance, SchedulerName.EULER_A, seed=0, images=rows)
+        prompts = self.prompts.encoded(recipe, text_key((), merge=False))
+        if tiled is None:
+            self.vae.prepare(width * height)
+        else:
+            self.vae.tile(tiled=tiled)
+        run = self.runner.run(recipe, [Row(prompts, seed) for seed in recipe.seeds], lambda *_: None)
+        self.accelerator.synchronize()
+        if not all(run.finite):
+            log.warning("the base model makes pixels that are not finite", width=width, height=height)
