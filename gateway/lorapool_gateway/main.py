@@ -70,7 +70,7 @@ class Gateway:
         self._takes_none = asyncio.Event()
         metrics = Metrics()
         directory = Directory()
-        loads = Loads(directory.changed)
+        loads = Loads(directory.changes)
         self._watcher = Watcher(kube, directory, settings.namespaces or (None,))
         self._poller = Poller(directory, loads, pods)
         proxy = Proxy(Hold(directory, loads), loads, pods, metrics, self._poller.refresh)

@@ -1,6 +1,5 @@
 """The newest snapshot, and a signal whenever it changes."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, cast
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import full_name
+from lorapool_common.changes import Changes
 from lorapool_gateway.cluster.names import Names, facts
 from lorapool_gateway.cluster.snapshot import RuntimePod, Snapshot, by_pool, read_pod
 
@@ -30,21 +30,6 @@ class ObjectKind(Enum):
     POD = "pods"
 
 
-class Signal:
-    """Wakes everyone who waits, each time that something changes."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def fire(self) -> None:
-        self._event.set()
-        self._event = asyncio.Event()
-
-    def next(self) -> asyncio.Event:
-        """The event of the next change. Take it before looking, wait for it after: then no change is missed."""
-        return self._event
-
-
 class Directory:
     """What exists, as far as the API server has told. It forgets nothing while the API server is away.
 
@@ -52,8 +37,8 @@ class Directory:
     two stand beside each other.
     """
 
-    def __init__(self, changed: Signal | None = None) -> None:
-        self.changed = changed or Signal()
+    def __init__(self, changes: Changes | None = None) -> None:
+        self.changes = changes or Changes()
         self._known: dict[ObjectKind, dict[str, Known]] = {kind: {} for kind in ObjectKind}
         self._frozen: dict[ObjectKind, Mapping[str, Known]] = {}
         self._names: Names | None = None
@@ -88,7 +73,7 @@ class Directory:
             self._set(kind, key, None)
         for key, value in moved:
             self._set(kind, key, value)
-        self.changed.fire()
+        self.changes.note()
 
     def put(self, kind: ObjectKind, manifest: Manifest) -> None:
         """Take an object that was added or modified; what cannot be served any more is dropped."""
@@ -96,7 +81,7 @@ class Directory:
         value = self._read(kind, key, manifest)
         if self._known[kind].get(key) != value:
             self._set(kind, key, value)
-            self.changed.fire()
+            self.changes.note()
 
     def drop(self, kind: ObjectKind, manifest: Manifest) -> None:
         """Forget an object."""
@@ -104,7 +89,7 @@ class Directory:
         self._unreadable.discard((kind, key))
         if key in self._known[kind]:
             self._set(kind, key, None)
-            self.changed.fire()
+            self.changes.note()
 
     def _read(self, kind: ObjectKind, key: str, manifest: Manifest) -> Known | None:
         """The object as it is, or as it was when it could last be read; None where it cannot be used."""

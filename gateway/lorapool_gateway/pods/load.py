@@ -9,7 +9,7 @@ from typing import Final
 
 from lorapool_api.wire.state import ServingStatus
 from lorapool_common.backoff import Backoff
-from lorapool_gateway.cluster.directory import Signal
+from lorapool_common.changes import Changes
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.routing.route import PodLoad
 
@@ -38,8 +38,8 @@ class _Failures:
 class Loads:
     """The load of each pod. A pod that is not reached or has not answered yet takes no requests."""
 
-    def __init__(self, changed: Signal, clock: Callable[[], float] = time.monotonic) -> None:
-        self.changed = changed
+    def __init__(self, changes: Changes, clock: Callable[[], float] = time.monotonic) -> None:
+        self.changes = changes
         self._clock = clock
         self._statuses: dict[str, LastStatus] = {}
         self._failures: dict[str, _Failures] = {}
@@ -66,7 +66,7 @@ class Loads:
         before = self._statuses.get(pod.uid)
         self._statuses[pod.uid] = LastStatus(status, self._in_flight.get(pod.uid, 0))
         if before is None or (before.status.ready, before.status.tiers) != (status.ready, status.tiers):
-            self.changed.fire()
+            self.changes.note()
 
     def last_status(self, pod: RuntimePod) -> ServingStatus | None:
         """The pod's last status; None where there is none."""

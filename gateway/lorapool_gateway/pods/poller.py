@@ -38,9 +38,9 @@ class Poller:
         """Follow the directory: one task for each pod that it knows."""
         async with asyncio.TaskGroup() as group:
             while True:
-                changed = self._directory.changed.next()
+                seen = self._directory.changes.version
                 self._match(group)
-                await changed.wait()
+                await self._directory.changes.beyond(seen)
 
     def refresh(self, pod: RuntimePod) -> None:
         """Ask this pod again soon: it has just answered a request, so its status is old."""

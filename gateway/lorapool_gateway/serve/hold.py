@@ -1,7 +1,7 @@
 """Holds a request until it can be tried: its adapters are served, and a pod is ready for it."""
 
 import asyncio
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,7 +71,7 @@ class Hold:
         """
         with ExitStack() as place:
             while True:
-                changed = self._directory.changed.next()
+                seen = self._directory.changes.version
                 try:
                     ready = with_files(flight.request.generate, self._directory.snapshot())
                     pod = self._pick(flight)
@@ -81,7 +81,7 @@ class Hold:
                     if flight.obstacle is None:
                         place.enter_context(self._place(flight.pool))
                     flight.obstacle = error
-                    await self._next_change(changed, error, flight.began)
+                    await self._next_change(seen, error, flight.began)
                 else:
                     flight.obstacle = None
                     return pod, ready
@@ -91,12 +91,11 @@ class Hold:
         left_s = flight.began + self._adapter_hold_s - asyncio.get_running_loop().time()
         if left_s <= 0:
             raise error
-        changed = self._directory.changed.next()
+        seen = self._directory.changes.version
         flight.backoff = flight.backoff or Backoff(self._first_pause_s, _LONGEST_PAUSE_S)
         pause_s = min(left_s, flight.backoff.next())
-        with self._place(flight.pool), suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
-                await changed.wait()
+        with self._place(flight.pool):
+            await self._directory.changes.beyond(seen, pause_s)
         flight.attempts.refused_by.clear()
 
     def has_other(self, pod: RuntimePod, flight: InFlight) -> bool:
@@ -117,16 +116,16 @@ class Hold:
         pods = max(1, pool.spec.replicas, len(self._directory.snapshot().pods_of(key)))
         return self._waiting.place(key, pods * pool.spec.serving.max_pending)
 
-    async def _next_change(self, changed: asyncio.Event, obstacle: GatewayError, began: float) -> None:
+    async def _next_change(self, seen: int, obstacle: GatewayError, began: float) -> None:
         """Wait; raise the obstacle when the adapter's time is up."""
         if isinstance(obstacle, NoPodReady) or (
             isinstance(obstacle, AdapterUnavailable) and traits(obstacle.reason).subject is Subject.PODS
         ):
-            await changed.wait()
+            await self._directory.changes.beyond(seen)
             return
         try:
             async with asyncio.timeout_at(began + self._adapter_hold_s):
-                await changed.wait()
+                await self._directory.changes.beyond(seen)
         except TimeoutError:
             raise obstacle from None
 

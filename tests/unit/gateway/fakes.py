@@ -176,7 +176,7 @@ class World:
     ) -> None:
         self.network = Network()
         self.directory = directory or Directory()
-        self.loads = Loads(self.directory.changed)
+        self.loads = Loads(self.directory.changes)
         self.metrics = Metrics()
         self.synced = asyncio.Event()
         self.synced.set()

@@ -6,7 +6,8 @@ from tests.unit.gateway.fakes import World
 from tests.waiting import until
 
 from lorapool_api.wire.state import ServingStatus
-from lorapool_gateway.cluster.directory import ObjectKind, Signal
+from lorapool_common.changes import Changes
+from lorapool_gateway.cluster.directory import ObjectKind
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.pods.poller import Poller
@@ -20,7 +21,7 @@ def status(**known: int | bool) -> ServingStatus:
 
 
 def test_requests_since_a_pods_last_word_count_as_its_queue() -> None:
-    loads, pod = Loads(Signal()), POD
+    loads, pod = Loads(Changes()), POD
     loads.update(pod, status(pending=1, running=1))
     with loads.request(pod):
         found = loads.of(pod)
@@ -29,14 +30,14 @@ def test_requests_since_a_pods_last_word_count_as_its_queue() -> None:
 
 
 def test_requests_that_a_pod_already_counts_are_not_counted_twice() -> None:
-    loads, pod = Loads(Signal()), POD
+    loads, pod = Loads(Changes()), POD
     with loads.request(pod):
         loads.update(pod, status(running=1))
         assert loads.of(pod).queue == 1  # type: ignore[union-attr]
 
 
 def test_a_pod_that_is_lost_or_not_ready_takes_nothing() -> None:
-    loads, pod = Loads(Signal()), POD
+    loads, pod = Loads(Changes()), POD
     assert loads.of(pod) is None
     loads.update(pod, status(ready=False))
     assert loads.of(pod) is None
@@ -48,7 +49,7 @@ def test_a_pod_that_is_lost_or_not_ready_takes_nothing() -> None:
 
 def test_a_pod_that_has_failed_comes_last_for_a_while_longer_each_time_until_it_succeeds() -> None:
     now = 0.0
-    loads, pod = Loads(Signal(), clock=lambda: now), POD
+    loads, pod = Loads(Changes(), clock=lambda: now), POD
     loads.update(pod, status())
 
     def is_suspect() -> bool:
@@ -68,7 +69,7 @@ def test_a_pod_that_has_failed_comes_last_for_a_while_longer_each_time_until_it_
 
 
 def test_a_pod_that_has_refused_is_full_until_it_speaks_again() -> None:
-    loads, pod = Loads(Signal()), POD
+    loads, pod = Loads(Changes()), POD
     loads.update(pod, status())
     loads.mark_full(pod)
     assert loads.of(pod).is_full  # type: ignore[union-attr]
