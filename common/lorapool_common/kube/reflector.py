@@ -44,7 +44,7 @@ class Reflector:
     """Follows a selection of objects for as long as it runs.
 
     Each watch is followed by a new list, so whatever a watch has missed is found a few minutes later. While the API
-    server is away the consumer is told nothing, and the reflector tries again for ever.
+    server is away the consumers are told nothing, and the reflector tries again for ever.
 
     Args:
         expected: statuses that are no reason for a warning; 410 is none: the version is too old to watch from, and
@@ -55,8 +55,7 @@ class Reflector:
         self,
         source: ListerWatcher,
         selection: Selection,
-        consumer: Consumer,
-        *,
+        *consumers: Consumer,
         expected: Collection[int] = (EXPIRED,),
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -64,7 +63,7 @@ class Reflector:
     ) -> None:
         self._source = source
         self._selection = selection
-        self._consumer = consumer
+        self._consumers = consumers
         self._expected = {EXPIRED, *expected}
         self._backoff = backoff or Backoff(0.2, 5.0)
         self._clock = clock
@@ -86,15 +85,14 @@ class Reflector:
 
     async def _list_and_watch(self) -> None:
         listed = await self._source.listing(self._selection)
-        self._consumer.replace(listed.items)
+        for consumer in self._consumers:
+            consumer.replace(listed.items)
         self._is_away = False
         self.synced.set()
         async with aclosing(self._source.watch(self._selection, listed.version)) as changes:
             async for change, manifest in changes:
-                if change == "DELETED":
-                    self._consumer.drop(manifest)
-                else:
-                    self._consumer.put(manifest)
+                for consumer in self._consumers:
+                    (consumer.drop if change == "DELETED" else consumer.put)(manifest)
 
     def _log(self, error: ApiError) -> None:
         """One warning for each time that the API server is away, not one for each try."""

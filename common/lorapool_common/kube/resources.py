@@ -1,6 +1,6 @@
 """Kinds as they stand in addresses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -51,16 +51,13 @@ LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 POOLS: Final = Resource(names.GROUP, names.VERSION, names.POOL_PLURAL, names.POOL_KIND)
 ADAPTERS: Final = Resource(names.GROUP, names.VERSION, names.ADAPTER_PLURAL, names.ADAPTER_KIND)
 
-KNOWN: Final = (
+_KNOWN: Final = (
     *(NODES, NAMESPACES, PODS, SERVICES, SECRETS, CONFIG_MAPS, SERVICE_ACCOUNTS, CORE_EVENTS, EVENTS),
     *(DEPLOYMENTS, REPLICA_SETS, BUDGETS, LEASES, POOLS, ADAPTERS),
 )
+_BY_KIND: Final = {f"{resource.api_version} {resource.kind}": resource for resource in _KNOWN}
 
 
-def resource_of(manifest: Mapping[str, Any], known: Iterable[Resource] = KNOWN) -> Resource:
+def resource_of(manifest: Mapping[str, Any]) -> Resource:
     """The kind of a manifest. Raises KeyError where it is none of the known ones."""
-    said = manifest["apiVersion"], manifest["kind"]
-    found = next((resource for resource in known if (resource.api_version, resource.kind) == said), None)
-    if found is None:
-        raise KeyError(f"{said[0]} {said[1]}")
-    return found
+    return _BY_KIND[f"{manifest['apiVersion']} {manifest['kind']}"]

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lorapool_api.kinds.base_model import ModelId
-from lorapool_api.kinds.conditions import AdapterCondition, Condition, find
+from lorapool_api.kinds.conditions import AdapterCondition, Conditions, find
 from lorapool_api.kinds.metadata import Metadata
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.names import full_name
@@ -104,12 +104,7 @@ class AdapterStatus(ApiModel):
     resolved: Resolved | None = Field(default=None, description="What the source turned out to be.")
     pods: AdapterPods | None = Field(default=None, description="The pods that serve it.")
     summary: str | None = Field(default=None, description="The reason of the first condition that is not true.")
-    conditions: tuple[Condition, ...] = Field(
-        default=(),
-        description="Accepted, Resolved, Compatible and Ready.",
-        max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = Field(default=(), description="Accepted, Resolved, Compatible and Ready.")
 
 
 class Adapter(ApiModel):

@@ -150,6 +150,16 @@ class Condition(ApiModel):
         return self.status == "True"
 
 
+# Of a status: one of each type, whoever writes it.
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+
+
 def with_transition_times(
     wanted: Iterable[Condition], previous: Iterable[Condition], now: datetime
 ) -> tuple[Condition, ...]:

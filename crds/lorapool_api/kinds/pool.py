@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from lorapool_api.kinds.base_model import BaseModelSpec
-from lorapool_api.kinds.conditions import Condition
+from lorapool_api.kinds.conditions import Conditions
 from lorapool_api.kinds.metadata import LabelSelector, Metadata
 from lorapool_api.kinds.quantities import ByteQuantity
 from lorapool_api.kinds.runtime import RuntimeSpec
@@ -128,12 +128,7 @@ class PoolStatus(ApiModel):
         default=None, description="How long the newest pod took from its process's start to a warm base."
     )
     url: str | None = Field(default=None, description="Address of the pool's Service in the cluster.")
-    conditions: tuple[Condition, ...] = Field(
-        default=(),
-        description="Ready, Available, Progressing and Degraded.",
-        max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: Conditions = Field(default=(), description="Ready, Available, Progressing and Degraded.")
 
 
 class Pool(ApiModel):

@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from lorapool_common.kube.client import Kube, Selection
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.reflector import Consumer, Reflector
-from lorapool_common.kube.resources import PODS, Manifest
+from lorapool_common.kube.reflector import Reflector
+from lorapool_common.kube.resources import PODS
 from lorapool_local.access import plane_access
 from lorapool_local.config import Isolation, NodeConfig
 from lorapool_local.errors import PlaneFailed
@@ -49,32 +49,13 @@ class NodeSettings:
     state: StateDir
 
 
-@dataclass(frozen=True)
-class _Both:
-    """Passes on to two consumers what a reflector says."""
-
-    first: Consumer
-    second: Consumer
-
-    def replace(self, objects: Sequence[Manifest]) -> None:
-        self.first.replace(objects)
-        self.second.replace(objects)
-
-    def put(self, manifest: Manifest) -> None:
-        self.first.put(manifest)
-        self.second.put(manifest)
-
-    def drop(self, manifest: Manifest) -> None:
-        self.first.drop(manifest)
-        self.second.drop(manifest)
-
-
 class Node:
     """Registers with the API server and runs a worker for each pod that is bound to it."""
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
-        self._kube = Kube(plane_access(settings.server, settings.authority, pair=settings.pair))
+        access = plane_access(settings.server, settings.authority, pair=settings.pair)
+        self._kube = Kube(access, field_manager="lorapool-node")
         self._references = References(self._kube)
         self._events = EventRecorder(self._kube, settings.config.name)
         self._probe_http = probe_client()
@@ -99,7 +80,7 @@ class Node:
                 ("lease", registration.keep()),
                 ("bytecode", asyncio.to_thread(compile_own_packages)),
                 ("events", self._events.write()),
-                ("pods", Reflector(self._kube, of_this_node, _Both(pods, network.pods)).run()),
+                ("pods", Reflector(self._kube, of_this_node, pods, network.pods).run()),
                 ("services", network.serve()),
             )
         ]

@@ -20,7 +20,6 @@ _RENEW_S = 10.0
 # The kubelet's period for a status in which nothing has changed.
 _STATUS_EVERY = 30
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_LEASES_IN = "kube-node-lease"
 
 
 def allocatable(config: NodeConfig) -> dict[str, str]:
@@ -118,13 +117,10 @@ class Registration:
                 log.warning("node not renewed", error=str(error))
 
     async def _renew_lease(self) -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         name = self._config.name
-        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": now}
-        try:
-            await self._kube.patch(LEASES, _LEASES_IN, name, {"spec": spec})
-        except ApiError as error:
-            if not error.is_gone:
-                raise
-            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
-            await self._kube.create(LEASES, _LEASES_IN, lease)
+        metadata = {"name": name, "namespace": "kube-node-lease"}
+        renewed_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": renewed_at}
+        await self._kube.apply(
+            {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
+        )

@@ -1,7 +1,7 @@
 """Run one container: its process in namespaces of its own, or, where those are forbidden, with its descendants adopted.
 
-The specification comes as JSON on standard input (see `node/process.py`). What happens is reported as JSON lines
-on a pipe: `{"pid": ...}`, `{"error": ...}` if the container could not be started, and at last
+The specification comes as JSON on standard input (see `node/containers/process.py`). What happens is reported as JSON
+lines on a pipe: `{"pid": ...}`, `{"error": ...}` if the container could not be started, and at last
 `{"code": ..., "signal": ...}`. SIGTERM is passed on to the container's main process; SIGUSR1 ends everything in it
 at once, and so does the death of the supervisor.
 """

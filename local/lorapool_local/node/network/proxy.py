@@ -9,11 +9,12 @@ import contextlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-Object = dict[str, Any]
+from lorapool_common.kube.resources import Manifest
+
 log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES: Final = 64 * 1024
@@ -28,7 +29,7 @@ class Frontend:
     backends: tuple[tuple[str, int], ...]
 
 
-def frontends(services: Mapping[str, Object], pods: Mapping[str, Object]) -> tuple[Frontend, ...]:
+def frontends(services: Mapping[str, Manifest], pods: Mapping[str, Manifest]) -> tuple[Frontend, ...]:
     """What is to be listened at: every TCP port of every Service that has a cluster IP and a selector."""
     return tuple(
         Frontend(spec["clusterIP"], port["port"], _backends(service, port, pods))
@@ -40,7 +41,7 @@ def frontends(services: Mapping[str, Object], pods: Mapping[str, Object]) -> tup
     )
 
 
-def _backends(service: Object, port: Object, pods: Mapping[str, Object]) -> tuple[tuple[str, int], ...]:
+def _backends(service: Manifest, port: Manifest, pods: Mapping[str, Manifest]) -> tuple[tuple[str, int], ...]:
     unready = service["spec"].get("publishNotReadyAddresses", False)
     found = (
         (pod["status"]["podIP"], _target(port, pod))
@@ -50,19 +51,19 @@ def _backends(service: Object, port: Object, pods: Mapping[str, Object]) -> tupl
     return tuple(sorted((address, target) for address, target in found if target is not None))
 
 
-def _selects(service: Object, pod: Object) -> bool:
+def _selects(service: Manifest, pod: Manifest) -> bool:
     labels = pod["metadata"].get("labels", {})
     same_namespace: bool = service["metadata"]["namespace"] == pod["metadata"]["namespace"]
     return same_namespace and all(labels.get(k) == v for k, v in service["spec"]["selector"].items())
 
 
-def _is_ready(pod: Object) -> bool:
+def _is_ready(pod: Manifest) -> bool:
     if pod["metadata"].get("deletionTimestamp"):
         return False
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", ()))
 
 
-def _target(port: Object, pod: Object) -> int | None:
+def _target(port: Manifest, pod: Manifest) -> int | None:
     target = port.get("targetPort", port["port"])
     if isinstance(target, int):
         return target

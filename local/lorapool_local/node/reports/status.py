@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from lorapool_local.node.reports.conditions import Json, condition, timestamp, with_transition_time
+from lorapool_common.kube.resources import Manifest
+from lorapool_local.node.reports.conditions import condition, timestamp, with_transition_time
 from lorapool_local.node.spec.pod import Pod
 
 COMPLETED: Final = "Completed"
@@ -71,9 +72,9 @@ class PodSnapshot:
     """(reason, message) of a pod that was ended by the node itself."""
 
 
-def pod_status(pod: Pod, view: PodSnapshot, now: datetime) -> Json:
+def pod_status(pod: Pod, view: PodSnapshot, now: datetime) -> Manifest:
     """The status to report. Transition times are kept from the pod's present conditions where nothing changed."""
-    status: Json = {
+    status: Manifest = {
         "phase": phase(pod, view),
         "conditions": _conditions(pod, view, now),
         "hostIP": view.host_ip,
@@ -89,7 +90,7 @@ def pod_status(pod: Pod, view: PodSnapshot, now: datetime) -> Json:
     return status
 
 
-def status_patch(status: Json) -> Json:
+def status_patch(status: Manifest) -> Manifest:
     """As a strategic merge patch that leaves nothing of the status before, but conditions of other writers."""
     return {
         **status,
@@ -112,7 +113,7 @@ def phase(pod: Pod, view: PodSnapshot) -> str:
     return "Running"
 
 
-def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Json]:
+def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Manifest]:
     unready = [c.name for c in view.containers if not c.ready]
     finished = phase(pod, view)
     if finished == "Succeeded":
@@ -145,7 +146,7 @@ def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Json]:
     return [with_transition_time(c, old.get(c["type"]), now) for c in wanted]
 
 
-def _ready_condition(all_ready: bool, open_gates: bool, why: str, text: str) -> Json:
+def _ready_condition(all_ready: bool, open_gates: bool, why: str, text: str) -> Manifest:
     if all_ready and not open_gates:
         return condition("Ready", False, "ReadinessGatesNotReady", "a readiness gate is not True")
     return condition("Ready", True) if all_ready else condition("Ready", False, why, text)
@@ -174,8 +175,8 @@ def _exit_code(container: ContainerSnapshot) -> int:
     return container.state.exit_code if isinstance(container.state, ContainerTerminated) else 0
 
 
-def _container_status(view: ContainerSnapshot) -> Json:
-    status: Json = {
+def _container_status(view: ContainerSnapshot) -> Manifest:
+    status: Manifest = {
         "name": view.name,
         "image": view.image,
         "imageID": f"lorapool://{view.image}" if view.container_id else "",
@@ -190,7 +191,7 @@ def _container_status(view: ContainerSnapshot) -> Json:
     return status
 
 
-def _state(state: ContainerState, container_id: str) -> Json:
+def _state(state: ContainerState, container_id: str) -> Manifest:
     match state:
         case ContainerWaiting(reason=reason, message=message):
             return {"waiting": _without_empty({"reason": reason, "message": message})}
@@ -200,7 +201,7 @@ def _state(state: ContainerState, container_id: str) -> Json:
             return {"terminated": _terminated(state, container_id)}
 
 
-def _terminated(state: ContainerTerminated, container_id: str) -> Json:
+def _terminated(state: ContainerTerminated, container_id: str) -> Manifest:
     optional = {
         "reason": state.reason,
         "message": state.message,
@@ -212,5 +213,5 @@ def _terminated(state: ContainerTerminated, container_id: str) -> Json:
     return {"exitCode": state.exit_code, **_without_empty(optional)}
 
 
-def _without_empty(values: Json) -> Json:
+def _without_empty(values: Manifest) -> Manifest:
     return {key: value for key, value in values.items() if value}

@@ -9,8 +9,7 @@ import structlog
 from lorapool_common.backoff import Backoff
 from lorapool_common.kube.client import STRATEGIC_PATCH, Kube
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import PODS
-from lorapool_local.node.reports.conditions import Json
+from lorapool_common.kube.resources import PODS, Manifest
 from lorapool_local.node.reports.status import PodSnapshot, pod_status, status_patch
 from lorapool_local.node.spec.pod import Pod, ReportedStatus
 
@@ -27,7 +26,7 @@ class StatusWriter:
         self.pod = pod
         self._kube = kube
         self._snapshot = snapshot
-        self._written: Json | None = None
+        self._written: Manifest | None = None
         self._changed = asyncio.Event()
         self._changed.set()
 
