@@ -16,6 +16,7 @@ from lorapool_api.names import POOL_LABEL, split_full_name
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import DEPLOYMENTS, Resource
 from lorapool_operator.cluster.cache import ObjectCache
+from lorapool_operator.cluster.wakeups import Wakeups
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.reconcile.context import Context
@@ -71,7 +72,7 @@ class ApiServer:
         self._take(f"{manifest['kind']}/{meta['name']}", manifest)
         applied = manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()}
         if manifest["kind"] == "Deployment":
-            self.cache.deployments.put(f"{meta['namespace']}/{meta['name']}", deployment_view(applied))
+            self.cache.wake(self.cache.deployments.put(f"{meta['namespace']}/{meta['name']}", deployment_view(applied)))
         return applied
 
     async def patch(
@@ -173,7 +174,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.woken: list[str] = []
-        self.cache = ObjectCache(self.woken.append)
+        self.wakeups = Wakeups()
+        self.cache = ObjectCache(self._changed)
         self.api = ApiServer(self.cache)
         self.context = Context(
             settings=Settings(namespace="default", identity="test"),
@@ -189,6 +191,10 @@ class Bench:
             now=self.now,
             clock=self.clock,
         )
+
+    def _changed(self, pool: str) -> None:
+        self.woken.append(pool)
+        self.wakeups(pool)
 
     async def settle(self, passes: Reconciler) -> PassResult:
         """Passes until one writes nothing; what the last one came to."""
@@ -214,5 +220,5 @@ class Bench:
         """A pod of a ReplicaSet of that Deployment."""
         replica_set = f"uid-rs-{deployment}"
         view = ReplicaSetView("rs", pod.namespace, replica_set, pod.pool, deployment)
-        self.cache.replica_sets.put(f"{pod.namespace}/{replica_set}", view)
-        self.cache.pods.put(pod.key, replace(pod, replica_set=replica_set))
+        self.cache.wake(self.cache.replica_sets.put(f"{pod.namespace}/{replica_set}", view))
+        self.cache.wake(self.cache.pods.put(pod.key, replace(pod, replica_set=replica_set)))

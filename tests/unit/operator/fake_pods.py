@@ -17,6 +17,7 @@ class FakePod:
         phases: of adapters that are not ready.
         error: what every call is answered with; None: calls work.
         push_error: what catalogs are answered with.
+        takes_s: how long it takes to take a catalog.
         calls: names of the calls that came.
     """
 
@@ -27,6 +28,7 @@ class FakePod:
         self.phases: dict[str, AdapterPhase] = {}
         self.error: ControlError | None = None
         self.push_error: ControlError | None = None
+        self.takes_s = 0.0
         self.calls: list[str] = []
         self._news = asyncio.Event()
 
@@ -113,7 +115,9 @@ class FakePods:
         return self._at(ip).report()
 
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState:
+        await asyncio.sleep(self._at(ip).takes_s)
         return self._at(ip).put(catalog)
 
     async def patch(self, ip: str, token: str, delta: CatalogDelta, max_bytes: int) -> PodState:
+        await asyncio.sleep(self._at(ip).takes_s)
         return self._at(ip).patch(delta)
