@@ -22,17 +22,17 @@ from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 SIZE = 32
-_WIDTH = 32
+WIDTH = 32
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
 def make_pipeline(folder: Path, seed: int = 0) -> Path:
     """Write the pipeline to the folder, as `save_pretrained` lays it out."""
     torch.manual_seed(seed)
-    tokenizer = _tokenizer(folder.parent / f"{folder.name}-vocabulary")
-    text = _text_config(len(tokenizer))
+    tokenizer = make_tokenizer(folder.parent / f"{folder.name}-vocabulary")
+    text = text_config(len(tokenizer))
     pipeline = StableDiffusionXLPipeline(
-        vae=_vae(),
+        vae=make_vae(),
         text_encoder=CLIPTextModel(text),
         text_encoder_2=CLIPTextModelWithProjection(text),
         tokenizer=tokenizer,
@@ -61,14 +61,14 @@ def _unet() -> Any:
         attention_head_dim=(2, 4),
         transformer_layers_per_block=(1, 2),
         use_linear_projection=True,
-        cross_attention_dim=2 * _WIDTH,
+        cross_attention_dim=2 * WIDTH,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + _WIDTH,
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
     )
 
 
-def _vae(shift: float | None = None) -> Any:
+def make_vae(shift: float | None = None) -> Any:
     blocks = 2
     return AutoencoderKL(
         block_out_channels=(32, 64),
@@ -80,11 +80,11 @@ def _vae(shift: float | None = None) -> Any:
     )
 
 
-def _text_config(vocabulary: int) -> Any:
+def text_config(vocabulary: int) -> Any:
     return CLIPTextConfig(
         vocab_size=vocabulary,
-        hidden_size=_WIDTH,
-        projection_dim=_WIDTH,
+        hidden_size=WIDTH,
+        projection_dim=WIDTH,
         intermediate_size=48,
         num_hidden_layers=3,
         num_attention_heads=4,
@@ -95,7 +95,7 @@ def _text_config(vocabulary: int) -> Any:
     )
 
 
-def _tokenizer(folder: Path) -> Any:
+def make_tokenizer(folder: Path) -> Any:
     """One token per letter: every prompt has one, and different prompts have different ones."""
     letters = string.ascii_lowercase + string.digits + string.punctuation
     tokens = [*letters, *(f"{c}</w>" for c in letters), _START, _END]

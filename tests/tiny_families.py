@@ -23,16 +23,16 @@ TEXT_WIDTH = 24
 POOLED = 20
 WIDTH = 32
 # SD3 puts the words of both CLIP encoders side by side and pads them to the width of T5's.
-_T5_WIDTH = 2 * tiny._WIDTH
+_T5_WIDTH = 2 * tiny.WIDTH
 
 
 def make_sd15(folder: Path, seed: int = 0) -> Path:
     """Write an SD 1.5 pipeline: one text encoder, attention between convolutions of 1 x 1."""
     torch.manual_seed(seed)
-    tokenizer = tiny._tokenizer(folder.parent / f"{folder.name}-vocabulary")
+    tokenizer = tiny.make_tokenizer(folder.parent / f"{folder.name}-vocabulary")
     pipeline = StableDiffusionPipeline(
-        vae=tiny._vae(),
-        text_encoder=CLIPTextModel(tiny._text_config(len(tokenizer))),
+        vae=tiny.make_vae(),
+        text_encoder=CLIPTextModel(tiny.text_config(len(tokenizer))),
         tokenizer=tokenizer,
         unet=UNet2DConditionModel(
             sample_size=tiny.SIZE // 2,
@@ -41,7 +41,7 @@ def make_sd15(folder: Path, seed: int = 0) -> Path:
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
             attention_head_dim=4,
-            cross_attention_dim=tiny._WIDTH,
+            cross_attention_dim=tiny.WIDTH,
         ),
         scheduler=EulerDiscreteScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
@@ -57,16 +57,16 @@ def make_sd15(folder: Path, seed: int = 0) -> Path:
 def make_flux_pipeline(folder: Path, seed: int = 0) -> Path:
     """Write a Flux pipeline: latents packed two by two, one CLIP for the whole prompt, T5 for its words."""
     torch.manual_seed(seed)
-    tokenizer = tiny._tokenizer(folder.parent / f"{folder.name}-vocabulary")
+    tokenizer = tiny.make_tokenizer(folder.parent / f"{folder.name}-vocabulary")
     words = _t5_tokenizer()
     pipeline = FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-        vae=tiny._vae(shift=0.1),
-        text_encoder=CLIPTextModel(tiny._text_config(len(tokenizer))),
+        vae=tiny.make_vae(shift=0.1),
+        text_encoder=CLIPTextModel(tiny.text_config(len(tokenizer))),
         tokenizer=tokenizer,
         text_encoder_2=_t5(len(words)),
         tokenizer_2=words,
-        transformer=_flux(channels=16, words=_T5_WIDTH, pooled=tiny._WIDTH),
+        transformer=_flux(channels=16, words=_T5_WIDTH, pooled=tiny.WIDTH),
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
@@ -75,19 +75,19 @@ def make_flux_pipeline(folder: Path, seed: int = 0) -> Path:
 def make_sd3_pipeline(folder: Path, seed: int = 0) -> Path:
     """Write an SD3 pipeline with all three of its text encoders."""
     torch.manual_seed(seed)
-    tokenizer = tiny._tokenizer(folder.parent / f"{folder.name}-vocabulary")
+    tokenizer = tiny.make_tokenizer(folder.parent / f"{folder.name}-vocabulary")
     words = _t5_tokenizer()
-    text = tiny._text_config(len(tokenizer))
+    text = tiny.text_config(len(tokenizer))
     pipeline = StableDiffusion3Pipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=tiny._vae(shift=0.1),
+        vae=tiny.make_vae(shift=0.1),
         text_encoder=CLIPTextModelWithProjection(text),
         tokenizer=tokenizer,
         text_encoder_2=CLIPTextModelWithProjection(text),
         tokenizer_2=tokenizer,
         text_encoder_3=_t5(len(words)),
         tokenizer_3=words,
-        transformer=_sd3(words=_T5_WIDTH, pooled=2 * tiny._WIDTH, size=tiny.SIZE // 2),
+        transformer=_sd3(words=_T5_WIDTH, pooled=2 * tiny.WIDTH, size=tiny.SIZE // 2),
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder

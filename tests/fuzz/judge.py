@@ -71,14 +71,14 @@ class Judge:
     def __init__(self, folder: Path, seed: int) -> None:
         self._path = folder / "case.safetensors"
         self._seed = seed
-        self._seeds = seeds()
+        self.seeds = seeds()
         self._boards = boards()
         self.tally = Tally()
 
     def case(self, number: int) -> tuple[Seed, Seed]:
         """(what it was, what became of it)."""
         dice = random.Random(f"{self._seed}/{number}")  # noqa: S311 -- the same cases each time
-        seed, other = dice.choice(self._seeds), dice.choice(self._seeds)
+        seed, other = dice.choice(self.seeds), dice.choice(self.seeds)
         content, config, words = seed.content, seed.peft_config, seed.embeddings
         if words is not None and dice.random() < 0.7:
             words = mutated(dice, words, other.content)

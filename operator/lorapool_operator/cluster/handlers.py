@@ -22,16 +22,16 @@ def registry(cache: ObjectCache, *, watch_namespaces: bool) -> kopf.OperatorRegi
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login)
     kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
-        ((names.GROUP, names.VERSION, names.POOL_PLURAL), _keeper(cache, cache.pools, read_pool)),
-        ((names.GROUP, names.VERSION, names.ADAPTER_PLURAL), _keeper(cache, cache.adapters, read_adapter)),
-        (("", "v1", "pods"), _keeper(cache, cache.pods, pod_view)),
-        (("apps", "v1", "replicasets"), _keeper(cache, cache.replica_sets, replica_set_view)),
-        (("apps", "v1", "deployments"), _keeper(cache, cache.deployments, deployment_view)),
+        ((names.GROUP, names.VERSION, names.POOL_PLURAL), _handler(cache, cache.pools, read_pool)),
+        ((names.GROUP, names.VERSION, names.ADAPTER_PLURAL), _handler(cache, cache.adapters, read_adapter)),
+        (("", "v1", "pods"), _handler(cache, cache.pods, pod_view)),
+        (("apps", "v1", "replicasets"), _handler(cache, cache.replica_sets, replica_set_view)),
+        (("apps", "v1", "deployments"), _handler(cache, cache.deployments, deployment_view)),
     )
     for resource, handler in kinds:
         kopf.on.event(*resource, registry=handlers)(handler)
     if watch_namespaces:
-        kopf.on.event("", "v1", "namespaces", registry=handlers)(_namespace_keeper(cache))
+        kopf.on.event("", "v1", "namespaces", registry=handlers)(_namespace_handler(cache))
     return handlers
 
 
@@ -52,19 +52,19 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     )
 
 
-def _keeper(cache: ObjectCache, indexer: Indexer[T], read: Callable[[Mapping[str, Any]], T]) -> Any:
-    async def keep(event: kopf.RawEvent, **_: Any) -> None:
+def _handler(cache: ObjectCache, indexer: Indexer[T], read: Callable[[Mapping[str, Any]], T]) -> Any:
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
         change = remove if event["type"] == "DELETED" else put
         cache.wake(change(indexer, event["object"], read))
 
-    return keep
+    return handle
 
 
-def _namespace_keeper(cache: ObjectCache) -> Any:
-    async def keep(event: kopf.RawEvent, **_: Any) -> None:
+def _namespace_handler(cache: ObjectCache) -> Any:
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
         if event["type"] == "DELETED":
             cache.put_namespace(event["object"]["metadata"]["name"], None)
         else:
             put_namespace(cache, event["object"])
 
-    return keep
+    return handle

@@ -17,7 +17,7 @@ def judge(one_thread: None, tmp_path: Path) -> Judge:
 
 
 def test_every_file_that_mutations_start_from_is_served(judge: Judge) -> None:
-    assert {seed.name: judge.judge(seed) for seed in judge._seeds} == {seed.name: "served" for seed in judge._seeds}
+    assert {seed.name: judge.judge(seed) for seed in judge.seeds} == {seed.name: "served" for seed in judge.seeds}
 
 
 def test_a_hostile_file_is_read_or_refused_with_a_reason_within_its_bounds(judge: Judge, tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_the_same_number_makes_the_same_file(judge: Judge, tmp_path: Path) -> No
 
 def test_the_judge_sees_what_breaks_a_promise(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that takes too much memory, or refuses without words, is found out."""
-    seed = judge._seeds[0]
+    seed = judge.seeds[0]
     with monkeypatch.context() as patch:
         patch.setattr("tests.fuzz.judge.check_file", _greedy)
         with pytest.raises(Broken, match="of memory"):

@@ -69,7 +69,6 @@ KNOWN: set[str] = {
     "Vocabulary",
     "dice",
     "in_force",
-    "keeper",
     "put_in_force",
     "read_up",
     "shadows",

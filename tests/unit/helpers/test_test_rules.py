@@ -36,9 +36,7 @@ KNOWN_PRIVATE: set[str] = {
     "tests/runtime/engine/test_failures.py",
     "tests/runtime/engine/test_formats.py",
     "tests/runtime/engine/test_full.py",
-    "tests/runtime/formats/test_fuzz.py",
     "tests/runtime/sources/test_bad_files.py",
-    "tests/tiny_families.py",
 }
 
 
