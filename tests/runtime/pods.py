@@ -1,16 +1,17 @@
 """A pod of the stub engine in this process, on free ports of a loopback address."""
 
-import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from tests import files
+from tests.waiting import until
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device, EngineName, StubTimings
@@ -28,6 +29,8 @@ from lorapool_runtime.settings import Settings
 
 TOKEN = "secret-of-this-test"
 DEADLINE_S = 60.0
+# A base takes its time to load where others work too.
+eventually = partial(until, deadline_s=DEADLINE_S)
 
 
 def free_port() -> int:
@@ -107,13 +110,6 @@ async def started(settings: Settings, load: LoadEngine | None = None, *, fails: 
     ):
         yield Running(runtime, serving, control)
     assert (supervisor.failure is not None) is fails
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until it holds; fail when it does not in time."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not holds():  # noqa: ASYNC110 -- what is waited for has no event
-            await asyncio.sleep(0.01)
 
 
 def write_adapter(root: Path, name: str, **options: Any) -> Path:

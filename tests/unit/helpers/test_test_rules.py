@@ -15,10 +15,7 @@ OWN = ("self", "cls")
 KNOWN_PAUSES: set[str] = {
     "tests/cluster/operator/fakes.py",
     "tests/cluster/operator/harness.py",
-    "tests/runtime/pods.py",
     "tests/runtime/test_process.py",
-    "tests/unit/runtime/test_lanes.py",
-    "tests/unit/runtime/test_readers.py",
 }
 KNOWN_PATCHES: set[str] = {
     "tests/runtime/engine/test_batch.py",
@@ -26,7 +23,7 @@ KNOWN_PATCHES: set[str] = {
     "tests/runtime/models/test_training.py",
     "tests/runtime/pod/test_restart.py",
     "tests/runtime/test_process.py",
-    "tests/unit/runtime/test_networks.py",
+    "tests/unit/runtime/engine/test_networks.py",
 }
 KNOWN_PRIVATE: set[str] = {
     "tests/gpu/test_exact.py",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from tests.unit.runtime.test_registry import Bench, entry
+from tests.unit.runtime.catalog.bench import Bench, entry
 
 from lorapool_api.wire.catalog import CatalogDelta
 from lorapool_api.wire.state import AdapterPhase, Tier

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tests.waiting import until
+
 from lorapool_api.wire.catalog import FileSource, HubFile, PathFile, UrlFile
 from lorapool_runtime.sources.lanes import Lanes, owner
 
@@ -56,8 +58,7 @@ async def test_so_many_from_one_owner_at_once_and_no_more() -> None:
 
     tasks = [asyncio.create_task(lanes.run(hub(f"one/a{i}"), counted)) for i in range(40)]
     async with asyncio.timeout(20):
-        while running < 12:  # noqa: ASYNC110 -- it has no event
-            await asyncio.sleep(0.005)
+        await until(lambda: running == 12)
         release.set()
         await asyncio.gather(*tasks)
     assert most == 12

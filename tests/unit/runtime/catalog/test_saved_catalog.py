@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.unit.runtime.test_registry import entry
+from tests.unit.runtime.catalog.bench import entry
 
 from lorapool_api.wire.catalog import Catalog
 from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog

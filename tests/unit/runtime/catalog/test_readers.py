@@ -4,6 +4,8 @@ import asyncio
 import threading
 from pathlib import Path
 
+from tests.waiting import until
+
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
@@ -34,9 +36,7 @@ class Disk:
         return StubAdapter(file.identity, file.sha256, self.growth * file.facts.size_bytes)
 
     async def until_begun(self, count: int) -> None:
-        async with asyncio.timeout(30):
-            while len(self.begun) < count:  # noqa: ASYNC110 -- a thread
-                await asyncio.sleep(0.001)
+        await until(lambda: len(self.begun) >= count)
 
     def let(self, reads: int) -> None:
         self.turns.release(reads)

@@ -1,9 +1,10 @@
 """Pinned adapters: on the device before anyone asks, and no others kept there."""
 
-import asyncio
-from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.unit.runtime.catalog.bench import FakeDevice
+from tests.waiting import until
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
@@ -17,23 +18,8 @@ from lorapool_runtime.errors import AdapterError
 
 
 @dataclass
-class Device:
-    there: set[str] = field(default_factory=set)
-    pinned: set[str] = field(default_factory=set)
-
-    def on_device(self) -> frozenset[str]:
-        return frozenset(self.there)
-
-    def pin(self, identities: Collection[str]) -> None:
-        self.pinned = set(identities)
-
-    def forget(self, identity: str) -> None:
-        pass
-
-
-@dataclass
-class Bench:
-    device: Device = field(default_factory=Device)
+class PinBench:
+    device: FakeDevice = field(default_factory=FakeDevice)
     brought: list[str] = field(default_factory=list)
     moved: int = 0
     broken: set[str] = field(default_factory=set)
@@ -56,27 +42,22 @@ class Bench:
     def _on_moved(self) -> None:
         self.moved += 1
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not holds():  # noqa: ASYNC110 -- it has no event
-                await asyncio.sleep(0)
-
 
 def file(name: str) -> AdapterFile:
     return AdapterFile(Path("/nowhere"), name, AdapterFacts(AdapterFormat.KOHYA, (), 1))
 
 
 async def test_a_pinned_adapter_is_brought_to_the_device_once() -> None:
-    bench = Bench()
+    bench = PinBench()
     bench.pins.settle([file("a")])
     bench.pins.settle([file("a")])
-    await bench.until(lambda: bench.moved == 1)
+    await until(lambda: bench.moved == 1)
     bench.pins.settle([file("a")])
     assert (bench.brought, bench.device.pinned) == (["a"], {"a"})
 
 
 async def test_what_is_there_already_is_only_pinned() -> None:
-    bench = Bench(Device(there={"a"}))
+    bench = PinBench(FakeDevice(there={"a"}))
     bench.pins.settle([file("a")])
     assert bench.device.pinned == {"a"}
     await bench.pins.close()
@@ -84,15 +65,15 @@ async def test_what_is_there_already_is_only_pinned() -> None:
 
 
 async def test_who_is_not_pinned_any_more_may_leave() -> None:
-    bench = Bench()
+    bench = PinBench()
     bench.pins.settle([file("a"), file("b")])
-    await bench.until(lambda: bench.moved == 2)
+    await until(lambda: bench.moved == 2)
     bench.pins.settle([file("b")])
     assert bench.device.pinned == {"b"}
 
 
 async def test_one_that_cannot_be_brought_holds_up_no_other() -> None:
-    bench = Bench(broken={"a"})
+    bench = PinBench(broken={"a"})
     bench.pins.settle([file("a"), file("b")])
-    await bench.until(lambda: bench.moved == 2)
+    await until(lambda: bench.moved == 2)
     assert (bench.brought, bench.device.pinned) == (["b"], {"a", "b"})
