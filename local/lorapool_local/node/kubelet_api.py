@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from lorapool_common.http.server import QuietServer
 from lorapool_local.node.containers.logs import LogQuery, log_file, read_log
-from lorapool_local.node.reports.status import ContainerRunning
+from lorapool_local.node.reports.snapshot import ContainerRunning
 from lorapool_local.node.worker import PodWorker
 from lorapool_local.pki import KeyPair
 
@@ -62,7 +62,7 @@ def _app(pods: PodLookup) -> Starlette:
         runner = worker.container(parameters["container"]) if worker is not None else None
         if worker is None or runner is None:
             return PlainTextResponse("no such pod or container on this node", 404)
-        count = runner.view.restart_count
+        count = runner.snapshot.restart_count
         if request.query_params.get("previous") == "true":
             count -= 1
         path = log_file(worker.folder, runner.container.name, count)
@@ -70,7 +70,7 @@ def _app(pods: PodLookup) -> Starlette:
             return PlainTextResponse(f"container {runner.container.name} has no such log", 400)
 
         def is_over() -> bool:
-            return runner.view.restart_count != count or not isinstance(runner.view.state, ContainerRunning)
+            return runner.snapshot.restart_count != count or not isinstance(runner.snapshot.state, ContainerRunning)
 
         lines = read_log(path, _query(request), is_over)
         return StreamingResponse(_until_gone(lines, request), media_type="text/plain")

@@ -16,7 +16,7 @@ from lorapool_local.node.containers.context import PodContext
 from lorapool_local.node.containers.deps import NodeDeps
 from lorapool_local.node.containers.restarts import restart_policy
 from lorapool_local.node.reports.previous_run import previous_run
-from lorapool_local.node.reports.status import ContainerTerminated, PodSnapshot
+from lorapool_local.node.reports.snapshot import ContainerTerminated, PodSnapshot
 from lorapool_local.node.reports.status_writer import StatusWriter
 from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import Placement
@@ -46,7 +46,7 @@ class PodWorker:
         self._volumes = PodVolumes(pod, self._folder, deps.kube, deps.references, self._placement)
         self._start_time = pod.status.start_time or datetime.now(UTC)
         self._failure: tuple[str, str] | None = None
-        self._status = StatusWriter(deps.kube, pod, self._view)
+        self._status = StatusWriter(deps.kube, pod, self._snapshot)
         self._ending = asyncio.Event()
         self._is_gone = False
         self._reporting: asyncio.Task[None] | None = None
@@ -164,12 +164,12 @@ class PodWorker:
     async def _initialize(self, tasks: asyncio.TaskGroup, background: list[asyncio.Task[None]]) -> bool:
         """Run the init containers one after the other; False when one failed for good."""
         for runner in self._init_containers:
-            if runner.view.is_sidecar:
+            if runner.snapshot.is_sidecar:
                 background.append(tasks.create_task(runner.run()))
                 await runner.wait_until_started()
                 continue
             await runner.run()
-            state = runner.view.state
+            state = runner.snapshot.state
             if not isinstance(state, ContainerTerminated) or state.exit_code != 0:
                 return False
         return True
@@ -182,7 +182,9 @@ class PodWorker:
 
     async def _stop_containers(self, grace_s: float) -> None:
         """Sidecars are stopped last: the other containers may need them until they end."""
-        await self._stop_all([*self._containers, *(r for r in self._init_containers if not r.view.is_sidecar)], grace_s)
+        await self._stop_all(
+            [*self._containers, *(r for r in self._init_containers if not r.snapshot.is_sidecar)], grace_s
+        )
         await self._stop_all(self._sidecars(), grace_s)
 
     async def _stop_all(self, runners: Iterable[ContainerRunner], grace_s: float) -> None:
@@ -206,10 +208,10 @@ class PodWorker:
 
     # -- status
 
-    def _view(self) -> PodSnapshot:
+    def _snapshot(self) -> PodSnapshot:
         return PodSnapshot(
-            init_containers=tuple(runner.view for runner in self._init_containers),
-            containers=tuple(runner.view for runner in self._containers),
+            init_containers=tuple(runner.snapshot for runner in self._init_containers),
+            containers=tuple(runner.snapshot for runner in self._containers),
             pod_ip=self._placement.pod_ip,
             host_ip=self._placement.host_ip,
             start_time=self._start_time,
@@ -234,7 +236,7 @@ class PodWorker:
         )
 
     def _sidecars(self) -> list[ContainerRunner]:
-        return [runner for runner in reversed(self._init_containers) if runner.view.is_sidecar]
+        return [runner for runner in reversed(self._init_containers) if runner.snapshot.is_sidecar]
 
     def _all(self) -> list[ContainerRunner]:
         return [*self._init_containers, *self._containers]

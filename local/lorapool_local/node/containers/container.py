@@ -19,11 +19,7 @@ from lorapool_local.node.containers.termination import terminated, termination_m
 from lorapool_local.node.probes.handlers import ProbeTarget, ask
 from lorapool_local.node.probes.prober import Prober
 from lorapool_local.node.reports.previous_run import PreviousRun
-from lorapool_local.node.reports.status import (
-    ContainerRunning,
-    ContainerSnapshot,
-    ContainerWaiting,
-)
+from lorapool_local.node.reports.snapshot import ContainerSnapshot, ContainerWaiting
 from lorapool_local.node.spec.container import Container
 from lorapool_local.node.spec.environment import ConfigError
 from lorapool_local.node.spec.probe import Probe
@@ -35,7 +31,7 @@ _LEAST_GRACE_S = 2.0
 
 
 class ContainerRunner:
-    """Runs one container; `view` is what to report of it, `on_change` is called when that has changed."""
+    """Runs one container; `snapshot` is what to report of it, `on_change` is called when that has changed."""
 
     def __init__(
         self,
@@ -49,7 +45,7 @@ class ContainerRunner:
         is_sidecar: bool = False,
     ) -> None:
         self.container = container
-        self.view = ContainerSnapshot(
+        self.snapshot = ContainerSnapshot(
             name=container.name,
             image=container.image,
             state=previous.ended if previous.is_final and previous.ended else ContainerWaiting("PodInitializing"),
@@ -129,7 +125,7 @@ class ContainerRunner:
     # -- one run
 
     async def _run_once(self, spec: ContainerSpec) -> tuple[Exit, datetime]:
-        count = self.view.restart_count + 1 if self._has_run else 0
+        count = self.snapshot.restart_count + 1 if self._has_run else 0
         self._has_run = True
         log = LogWriter(self._context.log_file(self.container.name, count))
         remove_old_logs(self._context.folder, self.container.name, count)
@@ -137,17 +133,8 @@ class ContainerRunner:
         self._process = process = await ContainerProcess.start(spec, log)
         if self._stopping:
             process.kill()
-        self._set(
-            replace(
-                self.view,
-                state=ContainerRunning(started_at),
-                restart_count=count,
-                container_id=f"lorapool://{self._context.pod.uid}/{self.container.name}/{count}",
-                started=self.container.startup_probe is None,
-                ready=self.container.startup_probe is None and self.container.readiness_probe is None,
-                is_restarting=False,
-            )
-        )
+        container_id = f"lorapool://{self._context.pod.uid}/{self.container.name}/{count}"
+        self._set(self.snapshot.running(count, started_at, container_id, self.container))
         self._context.normal("Started", f"Started container {self.container.name}")
         probes = asyncio.create_task(self._run_probes())
         try:
@@ -168,10 +155,10 @@ class ContainerRunner:
         await Prober(self.container, target, self).watch()
 
     def on_started(self) -> None:
-        self._set(replace(self.view, started=True, ready=self.container.readiness_probe is None))
+        self._set(replace(self.snapshot, started=True, ready=self.container.readiness_probe is None))
 
     def on_ready(self, ready: bool) -> None:
-        self._set(replace(self.view, ready=ready))
+        self._set(replace(self.snapshot, ready=ready))
 
     def on_probe_failure(self, kind: str, message: str) -> None:
         self._context.warning("Unhealthy", f"{kind} probe failed: {message}")
@@ -191,20 +178,10 @@ class ContainerRunner:
 
     def _ended(self, outcome: Exit, started_at: datetime, *, restarting: bool) -> None:
         name = self.container.name
-        files = self._context.message_file(name), self._context.log_file(name, self.view.restart_count)
+        files = self._context.message_file(name), self._context.log_file(name, self.snapshot.restart_count)
         message = termination_message(self.container, outcome, *files)
         ended = terminated(outcome, started_at, datetime.now(UTC), message)
-        self._set(
-            replace(
-                self.view,
-                state=ended,
-                last_state=ended if restarting else self.view.last_state,
-                started=False,
-                # An init container that has done its work counts as ready.
-                ready=ended.exit_code == 0 and self._is_init and not restarting,
-                is_restarting=restarting,
-            )
-        )
+        self._set(self.snapshot.ended(ended, restarting=restarting, is_init=self._is_init))
 
     async def _pause(self, pause_s: float) -> None:
         if pause_s <= 0:
@@ -240,11 +217,11 @@ class ContainerRunner:
         return self._context.pod.spec.termination_grace_period_seconds
 
     def _waiting(self, reason: str, message: str) -> None:
-        self._set(replace(self.view, state=ContainerWaiting(reason, message), started=False, ready=False))
+        self._set(self.snapshot.waiting(reason, message))
 
-    def _set(self, view: ContainerSnapshot) -> None:
-        if view != self.view:
-            self.view = view
-            if view.started:
+    def _set(self, snapshot: ContainerSnapshot) -> None:
+        if snapshot != self.snapshot:
+            self.snapshot = snapshot
+            if snapshot.started:
                 self._was_started.set()
             self._on_change()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lorapool_local.node.containers.logs import last_lines
 from lorapool_local.node.containers.process import Exit
-from lorapool_local.node.reports.status import COMPLETED, ERROR, ContainerTerminated
+from lorapool_local.node.reports.snapshot import COMPLETED, ERROR, ContainerTerminated
 from lorapool_local.node.spec.container import Container
 
 _MAX_MESSAGE_BYTES = 4096

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lorapool_local.node.reports.status import ContainerTerminated
+from lorapool_local.node.reports.snapshot import ContainerTerminated
 from lorapool_local.node.spec.pod import ReportedContainerStatus
 
 _UNKNOWN = "ContainerStatusUnknown"

@@ -1,92 +1,35 @@
 """The status of a pod as the kubelet reports it: pure functions of what its containers do."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from lorapool_common.kube.resources import Manifest
 from lorapool_local.node.reports.conditions import condition, timestamp, with_transition_time
+from lorapool_local.node.reports.snapshot import (
+    ContainerRunning,
+    ContainerSnapshot,
+    ContainerState,
+    ContainerTerminated,
+    ContainerWaiting,
+    PodSnapshot,
+)
 from lorapool_local.node.spec.pod import Pod
 
-COMPLETED: Final = "Completed"
-ERROR: Final = "Error"
 
-
-@dataclass(frozen=True)
-class ContainerWaiting:
-    """`ContainerStateWaiting`: not started yet, or waiting to be started again."""
-
-    reason: str
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class ContainerRunning:
-    """`ContainerStateRunning`."""
-
-    started_at: datetime
-
-
-@dataclass(frozen=True)
-class ContainerTerminated:
-    """`ContainerStateTerminated`."""
-
-    exit_code: int
-    reason: str
-    started_at: datetime | None
-    finished_at: datetime | None
-    signal: int = 0
-    message: str = ""
-
-
-ContainerState = ContainerWaiting | ContainerRunning | ContainerTerminated
-
-
-@dataclass(frozen=True)
-class ContainerSnapshot:
-    """What is known of one container."""
-
-    name: str
-    image: str
-    state: ContainerState
-    last_state: ContainerTerminated | None = None
-    restart_count: int = 0
-    started: bool = False
-    ready: bool = False
-    container_id: str = ""
-    is_sidecar: bool = False
-    is_restarting: bool = False
-    """Whether it will run again although it has ended."""
-
-
-@dataclass(frozen=True)
-class PodSnapshot:
-    """What is known of one pod."""
-
-    init_containers: tuple[ContainerSnapshot, ...]
-    containers: tuple[ContainerSnapshot, ...]
-    pod_ip: str
-    host_ip: str
-    start_time: datetime
-    failure: tuple[str, str] | None = None
-    """(reason, message) of a pod that was ended by the node itself."""
-
-
-def pod_status(pod: Pod, view: PodSnapshot, now: datetime) -> Manifest:
+def pod_status(pod: Pod, snapshot: PodSnapshot, now: datetime) -> Manifest:
     """The status to report. Transition times are kept from the pod's present conditions where nothing changed."""
     status: Manifest = {
-        "phase": phase(pod, view),
-        "conditions": _conditions(pod, view, now),
-        "hostIP": view.host_ip,
-        "hostIPs": [{"ip": view.host_ip}],
-        "startTime": timestamp(view.start_time),
-        "initContainerStatuses": [_container_status(c) for c in view.init_containers],
-        "containerStatuses": [_container_status(c) for c in view.containers],
+        "phase": phase(pod, snapshot),
+        "conditions": _conditions(pod, snapshot, now),
+        "hostIP": snapshot.host_ip,
+        "hostIPs": [{"ip": snapshot.host_ip}],
+        "startTime": timestamp(snapshot.start_time),
+        "initContainerStatuses": [_container_status(c) for c in snapshot.init_containers],
+        "containerStatuses": [_container_status(c) for c in snapshot.containers],
     }
-    if view.pod_ip:
-        status |= {"podIP": view.pod_ip, "podIPs": [{"ip": view.pod_ip}]}
-    if view.failure is not None:
-        status |= {"reason": view.failure[0], "message": view.failure[1]}
+    if snapshot.pod_ip:
+        status |= {"podIP": snapshot.pod_ip, "podIPs": [{"ip": snapshot.pod_ip}]}
+    if snapshot.failure is not None:
+        status |= {"reason": snapshot.failure[0], "message": snapshot.failure[1]}
     return status
 
 
@@ -100,22 +43,22 @@ def status_patch(status: Manifest) -> Manifest:
     }
 
 
-def phase(pod: Pod, view: PodSnapshot) -> str:
+def phase(pod: Pod, snapshot: PodSnapshot) -> str:
     """Pending until every container has been started; Succeeded or Failed once none will run again."""
-    if view.failure is not None:
+    if snapshot.failure is not None:
         return "Failed"
-    if any(_failed_for_good(c) for c in view.init_containers):
+    if any(_failed_for_good(c) for c in snapshot.init_containers):
         return "Failed"
-    if not _initialized(view) or any(_never_ran(c) for c in view.containers):
+    if not _initialized(snapshot) or any(_never_ran(c) for c in snapshot.containers):
         return "Pending"
-    if all(isinstance(c.state, ContainerTerminated) and not c.is_restarting for c in view.containers):
-        return "Succeeded" if all(_exit_code(c) == 0 for c in view.containers) else "Failed"
+    if all(isinstance(c.state, ContainerTerminated) and not c.is_restarting for c in snapshot.containers):
+        return "Succeeded" if all(_exit_code(c) == 0 for c in snapshot.containers) else "Failed"
     return "Running"
 
 
-def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Manifest]:
-    unready = [c.name for c in view.containers if not c.ready]
-    finished = phase(pod, view)
+def _conditions(pod: Pod, snapshot: PodSnapshot, now: datetime) -> list[Manifest]:
+    unready = [c.name for c in snapshot.containers if not c.ready]
+    finished = phase(pod, snapshot)
     if finished == "Succeeded":
         why, text = "PodCompleted", ""
     elif finished == "Failed":
@@ -126,10 +69,10 @@ def _conditions(pod: Pod, view: PodSnapshot, now: datetime) -> list[Manifest]:
     gates = [gate["conditionType"] for gate in pod.spec.readiness_gates]
     true_now = {c["type"] for c in pod.status.conditions if c.get("status") == "True"}
     open_gates = all(gate in true_now for gate in gates)
-    initialized = _initialized(view)
-    unfinished = [c.name for c in view.init_containers if not _init_done(c)]
+    initialized = _initialized(snapshot)
+    unfinished = [c.name for c in snapshot.init_containers if not _init_done(c)]
     wanted = [
-        condition("PodReadyToStartContainers", bool(view.pod_ip)),
+        condition("PodReadyToStartContainers", bool(snapshot.pod_ip)),
         condition("Initialized", initialized)
         if initialized
         else condition(
@@ -152,8 +95,8 @@ def _ready_condition(all_ready: bool, open_gates: bool, why: str, text: str) -> 
     return condition("Ready", True) if all_ready else condition("Ready", False, why, text)
 
 
-def _initialized(view: PodSnapshot) -> bool:
-    return all(_init_done(c) for c in view.init_containers)
+def _initialized(snapshot: PodSnapshot) -> bool:
+    return all(_init_done(c) for c in snapshot.init_containers)
 
 
 def _init_done(container: ContainerSnapshot) -> bool:
@@ -175,19 +118,19 @@ def _exit_code(container: ContainerSnapshot) -> int:
     return container.state.exit_code if isinstance(container.state, ContainerTerminated) else 0
 
 
-def _container_status(view: ContainerSnapshot) -> Manifest:
+def _container_status(snapshot: ContainerSnapshot) -> Manifest:
     status: Manifest = {
-        "name": view.name,
-        "image": view.image,
-        "imageID": f"lorapool://{view.image}" if view.container_id else "",
-        "ready": view.ready,
-        "started": view.started,
-        "restartCount": view.restart_count,
-        "state": _state(view.state, view.container_id),
-        "lastState": _state(view.last_state, view.container_id) if view.last_state is not None else {},
+        "name": snapshot.name,
+        "image": snapshot.image,
+        "imageID": f"lorapool://{snapshot.image}" if snapshot.container_id else "",
+        "ready": snapshot.ready,
+        "started": snapshot.started,
+        "restartCount": snapshot.restart_count,
+        "state": _state(snapshot.state, snapshot.container_id),
+        "lastState": _state(snapshot.last_state, snapshot.container_id) if snapshot.last_state is not None else {},
     }
-    if view.container_id:
-        status["containerID"] = view.container_id
+    if snapshot.container_id:
+        status["containerID"] = snapshot.container_id
     return status
 
 

@@ -10,7 +10,8 @@ from lorapool_common.backoff import Backoff
 from lorapool_common.kube.client import STRATEGIC_PATCH, Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import PODS, Manifest
-from lorapool_local.node.reports.status import PodSnapshot, pod_status, status_patch
+from lorapool_local.node.reports.snapshot import PodSnapshot
+from lorapool_local.node.reports.status import pod_status, status_patch
 from lorapool_local.node.spec.pod import Pod, ReportedStatus
 
 log = structlog.get_logger(__name__)
