@@ -12,9 +12,9 @@ from lorapool_common.http.clients import ClientGone, unless_gone
 from lorapool_gateway.errors import GatewayError
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import errors
+from lorapool_gateway.http.body import read_body
 from lorapool_gateway.http.fields.loras import HEADERS
 from lorapool_gateway.http.keys import ApiKeys
-from lorapool_gateway.http.receive import read_body
 from lorapool_gateway.http.reply_headers import POOL
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.routing.request import ImageRequest
