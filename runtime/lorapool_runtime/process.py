@@ -1,8 +1,9 @@
 """The process: two servers on one event loop, from start to a graceful end."""
 
 import contextlib
+import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, NoReturn
 
 import structlog
@@ -10,7 +11,7 @@ from fastapi import FastAPI
 
 from lorapool_api.wire.catalog import Catalog
 from lorapool_common.http.listening import bound_socket
-from lorapool_common.http.server import Server
+from lorapool_common.http.server import App, Server
 from lorapool_common.process import CannotStart, Process, run
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 _FAILED_GRACE_S: Final = 5.0
 # A reply of 27 MB takes a client of 25 Mbit/s this long. The operator gives pods 15 s beyond the grace period.
 _REPLY_S: Final = 10.0
+MakeServer = Callable[[App, socket.socket], Server]
 
 
 def serve(settings: Settings, catalog: Catalog | None = None) -> NoReturn:
@@ -53,9 +55,9 @@ async def _serve(process: Process, settings: Settings, load: LoadEngine, catalog
 
 
 @contextlib.asynccontextmanager
-async def running(runtime: Runtime, supervisor: Supervisor) -> AsyncIterator[None]:
+async def running(runtime: Runtime, supervisor: Supervisor, make_server: MakeServer = Server) -> AsyncIterator[None]:
     """The servers up and the base on its way; at the end all that runs is finished first."""
-    servers = _servers(runtime.settings, runtime)
+    servers = _servers(runtime.settings, runtime, make_server)
     work = [supervisor.start(name, coroutine) for name, coroutine in runtime.work().items()]
     work.append(supervisor.start("the load of the base model", runtime.load_base(), finishes=True))
     serving = [supervisor.start(f"the server of {name}", server.run_until_ended()) for name, server in servers.items()]
@@ -75,15 +77,17 @@ async def running(runtime: Runtime, supervisor: Supervisor) -> AsyncIterator[Non
         await supervisor.end(*work)
 
 
-def _servers(settings: Settings, runtime: Runtime) -> dict[str, Server]:
-    servers = {"requests": _server(settings, serving_app(runtime), settings.serving_port)}
+def _servers(settings: Settings, runtime: Runtime, make: MakeServer) -> dict[str, Server]:
+    servers = {"requests": _server(settings, serving_app(runtime), settings.serving_port, make)}
     if settings.control_port is not None:
-        servers["control"] = _server(settings, control_app(runtime, settings.control_token_file), settings.control_port)
+        servers["control"] = _server(
+            settings, control_app(runtime, settings.control_token_file), settings.control_port, make
+        )
     return servers
 
 
-def _server(settings: Settings, app: FastAPI, port: int) -> Server:
+def _server(settings: Settings, app: FastAPI, port: int, make: MakeServer) -> Server:
     try:
-        return Server(app, bound_socket(settings.host, port))
+        return make(app, bound_socket(settings.host, port))
     except OSError as error:
         raise CannotStart(f"{settings.host} port {port}: {error.strerror}") from error

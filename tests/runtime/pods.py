@@ -20,11 +20,12 @@ from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
+from lorapool_common.http.server import Server
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.engine.choose import engine_loader
 from lorapool_runtime.engine.contract import LoadEngine
-from lorapool_runtime.process import running
+from lorapool_runtime.process import MakeServer, running
 from lorapool_runtime.settings import Settings
 
 TOKEN = "secret-of-this-test"
@@ -97,14 +98,16 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings, load: LoadEngine | None = None, *, fails: bool = False) -> AsyncIterator[Running]:
+async def started(
+    settings: Settings, load: LoadEngine | None = None, *, fails: bool = False, make_server: MakeServer = Server
+) -> AsyncIterator[Running]:
     """The pod up, its base on the way. `fails`: a task of it ends unexpectedly, and no other may."""
     runtime = Runtime(settings, load or engine_loader(settings), time.monotonic())
     runtime.restore_catalog()
     auth = {"authorization": f"Bearer {TOKEN}"}
     supervisor = Supervisor()
     async with (
-        running(runtime, supervisor),
+        running(runtime, supervisor, make_server),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.serving_port}", timeout=30) as serving,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.control_port}", headers=auth, timeout=90) as control,
     ):

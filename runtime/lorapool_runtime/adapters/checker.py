@@ -50,5 +50,10 @@ class Checker:
             message = f"the file could not be checked now: {error}"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
+    @property
+    def pid(self) -> int | None:
+        """The process that checks; None while there is none."""
+        return self._worker.pid
+
     def close(self) -> None:
         self._worker.close()

@@ -20,11 +20,18 @@ _COPIES: Final = 2
 class FileLoader:
     """Fetches and checks files off the event loop, with bounds on how many at once."""
 
-    def __init__(self, fetcher: Fetcher, blobs: BlobFolder, max_rank: int, lanes: Lanes | None = None) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        blobs: BlobFolder,
+        max_rank: int,
+        lanes: Lanes | None = None,
+        checker: Checker | None = None,
+    ) -> None:
         self._fetcher = fetcher
         self._blobs = blobs
         self._max_rank = max_rank
-        self._checker = Checker()
+        self._checker = checker or Checker()
         self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
         self._copies = ThreadPoolExecutor(_COPIES, "copy")
         self._lanes = lanes or Lanes()

@@ -12,6 +12,7 @@ from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
+from lorapool_runtime.adapters.checker import Checker
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import BlobFolder
@@ -56,8 +57,10 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     made = hostile.hostile_files() | {"good": files.lora_file(rank=400)}
     for name, content in made.items():
         (tmp_path / name).write_bytes(content)
-    blobs = BlobFolder(tmp_path / "cache")
-    loader = FileLoader(Fetcher(blobs, SourceRules((str(tmp_path),), (), 10**9), wait=wait_none()), blobs, max_rank=512)
+    blobs, checker = BlobFolder(tmp_path / "cache"), Checker()
+    loader = FileLoader(
+        Fetcher(blobs, SourceRules((str(tmp_path),), (), 10**9), wait=wait_none()), blobs, 512, checker=checker
+    )
 
     async def brought(name: str) -> AdapterFile | BaseException:
         entry = CatalogEntry(key=f"default/{len(name)}", source=PathFile(path=str(tmp_path / name)))
@@ -69,7 +72,6 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     assert not isinstance(await brought("good"), AdapterError)
     async with hostile.measured() as cost:
         found = dict(zip(made, await asyncio.gather(*map(brought, made)), strict=True))
-    checker = loader._checker._worker
     assert checker.pid not in (None, os.getpid())
     loader.close()
     refused = {name: error.reason for name, error in found.items() if isinstance(error, AdapterError)}

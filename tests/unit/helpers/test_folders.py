@@ -16,7 +16,6 @@ KNOWN_FOLDERS: set[str] = {
 KNOWN_FILES: set[str] = {
     "tests/runtime/engine/test_full.py",
     "tests/runtime/formats/test_transformers.py",
-    "tests/runtime/test_process.py",
 }
 
 

@@ -15,14 +15,11 @@ OWN = ("self", "cls")
 KNOWN_PAUSES: set[str] = {
     "tests/cluster/operator/fakes.py",
     "tests/cluster/operator/harness.py",
-    "tests/runtime/test_process.py",
 }
 KNOWN_PATCHES: set[str] = {
     "tests/runtime/engine/test_batch.py",
     "tests/runtime/engine/test_full.py",
     "tests/runtime/models/test_training.py",
-    "tests/runtime/pod/test_restart.py",
-    "tests/runtime/test_process.py",
     "tests/unit/runtime/engine/test_networks.py",
 }
 KNOWN_PRIVATE: set[str] = {
@@ -33,7 +30,6 @@ KNOWN_PRIVATE: set[str] = {
     "tests/runtime/engine/test_failures.py",
     "tests/runtime/engine/test_formats.py",
     "tests/runtime/engine/test_full.py",
-    "tests/runtime/sources/test_bad_files.py",
 }
 
 

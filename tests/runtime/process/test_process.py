@@ -11,7 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.runtime.pods import TOKEN, config, free_port, settings, started, write_adapter
+from tests.runtime.pods import DEADLINE_S, TOKEN, config, free_port, settings, started
+from tests.runtime.process.processes import process, until_ready
+from tests.waiting import until_read
 
 from lorapool_api import names
 from lorapool_api.kinds.runtime import StubTimings
@@ -19,35 +21,12 @@ from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.catalog import Catalog
 from lorapool_common.http.server import Server
 
-DEADLINE_S = 60.0
-
-
-@contextlib.asynccontextmanager
-async def process(*arguments: str, **environment: str) -> AsyncIterator[Process]:
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "lorapool_common.cli", "runtime", *arguments, env=os.environ | environment, stderr=PIPE
-    )
-    try:
-        yield started
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            started.kill()
-        await started.communicate()
-
-
-async def until_ready(client: httpx.AsyncClient, path: str = "/readyz") -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get(path)).status_code == 200:
-                    return
-            await asyncio.sleep(0.05)
-
 
 async def _until(client: httpx.AsyncClient, what: str, count: int) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while (await client.get("/v1/status")).json()[what] != count:  # noqa: ASYNC110 -- another process
-            await asyncio.sleep(0.02)
+    async def number() -> int:
+        return int((await client.get("/v1/status")).json()[what])
+
+    await until_read(number, lambda found: found == count, f"{count} {what}", DEADLINE_S)
 
 
 def pod_environment(tmp_path: Path, timings: StubTimings, **changes: object) -> tuple[dict[str, str], str, str]:
@@ -108,18 +87,15 @@ async def test_an_operator_that_waits_for_news_does_not_hold_up_the_end_of_a_pod
             assert await pod.wait() == 0
 
 
-async def test_a_reply_to_a_slow_client_has_what_is_left_of_the_grace_period(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reply_to_a_slow_client_has_what_is_left_of_the_grace_period(tmp_path: Path) -> None:
     given: list[float] = []
-    end = Server.end
 
-    def told(server: Server, within_s: float) -> None:
-        given.append(within_s)
-        end(server, within_s)
+    class Ended(Server):
+        def end(self, within_s: float) -> None:
+            given.append(within_s)
+            super().end(within_s)
 
-    monkeypatch.setattr(Server, "end", told)
-    async with started(settings(tmp_path, config(tmp_path), grace_seconds=1000.0)):
+    async with started(settings(tmp_path, config(tmp_path), grace_seconds=1000.0), make_server=Ended):
         pass
     assert len(given) == 2
     assert min(given) > 900
@@ -193,73 +169,6 @@ async def test_a_signal_ends_it_while_the_base_loads(tmp_path: Path, number: sig
             pod.send_signal(number)
             await pod.communicate()
         assert pod.returncode == 0
-
-
-async def test_without_kubernetes_manifests_and_files_are_served(tmp_path: Path) -> None:
-    bare = write_adapter(tmp_path / "adapters", "toy", seed=1)
-    other = write_adapter(tmp_path / "adapters", "other", seed=2)
-    manifest = tmp_path / "pixel.yaml"
-    manifest.write_text(
-        f"apiVersion: {names.API_VERSION}\nkind: {names.ADAPTER_KIND}\nmetadata: {{name: pixel-art}}\n"
-        f"spec: {{poolRef: {{name: shapes}}, source: {{path: {other}}}, scale: 0.5}}\n"
-    )
-    port = free_port()
-    arguments = ("--engine", "stub", "--model", str(tmp_path), "--adapters", str(manifest), str(bare))
-    places = ("--port", str(port), "--cache", str(tmp_path / "cache"))
-    async with (
-        process(*arguments, *places) as server,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_S) as client,
-    ):
-        await until_ready(client)
-        reply = await _until_made(client, {"prompt": "x", "adapters": [{"key": "toy"}, {"key": "pixel-art"}]})
-        assert [(a["key"], a["scale"]) for a in reply.json()["adapters"]] == [
-            ("local/toy", 1.0),
-            ("local/pixel-art", 0.5),
-        ]
-        server.send_signal(signal.SIGINT)
-        async with asyncio.timeout(DEADLINE_S):
-            assert await server.wait() == 0
-
-
-async def _until_made(client: httpx.AsyncClient, body: dict[str, object]) -> httpx.Response:
-    """The first answer that is not 409: the files are still on their way at first."""
-    async with asyncio.timeout(DEADLINE_S):
-        while (reply := await client.post("/v1/generate", json=body)).status_code == 409:  # noqa: ASYNC110 -- another process
-            await asyncio.sleep(0.05)
-    return reply.raise_for_status()
-
-
-async def test_a_missing_configuration_is_said_in_a_sentence() -> None:
-    async with process() as nothing:
-        _, stderr = await nothing.communicate()
-        assert nothing.returncode == 1
-        assert b"give --model, or the configuration of a pod" in stderr
-
-
-async def test_the_stub_path_never_imports_torch(tmp_path: Path) -> None:
-    """In a process of its own: serve one request with everything loaded, then look at what was imported."""
-    path = write_adapter(tmp_path / "adapters", "one")
-    script = f"""
-import asyncio, sys
-from pathlib import Path
-from tests.runtime.pods import config, entry, settings, started
-import lorapool_runtime.main, lorapool_runtime.standalone
-
-async def main():
-    async with started(settings(Path({str(tmp_path)!r}), config(Path({str(path.parent)!r})))) as pod:
-        await pod.apply(entry(Path({str(path)!r})))
-        await pod.until("default/one")
-        assert (await pod.generate(adapters=[{{"key": "one"}}])).status_code == 200
-
-asyncio.run(main())
-print(sorted({{"torch", "diffusers", "transformers", "peft", "kubernetes", "kopf"}} & sys.modules.keys()))
-"""
-    checked = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, cwd=Path(__file__).parents[2], stdout=PIPE, stderr=PIPE
-    )
-    stdout, stderr = await checked.communicate()
-    assert checked.returncode == 0, stderr.decode()
-    assert stdout.decode().splitlines()[-1] == "[]"
 
 
 DEVICE_LOST = """
