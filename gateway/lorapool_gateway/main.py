@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 import uvloop
@@ -15,9 +15,11 @@ from lorapool_common.http.listening import bound_socket, listen_host
 from lorapool_common.http.server import Server
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError
+from lorapool_common.kube.reflector import ListerWatcher
 from lorapool_common.malloc import give_back_large_blocks
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
+from lorapool_common.supervision import Supervisor
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.watcher import Watcher
 from lorapool_gateway.held import Bodies
@@ -27,10 +29,10 @@ from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodClient
 from lorapool_gateway.pods.load import Loads
-from lorapool_gateway.pods.poller import Poller
+from lorapool_gateway.pods.poller import Poller, Statuses
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
-from lorapool_gateway.serve.proxy import Proxy
+from lorapool_gateway.serve.proxy import Proxy, Renders
 from lorapool_gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -61,10 +63,14 @@ async def run(settings: Settings, process: Process) -> None:
         await Gateway(settings, kube, pods, process).run()
 
 
+class Pods(Statuses, Renders, Protocol):
+    """What a gateway asks of pods."""
+
+
 class Gateway:
     """All parts of a gateway, put together."""
 
-    def __init__(self, settings: Settings, kube: Kube, pods: PodClient, process: Process) -> None:
+    def __init__(self, settings: Settings, kube: ListerWatcher, pods: Pods, process: Supervisor) -> None:
         self._settings = settings
         self._process = process
         self._takes_none = asyncio.Event()

@@ -68,9 +68,9 @@ def kubeconfig(folder: Path, port: int) -> Path:
 
 @asynccontextmanager
 async def gateway(
-    tmp_path: Path, ports: Callable[[], int], patch: str = "", empty_pool: Pool | None = None, **settings: str | None
+    tmp_path: Path, ports: Callable[[], int], empty_pool: Pool | None = None, **settings: str | None
 ) -> AsyncIterator[Running]:
-    """The process, in which this source runs first; it knows one pool with a pod, or `empty_pool`, without."""
+    """The process; it knows one pool with a pod, or `empty_pool`, without."""
     api_port, port, health_port = (ports() for _ in range(3))
     # Pods all serve the same port: this one has an address that nobody else here has.
     address = ".".join(["127", *(str(1 + byte % 254) for byte in os.urandom(3))])
@@ -102,7 +102,7 @@ async def gateway(
         await stack.enter_async_context(site(api, api_port))
         await stack.enter_async_context(site(runtime, SERVING_PORT, pod.ip))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", patch + START, env=given, stderr=asyncio.subprocess.PIPE
+            sys.executable, "-c", START, env=given, stderr=asyncio.subprocess.PIPE
         )
         stack.push_async_callback(end, process)
         yield Running(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}", pod)
@@ -185,34 +185,6 @@ async def test_after_the_drain_it_says_that_it_takes_none_and_still_ends_what_ru
         it.pod.hold.set()
         assert (await request).status_code == httpx.codes.OK
         assert (await ended(it))[0] == 0
-
-
-WATCHER_FAILS = """
-from lorapool_common.kube.reflector import Reflector
-async def fail(self, *_):
-    raise KeyError("metadata")
-Reflector.run = fail
-"""
-POLLER_FAILS = """
-from lorapool_gateway.pods.poller import Poller
-async def fail(self, *_):
-    raise KeyError("status")
-Poller._follow = fail
-"""
-
-
-@pytest.mark.parametrize(
-    ("patch", "task"), [(WATCHER_FAILS, "watch of the cluster"), (POLLER_FAILS, "poll of the pods")]
-)
-async def test_it_ends_when_a_task_of_it_does_and_says_which(
-    tmp_path: Path, unused_tcp_port_factory: Any, patch: str, task: str
-) -> None:
-    async with gateway(tmp_path, unused_tcp_port_factory, patch) as it:
-        status, errors = await ended(it)
-    assert status == 1
-    (line,) = (line for line in errors.splitlines() if "ended unexpectedly" in line)
-    assert task in line
-    assert "KeyError" in line
 
 
 async def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path, unused_tcp_port_factory: Any) -> None:

@@ -5,44 +5,15 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 from tests import make
+from tests.unit.gateway.api_server import FakeApi
 from tests.unit.gateway.fakes import FakePod, read
 from tests.waiting import until
 
 from lorapool_common.kube.client import Listing, Selection
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import Manifest
+from lorapool_common.kube.watch_events import WatchEvent
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
 from lorapool_gateway.cluster.watcher import Watcher
-
-Event = tuple[str, Manifest]
-KINDS = {
-    "/apis/lorapool.dev/v1alpha1/basemodelpools": ObjectKind.POOL,
-    "/apis/lorapool.dev/v1alpha1/loraadapters": ObjectKind.ADAPTER,
-    "/api/v1/pods": ObjectKind.POD,
-}
-
-
-class FakeApi:
-    """Lists what a test has put there, and sends the events that it pushes."""
-
-    def __init__(self) -> None:
-        self.items: dict[ObjectKind, list[Manifest]] = {kind: [] for kind in ObjectKind}
-        self.events: dict[ObjectKind, asyncio.Queue[Event | Exception]] = {kind: asyncio.Queue() for kind in ObjectKind}
-        self.broken: Exception | None = None
-        self.lists = 0
-
-    async def listing(self, selection: Selection) -> Listing:
-        self.lists += 1
-        if self.broken:
-            raise self.broken
-        return Listing(self.items[KINDS[selection.path]], "1")
-
-    async def watch(self, selection: Selection, version: str) -> AsyncGenerator[Event, None]:
-        while True:
-            event = await self.events[KINDS[selection.path]].get()
-            if isinstance(event, Exception):
-                raise event
-            yield event
 
 
 @pytest.fixture
@@ -115,7 +86,7 @@ async def test_it_asks_for_its_own_kinds_in_each_namespace_and_for_pods_of_pools
             asked.append(selection)
             return Listing([], "1")
 
-        async def watch(self, selection: Selection, version: str) -> AsyncGenerator[Event, None]:
+        async def watch(self, selection: Selection, version: str) -> AsyncGenerator[WatchEvent, None]:
             await asyncio.Event().wait()
             yield ("", {})
 

@@ -1,0 +1,38 @@
+"""All parts of a gateway, put together, with defects in one of them."""
+
+import asyncio
+
+import pytest
+from tests.unit.gateway.api_server import FakeApi
+from tests.unit.gateway.fakes import FakePod, Network
+
+from lorapool_api.wire.state import ServingStatus
+from lorapool_common.supervision import Supervisor
+from lorapool_gateway.cluster.directory import ObjectKind
+from lorapool_gateway.cluster.snapshot import RuntimePod
+from lorapool_gateway.main import Gateway
+from lorapool_gateway.settings import Settings
+
+
+class BrokenNetwork(Network):
+    """A client of pods with a defect."""
+
+    async def status(self, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
+        raise KeyError("status")
+
+
+@pytest.mark.parametrize("broken", ["watch of the cluster", "poll of the pods"])
+async def test_it_ends_when_a_task_of_it_does_and_says_which(broken: str) -> None:
+    kube, pods = FakeApi(), Network()
+    kube.items[ObjectKind.POD] = [FakePod("a").manifest]
+    if broken == "watch of the cluster":
+        kube.broken = KeyError("metadata")
+    else:
+        pods = BrokenNetwork()
+    supervisor = Supervisor()
+    async with asyncio.timeout(30):
+        await Gateway(Settings(listen="127.0.0.1", http_port=0, health_port=0), kube, pods, supervisor).run()
+        await supervisor.end()
+    assert supervisor.failure is not None
+    assert supervisor.failure.task == f"the {broken}"
+    assert "KeyError" in supervisor.failure.reason
