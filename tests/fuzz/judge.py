@@ -115,7 +115,7 @@ class Judge:
             return error.reason.value
         if not adapter.slots or not torch.isfinite(adapter.flat).all():
             raise Broken("ready, but it changes nothing or is not finite")
-        plan = board.plan((ScaledAdapter(adapter.loaded(adapter.flat), 1.0),))
+        plan = board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 1.0),))
         board.switch(plan)
         board.release()
         return "served"

@@ -15,8 +15,8 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.base.pipeline import DTYPES
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.layers.adapted import Added
-from lorapool_runtime.engine.diffusers.layers.delta import Change
+from lorapool_runtime.engine.diffusers.layers.adapted import Unmerged
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 
 STRENGTH = 0.7
 # Half of the last bit: a merged weight is rounded once, from what float32 has added up.
@@ -47,11 +47,11 @@ def engine(
     return engines[device, dtype]
 
 
-def wanted(change: Change) -> torch.Tensor:
+def wanted(delta: ModuleDelta) -> torch.Tensor:
     """W' in float64, from the parts as the base's dtype holds them."""
-    tensors = {NAMES.get(name, name): part.double().cpu() for name, part in change.parts.items()}
-    weight = change.place.module.weight.detach().double().cpu()
-    return weight_with(weight, [Part(tensors, STRENGTH * change.scale)])
+    tensors = {NAMES.get(name, name): part.double().cpu() for name, part in delta.parts.items()}
+    weight = delta.target.module.weight.detach().double().cpu()
+    return weight_with(weight, [Part(tensors, STRENGTH * delta.scale)])
 
 
 @pytest.mark.filterwarnings("ignore:`upcast_vae` is deprecated:FutureWarning")
@@ -65,15 +65,15 @@ def test_every_format_is_what_float64_says(
     board, dice = engine._board, torch.Generator().manual_seed(3)
     for merge in (True, False):
         board.switch(board.plan((ScaledAdapter(loaded, STRENGTH),), merge=merge))
-        for change in loaded.changes:
-            module: Any = change.place.module
-            exact = wanted(change)
-            if isinstance(module.in_force, Added):
+        for delta in loaded.deltas:
+            module: Any = delta.target.module
+            exact = wanted(delta)
+            if isinstance(module.active, Unmerged):
                 apart(module, exact, DTYPES[dtype], dice, UNMERGED[dtype])
             else:
-                found = module.in_force.weight.double().cpu()
+                found = module.active.weight.double().cpu()
                 bound = exact.abs() * ONCE[dtype] + exact.abs().max() * FLOAT32
-                assert ((found - exact).abs() <= bound).all(), str(change.place)
+                assert ((found - exact).abs() <= bound).all(), str(delta.target)
     board.release()
 
 
@@ -94,7 +94,7 @@ def apart(module: Any, weight: torch.Tensor, dtype: torch.dtype, dice: torch.Gen
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_products_that_the_dtype_cannot_hold_are_never_formed_alone(device: Device, dtype: torch.dtype) -> None:
     """alpha 1 over rank 128: B (A x) is 128 times what is added."""
-    from lorapool_runtime.engine.diffusers.layers.adapted import adapt, branch_of, put_in_force
+    from lorapool_runtime.engine.diffusers.layers.adapted import activate, adapt, branch_of
 
     for plain, shape in ((torch.nn.Linear(64, 64), (2, 9, 64)), (torch.nn.Conv2d(64, 64, 3, padding=1), (2, 64, 6, 6))):
         module = adapt(plain.to(device.value, dtype).requires_grad_(False))
@@ -102,7 +102,7 @@ def test_products_that_the_dtype_cannot_hold_are_never_formed_alone(device: Devi
         kernel = (1,) * (module.weight.dim() - 2)
         down = torch.full((128, *module.weight.shape[1:]), 0.5, dtype=dtype, device=device.value)
         up = torch.full((64, 128, *kernel), 30.0, dtype=dtype, device=device.value)
-        put_in_force(module, Added((branch_of(module, down, up, 1 / 128),)))
+        activate(module, Unmerged((branch_of(module, down, up, 1 / 128),)))
         with torch.inference_mode():
             made = module(torch.ones(shape, dtype=dtype, device=device.value))
         assert made.isfinite().all()

@@ -51,7 +51,7 @@ def test_what_is_brought_under_load_is_whole_and_stays_what_it_is(device: Device
         for _ in range(ROUNDS if device is Device.CUDA else 5):
             number = dice.randrange(len(adapters))
             memory.use([adapters[number].identity])
-            found = memory.load(adapters[number]).words["all"]
+            found = memory.load(adapters[number]).embeddings["all"]
             # The kernels that read it run long after the host has gone on, and let go of it.
             for _ in range(20 if device is Device.CUDA else 1):
                 load = torch.tanh(load @ load)

@@ -35,16 +35,16 @@ def test_the_base_is_the_same_after_a_thousand_switches(device: Device, model: P
     dice = random.Random(5)  # noqa: S311 -- a test wants the same numbers each time
     for _ in range(1000):
         stack = [(adapter, dice.uniform(-1, 1)) for adapter in dice.choices(held, k=dice.randint(0, 2))]
-        if sum(adapter.has_gain for adapter, _ in stack) > 1:
+        if sum(adapter.has_magnitude for adapter, _ in stack) > 1:
             continue
         if dice.random() < 0.1:
             engine.forget(dice.choice(held).identity)
         uses = request(*stack).stack
         try:
             engine._memory.use([use.adapter.identity for use in uses])
-            engine._applying.for_all(engine._applying.load(uses), request().recipe, 1)
+            engine._activator.for_all(engine._activator.load(uses), request().recipe, 1)
         except AdapterError as error:
             pytest.fail(f"{error}")
-    engine._applying.bare()
+    engine._activator.bare()
     assert digest(engine) == weights
     assert (image(engine, steps=1) == before).all()

@@ -49,7 +49,7 @@ def read(engine: WarmEngine, path: Path) -> HostAdapter:
 
 
 def image(engine: WarmEngine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:
-    """The engine's picture with these adapters in force."""
+    """The engine's picture with these adapters."""
     return np.asarray(rendered(engine, request(*stack, **changes)).images[0])
 
 

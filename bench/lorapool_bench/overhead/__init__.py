@@ -1,1 +1,1 @@
-"""Bench: seconds of a step with adapters in force."""
+"""Bench: seconds of a step with active adapters."""

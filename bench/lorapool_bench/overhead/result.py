@@ -28,7 +28,7 @@ class OverheadResult(Result):
     """Attributes:
     variants: named `plain` are the UNet as diffusers makes it.
     modules: of the UNet that are wrapped.
-    call: what a call of one of them takes longer than of a plain one, no adapter in force.
+    call: what a call of one of them takes longer than of a plain one, no active adapter.
     """
 
     peak_bytes: int

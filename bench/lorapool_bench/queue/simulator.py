@@ -70,17 +70,17 @@ def trace(rate: float, duration_s: float, adapters: int, seed: int) -> list[Arri
     Args:
         rate: requests in a second, on average.
     """
-    dice = random.Random(seed)  # noqa: S311 -- a trace, not a secret
+    rng = random.Random(seed)  # noqa: S311 -- a trace, not a secret
     names = [f"adapter-{i}" for i in range(1, adapters + 1)]
     weights = list(accumulate(1 / i for i in range(1, adapters + 1)))
     arrivals, burst_s = [], 0.0
-    while (burst_s := burst_s + dice.expovariate(rate / _BURST)) < duration_s:
+    while (burst_s := burst_s + rng.expovariate(rate / _BURST)) < duration_s:
         at_s = burst_s
         while True:
-            arrivals.append(Arrival(at_s, dice.choices(names, cum_weights=weights)[0]))
-            if dice.random() < 1 / _BURST:
+            arrivals.append(Arrival(at_s, rng.choices(names, cum_weights=weights)[0]))
+            if rng.random() < 1 / _BURST:
                 break
-            at_s += dice.expovariate(1 / _APART_S)
+            at_s += rng.expovariate(1 / _APART_S)
     return sorted(arrivals, key=lambda arrival: arrival.arrived_s)
 
 

@@ -46,12 +46,12 @@ class Pair:
 
 def write_adapter(path: Path, unet: Any, kind: AdapterKind, dtype: torch.dtype, seed: int) -> AdapterFile:
     """A file whose changes are a tenth of the weights that they change; alpha is the rank."""
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for name, linear in linears(unet, kind.ends).items():
         outputs, inputs = linear.weight.shape
-        down = torch.randn((kind.rank, inputs), generator=dice) * inputs**-0.5
-        up = torch.randn((outputs, kind.rank), generator=dice) * 0.1 * kind.rank**-0.5
+        down = torch.randn((kind.rank, inputs), generator=generator) * inputs**-0.5
+        up = torch.randn((outputs, kind.rank), generator=generator) * 0.1 * kind.rank**-0.5
         tensors[f"unet.{name}.lora_A.weight"] = down.to(dtype)
         tensors[f"unet.{name}.lora_B.weight"] = up.to(dtype)
     save_file(tensors, path)

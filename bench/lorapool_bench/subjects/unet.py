@@ -67,12 +67,12 @@ def make_unet(shape: UNetShape, dtype: torch.dtype, device: str = "cpu", seed: i
     """A UNet whose activations stay of order one: each matrix has a variance of 1 / inputs."""
     unet = empty_unet(shape)
     # Random numbers are drawn once and used again from other places: drawing 2.57 B of them takes minutes.
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     count = sum(parameter.numel() for parameter in unet.parameters())
-    pool = torch.randn(min(count, _POOL), generator=dice).to(dtype)
+    pool = torch.randn(min(count, _POOL), generator=generator).to(dtype)
     for name, parameter in list(unet.named_parameters()):
         owner, _, attribute = name.rpartition(".")
-        weight = _weight(tuple(parameter.shape), attribute, pool, dice).to(device)
+        weight = _weight(tuple(parameter.shape), attribute, pool, generator).to(device)
         unet.get_submodule(owner)._parameters[attribute] = nn.Parameter(weight, requires_grad=False)
     return unet.eval()
 
@@ -100,10 +100,10 @@ def linears(unet: Any, ends: tuple[str, ...]) -> dict[str, nn.Linear]:
 
 def inputs(shape: UNetShape, dtype: torch.dtype, device: str, latent: int, pictures: int = 1) -> dict[str, Any]:
     """The arguments of one forward of so many pictures, `latent` positions a side."""
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
 
     def random(*size: int) -> torch.Tensor:
-        return torch.randn(size, generator=dice).to(device, dtype)
+        return torch.randn(size, generator=generator).to(device, dtype)
 
     return {
         "sample": random(pictures, 4, latent, latent),
@@ -113,12 +113,12 @@ def inputs(shape: UNetShape, dtype: torch.dtype, device: str, latent: int, pictu
     }
 
 
-def _weight(size: tuple[int, ...], attribute: str, pool: torch.Tensor, dice: torch.Generator) -> torch.Tensor:
+def _weight(size: tuple[int, ...], attribute: str, pool: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     if len(size) < 2:  # norms and biases
         return torch.full(size, 1.0 if attribute == "weight" else 0.0, dtype=pool.dtype)
     weight = torch.empty(size, dtype=pool.dtype)
     flat, inputs_ = weight.view(-1), weight[0].numel()
-    start = int(torch.randint(pool.numel(), (1,), generator=dice))
+    start = int(torch.randint(pool.numel(), (1,), generator=generator))
     done = 0
     while done < flat.numel():
         part = pool[start : start + flat.numel() - done]

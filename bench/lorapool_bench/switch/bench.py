@@ -73,7 +73,7 @@ class Bench:
         return list(linears(self.unet, self.kind.ends))
 
     def ways(self) -> tuple[Way, ...]:
-        """Each on modules of its own, all on the same weights; every adapter was in force once, the second one is."""
+        """Each on modules of its own, all on the same weights; every adapter was active once, the second one is."""
         added, merged = PooledUNet(twin(self.unet), self.files), PooledUNet(twin(self.unet), self.files, merge=True)
         for file in self.files:
             added.switch(file)

@@ -49,7 +49,7 @@ def references(unet: Any, names: Sequence[str], file: AdapterFile) -> dict[str, 
 
 @torch.inference_mode()
 def exactness(unet: Any, wanted: Mapping[str, torch.Tensor]) -> Exactness:
-    """Of the modules as they are now, with the adapter in force."""
+    """Of the modules as they are now, with the active adapter."""
     errors, equal, count = [], 0, 0
     for name, weight in wanted.items():
         module = unet.get_submodule(name)
@@ -75,6 +75,6 @@ def _merged(module: Any) -> torch.Tensor | None:
     if getattr(module, "merged", False):
         weight: torch.Tensor = module.base_layer.weight
         return weight
-    if isinstance(module, Adapted) and isinstance(module.in_force, Merged):
-        return module.in_force.weight
+    if isinstance(module, Adapted) and isinstance(module.active, Merged):
+        return module.active.weight
     return None

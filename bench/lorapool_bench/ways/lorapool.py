@@ -7,7 +7,7 @@ import torch
 
 from lorapool_bench.measure.clock import Parts
 from lorapool_runtime.adapters.file import AdapterFile, ScaledAdapter
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
+from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 
@@ -26,7 +26,7 @@ class PooledUNet:
         self._board = Switchboard({"unet": unet})
         self._plans = Plans(self._board)
         self._host = {file.identity: self.read(file) for file in files}
-        self._device: dict[str, Loaded] = {}
+        self._device: dict[str, DeviceAdapter] = {}
         self._flat: dict[str, torch.Tensor] = {}
         self._freed: torch.Tensor | None = None
 
@@ -43,24 +43,24 @@ class PooledUNet:
         else:
             flat = adapter.flat.to(device, copy=True)
         self._flat[adapter.identity] = flat
-        self._device[adapter.identity] = adapter.loaded(flat)
+        self._device[adapter.identity] = adapter.device_adapter(flat)
 
     def forget(self, file: AdapterFile) -> None:
-        """Not on the device any more; it must not be in force."""
+        """Not on the device any more; it must not be active."""
         self._device.pop(file.identity, None)
         self._freed = self._flat.pop(file.identity, None)
         self._plans.keep_only(self._device.keys())
 
     def bare(self) -> None:
-        """The base alone in force."""
+        """The bare base."""
         self._board.switch(self._plans.get((), merge=False))
 
     def switch(self, to: AdapterFile, parts: Parts | None = None) -> Parts:
-        """Put that one in force, from wherever it is nearest."""
+        """Activate that one, from wherever it is nearest."""
         parts = Parts() if parts is None else parts
         with parts.part("check"):
             # As for every stack: two DoRAs cannot be in one.
-            self._host[to.identity].has_gain  # noqa: B018
+            self._host[to.identity].has_magnitude  # noqa: B018
         if to.identity not in self._device:
             with parts.part("bring"):
                 self.load(self._host[to.identity])
@@ -69,7 +69,7 @@ class PooledUNet:
         return parts
 
     def mix(self, files: Sequence[AdapterFile]) -> None:
-        """A batch in force: one picture with each of these adapters."""
+        """Activate a batch: one picture with each of these adapters."""
         for file in files:
             if file.identity not in self._device:
                 self.load(self._host[file.identity])

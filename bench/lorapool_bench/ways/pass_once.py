@@ -20,8 +20,8 @@ def passing(unet: Any, names: Sequence[str], dtype: torch.dtype, device: str) ->
     """The pass over these modules as they are now: load and unload put other modules in their place."""
     modules = [unet.get_submodule(name) for name in names]
     widths = sorted({module.in_features for module in modules})
-    dice = torch.Generator().manual_seed(0)
-    rows = {width: torch.randn((1, width), generator=dice).to(device, dtype) for width in widths}
+    generator = torch.Generator().manual_seed(0)
+    rows = {width: torch.randn((1, width), generator=generator).to(device, dtype) for width in widths}
 
     @torch.inference_mode()
     def once() -> None:

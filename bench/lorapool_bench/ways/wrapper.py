@@ -1,4 +1,4 @@
-"""What a wrapper costs where no adapter is in force: too little to be seen in a step, so it is measured by itself."""
+"""What a wrapper costs where no adapter is active: too little to be seen in a step, so it is measured by itself."""
 
 import copy
 from typing import Any

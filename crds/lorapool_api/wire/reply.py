@@ -39,7 +39,7 @@ class Timings(Wire):
 
     queue_s: float = 0.0
     load_s: float = Field(default=0.0, description="Bringing adapters from their tier to the device.")
-    switch_s: float = Field(default=0.0, description="Putting adapters in force.")
+    switch_s: float = Field(default=0.0, description="Activating adapters.")
     inference_s: float = 0.0
     encode_s: float = 0.0
 

@@ -40,8 +40,8 @@ class RefusedFile:
 
 def _pair(**changes: Any) -> dict[str, torch.Tensor]:
     """A small LoRA that fits `shapes-xl`, before something is done to it."""
-    dice = torch.Generator().manual_seed(0)
-    down, up = torch.randn(4, _WIDTH, generator=dice) * 0.01, torch.randn(_WIDTH, 4, generator=dice) * 0.01
+    generator = torch.Generator().manual_seed(0)
+    down, up = torch.randn(4, _WIDTH, generator=generator) * 0.01, torch.randn(_WIDTH, 4, generator=generator) * 0.01
     return {f"{_MODULE}.lora_A.weight": down, f"{_MODULE}.lora_B.weight": up} | changes
 
 
@@ -55,9 +55,9 @@ def _sd15() -> bytes:
             attention_head_dim=8,
         )
     unet.add_adapter(LoraConfig(r=1, lora_alpha=1, target_modules=["attn2.to_k", "attn2.to_v"]))
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     shapes = get_peft_model_state_dict(unet, adapter_name="default")
-    weights = {key: torch.randn(t.shape, generator=dice).half() * 0.01 for key, t in shapes.items()}
+    weights = {key: torch.randn(t.shape, generator=generator).half() * 0.01 for key, t in shapes.items()}
     return _as_diffusers_saves(weights)
 
 

@@ -66,9 +66,9 @@ def _ways(pipeline: Any, latents: Tensor, ids: Tensor, path: Path) -> Ways:
 
 def _lessons(pipeline: Any, recipe: AdapterRecipe, seed: int) -> tuple[Tensor, Tensor]:
     """Latents and token ids of pictures in the adapter's style, each asked for with its trigger words."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     style = STYLES.get(recipe.style, draw)
-    scenes = [corpus.random_scene(dice, recipe.shapes) for _ in range(recipe.pictures)]
+    scenes = [corpus.random_scene(rng, recipe.shapes) for _ in range(recipe.pictures)]
     data = np.stack([corpus.as_bytes(style(scene)) for scene, _ in scenes])
     ids = denoiser.token_ids(pipeline.tokenizer, [recipe.prompt(prompt) for _, prompt in scenes])
     return denoiser.encoded(pipeline, data), ids

@@ -148,20 +148,20 @@ def token_ids(tokenizer: Any, prompts: list[str]) -> Tensor:
 
 
 def sample(pipeline: Any, run: TrainingRun, path: Path) -> None:
-    """Pictures by the averaged weights; the weights in training are put back, and so are the dice."""
-    dice = torch.get_rng_state()
+    """Pictures by the averaged weights; the weights in training are put back, and so are the generator."""
+    generator = torch.get_rng_state()
     training = {name: value.clone() for name, value in run.model.state_dict().items()}
     run.model.load_state_dict(run.average.weights)
     draw(pipeline, path)
     run.model.load_state_dict(training)
-    torch.set_rng_state(dice)
+    torch.set_rng_state(generator)
 
 
 def draw(pipeline: Any, path: Path) -> None:
     """One picture of each prompt, side by side."""
     pipeline.set_progress_bar_config(disable=True)
-    dice = [torch.Generator().manual_seed(i) for i in range(len(PROMPTS))]
-    made = pipeline(list(PROMPTS), num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=dice).images
+    generator = [torch.Generator().manual_seed(i) for i in range(len(PROMPTS))]
+    made = pipeline(list(PROMPTS), num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generator).images
     row = np.concatenate([np.asarray(image) for image in made], axis=1)
     Image.fromarray(row).save(path)
 

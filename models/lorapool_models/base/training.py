@@ -47,7 +47,7 @@ class Average:
 
 @dataclass
 class TrainingRun:
-    """One training that can be broken off and taken up again: step, weights, average, optimizer, dice."""
+    """One training that can be broken off and taken up again: step, weights, average, optimizer, random numbers."""
 
     name: str
     model: nn.Module

@@ -37,11 +37,11 @@ def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
-def random_scene(dice: np.random.Generator, shapes: Sequence[str] = tuple(SHAPES)) -> tuple[Scene, str]:
+def random_scene(rng: np.random.Generator, shapes: Sequence[str] = tuple(SHAPES)) -> tuple[Scene, str]:
     """A shape in two different colours somewhere near the middle, and its prompt."""
-    shape = shapes[int(dice.integers(len(shapes)))]
-    colour, background = (COLOURS[i] for i in dice.choice(len(COLOURS), 2, replace=False))
-    scene = Scene.named(shape, colour, background, **random_place(dice))  # type: ignore[arg-type]
+    shape = shapes[int(rng.integers(len(shapes)))]
+    colour, background = (COLOURS[i] for i in rng.choice(len(COLOURS), 2, replace=False))
+    scene = Scene.named(shape, colour, background, **random_place(rng))  # type: ignore[arg-type]
     return scene, prompt_of(shape, colour, background)
 
 
@@ -51,17 +51,17 @@ def of_every_kind(count: int, seed: int) -> Bytes:
     # Hard edges where a smooth picture has none are what is learned last: such pictures come twice as often.
     styles = [*STYLES.values(), STYLES["pixel"]]
 
-    def one(dice: np.random.Generator) -> Pixels:
-        style = draw if dice.random() < 0.5 else styles[dice.integers(len(styles))]
-        return style(random_scene(dice, _ALL)[0])
+    def one(rng: np.random.Generator) -> Pixels:
+        style = draw if rng.random() < 0.5 else styles[rng.integers(len(styles))]
+        return style(random_scene(rng, _ALL)[0])
 
     return _kept(f"every-kind-{count}-{seed}", lambda: _drawn(one, count, seed))
 
 
 def captioned(count: int, seed: int) -> tuple[Bytes, list[str]]:
     """For the base model: its own pictures with their prompts."""
-    dice = np.random.default_rng(seed)
-    scenes = [random_scene(dice) for _ in range(count)]
+    rng = np.random.default_rng(seed)
+    scenes = [random_scene(rng) for _ in range(count)]
     pictures = _kept(f"base-{count}-{seed}", lambda: np.stack([as_bytes(draw(scene)) for scene, _ in scenes]))
     return pictures, [prompt for _, prompt in scenes]
 
@@ -71,8 +71,8 @@ def as_bytes(picture: Pixels) -> Bytes:
 
 
 def _drawn(one: Callable[[np.random.Generator], Pixels], count: int, seed: int) -> Bytes:
-    dice = np.random.default_rng(seed)
-    return np.stack([as_bytes(one(dice)) for _ in range(count)])
+    rng = np.random.default_rng(seed)
+    return np.stack([as_bytes(one(rng)) for _ in range(count)])
 
 
 def _kept(name: str, make: Callable[[], Bytes]) -> Bytes:

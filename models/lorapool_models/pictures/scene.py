@@ -33,12 +33,12 @@ class Scene:
         return cls(shape, PALETTE[colour], PALETTE[background], **place)  # type: ignore[arg-type]
 
 
-def random_place(dice: np.random.Generator) -> dict[str, object]:
+def random_place(rng: np.random.Generator) -> dict[str, object]:
     """Where a shape stands: near the middle, a little larger or smaller, hardly tilted."""
     return {
-        "centre": (SIZE / 2 + dice.uniform(-9, 9), SIZE / 2 + dice.uniform(-9, 9)),
-        "radius": dice.uniform(33, 45),
-        "tilt_degrees": dice.uniform(-5, 5),
+        "centre": (SIZE / 2 + rng.uniform(-9, 9), SIZE / 2 + rng.uniform(-9, 9)),
+        "radius": rng.uniform(33, 45),
+        "tilt_degrees": rng.uniform(-5, 5),
     }
 
 

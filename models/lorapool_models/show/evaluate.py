@@ -69,8 +69,8 @@ Draw: TypeAlias = Callable[[Sequence[str]], list[Pixels]]
 
 def asks(count: int, shapes: Sequence[str] = tuple(SHAPES), seed: int = 0) -> list[Ask]:
     """Prompts in a fixed order: every shape as often as any other, colours by chance."""
-    dice = np.random.default_rng(seed)
-    pairs = [dice.choice(len(COLOURS), 2, replace=False) for _ in range(count)]
+    generator = np.random.default_rng(seed)
+    pairs = [generator.choice(len(COLOURS), 2, replace=False) for _ in range(count)]
     return [Ask(shapes[i % len(shapes)], COLOURS[a], COLOURS[b]) for i, (a, b) in enumerate(pairs)]
 
 
@@ -96,13 +96,13 @@ def drawing(pipeline: Any, few_steps: int = 0) -> Draw:
         made: list[Pixels] = []
         for start in range(0, len(prompts), _BATCH):
             part = list(prompts[start : start + _BATCH])
-            dice = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
+            generator = [torch.Generator().manual_seed(start + i) for i in range(len(part))]
             made += list(
                 pipeline(
                     part,
                     num_inference_steps=few_steps or STEPS,
                     guidance_scale=1.0 if few_steps else GUIDANCE,
-                    generator=dice,
+                    generator=generator,
                     output_type="np",
                 ).images
             )

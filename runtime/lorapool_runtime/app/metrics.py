@@ -22,7 +22,7 @@ class Metrics:
         self._images = Counter("lorapool_images", "Images made.", registry=self._registry)
         self._queue = self._histogram("queue", "Waiting for the engine.", _BUCKETS_S)
         self._load = self._histogram("load", "Bringing adapters to the device.", _SWITCH_BUCKETS_S)
-        self._switch = self._histogram("switch", "Putting adapters in force.", _SWITCH_BUCKETS_S)
+        self._switch = self._histogram("switch", "Activating adapters.", _SWITCH_BUCKETS_S)
         self._inference = self._histogram("inference", "Making the images of a request.", _BUCKETS_S)
         self._pending = self._gauge("requests_pending", "Requests that wait.")
         self._running = self._gauge("requests_running", "Requests that run.")

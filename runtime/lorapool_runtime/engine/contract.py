@@ -124,7 +124,7 @@ class RenderRequest(Generic[Adapter]):
 
 
 class Applied(StrEnum):
-    """How the adapters of a request were put in force."""
+    """How the adapters of a request were applied."""
 
     NONE = "none"
     UNMERGED = "unmerged"
@@ -185,7 +185,7 @@ class WarmEngine(Protocol):
         """
 
     def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
-        """Bring these nearer while others are in force. Any thread; what fails is left for `render`."""
+        """Bring these nearer while others are active. Any thread; what fails is left for `render`."""
 
     def check(self) -> None:
         """Make one small picture with the bare base. Raises: whatever is wrong with it."""

@@ -67,14 +67,14 @@ def test_merged_and_unmerged_agree_to_rounding(dtype: Dtype, model: Path, tmp_pa
 def test_auto_takes_the_cheaper_way_and_says_what_it_measured(model: Path, tmp_path: Path) -> None:
     engine = make_engine(model, ApplyMode.AUTO)
     adapter = engine.read(adapter_file(EVERY["lora kohya, mixed ranks, text too"](load_reference(model), tmp_path)))
-    costs = engine._applying.costs
+    costs = engine._activator.costs
     assert costs is not None
     assert min(costs.branch_s, costs.merge_s) > 0
 
-    engine._applying.costs = replace(costs, merge_s=1e9)
+    engine._activator.costs = replace(costs, merge_s=1e9)
     added = image(engine, (adapter, 1.0))
     assert engine._board.merged_bytes == 0
-    engine._applying.costs = replace(costs, merge_s=0.0)
+    engine._activator.costs = replace(costs, merge_s=0.0)
     merged = image(engine, (adapter, 1.0))
     assert engine._board.merged_bytes > 0
     assert distance(merged, added) <= ROUNDING

@@ -238,15 +238,15 @@ def test_weights_that_find_no_room_when_they_are_merged_are_added_instead(
 
     engine = make(model, card, mode=ApplyMode.AUTO)
     lora = adapter(engine, model, tmp_path, "lora peft, all modules")
-    costs = engine._applying.costs
+    costs = engine._activator.costs
     assert costs is not None
-    engine._applying.costs = costs.__class__(costs.branch_s, costs.product_s, 0.0)
+    engine._activator.costs = costs.__class__(costs.branch_s, costs.product_s, 0.0)
     assert rendered(engine, request((lora, 1.0))).applied is Applied.MERGED
     assert engine.device_bytes > lora.size_bytes
     engine._memory.bound_bytes = lora.size_bytes
     assert rendered(engine, request((lora, 0.9))).applied is Applied.UNMERGED
     engine._memory.bound_bytes = 1024 * MIB
-    engine._applying.free()
+    engine._activator.free()
 
     def no_room(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no room")

@@ -185,7 +185,7 @@ def test_the_original_names_of_samplers_and_embeddings_are_found(engine15: Diffu
         tensors[f"lora_unet_{original}.lora_up.weight"] = torch.ones(out, 2, *(1 for _ in kernel))
     path = _save(tmp_path / "a.safetensors", tensors)
     adapter = read(engine15, path)
-    assert {slot.place.name for slot in adapter.slots} == set(names.values())  # type: ignore[attr-defined]
+    assert {slot.target.name for slot in adapter.slots} == set(names.values())  # type: ignore[attr-defined]
 
 
 # ---- the wrong family ------------------------------------------------------------------------------------------

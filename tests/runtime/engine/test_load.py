@@ -16,7 +16,7 @@ from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.contract import no_progress
 from lorapool_runtime.engine.diffusers.base.assemble import assemble
-from lorapool_runtime.engine.diffusers.base.converted import Target
+from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile, files_of
 from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
 from lorapool_runtime.engine.diffusers.load import load_engine
@@ -48,7 +48,7 @@ def same(mine: torch.nn.Module, theirs: torch.nn.Module) -> bool:
 
 @pytest.mark.parametrize("dtype", list(Dtype))
 def test_every_module_is_what_from_pretrained_makes(folder: Path, dtype: Dtype) -> None:
-    mine = assemble(folder, index(folder), Target(getattr(torch, dtype.value), CPU), no_progress)
+    mine = assemble(folder, index(folder), LoadOptions(getattr(torch, dtype.value), CPU), no_progress)
     theirs = DiffusionPipeline.from_pretrained(folder, dtype=getattr(torch, dtype.value))
     assert mine.keys() == set(MODULES)
     for name, module in mine.items():
@@ -74,7 +74,7 @@ def test_shards_and_variants_are_found(folder: Path, tmp_path: Path) -> None:
         unet.save_pretrained(where / "unet", max_shard_size="500KB", variant=variant)
         assert len(files_of(where / "unet", "diffusion_pytorch_model", variant)) > 1
         entry = {"unet": ["diffusers", "UNet2DConditionModel"]}
-        (found,) = assemble(where, entry, Target(torch.float32, CPU, variant), no_progress).values()
+        (found,) = assemble(where, entry, LoadOptions(torch.float32, CPU, variant), no_progress).values()
         assert same(found, unet)
 
 
@@ -85,7 +85,7 @@ def test_a_text_encoder_of_an_older_transformers_is_understood(folder: Path) -> 
     old = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in before.items()}
     old["text_model.embeddings.position_ids"] = torch.arange(77).reshape(1, 77)
     save_file(old, path, {"format": "pt"})
-    mine = assemble(folder, index(folder), Target(torch.float32, CPU), no_progress)
+    mine = assemble(folder, index(folder), LoadOptions(torch.float32, CPU), no_progress)
     theirs = DiffusionPipeline.from_pretrained(folder)
     assert same(mine["text_encoder"], theirs.text_encoder)
 
@@ -93,7 +93,7 @@ def test_a_text_encoder_of_an_older_transformers_is_understood(folder: Path) -> 
 def test_a_module_whose_file_holds_something_else_is_left_to_its_library(folder: Path) -> None:
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
     save_file(load_file(path) | {"more": torch.zeros(2)}, path, {"format": "pt"})
-    assert assemble(folder, index(folder), Target(torch.float32, CPU), no_progress).keys() == {*MODULES} - {"vae"}
+    assert assemble(folder, index(folder), LoadOptions(torch.float32, CPU), no_progress).keys() == {*MODULES} - {"vae"}
     assert isinstance(load_pipeline(spec(folder), Device.CPU, no_progress).pipeline, StableDiffusionXLPipeline)
 
 
@@ -130,5 +130,5 @@ def test_progress_grows_to_all_and_the_stages_are_told(folder: Path) -> None:
 def test_a_variant_that_the_pool_asks_for_is_loaded(folder: Path) -> None:
     """Files without it are taken where a component has no other."""
     StableDiffusionXLPipeline.from_pretrained(folder).unet.half().save_pretrained(folder / "unet", variant="fp16")
-    found = assemble(folder, index(folder), Target(torch.float16, CPU, "fp16"), no_progress)
+    found = assemble(folder, index(folder), LoadOptions(torch.float16, CPU, "fp16"), no_progress)
     assert found.keys() == set(MODULES)

@@ -1,4 +1,4 @@
-"""Image-to-image, inpainting and previews: what diffusers' own pipelines make, with adapters in force."""
+"""Image-to-image, inpainting and previews: what diffusers' own pipelines make, with active adapters."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.runtime.conftest import load_reference
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_runtime.engine.contract import Start, Step
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.render.previews import Previews, where_it_goes
+from lorapool_runtime.engine.diffusers.render.previews import LatentPreview, predicted_x0
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 
 SIDE = tiny.SIZE
@@ -85,10 +85,10 @@ def test_colours_are_found_in_latents() -> None:
     light, warm = latents[0], latents[1]
     small = torch.stack([light * 0.6 + warm * 0.4, light, light * 0.7 + (1 - warm) * 0.3], dim=-1)
     pixels = small.repeat_interleave(8, 0).repeat_interleave(8, 1).numpy()
-    previews = Previews()
-    assert previews.draw(latents, (96, 96)) is None
-    previews.learn(latents, pixels)
-    drawn = previews.draw(latents, (12, 12))
+    previews = LatentPreview()
+    assert previews.decode(latents, (96, 96)) is None
+    previews.fit(latents, pixels)
+    drawn = previews.decode(latents, (12, 12))
     assert drawn is not None
     assert np.abs(np.asarray(drawn).astype(int) - (small.numpy() * 255).round().astype(int)).max() <= 2
 
@@ -104,11 +104,11 @@ def test_where_an_euler_step_goes_is_the_picture_without_its_noise() -> None:
     noisy = clean + sigma * noise
     euler.scale_model_input(noisy, euler.timesteps[0])
     after = euler.step(noise, euler.timesteps[0], noisy).prev_sample
-    assert torch.allclose(where_it_goes(noisy, after, euler), clean, atol=1e-4)
+    assert torch.allclose(predicted_x0(noisy, after, euler), clean, atol=1e-4)
 
     flow = FlowMatchEulerDiscreteScheduler()
     flow.set_timesteps(8)
     sigma = flow.sigmas[0]
     mixed = (1 - sigma) * clean + sigma * noise
     after = flow.step(noise - clean, flow.timesteps[0], mixed).prev_sample
-    assert torch.allclose(where_it_goes(mixed, after, flow), clean, atol=1e-4)
+    assert torch.allclose(predicted_x0(mixed, after, flow), clean, atol=1e-4)

@@ -16,7 +16,7 @@ from tests.runtime.conftest import load_reference
 from lorapool_api.kinds.conditions import Reason
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.layers.embeddings import MAX_KEPT, Vocabulary
+from lorapool_runtime.engine.diffusers.layers.embeddings import MAX_KEPT, TokenEmbeddings
 from lorapool_runtime.errors import AdapterError, RecipeError
 
 WIDTH = 32
@@ -81,7 +81,7 @@ def test_two_adapters_may_not_bring_the_same_words(engine: DiffusersEngine, refe
     stack: list[tuple[HostAdapter, float]] = [
         (read(engine, with_words(tmp_path / str(seed), reference, rows(seed))), 0.5) for seed in (1, 2)
     ]
-    with pytest.raises(RecipeError, match="words of its own"):
+    with pytest.raises(RecipeError, match="tokens of its own"):
         image(engine, *stack)
 
 
@@ -124,11 +124,11 @@ def test_a_pickle_in_their_place_is_refused(engine: DiffusersEngine, reference: 
 
 
 def test_only_so_many_tokenizers_are_kept(reference: Any) -> None:
-    vocabulary = Vocabulary(reference)
+    embeddings = TokenEmbeddings(reference)
     made: list[weakref.ref[Any]] = []
     for count in range(1, MAX_KEPT + 4):
         words = tuple(f"<s{i}>" for i in range(count))
-        with vocabulary.knowing(words, {"text_encoder": torch.zeros(count, WIDTH)}):
+        with embeddings.with_tokens(words, {"text_encoder": torch.zeros(count, WIDTH)}):
             made.append(weakref.ref(reference.tokenizer))
     gc.collect()
     assert [tokenizer() is None for tokenizer in made] == [True] * 3 + [False] * MAX_KEPT

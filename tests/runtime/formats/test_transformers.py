@@ -63,7 +63,7 @@ def check(family: Family, path: Path, wanted: Tensor) -> None:
     size = float(wanted.abs().max())
     assert float((wanted - bare).abs().max()) > SEEN * size
     for merge in (False, True):
-        board.switch(board.plan((ScaledAdapter(adapter.loaded(adapter.flat), 1.0),), merge=merge))
+        board.switch(board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 1.0),), merge=merge))
         assert float((family.answer(model) - wanted).abs().max()) <= ROUNDING * size
     board.clear()
     assert torch.equal(family.answer(model), bare)

@@ -10,7 +10,7 @@ from tests.runtime.ask import adapter_file
 from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.layouts.keys import flat_name
 from lorapool_models.base import architecture
-from lorapool_runtime.engine.diffusers.layers.embeddings import Vocabulary
+from lorapool_runtime.engine.diffusers.layers.embeddings import TokenEmbeddings
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.weights.embeddings import Widths
 from lorapool_runtime.engine.diffusers.weights.read import read_adapter
@@ -33,7 +33,7 @@ def board(pipeline: Any) -> Switchboard:
 
 @pytest.fixture(scope="module")
 def widths(pipeline: Any) -> Widths:
-    return Vocabulary(pipeline).widths
+    return TokenEmbeddings(pipeline).widths
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -43,5 +43,5 @@ def test_one_is_read(folder: Path, board: Switchboard, widths: Widths) -> None:
     check_fits(file.facts, board.modules())
     adapter = read_adapter(file, board, torch.float32, widths=widths)
     named = {(t.component, flat_name(t.module)) for t in file.facts.targets}
-    assert {(slot.place.component, flat_name(slot.place.name)) for slot in adapter.slots} == named
-    assert bool(adapter.words) is (folder / EMBEDDINGS).exists()
+    assert {(slot.target.component, flat_name(slot.target.name)) for slot in adapter.slots} == named
+    assert bool(adapter.embeddings) is (folder / EMBEDDINGS).exists()

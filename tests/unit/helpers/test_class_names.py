@@ -12,10 +12,7 @@ ALLOWED = {
 }
 
 # What is not renamed yet. Nothing is added: who renames one of two takes the name off.
-KNOWN: set[str] = {
-    "Room",
-    "Slot",
-}
+KNOWN: set[str] = set()
 
 
 def _where() -> dict[str, list[str]]:

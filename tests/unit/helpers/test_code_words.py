@@ -8,10 +8,7 @@ from tests.unit.helpers.sources import modules
 LOGGER = "log = structlog.get_logger(__name__)"
 
 # Files that are not renamed yet. Nothing is added: who renames a file takes it off.
-KNOWN: set[str] = {
-    "runtime/lorapool_runtime/engine/diffusers/device/faults.py",
-    "runtime/lorapool_runtime/engine/diffusers/device/room.py",
-}
+KNOWN: set[str] = set()
 
 
 def _slips(tree: ast.Module) -> Iterator[str]:

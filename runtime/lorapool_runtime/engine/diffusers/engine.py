@@ -1,4 +1,4 @@
-"""The diffusers engine: one warm pipeline, adapters put in force by setting pointers."""
+"""The diffusers engine: one warm pipeline, adapters activated by setting pointers."""
 
 import threading
 import time
@@ -13,19 +13,19 @@ import structlog
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import Applied, BaseInfo, Recipe, Rendering, RenderRequest, Result
-from lorapool_runtime.engine.diffusers.applying import Applying, lora
+from lorapool_runtime.engine.diffusers.activator import Activator, lora
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.device.faults import check_alive
+from lorapool_runtime.engine.diffusers.device.out_of_memory import MemoryRetries
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
-from lorapool_runtime.engine.diffusers.device.room import Room
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, finished
-from lorapool_runtime.engine.diffusers.render.previews import Previews
+from lorapool_runtime.engine.diffusers.render.previews import LatentPreview
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Run
-from lorapool_runtime.engine.diffusers.weights.embeddings import word
+from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 from lorapool_runtime.errors import AdapterError, RecipeError, RuntimeFailure, Stopped
 
@@ -44,17 +44,17 @@ class DiffusersEngine:
         self._prompts = parts.prompts
         self._batching = measured.batching
         self._memory = DeviceMemory(parts.accelerator, bound_bytes, self._merged_bytes)
-        self._applying = Applying(
+        self._activator = Activator(
             parts.board, self._memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
-        self._previews = Previews()
+        self._preview = LatentPreview()
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 
     # ---- adapters ----------------------------------------------------------------------------------------------
 
     def read(self, file: AdapterFile) -> LoraAdapter:
-        return read_adapter(file, self._board, self.parts.dtype, widths=self.parts.vocabulary.widths)
+        return read_adapter(file, self._board, self.parts.dtype, widths=self.parts.embeddings.widths)
 
     def on_device(self) -> frozenset[str]:
         return self._memory.identities()
@@ -88,14 +88,14 @@ class DiffusersEngine:
 
     def _drop_forgotten(self) -> None:
         if not self._memory.identities().issuperset(self._active):
-            self._applying.bare()
+            self._activator.bare()
             self._active = ()
-        self._applying.plans.keep_only(self._memory.identities())
+        self._activator.plans.keep_only(self._memory.identities())
 
     def check(self) -> None:
         with self._rendering:
             self._active = ()
-            self._applying.free()
+            self._activator.free()
             self._canary()
 
     # ---- images ------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class DiffusersEngine:
     def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
         with self._rendering:
             try:
-                return Room(self._render, self._applying.free, self.batch).made(requests, waiting)
+                return MemoryRetries(self._render, self._activator.free, self.batch).render(requests, waiting)
             except Stopped:
                 return [Stopped() for _ in requests]
             except RuntimeFailure:
@@ -123,7 +123,7 @@ class DiffusersEngine:
 
     def _canary(self) -> None:
         """A small picture of the bare base, which was warmed up with it."""
-        self._applying.bare()
+        self._activator.bare()
         side = small_side(self._serving)
         self.parts.one_step(side, side, 1)
 
@@ -135,16 +135,16 @@ class DiffusersEngine:
             _check_stack([lora(scaled.adapter) for scaled in request.stack])
         in_use = tuple(dict.fromkeys(scaled.adapter.identity for request in requests for scaled in request.stack))
         self._memory.use(in_use)
-        stacks = [self._applying.load(request.stack) for request in requests]
+        stacks = [self._activator.load(request.stack) for request in requests]
         loaded = time.monotonic()
         self._active = in_use
         pictures = sum(request.recipe.images for request in requests)
         if any(stack != stacks[0] for stack in stacks):
             prompts = self._prompts_apart(requests, stacks)
             each = [(stack, request.recipe.images) for request, stack in zip(requests, stacks, strict=True)]
-            applied = self._applying.for_rows(each)
+            applied = self._activator.for_rows(each)
         else:
-            applied = self._applying.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
+            applied = self._activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
             prompts = [
                 self._encoded(request.recipe, stacks[0], merge=applied is Applied.MERGED) for request in requests
             ]
@@ -172,16 +172,16 @@ class DiffusersEngine:
         prompts = []
         for request, stack in zip(requests, stacks, strict=True):
             if text_key(stack, merge=False):
-                self._applying.for_text(stack)
+                self._activator.for_text(stack)
             else:
-                self._applying.bare()
+                self._activator.bare()
             prompts.append(self._encoded(request.recipe, stack, merge=False))
         return prompts
 
     def _encoded(self, recipe: Recipe, stack: Stack, *, merge: bool) -> Encoded:
-        rows = next((scaled.adapter.words for scaled in stack if scaled.adapter.words), {})
-        words = tuple(word(i) for i in range(len(next(iter(rows.values()), ()))))
-        with self.parts.vocabulary.knowing(words, rows):
+        rows = next((scaled.adapter.embeddings for scaled in stack if scaled.adapter.embeddings), {})
+        tokens = tuple(token(i) for i in range(len(next(iter(rows.values()), ()))))
+        with self.parts.embeddings.with_tokens(tokens, rows):
             return self._prompts.encoded(recipe, text_key(stack, merge=merge))
 
     def _batches(self, requests: Sequence[RenderRequest[HostAdapter]], most: int | None = None) -> list[ForwardBatch]:
@@ -197,16 +197,18 @@ class DiffusersEngine:
         recipe = batch.requests[0].recipe
         self.parts.vae.prepare(recipe.width * recipe.height)
         rows = [Row(prompts[i], seed) for i, seed in batch.rows]
-        run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._previews))
-        wanted = any(request.previews for request in batch.requests) or not self._previews.knows
+        run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview))
+        wanted = any(request.previews for request in batch.requests) or not self._preview.is_fitted
         if run.latents is not None and run.finite[0] and wanted:
-            self._previews.learn(run.latents[0], run.pixels[0] / np.float32(255))
+            self._preview.fit(run.latents[0], run.pixels[0] / np.float32(255))
         return run
 
 
 def _check_stack(stack: Sequence[LoraAdapter]) -> None:
     """Raises: RecipeError for what has no meaning: two DoRAs would each want the last word on a weight's length."""
-    if sum(adapter.has_gain for adapter in stack) > 1:
+    if sum(adapter.has_magnitude for adapter in stack) > 1:
         raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
-    if sum(bool(adapter.words) for adapter in stack) > 1:
-        raise RecipeError(f"a stack may hold one adapter with words of its own at most: all of them call it {word(0)}")
+    if sum(bool(adapter.embeddings) for adapter in stack) > 1:
+        raise RecipeError(
+            f"a stack may hold one adapter with tokens of its own at most: all of them call it {token(0)}"
+        )

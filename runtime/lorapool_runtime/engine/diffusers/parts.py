@@ -11,7 +11,7 @@ from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.device.vae import Vae
-from lorapool_runtime.engine.diffusers.layers.embeddings import Vocabulary
+from lorapool_runtime.engine.diffusers.layers.embeddings import TokenEmbeddings
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Runner
@@ -28,7 +28,7 @@ class PipelineParts:
     pipeline: Any
     dtype: torch.dtype
     board: Switchboard
-    vocabulary: Vocabulary
+    embeddings: TokenEmbeddings
     prompts: Prompts
     runner: Runner
     vae: Vae
@@ -46,7 +46,7 @@ class PipelineParts:
             pipeline=pipeline,
             dtype=loaded.dtype,
             board=Switchboard(components),
-            vocabulary=Vocabulary(pipeline),
+            embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
             runner=Runner(Tasks(pipeline), pipeline.scheduler),
             vae=Vae(pipeline),

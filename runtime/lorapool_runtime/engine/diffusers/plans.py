@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final
 
-from lorapool_runtime.engine.diffusers.device.costs import Work, work_of
+from lorapool_runtime.engine.diffusers.device.costs import StackWork, work_of
 from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Stack, Switchboard
 
 _KEPT: Final = 32
@@ -16,7 +16,7 @@ class Plans:
     def __init__(self, board: Switchboard) -> None:
         self._board = board
         self._plans: OrderedDict[tuple[Stack, bool], Plan] = OrderedDict()
-        self._works: OrderedDict[Stack, Work] = OrderedDict()
+        self._works: OrderedDict[Stack, StackWork] = OrderedDict()
 
     def get(self, stack: Stack, *, merge: bool) -> Plan:
         """Raises: torch.OutOfMemoryError."""
@@ -29,7 +29,7 @@ class Plans:
         self._plans.move_to_end(key)
         return plan
 
-    def work(self, stack: Stack) -> Work:
+    def work(self, stack: Stack) -> StackWork:
         """What the stack is for the choice between merged and unmerged."""
         found = self._works.get(stack)
         if found is None:

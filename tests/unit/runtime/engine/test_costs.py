@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorapool_api.kinds.serving import ApplyMode
-from lorapool_runtime.engine.diffusers.device.costs import Choice, Costs, Room, Work, choose, prefers_merging
+from lorapool_runtime.engine.diffusers.device.costs import BudgetRoom, Choice, Costs, StackWork, choose, prefers_merging
 
 # A launch of 20 us, 10 TFLOP/s, 2 TB/s: a GPU, roughly.
 GPU = Costs(branch_s=4e-5, product_s=2e-13, merge_s=4e-12)
 # SDXL's attention at rank 16.
-ATTENTION = Work(branches=560, products=23_000_000, elements=955_000_000)
+ATTENTION = StackWork(branches=560, products=23_000_000, elements=955_000_000)
 
 
 def test_a_picture_of_many_steps_is_worth_a_merge() -> None:
@@ -25,16 +25,16 @@ def test_on_a_slow_memory_one_step_is_not() -> None:
 
 
 def test_nothing_to_add_is_never_merged() -> None:
-    assert not prefers_merging(GPU, Work(0, 0, 0), forwards=100, positions=4096)
+    assert not prefers_merging(GPU, StackWork(0, 0, 0), forwards=100, positions=4096)
 
 
 # What kohya's trainer changes in SDXL if nobody says otherwise: attention, feed-forward and projections, at rank 32.
-USUAL = Work(branches=722, products=171_000_000 // 2, elements=2_208_000_000)
+USUAL = StackWork(branches=722, products=171_000_000 // 2, elements=2_208_000_000)
 GIB = 1024**3
 
 
 def usual(budget: float, kept: float = 0.2, costs: Costs = GPU, forwards: int = 25) -> Choice:
-    room = Room(int(budget * GIB), int(kept * GIB))
+    room = BudgetRoom(int(budget * GIB), int(kept * GIB))
     return choose(ApplyMode.AUTO, costs, USUAL, 2, room, forwards, pixels=2 * 1024 * 1024)
 
 
@@ -54,18 +54,18 @@ def test_a_choice_says_why() -> None:
     assert usual(budget=12).why == "25 forwards are cheaper with it merged"
     slow = replace(GPU, merge_s=4e-7)
     assert usual(budget=12, costs=slow) == Choice(False, "25 forwards are cheaper with it added")
-    room = Room(0, 0)
+    room = BudgetRoom(0, 0)
     assert choose(ApplyMode.MERGED, None, USUAL, 2, room, 1, 1) == Choice(True, "mode Merged")
-    assert choose(ApplyMode.AUTO, GPU, Work(0, 0, 0), 2, room, 1, 1) == Choice(False, "nothing to merge")
+    assert choose(ApplyMode.AUTO, GPU, StackWork(0, 0, 0), 2, room, 1, 1) == Choice(False, "nothing to merge")
 
 
 costs = st.builds(Costs, *(st.floats(1e-15, 1e-2) for _ in range(3)))
-works = st.builds(Work, *(st.integers(0, 10**9) for _ in range(3)))
+works = st.builds(StackWork, *(st.integers(0, 10**9) for _ in range(3)))
 
 
 @given(costs, works, st.integers(1, 1000), st.floats(1, 1e6), st.integers(1, 50))
 def test_more_of_the_same_never_speaks_against_a_merge(
-    costs: Costs, work: Work, forwards: int, positions: float, times: int
+    costs: Costs, work: StackWork, forwards: int, positions: float, times: int
 ) -> None:
     if prefers_merging(costs, work, forwards, positions):
         assert prefers_merging(costs, work, forwards * times, positions)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.keys import PARTS
 from lorapool_runtime.adapters.file import ScaledAdapter
-from lorapool_runtime.engine.diffusers.layers.adapted import put_in_force
-from lorapool_runtime.engine.diffusers.layers.delta import Change
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
-from lorapool_runtime.engine.diffusers.layers.target import Place
+from lorapool_runtime.engine.diffusers.layers.adapted import activate
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
+from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
+from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 from lorapool_runtime.engine.diffusers.weights.parts import arranged
 
 # What rounding may change, relative to the largest output; bfloat16 has 8 bits, float16 has 11, float32 has 24.
@@ -31,7 +31,7 @@ class Bench:
 
     module: Any
     board: Switchboard
-    place: Place
+    target: TargetModule
 
     @classmethod
     def of(cls, shape: Shape, dtype: torch.dtype, dice: torch.Generator) -> "Bench":
@@ -41,19 +41,19 @@ class Bench:
         plain.weight.data = torch.randn(shape, generator=dice)
         owner = nn.ModuleDict({"m": plain.to(dtype)}).requires_grad_(False)
         board = Switchboard({"unet": owner})
-        place = board.find("unet", "m")
-        assert place is not None
-        return cls(owner["m"], board, place)
+        target = board.find("unet", "m")
+        assert target is not None
+        return cls(owner["m"], board, target)
 
-    def loaded(self, name: str, tensors: Made) -> Loaded:
+    def loaded(self, name: str, tensors: Made) -> DeviceAdapter:
         weight = judged("m", tensors, self.board.modules()).weight
-        whole = arranged(weight, self.place.shape[1:], {PARTS[key]: tensor for key, tensor in tensors.items()})
+        whole = arranged(weight, self.target.shape[1:], {PARTS[key]: tensor for key, tensor in tensors.items()})
         parts = {part: tensor.to(self.module.weight.dtype) for part, tensor in whole.items()}
         scale = float(tensors["alpha"]) / weight.rank if "alpha" in tensors and weight.rank else 1.0
-        return Loaded(name, (Change(self.place, weight.network, parts, scale),), 0)
+        return DeviceAdapter(name, (ModuleDelta(self.target, weight.network, parts, scale),), 0)
 
     def input(self, dice: torch.Generator) -> Tensor:
-        inputs, *kernel = self.place.shape[1:]
+        inputs, *kernel = self.target.shape[1:]
         shape = (2, inputs, 5, 5) if kernel else (2, 3, inputs)
         return torch.randn(shape, generator=dice).to(self.module.weight.dtype)
 
@@ -145,13 +145,13 @@ def test_a_switch_back_and_forth_merges_no_weight_again(monkeypatch: pytest.Monk
     bench = Bench.of((12, 8), torch.float32, dice)
     plan = bench.board.plan((ScaledAdapter(bench.loaded("one", MAKERS["lokr"]((12, 8), 2, dice)), 1.0),))
     bench.board.switch(plan)
-    address = bench.module.in_force.weight.data_ptr()
+    address = bench.module.active.weight.data_ptr()
     monkeypatch.setattr(merged, "merged", lambda *_: pytest.fail("merged again"))
 
     bench.board.clear()
     bench.board.switch(plan)
 
-    assert bench.module.in_force.weight.data_ptr() == address
+    assert bench.module.active.weight.data_ptr() == address
 
 
 def test_what_fails_in_the_middle_of_a_merge_leaves_the_base_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,4 +208,4 @@ def test_parts_of_two_networks_in_one_module_are_refused(extra: str) -> None:
     name = next(key for key, part in PARTS.items() if part == extra)
     with pytest.raises(FactsError):
         judged("m", made | {name: torch.ones(2, 2)}, bench.board.modules())
-    put_in_force(bench.module, None)
+    activate(bench.module, None)

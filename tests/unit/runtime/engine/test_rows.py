@@ -1,4 +1,4 @@
-"""Low-rank pairs added in place: for all rows, for each picture its own, and within what the dtype can hold."""
+"""Low-rank pairs added in target: for all rows, for each picture its own, and within what the dtype can hold."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lorapool_api.lora.facts import Network
 from lorapool_runtime.adapters.file import ScaledAdapter
-from lorapool_runtime.engine.diffusers.layers.adapted import Added, adapt, branch_of, put_in_force
-from lorapool_runtime.engine.diffusers.layers.delta import Change
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Stack, Switchboard
+from lorapool_runtime.engine.diffusers.layers.adapted import Unmerged, activate, adapt, branch_of
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
+from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Stack, Switchboard
 
 # Of the largest output, as for each network by itself.
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 8e-3, torch.bfloat16: 6e-2}
@@ -22,22 +22,22 @@ PLAIN: dict[str, Callable[[], nn.Module]] = {
 SHAPE = {"linear": (5, 8), "convolution": (8, 4, 4)}
 
 
-def loaded(board: Switchboard, rank: int, scale: float, seed: int) -> Loaded:
-    place = board.find("unet", "m")
-    assert place is not None
-    dice, weight = torch.Generator().manual_seed(seed), place.module.weight
+def loaded(board: Switchboard, rank: int, scale: float, seed: int) -> DeviceAdapter:
+    target = board.find("unet", "m")
+    assert target is not None
+    dice, weight = torch.Generator().manual_seed(seed), target.module.weight
     kernel = (1,) * (weight.dim() - 2)
     down = torch.randn((rank, *weight.shape[1:]), generator=dice).to(weight.dtype)
     up = torch.randn((weight.shape[0], rank, *kernel), generator=dice).to(weight.dtype)
-    change = Change(place, Network.LORA, {"down": down, "up": up}, scale)
-    return Loaded(f"{seed}", (change,), 0)
+    change = ModuleDelta(target, Network.LORA, {"down": down, "up": up}, scale)
+    return DeviceAdapter(f"{seed}", (change,), 0)
 
 
 def exact(module: Any, x: Tensor, stack: Stack) -> Tensor:
     """The output with W' in float64."""
     weight, bias = module.weight.double(), module.bias.double()
     for scaled in stack:
-        (change,) = scaled.adapter.changes
+        (change,) = scaled.adapter.deltas
         product = change.parts["up"].double().flatten(1) @ change.parts["down"].double().flatten(1)
         weight = weight + scaled.scale * change.scale * product.view_as(weight)
     if weight.dim() == 2:
@@ -83,7 +83,7 @@ def test_what_alpha_makes_small_is_never_formed_large(kind: str, dtype: torch.dt
     kernel = (1,) * (module.weight.dim() - 2)
     down = torch.full((128, *module.weight.shape[1:]), 4.0, dtype=dtype)
     up = torch.full((12, 128, *kernel), 30.0, dtype=dtype)
-    put_in_force(module, Added((branch_of(module, down, up, 1 / 128),)))
+    activate(module, Unmerged((branch_of(module, down, up, 1 / 128),)))
     with torch.inference_mode():
         made = module(torch.ones((2, *SHAPE[kind]), dtype=dtype))
     assert made.isfinite().all()
@@ -96,7 +96,7 @@ def test_a_module_in_another_dtype_than_the_base_takes_pairs_all_the_same() -> N
     module = adapt(nn.Linear(8, 12, bias=False).requires_grad_(False))
     assert module is not None
     down, up = torch.randn(2, 8).half(), torch.randn(12, 2).half()
-    put_in_force(module, Added((branch_of(module, down, up, 0.5),)))
+    activate(module, Unmerged((branch_of(module, down, up, 0.5),)))
     x = torch.randn(3, 8)
     wanted = nn.functional.linear(x.double(), module.weight.double() + 0.5 * up.double() @ down.double())
     with torch.inference_mode():

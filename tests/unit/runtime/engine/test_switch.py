@@ -1,4 +1,4 @@
-"""A switch between adapters that have been in force before: pointers are set, and nothing else happens."""
+"""A switch between adapters that have been active before: pointers are set, and nothing else happens."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorapool_api.lora.layouts.keys import PARTS
 from lorapool_runtime.adapters.file import ScaledAdapter
-from lorapool_runtime.engine.diffusers.layers.delta import Change
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
+from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.weights.parts import arranged
 
@@ -34,17 +34,17 @@ def model() -> nn.ModuleDict:
     return nn.ModuleDict({"one": nn.Linear(8, 12), "two": nn.Linear(12, 4), "three": convolution}).requires_grad_(False)
 
 
-def loaded(board: Switchboard, kind: str, seed: int) -> Loaded:
+def loaded(board: Switchboard, kind: str, seed: int) -> DeviceAdapter:
     dice = torch.Generator().manual_seed(seed)
     changes = []
     for name in ("one", "two", "three"):
-        place = board.find("unet", name)
-        assert place is not None
-        tensors = MAKERS[kind](place.shape, 2, dice)
+        target = board.find("unet", name)
+        assert target is not None
+        tensors = MAKERS[kind](target.shape, 2, dice)
         weight = judged(name, tensors, board.modules()).weight
-        parts = arranged(weight, place.shape[1:], {PARTS[key]: t for key, t in tensors.items()})
-        changes.append(Change(place, weight.network, parts, 1.0))
-    return Loaded(f"{kind} {seed}", tuple(changes), 0)
+        parts = arranged(weight, target.shape[1:], {PARTS[key]: t for key, t in tensors.items()})
+        changes.append(ModuleDelta(target, weight.network, parts, 1.0))
+    return DeviceAdapter(f"{kind} {seed}", tuple(changes), 0)
 
 
 def test_a_switch_makes_no_module_and_no_tensor(model: nn.ModuleDict) -> None:
@@ -61,7 +61,7 @@ def test_a_switch_makes_no_module_and_no_tensor(model: nn.ModuleDict) -> None:
     with Ops() as ops:
         for stack in [*stacks, *reversed(stacks)]:
             board.switch(plans.get(stack, merge=False))
-            assert all(module.in_force is not None for module in model.values())
+            assert all(module.active is not None for module in model.values())
         board.clear()
 
     assert ops.seen == []
@@ -76,9 +76,9 @@ def test_merged_weights_are_written_where_they_were_before(model: nn.ModuleDict)
     addresses, weights = set(), set()
     for stack in stacks * 2:
         board.switch(plans.get(stack, merge=True))
-        in_force: Any = model["one"].in_force
-        addresses.add(in_force.weight.data_ptr())
-        weights.add(float(in_force.weight.sum()))
+        active: Any = model["one"].active
+        addresses.add(active.weight.data_ptr())
+        weights.add(float(active.weight.sum()))
     assert len(addresses) == 1
     assert len(weights) == 3
     assert board.merged_bytes == sum(weight.nbytes for weight in model.parameters() if weight.dim() > 1)

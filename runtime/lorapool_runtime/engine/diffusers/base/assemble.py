@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from lorapool_runtime.engine.contract import Progress
-from lorapool_runtime.engine.diffusers.base.converted import Source, Target, converting, sources
+from lorapool_runtime.engine.diffusers.base.converted import LoadOptions, Source, converting, sources
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile, files_of
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Slot:
+class EmptyTensor:
     """A parameter or buffer that is still empty, and what belongs there."""
 
     module: nn.Module
@@ -45,7 +45,7 @@ class Slot:
     source: Source
 
 
-def assemble(folder: Path, index: Mapping[str, Any], target: Target, progress: Progress) -> dict[str, nn.Module]:
+def assemble(folder: Path, index: Mapping[str, Any], target: LoadOptions, progress: Progress) -> dict[str, nn.Module]:
     """The pipeline's modules by the names of its `model_index.json`, on the device.
 
     A component that this cannot load exactly as its library would is left out: the pipeline's own loader takes it.
@@ -57,7 +57,7 @@ def assemble(folder: Path, index: Mapping[str, Any], target: Target, progress: P
     parts = {n: part for n, entry in index.items() if (part := _part(folder / n, entry, target)) is not None}
     wanted = [source for part in parts.values() for source in part.stored.values()]
     found: dict[str, nn.Module] = {}
-    slots: list[Slot] = []
+    slots: list[EmptyTensor] = []
     with converting(wanted, target, progress) as converted:
         for name, part in parts.items():
             module = _empty(part, target.dtype)
@@ -74,7 +74,7 @@ def assemble(folder: Path, index: Mapping[str, Any], target: Target, progress: P
     return found
 
 
-def _part(folder: Path, entry: object, target: Target) -> Part | None:
+def _part(folder: Path, entry: object, target: LoadOptions) -> Part | None:
     """None where it is no module, or one of more than one dtype."""
     match entry:
         case ["diffusers" | "transformers" as library, str(class_name)]:
@@ -115,7 +115,7 @@ def _has_float_buffers(module: nn.Module) -> bool:
     return any(buffer.is_floating_point() and name not in kept for name, buffer in module.named_buffers())
 
 
-def _slots(module: nn.Module, stored: Mapping[str, Source]) -> list[Slot] | None:
+def _slots(module: nn.Module, stored: Mapping[str, Source]) -> list[EmptyTensor] | None:
     """What each tensor of the module is; None unless the files hold exactly what the module has."""
     state = module.state_dict(keep_vars=True)
     names = _names(state, stored)
@@ -128,7 +128,7 @@ def _slots(module: nn.Module, stored: Mapping[str, Source]) -> list[Slot] | None
         if source.file.header.tensors[name].shape != tuple(state[key].shape):
             return None
         owner, _, attribute = key.rpartition(".")
-        slots.append(Slot(owners[owner], attribute, source))
+        slots.append(EmptyTensor(owners[owner], attribute, source))
     return slots
 
 
@@ -150,7 +150,7 @@ def _has_ties(state: Mapping[str, torch.Tensor]) -> bool:
     return len({id(tensor) for tensor in state.values()}) != len(state)
 
 
-def _set(slot: Slot, converted: Callable[[Source], torch.Tensor]) -> None:
+def _set(slot: EmptyTensor, converted: Callable[[Source], torch.Tensor]) -> None:
     value = converted(slot.source)
     if slot.attribute in slot.module._parameters:
         slot.module._parameters[slot.attribute] = nn.Parameter(value, requires_grad=False)

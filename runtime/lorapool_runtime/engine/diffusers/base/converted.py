@@ -18,7 +18,7 @@ _MOST_THREADS: Final = 8
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadOptions:
     """How the modules are wanted."""
 
     dtype: torch.dtype
@@ -49,7 +49,7 @@ def sources(files: Sequence[MappedFile]) -> dict[str, Source]:
 
 @contextmanager
 def converting(
-    wanted: Sequence[Source], target: Target, progress: Progress
+    wanted: Sequence[Source], target: LoadOptions, progress: Progress
 ) -> Iterator[Callable[[Source], torch.Tensor]]:
     """What waits for one of the tensors; what was not asked for at the end may never have been read.
 
@@ -90,11 +90,11 @@ def _one_thread_each() -> Iterator[Callable[[], None]]:
 
 
 @torch.no_grad()
-def _converted(source: Source, target: Target) -> torch.Tensor:
+def _converted(source: Source, target: LoadOptions) -> torch.Tensor:
     stored = source.file.tensor(source.name)
     dtype = target.dtype if stored.is_floating_point() else stored.dtype
     # To the device first: it converts faster than the host.
     value = stored.to(target.device).to(dtype)
     if value.data_ptr() != stored.data_ptr():
-        source.file.read_up(source.info)
+        source.file.drop_pages(source.info)
     return value

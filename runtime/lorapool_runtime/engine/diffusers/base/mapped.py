@@ -68,7 +68,7 @@ class MappedFile:
         flat = torch.frombuffer(self._map, dtype=dtype, count=count, offset=self._start + info.begin)
         return flat.view(info.shape)
 
-    def read_up(self, info: TensorInfo) -> None:
+    def drop_pages(self, info: TensorInfo) -> None:
         """The tensor's pages are needed no more: they stay in the page cache, but are not this process's memory."""
         page = mmap.PAGESIZE
         first = -(-(self._start + info.begin) // page) * page

@@ -17,7 +17,7 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.sources import HubModel, ModelSource, PathSource, UnknownSource
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.assemble import assemble
-from lorapool_runtime.engine.diffusers.base.converted import Target
+from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
 from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
@@ -69,7 +69,7 @@ def load_pipeline(
     variant = spec.source.hub.variant if spec.source.hub else None
     if variant:
         options["variant"] = variant
-    target = Target(dtype, torch.device(device.value), variant)
+    target = LoadOptions(dtype, torch.device(device.value), variant)
     try:
         options |= assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
         pipeline = DiffusionPipeline.from_pretrained(

@@ -15,7 +15,7 @@ STAGING_BYTES: Final = 32 * 1024**2
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryInfo:
     """Of a device. What the allocator keeps for later counts as free."""
 
     total_bytes: int
@@ -34,7 +34,7 @@ class Accelerator(Protocol):
         One upload at a time, on any thread. Raises: torch.OutOfMemoryError.
         """
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> MemoryInfo | None:
         """None where the device's memory is nobody's to measure: a process that takes too much of a host is killed."""
 
     def peak_bytes(self, work: Callable[[], object]) -> int:
@@ -182,10 +182,10 @@ class Cuda:
         self._api.record_stream(target, self._api.main_stream(self.device))
         return target.view(flat.dtype)
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryInfo:
         free, total = self._api.mem_get_info(self.device)
         kept = self._api.memory_reserved(self.device) - self._api.memory_allocated(self.device)
-        return Memory(total, free + kept)
+        return MemoryInfo(total, free + kept)
 
     def peak_bytes(self, work: Callable[[], object]) -> int:
         self._api.reset_peak_memory_stats(self.device)

@@ -11,9 +11,9 @@ from lorapool_api.kinds.serving import ApplyMode
 from lorapool_api.lora.facts import Network
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.layers.adapted import Branch, branch_of
-from lorapool_runtime.engine.diffusers.layers.delta import Change, merged
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
-from lorapool_runtime.engine.diffusers.layers.target import Place
+from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
 _RANK: Final = 16
 _TIMES: Final = 5
@@ -41,7 +41,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Work:
+class StackWork:
     """What a stack is, for the costs of one picture position.
 
     Attributes:
@@ -56,7 +56,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Room:
+class BudgetRoom:
     """Bytes of the budget that residents and merged weights share.
 
     Attributes:
@@ -75,15 +75,15 @@ class Choice:
     why: str
 
 
-def work_of(stack: Stack) -> Work:
+def work_of(stack: Stack) -> StackWork:
     """The stack's low-rank pairs; what can only be merged is merged either way and does not count."""
-    pairs = [c for scaled in stack for c in scaled.adapter.changes if not c.must_merge]
-    weights = {id(c.place.module): c.place.module.weight.numel() for c in pairs}
+    pairs = [c for scaled in stack for c in scaled.adapter.deltas if not c.must_merge]
+    weights = {id(c.target.module): c.target.module.weight.numel() for c in pairs}
     products = sum(c.parts["down"].numel() + c.parts["up"].numel() for c in pairs)
-    return Work(len(pairs), products, sum(weights.values()))
+    return StackWork(len(pairs), products, sum(weights.values()))
 
 
-def prefers_merging(costs: Costs, work: Work, forwards: int, positions: float) -> bool:
+def prefers_merging(costs: Costs, work: StackWork, forwards: int, positions: float) -> bool:
     """Whether merging once is cheaper than adding at every forward.
 
     Args:
@@ -95,7 +95,7 @@ def prefers_merging(costs: Costs, work: Work, forwards: int, positions: float) -
 
 
 def choose(
-    mode: ApplyMode, costs: Costs | None, work: Work, itemsize: int, room: Room, forwards: int, pixels: int
+    mode: ApplyMode, costs: Costs | None, work: StackWork, itemsize: int, room: BudgetRoom, forwards: int, pixels: int
 ) -> Choice:
     """The way for one run.
 
@@ -117,8 +117,8 @@ def choose(
 
 
 @contextmanager
-def positions_of(places: Sequence[Place]) -> Iterator[dict[int, int]]:
-    """While it lasts, notes how many positions the input of each of these Linears has, by the place's number."""
+def positions_of(targets: Sequence[TargetModule]) -> Iterator[dict[int, int]]:
+    """While it lasts, notes how many positions the input of each of these Linears has, by the target's number."""
     seen: dict[int, int] = {}
 
     def noted(number: int) -> Callable[[Any, tuple[torch.Tensor, ...]], None]:
@@ -127,7 +127,7 @@ def positions_of(places: Sequence[Place]) -> Iterator[dict[int, int]]:
 
         return note
 
-    hooks = [place.module.register_forward_pre_hook(noted(i)) for i, place in enumerate(places)]
+    hooks = [target.module.register_forward_pre_hook(noted(i)) for i, target in enumerate(targets)]
     try:
         yield seen
     finally:
@@ -135,44 +135,46 @@ def positions_of(places: Sequence[Place]) -> Iterator[dict[int, int]]:
             hook.remove()
 
 
-def per_pixel(places: Sequence[Place], positions: Sequence[int], pixels: int) -> float:
-    """Positions for each of so many pixels of all rows, each place as heavy as a low-rank pair in it is."""
-    sizes = [sum(place.shape) for place in places]
+def per_pixel(targets: Sequence[TargetModule], positions: Sequence[int], pixels: int) -> float:
+    """Positions for each of so many pixels of all rows, each target as heavy as a low-rank pair in it is."""
+    sizes = [sum(target.shape) for target in targets]
     return sum(count * size for count, size in zip(positions, sizes, strict=True)) / sum(sizes) / pixels
 
 
 @torch.inference_mode()
-def measure(places: Sequence[Place], positions: Sequence[int], per_pixel: float, accelerator: Accelerator) -> Costs:
+def measure(
+    targets: Sequence[TargetModule], positions: Sequence[int], per_pixel: float, accelerator: Accelerator
+) -> Costs:
     """Time low-rank pairs and merges in Linears of the base, of their real sizes, one after the other as in a forward.
 
     Args:
-        positions: of each place's input in a forward of the usual size.
+        positions: of each target's input in a forward of the usual size.
         per_pixel: as `Costs` has it.
     """
-    weight = places[0].module.weight
-    pairs = [_Pair.of(place, count) for place, count in zip(places, positions, strict=True)]
+    weight = targets[0].module.weight
+    pairs = [_Pair.of(target, count) for target, count in zip(targets, positions, strict=True)]
     branches = [pair.branch for pair in pairs]
     # One input and one output stand for all: they are large, and what they hold does not matter.
-    inputs = weight.new_zeros(max(p.count * p.place.shape[1] for p in pairs))
-    outputs = weight.new_zeros(max(p.count * p.place.shape[0] for p in pairs))
+    inputs = weight.new_zeros(max(p.count * p.target.shape[1] for p in pairs))
+    outputs = weight.new_zeros(max(p.count * p.target.shape[0] for p in pairs))
 
     def add(most: int) -> None:
         for pair, branch in zip(pairs, branches, strict=True):
-            count, (out, into) = min(pair.count, most), pair.place.shape
-            pair.place.module.add_branch(
+            count, (out, into) = min(pair.count, most), pair.target.shape
+            pair.target.module.add_branch(
                 inputs[: count * into].view(count, into), branch, outputs[: count * out].view(count, out)
             )
 
-    shadow = weight.new_empty(max(p.place.module.weight.numel() for p in pairs))
+    merged_weight = weight.new_empty(max(p.target.module.weight.numel() for p in pairs))
 
     def merge() -> None:
         for pair in pairs:
-            target = pair.place.module.weight
-            shadow[: target.numel()].view_as(target).copy_(merged(target, [(pair.change, 1.0)]))
+            target = pair.target.module.weight
+            merged_weight[: target.numel()].view_as(target).copy_(merged(target, [(pair.delta, 1.0)]))
 
     few_s, real_s = (_median_s(lambda m=m: add(m), accelerator) for m in (1, max(positions)))  # type: ignore[misc]
-    products = _RANK * sum((p.count - 1) * sum(p.place.shape) for p in pairs)
-    elements = sum(p.place.module.weight.numel() for p in pairs)
+    products = _RANK * sum((p.count - 1) * sum(p.target.shape) for p in pairs)
+    elements = sum(p.target.module.weight.numel() for p in pairs)
     merge_s = _median_s(merge, accelerator)
     product_s = max(real_s - few_s, 0.0) / max(products, 1)
     return Costs(few_s / len(pairs), product_s, merge_s / elements, per_pixel)
@@ -180,24 +182,24 @@ def measure(places: Sequence[Place], positions: Sequence[int], per_pixel: float,
 
 @dataclass(frozen=True)
 class _Pair:
-    place: Place
+    target: TargetModule
     count: int
     down: torch.Tensor
     up: torch.Tensor
 
     @classmethod
-    def of(cls, place: Place, count: int) -> "_Pair":
-        (outputs, inputs), weight = place.shape, place.module.weight
+    def of(cls, target: TargetModule, count: int) -> "_Pair":
+        (outputs, inputs), weight = target.shape, target.module.weight
         down, up = (weight.new_empty(shape).normal_() for shape in ((_RANK, inputs), (outputs, _RANK)))
-        return cls(place, count, down, up)
+        return cls(target, count, down, up)
 
     @property
-    def change(self) -> Change:
-        return Change(self.place, Network.LORA, {"down": self.down, "up": self.up}, 1.0)
+    def delta(self) -> ModuleDelta:
+        return ModuleDelta(self.target, Network.LORA, {"down": self.down, "up": self.up}, 1.0)
 
     @property
     def branch(self) -> Branch:
-        return branch_of(self.place.module, self.down, self.up, 0.5)
+        return branch_of(self.target.module, self.down, self.up, 0.5)
 
 
 def _median_s(work: Callable[[], object], accelerator: Accelerator) -> float:

@@ -21,13 +21,14 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
 
 
-def check_alive(error: Exception, canary: Callable[[], None]) -> None:
+def check_alive(first: Exception, canary: Callable[[], None]) -> None:
     """After an error that nobody expected: does the device still work?
 
     A broken context fails every call that comes after, whatever the error was called. So a small piece of work tells
     for sure, and a request that is itself at fault never ends a process whose device is well.
 
     Args:
+        first: that error.
         canary: work that has gone well before. Raises what the device says.
 
     Raises:
@@ -35,8 +36,8 @@ def check_alive(error: Exception, canary: Callable[[], None]) -> None:
     """
     try:
         canary()
-    except Exception as silence:  # noqa: BLE001 -- whatever it is, small work that went well before did not now
-        if is_full(silence):
+    except Exception as error:  # noqa: BLE001 -- whatever it is, small work that went well before did not now
+        if is_full(error):
             return
-        log.error("the device is lost", error=first_line(error), canary=first_line(silence))  # noqa: TRY400
-        raise DeviceLost(f"the device does not work any more: {first_line(error)}") from error
+        log.error("the device is lost", error=first_line(first), canary=first_line(error))  # noqa: TRY400
+        raise DeviceLost(f"the device does not work any more: {first_line(first)}") from first

@@ -8,7 +8,7 @@ import torch
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded
+from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import AdapterError
 
@@ -29,7 +29,7 @@ class DeviceMemory:
         self._accelerator = accelerator
         self.bound_bytes = bound_bytes
         self._beside = beside
-        self._residents: OrderedDict[str, Loaded] = OrderedDict()
+        self._residents: OrderedDict[str, DeviceAdapter] = OrderedDict()
         self._in_use: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class DeviceMemory:
         with self._lock:
             self._pinned = frozenset(identities)
 
-    def load(self, adapter: LoraAdapter, free: Callable[[], None] = _nothing) -> Loaded:
+    def load(self, adapter: LoraAdapter, free: Callable[[], None] = _nothing) -> DeviceAdapter:
         """The adapter on the device. Evicts others where that needs room.
 
         Args:
@@ -63,7 +63,7 @@ class DeviceMemory:
             if found is not None:
                 return found
             self._evict(self.bound_bytes - self._beside() - adapter.size_bytes, adapter.identity)
-            resident = adapter.loaded(self._copied(adapter, free))
+            resident = adapter.device_adapter(self._copied(adapter, free))
             with self._lock:
                 self._residents[adapter.identity] = resident
             return resident
@@ -97,7 +97,7 @@ class DeviceMemory:
         with self._lock:
             self._residents.pop(identity, None)
 
-    def _find(self, identity: str) -> Loaded | None:
+    def _find(self, identity: str) -> DeviceAdapter | None:
         with self._lock:
             found = self._residents.get(identity)
             if found is not None:

@@ -13,7 +13,7 @@ from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.costs import PER_PIXEL, SAMPLES, Costs, measure, per_pixel, positions_of
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
-from lorapool_runtime.engine.diffusers.layers.target import Place
+from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
 log = structlog.get_logger(__name__)
 
@@ -63,16 +63,16 @@ def warm_up(
     """
     side = small_side(serving)
     one_step(side, side, 1)
-    places = board.linears("unet", SAMPLES) or board.linears("transformer", SAMPLES)
+    targets = board.linears("unet", SAMPLES) or board.linears("transformer", SAMPLES)
     if accelerator.memory() is None:
-        costs = _costs(serving, places, [_POSITIONS] * len(places), PER_PIXEL, accelerator)
+        costs = _costs(serving, targets, [_POSITIONS] * len(targets), PER_PIXEL, accelerator)
         return Measured(costs, _batching(one_step, serving, free))
-    return _on_its_own_memory(one_step, places, serving, accelerator, free)
+    return _on_its_own_memory(one_step, targets, serving, accelerator, free)
 
 
 def _on_its_own_memory(
     one_step: OneStep,
-    places: Sequence[Place],
+    targets: Sequence[TargetModule],
     serving: Serving,
     accelerator: Accelerator,
     free: Callable[[], None],
@@ -85,11 +85,11 @@ def _on_its_own_memory(
         width, height = (usual.width, usual.height) if pixels == usual_pixels else fitting.square(pixels)
         return accelerator.peak_bytes(lambda: one_step(width, height, rows.get(pixels, 1), tiled=tiled))
 
-    with positions_of(places) as seen:
+    with positions_of(targets) as seen:
         fit = fitting.find(make, usual_pixels, usual_pixels, free)
     costs = None
     if fit.pixels:
-        found, positions = [places[i] for i in seen], list(seen.values())
+        found, positions = [targets[i] for i in seen], list(seen.values())
         guided = 2 if usual.guidance_scale > 1 else 1
         costs = _costs(serving, found, positions, per_pixel(found, positions, guided * usual_pixels), accelerator)
         batches = _batching(one_step, serving, free)
@@ -103,11 +103,11 @@ def _on_its_own_memory(
 
 
 def _costs(
-    serving: Serving, places: Sequence[Place], positions: Sequence[int], each: float, accelerator: Accelerator
+    serving: Serving, targets: Sequence[TargetModule], positions: Sequence[int], each: float, accelerator: Accelerator
 ) -> Costs | None:
-    if serving.mode is not ApplyMode.AUTO or not places:
+    if serving.mode is not ApplyMode.AUTO or not targets:
         return None
-    costs = measure(places, positions, each, accelerator)
+    costs = measure(targets, positions, each, accelerator)
     log.info("costs of applying adapters measured", **asdict(costs))
     return costs
 

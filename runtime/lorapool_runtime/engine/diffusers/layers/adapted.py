@@ -1,4 +1,4 @@
-"""Linear and Conv2d with places for adapters.
+"""Linear and Conv2d that an adapter can change.
 
 The base's parameters are never written. A module of the base becomes one of these by a change of its class: its
 parameters, its name and everybody's references to it stay what they are. Without an adapter a forward costs one look
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 class Branch(NamedTuple):
-    """A low-rank pair in force in one module, in the module's dtype, as `branch_of` makes it.
+    """A low-rank pair that one module applies, in the module's dtype, as `branch_of` makes it.
 
     Attributes:
         down: the module's own shape but for (rank) outputs.
@@ -27,14 +27,14 @@ class Branch(NamedTuple):
     scale: float
 
 
-class Added(NamedTuple):
+class Unmerged(NamedTuple):
     """Unmerged: y = g · (W x + s · B A x) + bias + sum of s_i · B_i (A_i x).
 
-    `gain` is DoRA's g, one number for each output, and belongs to the first branch; None where no adapter has one.
+    `magnitude_ratio` is DoRA's g, one number for each output, and belongs to the first branch; None: no DoRA.
     """
 
     branches: tuple[Branch, ...]
-    gain: torch.Tensor | None = None
+    magnitude_ratio: torch.Tensor | None = None
 
 
 class Merged(NamedTuple):
@@ -44,7 +44,7 @@ class Merged(NamedTuple):
     bias: torch.Tensor | None = None
 
 
-class Rows(NamedTuple):
+class RowSlice(NamedTuple):
     """The branches of the pictures from `start` up to `stop` of a batch."""
 
     start: int
@@ -66,7 +66,7 @@ class Stacked(NamedTuple):
     scales: torch.Tensor
 
 
-class Mixed(NamedTuple):
+class PerRow(NamedTuple):
     """Unmerged, each picture of a batch with branches of its own, or none.
 
     Attributes:
@@ -76,25 +76,25 @@ class Mixed(NamedTuple):
     """
 
     pictures: int
-    rows: tuple[Rows, ...]
+    rows: tuple[RowSlice, ...]
     stacked: Stacked | None = None
 
 
-InForce = Added | Mixed | Merged | None
+Active = Unmerged | PerRow | Merged | None
 
 
 class AdaptedLinear(nn.Linear):
-    in_force: InForce = None
+    active: Active = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        change = self.in_force
-        if change is None:
+        active = self.active
+        if active is None:
             return functional.linear(input, self.weight, self.bias)
-        if isinstance(change, Merged):
-            return functional.linear(input, change.weight, self.bias if change.bias is None else change.bias)
-        if isinstance(change, Mixed):
-            return _sum_rows(self, change, input, functional.linear(input, self.weight, self.bias))
-        return _sum(self, change, input, functional.linear(input, self.weight, _early_bias(self, change)))
+        if isinstance(active, Merged):
+            return functional.linear(input, active.weight, self.bias if active.bias is None else active.bias)
+        if isinstance(active, PerRow):
+            return _sum_rows(self, active, input, functional.linear(input, self.weight, self.bias))
+        return _sum(self, active, input, functional.linear(input, self.weight, _early_bias(self, active)))
 
     def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
         """out += s · B (A x): in place, and B (A x) never stands alone where its dtype may not hold it."""
@@ -111,17 +111,17 @@ class AdaptedLinear(nn.Linear):
 class AdaptedConv2d(nn.Conv2d):
     """A branch's `down` moves as the base's kernel does."""
 
-    in_force: InForce = None
+    active: Active = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        change = self.in_force
-        if change is None:
+        active = self.active
+        if active is None:
             return self._convolve(input, self.weight, self.bias)
-        if isinstance(change, Merged):
-            return self._convolve(input, change.weight, self.bias if change.bias is None else change.bias)
-        if isinstance(change, Mixed):
-            return _sum_rows(self, change, input, self._convolve(input, self.weight, self.bias))
-        return _sum(self, change, input, self._convolve(input, self.weight, _early_bias(self, change)))
+        if isinstance(active, Merged):
+            return self._convolve(input, active.weight, self.bias if active.bias is None else active.bias)
+        if isinstance(active, PerRow):
+            return _sum_rows(self, active, input, self._convolve(input, self.weight, self.bias))
+        return _sum(self, active, input, self._convolve(input, self.weight, _early_bias(self, active)))
 
     def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
         """As for a Linear: the 1 x 1 kernel `up` is a product for each picture."""
@@ -140,38 +140,38 @@ class AdaptedConv2d(nn.Conv2d):
 Adapted = AdaptedLinear | AdaptedConv2d
 
 
-def _early_bias(module: Adapted, change: Added) -> torch.Tensor | None:
-    """A gain is of the weight, not of the bias: with one, the bias is added after it."""
-    return module.bias if change.gain is None else None
+def _early_bias(module: Adapted, active: Unmerged) -> torch.Tensor | None:
+    """The ratio is of the weight, not of the bias: with one, the bias is added after it."""
+    return module.bias if active.magnitude_ratio is None else None
 
 
-def _sum(module: Adapted, change: Added, input: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+def _sum(module: Adapted, active: Unmerged, input: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Add the branches to the base's output, which is ours to write into."""
-    branches = change.branches
-    if change.gain is not None:
+    branches = active.branches
+    if active.magnitude_ratio is not None:
         first, *rest = branches
         module.add_branch(input, first, out)
-        out.mul_(change.gain)
+        out.mul_(active.magnitude_ratio)
         if module.bias is not None:
-            out.add_(module.bias.view(-1, *(1,) * (change.gain.dim() - 1)))
+            out.add_(module.bias.view(-1, *(1,) * (active.magnitude_ratio.dim() - 1)))
         branches = tuple(rest)
     for branch in branches:
         module.add_branch(input, branch, out)
     return out
 
 
-def _sum_rows(module: Adapted, change: Mixed, input: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+def _sum_rows(module: Adapted, active: PerRow, input: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Add to each picture's rows what its branches say. Raises: ValueError for an input of another batch."""
-    copies, rest = divmod(input.shape[0], change.pictures)
+    copies, rest = divmod(input.shape[0], active.pictures)
     if rest:
-        raise ValueError(f"{input.shape[0]} rows are no batch of {change.pictures} pictures")
-    pictures = input.view(copies, change.pictures, *input.shape[1:])
-    outputs = out.view(copies, change.pictures, *out.shape[1:])
-    if change.stacked is not None and isinstance(module, AdaptedLinear):
+        raise ValueError(f"{input.shape[0]} rows are no batch of {active.pictures} pictures")
+    pictures = input.view(copies, active.pictures, *input.shape[1:])
+    outputs = out.view(copies, active.pictures, *out.shape[1:])
+    if active.stacked is not None and isinstance(module, AdaptedLinear):
         for copy in range(copies):
-            module.add_stacked(pictures[copy], change.stacked, outputs[copy])
+            module.add_stacked(pictures[copy], active.stacked, outputs[copy])
         return out
-    for start, stop, branches in change.rows:
+    for start, stop, branches in active.rows:
         for branch in branches:
             for copy in range(copies):
                 module.add_branch(pictures[copy, start:stop], branch, outputs[copy, start:stop])
@@ -187,7 +187,7 @@ def branch_of(module: Adapted, down: torch.Tensor, up: torch.Tensor, scale: floa
     return Branch(down, up.t() if up.dim() == 2 else up.flatten(1), scale)
 
 
-def stacked_of(module: Adapted, pictures: int, rows: Sequence[Rows]) -> Stacked | None:
+def stacked_of(module: Adapted, pictures: int, rows: Sequence[RowSlice]) -> Stacked | None:
     """The branches of a Linear side by side; None for a convolution, or where one product after the other does as
     well."""
     if not isinstance(module, AdaptedLinear) or pictures == 1:
@@ -222,9 +222,9 @@ def adapt(module: nn.Module) -> Adapted | None:
     return module if isinstance(module, Adapted) else None
 
 
-def put_in_force(module: Adapted, change: InForce) -> None:
+def activate(module: Adapted, active: Active) -> None:
     """Set what the module does instead of the bare base; None restores it.
 
     Past `nn.Module.__setattr__`, which looks for parameters and would be most of the cost of a switch.
     """
-    module.__dict__["in_force"] = change
+    module.__dict__["active"] = active

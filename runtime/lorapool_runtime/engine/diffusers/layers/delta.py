@@ -12,7 +12,7 @@ import torch
 
 from lorapool_api.lora.layouts.mmdit import RowRanges
 from lorapool_api.lora.networks import Network
-from lorapool_runtime.engine.diffusers.layers.target import Place
+from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
 Parts = Mapping[str, torch.Tensor]
 _MAGNITUDES = frozenset({"magnitude", "magnitude_in"})
@@ -20,8 +20,8 @@ _LOW_RANK = frozenset({Network.LORA, Network.DORA})
 
 
 @dataclass(frozen=True)
-class Change:
-    """What one adapter's file says about one module.
+class ModuleDelta:
+    """What an adapter's file says about one module.
 
     Attributes:
         network: how `parts` make dW; a DoRA's do as a LoRA's.
@@ -33,14 +33,14 @@ class Change:
             pieces. (): all of them.
     """
 
-    place: Place
+    target: TargetModule
     network: Network
     parts: Parts
     scale: float
     rows: RowRanges = ()
 
     @property
-    def has_gain(self) -> bool:
+    def has_magnitude(self) -> bool:
         return bool(_MAGNITUDES & self.parts.keys())
 
     @property
@@ -50,33 +50,33 @@ class Change:
 
     @property
     def mixes(self) -> bool:
-        """Whether it can be had for some rows of a batch only. Not a gain: the other rows would round otherwise."""
-        return not self.must_merge and not self.has_gain
+        """Whether it can be had for some rows of a batch only. Not DoRA: its ratio would round the other rows."""
+        return not self.must_merge and not self.has_magnitude
 
 
-def merged(weight: torch.Tensor, changes: Sequence[tuple[Change, float]]) -> torch.Tensor:
-    """W' in float32; each change comes with its strength. The one with a magnitude comes first, whatever the order."""
+def merged(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor:
+    """W' in float32; each delta comes with its strength. The one with a magnitude comes first, whatever the order."""
     out = weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-    for change, strength in sorted(changes, key=lambda c: not c[0].has_gain):
-        add_delta(out, change, strength)
-        if change.has_gain:
-            out *= gain(change, out)
+    for delta, strength in sorted(deltas, key=lambda c: not c[0].has_magnitude):
+        add_delta(out, delta, strength)
+        if delta.has_magnitude:
+            out *= magnitude_ratio(delta, out)
     return out
 
 
-def merged_bias(bias: torch.Tensor | None, changes: Sequence[tuple[Change, float]]) -> torch.Tensor | None:
+def merged_bias(bias: torch.Tensor | None, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor | None:
     """b' = b + sum of s · db in the bias's dtype, computed in float32; None where nothing changes it."""
-    moved = [(change.parts["diff_b"], strength) for change, strength in changes if "diff_b" in change.parts]
+    moved = [(delta.parts["diff_b"], strength) for delta, strength in deltas if "diff_b" in delta.parts]
     if bias is None or not moved:
         return None
     return (bias.float() + sum(strength * part.float() for part, strength in moved)).to(bias.dtype)
 
 
-def add_delta(out: torch.Tensor, change: Change, strength: float) -> None:
+def add_delta(out: torch.Tensor, delta: ModuleDelta, strength: float) -> None:
     """out += strength · scale · dW."""
-    scale = strength * change.scale
-    parts = {name: part.float() for name, part in change.parts.items()}
-    match change.network:
+    scale = strength * delta.scale
+    parts = {name: part.float() for name, part in delta.parts.items()}
+    match delta.network:
         case Network.LORA | Network.DORA:
             out.flatten(1).addmm_(parts["up"].flatten(1), parts["down"].flatten(1), alpha=scale)
         case Network.LOHA:
@@ -84,20 +84,20 @@ def add_delta(out: torch.Tensor, change: Change, strength: float) -> None:
         case Network.LOKR:
             first = _product(parts, "lokr_w1")
             made = torch.kron(first.contiguous(), _second(parts).contiguous())
-            out.add_(take_rows(made, change.rows).view(out.shape), alpha=scale)
+            out.add_(take_rows(made, delta.rows).view(out.shape), alpha=scale)
         case Network.FULL:
             out.add_(parts["diff"].view(out.shape), alpha=scale)
         case _:
-            raise ValueError(f"no dW of {change.network}")
+            raise ValueError(f"no dW of {delta.network}")
 
 
-def gain(change: Change, moved: torch.Tensor) -> torch.Tensor:
+def magnitude_ratio(delta: ModuleDelta, moved: torch.Tensor) -> torch.Tensor:
     """DoRA's m / |W + s dW|, in the magnitude's shape, from W + s dW in float32."""
-    (name,) = _MAGNITUDES & change.parts.keys()
+    (name,) = _MAGNITUDES & delta.parts.keys()
     kept = 0 if name == "magnitude" else 1
     over = tuple(d for d in range(moved.dim()) if d != kept)
     lengths: torch.Tensor = torch.linalg.vector_norm(moved, dim=over, keepdim=True)
-    return change.parts[name].float() / lengths
+    return delta.parts[name].float() / lengths
 
 
 def take_rows(tensor: torch.Tensor, rows: RowRanges, dim: int = 0) -> torch.Tensor:

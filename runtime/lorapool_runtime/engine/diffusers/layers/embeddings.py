@@ -1,4 +1,4 @@
-"""Words that only some adapters know: rows behind the text encoders' tables, and tokenizers that split them off."""
+"""Tokens that come with an adapter: rows behind the text encoders' tables, and tokenizers that split them off."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 TOKENIZERS: Final = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
-# A tokenizer of CLIP takes some 10 MB, and adapters may bring up to 256 words: another one for each number of them.
+# A tokenizer of CLIP takes some 10 MB, and adapters may bring up to 256 tokens: another one for each number of them.
 MAX_KEPT: Final = 8
 
 
-class More(NamedTuple):
+class ExtraRows(NamedTuple):
     """Rows for the token ids from `first` on."""
 
     first: int
@@ -25,12 +25,12 @@ class More(NamedTuple):
 class AdaptedEmbedding(nn.Embedding):
     """A table whose base is never written; an embedding of the base becomes one by a change of its class."""
 
-    more: More | None = None
+    extra: ExtraRows | None = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if self.more is None:
+        if self.extra is None:
             return super().forward(input)
-        first, rows = self.more
+        first, rows = self.extra
         known = super().forward(input.clamp(max=first - 1))
         new = functional.embedding((input - first).clamp(min=0), rows)
         return torch.where((input >= first).unsqueeze(-1), new, known)
@@ -44,7 +44,7 @@ class _Text(NamedTuple):
     tokenizer: Any
 
 
-class Vocabulary:
+class TokenEmbeddings:
     """The tables and tokenizers of a pipeline's CLIP text encoders. Only the engine's thread uses it."""
 
     def __init__(self, pipeline: Any) -> None:
@@ -60,30 +60,30 @@ class Vocabulary:
 
     @property
     def widths(self) -> dict[str, int]:
-        """The width of each table that takes new words."""
+        """The width of each table that takes new tokens."""
         return {component: text.table.embedding_dim for component, text in self._texts.items()}
 
     @contextmanager
-    def knowing(self, words: tuple[str, ...], rows: Mapping[str, torch.Tensor]) -> Iterator[None]:
-        """For as long as it lasts, prompts may hold these words. `rows`: component -> one row for each word."""
+    def with_tokens(self, tokens: tuple[str, ...], rows: Mapping[str, torch.Tensor]) -> Iterator[None]:
+        """For as long as it lasts, prompts may hold these tokens. `rows`: component -> one row for each token."""
         texts = [(self._texts[component], table) for component, table in rows.items()]
         try:
             for text, table in texts:
-                text.table.__dict__["more"] = More(len(text.tokenizer), table)
-                setattr(self._pipeline, text.name, self._tokenizer(text, words))
+                text.table.__dict__["extra"] = ExtraRows(len(text.tokenizer), table)
+                setattr(self._pipeline, text.name, self._tokenizer(text, tokens))
             yield
         finally:
             for text, _ in texts:
-                text.table.__dict__["more"] = None
+                text.table.__dict__["extra"] = None
                 setattr(self._pipeline, text.name, text.tokenizer)
 
-    def _tokenizer(self, text: _Text, words: tuple[str, ...]) -> Any:
-        """The base's tokenizer with these words at its end; kept, as all adapters of as many words call them alike."""
-        found = self._extended.pop((text.name, words), None)
+    def _tokenizer(self, text: _Text, tokens: tuple[str, ...]) -> Any:
+        """The base's tokenizer with these tokens at its end; kept: all adapters of as many call them alike."""
+        found = self._extended.pop((text.name, tokens), None)
         if found is None:
             found = copy.deepcopy(text.tokenizer)
-            found.add_tokens(list(words))
-        self._extended[text.name, words] = found
+            found.add_tokens(list(tokens))
+        self._extended[text.name, tokens] = found
         while len(self._extended) > MAX_KEPT:
             del self._extended[next(iter(self._extended))]
         return found

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, Merged
-from lorapool_runtime.engine.diffusers.layers.delta import Change, merged, merged_bias
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged, merged_bias
 
 # What a buffer holds: identities of the files that change this module, with their strengths.
 Content = tuple[tuple[str, float], ...]
 
 
-class Shadows:
+class MergedWeights:
     """The buffers of one base. Only the engine's thread writes; a buffer's address never changes while it lives."""
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class Shadows:
         """What buffers for these would take that are not there yet."""
         return sum(m.weight.numel() * m.weight.element_size() for m in modules if id(m) not in self._merged)
 
-    def of(self, module: Adapted, content: Content, changes: Sequence[tuple[Change, float]]) -> Merged:
-        """The module's buffer with W' of these changes in it; nothing is computed where it holds that already.
+    def of(self, module: Adapted, content: Content, deltas: Sequence[tuple[ModuleDelta, float]]) -> Merged:
+        """The module's buffer with W' of these deltas in it; nothing is computed where it holds that already.
 
         Raises:
             torch.OutOfMemoryError: no room for the buffer, or for W' in float32.
@@ -44,12 +44,12 @@ class Shadows:
         if self._content.get(key) != content:
             # Half-written is nobody's: what it holds is said only when it is whole.
             self._content.pop(key, None)
-            found.weight.copy_(merged(module.weight, changes))
+            found.weight.copy_(merged(module.weight, deltas))
             self._content[key] = content
-        return found._replace(bias=merged_bias(module.bias, changes))
+        return found._replace(bias=merged_bias(module.bias, deltas))
 
     def release(self) -> None:
-        """Give the memory back; nothing may be in force."""
+        """Give the memory back; no merged weight may be active."""
         with self._lock:
             self._merged.clear()
         self._content.clear()

@@ -6,7 +6,7 @@ from lorapool_runtime.engine.diffusers.layers.adapted import Adapted
 
 
 @dataclass(frozen=True)
-class Place:
+class TargetModule:
     """One module, by its component and its dotted name in it."""
 
     component: str

@@ -12,7 +12,7 @@ from PIL import Image
 from lorapool_api.kinds.conditions import Reason
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.contract import Rendering, RenderRequest, Result, Step, no_steps
-from lorapool_runtime.engine.diffusers.render.previews import Previews, where_it_goes
+from lorapool_runtime.engine.diffusers.render.previews import LatentPreview, predicted_x0
 from lorapool_runtime.engine.diffusers.render.run import Run
 from lorapool_runtime.errors import AdapterError, Stopped
 
@@ -36,7 +36,7 @@ class ForwardBatch:
 
     def watch(
         self,
-        previews: Previews,
+        latent_preview: LatentPreview,
         done: int,
         of: int,
         before: torch.Tensor | None,
@@ -51,9 +51,9 @@ class ForwardBatch:
                 continue
             preview = None
             if request.shows(number, total):
-                shown = where_it_goes(before, latents, scheduler) if shown is None else shown
+                shown = predicted_x0(before, latents, scheduler) if shown is None else shown
                 row = next((r for r, (i, _) in enumerate(self.rows) if i == index), 0)
-                preview = previews.draw(shown[row], (request.recipe.width, request.recipe.height))
+                preview = latent_preview.decode(shown[row], (request.recipe.width, request.recipe.height))
             request.on_step(Step(number, total, preview))
         self.raise_if_stopped()
 

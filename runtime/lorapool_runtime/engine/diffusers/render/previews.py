@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 
-class Previews:
+class LatentPreview:
     """For the engine's thread."""
 
     def __init__(self) -> None:
@@ -21,11 +21,11 @@ class Previews:
         self._samples = 0
 
     @property
-    def knows(self) -> bool:
+    def is_fitted(self) -> bool:
         """Whether it has seen a picture of a usual size."""
         return self._samples > 100
 
-    def learn(self, latents: torch.Tensor, pixels: NDArray[np.floating[Any]]) -> None:
+    def fit(self, latents: torch.Tensor, pixels: NDArray[np.floating[Any]]) -> None:
         """Fit to a picture; latents that are in no known order teach nothing.
 
         Args:
@@ -46,7 +46,7 @@ class Previews:
         self._colours = torch.linalg.lstsq(_with_one(latents), small.reshape(3, -1).T).solution
         self._samples = height * width
 
-    def draw(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
+    def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
         """A rough picture of that (width, height); None before anything was learned."""
         grid = in_grid(latents, *size)
         if self._colours is None or grid is None or len(self._colours) != len(grid) + 1:
@@ -80,7 +80,7 @@ def _with_one(latents: torch.Tensor) -> torch.Tensor:
     return torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
 
 
-def where_it_goes(before: torch.Tensor | None, after: torch.Tensor, scheduler: Any) -> torch.Tensor:
+def predicted_x0(before: torch.Tensor | None, after: torch.Tensor, scheduler: Any) -> torch.Tensor:
     """The picture that a step was heading for, without its noise.
 
     x0 = x - s (x' - x) / (s' - s) for noise levels s and s' before and after the step: exact for Euler steps, of

@@ -20,11 +20,11 @@ Encoded = Mapping[str, Any]
 
 
 def text_key(stack: Stack, *, merge: bool) -> Hashable:
-    """What decides about the text encoders: the adapters that change them or bring words, and how they are applied."""
+    """What decides about the text encoders: the adapters that change them or bring tokens, and how they are applied."""
     return tuple(
         (scaled.adapter.identity, scaled.scale, merge)
         for scaled in stack
-        if scaled.adapter.words or any(change.place.is_text for change in scaled.adapter.changes)
+        if scaled.adapter.embeddings or any(delta.target.is_text for delta in scaled.adapter.deltas)
     )
 
 
@@ -54,7 +54,7 @@ def _shapes(encoded: Encoded) -> dict[str, Any]:
 
 
 class Prompts:
-    """A bounded memory, for the engine's thread. The adapters must be in force when it encodes."""
+    """A bounded memory, for the engine's thread. The adapters must be active when it encodes."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline

@@ -28,7 +28,7 @@ def task_of(recipe: Recipe) -> Task:
 
 
 class Tasks:
-    """The pipelines of one base. All share its modules, so an adapter in force is in force in each."""
+    """The pipelines of one base. All share its modules, so an adapter that is active is active in each."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipelines: dict[Task, Any] = {Task.TEXT_TO_IMAGE: pipeline}

@@ -1,7 +1,7 @@
-"""New words that were learned with an adapter (pivotal tuning): rows for the text encoders' tables.
+"""Tokens that were learned with an adapter (textual inversion, pivotal tuning): rows for the text encoders' tables.
 
 They lie in `embeddings.safetensors` beside the weights: `clip_l` and `clip_g` as diffusers' trainers write them, or
-`text_encoders_0` and `text_encoders_1`; row i is the word `<si>`.
+`text_encoders_0` and `text_encoders_1`; row i is the token `<si>`.
 """
 
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ _LIMITS: Final = HeaderLimits(64 * 1024, 16, MetadataLimits(32 * 1024, 100))
 Widths = Mapping[str, int]
 
 
-def word(index: int) -> str:
+def token(index: int) -> str:
     """How a prompt names the row."""
     return f"<s{index}>"
 
 
-def read_words(content: bytes, widths: Widths) -> dict[str, torch.Tensor]:
-    """component -> rows (words, width) in the file's dtype.
+def read_embeddings(content: bytes, widths: Widths) -> dict[str, torch.Tensor]:
+    """component -> rows (tokens, width) in the file's dtype.
 
     Args:
         widths: the width of each text encoder's table that the base has.
@@ -53,7 +53,7 @@ def read_words(content: bytes, widths: Widths) -> dict[str, torch.Tensor]:
         component = _COMPONENTS.get(name)
         is_table = info.dtype in FLOATS and len(info.shape) == 2 and 0 not in info.shape
         if component is None or component in rows or not is_table:
-            message = f"embeddings.safetensors: {name[:80]!r} ({info.dtype}, {info.shape}) is no table of new words"
+            message = f"embeddings.safetensors: {name[:80]!r} ({info.dtype}, {info.shape}) is no table of new tokens"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
         table = torch.frombuffer(bytearray(content[end + info.begin : end + info.end]), dtype=DTYPES[info.dtype])
         rows[component] = table.view(info.shape)
@@ -65,11 +65,13 @@ def _check(rows: Mapping[str, torch.Tensor], widths: Widths) -> None:
     for component, table in rows.items():
         if widths.get(component) != table.shape[1]:
             wanted = f"{widths[component]} wide" if component in widths else "absent"
-            message = f"embeddings.safetensors: words for {component} are {table.shape[1]} wide; in the base: {wanted}"
+            message = f"embeddings.safetensors: tokens for {component} are {table.shape[1]} wide; in the base: {wanted}"
             raise AdapterError(Reason.BASE_MODEL_MISMATCH, message)
         if not torch.isfinite(table).all():
             raise AdapterError(Reason.INVALID_WEIGHTS, "embeddings.safetensors holds NaN or infinity")
     counts = {table.shape[0] for table in rows.values()}
     if len(counts) != 1 or not 0 < min(counts) <= max(counts) <= _MOST:
-        message = f"embeddings.safetensors: {sorted(counts)} words for the text encoders; 1 to {_MOST} in each expected"
+        message = (
+            f"embeddings.safetensors: {sorted(counts)} tokens for the text encoders; 1 to {_MOST} in each expected"
+        )
         raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)

@@ -16,7 +16,7 @@ from lorapool_api.lora.modules import FileModule, TargetFacts
 from lorapool_api.lora.networks import Network, WeightShape
 from lorapool_runtime.engine.diffusers.layers.delta import take_rows
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
-from lorapool_runtime.engine.diffusers.layers.target import Place
+from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 from lorapool_runtime.errors import AdapterError
 
 Tensors = Mapping[str, torch.Tensor]
@@ -31,7 +31,7 @@ class ModuleParts:
         rows: of what the parts make, those that are this module's; (): all.
     """
 
-    place: Place
+    target: TargetModule
     network: Network
     parts: Tensors
     rows: RowRanges = ()
@@ -43,12 +43,12 @@ def parts_of(board: Switchboard, module: FileModule, tensors: Tensors) -> list[M
     Raises:
         AdapterError: a module or a bias that the base lacks.
     """
-    places = [_found(board, target) for target in module.targets]
-    if "diff_b" in tensors and (bare := [str(place) for place in places if not place.has_bias]):
+    targets = [_found(board, facts) for facts in module.targets]
+    if "diff_b" in tensors and (bare := [str(target) for target in targets if not target.has_bias]):
         message = f"{', '.join(bare)} has no bias in the base; the file has its diff_b"
         raise AdapterError(Reason.BASE_MODEL_MISMATCH, message)
-    parts = arranged(module.weight, places[0].shape[1:], tensors)
-    return [_cut(place, target, parts) for place, target in zip(places, module.targets, strict=True)]
+    parts = arranged(module.weight, targets[0].shape[1:], tensors)
+    return [_cut(target, facts, parts) for target, facts in zip(targets, module.targets, strict=True)]
 
 
 def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> dict[str, torch.Tensor]:
@@ -79,26 +79,26 @@ def _with_mid(down: torch.Tensor, mid: torch.Tensor) -> torch.Tensor:
     return torch.einsum("rshw,si->rihw", mid.double(), down.flatten(1).double())
 
 
-def _found(board: Switchboard, target: TargetFacts) -> Place:
-    component = denoiser(target.component, board.components)
-    place = board.find(component, target.module)
-    if place is None:
-        raise AdapterError(Reason.BASE_MODEL_MISMATCH, f"the base has no module {component} {target.module}")
-    return place
+def _found(board: Switchboard, facts: TargetFacts) -> TargetModule:
+    component = denoiser(facts.component, board.components)
+    target = board.find(component, facts.module)
+    if target is None:
+        raise AdapterError(Reason.BASE_MODEL_MISMATCH, f"the base has no module {component} {facts.module}")
+    return target
 
 
 # The part of each network that has the weight's rows, and along which of its sides.
 _ROWS: Final = {Network.LORA: {"up": 0}, Network.DORA: {"up": 0}, Network.FULL: {"diff": 0}, Network.LOKR: {}}
 
 
-def _cut(place: Place, target: TargetFacts, whole: Tensors) -> ModuleParts:
-    parts, network = dict(whole), target.weight.network
+def _cut(target: TargetModule, facts: TargetFacts, whole: Tensors) -> ModuleParts:
+    parts, network = dict(whole), facts.weight.network
     sides = _ROWS.get(network) if network is not Network.LOHA else _loha_sides(parts)
     for name, side in {**(sides or {}), "magnitude": 0, "diff_b": 0}.items():
         if name in parts:
-            parts[name] = take_rows(parts[name], target.rows, side)
+            parts[name] = take_rows(parts[name], facts.rows, side)
     # A block of a Kronecker product is none of smaller factors: it is cut out of the whole.
-    return ModuleParts(place, network, parts, target.rows if network is Network.LOKR else ())
+    return ModuleParts(target, network, parts, facts.rows if network is Network.LOKR else ())
 
 
 def _loha_sides(parts: Tensors) -> dict[str, int]:

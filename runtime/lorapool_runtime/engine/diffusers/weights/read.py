@@ -14,10 +14,10 @@ from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.mmdit import RowRanges
 from lorapool_api.lora.networks import Network, WeightShape
 from lorapool_runtime.adapters.file import AdapterFile
-from lorapool_runtime.engine.diffusers.layers.delta import Change
-from lorapool_runtime.engine.diffusers.layers.switchboard import Loaded, Switchboard
-from lorapool_runtime.engine.diffusers.layers.target import Place
-from lorapool_runtime.engine.diffusers.weights.embeddings import Widths, read_words
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
+from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
+from lorapool_runtime.engine.diffusers.layers.target import TargetModule
+from lorapool_runtime.engine.diffusers.weights.embeddings import Widths, read_embeddings
 from lorapool_runtime.engine.diffusers.weights.flat import flatten, read_bytes, tensor_of
 from lorapool_runtime.engine.diffusers.weights.parts import ModuleParts, parts_of
 from lorapool_runtime.errors import AdapterError
@@ -27,10 +27,10 @@ _MOST_SCALE: Final = 6000.0
 
 
 @dataclass(frozen=True)
-class Slot:
+class FlatDelta:
     """Where a module's parts lie in the flat buffer: name -> (first element, shape)."""
 
-    place: Place
+    target: TargetModule
     network: Network
     parts: Mapping[str, tuple[int, tuple[int, ...]]]
     scale: float
@@ -44,34 +44,36 @@ class LoraAdapter:
     identity: str
     sha256: str
     flat: torch.Tensor
-    slots: tuple[Slot, ...]
-    words: Mapping[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
-    """New words' rows in the buffer: component -> (first element, shape)."""
+    slots: tuple[FlatDelta, ...]
+    embeddings: Mapping[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    """Rows of new tokens in the buffer: component -> (first element, shape)."""
 
     @property
     def size_bytes(self) -> int:
         return self.flat.numel() * self.flat.element_size()
 
     @property
-    def has_gain(self) -> bool:
+    def has_magnitude(self) -> bool:
         """Whether it is a DoRA."""
         return any("magnitude" in p for s in self.slots for p in s.parts)
 
     @property
     def mixes(self) -> bool:
         """Whether a picture with it can share a forward with others: it adds low-rank pairs to the denoiser."""
-        of_denoiser = [s for s in self.slots if not s.place.is_text]
+        of_denoiser = [s for s in self.slots if not s.target.is_text]
         return all(s.network is Network.LORA and s.parts.keys() == {"down", "up"} for s in of_denoiser)
 
-    def loaded(self, flat: torch.Tensor) -> Loaded:
+    def device_adapter(self, flat: torch.Tensor) -> DeviceAdapter:
         """The adapter as views into the buffer, or into a copy of it on a device."""
-        words = {component: _view(flat, at) for component, at in self.words.items()}
-        return Loaded(self.identity, tuple(_change(slot, flat) for slot in self.slots), self.size_bytes, words)
+        embeddings = {component: _view(flat, at) for component, at in self.embeddings.items()}
+        return DeviceAdapter(
+            self.identity, tuple(_delta(slot, flat) for slot in self.slots), self.size_bytes, embeddings
+        )
 
 
-def _change(slot: Slot, flat: torch.Tensor) -> Change:
+def _delta(slot: FlatDelta, flat: torch.Tensor) -> ModuleDelta:
     parts = {name: _view(flat, at) for name, at in slot.parts.items()}
-    return Change(slot.place, slot.network, parts, slot.scale, slot.rows)
+    return ModuleDelta(slot.target, slot.network, parts, slot.scale, slot.rows)
 
 
 def _view(flat: torch.Tensor, at: tuple[int, tuple[int, ...]]) -> torch.Tensor:
@@ -83,7 +85,7 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, w
     """Read a file that fits that base, as `lorapool_api.lora.fit.check_fits` says; all of its tensors are used.
 
     Args:
-        widths: of the text encoders' tables that take new words.
+        widths: of the text encoders' tables that take new tokens.
 
     Raises:
         AdapterError: what the header does not tell: a bias that the base lacks, an alpha that means nothing, weights
@@ -98,18 +100,18 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, w
     for module, parts in modules:
         tensors = {part: tensor_of(data, info) for part, info in parts.items()}
         cut = parts_of(board, module, tensors)
-        scale = scales.of(cut[0].place, module.weight, tensors.get("alpha"))
+        scale = scales.of(cut[0].target, module.weight, tensors.get("alpha"))
         found += [(each, scale) for each in cut]
-    words = read_words(file.sidecars.embeddings, widths) if file.sidecars.embeddings is not None else {}
+    embeddings = read_embeddings(file.sidecars.embeddings, widths) if file.sidecars.embeddings is not None else {}
     # What the modules of one fused module share lies there once.
-    unique = {id(t): t for each, _ in found for t in each.parts.values()} | {id(t): t for t in words.values()}
+    unique = {id(t): t for each, _ in found for t in each.parts.values()} | {id(t): t for t in embeddings.values()}
     flat = flatten(data, infos, list(unique.values()), dtype)
     there = {key: (start, tuple(t.shape)) for (key, t), start in zip(unique.items(), flat.starts, strict=True)}
     slots = tuple(
-        Slot(each.place, each.network, {name: there[id(t)] for name, t in each.parts.items()}, scale, each.rows)
+        FlatDelta(each.target, each.network, {name: there[id(t)] for name, t in each.parts.items()}, scale, each.rows)
         for each, scale in found
     )
-    rows = {component: there[id(t)] for component, t in words.items()}
+    rows = {component: there[id(t)] for component, t in embeddings.items()}
     return LoraAdapter(file.identity, file.sha256, flat.buffer, slots, rows)
 
 
@@ -128,17 +130,17 @@ class _Scales:
             message = "a PEFT file without its adapter_config.json: nothing says its alpha"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
 
-    def of(self, place: Place, weight: WeightShape, alpha: torch.Tensor | None) -> float:
+    def of(self, target: TargetModule, weight: WeightShape, alpha: torch.Tensor | None) -> float:
         if alpha is not None:
             # LyCORIS writes an alpha for two full factors too, often a huge one, and does not use it.
-            return self._checked(float(alpha.item()), weight.rank, place) if weight.rank else 1.0
-        config = self._by_component.get(place.component, self._sidecar)
+            return self._checked(float(alpha.item()), weight.rank, target) if weight.rank else 1.0
+        config = self._by_component.get(target.component, self._sidecar)
         if config is None:
             return 1.0  # both diffusers and kohya: no alpha means alpha = rank
-        return self._checked(config.scale((place.name, f"text_model.{place.name}"), weight.rank), 1, place)
+        return self._checked(config.scale((target.name, f"text_model.{target.name}"), weight.rank), 1, target)
 
     @staticmethod
-    def _checked(alpha: float, rank: int, place: Place) -> float:
+    def _checked(alpha: float, rank: int, target: TargetModule) -> float:
         if alpha == 0 or not abs(alpha / rank) <= _MOST_SCALE:
-            raise AdapterError(Reason.INVALID_WEIGHTS, f"{place}: alpha is {alpha:g}")
+            raise AdapterError(Reason.INVALID_WEIGHTS, f"{target}: alpha is {alpha:g}")
         return alpha / rank

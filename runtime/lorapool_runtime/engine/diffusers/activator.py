@@ -1,4 +1,4 @@
-"""Putting stacks in force, merged or added, within the budget that residents and merged weights share."""
+"""Activating stacks, merged or unmerged, within the budget that residents and merged weights share."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.contract import Applied, Recipe
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
-from lorapool_runtime.engine.diffusers.device.costs import Choice, Costs, Room, choose
+from lorapool_runtime.engine.diffusers.device.costs import BudgetRoom, Choice, Costs, choose
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Stack, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
@@ -20,7 +20,7 @@ from lorapool_runtime.errors import AdapterError
 log = structlog.get_logger(__name__)
 
 
-class Applying:
+class Activator:
     """For the engine's thread. `costs` decide where the mode is Auto."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Applying:
         return found
 
     def for_all(self, stack: Stack, recipe: Recipe, pictures: int) -> Applied:
-        """Put it in force for every picture of the next forwards.
+        """Activate it for every picture of the next forwards.
 
         Args:
             pictures: that are wanted with this stack in all.
@@ -70,7 +70,7 @@ class Applying:
         return Applied.MERGED if choice.merge else Applied.UNMERGED
 
     def for_text(self, stack: Stack) -> None:
-        """Put it in force unmerged, for what its text encoders say. Raises: AdapterError."""
+        """Activate it unmerged, for what its text encoders say. Raises: AdapterError."""
         self._put(lambda: self.plans.get(stack, merge=False))
 
     def for_rows(self, stacks: Sequence[tuple[Stack, int]]) -> Applied:
@@ -94,7 +94,7 @@ class Applying:
         self.plans.keep_only(self._memory.identities())
 
     def _choice(self, stack: Stack, recipe: Recipe, pictures: int) -> Choice:
-        room = Room(self._memory.bound_bytes, self._memory.kept_bytes)
+        room = BudgetRoom(self._memory.bound_bytes, self._memory.kept_bytes)
         rows = 2 if recipe.guidance_scale > 1 else 1
         pixels = rows * recipe.width * recipe.height
         work = self.plans.work(stack)
@@ -111,7 +111,7 @@ class Applying:
         return choice
 
     def _put(self, plan: Callable[[], Plan]) -> None:
-        """What fails leaves the bare base in force. Raises: AdapterError."""
+        """What fails leaves the bare base active. Raises: AdapterError."""
         if self._switched(plan):
             return
         self.free()
@@ -145,7 +145,7 @@ class Applying:
         names = [f"{scaled.adapter.identity[:12]} at {scaled.scale:g}" for scaled in stack]
         told, self._told = self._told, (names, choice.merge)
         if stack and told != self._told:
-            log.info("adapters in force", adapters=names, merged=choice.merge, why=choice.why)
+            log.info("adapters active", adapters=names, merged=choice.merge, why=choice.why)
 
 
 def lora(adapter: HostAdapter) -> LoraAdapter:

@@ -22,7 +22,7 @@ class Render(Protocol):
     ) -> Sequence[Result]: ...
 
 
-class Room:
+class MemoryRetries:
     """For the engine's thread."""
 
     def __init__(self, render: Render, free: Callable[[], None], batch: Callable[[Recipe], int]) -> None:
@@ -31,7 +31,7 @@ class Room:
         self._free = free
         self._batch = batch
 
-    def made(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int) -> Sequence[Result]:
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int) -> Sequence[Result]:
         """What becomes of each request; `OutOfDeviceMemory` where not one picture of its size finds room."""
         made = self._unless_full(requests, waiting)
         if made is None:
@@ -50,8 +50,8 @@ class Room:
         made: Sequence[Result] | None = None
         try:
             made = None if tried else self._unless_full([request], 0, rows=1)
-        except RuntimeFailure as failure:
-            return [failure]
+        except RuntimeFailure as error:
+            return [error]
         if made is not None:
             return made
         self._free()
