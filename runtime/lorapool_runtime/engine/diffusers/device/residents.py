@@ -29,6 +29,7 @@ class DeviceMemory:
         self._accelerator = accelerator
         self.bound_bytes = bound_bytes
         self._beside = beside
+        # No library's cache: what is in use or pinned must stay, and merged weights take of the same bound.
         self._residents: OrderedDict[str, DeviceAdapter] = OrderedDict()
         self._in_use: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, cast
 
 import torch
+from cachetools import LRUCache
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -56,7 +57,7 @@ class TokenEmbeddings:
             if type(table) is nn.Embedding and tokenizer is not None:
                 table.__class__ = AdaptedEmbedding
                 self._texts[component] = _Text(cast(AdaptedEmbedding, table), name, tokenizer)
-        self._extended: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._extended: LRUCache[tuple[str, tuple[str, ...]], Any] = LRUCache(MAX_KEPT)
 
     @property
     def widths(self) -> dict[str, int]:
@@ -79,11 +80,9 @@ class TokenEmbeddings:
 
     def _tokenizer(self, text: _Text, tokens: tuple[str, ...]) -> Any:
         """The base's tokenizer with these tokens at its end; kept: all adapters of as many call them alike."""
-        found = self._extended.pop((text.name, tokens), None)
-        if found is None:
-            found = copy.deepcopy(text.tokenizer)
-            found.add_tokens(list(tokens))
-        self._extended[text.name, tokens] = found
-        while len(self._extended) > MAX_KEPT:
-            del self._extended[next(iter(self._extended))]
-        return found
+        key = (text.name, tokens)
+        if key not in self._extended:
+            extended = copy.deepcopy(text.tokenizer)
+            extended.add_tokens(list(tokens))
+            self._extended[key] = extended
+        return self._extended[key]

@@ -1,11 +1,11 @@
 """What the text encoders make of a prompt, kept: the same prompt with the same text encoders is encoded once."""
 
 import inspect
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
+from cachetools import LRUCache
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import T5EncoderModel
 
@@ -58,8 +58,7 @@ class Prompts:
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
-        self._kept: OrderedDict[Hashable, tuple[Encoded, int]] = OrderedDict()
-        self._chunks = 0
+        self._kept: LRUCache[Hashable, tuple[Encoded, int]] = LRUCache(_KEPT, getsizeof=lambda kept: kept[1])
 
     @property
     def are_apart(self) -> bool:
@@ -73,11 +72,9 @@ class Prompts:
             return {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt or None}
         guided = recipe.guidance_scale > 1
         key = (text, recipe.prompt, recipe.negative_prompt, guided)
-        found = self._kept.get(key)
-        if found is None:
-            found = self._keep(key, *self._encode(recipe, names, guided=guided))
-        self._kept.move_to_end(key)
-        return found[0]
+        if key not in self._kept:
+            self._kept[key] = self._encode(recipe, names, guided=guided)
+        return self._kept[key][0]
 
     def warnings(self, recipe: Recipe) -> tuple[str, ...]:
         """What of the prompts the base cannot read: it has no effect."""
@@ -103,14 +100,6 @@ class Prompts:
                 longest = inspect.signature(self._pipeline.__call__).parameters.get("max_sequence_length")
                 return [(part, longest.default - 1)] if longest is not None else []
         return [(text.tokenizer, text.room) for text in long_prompts.texts_of(self._pipeline)]
-
-    def _keep(self, key: Hashable, encoded: Encoded, chunks: int) -> tuple[Encoded, int]:
-        kept = self._kept[key] = encoded, chunks
-        self._chunks += chunks
-        while self._chunks > _KEPT:
-            _, (_, dropped) = self._kept.popitem(last=False)
-            self._chunks -= dropped
-        return kept
 
     def _encode(self, recipe: Recipe, names: tuple[str, ...], *, guided: bool) -> tuple[Encoded, int]:
         """The embeddings, and of how many chunks they are."""
