@@ -61,8 +61,8 @@ def test_every_format_is_what_float64_says(
     engine: DiffusersEngine, kind: str, dtype: Dtype, model: Path, tmp_path: Path
 ) -> None:
     adapter = engine.read(adapter_file(EVERY[kind](load_reference(model), tmp_path)))
-    loaded = engine._memory.load(adapter)
-    board, dice = engine._board, torch.Generator().manual_seed(3)
+    loaded = engine.memory.load(adapter)
+    board, dice = engine.parts.board, torch.Generator().manual_seed(3)
     for merge in (True, False):
         board.switch(board.plan((ScaledAdapter(loaded, STRENGTH),), merge=merge))
         for delta in loaded.deltas:

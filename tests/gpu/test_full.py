@@ -58,7 +58,7 @@ def test_a_request_that_a_neighbour_leaves_no_room_for_is_refused_and_later_made
     adapter = engine.read(adapter_file(EVERY["lora peft, all modules"](load_reference(model), tmp_path)))
     large = {"width": 512, "height": 512, "steps": 1}
     small, wanted = image(engine, (adapter, 1.0)), image(engine, **large)
-    engine._activator.free()
+    engine.activator.free()
     with neighbour(leave_bytes=0):
         (result,) = engine.render([request(**large)])
         assert isinstance(result, OutOfDeviceMemory | Rendering)
@@ -73,9 +73,9 @@ def test_what_can_be_had_again_makes_room(cuda: torch.device, model: Path) -> No
     engine = make_engine(model, Device.CUDA, Dtype.FLOAT32)
     large = {"width": 512, "height": 512, "steps": 1}
     wanted = image(engine, **large)
-    engine._activator.free()
+    engine.activator.free()
     held = torch.zeros(64 * 1024**2 // 4)
-    engine._memory.bound_bytes = 2**62
+    engine.memory.bound_bytes = 2**62
     with neighbour(leave_bytes=4 * 1024**3):
         number = 0
         while torch.cuda.mem_get_info(cuda)[0] > 2 * held.nbytes:
@@ -88,5 +88,5 @@ def test_what_can_be_had_again_makes_room(cuda: torch.device, model: Path) -> No
 def test_the_budget_is_what_the_card_has_left(cuda: torch.device, model: Path) -> None:
     engine = make_engine(model, Device.CUDA)
     free, total = torch.cuda.mem_get_info(cuda)
-    assert 0 < engine._memory.bound_bytes < total
-    assert engine._memory.bound_bytes <= free + torch.cuda.memory_reserved(cuda)
+    assert 0 < engine.memory.bound_bytes < total
+    assert engine.memory.bound_bytes <= free + torch.cuda.memory_reserved(cuda)

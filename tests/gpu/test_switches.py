@@ -41,10 +41,10 @@ def test_the_base_is_the_same_after_a_thousand_switches(device: Device, model: P
             engine.forget(dice.choice(held).identity)
         uses = request(*stack).stack
         try:
-            engine._memory.use([use.adapter.identity for use in uses])
-            engine._activator.for_all(engine._activator.load(uses), request().recipe, 1)
+            engine.memory.use([use.adapter.identity for use in uses])
+            engine.activator.for_all(engine.activator.load(uses), request().recipe, 1)
         except AdapterError as error:
             pytest.fail(f"{error}")
-    engine._activator.bare()
+    engine.activator.bare()
     assert digest(engine) == weights
     assert (image(engine, steps=1) == before).all()

@@ -4,6 +4,7 @@ torch and diffusers are imported by the fixtures: importing them takes longer th
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,11 @@ from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.contract import BaseInfo
 
 if TYPE_CHECKING:
+    from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
+    from lorapool_runtime.engine.diffusers.device.batching import Batching
+    from lorapool_runtime.engine.diffusers.device.costs import Costs
     from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+    from lorapool_runtime.engine.diffusers.layers.merged import Merge
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +74,7 @@ def make_engine(
     mode: ApplyMode = ApplyMode.UNMERGED,
     dtype: Dtype = Dtype.FLOAT32,
     max_batch: int = 1,
+    accelerator: "Accelerator | None" = None,
     **options: Any,
 ) -> "DiffusersEngine":
     from tests import tiny
@@ -80,7 +86,29 @@ def make_engine(
     # Not validated: a temporary folder may have any name.
     source = ModelSource.model_construct(path=str(model))
     spec = BaseModelSpec(source=source, dtype=dtype, **options)
-    return load_engine(spec, Device.CPU, 2**30, serving)
+    return load_engine(spec, Device.CPU, 2**30, serving, accelerator=accelerator)
+
+
+def measured_as(
+    engine: "DiffusersEngine",
+    *,
+    costs: "Costs | None" = None,
+    batching: "Batching | None" = None,
+    bound_bytes: int = 2**30,
+    merge: "Merge | None" = None,
+) -> "DiffusersEngine":
+    """Another engine on the same base, as if its warm-up had found this; `merge` computes its merged weights."""
+    from lorapool_runtime.engine.diffusers.device.batching import Batching
+    from lorapool_runtime.engine.diffusers.device.warm_up import Measured
+    from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+    from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
+
+    parts = engine.parts
+    if merge is not None:
+        parts.board.clear()
+        modules = {name: getattr(parts.pipeline, name) for name in parts.board.components}
+        parts = replace(parts, board=Switchboard(modules, merge))
+    return DiffusersEngine(parts, engine.info, Measured(costs, batching or Batching()), bound_bytes)
 
 
 @pytest.fixture

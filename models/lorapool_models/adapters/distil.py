@@ -77,8 +77,8 @@ def _down(model: Denoiser, levels: Tensor, noisy: Tensor, start: int, told: tupl
     for timestep in range(start, 0, -_STRIDE):
         at = torch.full((len(noisy),), timestep)
         led = model(noisy, at, states, pooled)
-        untold = model(noisy, at, torch.zeros_like(states), torch.zeros_like(pooled))
-        picture, noise = split(noisy, untold + GUIDANCE * (led - untold), levels[at])
+        unguided = model(noisy, at, torch.zeros_like(states), torch.zeros_like(pooled))
+        picture, noise = split(noisy, unguided + GUIDANCE * (led - unguided), levels[at])
         noisy, _ = blend(picture, noise, levels[(at - _STRIDE).clamp(min=0)])
     return picture
 

@@ -23,7 +23,6 @@ from lorapool_models.pictures import corpus
 from lorapool_models.pictures.corpus import Bytes
 from lorapool_models.pictures.scene import SIZE
 
-PICTURES: Final = 6000
 CHANNELS: Final = (16, 32, 64, 64)
 NORM_GROUPS: Final = 2
 """Few: a norm over two channels of a plain area would forget its colour."""
@@ -35,6 +34,7 @@ LATENT_CELL: Final = 8
 class AutoencoderPlan:
     """How long each part of the training takes."""
 
+    pictures: int = 6000
     joint_steps: int = 5600
     decoder_steps: int = 1000
     crop: int = 64
@@ -71,7 +71,7 @@ def train(folder: Path, seed: int, plan: AutoencoderPlan | None = None) -> Any:
 
 def train_jointly(folder: Path, seed: int, plan: AutoencoderPlan) -> Any:
     """Encoder and decoder, good enough for the encoder to be final."""
-    data = corpus.of_every_kind(PICTURES, seed)
+    data = corpus.of_every_kind(plan.pictures, seed)
     vae = make(seed)
     run = TrainingRun.resume("vae-joint", vae, vae.parameters(), plan.lr, folder)
 
@@ -92,7 +92,7 @@ def train_jointly(folder: Path, seed: int, plan: AutoencoderPlan) -> Any:
 
 def train_decoder(vae: Any, folder: Path, seed: int, plan: AutoencoderPlan) -> Any:
     """The decoder alone, on latents that are a little off, as a denoiser's are."""
-    data = corpus.of_every_kind(PICTURES, seed)
+    data = corpus.of_every_kind(plan.pictures, seed)
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     trained = [p for p in vae.parameters() if p.requires_grad]

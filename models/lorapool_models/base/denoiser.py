@@ -41,9 +41,10 @@ class DenoiserPlan:
     steps: int = 4200
     batch: int = 16
     lr: float = 1e-3
-    untold: float = 0.1
+    prompt_dropout: float = 0.1
     """The share of pictures whose prompt is left out, so that guidance has something to lead away from."""
     sample_every: int = 500
+    sample_steps: int = STEPS
 
 
 class Denoiser(nn.Module):
@@ -85,14 +86,14 @@ def train(vae: Any, folder: Path, seed: int, plan: DenoiserPlan | None = None) -
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         if step % plan.sample_every == 0 and step:
-            sample(pipeline, run, folder / f"base-{step}.png")
+            sample(pipeline, run, folder / f"base-{step}.png", plan.sample_steps)
         chosen = torch.randint(len(latents), (plan.batch,))
-        loss = noise_loss(model, levels, latents[chosen], ids[chosen], plan.untold)
+        loss = noise_loss(model, levels, latents[chosen], ids[chosen], plan.prompt_dropout)
         return loss, {"loss": loss.item()}
 
     run.until(plan.steps, plan.lr, loss_of)
     model.load_state_dict(run.average.weights)
-    draw(pipeline, folder / "base.png")
+    draw(pipeline, folder / "base.png", plan.sample_steps)
     return pipeline
 
 
@@ -102,16 +103,16 @@ def blend(latents: Tensor, noise: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]
     return signal * latents + spoilt * noise, signal * noise - spoilt * latents
 
 
-def _read_most(model: Denoiser, ids: Tensor, untold: float) -> tuple[Tensor, Tensor]:
+def _read_most(model: Denoiser, ids: Tensor, prompt_dropout: float) -> tuple[Tensor, Tensor]:
     """Some prompts count as zeros: what the pipeline takes for an empty negative prompt."""
     states, pooled = model.read(ids)
-    told = (torch.rand(len(ids)) >= untold).to(states.dtype)
+    told = (torch.rand(len(ids)) >= prompt_dropout).to(states.dtype)
     return states * told[:, None, None], pooled * told[:, None]
 
 
-def noise_loss(model: Denoiser, levels: Tensor, latents: Tensor, ids: Tensor, untold: float) -> Tensor:
+def noise_loss(model: Denoiser, levels: Tensor, latents: Tensor, ids: Tensor, prompt_dropout: float) -> Tensor:
     """How well the velocity is told, at random levels of noise, by the prompts; a share of them is left out."""
-    states, pooled = _read_most(model, ids, untold)
+    states, pooled = _read_most(model, ids, prompt_dropout)
     at = torch.randint(len(levels), (len(latents),))
     noisy, velocity = blend(latents, torch.randn(latents.shape), levels[at])
     return mse_loss(model(noisy, at, states, pooled), velocity)
@@ -147,21 +148,21 @@ def token_ids(tokenizer: Any, prompts: list[str]) -> Tensor:
     return ids
 
 
-def sample(pipeline: Any, run: TrainingRun, path: Path) -> None:
-    """Pictures by the averaged weights; the weights in training are put back, and so are the generator."""
+def sample(pipeline: Any, run: TrainingRun, path: Path, steps: int) -> None:
+    """Pictures by the averaged weights; the weights in training are put back, and so is the generator."""
     generator = torch.get_rng_state()
     training = {name: value.clone() for name, value in run.model.state_dict().items()}
     run.model.load_state_dict(run.average.weights)
-    draw(pipeline, path)
+    draw(pipeline, path, steps)
     run.model.load_state_dict(training)
     torch.set_rng_state(generator)
 
 
-def draw(pipeline: Any, path: Path) -> None:
+def draw(pipeline: Any, path: Path, steps: int) -> None:
     """One picture of each prompt, side by side."""
     pipeline.set_progress_bar_config(disable=True)
     generator = [torch.Generator().manual_seed(i) for i in range(len(PROMPTS))]
-    made = pipeline(list(PROMPTS), num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generator).images
+    made = pipeline(list(PROMPTS), num_inference_steps=steps, guidance_scale=GUIDANCE, generator=generator).images
     row = np.concatenate([np.asarray(image) for image in made], axis=1)
     Image.fromarray(row).save(path)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests import tiny
 from tests.runtime.ask import Pixels, distance, image, read, reference_image, rendered, request
-from tests.runtime.conftest import load_reference, make_engine
+from tests.runtime.conftest import load_reference, make_engine, measured_as
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter
@@ -75,13 +75,9 @@ def test_a_mixed_picture_is_the_one_of_diffusers(
     assert distance(mixed[0], reference_image(reference, seed=4)) <= 2
 
 
-def test_several_pictures_of_one_request_share_a_forward(
-    batching: DiffusersEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batching, "_batching", Batching())
-    alone = rendered(batching, request(images=3))
-    monkeypatch.setattr(batching, "_batching", Batching(rows=4, pixels=10**9))
-    made = rendered(batching, request(images=3))
+def test_several_pictures_of_one_request_share_a_forward(batching: DiffusersEngine) -> None:
+    alone = rendered(measured_as(batching, batching=Batching()), request(images=3))
+    made = rendered(measured_as(batching, batching=Batching(rows=4, pixels=10**9)), request(images=3))
     assert (alone.rows, made.rows) == (1, 3)
     assert max(distance(np.asarray(a), np.asarray(b)) for a, b in zip(alone.images, made.images, strict=True)) <= 1
 
@@ -125,15 +121,12 @@ def make_merging(model: Path) -> DiffusersEngine:
         ({1: 1.0, 2: 1.95, 4: 1.6}, 4),
     ],
 )
-def test_batches_are_made_where_they_are_measured_to_be_faster(
-    seconds: dict[int, float], rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_are_made_where_they_are_measured_to_be_faster(seconds: dict[int, float], rows: int) -> None:
     now = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
     def make(count: int) -> None:
         now[0] += seconds[count]
 
-    found = measure(make, 4, 64 * 64)
+    found = measure(make, 4, 64 * 64, clock=lambda: now[0])
     assert found == Batching(rows, 64 * 64)
     assert (found.rows_for(64 * 64), found.rows_for(64 * 65)) == (rows, 1)

@@ -148,6 +148,17 @@ def test_a_prompt_is_encoded_once_for_the_same_text_encoders(
 
 
 def test_prompts_that_are_remembered_are_bounded(engine: DiffusersEngine) -> None:
-    for i in range(70):
-        image(engine, prompt=f"prompt {i}", steps=1)
-    assert len(engine._prompts._kept) == 64
+    encoded: list[object] = []
+    hook = engine.parts.pipeline.text_encoder_2.register_forward_hook(lambda *_: encoded.append(None))
+    try:
+        for i in range(64):
+            image(engine, prompt=f"prompt {i}", guidance_scale=1.0, steps=1)
+        image(engine, prompt="prompt 0", guidance_scale=1.0, steps=1)
+        assert len(encoded) == 64
+        image(engine, prompt="one more", guidance_scale=1.0, steps=1)
+        image(engine, prompt="prompt 0", guidance_scale=1.0, steps=1)
+        assert len(encoded) == 65
+        image(engine, prompt="prompt 1", guidance_scale=1.0, steps=1)
+        assert len(encoded) == 66
+    finally:
+        hook.remove()

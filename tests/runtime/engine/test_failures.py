@@ -169,7 +169,7 @@ def test_a_forgotten_adapter_leaves_the_device(engine: DiffusersEngine, some: li
     assert adapter.identity in engine.on_device()
     engine.forget(adapter.identity)
     assert adapter.identity not in engine.on_device()
-    assert engine._board._active == []
+    assert engine.parts.board.is_bare
 
 
 @pytest.mark.parametrize("name", list(SchedulerName))

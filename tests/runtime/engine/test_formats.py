@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 from tests.runtime.ask import adapter_file, distance, image, read, reference_image, rendered, request
-from tests.runtime.conftest import load_reference, make_engine
+from tests.runtime.conftest import load_reference, make_engine, measured_as
 from tests.runtime.files import EVERY
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.layers import merged
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged
 from lorapool_runtime.errors import AdapterError, RecipeError, Stopped
 
 ROUNDING = 1
@@ -59,25 +60,23 @@ def test_merged_and_unmerged_agree_to_rounding(dtype: Dtype, model: Path, tmp_pa
     engines = [make_engine(model, mode, dtype) for mode in (ApplyMode.MERGED, ApplyMode.UNMERGED)]
     for i, kind in enumerate(("lora kohya, mixed ranks, text too", "lora peft, all modules", "dora diffusers")):
         file = adapter_file(EVERY[kind](load_reference(model), tmp_path / str(i)))
-        merged, added = (image(engine, (engine.read(file), 0.6)) for engine in engines)
-        assert distance(merged, added) <= APART[dtype]
-        assert distance(merged, image(engines[0])) > SEEN
+        by_merging, added = (image(engine, (engine.read(file), 0.6)) for engine in engines)
+        assert distance(by_merging, added) <= APART[dtype]
+        assert distance(by_merging, image(engines[0])) > SEEN
 
 
 def test_auto_takes_the_cheaper_way_and_says_what_it_measured(model: Path, tmp_path: Path) -> None:
     engine = make_engine(model, ApplyMode.AUTO)
     adapter = engine.read(adapter_file(EVERY["lora kohya, mixed ranks, text too"](load_reference(model), tmp_path)))
-    costs = engine._activator.costs
+    costs = engine.activator.costs
     assert costs is not None
     assert min(costs.branch_s, costs.merge_s) > 0
 
-    engine._activator.costs = replace(costs, merge_s=1e9)
-    added = image(engine, (adapter, 1.0))
-    assert engine._board.merged_bytes == 0
-    engine._activator.costs = replace(costs, merge_s=0.0)
-    merged = image(engine, (adapter, 1.0))
-    assert engine._board.merged_bytes > 0
-    assert distance(merged, added) <= ROUNDING
+    added = image(measured_as(engine, costs=replace(costs, merge_s=1e9)), (adapter, 1.0))
+    assert engine.parts.board.merged_bytes == 0
+    by_merging = image(measured_as(engine, costs=replace(costs, merge_s=0.0)), (adapter, 1.0))
+    assert engine.parts.board.merged_bytes > 0
+    assert distance(by_merging, added) <= ROUNDING
 
 
 def test_a_stack_of_two_doras_has_no_meaning(engine: DiffusersEngine, adapters: dict[str, HostAdapter]) -> None:
@@ -102,8 +101,16 @@ def _digest(engine: DiffusersEngine) -> str:
 
 @pytest.mark.timeout(600)
 def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
-    engine: DiffusersEngine, adapters: dict[str, HostAdapter], monkeypatch: pytest.MonkeyPatch
+    engine: DiffusersEngine, adapters: dict[str, HostAdapter]
 ) -> None:
+    is_full = False
+
+    def merge(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor:
+        if is_full:
+            raise torch.OutOfMemoryError("no room")
+        return merged(weight, deltas)
+
+    engine = measured_as(engine, merge=merge)
     before, weights = image(engine, steps=1), _digest(engine)
     choice = random.Random(5)  # noqa: S311 -- a test wants the same numbers each time
     held = list(adapters.values())
@@ -112,17 +119,12 @@ def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
         stack = [(a, choice.uniform(-2, 2)) for a in choice.choices(held, k=choice.randint(0, 3))]
         if choice.random() < 0.1:
             engine.forget(choice.choice(held).identity)
-        with monkeypatch.context() as patch:
-            if choice.random() < 0.05:
-                patch.setattr(merged, "merged", _no_room)
-            # Nothing is drawn: what runs before the first step is the switch.
-            with pytest.raises((Stopped, RecipeError, AdapterError)) as ended:
-                rendered(engine, replace(request(*stack), stop=lambda: True))
+        is_full = choice.random() < 0.05
+        # Nothing is drawn: what runs before the first step is the switch.
+        with pytest.raises((Stopped, RecipeError, AdapterError)) as ended:
+            rendered(engine, replace(request(*stack), stop=lambda: True))
         failures += not isinstance(ended.value, Stopped)
+    is_full = False
     assert 0 < failures < 900
     assert _digest(engine) == weights
     assert (image(engine, steps=1) == before).all()
-
-
-def _no_room(*_: object) -> torch.Tensor:
-    raise torch.OutOfMemoryError("no room")

@@ -13,7 +13,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.autoencoders.vae import Decoder
 from tests import tiny
 from tests.runtime.ask import adapter_file, distance, image, rendered, request
-from tests.runtime.conftest import load_reference
+from tests.runtime.conftest import load_reference, measured_as
 from tests.runtime.fake_cuda import FakeCuda
 from tests.runtime.files import EVERY
 
@@ -25,6 +25,7 @@ from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.contract import Applied, Rendering
 from lorapool_runtime.engine.diffusers.device.accelerator import Cuda
 from lorapool_runtime.engine.diffusers.device.batching import Batching
+from lorapool_runtime.engine.diffusers.device.costs import Costs
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.load import load_engine
 from lorapool_runtime.errors import DeviceLost, ModelError, OutOfDeviceMemory
@@ -119,12 +120,12 @@ def test_what_fits_leaves_no_shortfall_and_a_budget(model: Path, card: Card) -> 
     card.cuda.taken_bytes = 100 * MIB
     engine = make(model, card)
     assert engine.info.shortfall is None
-    assert engine._memory.bound_bytes == (1024 - 100 - 1024 // 32) * MIB
+    assert engine.memory.bound_bytes == (1024 - 100 - 1024 // 32) * MIB
 
 
 def test_a_budget_that_the_pool_names_is_kept(model: Path, card: Card) -> None:
     engine = make(model, card, device_bytes=5 * MIB)
-    assert engine._memory.bound_bytes == 5 * MIB
+    assert engine.memory.bound_bytes == 5 * MIB
 
 
 def test_warm_up_is_with_guidance_at_the_usual_size_and_at_the_limit(model: Path, card: Card) -> None:
@@ -172,7 +173,7 @@ def test_batches_are_measured_with_what_comes_after_the_steps(model: Path, card:
 def test_the_vae_works_on_one_picture_at_a_time_and_each_is_what_it_is_alone(model: Path, card: Card) -> None:
     engine = make(model, card)
     alone = [image(engine, seed=7 + i) for i in range(3)]
-    engine._batching = Batching(rows=4, pixels=10**9)
+    engine = measured_as(engine, batching=Batching(rows=4, pixels=10**9))
     card.decoded.clear()
     made = rendered(engine, request(images=3))
     assert made.rows == 3
@@ -188,11 +189,11 @@ def test_a_full_device_gives_up_what_nobody_uses_and_tries_again(
     merged, other = (adapter(engine, model, tmp_path, kind) for kind in ("loha kohya", "lora peft, all modules"))
     wanted = image(engine, (other, 1.0))
     image(engine, (merged, 1.0))
-    assert engine._board.merged_bytes > 0
+    assert engine.parts.board.merged_bytes > 0
     emptied = card.cuda.emptied
 
     def only_what_runs(shape: tuple[int, ...]) -> bool:
-        return engine._board.merged_bytes == 0 and engine.on_device() == {other.identity}
+        return engine.parts.board.merged_bytes == 0 and engine.on_device() == {other.identity}
 
     setattr(card, part, only_what_runs)
     assert (image(engine, (other, 1.0)) == wanted).all()
@@ -202,7 +203,7 @@ def test_a_full_device_gives_up_what_nobody_uses_and_tries_again(
 def test_a_batch_that_finds_no_room_is_made_picture_by_picture(model: Path, card: Card) -> None:
     engine = make(model, card)
     alone = [image(engine, seed=7 + i) for i in range(3)]
-    engine._batching = Batching(rows=4, pixels=10**9)
+    engine = measured_as(engine, batching=Batching(rows=4, pixels=10**9))
     card.denoiser_fits = lambda shape: shape[0] <= 2
     made = rendered(engine, request(images=3))
     assert made.rows == 1
@@ -232,38 +233,37 @@ def test_what_never_fits_is_said_once_and_harms_nobody(model: Path, card: Card, 
 
 
 def test_weights_that_find_no_room_when_they_are_merged_are_added_instead(
-    model: Path, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, card: Card, tmp_path: Path
 ) -> None:
-    from lorapool_runtime.engine.diffusers.layers import merged
-
     engine = make(model, card, mode=ApplyMode.AUTO)
     lora = adapter(engine, model, tmp_path, "lora peft, all modules")
-    costs = engine._activator.costs
-    assert costs is not None
-    engine._activator.costs = costs.__class__(costs.branch_s, costs.product_s, 0.0)
-    assert rendered(engine, request((lora, 1.0))).applied is Applied.MERGED
-    assert engine.device_bytes > lora.size_bytes
-    engine._memory.bound_bytes = lora.size_bytes
-    assert rendered(engine, request((lora, 0.9))).applied is Applied.UNMERGED
-    engine._memory.bound_bytes = 1024 * MIB
-    engine._activator.free()
+    merging = Costs(branch_s=1.0, product_s=1.0, merge_s=0.0)
+    roomy = measured_as(engine, costs=merging)
+    assert rendered(roomy, request((lora, 1.0))).applied is Applied.MERGED
+    assert roomy.device_bytes > lora.size_bytes
+    roomy.check()
+    narrow = measured_as(engine, costs=merging, bound_bytes=lora.size_bytes)
+    assert rendered(narrow, request((lora, 0.9))).applied is Applied.UNMERGED
 
     def no_room(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(merged, "merged", no_room)
-    assert rendered(engine, request((lora, 0.8))).applied is Applied.UNMERGED
+    full = measured_as(engine, costs=merging, merge=no_room)
+    assert rendered(full, request((lora, 0.8))).applied is Applied.UNMERGED
 
 
 def test_merged_weights_and_residents_share_one_budget(model: Path, card: Card, tmp_path: Path) -> None:
     engine = make(model, card)
     added, merged = (adapter(engine, model, tmp_path, kind) for kind in ("lora peft, all modules", "loha kohya"))
     image(engine, (merged, 1.0))
-    engine._memory.bound_bytes = engine.device_bytes + added.size_bytes - 1
+    bound_bytes = engine.device_bytes + added.size_bytes - 1
+    engine.check()
+    engine = measured_as(engine, bound_bytes=bound_bytes)
+    image(engine, (merged, 1.0))
     image(engine, (added, 1.0))
     assert engine.on_device() == {added.identity}
     image(engine, (merged, 1.0))
-    assert engine.device_bytes <= engine._memory.bound_bytes
+    assert engine.device_bytes <= bound_bytes
 
 
 # ---- a device that is lost --------------------------------------------------------------------------------------

@@ -131,12 +131,10 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rate(500, 2000) == rate(500, 1000)
 
 
-def test_autoencoder_and_denoiser_train_from_a_seed_to_a_pipeline(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(autoencoder, "PICTURES", 8)
-    monkeypatch.setattr(denoiser, "STEPS", 1)
-    short = autoencoder.AutoencoderPlan(joint_steps=2, decoder_steps=2, batch=2)
+def test_autoencoder_and_denoiser_train_from_a_seed_to_a_pipeline(tmp_path: Path) -> None:
+    short = autoencoder.AutoencoderPlan(pictures=8, joint_steps=2, decoder_steps=2, batch=2)
     vae = autoencoder.train(tmp_path, 0, short)
-    pipeline = denoiser.train(vae, tmp_path, 0, denoiser.DenoiserPlan(pictures=8, steps=2, batch=2))
+    pipeline = denoiser.train(vae, tmp_path, 0, denoiser.DenoiserPlan(pictures=8, steps=2, batch=2, sample_steps=1))
     architecture.save(pipeline, tmp_path / architecture.NAME)
     size = sum(p.stat().st_size for p in (tmp_path / architecture.NAME).rglob("*.safetensors"))
     assert size <= 12_000_000

@@ -43,9 +43,9 @@ class DiffusersEngine:
         self._board = parts.board
         self._prompts = parts.prompts
         self._batching = measured.batching
-        self._memory = DeviceMemory(parts.accelerator, bound_bytes, self._merged_bytes)
-        self._activator = Activator(
-            parts.board, self._memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
+        self.memory = DeviceMemory(parts.accelerator, bound_bytes, self._merged_bytes)
+        self.activator = Activator(
+            parts.board, self.memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
         self._preview = LatentPreview()
         self._active: tuple[str, ...] = ()
@@ -57,28 +57,28 @@ class DiffusersEngine:
         return read_adapter(file, self._board, self.parts.dtype, widths=self.parts.embeddings.widths)
 
     def on_device(self) -> frozenset[str]:
-        return self._memory.identities()
+        return self.memory.identities()
 
     @property
     def device_bytes(self) -> int:
-        return self._memory.size_bytes + self._merged_bytes()
+        return self.memory.size_bytes + self._merged_bytes()
 
     def _merged_bytes(self) -> int:
         return self._board.merged_bytes
 
     def pin(self, identities: Collection[str]) -> None:
-        self._memory.pin(identities)
+        self.memory.pin(identities)
 
     def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         for adapter in adapters:
             try:
-                self._memory.load(lora(adapter))
+                self.memory.load(lora(adapter))
             except (AdapterError, RuntimeError) as error:
                 # Whatever it is, `render` meets it again, and there it is somebody's.
                 log.info("prefetching failed", adapter=adapter.identity[:12], error=first_line(error))
 
     def forget(self, identity: str) -> None:
-        self._memory.forget(identity)
+        self.memory.forget(identity)
         # Idle: its pointers can go now. Else the end of what runs sees to it.
         if self._rendering.acquire(blocking=False):
             try:
@@ -87,15 +87,15 @@ class DiffusersEngine:
                 self._rendering.release()
 
     def _drop_forgotten(self) -> None:
-        if not self._memory.identities().issuperset(self._active):
-            self._activator.bare()
+        if not self.memory.identities().issuperset(self._active):
+            self.activator.bare()
             self._active = ()
-        self._activator.plans.keep_only(self._memory.identities())
+        self.activator.plans.keep_only(self.memory.identities())
 
     def check(self) -> None:
         with self._rendering:
             self._active = ()
-            self._activator.free()
+            self.activator.free()
             self._canary()
 
     # ---- images ------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class DiffusersEngine:
     def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
         with self._rendering:
             try:
-                return MemoryRetries(self._render, self._activator.free, self.batch).render(requests, waiting)
+                return MemoryRetries(self._render, self.activator.free, self.batch).render(requests, waiting)
             except Stopped:
                 return [Stopped() for _ in requests]
             except RuntimeFailure:
@@ -123,7 +123,7 @@ class DiffusersEngine:
 
     def _canary(self) -> None:
         """A small picture of the bare base, which was warmed up with it."""
-        self._activator.bare()
+        self.activator.bare()
         side = small_side(self._serving)
         self.parts.one_step(side, side, 1)
 
@@ -134,17 +134,17 @@ class DiffusersEngine:
         for request in requests:
             _check_stack([lora(scaled.adapter) for scaled in request.stack])
         in_use = tuple(dict.fromkeys(scaled.adapter.identity for request in requests for scaled in request.stack))
-        self._memory.use(in_use)
-        stacks = [self._activator.load(request.stack) for request in requests]
+        self.memory.use(in_use)
+        stacks = [self.activator.load(request.stack) for request in requests]
         loaded = time.monotonic()
         self._active = in_use
         pictures = sum(request.recipe.images for request in requests)
         if any(stack != stacks[0] for stack in stacks):
             prompts = self._prompts_apart(requests, stacks)
             each = [(stack, request.recipe.images) for request, stack in zip(requests, stacks, strict=True)]
-            applied = self._activator.for_rows(each)
+            applied = self.activator.for_rows(each)
         else:
-            applied = self._activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
+            applied = self.activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
             prompts = [
                 self._encoded(request.recipe, stacks[0], merge=applied is Applied.MERGED) for request in requests
             ]
@@ -172,9 +172,9 @@ class DiffusersEngine:
         prompts = []
         for request, stack in zip(requests, stacks, strict=True):
             if text_key(stack, merge=False):
-                self._activator.for_text(stack)
+                self.activator.for_text(stack)
             else:
-                self._activator.bare()
+                self.activator.bare()
             prompts.append(self._encoded(request.recipe, stack, merge=False))
         return prompts
 

@@ -1,5 +1,6 @@
 """Every kind of network in one module, unmerged and merged, against W' in float64."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.keys import PARTS
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.adapted import activate
-from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged
+from lorapool_runtime.engine.diffusers.layers.merged import Merge
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 from lorapool_runtime.engine.diffusers.weights.parts import arranged
@@ -34,13 +36,13 @@ class Bench:
     target: TargetModule
 
     @classmethod
-    def of(cls, shape: Shape, dtype: torch.dtype, dice: torch.Generator) -> "Bench":
+    def of(cls, shape: Shape, dtype: torch.dtype, dice: torch.Generator, merge: Merge = merged) -> "Bench":
         plain: Any = nn.Linear(shape[1], shape[0])
         if len(shape) == 4:
             plain = nn.Conv2d(shape[1], shape[0], (shape[2], shape[3]), padding="same")
         plain.weight.data = torch.randn(shape, generator=dice)
         owner = nn.ModuleDict({"m": plain.to(dtype)}).requires_grad_(False)
-        board = Switchboard({"unet": owner})
+        board = Switchboard({"unet": owner}, merge)
         target = board.find("unet", "m")
         assert target is not None
         return cls(owner["m"], board, target)
@@ -138,40 +140,46 @@ def test_the_difference_of_a_bias_is_applied_with_the_weight(kind: str, shape: S
     assert torch.equal(bench.module(x), bare)
 
 
-def test_a_switch_back_and_forth_merges_no_weight_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lorapool_runtime.engine.diffusers.layers import merged
+def test_a_switch_back_and_forth_merges_no_weight_again() -> None:
+    merges: list[Tensor] = []
+
+    def merge(weight: Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> Tensor:
+        merges.append(weight)
+        return merged(weight, deltas)
 
     dice = torch.Generator().manual_seed(1)
-    bench = Bench.of((12, 8), torch.float32, dice)
+    bench = Bench.of((12, 8), torch.float32, dice, merge)
     plan = bench.board.plan((ScaledAdapter(bench.loaded("one", MAKERS["lokr"]((12, 8), 2, dice)), 1.0),))
     bench.board.switch(plan)
     address = bench.module.active.weight.data_ptr()
-    monkeypatch.setattr(merged, "merged", lambda *_: pytest.fail("merged again"))
 
     bench.board.clear()
     bench.board.switch(plan)
 
     assert bench.module.active.weight.data_ptr() == address
+    assert len(merges) == 1
 
 
-def test_what_fails_in_the_middle_of_a_merge_leaves_the_base_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lorapool_runtime.engine.diffusers.layers import merged
+def test_what_fails_in_the_middle_of_a_merge_leaves_the_base_active() -> None:
+    is_full = False
+
+    def merge(weight: Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> Tensor:
+        if is_full:
+            raise torch.OutOfMemoryError("no room")
+        return merged(weight, deltas)
 
     dice = torch.Generator().manual_seed(1)
-    bench = Bench.of((12, 8), torch.float32, dice)
+    bench = Bench.of((12, 8), torch.float32, dice, merge)
     x = bench.input(dice)
     bare = bench.module(x)
     first, second = (bench.loaded(n, MAKERS["loha"]((12, 8), 2, dice)) for n in ("one", "two"))
     bench.board.switch(bench.board.plan((ScaledAdapter(first, 1.0),)))
     made = bench.module(x)
 
-    def fails(*_: object) -> Tensor:
-        raise torch.OutOfMemoryError("no room")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(merged, "merged", fails)
-        with pytest.raises(torch.OutOfMemoryError):
-            bench.board.switch(bench.board.plan((ScaledAdapter(second, 1.0),)))
+    is_full = True
+    with pytest.raises(torch.OutOfMemoryError):
+        bench.board.switch(bench.board.plan((ScaledAdapter(second, 1.0),)))
+    is_full = False
 
     assert torch.equal(bench.module(x), bare)
     bench.board.switch(bench.board.plan((ScaledAdapter(first, 1.0),)))

@@ -23,7 +23,11 @@ class Batching:
 
 
 def measure(
-    make: Callable[[int], object], most_rows: int, pixels: int, free: Callable[[], None] = lambda: None
+    make: Callable[[int], object],
+    most_rows: int,
+    pixels: int,
+    free: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Batching:
     """Time forwards of 1, 2, 4 ... pictures.
 
@@ -31,9 +35,9 @@ def measure(
         make: makes so many pictures of `pixels` each in one step, and decodes them: that needs room too.
         free: called after what did not fit.
     """
-    best_rows, best_s, rows = 1, _seconds(make, 1), 2
+    best_rows, best_s, rows = 1, _seconds(make, 1, clock), 2
     while rows <= most_rows:
-        took_s = _tried_s(make, rows)
+        took_s = _tried_s(make, rows, clock)
         if took_s is None:
             free()
             break
@@ -44,18 +48,18 @@ def measure(
     return Batching(best_rows, pixels)
 
 
-def _tried_s(make: Callable[[int], object], rows: int) -> float | None:
+def _tried_s(make: Callable[[int], object], rows: int, clock: Callable[[], float]) -> float | None:
     """None where the device is full."""
     try:
-        return _seconds(make, rows)
+        return _seconds(make, rows, clock)
     except RuntimeError as error:
         if not is_full(error):
             raise
         return None
 
 
-def _seconds(make: Callable[[int], object], rows: int) -> float:
+def _seconds(make: Callable[[int], object], rows: int, clock: Callable[[], float]) -> float:
     make(rows)  # the first one warms up
-    start = time.perf_counter()
+    start = clock()
     make(rows)
-    return time.perf_counter() - start
+    return clock() - start

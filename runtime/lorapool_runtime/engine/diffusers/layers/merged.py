@@ -1,7 +1,7 @@
 """Merged weights: buffers beside the base's, allocated once for a module and written again for each stack."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -12,10 +12,15 @@ from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged, 
 Content = tuple[tuple[str, float], ...]
 
 
+# W' in float32 from W and the deltas, each with its strength.
+Merge = Callable[[torch.Tensor, Sequence[tuple[ModuleDelta, float]]], torch.Tensor]
+
+
 class MergedWeights:
     """The buffers of one base. Only the engine's thread writes; a buffer's address never changes while it lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, merge: Merge = merged) -> None:
+        self._merge = merge
         self._merged: dict[int, Merged] = {}
         self._content: dict[int, Content] = {}
         self._lock = threading.Lock()
@@ -44,7 +49,7 @@ class MergedWeights:
         if self._content.get(key) != content:
             # Half-written is nobody's: what it holds is said only when it is whole.
             self._content.pop(key, None)
-            found.weight.copy_(merged(module.weight, deltas))
+            found.weight.copy_(self._merge(module.weight, deltas))
             self._content[key] = content
         return found._replace(bias=merged_bias(module.bias, deltas))
 

@@ -20,8 +20,8 @@ from lorapool_runtime.engine.diffusers.layers.adapted import (
     branch_of,
     stacked_of,
 )
-from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, magnitude_ratio
-from lorapool_runtime.engine.diffusers.layers.merged import Content, MergedWeights
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, magnitude_ratio, merged
+from lorapool_runtime.engine.diffusers.layers.merged import Content, Merge, MergedWeights
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
 
@@ -43,7 +43,7 @@ Stack = tuple[ScaledAdapter[DeviceAdapter], ...]
 
 
 @dataclass(frozen=True)
-class Merge:
+class PlannedMerge:
     """A module whose weight is to be computed before the stack can be active."""
 
     module: Adapted
@@ -56,13 +56,14 @@ class Plan:
     """A stack, worked out: what each module gets. Activating it only sets pointers, and merges where it must."""
 
     unmerged: tuple[tuple[Adapted, Unmerged | PerRow], ...]
-    merges: tuple[Merge, ...]
+    merges: tuple[PlannedMerge, ...]
 
 
 class Switchboard:
     """Wraps the modules of a base once. Only the engine's thread plans and switches."""
 
-    def __init__(self, components: Mapping[str, nn.Module]) -> None:
+    def __init__(self, components: Mapping[str, nn.Module], merge: Merge = merged) -> None:
+        """`merge` computes merged weights."""
         self._targets = {
             (component, flat_name(name)): TargetModule(component, name, adapted)
             for component, model in components.items()
@@ -70,13 +71,18 @@ class Switchboard:
             if (adapted := adapt(module)) is not None
         }
         self.components = frozenset(components)
-        self._merged_weights = MergedWeights()
+        self._merged_weights = MergedWeights(merge)
         self._active: list[Adapted] = []
 
     @property
     def merged_bytes(self) -> int:
         """Memory that merged weights take."""
         return self._merged_weights.size_bytes
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether no adapter is active."""
+        return not self._active
 
     def find(self, component: str, module: str) -> TargetModule | None:
         """The module of that name, however its layout writes it."""
@@ -118,7 +124,7 @@ class Switchboard:
             module = uses[0][0].target.module
             if merge or any(delta.must_merge for delta, _, _ in uses):
                 content = tuple((identity, strength) for _, strength, identity in uses)
-                merges.append(Merge(module, content, tuple((delta, strength) for delta, strength, _ in uses)))
+                merges.append(PlannedMerge(module, content, tuple((delta, strength) for delta, strength, _ in uses)))
             else:
                 unmerged.append((module, _unmerged(module, uses)))
         return Plan(tuple(unmerged), tuple(merges))
@@ -158,8 +164,7 @@ class Switchboard:
         """
         self.clear()
         for merge in plan.merges:
-            merged = self._merged_weights.of(merge.module, merge.content, merge.deltas)
-            self._put(merge.module, merged)
+            self._put(merge.module, self._merged_weights.of(merge.module, merge.content, merge.deltas))
         for module, delta in plan.unmerged:
             self._put(module, delta)
 
