@@ -3,7 +3,7 @@
 import random
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final
 import torch
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import ADAPTER, FactsError
 from lorapool_runtime.adapters.check import check_file
@@ -68,9 +69,17 @@ class Tally:
 class Judge:
     """Makes case after case; the same seed and number make the same file."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        check: Callable[[Path, int], AdapterFacts] = check_file,
+        message_chars: int = MESSAGE_CHARS,
+    ) -> None:
         self._path = folder / "case.safetensors"
         self._seed = seed
+        self._check = check
+        self._message_chars = message_chars
         self.seeds = seeds()
         self._boards = boards()
         self.tally = Tally()
@@ -105,13 +114,13 @@ class Judge:
         board = self._boards[made.base]
         try:
             with self._bounded(len(made.content)):
-                facts = check_file(self._path, MAX_RANK)
+                facts = self._check(self._path, MAX_RANK)
             check_fits(facts, board.modules())
             beside = Sidecars(made.peft_config, made.embeddings)
             file = AdapterFile(self._path, "0" * 64, facts, beside)
             adapter = read_adapter(file, board, torch.float32, widths={"text_encoder": 8})
         except (AdapterError, FactsError) as error:
-            _check_refusal(error)
+            self._check_refusal(error)
             return error.reason.value
         if not adapter.slots or not torch.isfinite(adapter.flat).all():
             raise Broken("ready, but it changes nothing or is not finite")
@@ -119,6 +128,12 @@ class Judge:
         board.switch(plan)
         board.release()
         return "served"
+
+    def _check_refusal(self, error: AdapterError | FactsError) -> None:
+        if error.reason not in REASONS or getattr(error, "transient", False):
+            raise Broken(f"refused as {error.reason}: {error.message}")
+        if not error.message or len(error.message) > self._message_chars or not error.message.isprintable():
+            raise Broken(f"a message that nobody can show: {error.message[:200]!r}")
 
     @contextmanager
     def _bounded(self, size_bytes: int) -> Iterator[None]:
@@ -132,10 +147,3 @@ class Judge:
             metadata_bytes = min(size_bytes, ADAPTER.metadata.text_bytes)
             if took > MEMORY_BYTES + MEMORY_PER_BYTE * size_bytes + MEMORY_PER_METADATA_BYTE * metadata_bytes:
                 raise Broken(f"checking {size_bytes} bytes took {took} bytes of memory")
-
-
-def _check_refusal(error: AdapterError | FactsError) -> None:
-    if error.reason not in REASONS or getattr(error, "transient", False):
-        raise Broken(f"refused as {error.reason}: {error.message}")
-    if not error.message or len(error.message) > MESSAGE_CHARS or not error.message.isprintable():
-        raise Broken(f"a message that nobody can show: {error.message[:200]!r}")

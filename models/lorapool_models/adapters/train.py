@@ -22,7 +22,7 @@ from lorapool_models.pictures import corpus
 from lorapool_models.pictures.scene import draw
 from lorapool_models.pictures.styles import STYLES
 
-UNTOLD: Final = 0.1
+PROMPT_DROPOUT: Final = 0.1
 """The share of pictures whose prompt is left out."""
 
 
@@ -43,7 +43,7 @@ def train(recipe: AdapterRecipe, base_folder: Path, out: Path, checkpoints: Path
             loss = distillation_loss(model, levels, taught.some(torch.randint(len(taught), (recipe.batch,))))
         else:
             chosen = torch.randint(len(latents), (recipe.batch,))
-            loss = denoiser.noise_loss(model, levels, latents[chosen], ids[chosen], UNTOLD)
+            loss = denoiser.noise_loss(model, levels, latents[chosen], ids[chosen], PROMPT_DROPOUT)
         return loss, {"loss": loss.item()}
 
     run = TrainingRun.resume(f"adapter-{recipe.name}", model, learned, recipe.lr, checkpoints)

@@ -35,17 +35,14 @@ def test_the_same_number_makes_the_same_file(judge: Judge, tmp_path: Path) -> No
     assert judge.case(17) != judge.case(18)
 
 
-def test_the_judge_sees_what_breaks_a_promise(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_judge_sees_what_breaks_a_promise(tmp_path: Path) -> None:
     """A reader that takes too much memory, or refuses without words, is found out."""
+    judge = Judge(tmp_path, 1, check=_greedy)
     seed = judge.seeds[0]
-    with monkeypatch.context() as patch:
-        patch.setattr("tests.fuzz.judge.check_file", _greedy)
-        with pytest.raises(Broken, match="of memory"):
-            judge.judge(seed)
-    with monkeypatch.context() as patch:
-        patch.setattr("tests.fuzz.judge.MESSAGE_CHARS", 3)
-        with pytest.raises(Broken, match="nobody can show"):
-            judge.judge(type(seed)(seed.name, b"short", seed.base))
+    with pytest.raises(Broken, match="of memory"):
+        judge.judge(seed)
+    with pytest.raises(Broken, match="nobody can show"):
+        Judge(tmp_path, 1, message_chars=3).judge(type(seed)(seed.name, b"short", seed.base))
 
 
 def _greedy(path: Path, max_rank: int) -> AdapterFacts:

@@ -16,21 +16,8 @@ KNOWN_PAUSES: set[str] = {
     "tests/cluster/operator/fakes.py",
     "tests/cluster/operator/harness.py",
 }
-KNOWN_PATCHES: set[str] = {
-    "tests/runtime/engine/test_batch.py",
-    "tests/runtime/engine/test_full.py",
-    "tests/runtime/models/test_training.py",
-    "tests/unit/runtime/engine/test_networks.py",
-}
-KNOWN_PRIVATE: set[str] = {
-    "tests/gpu/test_exact.py",
-    "tests/gpu/test_full.py",
-    "tests/gpu/test_switches.py",
-    "tests/runtime/engine/test_exact.py",
-    "tests/runtime/engine/test_failures.py",
-    "tests/runtime/engine/test_formats.py",
-    "tests/runtime/engine/test_full.py",
-}
+KNOWN_PATCHES: set[str] = set()
+KNOWN_PRIVATE: set[str] = set()
 
 
 def _calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, TCDScheduler
+from tests import tiny
 from tests.runtime.ask import Pixels, distance, image, recipe, rendered, request
 
 from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
+from lorapool_runtime.errors import RecipeError
 
 
 def by_diffusers(reference: Any, scheduler: Any, **more: Any) -> Pixels:
@@ -59,3 +61,16 @@ def test_a_base_of_flow_matching_takes_its_own_steps_where_nobody_chose() -> Non
         assert type(made) is FlowMatchEulerDiscreteScheduler
         assert made.config.shift == 3.0
         assert bool(warning) is warned
+
+
+@pytest.mark.parametrize("name", list(SchedulerName))
+def test_every_scheduler_that_the_api_names_works(engine: DiffusersEngine, name: SchedulerName) -> None:
+    for steps in (1, 3):
+        made = rendered(engine, request(scheduler=name, steps=steps))
+        assert made.warnings == ()
+        assert np.asarray(made.images[0]).shape == (tiny.SIZE, tiny.SIZE, 3)
+
+
+def test_steps_that_a_scheduler_cannot_do_are_the_requests_fault(engine: DiffusersEngine) -> None:
+    with pytest.raises(RecipeError, match="steps"):
+        rendered(engine, request(scheduler=SchedulerName.LCM, steps=99))
