@@ -60,5 +60,5 @@ class Checks:
 
     def _test(self, file: AdapterFile, base: Base) -> str:
         """The name of: this change of a base, read by this engine for this base."""
-        told = f"{self._engine} {base.revision} {file.identity}"
-        return f"read {hashlib.sha256(told.encode()).hexdigest()[:32]}"
+        names = f"{self._engine} {base.revision} {file.identity}"
+        return f"read {hashlib.sha256(names.encode()).hexdigest()[:32]}"

@@ -20,9 +20,7 @@ ELSEWHERE = {"checked/"}
 # Of what was changed, under the names that it had then.
 DATED = {"CHANGELOG.md"}
 # What is not mended yet. Nothing is added: who mends one takes it off.
-KNOWN: set[str] = {
-    "runtime/README.md",
-}
+KNOWN: set[str] = set()
 
 _PATH = re.compile(r"(?:[\w.*<>-]+/)*(?:[\w.-]+\.(?:py|md|yaml|mk|json|toml|sh|in|txt)|[\w.*-]+/)")
 _MODULE = re.compile(r"lorapool_\w+(?:\.\w+)+")

@@ -10,7 +10,6 @@ from tests.unit.helpers.sources import PACKAGES, ROOT
 KNOWN: set[str] = {
     "bench",
     "models",
-    "runtime",
 }
 
 
