@@ -53,7 +53,7 @@ def versions() -> dict[str, str]:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had at once, shared pages included."""
+    """The most memory that this process has had at once, shared pages included. Raises: RuntimeError."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

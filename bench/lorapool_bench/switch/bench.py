@@ -46,6 +46,7 @@ class Found:
     exact: Exactness | None = None
 
     def result(self, name: str) -> WayResult:
+        """What was measured. Raises: ValueError where nothing was."""
         if self.exact is None:
             raise ValueError(f"{name} was never switched")
         parts = {part: spread([s[part] for s in self.switches]) for part in self.switches[0]}

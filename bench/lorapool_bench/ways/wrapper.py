@@ -15,12 +15,15 @@ _CALLS = 50
 
 
 def wrapped_modules(unet: Any) -> int:
-    """How many modules have places for adapters; a forward calls each of them once."""
+    """How many modules adapters can change; a forward calls each of them once."""
     return sum(isinstance(module, Adapted) for module in unet.modules())
 
 
 def call_cost(rounds: int) -> Spread:
-    """Seconds that one call of a wrapped Linear takes longer than of a plain one, both with next to nothing to do."""
+    """Seconds that one call of a wrapped Linear takes longer than of a plain one, both with next to nothing to do.
+
+    Raises: TypeError where a Linear is none that an adapter can change.
+    """
     plain = nn.Linear(_SIZE, _SIZE)
     wrapped = adapt(copy.deepcopy(plain))
     if wrapped is None:

@@ -58,21 +58,21 @@ def ways(model: Denoiser, levels: Tensor, ids: Tensor, shape: tuple[int, ...]) -
     console, found = Console(soft_wrap=True), []
     for first in range(0, len(ids), _BATCH):
         part = ids[first : first + _BATCH]
-        told = model.read(part)
+        read = model.read(part)
         picture = torch.zeros(len(part), *shape)
         for start in STARTS:
             at = torch.full((len(part),), start)
             noisy, _ = blend(picture, torch.randn(picture.shape), levels[at])
-            picture = _down(model, levels, noisy, start, told)
+            picture = _down(model, levels, noisy, start, read)
             found.append(Ways(noisy, at, part, picture))
         console.print(f"teacher {first + len(part)}/{len(ids)}", highlight=False)
     columns = zip(*((w.noisy, w.at, w.ids, w.picture) for w in found), strict=True)
     return Ways(*(torch.cat(column) for column in columns))
 
 
-def _down(model: Denoiser, levels: Tensor, noisy: Tensor, start: int, told: tuple[Tensor, Tensor]) -> Tensor:
+def _down(model: Denoiser, levels: Tensor, noisy: Tensor, start: int, read: tuple[Tensor, Tensor]) -> Tensor:
     """All the way down by deterministic (DDIM) steps, with guidance."""
-    states, pooled = told
+    states, pooled = read
     picture = noisy
     for timestep in range(start, 0, -_STRIDE):
         at = torch.full((len(noisy),), timestep)

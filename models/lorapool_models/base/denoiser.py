@@ -64,8 +64,8 @@ class Denoiser(nn.Module):
 
     def forward(self, noisy: Tensor, at: Tensor, states: Tensor, pooled: Tensor) -> Tensor:
         """The velocity of the latents at these timesteps: sqrt(a) noise - sqrt(1 - a) latents."""
-        told = {"text_embeds": pooled, "time_ids": size_ids(len(noisy))}
-        velocity: Tensor = self.unet(noisy, at, encoder_hidden_states=states, added_cond_kwargs=told).sample
+        conditions = {"text_embeds": pooled, "time_ids": size_ids(len(noisy))}
+        velocity: Tensor = self.unet(noisy, at, encoder_hidden_states=states, added_cond_kwargs=conditions).sample
         return velocity
 
 
@@ -106,12 +106,12 @@ def blend(latents: Tensor, noise: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]
 def _read_most(model: Denoiser, ids: Tensor, prompt_dropout: float) -> tuple[Tensor, Tensor]:
     """Some prompts count as zeros: what the pipeline takes for an empty negative prompt."""
     states, pooled = model.read(ids)
-    told = (torch.rand(len(ids)) >= prompt_dropout).to(states.dtype)
-    return states * told[:, None, None], pooled * told[:, None]
+    kept = (torch.rand(len(ids)) >= prompt_dropout).to(states.dtype)
+    return states * kept[:, None, None], pooled * kept[:, None]
 
 
 def noise_loss(model: Denoiser, levels: Tensor, latents: Tensor, ids: Tensor, prompt_dropout: float) -> Tensor:
-    """How well the velocity is told, at random levels of noise, by the prompts; a share of them is left out."""
+    """How well the velocity is predicted, at random levels of noise, by the prompts; a share of them is left out."""
     states, pooled = _read_most(model, ids, prompt_dropout)
     at = torch.randint(len(levels), (len(latents),))
     noisy, velocity = blend(latents, torch.randn(latents.shape), levels[at])

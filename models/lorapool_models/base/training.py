@@ -104,7 +104,7 @@ class TrainingRun:
             self.step += 1
             if self.step % 25 == 0:
                 pace = (time.monotonic() - start) / (self.step - first)
-                console.print(f"{self.name} {self.step}/{steps} {_told(said)} {pace:.2f} s/step", highlight=False)
+                console.print(f"{self.name} {self.step}/{steps} {_figures(said)} {pace:.2f} s/step", highlight=False)
             if time.monotonic() - saved > _SAVE_EVERY_S or self.step == steps:
                 self.save()
                 saved = time.monotonic()
@@ -120,5 +120,5 @@ class TrainingRun:
         self.average.follow(self.model, self.step)
 
 
-def _told(said: dict[str, Any]) -> str:
+def _figures(said: dict[str, Any]) -> str:
     return " ".join(f"{name} {value:.4f}" for name, value in said.items())

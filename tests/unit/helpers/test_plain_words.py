@@ -63,9 +63,7 @@ CLASSES = {
     "Waiting": "QueueEntry",
 }
 # What is not renamed yet. Nothing is added: who renames one takes it off.
-KNOWN: set[str] = {
-    "told",
-}
+KNOWN: set[str] = set()
 
 
 def _names(path: str, tree: ast.Module) -> Iterator[str]:

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Activator:
-    """For the engine's thread. `costs` decide where the mode is Auto."""
+    """Makes stacks active on the device. For the engine's thread. `costs` decide where the mode is Auto."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Activator:
         self._accelerator = accelerator
         self._mode = mode
         self._itemsize = itemsize
-        self._told: tuple[list[str], bool] = ([], False)
+        self._logged: tuple[list[str], bool] = ([], False)
 
     def load(self, stack: Sequence[ScaledAdapter[HostAdapter]]) -> Stack:
         """The stack on the device. Raises: AdapterError: there is no room."""
@@ -64,7 +64,7 @@ class Activator:
             choice = self._merged(stack, choice)
         if not choice.merge:
             self._put(lambda: self.plans.get(stack, merge=False))
-        self._tell(stack, choice)
+        self._log(stack, choice)
         if not stack:
             return Applied.NONE
         return Applied.MERGED if choice.merge else Applied.UNMERGED
@@ -141,10 +141,10 @@ class Activator:
         self._memory.make_room(missing)
         self.plans.keep_only(self._memory.identities())
 
-    def _tell(self, stack: Stack, choice: Choice) -> None:
+    def _log(self, stack: Stack, choice: Choice) -> None:
         names = [f"{scaled.adapter.identity[:12]} at {scaled.scale:g}" for scaled in stack]
-        told, self._told = self._told, (names, choice.merge)
-        if stack and told != self._told:
+        before, self._logged = self._logged, (names, choice.merge)
+        if stack and before != self._logged:
             log.info("adapters active", adapters=names, merged=choice.merge, why=choice.why)
 
 

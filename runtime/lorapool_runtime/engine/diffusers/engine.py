@@ -205,7 +205,7 @@ class DiffusersEngine:
 
 
 def _check_stack(stack: Sequence[LoraAdapter]) -> None:
-    """Raises: RecipeError for what has no meaning: two DoRAs would each want the last word on a weight's length."""
+    """Raises: RecipeError for a stack that has no meaning: each of two DoRAs would set a weight's length."""
     if sum(adapter.has_magnitude for adapter in stack) > 1:
         raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
     if sum(bool(adapter.embeddings) for adapter in stack) > 1:

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class PipelineParts:
-    """For the engine's thread."""
+    """A pipeline, its modules wrapped, and what works on it. For the engine's thread."""
 
     pipeline: Any
     dtype: torch.dtype

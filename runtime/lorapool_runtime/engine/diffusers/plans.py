@@ -12,7 +12,7 @@ _KEPT: Final = 32
 
 
 class Plans:
-    """For the engine's thread."""
+    """An LRU cache of plans. For the engine's thread."""
 
     def __init__(self, board: Switchboard) -> None:
         self._board = board

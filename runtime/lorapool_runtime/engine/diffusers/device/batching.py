@@ -7,8 +7,8 @@ from typing import Final
 
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 
-# A batch makes its first picture wait for its last: it must be worth that.
-_WORTH: Final = 0.9
+# A batch is taken where it makes a picture in at most this share of the time: its first one waits for its last.
+_MOST_SHARE: Final = 0.9
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def measure(
             free()
             break
         each_s = took_s / rows
-        if each_s < best_s * _WORTH:
+        if each_s < best_s * _MOST_SHARE:
             best_rows, best_s = rows, each_s
         rows *= 2
     return Batching(best_rows, pixels)

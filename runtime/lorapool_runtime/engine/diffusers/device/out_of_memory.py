@@ -23,7 +23,7 @@ class Render(Protocol):
 
 
 class MemoryRetries:
-    """For the engine's thread."""
+    """Renders again, with less at once, where the device is full. For the engine's thread."""
 
     def __init__(self, render: Render, free: Callable[[], None], batch: Callable[[Recipe], int]) -> None:
         """`free` gives back what can be had again; `batch` says how many pictures share a forward."""

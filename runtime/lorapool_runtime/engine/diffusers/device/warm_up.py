@@ -30,7 +30,7 @@ class OneStep(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """What the first forwards have told.
+    """What the first forwards have measured.
 
     Attributes:
         costs: None where nothing is to be chosen.

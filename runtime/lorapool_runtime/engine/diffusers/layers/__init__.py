@@ -1,1 +1,1 @@
-"""The modules of a base with room for adapters."""
+"""The modules of a base that adapters change."""

@@ -1,4 +1,4 @@
-"""Linear and Conv2d that an adapter can change.
+"""Linear and Conv2d that adapters can change.
 
 The base's parameters are never written. A module of the base becomes one of these by a change of its class: its
 parameters, its name and everybody's references to it stay what they are. Without an adapter a forward costs one look
@@ -84,6 +84,8 @@ Active = Unmerged | PerRow | Merged | None
 
 
 class AdaptedLinear(nn.Linear):
+    """A Linear that applies what is active in it."""
+
     active: Active = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -109,7 +111,7 @@ class AdaptedLinear(nn.Linear):
 
 
 class AdaptedConv2d(nn.Conv2d):
-    """A branch's `down` moves as the base's kernel does."""
+    """A convolution that applies what is active in it; a branch's `down` moves as the base's kernel does."""
 
     active: Active = None
 
@@ -211,7 +213,7 @@ def stacked_of(module: Adapted, pictures: int, rows: Sequence[RowSlice]) -> Stac
 
 
 def adapt(module: nn.Module) -> Adapted | None:
-    """Give the module places for adapters, or return None where it is none that an adapter can change.
+    """Make the module one that adapters can change; None where it is none.
 
     Subclasses are left alone: they compute something else. So are grouped convolutions.
     """

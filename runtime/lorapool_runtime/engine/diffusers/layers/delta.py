@@ -73,7 +73,7 @@ def merged_bias(bias: torch.Tensor | None, deltas: Sequence[tuple[ModuleDelta, f
 
 
 def add_delta(out: torch.Tensor, delta: ModuleDelta, strength: float) -> None:
-    """out += strength · scale · dW."""
+    """out += strength · scale · dW. Raises: ValueError for a network that has no dW."""
     scale = strength * delta.scale
     parts = {name: part.float() for name, part in delta.parts.items()}
     match delta.network:

@@ -1,4 +1,4 @@
-"""What a picture becomes, before it is done: latents to colours by one small matrix.
+"""Previews: latents to colours by one small matrix, before the picture is done.
 
 A VAE's latents hold brightness and colour of their 8 x 8 pixels almost linearly. The matrix is fitted to the pictures
 that this base has made, so it is right for any VAE.
@@ -14,7 +14,7 @@ from PIL import Image
 
 
 class LatentPreview:
-    """For the engine's thread."""
+    """A linear map from latents to colours, fitted to pictures of this base. For the engine's thread."""
 
     def __init__(self) -> None:
         self._colours: torch.Tensor | None = None
@@ -81,7 +81,7 @@ def _with_one(latents: torch.Tensor) -> torch.Tensor:
 
 
 def predicted_x0(before: torch.Tensor | None, after: torch.Tensor, scheduler: Any) -> torch.Tensor:
-    """The picture that a step was heading for, without its noise.
+    """The predicted x0 of a step: the picture without its noise.
 
     x0 = x - s (x' - x) / (s' - s) for noise levels s and s' before and after the step: exact for Euler steps, of
     noise that is added (arXiv:2206.00364, equation 3) as of noise that is mixed in (flow matching).

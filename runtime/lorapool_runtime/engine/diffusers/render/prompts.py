@@ -1,4 +1,4 @@
-"""What the text encoders make of a prompt, kept: the same prompt with the same text encoders is encoded once."""
+"""Encoded prompts, kept: the same prompt with the same text encoders is encoded once."""
 
 import inspect
 from collections.abc import Hashable, Mapping, Sequence
@@ -54,7 +54,7 @@ def _shapes(encoded: Encoded) -> dict[str, Any]:
 
 
 class Prompts:
-    """A bounded memory, for the engine's thread. The adapters must be active when it encodes."""
+    """An LRU cache of encoded prompts. For the engine's thread. The adapters must be active when it encodes."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline

@@ -45,7 +45,7 @@ class Run:
 
 
 class Runner:
-    """For the engine's thread. A scheduler is made for each run: nothing is left of the one before."""
+    """Runs the pipeline of a task. For the engine's thread. A scheduler is made for each run."""
 
     def __init__(self, tasks: Tasks, own_scheduler: Any) -> None:
         """`own_scheduler` is what the base came with."""
