@@ -21,7 +21,6 @@ from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import watch_settings
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
 from lorapool_operator.cluster.relist import Relister
-from lorapool_operator.cluster.wakeups import Wakeups
 from lorapool_operator.health import serve_health
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
@@ -50,8 +49,8 @@ class Operator:
         self._process = process
         self._times = times
         self._metrics = Metrics()
-        self._wakeups = Wakeups()
-        self._cache = ObjectCache(self._wakeups)
+        self._workers: Workers | None = None
+        self._cache = ObjectCache(self._wake)
         self._watching = asyncio.Event()
 
     async def run(self) -> None:
@@ -85,8 +84,8 @@ class Operator:
             cache=self._cache,
             kube=kube,
             control=control,
-            bases=Bases(hub, self._wakeups),
-            resolver=Resolver(hub, headers, facts, self._wakeups),
+            bases=Bases(hub, self._wake),
+            resolver=Resolver(hub, headers, facts, self._wake),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
             pushes=asyncio.Semaphore(PUSHES_AT_ONCE),
@@ -126,17 +125,22 @@ class Operator:
         self._process.take_signals()  # kopf has just taken them for itself
         return tasks
 
+    def _wake(self, pool: str) -> None:
+        """Whoever does not lead wakes nobody."""
+        if self._workers is not None:
+            self._workers.wake(pool)
+
     async def _lead(self, context: Context) -> None:
         """Act until cancelled."""
         relister = Relister(context.kube, self._cache, self._settings.namespaces)
         await relister.run_until_done()
-        workers = Workers(context)
+        workers = self._workers = Workers(context)
         self._metrics.leader.set(1)
         try:
-            with self._wakeups.reaching(workers.wake):
-                self._cache.wake(self._cache.known_pools())
-                await asyncio.gather(context.recorder.run(), relister.run_now_and_then())
+            self._cache.wake(self._cache.known_pools())
+            await asyncio.gather(context.recorder.run(), relister.run_now_and_then())
         finally:
+            self._workers = None
             self._metrics.leader.set(0)
             await workers.stop()
             context.resolver.close()

@@ -1,12 +1,20 @@
-"""What the watches brought: slim objects, found by pool."""
+"""What the watches and lists brought: slim objects, found by pool."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+from pydantic import ValidationError
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
+from lorapool_api.names import full_name
+from lorapool_operator.seen.parse import deployment_view, pod_view, read_adapter, read_pool, replica_set_view
 from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
 
+log = structlog.get_logger(__name__)
+
+Body = Mapping[str, Any]
 Object = Adapter | Pool | PodView | ReplicaSetView | DeploymentView
 T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
 
@@ -15,12 +23,13 @@ MAX_TOMBSTONES: Final = 4096
 
 
 class Indexer(Generic[T]):
-    """Objects of one kind, by key and by pool."""
+    """Objects of one kind, by key and by pool. Changes are answered with the pools that they concern."""
 
-    def __init__(self, pool_of: Callable[[T], str]) -> None:
+    def __init__(self, read: Callable[[Body], T], pool_of: Callable[[T], str]) -> None:
         self._items: dict[str, T] = {}
         self._by_pool: dict[str, dict[str, T]] = {}
         self._tombstones: dict[str, int] = {}
+        self._read: Callable[[Body], T] = read
         self._pool_of: Callable[[T], str] = pool_of
 
     def get(self, key: str) -> T | None:
@@ -36,8 +45,24 @@ class Indexer(Generic[T]):
     def items(self) -> tuple[tuple[str, T], ...]:
         return tuple(self._items.items())
 
+    def put_manifest(self, body: Body) -> set[str]:
+        """As `put`. A manifest that cannot be read is logged and left out."""
+        item = self._readable(body)
+        return set() if item is None else self.put(_key(body), item)
+
+    def remove_manifest(self, body: Body) -> set[str]:
+        """As `remove`."""
+        item = self._readable(body)
+        return set() if item is None else self.remove(_key(body), item)
+
+    def remove_all_but(self, before: Iterable[tuple[str, T]], listed: Iterable[Body]) -> set[str]:
+        """Remove what was there before a list was asked for, and is not in it."""
+        present = {body["metadata"]["uid"] for body in listed}
+        gone = [self.remove(key, item) for key, item in before if _uid(item) not in present]
+        return set().union(*gone)
+
     def put(self, key: str, item: T) -> set[str]:
-        """The pools that the change concerns; none if this is known already, or older than what is known."""
+        """None are concerned if this is known already, or older than what is known."""
         old = self._items.get(key)
         if old is not None and _uid(old) == _uid(item) and _version(item) <= _version(old):
             return set()
@@ -48,12 +73,13 @@ class Indexer(Generic[T]):
         self._by_pool.setdefault(self._pool_of(item), {})[key] = item
         return concerned
 
-    def refresh(self, key: str, item: T) -> set[str]:
+    def refresh(self, body: Body) -> set[str]:
         """Take over what a write of ours returned, unless the object went in between.
 
-        Returns the pools that it concerns: those of an object that somebody else edited before our write. What is
-        returned has that edit already, so the watch that tells of it later brings nothing new.
+        Concerned are the pools of an object that somebody else edited before our write. What is returned has that edit
+        already, so the watch that tells of it later brings nothing new.
         """
+        key, item = _key(body), self._read(body)
         old = self._items.get(key)
         if old is None or _uid(old) != _uid(item):
             return set()
@@ -61,7 +87,7 @@ class Indexer(Generic[T]):
         return concerned if _edited(old) != _edited(item) else set()
 
     def remove(self, key: str, last: T) -> set[str]:
-        """Note that an object went; the pools that this concerns. A list that is older cannot bring it back."""
+        """Note that an object went. A list that is older cannot bring it back."""
         known = self._items.get(key)
         self._tombstones[_uid(last)] = _version(last)
         if len(self._tombstones) > MAX_TOMBSTONES:
@@ -78,6 +104,17 @@ class Indexer(Generic[T]):
         if not rest:
             del self._by_pool[pool]
         return {pool}
+
+    def _readable(self, body: Body) -> T | None:
+        try:
+            return self._read(body)
+        except ValidationError as error:
+            log.warning("an object cannot be read", kind=body.get("kind"), object=_key(body), error=str(error))
+            return None
+
+
+def _key(body: Body) -> str:
+    return full_name(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
 def _uid(item: Object) -> str:
@@ -101,11 +138,11 @@ class ObjectCache:
     """Everything that passes read; `on_change` is called with the key of each pool that a change concerns."""
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
-        self.pools: Indexer[Pool] = Indexer(lambda pool: pool.key)
-        self.adapters: Indexer[Adapter] = Indexer(lambda adapter: adapter.pool_key)
-        self.pods: Indexer[PodView] = Indexer(lambda pod: pod.pool)
-        self.replica_sets: Indexer[ReplicaSetView] = Indexer(lambda replica_set: replica_set.pool)
-        self.deployments: Indexer[DeploymentView] = Indexer(lambda deployment: deployment.pool)
+        self.pools: Indexer[Pool] = Indexer(read_pool, lambda pool: pool.key)
+        self.adapters: Indexer[Adapter] = Indexer(read_adapter, lambda adapter: adapter.pool_key)
+        self.pods: Indexer[PodView] = Indexer(pod_view, lambda pod: pod.pool)
+        self.replica_sets: Indexer[ReplicaSetView] = Indexer(replica_set_view, lambda replica_set: replica_set.pool)
+        self.deployments: Indexer[DeploymentView] = Indexer(deployment_view, lambda deployment: deployment.pool)
         self.namespaces: dict[str, dict[str, str]] = {}
         self.terminating_namespaces: set[str] = set()
         self._labels: Mapping[str, Mapping[str, str]] | None = None
@@ -125,20 +162,28 @@ class ObjectCache:
         for pool in pools:
             self._on_change(pool)
 
-    def put_namespace(self, name: str, labels: Mapping[str, str] | None, *, is_terminating: bool = False) -> None:
-        """Labels of a namespace, None when it went, and whether it is being deleted.
+    def put_namespace(self, body: Body) -> None:
+        """Its labels concern pools that select namespaces; its deletion concerns pools in it."""
+        meta = body["metadata"]
+        self._mark(meta["name"], is_terminating="deletionTimestamp" in meta)
+        self._label(meta["name"], dict(meta.get("labels") or {}))
 
-        Labels concern pools that select namespaces; the deletion concerns pools in it.
-        """
+    def remove_namespace(self, name: str) -> None:
+        self._mark(name, is_terminating=False)
+        self._label(name, None)
+
+    def _mark(self, name: str, *, is_terminating: bool) -> None:
         if is_terminating != (name in self.terminating_namespaces):
             (self.terminating_namespaces.add if is_terminating else self.terminating_namespaces.discard)(name)
             self.wake(p.key for _, p in self.pools.items() if p.metadata.namespace == name)
+
+    def _label(self, name: str, labels: dict[str, str] | None) -> None:
         if self.namespaces.get(name) == labels:
             return
         self._labels = None
         if labels is None:
             self.namespaces.pop(name, None)
         else:
-            self.namespaces[name] = dict(labels)
+            self.namespaces[name] = labels
         selecting = (p for _, p in self.pools.items() if p.spec.adapters.namespaces.from_ is NamespacesFrom.SELECTOR)
         self.wake(p.key for p in selecting)

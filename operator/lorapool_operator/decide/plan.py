@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
-from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.base_model import BaseModelSpec
-from lorapool_api.kinds.pool import AdapterCounts, Pool
+from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.state import BaseReport
 from lorapool_common.kube.merge_patch import merge_patch
-from lorapool_operator.decide.adapters.adapter_status import WantedStatus
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions, AdapterStatuses, ChecksInput, StatusesInput
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, has_finalizer, plan_finalizers
@@ -20,8 +19,6 @@ from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_statu
 from lorapool_operator.manifests.objects import WantedObjects
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.views import DeploymentView
-
-About = TypeVar("About", Adapter, Pool)
 
 # How long statuses wait for pods that are being told of a new catalog, so that their answers are in the same status.
 SETTLE_S: Final = 1.0
@@ -53,7 +50,7 @@ class PassMemory:
 
 
 @dataclass(frozen=True)
-class StatusWrite(Generic[About]):
+class StatusWrite:
     """A status that differs from the object's.
 
     Attributes:
@@ -62,7 +59,7 @@ class StatusWrite(Generic[About]):
         events: what people are told once it is written.
     """
 
-    about: About
+    about: Adapter | Pool
     content: dict[str, Any]
     patch: dict[str, Any]
     events: tuple[EventDraft, ...]
@@ -72,8 +69,7 @@ class StatusWrite(Generic[About]):
 class Report:
     """What the statuses and the metrics shall say."""
 
-    adapters: tuple[StatusWrite[Adapter], ...]
-    pool: StatusWrite[Pool] | None
+    writes: tuple[StatusWrite, ...]
     adapters_by_reason: Mapping[str, int]
     pods_by_state: Mapping[str, int]
 
@@ -178,22 +174,13 @@ def _to_scale_down(seen: Observed) -> DeploymentView | None:
 
 
 def _report(seen: Observed, statuses: AdapterStatuses) -> Report:
-    return Report(
-        adapters=tuple(_adapter_write(wanted) for wanted in statuses.new),
-        pool=_pool_write(seen.pool, seen, statuses.counts) if seen.pool else None,
-        adapters_by_reason=statuses.by_reason,
-        pods_by_state=pods_by_state(seen),
-    )
+    writes = [_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in statuses.new]
+    if seen.pool is not None:
+        status = pool_status(seen.pool, seen, statuses.counts)
+        writes.append(_write(seen.pool, status, pool_events(seen.pool, status)))
+    return Report(tuple(w for w in writes if w.patch), statuses.by_reason, pods_by_state(seen))
 
 
-def _adapter_write(wanted: WantedStatus) -> StatusWrite[Adapter]:
-    adapter, content = wanted.adapter, wanted.status.manifest()
-    patch = merge_patch(adapter.status.manifest(), content)
-    return StatusWrite(adapter, content, patch, adapter_events(adapter, wanted.status))
-
-
-def _pool_write(pool: Pool, seen: Observed, adapters: AdapterCounts) -> StatusWrite[Pool] | None:
-    status = pool_status(pool, seen, adapters)
+def _write(about: Adapter | Pool, status: AdapterStatus | PoolStatus, events: tuple[EventDraft, ...]) -> StatusWrite:
     content = status.manifest()
-    patch = merge_patch(pool.status.manifest(), content)
-    return StatusWrite(pool, content, patch, pool_events(pool, status)) if patch else None
+    return StatusWrite(about, content, merge_patch(about.status.manifest(), content), events)

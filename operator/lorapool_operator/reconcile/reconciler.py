@@ -67,8 +67,7 @@ class Reconciler:
         written = await self._apply(plan, seen)
         written += await self._register(plan, seen)
         written += await _each(self._writer.remove_finalizer, plan.finalizers.remove)
-        if plan.report is not None:
-            written += await self._report(plan.report)
+        written += await self._report(plan.report) if plan.report else []
         self._writer.keep_only(plan.memory.uids.values())
         waits = (plan.again_s, *(w.again_s for w in written))
         return PassResult(sum(not w.is_done for w in written), min((w for w in waits if w is not None), default=None))
@@ -115,12 +114,9 @@ class Reconciler:
         return list(added)
 
     async def _report(self, report: Report) -> list[Written[Any]]:
-        written: list[Written[Any]] = await _each(self._writer.write_adapter_status, report.adapters)
-        if report.pool is not None:
-            written.append(await self._writer.write_pool_status(report.pool))
         self._ctx.metrics.set_adapters(self.key, report.adapters_by_reason)
         self._ctx.metrics.set_pods(self.key, report.pods_by_state)
-        return written
+        return list(await _each(self._writer.write_status, report.writes))
 
 
 async def _each(act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:

@@ -2,22 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_api.names import ADAPTER_FINALIZER, full_name
+from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, POOLS
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, POOLS, Resource
 from lorapool_operator.cluster.objects import Objects
 from lorapool_operator.decide.plan import StatusWrite
 from lorapool_operator.decide.pools.refused_objects import refused_object
 from lorapool_operator.manifests.common import Manifest
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.failed_writes import FailedWrites, Write
-from lorapool_operator.seen.parse import deployment_view, read_adapter, read_pool
 from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.seen.views import DeploymentView
 
@@ -26,7 +25,6 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _OBJECTS: Final = "objects"
 _REPLICAS: Final = "replicas"
-_POOL_STATUS: Final = "pool status"
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ class Writer:
     def keep_only(self, adapters: Iterable[str]) -> None:
         """Forget the failures of adapters that the pool has no more."""
         if self._failed.has_failures:
-            wanted = {_name_of_write(key, subresource) for key in adapters for subresource in (None, "status")}
-            self._failed.keep_only({_OBJECTS, _REPLICAS, _POOL_STATUS, *wanted})
+            wanted = {_name(ADAPTERS, key, subresource) for key in adapters for subresource in (None, "status")}
+            self._failed.keep_only({_OBJECTS, _REPLICAS, _name(POOLS, self._key, "status"), *wanted})
 
     async def apply(
         self, pool: Pool, manifests: Sequence[Manifest], deployment: DeploymentView | None
@@ -108,8 +106,7 @@ class Writer:
                     raise
             else:
                 self._ctx.metrics.writes.labels("scale").inc()
-                key = full_name(deployment.namespace, deployment.name)
-                self._ctx.cache.wake(self._ctx.cache.deployments.refresh(key, deployment_view(done)))
+                self._ctx.cache.wake(self._ctx.cache.deployments.refresh(done))
             return True
 
         return await self._try(write, "a pool whose namespace is being deleted could not be scaled down", scale)
@@ -123,45 +120,30 @@ class Writer:
     async def _set_finalizers(self, adapter: Adapter, finalizers: list[str]) -> Written[Manifest]:
         """Only if nobody changed the object meanwhile: the list is replaced as a whole."""
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
-        return await self._patch_adapter(adapter, patch, {"finalizers": finalizers})
+        return await self._patch(adapter, patch, {"finalizers": finalizers})
 
-    async def write_adapter_status(self, wanted: StatusWrite[Adapter]) -> Written[Manifest]:
-        written = await self._patch_adapter(wanted.about, {"status": wanted.patch}, wanted.content, "status")
-        return self._record(wanted, written)
+    async def write_status(self, wanted: StatusWrite) -> Written[Manifest]:
+        written = await self._patch(wanted.about, {"status": wanted.patch}, wanted.content, "status")
+        for draft in wanted.events if written.is_done else ():
+            self._ctx.recorder.record(draft)
+        return written
 
-    async def _patch_adapter(
-        self, adapter: Adapter, patch: Manifest, content: Manifest, subresource: str | None = None
+    async def _patch(
+        self, about: Adapter | Pool, patch: Manifest, content: Manifest, subresource: str | None = None
     ) -> Written[Manifest]:
         """`content` is what the object would have then, `patch` is the way there."""
-        meta, cache = adapter.metadata, self._ctx.cache
-        what = _name_of_write(adapter.key, subresource)
+        meta, cache = about.metadata, self._ctx.cache
+        resource, indexer = (POOLS, cache.pools) if isinstance(about, Pool) else (ADAPTERS, cache.adapters)
         written = await self._try(
-            Write(what, meta.uid, meta.generation, meta.resource_version, content),
-            "an adapter could not be written",
-            lambda: self._ctx.kube.patch(ADAPTERS, meta.namespace, meta.name, patch, subresource),
-            adapter=adapter.key,
+            Write(_name(resource, about.key, subresource), meta.uid, meta.generation, meta.resource_version, content),
+            "an object could not be written",
+            lambda: self._ctx.kube.patch(resource, meta.namespace, meta.name, patch, subresource),
+            kind=resource.kind,
+            object=about.key,
         )
         if written.result is not None:
             self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
-            cache.wake(cache.adapters.refresh(adapter.key, read_adapter(written.result)))
-        return written
-
-    async def write_pool_status(self, wanted: StatusWrite[Pool]) -> Written[Manifest]:
-        pool, cache = wanted.about, self._ctx.cache
-        meta = pool.metadata
-        written = await self._try(
-            Write(_POOL_STATUS, meta.uid, meta.generation, meta.resource_version, wanted.content),
-            "the pool's status could not be written",
-            lambda: self._ctx.kube.patch(POOLS, meta.namespace, meta.name, {"status": wanted.patch}, "status"),
-        )
-        if written.result is not None:
-            self._ctx.metrics.writes.labels("status").inc()
-            cache.wake(cache.pools.refresh(pool.key, read_pool(written.result)))
-        return self._record(wanted, written)
-
-    def _record(self, wanted: StatusWrite[Any], written: Written[T]) -> Written[T]:
-        for draft in wanted.events if written.is_done else ():
-            self._ctx.recorder.record(draft)
+            cache.wake(indexer.refresh(written.result))
         return written
 
     async def _try(self, write: Write, event: str, act: Callable[[], Awaitable[T]], **fields: str) -> Written[T]:
@@ -179,5 +161,6 @@ class Writer:
         return Written(result)
 
 
-def _name_of_write(adapter: str, subresource: str | None) -> str:
-    return f"{subresource or 'finalizer'} of {adapter}"
+def _name(resource: Resource, key: str, subresource: str | None) -> str:
+    """Of a write."""
+    return f"{subresource or 'finalizer'} of {resource.kind} {key}"

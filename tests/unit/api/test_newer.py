@@ -16,11 +16,9 @@ from lorapool_api.wire.message import MAX_MESSAGE
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BaseState, PodState, ServingStatus, Tier
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.relist import put
-from lorapool_operator.decide.adapters.counts import adapter_counts
+from lorapool_operator.decide.adapters.decisions import adapter_counts
 from lorapool_operator.decide.events import adapter_events, pool_events
 from lorapool_operator.decide.pools.pool_status import pods_by_state
-from lorapool_operator.seen.parse import read_adapter, read_pool
 
 NEWER = {"type": "Ready", "status": "True", "reason": "FasterThanLight", "message": "it is", "observedGeneration": 1}
 
@@ -36,8 +34,8 @@ def test_an_object_of_a_newer_version_keeps_being_served() -> None:
     pool = manifest(make.pool_manifest(), conditions=[NEWER])
     cache = ObjectCache(lambda _: None)
 
-    put(cache.adapters, adapter, read_adapter)
-    put(cache.pools, pool, read_pool)
+    cache.adapters.put_manifest(adapter)
+    cache.pools.put_manifest(pool)
 
     read = cache.adapters.get("default/pixel")
     assert read is not None

@@ -16,7 +16,6 @@ from lorapool_api.names import POOL_LABEL, split_full_name
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import DEPLOYMENTS, Resource
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.wakeups import Wakeups
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.reconcile.context import Context
@@ -174,7 +173,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.woken: list[str] = []
-        self.wakeups = Wakeups()
+        self.listeners: list[Callable[[str], None]] = [self.woken.append]
         self.cache = ObjectCache(self._changed)
         self.api = ApiServer(self.cache)
         self.context = Context(
@@ -193,8 +192,8 @@ class Bench:
         )
 
     def _changed(self, pool: str) -> None:
-        self.woken.append(pool)
-        self.wakeups(pool)
+        for listener in self.listeners:
+            listener(pool)
 
     async def settle(self, passes: Reconciler) -> PassResult:
         """Passes until one writes nothing; what the last one came to."""

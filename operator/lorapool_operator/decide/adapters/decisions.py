@@ -1,19 +1,19 @@
 """All adapters of a pool at once, from pass to pass: what did not change is not decided again."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Self
 
-from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter, AdapterStatus
+from lorapool_api.kinds.conditions import AdapterCondition, find, traits
 from lorapool_api.kinds.pool import AdapterCounts
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import AdapterState, BaseReport
 from lorapool_operator.decide.adapters.adapter_status import InPod, StatusInput, WantedStatus, wanted_status
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults, check
 from lorapool_operator.decide.adapters.checks import CheckInput, Fit
-from lorapool_operator.decide.adapters.counts import adapter_counts
 from lorapool_operator.decide.adapters.fit import misfit
 from lorapool_operator.decide.adapters.names import NamesInput, settle_names
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
@@ -160,3 +160,22 @@ def _in_pods(result: CheckResult, said: tuple[PodWords, ...]) -> tuple[InPod, ..
     key, generation = result.adapter.key, result.adapter.metadata.generation
     states = ((words, words.adapters.get(key)) for words in said)
     return tuple(InPod(w.pod, w.is_warm, s) for w, s in states if s is not None and s.generation == generation)
+
+
+def adapter_counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:
+    rows = list(statuses)
+    return AdapterCounts(
+        total=len(rows), ready=sum(_is_ready(s) for s in rows), failed=sum(_needs_somebody(s) for s in rows)
+    )
+
+
+def _is_ready(status: AdapterStatus) -> bool:
+    ready = find(status.conditions, AdapterCondition.READY)
+    return ready is not None and ready.is_true
+
+
+def _needs_somebody(status: AdapterStatus) -> bool:
+    """Whether waiting does not help. A suspended adapter is as somebody wants it."""
+    if _is_ready(status) or status.summary is None:
+        return False
+    return traits(status.summary).needs_somebody

@@ -7,7 +7,6 @@ from tests.unit.operator import make as made
 from tests.unit.operator import make as op
 
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.relist import put_namespace
 
 
 def test_older_words_about_an_object_are_ignored() -> None:
@@ -52,7 +51,7 @@ def test_an_adapter_that_changes_pools_concerns_both() -> None:
 def test_what_a_write_returned_does_not_bring_back_what_went_meanwhile() -> None:
     cache = ObjectCache(lambda _: None)
     adapter = make.adapter(metadata={"resourceVersion": "1"})
-    cache.adapters.refresh(adapter.key, adapter)
+    cache.adapters.refresh(adapter.manifest())
     assert cache.adapters.get(adapter.key) is None
 
 
@@ -62,8 +61,8 @@ def test_labels_of_a_namespace_wake_the_pools_that_select() -> None:
     selecting = op.pool("a", adapters={"namespaces": {"from": "Selector", "selector": {}}})
     for pool in (selecting, op.pool("b")):
         cache.pools.put(pool.key, pool)
-    cache.put_namespace("x", {"team": "a"})
-    cache.put_namespace("x", {"team": "a"})
+    for _ in range(2):
+        cache.put_namespace({"metadata": {"name": "x", "labels": {"team": "a"}}})
     assert woken == ["default/a"]
 
 
@@ -72,7 +71,7 @@ TERMINATING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 
 def tell(cache: ObjectCache, name: str = "default", **metadata: Any) -> None:
     """As the watch does."""
-    put_namespace(cache, {"metadata": {"name": name, **metadata}})
+    cache.put_namespace({"metadata": {"name": name, **metadata}})
 
 
 def test_its_pools_are_woken_when_it_begins_to_go_and_when_it_is_there_again() -> None:

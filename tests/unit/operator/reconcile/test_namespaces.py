@@ -16,7 +16,6 @@ from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import SERVICES
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.relist import put_namespace
 from lorapool_operator.reconcile.reconciler import Reconciler
 
 KEY = "default/shapes"
@@ -33,7 +32,7 @@ REFUSAL = {
 
 def tell(cache: ObjectCache, name: str = "default", **metadata: Any) -> None:
     """As the watch does."""
-    put_namespace(cache, {"metadata": {"name": name, **metadata}})
+    cache.put_namespace({"metadata": {"name": name, **metadata}})
 
 
 async def refusal() -> ApiError:
@@ -128,7 +127,7 @@ async def test_a_pool_in_a_new_namespace_of_that_name_is_made(bench: Bench) -> N
     tell(bench.cache, **TERMINATING)
     await passes.run()
 
-    bench.cache.put_namespace("default", None)
+    bench.cache.remove_namespace("default")
     tell(bench.cache)
     await passes.run()
 

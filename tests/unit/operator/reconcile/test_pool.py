@@ -60,8 +60,8 @@ def adapter(name: str, **metadata: Any) -> Adapter:
 async def it() -> AsyncIterator[Operating]:
     bench = Operating(clock=LoopClock())
     workers = Workers(bench.context)
-    with bench.wakeups.reaching(workers.wake):
-        yield bench
+    bench.listeners.append(workers.wake)
+    yield bench
     await workers.stop()
 
 
@@ -101,9 +101,9 @@ async def test_a_restart_writes_nothing_of_what_is_as_it_was(it: Operating, pod:
     before, pushes = len(it.api.writes), list(pod.pushes)
 
     again = Workers(it.context)
-    with it.wakeups.reaching(again.wake):
-        again.wake("default/shapes")
-        await elapse(30.0)
+    it.listeners[:] = [again.wake]
+    again.wake("default/shapes")
+    await elapse(30.0)
     await again.stop()
 
     applied = {"Secret", "Service", "PodDisruptionBudget", "Deployment"}
