@@ -31,7 +31,7 @@ class Health:
             log.error("out of service", why=why)
             self._failed.set()
 
-    async def lasts(self) -> None:
+    async def raise_on_failure(self) -> None:
         """Never return. Raises: OutOfService, as soon as the process has failed."""
         await self._failed.wait()
         raise OutOfService(self.failure)

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The metrics of a pod, for Prometheus."""
 
 from collections.abc import Mapping
 

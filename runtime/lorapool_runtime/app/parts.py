@@ -11,7 +11,7 @@ from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.app.health import Health, Watchdog
 from lorapool_runtime.app.metrics import Metrics
-from lorapool_runtime.catalog.checks import Checks
+from lorapool_runtime.catalog.fit_check import FitCheck
 from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Readers
 from lorapool_runtime.catalog.registry import Registry
@@ -45,7 +45,7 @@ class RuntimeParts:
     dispatcher: Dispatcher
     catalog_file: CatalogFile
     catalog_writer: CatalogWriter
-    closing: tuple[FileLoader | Checks | Readers, ...]
+    closing: tuple[FileLoader | FitCheck | Readers, ...]
     threads: tuple[ThreadPoolExecutor, ...]
 
 
@@ -82,11 +82,11 @@ def wire(settings: Settings, load: LoadEngine, started_s: float) -> RuntimeParts
 
     def hung(why: str) -> None:
         health.fail(why)
-        dispatcher.lose(why)
+        dispatcher.fail(why)
 
     readers = Readers(read)
     host = HostCache(config.budgets.host_bytes, readers)
-    checks = Checks(blobs, host, base.info, f"{config.engine} {config.model.dtype} {config.device}")
+    checks = FitCheck(blobs, host, base.info, f"{config.engine} {config.model.dtype} {config.device}")
     catalog_file = CatalogFile(settings.cache, config.pool)
     writer = CatalogWriter(catalog_file, saved)
     registry = Registry(changes, files, host, device, checks.check, to_device, writer.changed)

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class Runtime:
-    """Made and used on the event loop.
+    """A process's base, catalog and queue. Made and used on the event loop.
 
     Attributes:
         images: what makes images.
@@ -45,7 +45,7 @@ class Runtime:
         return {
             "the queue": self._parts.dispatcher.run(),
             "the watch over the engine": self._parts.watchdog.run(),
-            "the pod's service": self._parts.health.lasts(),
+            "the pod's service": self._parts.health.raise_on_failure(),
             "the writer of the catalog": self._parts.catalog_writer.run(),
         }
 

@@ -18,7 +18,7 @@ class Reads(Protocol):
 
 
 @dataclass
-class _Coming:
+class _Read:
     """A read under way.
 
     Attributes:
@@ -32,8 +32,9 @@ class _Coming:
 
 
 class HostCache:
-    """A bounded cache on the event loop. What is held stays; room for what is read is made before it is read.
+    """A bounded cache on the event loop. Room for what is read is made before it is read.
 
+    What is held stays, and what is only checked displaces nothing: no cache of a library knows either.
     `size_bytes` counts what is held too, so it is all that adapters take, but for files that are only checked.
     """
 
@@ -44,7 +45,7 @@ class HostCache:
         self._size_bytes = 0
         self._held: Counter[str] = Counter()
         self._dropped: set[str] = set()
-        self._coming: dict[str, _Coming] = {}
+        self._reads: dict[str, _Read] = {}
         self._moved: set[str] = set()
         self._growth = 1.0
 
@@ -65,27 +66,27 @@ class HostCache:
 
     # ---- taking ------------------------------------------------------------------------------------------------
 
-    def now(self, identity: str) -> HostAdapter | None:
+    def get(self, identity: str) -> HostAdapter | None:
         """The adapter if it is here."""
         if identity not in self._kept:
             return None
         self._kept.move_to_end(identity)
         return self._kept[identity]
 
-    async def get(self, file: AdapterFile) -> HostAdapter:
+    async def load(self, file: AdapterFile) -> HostAdapter:
         """The adapter, from memory or from disk, before whatever nobody waits for. Raises: AdapterError."""
-        found = self.now(file.identity)
+        found = self.get(file.identity)
         if found is not None:
             return found
-        coming = self._coming.get(file.identity)
-        if coming is None:
-            coming = self._begin(file, is_wanted=True)
-        elif not coming.is_wanted:
-            coming.is_wanted = True
-            self._make_room(self._coming_bytes())
-            self._readers.hurry(coming.ticket)
+        read = self._reads.get(file.identity)
+        if read is None:
+            read = self._begin(file, is_wanted=True)
+        elif not read.is_wanted:
+            read.is_wanted = True
+            self._make_room(self._reading_bytes())
+            self._readers.hurry(read.ticket)
         # The one who started it may go away; the others still want it.
-        return await asyncio.shield(coming.task)
+        return await asyncio.shield(read.task)
 
     async def check(self, file: AdapterFile) -> None:
         """Read it once, to know that it can be read. It stays only where nothing must leave for it.
@@ -94,14 +95,14 @@ class HostCache:
         """
         if file.identity in self._kept:
             return
-        coming = self._coming.get(file.identity) or self._begin(file, is_wanted=False)
-        await asyncio.shield(coming.task)
+        read = self._reads.get(file.identity) or self._begin(file, is_wanted=False)
+        await asyncio.shield(read.task)
 
     def fits(self, files: Iterable[AdapterFile]) -> bool:
         """Whether they have room beside what is held and on its way."""
-        new = (f for f in files if f.identity not in self._held and f.identity not in self._coming)
+        new = (f for f in files if f.identity not in self._held and f.identity not in self._reads)
         taken = sum(self._kept[identity].size_bytes for identity in self._held if identity in self._kept)
-        return taken + self._coming_bytes() + sum(map(self._size_of, new)) <= self._bound_bytes
+        return taken + self._reading_bytes() + sum(map(self._size_of, new)) <= self._bound_bytes
 
     # ---- holding -----------------------------------------------------------------------------------------------
 
@@ -128,28 +129,28 @@ class HostCache:
             self._dropped.add(identity)
         else:
             self._pop(identity)
-        if identity in self._coming:
-            self._coming[identity].task.add_done_callback(lambda _: self._pop_unless_held(identity))
+        if identity in self._reads:
+            self._reads[identity].task.add_done_callback(lambda _: self._pop_unless_held(identity))
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def _begin(self, file: AdapterFile, *, is_wanted: bool) -> _Coming:
+    def _begin(self, file: AdapterFile, *, is_wanted: bool) -> _Read:
         ticket = Ticket(is_urgent=is_wanted)
-        task = asyncio.create_task(self._load(file, ticket), name=f"read {file.identity[:12]}")
-        coming = self._coming[file.identity] = _Coming(task, ticket, self._size_of(file), is_wanted)
-        return coming
+        task = asyncio.create_task(self._read(file, ticket), name=f"read {file.identity[:12]}")
+        read = self._reads[file.identity] = _Read(task, ticket, self._size_of(file), is_wanted)
+        return read
 
-    async def _load(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
+    async def _read(self, file: AdapterFile, ticket: Ticket) -> HostAdapter:
         try:
-            self._make_room(self._coming_bytes())
+            self._make_room(self._reading_bytes())
             adapter = await self._readers.read(file, ticket)
         finally:
-            coming = self._coming.pop(file.identity)
+            read = self._reads.pop(file.identity)
         self._growth = max(self._growth, adapter.size_bytes / max(1, file.facts.size_bytes))
-        room = self._bound_bytes - self._coming_bytes() - self._size_bytes
-        if coming.is_wanted or adapter.size_bytes <= room:
+        room = self._bound_bytes - self._reading_bytes() - self._size_bytes
+        if read.is_wanted or adapter.size_bytes <= room:
             self._put(adapter)
-            if not coming.is_wanted:
+            if not read.is_wanted:
                 self._kept.move_to_end(adapter.identity, last=False)
             self._make_room(0)
         return adapter
@@ -158,8 +159,8 @@ class HostCache:
         """What it will take, by its file and what others took: a base of float32 makes twice as much of a float16."""
         return round(file.facts.size_bytes * self._growth)
 
-    def _coming_bytes(self) -> int:
-        return sum(coming.size_bytes for coming in self._coming.values() if coming.is_wanted)
+    def _reading_bytes(self) -> int:
+        return sum(read.size_bytes for read in self._reads.values() if read.is_wanted)
 
     def _put(self, adapter: HostAdapter) -> None:
         self._kept[adapter.identity] = adapter

@@ -15,7 +15,7 @@ REMOVALS_KEPT: Final = 1024
 
 
 class CatalogIndex:
-    """Lives on the event loop. No call but iterating over all takes longer with more entries."""
+    """Finds slots. Lives on the event loop; no call but iterating over all takes longer with more entries."""
 
     def __init__(self, changes: Changes, removals_kept: int = REMOVALS_KEPT) -> None:
         """`removals_kept`: whoever asks for what changed before that many removals gets everything."""
@@ -61,7 +61,7 @@ class CatalogIndex:
         self.touch(slot)
 
     def pop(self, key: str, *, is_replaced: bool = False) -> CatalogSlot | None:
-        """Take an entry out. Unless another one takes its place, those who ask for changes hear that it went."""
+        """Take an entry out. Unless another one takes its place, it is among the removals that are told."""
         slot = self._take_out(key)
         if slot is not None and not is_replaced:
             self._removals.append((self._changes.note(), key))
@@ -91,7 +91,7 @@ class CatalogIndex:
             self._by_file[file.identity].add(key)
 
     def touch(self, slot: CatalogSlot) -> None:
-        """The entry has changed: whoever asks for what changed hears of it."""
+        """The entry has changed: it belongs to what changed last."""
         key = slot.entry.key
         if self._slots.get(key) is not slot:
             return  # it was removed meanwhile

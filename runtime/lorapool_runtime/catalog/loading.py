@@ -33,7 +33,7 @@ class Sources(Protocol):
 
 
 class SlotLoader:
-    """Lives on the event loop."""
+    """Loads, checks and tries again. Lives on the event loop."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ class DeviceCache(Protocol):
 
 
 class Pins:
-    """Lives on the event loop."""
+    """Loads pinned adapters to the device. Lives on the event loop."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Pins:
         self._pinned: frozenset[str] = frozenset()
         self._coming: dict[str, asyncio.Task[None]] = {}
 
-    def settle(self, files: Iterable[AdapterFile]) -> None:
+    def set_pinned(self, files: Iterable[AdapterFile]) -> None:
         """These files' adapters, and no others, stay on the device."""
         wanted = {file.identity: file for file in files}
         if wanted.keys() == self._pinned:
@@ -57,7 +57,7 @@ class Pins:
 
     async def _near(self, file: AdapterFile) -> None:
         try:
-            await self._load(await self._memory.get(file))
+            await self._load(await self._memory.load(file))
         except (AdapterError, FileNotFoundError) as error:
             # It is pinned all the same: its first request loads it.
             log.warning("a pinned adapter did not get to the device", adapter=file.identity[:12], error=str(error))

@@ -21,7 +21,7 @@ class Ticket:
 
 
 class Readers:
-    """Lives on the event loop; `read` is called on threads."""
+    """A few threads behind a queue with two priorities. Lives on the event loop; `read` is called on threads."""
 
     def __init__(self, read: Callable[[AdapterFile], HostAdapter], threads: int = THREADS) -> None:
         self._read = read

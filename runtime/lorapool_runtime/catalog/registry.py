@@ -19,7 +19,7 @@ from lorapool_runtime.errors import RequestError
 
 
 class Registry:
-    """Lives on the event loop.
+    """Keeps the adapters of the catalog as it says. Lives on the event loop.
 
     Attributes:
         tiers: where the adapters are.
@@ -153,5 +153,5 @@ class Registry:
         return self._index.removed_since(version)
 
     def _settled(self) -> None:
-        self._pins.settle(slot.file for slot in self._index.pinned if slot.file is not None)
+        self._pins.set_pinned(slot.file for slot in self._index.pinned if slot.file is not None)
         self._on_changed()

@@ -63,7 +63,7 @@ def must_start_over(slot: CatalogSlot, entry: CatalogEntry) -> bool:
 
 
 def gone(file: AdapterFile) -> AdapterError:
-    """The error of a file that has left the cache behind our back."""
+    """The error of a file that another process has evicted from the cache."""
     return AdapterError(
         Reason.SOURCE_UNAVAILABLE, f"file {file.sha256[:12]} has left the pod's cache; it is fetched again"
     )

@@ -11,7 +11,10 @@ from lorapool_runtime.catalog.slot import CatalogSlot
 
 
 class TierIndex:
-    """Lives on the event loop. Noting what moved takes as long as there are adapters that did."""
+    """Knows the tier of each adapter. Lives on the event loop.
+
+    Noting what moved takes as long as there are adapters that did.
+    """
 
     def __init__(self, index: CatalogIndex, memory: HostCache, device: DeviceCache) -> None:
         self._index = index

@@ -14,7 +14,7 @@ from lorapool_runtime.errors import AdapterError, RequestError
 
 
 class Weights:
-    """Lives on the event loop."""
+    """Gives requests what they name. Lives on the event loop."""
 
     def __init__(self, index: CatalogIndex, cache: HostCache, loader: SlotLoader, on_moved: Callable[[], None]) -> None:
         """`on_moved` is called when adapters may have come to host memory, or left it."""
@@ -38,7 +38,7 @@ class Weights:
             RequestError: it cannot be read, or it is not to be had any more.
         """
         try:
-            return await self._cache.get(wanted.adapter)
+            return await self._cache.load(wanted.adapter)
         except FileNotFoundError:
             return await self._load_again(wanted)
         except AdapterError as error:
@@ -77,7 +77,7 @@ class Weights:
         try:
             fetched = await self._loader.refetch(slot)
             if fetched.identity == wanted.adapter.identity:
-                return await self._cache.get(fetched)
+                return await self._cache.load(fetched)
         except (AdapterError, FileNotFoundError) as error:
             missing = error if isinstance(error, AdapterError) else missing
             self._loader.start_again(slot, missing)

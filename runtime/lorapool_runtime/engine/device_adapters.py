@@ -7,7 +7,7 @@ from lorapool_runtime.engine.contract import WarmEngine
 
 
 class DeviceAdapters:
-    """Lives on the event loop. Before the base is warm there are none; what is pinned by then is pinned after it."""
+    """Asks the engine, once there is one, and pins what was to be pinned before. Lives on the event loop."""
 
     def __init__(self, warm: "asyncio.Future[WarmEngine]") -> None:
         self._warm = warm

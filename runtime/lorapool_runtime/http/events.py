@@ -23,7 +23,7 @@ from lorapool_runtime.http.errors import defect
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "text/event-stream"
-# What holds its breath this long is said to be alive, for those in between who end idle connections.
+# After so long without an event a comment is sent: proxies end idle connections.
 _QUIET_S: Final = 15.0
 
 Work = Callable[[Callable[[Step], None]], Awaitable[GenerateReply]]

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class DevicePrefetcher:
-    """Lives on the event loop; the engine copies on `thread`."""
+    """Copies the weights of one stack ahead. Lives on the event loop; the engine copies on `thread`."""
 
     def __init__(
         self, engine: GetRenderer, thread: Executor, host: HostPrefetcher, on_done: Callable[[], None]

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Lives on the event loop; the engine works on `thread`, one forward at a time.
+    """Admits requests and answers them. Lives on the event loop; the engine works on `thread`, one forward at a time.
 
     A request waits with its files; the weights of those that come next are loaded to host memory before their turn,
     and to the device on `prefetch_thread` while others are made.
@@ -127,13 +127,13 @@ class Dispatcher:
             log.warning("giving up what still runs: the grace period is over", grace_s=grace_s)
             self._close("this pod is stopping", self._running)
 
-    def lose(self, message: str) -> None:
+    def fail(self, message: str) -> None:
         """No image is made here any more: whoever waits for one is sent elsewhere, now."""
         self._is_lost = True
         self._close(message, (*self._running, *self._scheduler.waiting))
 
     def _lost(self, message: str) -> None:
-        self.lose(message)
+        self.fail(message)
         self._on_lost(message)
 
     def _close(self, message: str, entries: Iterable[QueueEntry]) -> None:
@@ -154,7 +154,7 @@ class Dispatcher:
             self._scheduler.switched(max(map(_switch_s, results)))
             for entry, result in zip(batch, results, strict=True):
                 self._finish(entry, result, started_s)
-            await self._thread.check_if_doubtful()
+            await self._thread.check_after_defects()
         except Exception as error:  # noqa: BLE001 -- a defect here is these requests' failure, not the queue's end
             for entry in batch:
                 answers.refuse(entry, answers.defect(error))

@@ -1,4 +1,4 @@
-"""The engine at work on its one thread, and the signs that it will never work again."""
+"""Calls of the engine on its one thread, and how it is found to be lost."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _CHECK_S: Final = 60.0
 
 
 class EngineThread:
-    """Lives on the event loop; all of the engine's calls here run on `thread`."""
+    """Renders batches. Lives on the event loop; all of the engine's calls here run on `thread`."""
 
     def __init__(self, engine: GetRenderer, thread: Executor, on_lost: Callable[[str], None], clock: Clock) -> None:
         """`on_lost` is told why this process can make no image any more."""
@@ -68,7 +68,7 @@ class EngineThread:
             return results
         return [result for entry in batch for result in await self.render([entry], waiting)]
 
-    async def check_if_doubtful(self) -> None:
+    async def check_after_defects(self) -> None:
         """After too many defects in a row, see whether the bare base still works."""
         if self._defects < _DEFECTS:
             return

@@ -24,14 +24,14 @@ class WeightCache(Protocol):
     """Adapters in host memory. What is held stays."""
 
     def holds(self, identity: str) -> bool: ...
-    def now(self, identity: str) -> HostAdapter | None: ...
+    def get(self, identity: str) -> HostAdapter | None: ...
     def fits(self, files: Iterable[AdapterFile]) -> bool: ...
     def hold(self, adapter: HostAdapter) -> None: ...
     def release(self, identity: str) -> None: ...
 
 
 class HostPrefetcher:
-    """Lives on the event loop."""
+    """Loads and holds the weights that come next. Lives on the event loop."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class HostPrefetcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _hold(self, scaled: ScaledAdapter[AdapterFile]) -> ScaledAdapter[HostAdapter]:
-        adapter = self._cache.now(scaled.adapter.identity)
+        adapter = self._cache.get(scaled.adapter.identity)
         if adapter is None:
             raise LookupError(f"adapter {scaled.key} is not in host memory")
         self._cache.hold(adapter)

@@ -37,7 +37,7 @@ class TimeSlice:
 
 @dataclass(frozen=True)
 class QueueRules:
-    """Seconds.
+    """How long the active stack may go on, in seconds.
 
     Attributes:
         patience_s: how long a request may be overtaken by later ones for the active stack.

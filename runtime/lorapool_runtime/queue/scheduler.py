@@ -20,7 +20,10 @@ log = structlog.get_logger(__name__)
 
 
 class Scheduler:
-    """Lives on the event loop. Whoever calls `next` has an idle engine, and a busy one from then on."""
+    """Picks the requests of each forward. Lives on the event loop.
+
+    Whoever calls `next` has an idle engine, and a busy one from then on.
+    """
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class Scheduler:
         return batch
 
     def _batch(self, first: QueueEntry, able: Sequence[QueueEntry]) -> list[QueueEntry]:
-        """The requests that share a forward with that one. One that the engine has no word on goes alone."""
+        """The requests that share a forward with that one. Where the engine fails to tell, it goes alone."""
         try:
             most = self._engine().batch(first.request.recipe)
             return batch_with(first, able, most, self._mixes) if most > 1 else [first]

@@ -18,7 +18,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import FileSource
 from lorapool_common.files import write_atomically
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.sources.checked import CONTENT, Checked
+from lorapool_runtime.sources.check_notes import CONTENT, CheckNotes
 
 # Longer than any download may take: whoever holds a lock longer than that has lost its way.
 LOCK_TIMEOUT_S: Final = 1800.0
@@ -52,7 +52,7 @@ class BlobFolder:
         self._tmp = root / "tmp"
         for folder in (self._blobs, self._refs, self._locks, self._tmp):
             folder.mkdir(parents=True, exist_ok=True)
-        self.checked = Checked(root / "checked")
+        self.notes = CheckNotes(root / "checked")
         self._verified: set[str] = set()
         self._sweep()
 
@@ -63,7 +63,7 @@ class BlobFolder:
         path = self._blobs / sha256
         try:
             size_bytes = path.stat().st_size
-            if sha256 not in self._verified and not self.checked.passed(path, CONTENT):
+            if sha256 not in self._verified and not self.notes.passed(path, CONTENT):
                 self.prove(sha256)
         except FileNotFoundError:  # never there, damaged, or it made room for another process's file
             return None
@@ -83,7 +83,7 @@ class BlobFolder:
             self.drop(sha256)
             raise FileNotFoundError(path)
         self._verified.add(sha256)
-        self.checked.note(path, CONTENT)
+        self.notes.note(path, CONTENT)
         return True
 
     def adopt(self, file: Path, sha256: str) -> Blob:
@@ -96,14 +96,14 @@ class BlobFolder:
         self._touch(file)
         file.replace(target)
         self._verified.add(sha256)
-        self.checked.note(target, CONTENT)
+        self.notes.note(target, CONTENT)
         self._make_room(keep=target)
         return blob
 
     def drop(self, sha256: str) -> None:
         """Delete a file that turned out to be unusable: it must leave no trace."""
         self._verified.discard(sha256)
-        self.checked.forget(self._blobs / sha256)
+        self.notes.forget(self._blobs / sha256)
         (self._blobs / sha256).unlink(missing_ok=True)
 
     def _touch(self, path: Path) -> None:

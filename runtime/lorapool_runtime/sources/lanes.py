@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Lanes:
-    """Lives on the event loop.
+    """Bounds the downloads of each owner. Lives on the event loop.
 
     Downloads from one place begin four at a time. One that is not done after five seconds, because it is large or
     because it hangs, changes to the slow lane, if that has room, and the next one begins.

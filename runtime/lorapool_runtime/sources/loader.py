@@ -10,7 +10,7 @@ from lorapool_runtime.adapters.checker import Checker
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.checked import FINITE
+from lorapool_runtime.sources.check_notes import FINITE
 from lorapool_runtime.sources.fetch import Fetcher
 from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes
 
@@ -75,7 +75,7 @@ class FileLoader:
     def _blocking(self, entry: CatalogEntry, cancelled: threading.Event) -> AdapterFile:
         blob = self._fetcher.fetch(entry, cancelled.is_set)
         # The note of an earlier process is enough for now: `prove` the blob before its weights are used.
-        weights = not self._blobs.checked.passed(blob.path, FINITE)
+        weights = not self._blobs.notes.passed(blob.path, FINITE)
         try:
             facts = self._checker.check(blob.path, self._max_rank, weights=weights)
         except AdapterError as error:
@@ -84,5 +84,5 @@ class FileLoader:
                 self._blobs.forget(entry.source)
             raise
         if weights:
-            self._blobs.checked.note(blob.path, FINITE)
+            self._blobs.notes.note(blob.path, FINITE)
         return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.sidecars(entry, facts.format))

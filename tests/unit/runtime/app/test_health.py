@@ -10,7 +10,7 @@ from lorapool_runtime.errors import OutOfService
 
 async def test_a_process_that_has_failed_ends_with_the_first_reason() -> None:
     health = Health()
-    serving = asyncio.create_task(health.lasts())
+    serving = asyncio.create_task(health.raise_on_failure())
     assert health.failure is None
     health.fail("the device is lost")
     health.fail("and something else")

@@ -49,16 +49,16 @@ def file(name: str) -> AdapterFile:
 
 async def test_a_pinned_adapter_is_brought_to_the_device_once() -> None:
     bench = PinBench()
-    bench.pins.settle([file("a")])
-    bench.pins.settle([file("a")])
+    bench.pins.set_pinned([file("a")])
+    bench.pins.set_pinned([file("a")])
     await until(lambda: bench.moved == 1)
-    bench.pins.settle([file("a")])
+    bench.pins.set_pinned([file("a")])
     assert (bench.brought, bench.device.pinned) == (["a"], {"a"})
 
 
 async def test_what_is_there_already_is_only_pinned() -> None:
     bench = PinBench(FakeDevice(there={"a"}))
-    bench.pins.settle([file("a")])
+    bench.pins.set_pinned([file("a")])
     assert bench.device.pinned == {"a"}
     await bench.pins.close()
     assert bench.brought == []
@@ -66,14 +66,14 @@ async def test_what_is_there_already_is_only_pinned() -> None:
 
 async def test_who_is_not_pinned_any_more_may_leave() -> None:
     bench = PinBench()
-    bench.pins.settle([file("a"), file("b")])
+    bench.pins.set_pinned([file("a"), file("b")])
     await until(lambda: bench.moved == 2)
-    bench.pins.settle([file("b")])
+    bench.pins.set_pinned([file("b")])
     assert bench.device.pinned == {"b"}
 
 
 async def test_one_that_cannot_be_brought_holds_up_no_other() -> None:
     bench = PinBench(broken={"a"})
-    bench.pins.settle([file("a"), file("b")])
+    bench.pins.set_pinned([file("a"), file("b")])
     await until(lambda: bench.moved == 2)
     assert (bench.brought, bench.device.pinned) == (["b"], {"a", "b"})

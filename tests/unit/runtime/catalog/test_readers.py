@@ -46,9 +46,9 @@ async def test_a_requests_read_waits_only_for_the_reads_that_run() -> None:
     disk = Disk()
     registrations = [asyncio.create_task(disk.memory.check(file(f"r{i}"))) for i in range(REGISTRATIONS)]
     await disk.until_begun(THREADS)
-    request = asyncio.create_task(disk.memory.get(file("wanted")))
+    request = asyncio.create_task(disk.memory.load(file("wanted")))
     # One that is to be read for its registration, long after this.
-    registered = asyncio.create_task(disk.memory.get(file(f"r{REGISTRATIONS - 1}")))
+    registered = asyncio.create_task(disk.memory.load(file(f"r{REGISTRATIONS - 1}")))
     await asyncio.sleep(0)
     disk.let(THREADS)
     await disk.until_begun(2 * THREADS)
@@ -65,12 +65,12 @@ async def test_registrations_flush_nothing_out_of_memory() -> None:
     disk.let(100)
     used = [f"used{i}" for i in range(8)]
     for name in used:
-        await disk.memory.get(file(name))
+        await disk.memory.load(file(name))
     for i in range(20):
         await disk.memory.check(file(f"new{i}"))
     assert all(disk.memory.holds(name) for name in used)
     assert disk.memory.size_bytes <= 100
-    await disk.memory.get(file("new19"))
+    await disk.memory.load(file("new19"))
     assert disk.memory.holds("new19"), "what is used comes all the same"
     disk.readers.close()
 
@@ -78,10 +78,10 @@ async def test_registrations_flush_nothing_out_of_memory() -> None:
 async def test_what_is_held_stays_and_counts() -> None:
     disk = Disk(bound_bytes=30)
     disk.let(100)
-    held = await disk.memory.get(file("held"))
+    held = await disk.memory.load(file("held"))
     disk.memory.hold(held)
     for i in range(5):
-        await disk.memory.get(file(f"other{i}"))
+        await disk.memory.load(file(f"other{i}"))
     assert disk.memory.holds("held")
     assert disk.memory.size_bytes <= 30
     assert disk.memory.fits([file("a"), file("b")])
@@ -97,8 +97,8 @@ async def test_room_is_made_before_a_file_is_read() -> None:
     disk = Disk(bound_bytes=30)
     disk.let(3)
     for name in "abc":
-        await disk.memory.get(file(name))
-    coming = asyncio.create_task(disk.memory.get(file("d", 20)))
+        await disk.memory.load(file(name))
+    coming = asyncio.create_task(disk.memory.load(file("d", 20)))
     await disk.until_begun(4)
     assert disk.memory.size_bytes == 10
     disk.let(1)
@@ -112,7 +112,7 @@ async def test_room_is_reckoned_by_what_files_have_become_in_memory() -> None:
     disk.growth = 2
     disk.let(1)
     assert disk.memory.fits([file(f"a{i}") for i in range(10)])
-    disk.memory.hold(await disk.memory.get(file("first")))
+    disk.memory.hold(await disk.memory.load(file("first")))
     assert disk.memory.fits([file(f"a{i}") for i in range(4)])
     assert not disk.memory.fits([file(f"a{i}") for i in range(5)])
     disk.readers.close()
@@ -120,12 +120,12 @@ async def test_room_is_reckoned_by_what_files_have_become_in_memory() -> None:
 
 async def test_a_read_that_is_given_up_leaves_its_turn_to_others() -> None:
     disk = Disk()
-    first = [asyncio.create_task(disk.memory.get(file(f"a{i}"))) for i in range(THREADS)]
+    first = [asyncio.create_task(disk.memory.load(file(f"a{i}"))) for i in range(THREADS)]
     await disk.until_begun(THREADS)
-    given_up = asyncio.create_task(disk.memory.get(file("gone")))
+    given_up = asyncio.create_task(disk.memory.load(file("gone")))
     await asyncio.sleep(0)
     given_up.cancel()
-    last = asyncio.create_task(disk.memory.get(file("last")))
+    last = asyncio.create_task(disk.memory.load(file("last")))
     disk.let(10)
     async with asyncio.timeout(30):
         await asyncio.gather(*first, last)

@@ -163,7 +163,7 @@ async def test_a_render_that_never_ends_is_overdue_after_its_deadline() -> None:
         assert dispatcher.overdue_s == 0
         now = 151.0
         assert dispatcher.overdue_s == 31
-        dispatcher.lose("hung")
+        dispatcher.fail("hung")
         with pytest.raises(RequestError) as refused:
             await hung
         async with asyncio.timeout(5):

@@ -22,8 +22,8 @@ class Base(Protocol):
     def modules(self) -> Modules: ...
 
 
-class Checks:
-    """Lives on the event loop."""
+class FitCheck:
+    """Checks files against the warm base. Lives on the event loop."""
 
     def __init__(self, blobs: BlobFolder, memory: HostCache, base: Callable[[], Awaitable[Base]], engine: str) -> None:
         """`base` waits until the base is warm; `engine` is all of its configuration that decides what it reads."""
@@ -48,7 +48,7 @@ class Checks:
         if await loop.run_in_executor(self._thread, self._fits, file, base, test):
             return
         await self._memory.check(file)
-        await loop.run_in_executor(self._thread, self._blobs.checked.note, file.path, test)
+        await loop.run_in_executor(self._thread, self._blobs.notes.note, file.path, test)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -56,7 +56,7 @@ class Checks:
     def _fits(self, file: AdapterFile, base: Base, test: str) -> bool:
         """Whether it need not be read. On a thread: a base and a file name hundreds of modules."""
         check_fits(file.facts, base.modules)
-        return self._blobs.checked.passed(file.path, test)
+        return self._blobs.notes.passed(file.path, test)
 
     def _test(self, file: AdapterFile, base: Base) -> str:
         """The name of: this change of a base, read by this engine for this base."""

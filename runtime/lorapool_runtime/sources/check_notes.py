@@ -16,7 +16,7 @@ CONTENT: Final = "sha256"
 FINITE: Final = "finite"
 
 
-class Checked:
+class CheckNotes:
     """One note per content. Several processes may share the folder; of two that write at once one is forgotten."""
 
     def __init__(self, folder: Path) -> None:
