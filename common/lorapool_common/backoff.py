@@ -9,7 +9,7 @@ Uniform = Callable[[float, float], float]
 
 
 class Backoff:
-    """Doubles from the first to the last pause; none is the same for all who wait, and `reset` starts over.
+    """Pauses that double from the first to the last, each spread by the jitter; `reset` starts over.
 
     Args:
         first_s, last_s: seconds.

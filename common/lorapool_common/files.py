@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: nobody ever reads half of one."""
+"""Files that are replaced in one step, so that nobody reads half of one."""
 
 import os
 import tempfile

@@ -119,7 +119,7 @@ async def _wait(tasks: Iterable[asyncio.Task[Any]], timeout_s: float) -> set[asy
 
 
 def _reason(cause: BaseException | None) -> str:
-    """One line: a group of exceptions is told by its first one."""
+    """The error in one line; of a group its first one."""
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     if cause is None:

@@ -1,4 +1,4 @@
-"""Who the plane's own programs are to its servers."""
+"""Credentials of the plane's own programs for its servers."""
 
 from pathlib import Path
 

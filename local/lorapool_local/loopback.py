@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from lorapool_local.errors import NoLoopbackSubnet
 
-# 127.0.0.0/16 holds everyone else's 127.0.0.1.
+# Without 127.0.0.0/16: all other programs of the machine use 127.0.0.1.
 _SECOND_BYTES = range(1, 255)
 
 

@@ -91,7 +91,7 @@ def load_or_create_token(folder: Path, name: str) -> str:
 
 def _create_authority(folder: Path) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
-    # A random name: an authority of another plane is told apart by a person too.
+    # A random name, by which people tell the authorities of two planes apart.
     name = _name(f"lorapool-{secrets.token_hex(4)}", ())
     usage = x509.KeyUsage(
         digital_signature=True,

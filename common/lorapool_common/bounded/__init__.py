@@ -1,1 +1,1 @@
-"""Work on what a stranger sent, in a process of its own with bounds of time and memory."""
+"""Work on untrusted input, in a process of its own with bounds of time and memory."""

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 LENGTH_BYTES: Final = 8
 ANSWER: Final = b"="
 NO_MEMORY: Final = b"m"
-# More than an interpreter with a module of ours takes, for where nothing says what it takes.
+# Where /proc does not say what this process takes: more than an interpreter with a module of ours does.
 _WITHOUT_PROC_BYTES: Final = 512 * 1024 * 1024
 
 
@@ -51,7 +51,7 @@ def _serve(requests: BinaryIO, replies: BinaryIO, answer: Callable[[bytes], byte
 
 
 def _limit_memory(more_bytes: int) -> None:
-    """So much address space beyond what the process has now."""
+    """Limit the address space to so much more than the process has now."""
     try:
         here_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
@@ -61,7 +61,7 @@ def _limit_memory(more_bytes: int) -> None:
 
 
 def _limit_cpu(more_s: float) -> None:
-    """So much processor time from now on; beyond it the kernel ends the process with SIGXCPU."""
+    """Limit the processor time from now on; beyond it the kernel ends the process with SIGXCPU."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + more_s), hard))
 

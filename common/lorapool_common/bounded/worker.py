@@ -1,4 +1,4 @@
-"""Work on what a stranger sent, in a process of its own: bounded in time and memory, and off the caller's GIL."""
+"""Work on untrusted input, in a process of its own: bounded in time and memory, and off the caller's GIL."""
 
 import os
 import selectors
@@ -162,7 +162,7 @@ class BoundedWorker:
                     raise TimeoutError(f"no answer within {within_s:.0f} s")
 
     def _ended(self, error: Exception) -> Exception:
-        """What the end of the process, or of our patience, means."""
+        """The error that an end of the process, or of the time for an answer, is."""
         over = isinstance(error, TimeoutError)
         code = self._stop(kill=over)
         if not over and -code in _OWN_SIGNALS:

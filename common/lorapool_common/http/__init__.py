@@ -1,1 +1,1 @@
-"""HTTP: servers with limits for clients, and answers of strangers with limits for them."""
+"""HTTP on both sides: a server with limits for its clients, and bodies that are read within limits."""

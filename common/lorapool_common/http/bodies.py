@@ -8,7 +8,7 @@ class TooLarge(Exception):
 
 
 async def read_at_most(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
-    """The whole body. Whoever asks for it must not have it decompressed: a limit counts what comes over the network.
+    """The whole body. It must not have been decompressed before: the limit counts what comes over the network.
 
     Raises:
         TooLarge: there are more than `max_bytes`.

@@ -1,4 +1,4 @@
-"""Where the API server is and who one is there."""
+"""The address of the API server, and the credentials for it."""
 
 import base64
 import ssl
@@ -11,7 +11,7 @@ from typing import Final, Self
 from lorapool_common.kube.errors import AccessError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# How long what a file of a token said is taken to be true, as in client-go: it is replaced long before it expires.
+# A file with a token is read again after this time, as in client-go: it is replaced long before the token expires.
 TOKEN_FILE_S: Final = 60.0
 
 
@@ -77,7 +77,7 @@ class ClusterAccess:
 
 
 def _load_pair(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    """Through a file that is gone afterwards: `ssl` reads keys from files only."""
+    """Load both through a temporary file: `ssl` reads keys from files only."""
     with tempfile.NamedTemporaryFile("w") as file:
         file.write(f"{certificate.rstrip()}\n{key.rstrip()}\n")
         file.flush()

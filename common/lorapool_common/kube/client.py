@@ -39,7 +39,7 @@ SILENCE_S: Final = 90.0
 
 @dataclass(frozen=True)
 class Selection:
-    """The objects of a kind that are meant: of one namespace or of all, by selectors of labels and fields."""
+    """Objects of a kind: of one namespace or of all, by selectors of labels and fields."""
 
     resource: Resource
     namespace: str | None = None
@@ -119,7 +119,7 @@ class Kube:
         return (await self.listing(Selection(resource, namespace, labels))).items
 
     async def listing(self, selection: Selection) -> Listing:
-        """All objects that are meant, read in pages, so that neither side holds thousands at once."""
+        """All selected objects, read in pages, so that neither side holds thousands at once."""
         items: list[Manifest] = []
         query = selection.query | {"limit": str(PAGE_ITEMS)}
         following: str | None = ""
@@ -202,7 +202,7 @@ class Kube:
         return True
 
     async def text(self, path: str, query: Query | None = None) -> str:
-        """What is no JSON: logs of a pod, health."""
+        """An answer that is no JSON: logs of a pod, health."""
         return (await self._send("GET", path, query, None, JSON)).decode(errors="replace")
 
     async def request(

@@ -12,7 +12,7 @@ Reload = Callable[[], Awaitable[ClusterAccess]]
 
 
 class CurrentAccess:
-    """The access of now: read anew when it is old, and when it is refused.
+    """The access that a client uses, read anew when it is old and when it is refused.
 
     Args:
         reload: reads it anew; raises AccessError, and the access stays as it is.

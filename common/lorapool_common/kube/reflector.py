@@ -20,7 +20,7 @@ EXPIRED: Final = 410
 
 
 class Consumer(Protocol):
-    """What is told of objects."""
+    """Receives all objects, and then each change of one."""
 
     def replace(self, objects: Sequence[Manifest]) -> None:
         """These are all objects that there are."""

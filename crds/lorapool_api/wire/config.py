@@ -1,4 +1,4 @@
-"""What a pod is told when it starts."""
+"""The configuration that a pod starts with."""
 
 from pydantic import Field
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-# Of a sentence for people; what is longer came from somebody who means no good, or is a traceback.
+# Characters of a sentence for people; anything longer is a traceback or hostile.
 MAX_MESSAGE: Final = 1000
 
 

@@ -15,7 +15,7 @@ from lorapool_api.wire.message import Message, Wire
 _MAX_NUMBER: Final = 2**63 - 1
 Number = Annotated[int, Field(ge=0, le=_MAX_NUMBER)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-# Far more adapters than any pod holds; what is told in parts must not grow for ever.
+# Far more adapters than any pod holds: a status that comes in parts must not grow without bound.
 MOST_TIERS: Final = 200_000
 Label = Annotated[str, Field(max_length=256)]
 

@@ -117,7 +117,7 @@ class Acquisition:
             self._build_all(to_build)
 
     def _try_download(self, source: ProgramSource, hosts: set[str]) -> str | None:
-        """Why it did not come, or None: it is here."""
+        """Why the download failed; None where it did not."""
         host = host_of(source.archive.url)
         if host not in hosts:
             return f"no answer from {host}"

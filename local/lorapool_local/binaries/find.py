@@ -11,7 +11,7 @@ from lorapool_local.binaries.tools import Tool, Version
 
 ASSETS_ENV = "KUBEBUILDER_ASSETS"
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
-# A wrapper that asks the network first is no program to wait for.
+# A wrapper that asks the network first is not waited for.
 _TIMEOUT_S = 10.0
 
 

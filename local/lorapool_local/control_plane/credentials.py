@@ -33,7 +33,7 @@ class PlaneCredentials:
 def write_credentials(
     state: StateDir, network: PlaneNetwork, server: str, node_name: str, node_address: str | None = None
 ) -> PlaneCredentials:
-    """What each part is known by. `node_address`: the kubelet's, where it has one of its own."""
+    """Write what each part authenticates with. `node_address`: the kubelet's, where it has one of its own."""
     folder = state.secrets
     authority = load_or_create_authority(folder)
     token = load_or_create_token(folder, "admin")

@@ -1,4 +1,4 @@
-"""Kubeconfig files: where the API is, whom to trust, who one is."""
+"""Kubeconfig files of a plane."""
 
 import base64
 from pathlib import Path

@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 class CommandFailed(Exception):
-    """kubectl or helm said no; the message is theirs."""
+    """kubectl or helm failed; the message is theirs."""
 
 
 @dataclass(frozen=True)

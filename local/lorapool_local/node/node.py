@@ -1,4 +1,4 @@
-"""The node: registered, leased, and running whatever is bound to it."""
+"""The node: registers, renews its Lease, and runs the pods that are bound to it."""
 
 import asyncio
 import contextlib

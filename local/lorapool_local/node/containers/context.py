@@ -1,4 +1,4 @@
-"""What a container knows of its pod and of its node."""
+"""A container's pod and node."""
 
 from dataclasses import dataclass
 from pathlib import Path

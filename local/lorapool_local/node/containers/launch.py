@@ -1,4 +1,4 @@
-"""From a pod's container to the specification of its sandbox: what it runs, what it sees, what it is told."""
+"""From a pod's container to the specification of its sandbox: command, mounts and environment."""
 
 import os
 import sys

@@ -31,7 +31,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What the sandbox is told: see `sandbox/container.py`."""
+    """The input of the sandbox: see `sandbox/container.py`."""
 
     isolation: Mode
     argv: Sequence[str]

@@ -82,38 +82,40 @@ class ServiceProxy:
     async def update(self, wanted: tuple[Frontend, ...]) -> None:
         """Listen at these frontends, and at no others. An address that cannot be had is logged and left."""
         self._backends = {(f.address, f.port): f.backends for f in wanted}
-        for place in self._listeners.keys() - self._backends.keys():
-            self._listeners.pop(place).close()
-        for place in self._backends.keys() - self._listeners.keys():
+        for endpoint in self._listeners.keys() - self._backends.keys():
+            self._listeners.pop(endpoint).close()
+        for endpoint in self._backends.keys() - self._listeners.keys():
             try:
-                self._listeners[place] = await self._listen(place)
+                self._listeners[endpoint] = await self._listen(endpoint)
             except OSError as error:
-                log.warning("service has no listener", address=place[0], port=place[1], error=str(error))
+                log.warning("service has no listener", address=endpoint[0], port=endpoint[1], error=str(error))
 
     async def close(self) -> None:
         await self.update(())
 
-    async def _listen(self, place: tuple[str, int]) -> asyncio.Server:
+    async def _listen(self, endpoint: tuple[str, int]) -> asyncio.Server:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.closing(writer):
-                await self._serve(place, reader, writer)
+                await self._serve(endpoint, reader, writer)
 
-        return await asyncio.start_server(serve, *place)
+        return await asyncio.start_server(serve, *endpoint)
 
-    async def _serve(self, place: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        backend = await self._connect(place)
+    async def _serve(
+        self, endpoint: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        backend = await self._connect(endpoint)
         if backend is None:
             return  # closed without a word, as a Service without endpoints refuses
         upstream_reader, upstream_writer = backend
         with contextlib.closing(upstream_writer):
             one = asyncio.create_task(_pump(reader, upstream_writer))
             other = asyncio.create_task(_pump(upstream_reader, writer))
-            # The answer decides: when the pod has said all, the connection is over.
+            # Both directions: a client may end its half and still wait for the answer.
             await asyncio.wait({one, other}, return_when=asyncio.ALL_COMPLETED)
 
-    async def _connect(self, place: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def _connect(self, endpoint: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """A connection to one of the backends; each is tried once, beginning with the next in turn."""
-        backends = self._backends.get(place, ())
+        backends = self._backends.get(endpoint, ())
         start = next(self._turn)
         for offset in range(len(backends)):
             with contextlib.suppress(OSError):

@@ -30,7 +30,7 @@ class KnownObjects:
 
 
 class ServiceNetwork:
-    """Watches Services, and is told of the node's pods; every change is a look at all of them, since there are few."""
+    """Watches Services; `pods` receives the node's pods. Each change is a look at all of them, since there are few."""
 
     def __init__(self, source: ListerWatcher) -> None:
         self._changed = asyncio.Event()

@@ -11,7 +11,7 @@ from lorapool_local.node.spec.probe import Probe
 
 
 class ProbeListener(Protocol):
-    """What is told of the results of probes: the runner of the container."""
+    """Receives the results of probes: the runner of the container."""
 
     def on_started(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The variables by which every pod is told of the Services of its namespace, as Docker's links name them.
+"""Environment variables with the Services of a pod's namespace, named as by Docker's links.
 
 Real pods have them too: a program whose settings collide with them (`LORAPOOL_GATEWAY_PORT=tcp://...`) should fail
 here as it would there.

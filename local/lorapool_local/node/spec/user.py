@@ -12,7 +12,7 @@ from lorapool_local.node.spec.pod import Pod
 ROOT = 0
 WRITE = 0o2
 _NOBODY = 65534
-# Not systemd, which knows a root of its own, nor a directory server of this machine.
+# Names come from files alone: not from systemd, which has a root of its own, nor from a directory server.
 _NAME_SOURCES = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 
 
