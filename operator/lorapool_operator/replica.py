@@ -54,7 +54,11 @@ class Operator:
         self._watching = asyncio.Event()
 
     async def run(self) -> None:
-        """Until the process is to stop. Gives up leading first, so that another takes over at once."""
+        """Until the process is to stop. Gives up leading first, so that another takes over at once.
+
+        Raises:
+            CannotStart: the API server is not reached, or the port is taken.
+        """
         settings = self._settings
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(await _connect())

@@ -146,7 +146,7 @@ class BlobFolder:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """One thread of one process at a time per name."""
+        """One thread of one process at a time per name. Raises: AdapterError, where another holds it for too long."""
         try:
             with FileLock(self._locks / f"{name}.lock", timeout=LOCK_TIMEOUT_S):
                 yield

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import yaml
 from tests import make
 from tests.cluster.operator.fakes import Admin, FakeKubelet
+from tests.waiting import until_read
 
 from lorapool_api.kinds.conditions import Condition, find
 from lorapool_api.names import ADAPTER_FINALIZER, FIELD_MANAGER
@@ -47,14 +47,7 @@ async def connect(kubeconfig: Path) -> Admin:
 
 async def until(read: Callable[[], Awaitable[T]], holds: Callable[[T], bool], timeout_s: float = 20.0) -> T:
     """What is read, once it holds; fails with what was read last."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = await read()
-        if holds(value):
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"still not so after {timeout_s} s: {value}")
-        await asyncio.sleep(0.05)
+    return await until_read(read, holds, deadline_s=timeout_s)
 
 
 @dataclass

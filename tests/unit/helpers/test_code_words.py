@@ -7,9 +7,6 @@ from tests.unit.helpers.sources import modules
 
 LOGGER = "log = structlog.get_logger(__name__)"
 
-# Files that are not renamed yet. Nothing is added: who renames a file takes it off.
-KNOWN: set[str] = set()
-
 
 def _slips(tree: ast.Module) -> Iterator[str]:
     """What in a file is called otherwise than elsewhere, with its line."""
@@ -30,13 +27,5 @@ def _slips(tree: ast.Module) -> Iterator[str]:
                     yield f"{node.lineno}: `reason=` is a typed reason; the text of an exception is `error=`"
 
 
-def _found() -> dict[str, list[str]]:
-    return {path: slips for path, tree in modules().items() if (slips := list(_slips(tree)))}
-
-
 def test_exceptions_loggers_log_fields_and_units_have_one_word_each() -> None:
-    assert {path: slips for path, slips in _found().items() if path not in KNOWN} == {}
-
-
-def test_files_that_are_listed_as_not_renamed_are_some() -> None:
-    assert KNOWN - _found().keys() == set()
+    assert {path: slips for path, tree in modules().items() if (slips := list(_slips(tree)))} == {}

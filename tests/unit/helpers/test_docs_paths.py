@@ -19,8 +19,6 @@ DOCUMENTS = [
 ELSEWHERE = {"checked/"}
 # Of what was changed, under the names that it had then.
 DATED = {"CHANGELOG.md"}
-# What is not mended yet. Nothing is added: who mends one takes it off.
-KNOWN: set[str] = set()
 
 _PATH = re.compile(r"(?:[\w.*<>-]+/)*(?:[\w.-]+\.(?:py|md|yaml|mk|json|toml|sh|in|txt)|[\w.*-]+/)")
 _MODULE = re.compile(r"lorapool_\w+(?:\.\w+)+")
@@ -113,19 +111,12 @@ def _missing_modules(document: Path) -> Iterator[str]:
     return (name for name in _MODULE.findall(document.read_text("utf-8")) if not exists(name))
 
 
-def _missing(document: Path) -> list[str]:
-    return [
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.name not in DATED], ids=_relative)
+def test_what_a_document_names_exists(document: Path) -> None:
+    missing = [
         *_missing_links(document),
         *_missing_paths(document),
         *_missing_in_code_blocks(document),
         *_missing_modules(document),
     ]
-
-
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.name not in DATED], ids=_relative)
-def test_what_a_document_names_exists(document: Path) -> None:
-    missing = _missing(document)
-    if _relative(document) in KNOWN:
-        assert missing, "this is mended: take it off the list"
-    else:
-        assert missing == []
+    assert missing == []
