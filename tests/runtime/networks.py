@@ -10,7 +10,7 @@ from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.fit import Modules, check_fits
 from lorapool_api.lora.layouts.keys import PARTS
-from lorapool_api.lora.modules import FileModule, PartInfo, file_module
+from lorapool_api.lora.modules import FileModule, PartInfo, file_layout, file_module
 
 Shape = tuple[int, ...]
 Made = dict[str, Tensor]
@@ -20,7 +20,7 @@ def judged(module: str, tensors: "Made", base: Modules) -> FileModule:
     """A UNet's module as a file with these tensors names it. Raises: FactsError where it does not fit the base."""
     parts = sorted(PartInfo(PARTS[name], "F32", tuple(tensor.shape)) for name, tensor in tensors.items())
     found = file_module("unet", module, tuple(parts))
-    check_fits(AdapterFacts(AdapterFormat.KOHYA, (found,), 0), base)
+    check_fits(AdapterFacts(AdapterFormat.KOHYA, file_layout((found,), ()), 0), base)
     return found
 
 

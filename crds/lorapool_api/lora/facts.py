@@ -1,8 +1,7 @@
 """What an adapter file is, from its header alone: layout, networks, ranks and the modules that it changes."""
 
 import re
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.families import Family, family_in_metadata, family_of_modules
-from lorapool_api.lora.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo, size_bytes_of
+from lorapool_api.lora.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo
 from lorapool_api.lora.layouts.keys import (
     TEXT_ENCODER,
     TEXT_ENCODER_2,
@@ -20,7 +19,7 @@ from lorapool_api.lora.layouts.keys import (
     flat_name,
     parse_key,
 )
-from lorapool_api.lora.modules import FileModule, PartInfo, TargetFacts, file_module
+from lorapool_api.lora.modules import FileLayout, FileModule, PartInfo, TargetFacts, file_layout, file_module
 from lorapool_api.lora.networks import Network
 from lorapool_api.lora.peft_config import PeftConfig, from_metadata
 
@@ -35,18 +34,20 @@ class AdapterFacts:
     """What the header says of an adapter file.
 
     Attributes:
-        modules: as the file names them, each with its parts; equal ones are shared with other files.
-        begins: where the bytes of each part of each module begin, in that order, from the end of the header.
+        layout: its modules with their tensors, shared with files of the same.
         peft_configs: PEFT's configuration of each component, where the metadata has it.
         made_for: the family of bases that it seems made for; None: it does not say. It only words messages.
     """
 
     format: AdapterFormat
-    modules: tuple[FileModule, ...]
+    layout: FileLayout
     size_bytes: int
-    begins: "array[int]" = field(default_factory=lambda: array("Q"), hash=False, repr=False)
     peft_configs: Mapping[str, PeftConfig] = field(default_factory=dict, hash=False)
     made_for: Family | None = None
+
+    @property
+    def modules(self) -> tuple[FileModule, ...]:
+        return self.layout.modules
 
     @property
     def targets(self) -> tuple[TargetFacts, ...]:
@@ -65,12 +66,6 @@ class AdapterFacts:
     @property
     def networks(self) -> frozenset[Network]:
         return frozenset(module.weight.network for module in self.modules)
-
-    def tensors(self) -> Iterator[tuple[FileModule, Mapping[str, TensorInfo]]]:
-        """Each module with its tensors, by the names of its parts."""
-        begins = iter(self.begins)
-        for module in self.modules:
-            yield module, {part.name: _located(part, begin) for part, begin in zip(module.parts, begins, strict=False)}
 
 
 Parts = dict[str, TensorInfo]
@@ -101,9 +96,8 @@ def read_facts(header: Header) -> AdapterFacts:
     modules = tuple(_module(*named) for named in sorted(parts.items()))
     facts = AdapterFacts(
         layouts.pop(),
-        modules,
+        file_layout(modules, (parts[m.component, m.module][part.name].begin for m in modules for part in m.parts)),
         header.size_bytes,
-        array("Q", (parts[m.component, m.module][part.name].begin for m in modules for part in m.parts)),
         from_metadata(header.metadata),
         _family(modules) or family_in_metadata(header.metadata),
     )
@@ -137,10 +131,6 @@ def _group(
 
 def _module(name: tuple[str, str], parts: Parts) -> FileModule:
     return file_module(*name, tuple(PartInfo(part, t.dtype, t.shape) for part, t in sorted(parts.items())))
-
-
-def _located(part: PartInfo, begin: int) -> TensorInfo:
-    return TensorInfo(part.dtype, part.shape, begin, begin + size_bytes_of(part.dtype, part.shape))
 
 
 def _family(modules: Iterable[FileModule]) -> Family | None:

@@ -1,7 +1,6 @@
 """Facts of an adapter file, or why there are none, as JSON: between who reads a header and who asked for it."""
 
 import json
-from array import array
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +10,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.families import Family
 from lorapool_api.lora.header import FactsError
-from lorapool_api.lora.modules import FileModule, PartInfo, file_module
+from lorapool_api.lora.modules import FileModule, PartInfo, file_layout, file_module
 from lorapool_api.lora.peft_config import PeftConfig
 
 
@@ -42,7 +41,7 @@ def _plain(facts: AdapterFacts) -> dict[str, Any]:
         "format": facts.format,
         "modules": [(m.component, m.module, m.parts) for m in facts.modules],
         "size_bytes": facts.size_bytes,
-        "begins": facts.begins.tolist(),
+        "begins": facts.layout.begins.tolist(),
         "peft_configs": {component: asdict(config) for component, config in facts.peft_configs.items()},
         "made_for": facts.made_for,
     }
@@ -51,9 +50,8 @@ def _plain(facts: AdapterFacts) -> dict[str, Any]:
 def _facts(plain: dict[str, Any]) -> AdapterFacts:
     return AdapterFacts(
         AdapterFormat(plain["format"]),
-        tuple(_module(*module) for module in plain["modules"]),
+        file_layout(tuple(_module(*module) for module in plain["modules"]), plain["begins"]),
         plain["size_bytes"],
-        array("Q", plain["begins"]),
         {component: PeftConfig(**config) for component, config in plain["peft_configs"].items()},
         None if plain["made_for"] is None else Family(plain["made_for"]),
     )

@@ -1,11 +1,14 @@
-"""One module of an adapter file: its tensors, the weight that they change, the base's modules that have its rows."""
+"""The modules of an adapter file: tensors, the weights that these change, and the base's modules that have the rows."""
 
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.header import FactsError
+from lorapool_api.lora.header import FactsError, TensorInfo, size_bytes_of
 from lorapool_api.lora.layouts.mmdit import RowRanges, split_fused, split_rows
 from lorapool_api.lora.networks import WeightShape, weight_shape
 
@@ -18,7 +21,7 @@ class PartInfo(NamedTuple):
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TargetFacts:
     """A module of the base that the file changes.
 
@@ -39,7 +42,7 @@ class TargetFacts:
         return sum(end - begin for begin, end in self.rows) or self.weight.outputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class FileModule:
     """A module as the file names it.
 
@@ -56,33 +59,77 @@ class FileModule:
     targets: tuple[TargetFacts, ...]
 
 
-# A thousand adapters of one trainer change the same modules: each description of a module is made and kept once.
-_KEPT: Final[WeakValueDictionary[tuple[str, str, tuple[PartInfo, ...]], FileModule]] = WeakValueDictionary()
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class FileLayout:
+    """Where the tensors of a file's modules lie.
+
+    Attributes:
+        modules: as the file names them.
+        begins: where the bytes of each part of each module begin, in that order, from the end of the header.
+    """
+
+    modules: tuple[FileModule, ...]
+    begins: "array[int]"
+
+    def tensors(self) -> Iterator[tuple[FileModule, Mapping[str, TensorInfo]]]:
+        """Each module with its tensors, by the names of its parts."""
+        begins = iter(self.begins)
+        for module in self.modules:
+            yield module, {part.name: _located(part, begin) for part, begin in zip(module.parts, begins, strict=False)}
 
 
-def file_module(component: str, module: str, parts: tuple[PartInfo, ...]) -> FileModule:
+def _located(part: PartInfo, begin: int) -> TensorInfo:
+    return TensorInfo(part.dtype, part.shape, begin, begin + size_bytes_of(part.dtype, part.shape))
+
+
+Parts = tuple[PartInfo, ...]
+
+# A thousand adapters of one trainer change the same modules: each description is made and kept once.
+_LAYOUTS: Final[WeakValueDictionary[tuple[tuple[int, ...], bytes], FileLayout]] = WeakValueDictionary()
+_MODULES: Final[WeakValueDictionary[tuple[str, str, Parts], FileModule]] = WeakValueDictionary()
+
+
+def file_layout(modules: tuple[FileModule, ...], begins: Iterable[int]) -> FileLayout:
+    """The layout of a file with these modules of `file_module`; equal ones are one object."""
+    packed = array("Q", begins)
+    key = (tuple(map(id, modules)), packed.tobytes())
+    found = _LAYOUTS.get(key)
+    if found is None:
+        found = _LAYOUTS[key] = FileLayout(modules, packed)
+    return found
+
+
+def file_module(component: str, module: str, parts: Parts) -> FileModule:
     """The description of a module with these parts, in the order of their names; equal ones are one object.
 
     Raises:
         FactsError: `UnsupportedFormat` or `InvalidWeights`, as `weight_shape`; rows that are not those of the modules
             that the file fuses.
     """
-    key = (component, module, parts)
-    found = _KEPT.get(key)
+    found = _MODULES.get((component, module, parts))
     if found is None:
-        found = _KEPT[key] = _judged(*key)
+        try:
+            found = _judged(component, module, *_weight(parts))
+        except FactsError as error:
+            raise FactsError(error.reason, f"{component} {module}: {error.message}") from error
+        _MODULES[component, module, found.parts] = found
     return found
 
 
-def _judged(component: str, module: str, parts: tuple[PartInfo, ...]) -> FileModule:
-    where = f"{component} {module}"
-    weight = weight_shape({part.name: part.shape for part in parts}, where)
+# The modules of an adapter differ in some twenty sizes.
+@lru_cache(maxsize=1 << 10)
+def _weight(parts: Parts) -> tuple[Parts, WeightShape]:
+    """The parts themselves, so that equal ones are one object, and what they make."""
+    return parts, weight_shape({part.name: part.shape for part in parts})
+
+
+def _judged(component: str, module: str, parts: Parts, weight: WeightShape) -> FileModule:
     fused = split_fused(module)
     names = ", ".join(fused.modules)
     cut = split_rows(fused, weight.outputs, weight.columns)
     if cut is None:
-        raise FactsError(Reason.INVALID_WEIGHTS, f"{where}: {weight.outputs} rows are not those of {names}")
+        raise FactsError(Reason.INVALID_WEIGHTS, f"{weight.outputs} rows are not those of {names}")
     if len(fused.modules) > 1 and weight.scaled_inputs:
-        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where}: dora_scale along the inputs, over {names}")
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"dora_scale along the inputs, over {names}")
     targets = (TargetFacts(component, name, weight, rows) for name, rows in zip(fused.modules, cut, strict=True))
     return FileModule(component, module, parts, weight, tuple(targets))

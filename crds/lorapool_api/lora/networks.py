@@ -28,7 +28,7 @@ class Network(StrEnum):
     """The difference itself: `diff` of LyCORIS, with that of the bias in `diff_b`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WeightShape:
     """The change of one weight.
 
@@ -58,7 +58,7 @@ _LOKR: Final = frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_
 _FULL: Final = frozenset({"diff"})
 
 
-def weight_shape(parts: Parts, where: str) -> WeightShape:
+def weight_shape(parts: Parts) -> WeightShape:
     """The change that the parts make.
 
     Raises:
@@ -67,30 +67,30 @@ def weight_shape(parts: Parts, where: str) -> WeightShape:
     """
     kinds = [(own, judge) for own, judge in _JUDGES if own & parts.keys()]
     if not kinds:
-        raise _invalid(f"{where} has {', '.join(sorted(parts))} but no weights")
+        raise _invalid(f"{', '.join(sorted(parts))} without weights")
     own, judge = kinds[0]
     if odd := sorted(parts.keys() - own - _COMMON):
-        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where}: nothing reads {', '.join(odd)} beside {min(own)}")
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"nothing reads {', '.join(odd)} beside {min(own)}")
     if {"dora_scale", "magnitude"} <= parts.keys():
-        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where} has lengths (DoRA) of two layouts")
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, "lengths (DoRA) of two layouts")
     if "alpha" in parts and prod(parts["alpha"]) != 1:
-        raise _invalid(f"{where}: alpha is not one number")
+        raise _invalid("alpha is not one number")
     for name, shape in parts.items():
         if 0 in shape:
-            raise _invalid(f"{where}: {name} of shape {_x(shape)} holds nothing")
-    weight = judge(parts, where)
+            raise _invalid(f"{name} of shape {_x(shape)} holds nothing")
+    weight = judge(parts)
     if not weight.rank and weight.network not in _WITHOUT_RANK:
-        raise _invalid(f"{where}: rank 0")
-    return _with_lengths(weight, parts, where)
+        raise _invalid("rank 0")
+    return _with_lengths(weight, parts)
 
 
-def _with_lengths(weight: WeightShape, parts: Parts, where: str) -> WeightShape:
+def _with_lengths(weight: WeightShape, parts: Parts) -> WeightShape:
     """The same, with what DoRA's lengths are of; they and the difference of a bias must have the weight's sides."""
     scale = parts.get("dora_scale", ())
     is_of_inputs = len(scale) > 1 and scale[0] == 1 and prod(scale) == scale[1] and _may_be_inputs(weight, scale[1])
     for name in ("magnitude", "diff_b", *(() if is_of_inputs else ("dora_scale",))):
         if name in parts and prod(parts[name]) != weight.outputs:
-            raise _invalid(f"{where}: {name} has shape {_x(parts[name])} for {weight.outputs} outputs")
+            raise _invalid(f"{name} has shape {_x(parts[name])} for {weight.outputs} outputs")
     return replace(weight, scaled_inputs=scale[1]) if is_of_inputs else weight
 
 
@@ -100,71 +100,71 @@ def _may_be_inputs(weight: WeightShape, count: int) -> bool:
     return weight.columns % count == 0 and (count, weight.outputs) != (1, 1)
 
 
-def _low_rank(parts: Parts, where: str) -> WeightShape:
-    down, up = _shape(parts, "down", where), _shape(parts, "up", where)
+def _low_rank(parts: Parts) -> WeightShape:
+    down, up = _shape(parts, "down"), _shape(parts, "up")
     if len(down) not in (2, 4) or len(up) not in (2, 4) or prod(up[2:]) != 1:
-        raise _invalid(f"{where}: weights of shapes {_x(down)} and {_x(up)}")
+        raise _invalid(f"weights of shapes {_x(down)} and {_x(up)}")
     if down[0] != up[1]:
-        raise _invalid(f"{where}: rank {down[0]} in the down part, {up[1]} in the up part")
+        raise _invalid(f"rank {down[0]} in the down part, {up[1]} in the up part")
     kernel = down[2:]
     if "mid" in parts:
         mid = parts["mid"]
         if len(mid) != 4 or mid[:2] != (down[0], down[0]) or prod(kernel) != 1:
-            raise _invalid(f"{where}: down {_x(down)} and mid {_x(mid)} do not fit")
+            raise _invalid(f"down {_x(down)} and mid {_x(mid)} do not fit")
         kernel = mid[2:]
     network = Network.DORA if {"magnitude", "dora_scale"} & parts.keys() else Network.LORA
     return WeightShape(network, down[0], up[0], down[1] * prod(kernel), down[1], _kernel(kernel))
 
 
-def _loha(parts: Parts, where: str) -> WeightShape:
-    first, second = (_loha_half(parts, which, where) for which in "12")
+def _loha(parts: Parts) -> WeightShape:
+    first, second = (_loha_half(parts, which) for which in "12")
     if first != second:
-        raise _invalid(f"{where}: the halves of the LoHa do not fit each other")
+        raise _invalid("the halves of the LoHa do not fit each other")
     return first
 
 
-def _loha_half(parts: Parts, which: str, where: str) -> WeightShape:
-    a, b = (_matrix(parts, f"hada_w{which}_{side}", where) for side in "ab")
+def _loha_half(parts: Parts, which: str) -> WeightShape:
+    a, b = (_matrix(parts, f"hada_w{which}_{side}") for side in "ab")
     if f"hada_t{which}" in parts:  # around the core tensor a is (rank, outputs), else (outputs, rank)
-        core = _core(parts, f"hada_t{which}", (a[0], b[0]), where)
+        core = _core(parts, f"hada_t{which}", (a[0], b[0]))
         return WeightShape(Network.LOHA, b[0], a[1], b[1] * prod(core), b[1], _kernel(core))
     if a[1] != b[0]:
-        raise _invalid(f"{where}: rank {a[1]} in hada_w{which}_a, {b[0]} in hada_w{which}_b")
+        raise _invalid(f"rank {a[1]} in hada_w{which}_a, {b[0]} in hada_w{which}_b")
     return WeightShape(Network.LOHA, b[0], a[0], b[1], None)
 
 
-def _lokr(parts: Parts, where: str) -> WeightShape:
-    (out_1, in_1, rank_1, _), (out_2, in_2, rank_2, kernel) = (_factor(parts, f"lokr_w{i}", where) for i in "12")
+def _lokr(parts: Parts) -> WeightShape:
+    (out_1, in_1, rank_1, _), (out_2, in_2, rank_2, kernel) = (_factor(parts, f"lokr_w{i}") for i in "12")
     if rank_1 and rank_2 and rank_1 != rank_2:
-        raise _invalid(f"{where}: rank {rank_1} in lokr_w1, {rank_2} in lokr_w2")
+        raise _invalid(f"rank {rank_1} in lokr_w1, {rank_2} in lokr_w2")
     inputs = in_1 * in_2
     outputs, columns, rank = out_1 * out_2, inputs * prod(kernel), rank_1 or rank_2
     return WeightShape(Network.LOKR, rank, outputs, columns, inputs if kernel else None, _kernel(kernel))
 
 
-def _factor(parts: Parts, name: str, where: str) -> tuple[int, int, int, Shape]:
+def _factor(parts: Parts, name: str) -> tuple[int, int, int, Shape]:
     """(rows, columns, rank, kernel) of a factor of a Kronecker product; () where the columns may hold the kernel."""
     if name in parts:
         others = {f"{name}_a", f"{name}_b", name.replace("w", "t")}
         if odd := sorted(others & parts.keys()):
-            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{where} has {name} and {', '.join(odd)}")
+            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{name} stands beside {', '.join(odd)}")
         shape = parts[name]
         if len(shape) not in (2, 4):
-            raise _invalid(f"{where}: {name} has shape {_x(shape)}")
+            raise _invalid(f"{name} has shape {_x(shape)}")
         return shape[0], prod(shape[1:]), 0, ()
-    a, b = (_matrix(parts, f"{name}_{side}", where) for side in "ab")
+    a, b = (_matrix(parts, f"{name}_{side}") for side in "ab")
     if name == "lokr_w2" and "lokr_t2" in parts:
-        core = _core(parts, "lokr_t2", (a[0], b[0]), where)
+        core = _core(parts, "lokr_t2", (a[0], b[0]))
         return a[1], b[1], b[0], core
     if a[1] != b[0]:
-        raise _invalid(f"{where}: rank {a[1]} in {name}_a, {b[0]} in {name}_b")
+        raise _invalid(f"rank {a[1]} in {name}_a, {b[0]} in {name}_b")
     return a[0], b[1], b[0], ()
 
 
-def _full(parts: Parts, where: str) -> WeightShape:
+def _full(parts: Parts) -> WeightShape:
     shape = parts["diff"]
     if len(shape) not in (2, 4):
-        message = f"{where}: a difference of shape {_x(shape)} is of no Linear and no convolution; nothing reads it"
+        message = f"a difference of shape {_x(shape)} is of no Linear and no convolution; nothing reads it"
         raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
     return WeightShape(Network.FULL, 0, shape[0], prod(shape[1:]), shape[1], _kernel(shape[2:]))
 
@@ -173,24 +173,24 @@ _JUDGES: Final = ((_LORA, _low_rank), (_LOHA, _loha), (_LOKR, _lokr), (_FULL, _f
 _WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL})
 
 
-def _shape(parts: Parts, part: str, where: str) -> Shape:
+def _shape(parts: Parts, part: str) -> Shape:
     if part not in parts:
-        raise _invalid(f"{where} lacks its {part} part")
+        raise _invalid(f"its {part} part is missing")
     return parts[part]
 
 
-def _matrix(parts: Parts, part: str, where: str) -> Shape:
-    shape = _shape(parts, part, where)
+def _matrix(parts: Parts, part: str) -> Shape:
+    shape = _shape(parts, part)
     if len(shape) != 2:
-        raise _invalid(f"{where}: {part} has shape {_x(shape)}, which is no matrix")
+        raise _invalid(f"{part} has shape {_x(shape)}, which is no matrix")
     return shape
 
 
-def _core(parts: Parts, part: str, ranks: Shape, where: str) -> Shape:
+def _core(parts: Parts, part: str, ranks: Shape) -> Shape:
     """The kernel of a core tensor between two matrices of these ranks."""
     shape = parts[part]
     if len(shape) != 4 or shape[:2] != ranks or ranks[0] != ranks[1]:
-        raise _invalid(f"{where}: {part} has shape {_x(shape)} between ranks {_x(ranks)}")
+        raise _invalid(f"{part} has shape {_x(shape)} between ranks {_x(ranks)}")
     return shape[2:]
 
 

@@ -86,7 +86,7 @@ def test_the_facts_say_the_configuration_of_peft_and_the_family() -> None:
 def test_the_facts_say_where_each_tensor_lies() -> None:
     text, size_bytes = make.safetensors_header(LAYOUTS["kohya"][1])
     header = parse_header(text, size_bytes)
-    ((_, tensors),) = read_facts(header).tensors()
+    ((_, tensors),) = read_facts(header).layout.tensors()
     assert sorted(tensors) == ["alpha", "down", "up"]
     assert sorted(tensors.values(), key=str) == sorted(header.tensors.values(), key=str)
 

@@ -10,7 +10,7 @@ from tests.waiting import until
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.fit import Modules, check_fits
-from lorapool_api.lora.modules import PartInfo, file_module
+from lorapool_api.lora.modules import PartInfo, file_layout, file_module
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, PathFile
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase
@@ -55,7 +55,7 @@ class FakeSources:
             raise
         self.on_load()
         parts = (PartInfo("down", "F16", (4, 8)), PartInfo("up", "F16", (8, 4)))
-        facts = AdapterFacts(AdapterFormat.KOHYA, (file_module("unet", "mid_block", parts),), 10)
+        facts = AdapterFacts(AdapterFormat.KOHYA, file_layout((file_module("unet", "mid_block", parts),), ()), 10)
         return AdapterFile(Path(path), f"sha-of-{path}", facts)
 
     def forget(self, source: FileSource) -> None:

@@ -9,6 +9,7 @@ from tests.waiting import until
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import AdapterFacts
+from lorapool_api.lora.modules import file_layout
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.pins import Pins
@@ -44,7 +45,7 @@ class PinBench:
 
 
 def file(name: str) -> AdapterFile:
-    return AdapterFile(Path("/nowhere"), name, AdapterFacts(AdapterFormat.KOHYA, (), 1))
+    return AdapterFile(Path("/nowhere"), name, AdapterFacts(AdapterFormat.KOHYA, file_layout((), ()), 1))
 
 
 async def test_a_pinned_adapter_is_brought_to_the_device_once() -> None:

@@ -8,6 +8,7 @@ from tests.waiting import until
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.lora.facts import AdapterFacts
+from lorapool_api.lora.modules import file_layout
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Readers
@@ -17,7 +18,7 @@ REGISTRATIONS, THREADS = 400, 2
 
 
 def file(name: str, size_bytes: int = 10) -> AdapterFile:
-    return AdapterFile(Path(name), name, AdapterFacts(AdapterFormat.KOHYA, (), size_bytes))
+    return AdapterFile(Path(name), name, AdapterFacts(AdapterFormat.KOHYA, file_layout((), ()), size_bytes))
 
 
 class Disk:

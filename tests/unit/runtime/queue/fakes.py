@@ -12,6 +12,7 @@ from typing import Any
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.lora.facts import AdapterFacts
+from lorapool_api.lora.modules import file_layout
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.catalog.host_cache import HostCache
 from lorapool_runtime.catalog.readers import Readers
@@ -79,7 +80,7 @@ def recipe(prompt: str) -> Recipe:
 
 
 def adapter(name: str) -> ScaledAdapter[AdapterFile]:
-    file = AdapterFile(Path(name), name, AdapterFacts(AdapterFormat.KOHYA, (), 1))
+    file = AdapterFile(Path(name), name, AdapterFacts(AdapterFormat.KOHYA, file_layout((), ()), 1))
     return ScaledAdapter(file, 1.0, f"default/{name}")
 
 

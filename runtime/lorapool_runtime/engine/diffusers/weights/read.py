@@ -92,7 +92,7 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, w
             that the base's dtype cannot hold, files beside it that cannot be read.
         FileNotFoundError: the file has left the cache.
     """
-    modules = list(file.facts.tensors())
+    modules = list(file.facts.layout.tensors())
     infos = [info for _, parts in modules for info in parts.values()]
     data = read_bytes(file.path, infos, file.facts.size_bytes)
     scales = _Scales(file)
