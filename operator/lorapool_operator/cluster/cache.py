@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
 from lorapool_api.names import full_name
-from lorapool_operator.seen.parse import deployment_view, pod_view, read_adapter, read_pool, replica_set_view
+from lorapool_operator.seen.parse import deployment_view, pod_view, replica_set_view
 from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
 
 log = structlog.get_logger(__name__)
@@ -138,8 +138,8 @@ class ObjectCache:
     """Everything that passes read; `on_change` is called with the key of each pool that a change concerns."""
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
-        self.pools: Indexer[Pool] = Indexer(read_pool, lambda pool: pool.key)
-        self.adapters: Indexer[Adapter] = Indexer(read_adapter, lambda adapter: adapter.pool_key)
+        self.pools: Indexer[Pool] = Indexer(Pool.model_validate, lambda pool: pool.key)
+        self.adapters: Indexer[Adapter] = Indexer(Adapter.model_validate, lambda adapter: adapter.pool_key)
         self.pods: Indexer[PodView] = Indexer(pod_view, lambda pod: pod.pool)
         self.replica_sets: Indexer[ReplicaSetView] = Indexer(replica_set_view, lambda replica_set: replica_set.pool)
         self.deployments: Indexer[DeploymentView] = Indexer(deployment_view, lambda deployment: deployment.pool)

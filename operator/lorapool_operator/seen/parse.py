@@ -1,12 +1,10 @@
-"""Manifests into values."""
+"""Manifests of Kubernetes' own kinds into views."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from lorapool_api import names
-from lorapool_api.kinds.adapter import Adapter
-from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import full_name
 from lorapool_operator.seen.crash_line import crash_line
 from lorapool_operator.seen.views import DeploymentView, PodTrouble, PodView, Problem, ReplicaSetView
@@ -26,16 +24,6 @@ _CONTAINER_PROBLEMS: Final = frozenset(
 )
 
 Manifest = Mapping[str, Any]
-
-
-def read_pool(body: Manifest) -> Pool:
-    """Raises: pydantic.ValidationError."""
-    return Pool.model_validate(body)
-
-
-def read_adapter(body: Manifest) -> Adapter:
-    """Raises: pydantic.ValidationError."""
-    return Adapter.model_validate(body)
 
 
 def pod_view(body: Manifest) -> PodView:

@@ -19,13 +19,14 @@ from tests import make
 from tests.cluster.operator.fakes import Admin, FakeKubelet
 from tests.waiting import until_read
 
+from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import Condition, find
+from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import ADAPTER_FINALIZER, FIELD_MANAGER
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.kubeconfig import read_kubeconfig
 from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS, SERVICE_ACCOUNTS, Resource
-from lorapool_operator.seen.parse import read_adapter, read_pool
 
 CHART = Path(__file__).parents[3] / "charts" / "lorapool"
 CRDS = Path(__file__).parents[3] / "crds"
@@ -131,7 +132,7 @@ class Cluster:
         """The adapter, once its summary is that, about its newest generation."""
 
         async def read() -> Any:
-            return read_adapter(await self.kube.get(ADAPTERS, namespace or self.namespace, name))
+            return Adapter.model_validate(await self.kube.get(ADAPTERS, namespace or self.namespace, name))
 
         return await until(
             read,
@@ -145,7 +146,7 @@ class Cluster:
         """The condition, once it has that status for that reason."""
 
         async def read() -> Any:
-            return read_pool(await self.kube.get(POOLS, self.namespace, name))
+            return Pool.model_validate(await self.kube.get(POOLS, self.namespace, name))
 
         def holds(pool: Any) -> bool:
             found = find(pool.status.conditions, type_)
