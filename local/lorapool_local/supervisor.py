@@ -7,14 +7,12 @@ Everything below it ends with it, however it ends: components and containers are
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import structlog
-
 from lorapool_common import logs
+from lorapool_common.process import CannotStart, Process, run
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import SupervisorConfig
 from lorapool_local.control_plane.control_plane import ControlPlane, PlaneAddresses
@@ -26,8 +24,6 @@ from lorapool_local.node.node import Node, NodeSettings
 from lorapool_local.paths import StateDir
 from lorapool_local.report import ComponentReport, Phase, PlaneReport, hold, read_report, write_report
 
-log = structlog.get_logger(__name__)
-
 # How often the report follows components that were started again.
 _REPORT_S = 1.0
 
@@ -37,7 +33,7 @@ def main() -> None:
     logs.configure()
     state = StateDir(Path(sys.argv[1]))
     config = SupervisorConfig.model_validate_json(state.config.read_text())
-    asyncio.run(PlaneSupervisor(state, config).run())
+    run("lorapool supervisor", PlaneSupervisor(state, config).run)
 
 
 class PlaneSupervisor:
@@ -47,28 +43,27 @@ class PlaneSupervisor:
         self._state = state
         self._config = config
         self._report = PlaneReport(pid=os.getpid(), phase=Phase.STARTING)
-        self._stop = asyncio.Event()
 
-    async def run(self) -> None:
-        """Run the plane until asked to stop. Raises: SystemExit, after a failure that the report says."""
-        before = read_report(self._state)
+    async def run(self, process: Process) -> None:
+        """Run the plane until the process is to stop. Raises: CannotStart, after a failure that the report says."""
+        before, failures = read_report(self._state), ""
         with hold(self._state):
             self._update_report(phase=Phase.STARTING)
             try:
-                await self._until_stopped(before.subnet if before else None)
+                await self._until_stopped(process, before.subnet if before else None)
             except* LocalError as error:
-                message = "; ".join(str(failure) for failure in error.exceptions)
-                log.error("plane failed", message=message)  # noqa: TRY400 -- the text says it all
-                self._update_report(phase=Phase.FAILED, message=message)
-                raise SystemExit(1) from None
+                failures = "; ".join(str(failure) for failure in error.exceptions)
+            if failures:
+                self._update_report(phase=Phase.FAILED, message=failures)
+                raise CannotStart(failures)
 
-    async def _until_stopped(self, preferred_subnet: int | None) -> None:
+    async def _until_stopped(self, process: Process, preferred_subnet: int | None) -> None:
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(self._watch_for_the_end())]
+            background = [tasks.create_task(self._stop_with_lifeline(process))]
             async with self._plane(tasks, claim_subnet(preferred_subnet)) as plane:
                 self._update_report(phase=Phase.READY, waiting_for="")
                 background.append(tasks.create_task(self._refresh_report(plane)))
-                await self._stop.wait()
+                await process.stopped()
                 self._update_report(phase=Phase.STOPPING)
                 for task in background:
                     task.cancel()
@@ -92,15 +87,14 @@ class PlaneSupervisor:
                 self._update_report(isolation=node.isolation)
                 yield plane
 
-    async def _watch_for_the_end(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+    async def _stop_with_lifeline(self, process: Process) -> None:
+        """Stop the process when standard input ends, where that is the lifeline."""
         if self._config.lifeline:
             reader = asyncio.StreamReader()
-            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            protocol = asyncio.StreamReaderProtocol(reader)
+            await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
             await reader.read()
-            self._stop.set()
+            process.stop()
 
     async def _refresh_report(self, plane: ControlPlane) -> None:
         while True:
