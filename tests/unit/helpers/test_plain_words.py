@@ -10,20 +10,24 @@ from pathlib import PurePath
 
 from tests.unit.helpers.sources import ROOT, modules
 
-# Whoever looks for a thing looks for its usual name, which stands behind each.
+# Whoever looks for a thing looks for its usual name; behind each stands what has it now.
 WORDS = {
     "bring": "fetch, load",
-    "bringer": "Loader",
+    "bringer": "FileLoader",
     "companions": "batch_with",
     "dice": "generators",
+    "fetch_beside": "fetch_sidecar",
+    "gain": "magnitude_ratio",
     "going": "terminating",
     "hear": "apply",
     "heard": "update",
-    "ill": "unhealthy",
+    "ill": "on_unhealthy",
     "in_force": "active",
     "journey": "InFlight",
-    "keeper": "Loader",
+    "keep_trying": "load_until_warm",
+    "keeper": "BaseLoader",
     "look_ahead": "prefetch",
+    "made_of": "weight_shape",
     "poke": "refresh",
     "put_in_force": "activate",
     "read_up": "drop_pages",
@@ -31,34 +35,47 @@ WORDS = {
     "shelf": "Indexer, Cache",
     "sitting": "ForwardBatch",
     "sittings": "ForwardBatch",
-    "stir": "notify",
+    "stir": "_notify",
     "taken_apart": "split_fused",
     "told": "progress_reporter",
     "travel": "run",
     "unheard": "no_steps",
     "untold": "no_progress",
-    "usual_linear": "median_linear",
+    "want": "set_desired",
     "where_it_goes": "predicted_x0",
     "wish": "RenderRequest",
+    "worth": "min_slice_ratio",
 }
 CLASSES = {
+    "Added": "Unmerged",
     "BaseKeeper": "BaseLoader",
+    "Beside": "Sidecars",
+    "Change": "ModuleDelta",
     "Held": "CatalogSlot",
     "Job": "QueueEntry",
-    "Judge": "AdapterChecker",
+    "Judge": "check",
     "Judgement": "CheckResult",
     "Link": "PodLink",
+    "Loaded": "DeviceAdapter",
+    "Made": "WeightShape",
     "Memory": "ReportLog",
+    "Mixed": "PerRow",
     "News": "EventDraft",
     "NodeServices": "NodeDeps",
+    "Note": "EventDraft",
     "OldStatus": "ReportedStatus",
     "Order": "RenderRequest",
     "Past": "PreviousRun",
     "Patient": "ProbeListener",
     "Place": "TargetModule",
+    "Previews": "LatentPreview",
+    "Rows": "RowSlice",
+    "Rules": "QueueRules",
+    "Shadows": "MergedWeights",
     "Sync": "Relister",
     "Talk": "PodReport",
-    "Turn": "Slice",
+    "Target": "TargetModule",
+    "Turn": "TimeSlice",
     "Vocabulary": "TokenEmbeddings",
     "Waiting": "QueueEntry",
 }
@@ -110,6 +127,11 @@ def _glossary() -> list[tuple[str, str]]:
 
 def test_no_name_is_homely_where_the_field_has_a_term() -> None:
     assert _homely() == {}
+
+
+def test_what_has_the_usual_name_is_in_the_code() -> None:
+    names = {name for names in (*WORDS.values(), *CLASSES.values()) for name in names.split(", ")}
+    assert names - _defined().keys() == set()
 
 
 def test_the_glossary_has_each_term_once_and_in_order() -> None:
