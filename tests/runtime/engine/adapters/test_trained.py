@@ -18,7 +18,7 @@ from lorapool_models.pictures.scene import SIZE
 from lorapool_models.show import evaluate
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 
-WEIGHTS = Path(__file__).parents[3] / "models" / "weights"
+WEIGHTS = Path(__file__).parents[4] / "models" / "weights"
 # In 1/255 of a pixel, after all steps.
 ROUNDING = 1
 # More of the effect than the base's own picture has.
