@@ -2,7 +2,6 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 from lorapool_api.kinds.runtime import Device
@@ -30,90 +29,61 @@ from lorapool_runtime.sources.loader import FileLoader
 _HUNG_AFTER_S: Final = {Device.CUDA: 30.0, Device.CPU: 600.0}
 
 
-@dataclass(frozen=True)
 class RuntimeParts:
     """What `Runtime` works with. Nothing of it runs yet."""
 
-    changes: Changes
-    metrics: Metrics
-    health: Health
-    watchdog: Watchdog
-    base: BaseLoader
-    device: DeviceAdapters
-    host: HostCache
-    registry: Registry
-    dispatcher: Dispatcher
-    catalog_file: CatalogFile
-    catalog_writer: CatalogWriter
-    closing: tuple[FileLoader | FitCheck | Readers, ...]
-    threads: tuple[ThreadPoolExecutor, ...]
+    def __init__(self, settings: Settings, load: LoadEngine, started_s: float) -> None:
+        """Needs a running event loop. `started_s`: the process's start on the clock of `time.monotonic`."""
+        config = self._config = settings.config
+        engine_thread, self._prefetch_thread = ThreadPoolExecutor(1, "engine"), ThreadPoolExecutor(1, "prefetch")
+        self.threads = (engine_thread, self._prefetch_thread)
+        self.changes, self.metrics, self.health = Changes(), Metrics(), Health()
+        self.base = BaseLoader(load, engine_thread, self.changes, started_s)
+        self.device = DeviceAdapters(self.base.warm)
+        self._blobs = blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
+        files = FileLoader(Fetcher(blobs, SourceRules.of(config, settings.pod_root)), blobs, config.max_rank)
+        readers = Readers(self._read)
+        self.host = HostCache(config.budgets.host_bytes, readers)
+        reads = f"{config.engine} {config.model.dtype} {config.device}"
+        fit = FitCheck(blobs, self.host, self.base.info, reads)
+        self.closing = (files, fit, readers)
+        self.catalog_file = CatalogFile(settings.cache, config.pool)
+        self.catalog_writer = CatalogWriter(self.catalog_file, self._saved)
+        self.registry = Registry(
+            self.changes, files, self.host, self.device, fit.check, self._to_device, self.catalog_writer.changed
+        )
+        self.dispatcher = Dispatcher(
+            self.base.engine,
+            engine_thread,
+            self._prefetch_thread,
+            self.host,
+            self.registry.weights.load,
+            config.serving.max_pending,
+            config.serving.request_timeout_seconds,
+            on_rendered=self._rendered,
+            on_lost=self.health.fail,
+        )
+        hung_after_s = _HUNG_AFTER_S[config.device] if settings.hung_seconds is None else settings.hung_seconds
+        self.watchdog = Watchdog(lambda: self.dispatcher.overdue_s, hung_after_s, self._hung)
 
-
-def wire(settings: Settings, load: LoadEngine, started_s: float) -> RuntimeParts:
-    """The parts. Needs a running event loop.
-
-    Args:
-        started_s: the process's start on the clock of `time.monotonic`.
-    """
-    config = settings.config
-    engine_thread, prefetch_thread = ThreadPoolExecutor(1, "engine"), ThreadPoolExecutor(1, "prefetch")
-    changes, metrics, health = Changes(), Metrics(), Health()
-    blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
-    files = FileLoader(Fetcher(blobs, SourceRules.of(config, settings.pod_root)), blobs, config.max_rank)
-    base = BaseLoader(load, engine_thread, changes, started_s)
-    device = DeviceAdapters(base.warm)
-
-    def read(file: AdapterFile) -> HostAdapter:
+    def _read(self, file: AdapterFile) -> HostAdapter:
         """On a thread. A file that an earlier process has checked is checked again before its first use."""
-        if blobs.prove(file.sha256):
-            check_file(file.path, config.max_rank)
-        return base.engine().read(file)
+        if self._blobs.prove(file.sha256):
+            check_file(file.path, self._config.max_rank)
+        return self.base.engine().read(file)
 
-    async def to_device(adapter: HostAdapter) -> None:
-        await asyncio.get_running_loop().run_in_executor(prefetch_thread, base.engine().prefetch, [adapter])
+    async def _to_device(self, adapter: HostAdapter) -> None:
+        prefetch = self.base.engine().prefetch
+        await asyncio.get_running_loop().run_in_executor(self._prefetch_thread, prefetch, [adapter])
 
-    def saved() -> SavedCatalog | None:
-        catalog = registry.catalog()
-        return None if catalog is None else SavedCatalog(catalog, frozenset(registry.ready))
+    def _saved(self) -> SavedCatalog | None:
+        catalog = self.registry.catalog()
+        return None if catalog is None else SavedCatalog(catalog, frozenset(self.registry.ready))
 
-    def rendered(outcome: Outcome) -> None:
-        metrics.rendered(outcome)
-        registry.tiers.refresh()
+    def _rendered(self, outcome: Outcome) -> None:
+        self.metrics.rendered(outcome)
+        self.registry.tiers.refresh()
 
-    def hung(why: str) -> None:
-        health.fail(why)
-        dispatcher.fail(why)
-
-    readers = Readers(read)
-    host = HostCache(config.budgets.host_bytes, readers)
-    checks = FitCheck(blobs, host, base.info, f"{config.engine} {config.model.dtype} {config.device}")
-    catalog_file = CatalogFile(settings.cache, config.pool)
-    writer = CatalogWriter(catalog_file, saved)
-    registry = Registry(changes, files, host, device, checks.check, to_device, writer.changed)
-    dispatcher = Dispatcher(
-        base.engine,
-        engine_thread,
-        prefetch_thread,
-        host,
-        registry.weights.load,
-        config.serving.max_pending,
-        config.serving.request_timeout_seconds,
-        on_rendered=rendered,
-        on_lost=health.fail,
-    )
-    hung_after_s = _HUNG_AFTER_S[config.device] if settings.hung_seconds is None else settings.hung_seconds
-    return RuntimeParts(
-        changes=changes,
-        metrics=metrics,
-        health=health,
-        watchdog=Watchdog(lambda: dispatcher.overdue_s, hung_after_s, hung),
-        base=base,
-        device=device,
-        host=host,
-        registry=registry,
-        dispatcher=dispatcher,
-        catalog_file=catalog_file,
-        catalog_writer=writer,
-        closing=(files, checks, readers),
-        threads=(engine_thread, prefetch_thread),
-    )
+    def _hung(self, why: str) -> None:
+        self.health.fail(why)
+        self.dispatcher.fail(why)

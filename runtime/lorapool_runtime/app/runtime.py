@@ -10,7 +10,7 @@ from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus, Tier
 from lorapool_runtime.app.images import ImageGenerator
-from lorapool_runtime.app.parts import wire
+from lorapool_runtime.app.parts import RuntimeParts
 from lorapool_runtime.app.readiness import Readiness
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.errors import RequestError
@@ -31,7 +31,7 @@ class Runtime:
         """`started_s`: the process's start on the clock of `time.monotonic`. Nothing runs yet."""
         self.settings = settings
         self.instance = uuid.uuid4().hex
-        self._parts = parts = wire(settings, load, started_s)
+        self._parts = parts = RuntimeParts(settings, load, started_s)
         self._readiness = Readiness(settings.ready_deadline_seconds)
         self._is_stopping = False
         self.images = ImageGenerator(
@@ -80,13 +80,9 @@ class Runtime:
 
         It does with a warm base and a catalog, as soon as it serves what the process before it served.
         """
-        base, registry = self._parts.base.state, self._parts.registry
-        if self.failure is not None:
-            return self.failure
-        if self._is_stopping:
-            return "stopping"
-        if base.phase is not BasePhase.WARM:
-            return f"base model {base.phase}: {base.message}"
+        registry = self._parts.registry
+        if (obstacle := self._obstacle()) is not None:
+            return obstacle.message
         if registry.digest is None:
             return "no catalog has arrived"
         if not self._readiness.is_complete(registry.is_on_its_way):
@@ -95,14 +91,17 @@ class Runtime:
 
     def check_ready(self) -> None:
         """Raises: RequestError (`NotReady`) where no image can be made now."""
+        if (obstacle := self._obstacle()) is not None:
+            raise obstacle
+
+    def _obstacle(self) -> RequestError | None:
         base = self._parts.base.state
-        if self.failure is not None:
-            raise RequestError(ErrorCode.NOT_READY, self.failure, retryable=True)
-        if self._is_stopping:
-            raise RequestError(ErrorCode.NOT_READY, "this pod is stopping", retryable=True)
+        if self.failure is not None or self._is_stopping:
+            return RequestError(ErrorCode.NOT_READY, self.failure or "this pod is stopping", retryable=True)
         if base.phase is not BasePhase.WARM:
             message = f"the base model is {base.phase}: {base.message}"
-            raise RequestError(ErrorCode.NOT_READY, message, reason=base.reason, retryable=True)
+            return RequestError(ErrorCode.NOT_READY, message, reason=base.reason, retryable=True)
+        return None
 
     # ---- the catalog -------------------------------------------------------------------------------------------
 

@@ -30,9 +30,14 @@ STATUS: Final = {
 _RETRY_AFTER: Final = {ErrorCode.TOO_MANY_PENDING: "2", ErrorCode.NOT_READY: "1"}
 
 
+def body_of(error: RequestError) -> ErrorReply:
+    """The error as a pod says it."""
+    return ErrorReply(code=error.code, message=error.message, reason=error.reason, retryable=error.retryable)
+
+
 def reply(error: RequestError) -> JSONResponse:
     """The error as a response."""
-    body = ErrorReply(code=error.code, message=error.message, reason=error.reason, retryable=error.retryable).dump()
+    body = body_of(error).dump()
     headers = {"retry-after": _RETRY_AFTER[error.code]} if error.code in _RETRY_AFTER else {}
     if error.code is ErrorCode.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"

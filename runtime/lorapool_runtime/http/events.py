@@ -13,12 +13,12 @@ import structlog
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, StepReport
+from lorapool_api.wire.reply import ErrorCode, GenerateReply, StepReport
 from lorapool_api.wire.request import ImageFormat
 from lorapool_runtime.app.encode import encode
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
-from lorapool_runtime.http.errors import defect
+from lorapool_runtime.http.errors import body_of, defect
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +56,11 @@ async def _events(work: Work, on_end: Callable[[str], None]) -> AsyncIterator[st
             reply = await task
         except RequestError as error:
             outcome = error.code.value
-            yield _event("error", _error(error))
+            yield _event("error", body_of(error))
         except Exception as error:
             log.exception("a request met a defect")
             outcome = ErrorCode.INTERNAL.value
-            yield _event("error", _error(defect(error)))
+            yield _event("error", body_of(defect(error)))
         else:
             outcome = "Ok"
             yield _event("done", reply)
@@ -85,7 +85,3 @@ async def _steps(steps: "asyncio.Queue[Step | None]") -> AsyncIterator[str]:
 
 def _event(name: str, data: BaseModel) -> str:
     return f"event: {name}\ndata: {data.model_dump_json()}\n\n"
-
-
-def _error(error: RequestError) -> ErrorReply:
-    return ErrorReply(code=ErrorCode(error.code), message=error.message, reason=error.reason, retryable=error.retryable)
