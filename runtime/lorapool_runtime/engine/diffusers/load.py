@@ -2,6 +2,8 @@
 
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -48,7 +50,7 @@ def load_engine(
     # What an earlier try left in cycles of references, tracebacks among them.
     gc.collect()
     accelerator.empty_cache()
-    try:
+    with _device_errors():
         start = time.monotonic()
         loaded = load_pipeline(model, device, progress, deterministic=serving.deterministic)
         parts = PipelineParts.of(loaded, serving, accelerator)
@@ -58,15 +60,22 @@ def load_engine(
         if measured.whole_pixels is not None:
             parts.vae.whole_up_to(measured.whole_pixels)
         stages_s = {"load": loaded_s, "warm_up": time.monotonic() - start}
+    stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
+    info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall)
+    return DiffusersEngine(parts, info, measured, _budget_bytes(device_bytes, measured.budget_bytes))
+
+
+@contextmanager
+def _device_errors() -> Iterator[None]:
+    """What a device says of a base. Raises: ModelError where it is full, DeviceLost where it does not work."""
+    try:
+        yield
     except RuntimeError as error:
         if is_full(error):
             raise ModelError(f"the device has no room for the base model: {first_line(error)}") from error
         if isinstance(error, torch.AcceleratorError):
             raise DeviceLost(f"the device does not work: {first_line(error)}") from error
         raise
-    stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
-    info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall)
-    return DiffusersEngine(parts, info, measured, _budget_bytes(device_bytes, measured.budget_bytes))
 
 
 def _budget_bytes(named: int | None, left: int | None) -> int:
