@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 DEADLINE_S: Final = 30.0
-# In this process a look costs nothing; another one has to answer.
-PAUSE_S: Final = 0.001
+# A look may take as long as what is waited for, in the same event loop: that must have its turns in between.
+PAUSE_S: Final = 0.01
 READ_PAUSE_S: Final = 0.02
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,15 @@ class Running:
         wanted = phases or (AdapterPhase.READY, AdapterPhase.FAILED)
         await eventually(lambda: self.runtime.state().adapters[key].phase in wanted)
         return self.runtime.state().adapters[key]
+
+    async def until_all(self, keys: Collection[str], phase: AdapterPhase = AdapterPhase.READY) -> None:
+        """Wait until all of these adapters have the phase; one look at a time, however many they are."""
+
+        def have_it() -> bool:
+            adapters = self.runtime.state().adapters
+            return all(key in adapters and adapters[key].phase is phase for key in keys)
+
+        await eventually(have_it)
 
     async def generate(self, **body: Any) -> httpx.Response:
         return await self.serving.post("/v1/generate", json={"prompt": "a circle", "seed": 1} | body)

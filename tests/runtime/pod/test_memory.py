@@ -57,7 +57,7 @@ async def test_requests_that_wait_keep_within_the_hosts_budget(tmp_path: Path) -
     )
     async with started(settings(tmp_path, own), lambda _: engine) as pod:
         await pod.apply(*(entry(path) for path in paths))
-        await asyncio.gather(*(pod.until(f"default/a{i}") for i in range(WAITING)))
+        await pod.until_all([f"default/a{i}" for i in range(WAITING)])
         await eventually(lambda: pod.runtime.not_ready is None)
         await eventually(lambda: engine.alive_bytes <= ROOM * size_bytes)
         engine.peak_bytes = engine.alive_bytes

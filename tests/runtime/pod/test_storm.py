@@ -51,7 +51,7 @@ async def test_every_picture_in_a_storm_is_by_the_adapters_asked_for(model: Path
         assert outcomes["picture"] >= CLIENTS * REQUESTS / 4, outcomes
         assert changes >= 5
         await pod.apply(*storm.all)
-        await asyncio.gather(*(pod.until(key, AdapterPhase.READY) for key in storm.entries))
+        await pod.until_all(storm.entries)
         assert {stack: await picture(pod, stack) for stack in storm.stacks} == wanted
 
 
