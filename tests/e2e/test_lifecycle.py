@@ -98,7 +98,7 @@ def test_a_killed_runtime_pod_is_replaced_and_gets_its_adapters(cluster: Cluster
 def test_scaling_up_brings_every_adapter_to_every_pod(cluster: Cluster, pool: str) -> None:
     cluster.run("scale", f"bmp/{pool}", "--replicas=2")
     wait_until(
-        lambda: cluster.get("lora", "one")["status"].get("pods") == {"ready": 2, "total": 2},
+        lambda: cluster.get("lora", "one")["status"].get("pods") == {"ready": 2, "total": 2, "copies": 2},
         "two pods serve the adapter",
         describe=lambda: cluster.get("lora", "one")["status"],
     )

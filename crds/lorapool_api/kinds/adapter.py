@@ -9,6 +9,7 @@ from pydantic import Field
 from lorapool_api.kinds.base_model import ModelId
 from lorapool_api.kinds.conditions import AdapterCondition, Conditions, find
 from lorapool_api.kinds.metadata import Metadata
+from lorapool_api.kinds.quantities import Copies
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.names import full_name
 from lorapool_api.newer import ANY_WORD, OPEN, Word
@@ -59,7 +60,14 @@ class AdapterSpec(ApiModel):
         description="Words that bring the adapter out in a prompt, told to clients.",
         max_length=32,
     )
-    pin: bool = Field(default=False, description="Bring it to the device of each pod at once, and keep it there.")
+    copies: Copies | None = Field(
+        default=None,
+        description="Pods that bring it ahead of requests; All: every pod. Default: the pool's adapters.copies.",
+    )
+    pin: bool = Field(
+        default=False,
+        description="Its copies bring it to the device at once, and keep it there; there is at least one.",
+    )
     suspend: bool = Field(default=False, description="Refuse requests and free the pods of it, but keep the object.")
 
 
@@ -84,10 +92,11 @@ class PodFailure(ApiModel):
 
 
 class AdapterPods(ApiModel):
-    """The pods that serve the adapter."""
+    """The pods that hold the adapter."""
 
-    ready: int = Field(default=0, description="Pods that serve the adapter.")
-    total: int = Field(default=0, description="Pods of the pool that are warm.")
+    ready: int = Field(default=0, description="Warm pods that have it on their disk, checked.")
+    total: int = Field(default=0, description="Warm pods of the pool: each of them serves it.")
+    copies: int = Field(default=0, description="Pods that bring it ahead of requests.")
     failed: tuple[PodFailure, ...] = Field(
         default=(),
         description="Pods that cannot serve it; at most ten are named.",

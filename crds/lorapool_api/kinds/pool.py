@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.conditions import Conditions
 from lorapool_api.kinds.metadata import LabelSelector, Metadata
-from lorapool_api.kinds.quantities import ByteQuantity
+from lorapool_api.kinds.quantities import ByteQuantity, Copies
 from lorapool_api.kinds.runtime import RuntimeSpec
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.schema import ApiModel, Rule, rules
@@ -44,8 +44,16 @@ class AdapterNamespaces(ApiModel):
     selector: LabelSelector | None = Field(default=None, description="Labels of the namespaces.")
 
 
+class Prefetch(StrEnum):
+    """How near the pods that hold an adapter bring it before anybody asks."""
+
+    NONE = "None"
+    DISK = "Disk"
+    HOST = "Host"
+
+
 class AdaptersSpec(ApiModel):
-    """Which adapters the pool takes."""
+    """Which adapters the pool takes, and where they are held."""
 
     namespaces: AdapterNamespaces = Field(
         default=AdapterNamespaces(), description="The namespaces whose LoraAdapters may join."
@@ -55,6 +63,17 @@ class AdaptersSpec(ApiModel):
         description="Volumes of the podTemplate that hold adapter files: `path` sources lie below their mounts in the "
         "runtime container, and nowhere else. Never a Secret, a projected volume or one of the downward API.",
         max_length=16,
+    )
+    prefetch: Prefetch = Field(
+        default=Prefetch.DISK,
+        description="How near its copies bring an adapter before anybody asks: to their Disk, or to their memory "
+        "(Host) as far as that has room. None: a pod brings it on the first request; where only pods can see the file, "
+        "one reads it all the same.",
+    )
+    copies: Copies = Field(
+        default=2,
+        description="Pods that bring each adapter ahead of requests; All: every pod. Every pod serves every adapter: "
+        "what it does not hold it brings on a request, from a pod that does.",
     )
     max_rank: int = Field(default=128, description="Highest rank of an adapter.", ge=1, le=1024)
     max_file_size: ByteQuantity = Field(default="2Gi", description="Largest file of an adapter.")

@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,10 @@ IntOrQuantity = Annotated[
             "pattern": QUANTITY_PATTERN,
         }
     ),
+]
+Copies = Annotated[
+    Annotated[int, Field(ge=0, le=1000)] | Literal["All"],
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0, "maximum": 1000, "pattern": "^All$"}),
 ]
 ByteQuantity = Annotated[str, Field(pattern=_BYTES_PATTERN, max_length=32)]
 

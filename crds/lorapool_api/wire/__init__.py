@@ -7,7 +7,18 @@ Control port of a runtime pod (`Authorization: Bearer <control token>`, else 401
 | GET /v1/base | | 200 `BaseReport`; 503 `ErrorReply` (`NotReady`) until the base is loaded |
 | PUT /v1/catalog | `Catalog` | 200 `PodState`, complete |
 | PATCH /v1/catalog | `CatalogDelta` | 200 `PodState` with the adapters it names; 409 `ErrorReply` (`DigestMismatch`) |
+| PUT /v1/assignment | `Assignment` | 200 `PodState`, without adapters |
 | GET /v1/state?since=N&instance=I&wait=S | | 200 `PodState`, as soon as its version exceeds N, or after S <= 60 s |
+
+The pods of a pool ask each other there too, with the same token:
+
+| call | body | answer |
+| --- | --- | --- |
+| POST /v1/files?wait=S | `FileQuery` | 200 `FileFound`, as soon as the file is there, within S <= 60 s |
+| GET /v1/blobs/SHA256 | | 200 or 206 the file, with ranges (RFC 9110, 14); 404 |
+
+Instead of a file: 409 `AdapterNotReady`, it is on its way; 503 `NotReady`, the pod itself waits for another one; 404
+`UnknownAdapter`; 422 `AdapterFailed` with the reason.
 
 Serving port (no token; NetworkPolicy keeps it to the gateway):
 

@@ -17,6 +17,8 @@ Number = Annotated[int, Field(ge=0, le=_MAX_NUMBER)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Far more adapters than any pod holds: a status that comes in parts must not grow without bound.
 MOST_TIERS: Final = 200_000
+# Adapters whose use a pod tells of: more than one device serves in a minute.
+MOST_BUSY: Final = 256
 Label = Annotated[str, Field(max_length=256)]
 
 
@@ -88,8 +90,12 @@ class AdapterFileFacts(Wire):
 
 
 class AdapterPhase(StrEnum):
-    """How far an adapter is in a pod."""
+    """How far an adapter is in a pod.
 
+    A pod says nothing of an adapter that is REMOTE: it has no file of it, and brings it when a request asks for it.
+    """
+
+    REMOTE = "remote"
     DOWNLOADING = "downloading"
     LOADING = "loading"
     READY = "ready"
@@ -127,7 +133,15 @@ class PodState(Wire):
     instance: Label = Field(description="Random per process: another value means that the container was restarted.")
     version: Number = Field(description="Grows by each change of the state.")
     digest: Label | None = Field(description="Digest of the catalog that the pod holds; None: it has none.")
+    assignment: Label | None = Field(
+        default=None, description="Digest of the assignment that the pod follows; None: it has none."
+    )
     base: BaseState
+    busy_s: dict[str, Seconds] = Field(
+        default={},
+        description="Seconds of work with an adapter since the process began, by key, of those that were used last.",
+        max_length=MOST_BUSY,
+    )
     complete: bool = Field(description="Whether `adapters` names all, or only those that changed since `since`.")
     adapters: dict[str, Annotated[AdapterState, WrapValidator(_or_failed)]] = {}
 

@@ -9,11 +9,14 @@ from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport
 from lorapool_common.kube.merge_patch import merge_patch
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions, AdapterStatuses, ChecksInput, StatusesInput
+from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, has_finalizer, plan_finalizers
+from lorapool_operator.decide.placements import NO_PLACEMENTS, PlacementDecisions, PlacementInput
 from lorapool_operator.decide.pools.objects import wanted_objects
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.manifests.objects import WantedObjects
@@ -37,6 +40,7 @@ class PassMemory:
         behind_since_s: since when some pod that answers has another; None: none has.
         terminating_since_s: adapter's key -> when its deletion was seen first.
         uids: of the adapters, with their keys.
+        demands: what requests have asked for lately.
         pool_uid: empty where there was no pool.
     """
 
@@ -46,6 +50,7 @@ class PassMemory:
     behind_since_s: float | None = None
     terminating_since_s: Mapping[str, float] = field(default_factory=dict)
     uids: Mapping[str, str] = field(default_factory=dict)
+    demands: AdapterDemands = NO_DEMANDS
     pool_uid: str = ""
 
 
@@ -86,6 +91,7 @@ class PassPlan:
         scale_down: the Deployment of a pool whose namespace is being deleted.
         finalizers: the changes; what gets none is not told to pods.
         entries: what pods shall have, in order of the keys; of these, only those whose adapter has the finalizer.
+        assignments: what each pod that runs is told of its place among the others, by its key.
         report: None: it waits for pods that are about to answer.
         again_s: when another pass is wanted although nothing happens; None: it is not.
         memory: for the next pass.
@@ -98,15 +104,20 @@ class PassPlan:
     scale_down: DeploymentView | None
     finalizers: FinalizerPlan
     entries: tuple[CatalogEntry, ...]
+    assignments: Mapping[str, Assignment]
     report: Report | None
     again_s: float | None
     memory: PassMemory
 
 
-def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions) -> PassPlan:
-    """The plan of a pass. `adapters` only saves work: another one makes the same plan."""
+def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, placements: PlacementDecisions) -> PassPlan:
+    """The plan of a pass. `adapters` and `placements` only save work: other ones make the same plan."""
     base = _base(seen, memory)
     checked = adapters.checked(ChecksInput.of(seen, base[1] if base else None))
+    demands = memory.demands.after(seen)
+    placed = (
+        placements.placed(PlacementInput.of(seen, seen.pool, checked.results, demands)) if seen.pool else NO_PLACEMENTS
+    )
     since_s = _terminating_since_s(seen, memory)
     terminating_s = {key: seen.clock_s - since for key, since in since_s.items()}
     finalizers = plan_finalizers(seen, checked.results, memory.catalog, terminating_s)
@@ -123,7 +134,10 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions) -> Pa
         scale_down=_to_scale_down(seen),
         finalizers=finalizers,
         entries=checked.entries,
-        report=None if settles_in_s else _report(seen, adapters.statuses(StatusesInput.of(checked.results, seen))),
+        assignments=placed.assignments,
+        report=None
+        if settles_in_s
+        else _report(seen, adapters.statuses(StatusesInput.of(checked.results, placed.copies, seen))),
         again_s=min((wait_s for wait_s in waits if wait_s), default=None),
         memory=replace(
             memory,
@@ -132,6 +146,7 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions) -> Pa
             behind_since_s=behind_since_s,
             terminating_since_s=since_s,
             uids=uids,
+            demands=demands,
             pool_uid=pool_uid,
         ),
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from lorapool_api.names import CONTROL_PORT
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_common.http.bodies import TooLarge, read_at_most
@@ -47,6 +48,10 @@ class NotLoaded(ControlError):
     """The base is not loaded yet."""
 
 
+class NotSupported(ControlError):
+    """The pod is of an earlier version, which does not know such a call."""
+
+
 class TokenRefused(ControlError):
     """The pod knows another control token than this operator."""
 
@@ -74,6 +79,11 @@ class Control:
     async def base(self, ip: str, token: str) -> BaseReport:
         """Raises: NotLoaded, ControlError."""
         return _read(BaseReport, await self._call("GET", ip, "base", token, _BASE_MAX_BYTES))
+
+    async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState:
+        """Raises: NotSupported, ControlError."""
+        body = await self._call("PUT", ip, "assignment", token, STATE_MAX_BYTES, body=assignment)
+        return _read(PodState, body)
 
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int = STATE_MAX_BYTES) -> PodState:
         return _read(PodState, await self._call("PUT", ip, "catalog", token, max_bytes, body=catalog))
@@ -138,6 +148,8 @@ async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 def _refusal(method: str, what: str, status: int, body: bytes) -> ControlError:
     if status == HTTPStatus.UNAUTHORIZED:
         return TokenRefused(f"{method} {what}: the pod knows another control token")
+    if status == HTTPStatus.NOT_FOUND:
+        return NotSupported(f"{method} {what}: the pod does not know it")
     try:
         reply = ErrorReply.model_validate_json(body)
     except ValidationError:

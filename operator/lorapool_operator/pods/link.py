@@ -8,9 +8,17 @@ from typing import Final, Protocol
 import structlog
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_common.backoff import Backoff
-from lorapool_operator.pods.control import ControlError, DigestMismatch, NotLoaded, TokenRefused, state_limit
+from lorapool_operator.pods.control import (
+    ControlError,
+    DigestMismatch,
+    NotLoaded,
+    NotSupported,
+    TokenRefused,
+    state_limit,
+)
 from lorapool_operator.pods.delta import delta
 from lorapool_operator.pods.report import ReportLog
 from lorapool_operator.seen.views import PodView
@@ -30,6 +38,8 @@ class ControlPorts(Protocol):
 
     async def base(self, ip: str, token: str) -> BaseReport: ...
 
+    async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState: ...
+
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState: ...
 
     async def patch(self, ip: str, token: str, delta: CatalogDelta, max_bytes: int) -> PodState: ...
@@ -37,7 +47,7 @@ class ControlPorts(Protocol):
 
 @dataclass
 class PodLink:
-    """A task that listens to the pod, and a task that keeps the pod's catalog as it shall be."""
+    """A task that listens to the pod, and a task that keeps the pod's catalog and assignment as they shall be."""
 
     pod: PodView
     token: str
@@ -48,10 +58,12 @@ class PodLink:
     on_base: Callable[[str, BaseReport], None]
     reported: ReportLog = field(default_factory=ReportLog)
     wanted: Catalog | None = None
+    assignment: Assignment | None = None
     adapters: int = 0
     _may_listen: asyncio.Event = field(default_factory=asyncio.Event)
     _notified: asyncio.Event = field(default_factory=asyncio.Event)
     _refuses: bool = False
+    _takes_no_assignment: str | None = None
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self) -> None:
@@ -61,21 +73,30 @@ class PodLink:
         for task in self._tasks:
             task.cancel()
 
-    def set_desired(self, catalog: Catalog, keys: frozenset[str], adapters: int) -> None:
-        """Say which catalog the pod shall have; it is sent as soon as that differs from the one it has.
+    def set_desired(
+        self, catalog: Catalog, keys: frozenset[str], adapters: int, assignment: Assignment | None = None
+    ) -> None:
+        """Say which catalog the pod shall have, and its place among the others; what differs from that is sent.
 
         Args:
             keys: those of the catalog's entries.
             adapters: how many name the pool, whether they are in the catalog or not: as many the pod may speak of.
         """
-        self.wanted, self.adapters = catalog, adapters
+        self.wanted, self.adapters, self.assignment = catalog, adapters, assignment
         self.reported.expect(keys)
         self._may_listen.set()
         self._notify()
 
     @property
     def _is_done(self) -> bool:
-        return self.wanted is None or self.reported.digest == self.wanted.digest
+        return (self.wanted is None or self.reported.digest == self.wanted.digest) and self._is_assigned
+
+    @property
+    def _is_assigned(self) -> bool:
+        """Whether the pod follows its assignment, or its process knows of no such thing."""
+        wanted, reported = self.assignment, self.reported
+        is_old = self._takes_no_assignment is not None and self._takes_no_assignment == reported.instance
+        return wanted is None or is_old or reported.assignment == wanted.digest
 
     def _notify(self) -> None:
         if not self._is_done and self.reported.reachable:
@@ -158,7 +179,9 @@ class PodLink:
                 continue  # the listener stirs again when the pod answers
             try:
                 async with self.pushes:
-                    await self._send(self.wanted)
+                    await self._assign()  # first: what the pod does not hold it shall not begin to fetch
+                    if self.reported.digest != self.wanted.digest:
+                        await self._send(self.wanted)
             except ControlError as error:
                 if not self._refuses:
                     log.warning("a pod did not take its catalog", pod=self.pod.key, error=str(error))
@@ -170,6 +193,16 @@ class PodLink:
             self._refuses = False
             self._notify()
             self.on_change()
+
+    async def _assign(self) -> None:
+        if self.assignment is None or self._is_assigned:
+            return
+        try:
+            state = await self.control.assign(self._ip, self.token, self.assignment)
+        except NotSupported:
+            self._takes_no_assignment = self.reported.instance
+        else:
+            self.reported.apply(state)
 
     async def _send(self, catalog: Catalog) -> None:
         """A delta where the pod's catalog is known, else all of it."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from lorapool_api.wire.catalog import Catalog
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.pods.link import ControlPorts, PodLink
 from lorapool_operator.seen.observed import PodReport
@@ -47,11 +48,11 @@ class PodLinks:
         held = {link.reported.base.revision for link in self._links.values() if link.reported.base}
         self.bases = {r: b for r, b in self.bases.items() if r in held} | {revision: report}
 
-    def distribute(self, catalog: Catalog, adapters: int) -> None:
-        """Let every pod have the catalog, in a pool that so many adapters name. Waits for none of them."""
+    def distribute(self, catalog: Catalog, adapters: int, assignments: Mapping[str, Assignment]) -> None:
+        """Let every pod have the catalog and its assignment, in a pool that so many adapters name. Waits for none."""
         keys = frozenset(e.key for e in catalog.entries)
-        for link in self._links.values():
-            link.set_desired(catalog, keys, adapters)
+        for pod, link in self._links.items():
+            link.set_desired(catalog, keys, adapters, assignments.get(pod))
 
     def reports(self) -> Mapping[str, PodReport]:
         """Pod's key -> what it said."""

@@ -21,6 +21,8 @@ class ReportLog:
     names only the adapters of that change: it does not move `since`, from which the next long poll goes on.
 
     Attributes:
+        busy_s: how long its process has worked with which adapters.
+        assignment: digest of the assignment that it follows.
         held: the catalog that the pod is known to hold, so that a delta can be sent; None: send all of it.
         wanted: keys of the adapters that the pod shall serve; of others, only some are remembered.
         accepts_token: whether the pod took our control token when it was last asked.
@@ -30,7 +32,9 @@ class ReportLog:
     instance: str | None = None
     since: int = 0
     digest: str | None = None
+    assignment: str | None = None
     base: BaseState | None = None
+    busy_s: Mapping[str, float] = field(default_factory=dict)
     adapters: dict[str, AdapterState] = field(default_factory=dict)
     held: Catalog | None = None
     reachable: bool = False
@@ -74,11 +78,13 @@ class ReportLog:
             accepts_token=self.accepts_token,
             held=self.held,
             was_asked=self.was_asked,
+            busy_s=self.busy_s,
         )
 
     def _forget(self, instance: str) -> None:
         """Another process: whatever the one before it said is void."""
         self.instance, self.since, self.digest, self.base, self.held = instance, 0, None, None, None
+        self.assignment, self.busy_s = None, {}
         self.adapters.clear()
         self._versions.clear()
         self._header_version, self._view = -1, None
@@ -86,7 +92,9 @@ class ReportLog:
     def _apply_header(self, state: PodState) -> bool:
         if state.version < self._header_version:
             return False
-        changed = (state.digest, state.base) != (self.digest, self.base)
+        changed = (state.digest, state.base, state.busy_s) != (self.digest, self.base, self.busy_s)
+        self.busy_s = state.busy_s
+        self.assignment = state.assignment
         self.digest, self.base, self._header_version = state.digest, state.base, state.version
         return changed
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.memo import Memo
+from lorapool_operator.decide.placements import PlacementDecisions
 from lorapool_operator.decide.plan import PassMemory, PassPlan, Report, decide
 from lorapool_operator.manifests.deployment import Installation
 from lorapool_operator.manifests.objects import WantedObjects, manifests
@@ -45,6 +46,7 @@ class Reconciler:
         self.pods = PodLinks(context.control, context.pushes, wake)
         self._writer = Writer(key, context)
         self._adapters = AdapterDecisions()
+        self._placements = PlacementDecisions()
         self._catalog: Memo[tuple[CatalogEntry, ...], Catalog] = Memo(Catalog.of)
         self._memory = PassMemory()
 
@@ -61,7 +63,7 @@ class Reconciler:
     async def run(self) -> PassResult:
         """One pass. It waits for the API server alone."""
         seen = observe(self.key, self._ctx, self.pods, self._writer.refusal)
-        plan = decide(seen, self._memory, self._adapters)
+        plan = decide(seen, self._memory, self._adapters, self._placements)
         self._memory = plan.memory
         self._resolve(plan, seen)
         written = await self._apply(plan, seen)
@@ -110,7 +112,7 @@ class Reconciler:
         marked = tuple(e for e in plan.entries if e.key not in unmarked) if unmarked else plan.entries
         catalog = self._catalog(marked)
         self._memory = replace(self._memory, catalog=catalog)
-        self.pods.distribute(catalog, len(seen.adapters))
+        self.pods.distribute(catalog, len(seen.adapters), plan.assignments)
         return list(added)
 
     async def _report(self, report: Report) -> list[Written[Any]]:

@@ -23,6 +23,7 @@ class PodReport:
         accepts_token: whether it knows our control token; one that does not says nothing of itself.
         held: the catalog that it took last from this operator; it says by `digest` whether it has that still.
         was_asked: whether it has answered, or failed to.
+        busy_s: how long its process has worked with which adapters, by key, of those that it used last.
     """
 
     reachable: bool = False
@@ -32,6 +33,7 @@ class PodReport:
     accepts_token: bool = True
     held: Catalog | None = None
     was_asked: bool = True
+    busy_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_warm(self) -> bool:

@@ -14,6 +14,7 @@ from lorapool_api.fetch.policy import EVERYWHERE, SourceRefused, UrlFetch
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import LENGTH_BYTES, header_length
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
+from lorapool_common.http.tls import trusted
 from lorapool_operator.sources.http import Send, opened
 
 # Headers of adapters have 30 to 200 KiB: one request reaches almost all of them.
@@ -45,9 +46,11 @@ class Headers:
         self._hosts = hosts
         self._first_bytes = first_bytes
         # No proxy from the environment: it would look up names for us and reach what we may not.
-        self._strangers = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS)
+        self._strangers = httpx.AsyncClient(
+            timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS, verify=trusted(trust_env=False)
+        )
         # The Hub is the installation's choice, and its own client library takes the environment's proxy.
-        self._hub = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False)
+        self._hub = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, verify=trusted(trust_env=True))
 
     async def __aenter__(self) -> Self:
         return self

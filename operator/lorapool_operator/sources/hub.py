@@ -17,6 +17,7 @@ from lorapool_api.fetch.policy import EVERYWHERE, SourceRefused, UrlFetch
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubModel, HubSource
 from lorapool_common.http.bodies import TooLarge, read_at_most
+from lorapool_common.http.tls import trusted
 from lorapool_operator.sources.http import opened
 
 _TIMEOUT: Final = httpx.Timeout(15.0)
@@ -109,7 +110,8 @@ class HubClient:
 
     async def _get(self, fetch: UrlFetch) -> bytes:
         # The environment's proxy is taken, as the Hub's own client library does.
-        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client:
+        verify = trusted(trust_env=True)
+        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, verify=verify) as client:
 
             async def send(fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
                 return await client.send(client.build_request("GET", fetch.url, headers=headers), stream=True)

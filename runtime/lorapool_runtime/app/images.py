@@ -13,6 +13,7 @@ from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.app.encode import encode
 from lorapool_runtime.app.recipe import complete
+from lorapool_runtime.catalog.usage import Usage
 from lorapool_runtime.catalog.weights import Weights
 from lorapool_runtime.engine.contract import BaseInfo, RenderRequest, Step, no_steps
 from lorapool_runtime.queue.dispatcher import Dispatcher
@@ -32,7 +33,11 @@ class EncodedReply:
 
 
 class ImageGenerator:
-    """Makes images with a warm base. Lives on the event loop."""
+    """Makes images with a warm base. Lives on the event loop.
+
+    Attributes:
+        usage: how long with which adapters.
+    """
 
     def __init__(
         self,
@@ -49,13 +54,16 @@ class ImageGenerator:
         self._base = base
         self._weights = weights
         self._dispatcher = dispatcher
+        self.usage = Usage()
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
     async def admit(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:
         """What to make, with files that are ready. Raises: RequestError."""
         self._check_ready()
-        self._dispatcher.check_room()
-        stack = self._weights.take([self._full(use) for use in wanted.adapters])
+        self._dispatcher.check_room(self._weights.waiting)
+        uses = [self._full(use) for use in wanted.adapters]
+        await self._weights.until_loaded((use.key for use in uses), self._config.serving.request_timeout_seconds)
+        stack = self._weights.take(uses)
         seed = secrets.randbelow(_RANDOM_SEEDS)
         # Pictures take their time to decode.
         recipe = await asyncio.to_thread(complete, wanted, self._config.serving, seed)
@@ -78,7 +86,9 @@ class ImageGenerator:
             RequestError: see `Dispatcher.render`.
         """
         outcome = await self._dispatcher.render(replace(admitted, on_step=on_step))
-        start = time.monotonic()
+        start, rendering = time.monotonic(), outcome.rendering
+        busy_s = rendering.load_s + rendering.switch_s + rendering.inference_s
+        self.usage.note((scaled.key for scaled in admitted.stack), busy_s)
         images = tuple([await asyncio.to_thread(encode, image, format_) for image in outcome.rendering.images])
         reply = self._reply(admitted, outcome, format_, time.monotonic() - start)
         data = [base64.b64encode(image).decode() if in_json else "" for image in images]

@@ -8,13 +8,15 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
+from lorapool_runtime.app.fleet import Fleet
 from lorapool_runtime.app.health import Health, Watchdog
 from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.catalog.fit_check import FitCheck
-from lorapool_runtime.catalog.host_cache import HostCache
-from lorapool_runtime.catalog.readers import Readers
+from lorapool_runtime.catalog.host.cache import HostCache
+from lorapool_runtime.catalog.host.readers import Readers
 from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
+from lorapool_runtime.control_token import read_token
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.engine.device_adapters import DeviceAdapters
 from lorapool_runtime.engine.loader import BaseLoader
@@ -24,6 +26,7 @@ from lorapool_runtime.settings import Settings
 from lorapool_runtime.sources.blobs import BlobFolder
 from lorapool_runtime.sources.fetch import Fetcher, SourceRules
 from lorapool_runtime.sources.loader import FileLoader
+from lorapool_runtime.sources.pods.peers import Peers
 
 # An engine that takes so much longer than its request's time hangs. On a CPU a single step can take minutes.
 _HUNG_AFTER_S: Final = {Device.CUDA: 30.0, Device.CPU: 600.0}
@@ -41,7 +44,9 @@ class RuntimeParts:
         self.base = BaseLoader(load, engine_thread, self.changes, started_s)
         self.device = DeviceAdapters(self.base.warm)
         self._blobs = blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
-        files = FileLoader(Fetcher(blobs, SourceRules.of(config, settings.pod_root)), blobs, config.max_rank)
+        peers = Peers(lambda: read_token(settings.control_token_file))
+        fetcher = Fetcher(blobs, SourceRules.of(config, settings.pod_root))
+        files = FileLoader(fetcher, blobs, config.max_rank, find=peers.find)
         readers = Readers(self._read)
         self.host = HostCache(config.budgets.host_bytes, readers)
         reads = f"{config.engine} {config.model.dtype} {config.device}"
@@ -52,6 +57,7 @@ class RuntimeParts:
         self.registry = Registry(
             self.changes, files, self.host, self.device, fit.check, self._to_device, self.catalog_writer.changed
         )
+        self.fleet = Fleet(peers, self.registry, blobs, self.changes)
         self.dispatcher = Dispatcher(
             self.base.engine,
             engine_thread,
@@ -78,7 +84,7 @@ class RuntimeParts:
 
     def _saved(self) -> SavedCatalog | None:
         catalog = self.registry.catalog()
-        return None if catalog is None else SavedCatalog(catalog, frozenset(self.registry.ready))
+        return None if catalog is None else SavedCatalog(catalog, frozenset(self.registry.ready), self.registry.held)
 
     def _rendered(self, outcome: Outcome) -> None:
         self.metrics.rendered(outcome)

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus, Tier
 from lorapool_runtime.app.images import ImageGenerator
@@ -24,6 +25,7 @@ class Runtime:
 
     Attributes:
         images: what makes images.
+        fleet: what gives files to other pods.
         instance: another one for each process.
     """
 
@@ -32,6 +34,7 @@ class Runtime:
         self.settings = settings
         self.instance = uuid.uuid4().hex
         self._parts = parts = RuntimeParts(settings, load, started_s)
+        self.fleet = parts.fleet
         self._readiness = Readiness(settings.ready_deadline_seconds)
         self._is_stopping = False
         self.images = ImageGenerator(
@@ -62,6 +65,7 @@ class Runtime:
         parts.changes.close()
         await parts.catalog_writer.flush()
         await parts.registry.close()
+        await parts.fleet.close()
         for part in parts.closing:
             part.close()
         for executor in parts.threads:
@@ -116,12 +120,19 @@ class Runtime:
         states = self._parts.registry.states(keys=(entry.key for entry in delta.upsert))
         return self._state(complete=False, adapters=states)
 
+    def assign(self, assignment: Assignment) -> PodState:
+        """Follow this assignment from now on; the state without adapters."""
+        self.fleet.follow(assignment)
+        return self._state(complete=False, adapters={})
+
     def restore_catalog(self) -> None:
         """Serve on with what the cache folder remembers."""
         saved = self._parts.catalog_file.read()
         if saved is not None and self._parts.registry.digest is None:
             log.info("serving on with the last catalog", adapters=len(saved.catalog.entries), served=len(saved.ready))
             self._readiness.expect(saved.ready)
+            if saved.held is not None:
+                self._parts.registry.hold(saved.held | saved.ready)
             self._parts.registry.replace(saved.catalog)
 
     # ---- what others are told ----------------------------------------------------------------------------------
@@ -153,7 +164,7 @@ class Runtime:
             instance=self.instance,
             digest=parts.registry.digest,
             ready=self.not_ready is None,
-            pending=parts.dispatcher.pending,
+            pending=parts.dispatcher.pending + parts.registry.weights.waiting,
             running=parts.dispatcher.running,
             max_pending=self.settings.config.serving.max_pending,
             version=parts.changes.version,
@@ -182,7 +193,9 @@ class Runtime:
             instance=self.instance,
             version=self._parts.changes.version,
             digest=self._parts.registry.digest,
+            assignment=assignment.digest if (assignment := self._parts.fleet.assignment) else None,
             base=self._parts.base.state,
+            busy_s=dict(self.images.usage.busy_s),
             complete=complete,
             adapters=adapters,
         )

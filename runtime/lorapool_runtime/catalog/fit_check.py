@@ -9,7 +9,7 @@ from typing import Protocol
 
 from lorapool_api.lora.fit import Modules, check_fits
 from lorapool_runtime.adapters.file import AdapterFile
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.sources.blobs import BlobFolder
 
 

@@ -80,6 +80,7 @@ class CatalogIndex:
             self._unfile(key, slot.file)
         self._ready.discard(key)
         self._pinned.discard(key)
+        slot.notify()
         return slot
 
     def set_file(self, slot: CatalogSlot, file: AdapterFile | None) -> None:
@@ -96,6 +97,7 @@ class CatalogIndex:
         if self._slots.get(key) is not slot:
             return  # it was removed meanwhile
         slot.version = self._changes.note()
+        slot.notify()
         self._slots.move_to_end(key)
         (self._ready.add if slot.phase is AdapterPhase.READY else self._ready.discard)(key)
         (self._pinned.add if slot.entry.pin else self._pinned.discard)(key)

@@ -13,6 +13,7 @@ from lorapool_api.wire.catalog import CatalogEntry, FileSource
 from lorapool_api.wire.state import AdapterPhase
 from lorapool_common.backoff import Backoff
 from lorapool_runtime.adapters.file import AdapterFile
+from lorapool_runtime.catalog.holdings import Holdings
 from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.slot import CatalogSlot
 from lorapool_runtime.catalog.tiers import TierIndex
@@ -42,21 +43,36 @@ class SlotLoader:
         check: Callable[[AdapterFile], Awaitable[None]],
         tiers: TierIndex,
         on_settled: Callable[[], None],
+        holdings: Holdings,
+        to_memory: Callable[[AdapterFile], Awaitable[None]],
         backoff: MakeBackoff = SOURCE_BACKOFF,
     ) -> None:
         """Args:
         check: waits until the base is warm; raises AdapterError or FactsError for a file that it cannot serve.
         on_settled: called when an adapter is ready, or has failed.
+        to_memory: reads an adapter into host memory where that has room. Raises: AdapterError.
         """
         self._index = index
         self._sources = sources
         self._check = check
         self._tiers = tiers
         self._on_settled = on_settled
+        self._holdings = holdings
+        self._to_memory = to_memory
         self._backoff = backoff
 
     def start(self, slot: CatalogSlot) -> None:
-        """Load the adapter; what may pass is tried again, ever more rarely, as long as the entry is wanted."""
+        """Load the adapter; what may pass is tried again, ever more rarely, as long as the pod shall hold it."""
+        self._progress(slot, AdapterPhase.DOWNLOADING, "")
+        self._start(slot)
+
+    def request(self, key: str) -> None:
+        """Somebody asks for it: load it, if that has not begun, or may succeed now."""
+        slot = self._index.get(key)
+        if slot is not None and (slot.phase is AdapterPhase.REMOTE or slot.may_try_again):
+            self.start(slot)
+
+    def _start(self, slot: CatalogSlot) -> None:
         slot.task = asyncio.create_task(self._load_until_ready(slot), name=f"load {slot.entry.key}")
 
     async def refetch(self, slot: CatalogSlot) -> AdapterFile:
@@ -68,7 +84,7 @@ class SlotLoader:
     def fail(self, slot: CatalogSlot, error: AdapterError) -> None:
         """The adapter cannot be served."""
         log.warning("adapter failed", adapter=slot.entry.key, reason=error.reason, error=error.message)
-        slot.phase, slot.error = AdapterPhase.FAILED, error
+        slot.phase, slot.error, slot.failed_at_s = AdapterPhase.FAILED, error, asyncio.get_running_loop().time()
         self._index.touch(slot)
         self._discard(slot, error)
         self._on_settled()
@@ -78,13 +94,13 @@ class SlotLoader:
         if self._index.get(slot.entry.key) is slot and (slot.task is None or slot.task.done()):
             self.fail(slot, error)
             self._index.set_file(slot, None)
-            self.start(slot)
+            self._start(slot)
 
     async def _load_until_ready(self, slot: CatalogSlot) -> None:
         backoff = self._backoff()
         while (error := await self._attempt(slot)) is not None:
             self.fail(slot, error)
-            if not error.transient:
+            if not error.transient or slot.entry.key not in self._holdings:
                 return
             await asyncio.sleep(backoff.next())
 
@@ -111,6 +127,9 @@ class SlotLoader:
         self._progress(slot, AdapterPhase.READY, "")
         self._tiers.refresh()
         self._on_settled()
+        if self._holdings.in_memory and slot.entry.key in self._holdings:
+            await self._to_memory(file)
+            self._tiers.refresh()
 
     def _progress(self, slot: CatalogSlot, phase: AdapterPhase, message: str) -> None:
         slot.phase, slot.message, slot.error = phase, message, None

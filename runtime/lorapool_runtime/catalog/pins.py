@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.errors import AdapterError
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,8 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.holdings import Holdings
+from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.loading import SOURCE_BACKOFF, MakeBackoff, SlotLoader, Sources
 from lorapool_runtime.catalog.pins import DeviceCache, Pins
@@ -52,7 +53,10 @@ class Registry:
         self._index = CatalogIndex(changes) if index is None else index
         self.tiers = TierIndex(self._index, memory, device)
         self._pins = Pins(device, memory, to_device, self.tiers.refresh)
-        self._loader = SlotLoader(self._index, sources, check, self.tiers, self._settled, backoff)
+        self._holdings = Holdings()
+        self._loader = SlotLoader(
+            self._index, sources, check, self.tiers, self._settled, self._holdings, memory.check, backoff
+        )
         self.weights = Weights(self._index, memory, self._loader, self.tiers.refresh)
         self._digest: str | None = None
 
@@ -104,7 +108,18 @@ class Registry:
             self._let_go(slot)
         fresh = CatalogSlot(entry)
         self._index.put(fresh)
-        self._loader.start(fresh)
+        if entry.key in self._holdings or (slot is not None and slot.phase is not AdapterPhase.REMOTE):
+            self._loader.start(fresh)
+
+    def hold(self, keys: frozenset[str], *, in_memory: bool = False) -> None:
+        """Load these before anybody asks; what is here already stays as long as there is room for it.
+
+        Args:
+            in_memory: into host memory too, as far as it has room.
+        """
+        for key in self._holdings.replace(keys, in_memory=in_memory):
+            self._loader.request(key)
+        self._on_changed()
 
     def _remove(self, key: str) -> None:
         slot = self._index.pop(key)
@@ -131,22 +146,32 @@ class Registry:
     # ---- how far each one is -----------------------------------------------------------------------------------
 
     @property
+    def held(self) -> frozenset[str] | None:
+        """Keys of the adapters that the pod holds; None: all."""
+        return self._holdings.keys
+
+    @property
     def ready(self) -> Collection[str]:
         """Keys of the adapters that can be served."""
         return self._index.ready
 
+    def slot(self, key: str) -> CatalogSlot | None:
+        """What this pod knows of an adapter of the catalog; not to be changed."""
+        return self._index.get(key)
+
     def is_on_its_way(self, key: str) -> bool:
         """Whether an adapter of the catalog is neither ready nor refused yet."""
         slot = self._index.get(key)
-        return slot is not None and slot.phase in (AdapterPhase.DOWNLOADING, AdapterPhase.LOADING)
+        return slot is not None and slot.is_on_its_way
 
     def states(self, since: int | None = None, keys: Iterable[str] | None = None) -> dict[str, AdapterState]:
-        """The states of all adapters, or of those of these keys, or of those that changed since a version."""
+        """The states of all adapters, or of those of these keys, or of those that changed since a version; never of
+        one that only a request would bring."""
         if keys is not None:
             named = (self._index.get(key) for key in keys)
-            return {h.entry.key: h.state() for h in named if h is not None}
+            return {h.entry.key: h.state() for h in named if h is not None and h.phase is not AdapterPhase.REMOTE}
         found = self._index if since is None else self._index.changed_since(since)
-        return {h.entry.key: h.state() for h in found}
+        return {h.entry.key: h.state() for h in found if h.phase is not AdapterPhase.REMOTE}
 
     def removed_since(self, version: int) -> tuple[str, ...] | None:
         """Adapters that have gone since that version; None where that is not known any more."""

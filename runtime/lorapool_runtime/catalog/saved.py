@@ -28,10 +28,12 @@ class SavedCatalog:
 
     Attributes:
         ready: keys of the adapters that could be served.
+        held: keys of those that the pod was to hold; None: all.
     """
 
     catalog: Catalog
     ready: frozenset[str] = frozenset()
+    held: frozenset[str] | None = None
 
 
 class CatalogFile:
@@ -41,40 +43,44 @@ class CatalogFile:
         name = hashlib.sha256(pool.encode()).hexdigest()[:16]
         self._path = cache_dir / "catalogs" / f"{name}.json"
         self._ready_path = cache_dir / "catalogs" / f"{name}.ready.json"
-        self._written: tuple[str, frozenset[str]] | None = None
+        self._written: SavedCatalog | None = None
 
     def read(self) -> SavedCatalog | None:
         """What was kept, or None where there is nothing that can be read."""
         try:
-            return SavedCatalog(Catalog.model_validate_json(self._path.read_bytes()), self._ready())
+            ready, held = self._keys()
+            return SavedCatalog(Catalog.model_validate_json(self._path.read_bytes()), ready, held)
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
             log.warning("the kept catalog cannot be read; waiting for a new one", error=str(error)[:200])
             return None
 
-    def _ready(self) -> frozenset[str]:
+    def _keys(self) -> tuple[frozenset[str], frozenset[str] | None]:
+        """Of those that were ready, and of those that were held."""
         try:
-            keys = json.loads(self._ready_path.read_bytes())
-        except (OSError, ValueError):
-            return frozenset()
-        return frozenset(str(key) for key in keys) if isinstance(keys, list) else frozenset()
+            kept = json.loads(self._ready_path.read_bytes())
+            ready, held = (kept["ready"], kept["held"]) if isinstance(kept, dict) else (kept, None)
+            return frozenset(map(str, ready)), None if held is None else frozenset(map(str, held))
+        except (OSError, ValueError, TypeError, KeyError):
+            return frozenset(), None
 
     def write(self, kept: SavedCatalog) -> None:
         """Keep it. A cache that cannot be written is no reason to refuse a catalog: it is logged."""
-        digest, ready = self._written or ("", frozenset())
+        before = self._written
         try:
-            if kept.catalog.digest != digest:
+            if before is None or kept.catalog.digest != before.catalog.digest:
                 # One by one, and not as a whole: the interpreter serves requests between two entries.
                 entries = ",".join(entry.model_dump_json() for entry in kept.catalog.entries)
                 text = f'{{"digest":{json.dumps(kept.catalog.digest)},"entries":[{entries}]}}'
                 write_atomically(self._path, text.encode())
-            if kept.ready != ready or self._written is None:
-                write_atomically(self._ready_path, json.dumps(sorted(kept.ready)).encode())
+            if before is None or (kept.ready, kept.held) != (before.ready, before.held):
+                keys = {"ready": sorted(kept.ready), "held": None if kept.held is None else sorted(kept.held)}
+                write_atomically(self._ready_path, json.dumps(keys).encode())
         except OSError as error:
             log.warning("the catalog cannot be kept", error=str(error)[:200])
         else:
-            self._written = kept.catalog.digest, kept.ready
+            self._written = kept
 
 
 class CatalogWriter:

@@ -1,7 +1,8 @@
 """One adapter of the catalog in this pod, and when a new entry means to start over."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import CatalogEntry, HubFile
@@ -9,13 +10,16 @@ from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
 
+# Requests for an adapter that failed a moment ago are answered with that.
+_TRY_AGAIN_S: Final = 2.0
+
 
 @dataclass
 class CatalogSlot:
     """What the pod knows of an entry. Lives on the event loop; only the registry changes it."""
 
     entry: CatalogEntry
-    phase: AdapterPhase = AdapterPhase.DOWNLOADING
+    phase: AdapterPhase = AdapterPhase.REMOTE
     tier: Tier = Tier.REMOTE
     file: AdapterFile | None = None
     error: AdapterError | None = None
@@ -23,6 +27,37 @@ class CatalogSlot:
     version: int = 0
     task: asyncio.Task[None] | None = None
     again: asyncio.Task[AdapterFile] | None = None
+    failed_at_s: float = 0.0
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether it is neither ready nor refused yet, and not left to requests."""
+        return self.phase in (AdapterPhase.DOWNLOADING, AdapterPhase.LOADING)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a task brings it, or waits until it tries again."""
+        return self.task is not None and not self.task.done()
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether what failed a moment ago may succeed now, and nobody tries."""
+        passed_s = asyncio.get_running_loop().time() - self.failed_at_s
+        return self.error is not None and self.error.transient and not self.is_loading and passed_s >= _TRY_AGAIN_S
+
+    async def changed(self, within_s: float) -> None:
+        """Return when something about the adapter has changed, or the time is over."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        await asyncio.wait((waiter,), timeout=within_s)
+
+    def notify(self) -> None:
+        """Something about it has changed."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
 
     def state(self) -> AdapterState:
         """As the wire has it."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from lorapool_api.wire.state import AdapterPhase, Tier
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.pins import DeviceCache
 from lorapool_runtime.catalog.slot import CatalogSlot

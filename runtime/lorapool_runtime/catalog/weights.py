@@ -1,12 +1,13 @@
 """Adapters for a request: their files when it comes, their weights when its turn comes."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.loading import SlotLoader
 from lorapool_runtime.catalog.slot import CatalogSlot, gone
@@ -14,7 +15,11 @@ from lorapool_runtime.errors import AdapterError, RequestError
 
 
 class Weights:
-    """Gives requests what they name. Lives on the event loop."""
+    """Gives requests what they name. Lives on the event loop.
+
+    Attributes:
+        waiting: requests that wait for files.
+    """
 
     def __init__(self, index: CatalogIndex, cache: HostCache, loader: SlotLoader, on_moved: Callable[[], None]) -> None:
         """`on_moved` is called when adapters may have come to host memory, or left it."""
@@ -22,6 +27,24 @@ class Weights:
         self._cache = cache
         self._loader = loader
         self._on_moved = on_moved
+        self.waiting = 0
+
+    async def until_loaded(self, keys: Iterable[str], within_s: float) -> None:
+        """Return when none of these is on its way any more, or the time is over; one load for however many wait."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + within_s
+        self.waiting += 1
+        try:
+            for key in dict.fromkeys(keys):
+                self._loader.request(key)
+                while (slot := self._index.get(key)) and slot.is_on_its_way and (left_s := ends_at - clock()) > 0:
+                    await slot.changed(left_s)
+        finally:
+            self.waiting -= 1
+
+    def request(self, key: str) -> None:
+        """Another pod asks for its file: load it, if that has not begun, or may succeed now."""
+        self._loader.request(key)
 
     def take(self, uses: Sequence[AdapterUse]) -> tuple[ScaledAdapter[AdapterFile], ...]:
         """The file and the strength of each use; its weights are read when the request's turn comes.

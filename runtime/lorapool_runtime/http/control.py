@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,10 +13,10 @@ from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_runtime.app.runtime import Runtime
+from lorapool_runtime.control_token import read_token
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, errors
-
-_MAX_WAIT_S: Final = 60.0
+from lorapool_runtime.http.fleet import MAX_WAIT_S, fleet_routes
 
 
 def control_app(runtime: Runtime, token_file: Path) -> FastAPI:
@@ -42,6 +42,8 @@ def control_app(runtime: Runtime, token_file: Path) -> FastAPI:
     async def patch(request: Request) -> PodState:
         return runtime.patch_catalog(await body.read(request, CatalogDelta, body.CATALOG_MAX_BYTES))
 
+    app.include_router(fleet_routes(runtime))
+
     @app.get("/v1/state")
     async def state(
         since: Annotated[int | None, Query(ge=0)] = None,
@@ -50,7 +52,7 @@ def control_app(runtime: Runtime, token_file: Path) -> FastAPI:
     ) -> PodState:
         if since is None or instance != runtime.instance:
             return runtime.state()
-        return await runtime.state_after(since, min(wait, _MAX_WAIT_S))
+        return await runtime.state_after(since, min(wait, MAX_WAIT_S))
 
     return app
 
@@ -58,16 +60,9 @@ def control_app(runtime: Runtime, token_file: Path) -> FastAPI:
 def _token_check(token_file: Path):  # type: ignore[no-untyped-def]  # a dependency of FastAPI
     async def check(request: Request) -> None:
         """Read anew each time: the Secret behind the file can be rotated."""
-        expected = await asyncio.to_thread(_read, token_file)
+        expected = await asyncio.to_thread(read_token, token_file)
         given = request.headers.get("authorization", "")
         if not expected or not hmac.compare_digest(given.encode(), f"Bearer {expected}".encode()):
             raise RequestError(ErrorCode.UNAUTHORIZED, "the control port needs the pool's token")
 
     return check
-
-
-def _read(token_file: Path) -> str:
-    try:
-        return token_file.read_text().strip()
-    except OSError:
-        return ""

@@ -72,12 +72,12 @@ class Dispatcher:
         """For how long the engine has been working on what nobody waits for any more."""
         return self._thread.overdue_s
 
-    def check_room(self) -> None:
-        """Raises: RequestError when a request would not be taken now."""
+    def check_room(self, elsewhere: int = 0) -> None:
+        """Raises: RequestError when a request would not be taken now; so many wait elsewhere to be taken."""
         if self._closed is not None:
             raise answers.not_ready(self._closed)
-        if self.pending >= self._max_pending:
-            message = f"{self.pending} requests are waiting in this pod, it takes no more"
+        if (pending := self.pending + elsewhere) >= self._max_pending:
+            message = f"{pending} requests are waiting in this pod, it takes no more"
             raise RequestError(ErrorCode.TOO_MANY_PENDING, message, retryable=True)
 
     async def render(self, request: RenderRequest[AdapterFile]) -> Outcome:

@@ -44,6 +44,7 @@ class BlobFolder:
 
     def __init__(self, root: Path, bound_bytes: int | None = None, hasher: Callable[[Path], str] | None = None) -> None:
         """`hasher` gives a file's sha256."""
+        self.root = root
         self._hash = hasher or hash_file
         self._bound_bytes = bound_bytes
         self._blobs = root / "blobs"

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, assert_never
+from typing import Final, NamedTuple, Protocol, assert_never
 
+import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.wait import wait_base
 
@@ -17,6 +18,9 @@ from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources import hub, path, url
 from lorapool_runtime.sources.blobs import Blob, BlobFolder, source_digest
 from lorapool_runtime.sources.limits import Expected, Write, write_hashed
+from lorapool_runtime.sources.sidecars import SidecarNotes
+
+log = structlog.get_logger(__name__)
 
 PEFT_CONFIG: Final = "adapter_config.json"
 EMBEDDINGS: Final = "embeddings.safetensors"
@@ -27,6 +31,14 @@ _ATTEMPTS: Final = 3
 _WAIT: Final = wait_random_exponential(multiplier=1, max=8)
 
 Cancelled = Callable[[], bool]
+
+
+class GivenFile(Protocol):
+    """A file that another pod has, and what lies beside it there."""
+
+    @property
+    def sidecars(self) -> Sidecars: ...
+    def fetch(self, target: Path, expected: Expected, cancelled: Cancelled) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -58,12 +70,19 @@ class Fetcher:
         self, blobs: BlobFolder, rules: SourceRules, wait: wait_base = _WAIT, write: Write = write_hashed
     ) -> None:
         self._blobs = blobs
+        self._notes = SidecarNotes(blobs.root / "sidecars")
         self._rules = rules
         self._wait = wait
         self._write = write
 
-    def fetch(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
-        """The entry's file as a blob; from the folder where it is there already.
+    def is_here(self, entry: CatalogEntry) -> bool:
+        """Whether neither the source nor another pod need be asked. A file on a volume is not brought by others."""
+        if isinstance(entry.source, PathFile):
+            return True
+        return self._known(entry) is not None and self._noted(entry.source) is not None
+
+    def fetch(self, entry: CatalogEntry, cancelled: Cancelled, given: GivenFile | None = None) -> Blob:
+        """The entry's file as a blob; from the folder where it is there already, else from another pod that has it.
 
         A burst of calls, from here or from other processes on the same folder, downloads once. Failures that
         may pass are tried again, three times at most; whoever calls may ask again later.
@@ -73,13 +92,58 @@ class Fetcher:
         """
         try:
             with self._blobs.locked(entry.sha256 or source_digest(entry.source)):
-                return self._known(entry) or self._retrying(entry, cancelled)
+                return self._known(entry) or self._from_pod(entry, cancelled, given) or self._retrying(entry, cancelled)
         except OSError as error:
             message = f"the cache folder cannot be written: {error.strerror or error}"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
 
+    def _from_pod(self, entry: CatalogEntry, cancelled: Cancelled, given: GivenFile | None) -> Blob | None:
+        """None: nobody gives it, or not this file."""
+        if given is None:
+            return None
+        expected = Expected(entry.sha256, entry.size_bytes, self._rules.max_file_bytes)
+        try:
+            with self._blobs.working_folder() as folder:
+                sha256 = given.fetch(folder / "file", expected, cancelled)
+                expected.check_sha256(sha256)
+                blob = self._blobs.adopt(folder / "file", sha256)
+        except AdapterError as error:
+            if cancelled():
+                raise
+            log.warning("no other pod gives the file; asking its source", adapter=entry.key, error=error.message)
+            return None
+        self._blobs.remember(entry.source, sha256)
+        if isinstance(entry.source, HubFile):
+            self._notes.put(entry.source, given.sidecars)
+        return blob
+
     def sidecars(self, entry: CatalogEntry, layout: AdapterFormat) -> Sidecars:
         """What lies beside the file and belongs to it, where its source has folders. Raises: AdapterError."""
+        noted = self._noted(entry.source)
+        if noted is None:
+            noted = self._sidecars(entry, layout)
+            if isinstance(entry.source, HubFile):
+                self._notes.put(entry.source, noted)
+        return noted
+
+    def _noted(self, source: FileSource) -> Sidecars | None:
+        """What is known to lie beside the file; None: that has to be looked up."""
+        match source:
+            case HubFile():
+                return self._notes.get(source)
+            case UrlFile():
+                return Sidecars()
+            case PathFile():
+                return None
+            case other:
+                assert_never(other)
+
+    def forget(self, source: FileSource) -> None:
+        """The next time that the source is asked for, it is read anew."""
+        self._blobs.forget(source)
+        self._notes.forget(source)
+
+    def _sidecars(self, entry: CatalogEntry, layout: AdapterFormat) -> Sidecars:
         config = self._small(entry, PEFT_CONFIG, _CONFIG_MAX_BYTES) if layout is AdapterFormat.PEFT else None
         return Sidecars(config, self._small(entry, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
 

@@ -31,9 +31,8 @@ class Lanes:
         self._beginning: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_BEGIN))
         self._slow: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_SLOW))
 
-    async def run(self, source: FileSource, work: Callable[[], Awaitable[T]]) -> T:
-        """What the work gives, when there is room for it. Raises: what it raises."""
-        place = owner(source)
+    async def run(self, place: str, work: Callable[[], Awaitable[T]]) -> T:
+        """What the work gives, when there is room for it at that place. Raises: what it raises."""
         async with self._beginning[place]:
             task = asyncio.ensure_future(work())
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, assert_never
 
@@ -11,10 +12,14 @@ from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import BlobFolder
 from lorapool_runtime.sources.check_notes import FINITE
-from lorapool_runtime.sources.fetch import Fetcher
-from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes
+from lorapool_runtime.sources.fetch import Fetcher, GivenFile
+from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes, owner
 
 _COPIES: Final = 2
+
+
+async def _nobody(_: CatalogEntry) -> GivenFile | None:
+    return None
 
 
 class FileLoader:
@@ -27,8 +32,11 @@ class FileLoader:
         max_rank: int,
         lanes: Lanes | None = None,
         checker: Checker | None = None,
+        find: Callable[[CatalogEntry], Awaitable[GivenFile | None]] = _nobody,
     ) -> None:
+        """`find` waits for the pod whose turn it is to ask the source; None: it is this one's. Raises: AdapterError."""
         self._fetcher = fetcher
+        self._find = find
         self._blobs = blobs
         self._max_rank = max_rank
         self._checker = checker or Checker()
@@ -41,18 +49,21 @@ class FileLoader:
 
         Cancelling it also stops the download. Raises: AdapterError.
         """
+        is_here = await asyncio.to_thread(self._fetcher.is_here, entry)
+        given = None if is_here else await self._find(entry)
         cancelled = threading.Event()
         try:
             loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
+            place = owner(entry.source) if given is None else "pods"
             return await self._lanes.run(
-                entry.source, lambda: loop.run_in_executor(threads, self._blocking, entry, cancelled)
+                place, lambda: loop.run_in_executor(threads, self._blocking, entry, given, cancelled)
             )
         finally:
             cancelled.set()
 
     def forget(self, source: FileSource) -> None:
         """The next time that the source is asked for it is read anew."""
-        self._blobs.forget(source)
+        self._fetcher.forget(source)
 
     def discard(self, file: AdapterFile) -> None:
         """The file turned out to be of no use here."""
@@ -72,8 +83,8 @@ class FileLoader:
             case other:
                 assert_never(other)
 
-    def _blocking(self, entry: CatalogEntry, cancelled: threading.Event) -> AdapterFile:
-        blob = self._fetcher.fetch(entry, cancelled.is_set)
+    def _blocking(self, entry: CatalogEntry, given: GivenFile | None, cancelled: threading.Event) -> AdapterFile:
+        blob = self._fetcher.fetch(entry, cancelled.is_set, given)
         # The note of an earlier process is enough for now: `prove` the blob before its weights are used.
         weights = not self._blobs.notes.passed(blob.path, FINITE)
         try:
@@ -81,7 +92,7 @@ class FileLoader:
         except AdapterError as error:
             if not error.transient:  # useless for every base; whoever wants to look at it has the source
                 self._blobs.drop(blob.sha256)
-                self._blobs.forget(entry.source)
+                self._fetcher.forget(entry.source)
             raise
         if weights:
             self._blobs.notes.note(blob.path, FINITE)

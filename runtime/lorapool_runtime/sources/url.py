@@ -13,6 +13,7 @@ from lorapool_api.fetch.client_errors import refused_by_client
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch, plain
 from lorapool_api.kinds.conditions import Reason
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
+from lorapool_common.http.tls import trusted
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.limits import Expected, Write, write_hashed
 
@@ -36,7 +37,9 @@ def fetch(
         AdapterError: a host or an address that is not allowed, here or after any redirect; what the server answers.
     """
     # No proxy from the environment: it would look up names for us and reach what we may not.
-    with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS) as client:
+    with httpx.Client(
+        timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS, verify=trusted(trust_env=False)
+    ) as client:
         try:
             return write(_chunks(client, url, hosts, expected), target, expected, cancelled)
         except SourceRefused as error:

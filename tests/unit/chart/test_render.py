@@ -262,19 +262,6 @@ def test_drains_are_never_blocked() -> None:
     assert {b["spec"]["maxUnavailable"] for b in budgets} == {1}
 
 
-def test_only_the_gateway_reaches_the_serving_port_and_only_the_operator_the_control_port() -> None:
-    objects = render(networkPolicy__enabled=True, networkPolicy__runtimeNamespaces=["team"])
-    policy = one(objects, "NetworkPolicy", "lorapool-runtime")
-    assert policy["metadata"]["namespace"] == "team"
-    by_port = {rule["ports"][0]["port"]: rule["from"] for rule in policy["spec"]["ingress"]}
-    for port, part in (("serving", "gateway"), ("control", "operator")):
-        (peer,) = by_port[port]
-        labels = one(objects, "Deployment", f"lorapool-{part}")["spec"]["template"]["metadata"]["labels"]
-        assert peer["podSelector"]["matchLabels"].items() <= labels.items()
-        assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": NAMESPACE}
-    assert not kinds(render(), "NetworkPolicy")
-
-
 def test_names_follow_the_release_unless_told_otherwise() -> None:
     named = render(fullnameOverride="images")
     assert one(named, "Deployment", "images-gateway")

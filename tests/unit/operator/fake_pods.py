@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from tests.unit.operator.make import NO_MODULES, WARM, state
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import AdapterPhase, BaseReport, BaseState, PodState
 from lorapool_operator.pods.control import ControlError, DigestMismatch
 
@@ -18,6 +19,7 @@ class FakePod:
         error: what every call is answered with; None: calls work.
         push_error: what catalogs are answered with.
         takes_s: how long it takes to take a catalog.
+        assign_error: what assignments are answered with.
         calls: names of the calls that came.
     """
 
@@ -29,6 +31,8 @@ class FakePod:
         self.error: ControlError | None = None
         self.push_error: ControlError | None = None
         self.takes_s = 0.0
+        self.assign_error: ControlError | None = None
+        self.assignment: Assignment | None = None
         self.calls: list[str] = []
         self._news = asyncio.Event()
 
@@ -46,6 +50,7 @@ class FakePod:
     def restart(self, instance: str) -> None:
         """Another process: it knows nothing."""
         self.instance, self.version, self.digest, self.entries = instance, 0, "", {}
+        self.assignment = None
         self.tell()
 
     async def state(self, since: int, instance: str | None) -> PodState:
@@ -58,6 +63,12 @@ class FakePod:
     def report(self) -> BaseReport:
         self._take("base")
         return self.modules
+
+    def assign(self, assignment: Assignment) -> PodState:
+        self._take("assign", self.assign_error)
+        self.assignment = assignment
+        self.tell()
+        return self._answer()
 
     def put(self, catalog: Catalog) -> PodState:
         self._take("put", self.push_error)
@@ -76,11 +87,13 @@ class FakePod:
         return self._answer()
 
     def _answer(self) -> PodState:
-        said = {k: state(self.phases.get(k, AdapterPhase.READY), e.generation) for k, e in self.entries.items()}
+        held = self.entries.keys() if self.assignment is None else self.entries.keys() & self.assignment.holds
+        said = {k: state(self.phases.get(k, AdapterPhase.READY), self.entries[k].generation) for k in held}
         return PodState(
             instance=self.instance,
             version=self.version,
             digest=self.digest or None,
+            assignment=self.assignment.digest if self.assignment else None,
             base=self.base,
             complete=True,
             adapters=said,
@@ -113,6 +126,9 @@ class FakePods:
 
     async def base(self, ip: str, token: str) -> BaseReport:
         return self._at(ip).report()
+
+    async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState:
+        return self._at(ip).assign(assignment)
 
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState:
         await asyncio.sleep(self._at(ip).takes_s)

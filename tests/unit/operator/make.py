@@ -127,10 +127,13 @@ def checked(snapshot: Observed, decisions: AdapterDecisions | None = None) -> Ch
     return (decisions or AdapterDecisions()).checked(ChecksInput.of(snapshot, snapshot.bases.get(REVISION))).results
 
 
-def statuses(snapshot: Observed, decisions: AdapterDecisions | None = None) -> dict[str, AdapterStatus]:
-    """Statuses of all adapters, by their keys."""
+def statuses(
+    snapshot: Observed, decisions: AdapterDecisions | None = None, copies: int = 2
+) -> dict[str, AdapterStatus]:
+    """Statuses of all adapters, by their keys; so many pods shall hold each."""
     by = decisions or AdapterDecisions()
-    made = by.statuses(StatusesInput.of(checked(snapshot, by), snapshot))
+    results = checked(snapshot, by)
+    made = by.statuses(StatusesInput.of(results, dict.fromkeys(results, copies), snapshot))
     return {key: wanted.status for key, wanted in made.by_key.items()}
 
 

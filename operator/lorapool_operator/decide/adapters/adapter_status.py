@@ -54,12 +54,14 @@ class StatusInput:
     """What the status of an adapter depends on.
 
     Attributes:
+        copies: pods that shall hold it ahead of requests.
         in_pods: what the pods say that speak about this generation; only of an adapter that they shall have.
         now: the time that a condition gets whose status is another than before; a later one makes no other status.
     """
 
     result: CheckResult
     pods: PoolPods
+    copies: int
     in_pods: tuple[InPod, ...]
     now: datetime = field(compare=False)
 
@@ -102,7 +104,7 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
     """The whole status; what did not change is equal to what was there, times included."""
     adapter, pods = given.result.adapter, given.pods
     conditions = with_transition_times(_conditions(given), adapter.status.conditions, given.now)
-    in_pods = AdapterPods(ready=given.serving, total=pods.warm, failed=_failures(given))
+    in_pods = AdapterPods(ready=given.serving, total=pods.warm, copies=given.copies, failed=_failures(given))
     return AdapterStatus(
         observed_generation=adapter.metadata.generation,
         pool_name=adapter.pool_key,
@@ -143,7 +145,7 @@ def _state(
 
 def _finding_of_pods(given: StatusInput) -> Finding | None:
     """What keeps the adapter from being served although no check speaks against it; None: it is served."""
-    if given.serving:
+    if given.serving or _is_served_on_request(given):
         return None
     if given.failed:
         first_failed = given.failed[0]
@@ -153,6 +155,11 @@ def _finding_of_pods(given: StatusInput) -> Finding | None:
     was_seen = given.result.adapter.status.resolved is not None
     first = AdapterCondition.RESOLVED if sees_file_only_in_pods and not was_seen else AdapterCondition.READY
     return Finding(first, _progress(given))
+
+
+def _is_served_on_request(given: StatusInput) -> bool:
+    """Whether no pod holds it ahead, as the pool wants it, and none that was asked for it has failed."""
+    return not given.copies and bool(given.pods.warm) and not given.failed
 
 
 def _failure(state: AdapterState, where: str) -> Finding:
@@ -190,7 +197,12 @@ def _when_true(type_: AdapterCondition, given: StatusInput) -> Verdict:
         case AdapterCondition.COMPATIBLE:
             return Verdict(Reason.COMPATIBLE, "it fits the base model")
         case AdapterCondition.READY:
-            return Verdict(Reason.SERVED, f"served by {given.serving} of {given.pods.warm} pods")
+            return Verdict(Reason.SERVED, _how_it_is_served(given))
+
+
+def _how_it_is_served(given: StatusInput) -> str:
+    holders = f"held by {given.serving} of {given.pods.warm} pods"
+    return holders if given.serving else f"{holders}: one brings it when a request asks for it"
 
 
 def _what_was_found(given: StatusInput) -> str:

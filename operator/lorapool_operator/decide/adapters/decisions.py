@@ -53,17 +53,22 @@ class PodWords:
 
 @dataclass(frozen=True)
 class StatusesInput:
-    """What the statuses of all adapters depend on; `now` as in `StatusInput`."""
+    """What the statuses of all adapters depend on; `now` as in `StatusInput`.
+
+    Attributes:
+        copies: adapter's key -> pods that shall hold it.
+    """
 
     results: CheckResults
+    copies: Mapping[str, int]
     pods: PoolPods
     said: tuple[PodWords, ...]
     now: datetime = field(compare=False)
 
     @classmethod
-    def of(cls, results: CheckResults, seen: Observed) -> Self:
+    def of(cls, results: CheckResults, copies: Mapping[str, int], seen: Observed) -> Self:
         said = tuple(PodWords(p.name, p.key in seen.warm, report.adapters) for p, report in seen.running_pods)
-        return cls(results, PoolPods.of(seen), said, seen.now)
+        return cls(results, copies, PoolPods.of(seen), said, seen.now)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,9 @@ class AdapterDecisions:
 
     def _status_all(self, given: StatusesInput) -> AdapterStatuses:
         by_key = {
-            key: self._status(StatusInput(result, given.pods, _in_pods(result, given.said), given.now))
+            key: self._status(
+                StatusInput(result, given.pods, given.copies.get(key, 0), _in_pods(result, given.said), given.now)
+            )
             for key, result in given.results.items()
         }
         self._status.keep_only(by_key)

@@ -39,7 +39,7 @@ def test_served_when_a_warm_pod_has_it() -> None:
         ("Compatible", "True", "Compatible"),
         ("Ready", "True", "Served"),
     ]
-    assert made.conditions[-1].message == "served by 1 of 2 pods"
+    assert made.conditions[-1].message == "held by 1 of 2 pods"
     assert made.summary == "Served"
     assert made.pods is not None
     assert (made.pods.ready, made.pods.total) == (1, 2)
@@ -107,7 +107,7 @@ def test_one_failed_pod_is_listed_while_another_serves() -> None:
 
 def test_a_list_of_failures_without_any_is_not_in_the_status() -> None:
     made = of(make.adapter(), a=op.report(pixel=op.state()))
-    assert made.manifest()["pods"] == {"ready": 1, "total": 1}
+    assert made.manifest()["pods"] == {"ready": 1, "total": 1, "copies": 2}
 
 
 def test_at_most_ten_failed_pods_are_named() -> None:

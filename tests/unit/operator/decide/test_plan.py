@@ -8,6 +8,7 @@ from tests.unit.operator import make as op
 
 from lorapool_api.wire.state import BasePhase, BaseReport, BaseState
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.placements import PlacementDecisions
 from lorapool_operator.decide.plan import SETTLE_S, PassMemory, PassPlan, decide
 from lorapool_operator.seen.observed import NO_REPORT, Observed
 
@@ -21,7 +22,7 @@ def warm(revision: str) -> BaseState:
 
 
 def planned(seen: Observed, memory: PassMemory = NOTHING) -> PassPlan:
-    return decide(seen, memory, AdapterDecisions())
+    return decide(seen, memory, AdapterDecisions(), PlacementDecisions())
 
 
 def base_of(plan: PassPlan) -> BaseReport | None:
@@ -30,7 +31,7 @@ def base_of(plan: PassPlan) -> BaseReport | None:
 
 def test_what_was_decided_before_changes_no_plan() -> None:
     """Results that are kept only save work."""
-    used, memory = AdapterDecisions(), NOTHING
+    used, placed, memory = AdapterDecisions(), PlacementDecisions(), NOTHING
     one, two = make.adapter("one"), make.adapter("two", suspend=True)
     sights: list[dict[str, Any]] = [
         {"reports": {"p-1": op.report(one=op.state())}},
@@ -44,7 +45,7 @@ def test_what_was_decided_before_changes_no_plan() -> None:
     for second, sight in enumerate(sights):
         fields: dict[str, Any] = {"pool": op.pool(), "clock_s": float(second)} | sight
         seen = op.seen(one, two, **fields)
-        plan = decide(seen, memory, used)
+        plan = decide(seen, memory, used, placed)
         assert plan == planned(seen, memory)
         memory = plan.memory
 

@@ -10,8 +10,9 @@ from tests.unit.operator.fake_pods import FakePod, FakePods
 from tests.virtual_time import elapse, now_s, rest, until
 
 from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseReport, BaseState, PodState
-from lorapool_operator.pods.control import ControlError, TokenRefused
+from lorapool_operator.pods.control import ControlError, NotSupported, TokenRefused
 from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.seen.observed import PodReport
 from lorapool_operator.seen.views import PodView
@@ -47,8 +48,9 @@ class Pool:
         self.links.follow(self.followed.values(), "token")
         return pod
 
-    async def distribute(self, wanted: Catalog) -> None:
-        self.links.distribute(wanted, len(wanted.entries))
+    async def distribute(self, wanted: Catalog, assignment: Assignment | None = None) -> None:
+        assignments = {f"default/{name}": assignment for name in self.followed if assignment is not None}
+        self.links.distribute(wanted, len(wanted.entries), assignments)
         await rest()
 
     def report(self, name: str = "p-1") -> PodReport:
@@ -71,6 +73,50 @@ async def test_a_pod_is_told_its_catalog_and_then_only_what_changes(pool: Pool) 
     assert pod.pushes == ["put", "patch", "patch"]
     assert pod.digest == catalog("b").digest
     assert set(pool.report().adapters) == {"default/b"}
+
+
+def assignment(*holds: str) -> Assignment:
+    return Assignment.of("default/p-1", {"default/p-1": "10.0.0.1:8001"}, {f"default/{name}" for name in holds})
+
+
+async def test_a_pod_knows_what_it_holds_before_it_gets_its_catalog(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    await pool.distribute(catalog("a", "b"), assignment("a"))
+    assert [call for call in pod.calls if call in ("assign", "put")] == ["assign", "put"]
+    assert pod.assignment == assignment("a")
+    assert set(pool.report().adapters) == {"default/a"}
+
+
+async def test_another_assignment_is_sent_without_a_catalog(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    await pool.distribute(catalog("a", "b"), assignment("a"))
+    await pool.distribute(catalog("a", "b"), assignment("b"))
+    assert pod.assignment == assignment("b")
+    assert pod.pushes == ["put"]
+
+
+async def test_the_same_assignment_is_sent_once(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    for _ in range(3):
+        await pool.distribute(catalog("a"), assignment("a"))
+    assert pod.calls.count("assign") == 1
+
+
+async def test_a_restarted_container_gets_its_assignment_again(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    await pool.distribute(catalog("a"), assignment("a"))
+    pod.restart("another")
+    await until(lambda: pod.digest == catalog("a").digest)
+    assert pod.assignment == assignment("a")
+
+
+async def test_a_pod_of_an_earlier_version_gets_its_catalog_all_the_same(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    pod.assign_error = NotSupported("no such call")
+    await pool.distribute(catalog("a"), assignment("a"))
+    await pool.distribute(catalog("a", "b"), assignment("a"))
+    assert pod.digest == catalog("a", "b").digest
+    assert pod.calls.count("assign") == 1
 
 
 async def test_nothing_is_asked_of_a_pod_before_it_is_known_what_it_may_speak_of(pool: Pool) -> None:

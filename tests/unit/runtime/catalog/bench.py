@@ -17,9 +17,9 @@ from lorapool_api.wire.state import AdapterPhase
 from lorapool_common.backoff import Backoff
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.host.cache import HostCache
+from lorapool_runtime.catalog.host.readers import Ticket
 from lorapool_runtime.catalog.index import CatalogIndex
-from lorapool_runtime.catalog.readers import Ticket
 from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError

@@ -11,9 +11,9 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.modules import file_layout
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.host.cache import HostCache
+from lorapool_runtime.catalog.host.readers import Ticket
 from lorapool_runtime.catalog.pins import Pins
-from lorapool_runtime.catalog.readers import Ticket
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError
 

@@ -41,10 +41,19 @@ async def test_a_thousand_changes_are_a_few_writes_and_the_last_one_is_kept(tmp_
 
 
 def test_what_is_kept_comes_back_and_what_is_damaged_does_not(tmp_path: Path) -> None:
-    kept = SavedCatalog(Catalog.of([entry("one", pin=True), entry("two")]), frozenset({"default/two"}))
+    catalog = Catalog.of([entry("one", pin=True), entry("two")])
+    kept = SavedCatalog(catalog, frozenset({"default/two"}), frozenset({"default/one"}))
     CatalogFile(tmp_path, "default/shapes").write(kept)
     assert CatalogFile(tmp_path, "default/shapes").read() == kept
     assert CatalogFile(tmp_path, "default/other").read() is None
     for file in (tmp_path / "catalogs").glob("*.ready.json"):
         file.write_text("{")
     assert CatalogFile(tmp_path, "default/shapes").read() == SavedCatalog(kept.catalog)
+
+
+def test_what_an_earlier_version_kept_means_that_all_are_held(tmp_path: Path) -> None:
+    kept = SavedCatalog(Catalog.of([entry("one")]), frozenset({"default/one"}), frozenset())
+    CatalogFile(tmp_path, "default/shapes").write(kept)
+    (file,) = (tmp_path / "catalogs").glob("*.ready.json")
+    file.write_text('["default/one"]')
+    assert CatalogFile(tmp_path, "default/shapes").read() == SavedCatalog(kept.catalog, kept.ready, None)

@@ -14,8 +14,8 @@ from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.modules import file_layout
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
-from lorapool_runtime.catalog.host_cache import HostCache
-from lorapool_runtime.catalog.readers import Readers
+from lorapool_runtime.catalog.host.cache import HostCache
+from lorapool_runtime.catalog.host.readers import Readers
 from lorapool_runtime.engine.contract import (
     Recipe,
     Rendering,

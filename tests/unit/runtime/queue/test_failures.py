@@ -16,7 +16,7 @@ from tests.unit.runtime.queue.fakes import (
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.catalog.host_cache import HostCache
+from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.engine.contract import Recipe, RenderRequest, Result
 from lorapool_runtime.errors import AdapterError, DeviceLost, OutOfDeviceMemory, RequestError, Stopped
 from lorapool_runtime.queue.dispatcher import Dispatcher

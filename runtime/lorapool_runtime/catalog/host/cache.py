@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.catalog.readers import Ticket
+from lorapool_runtime.catalog.host.readers import Ticket
 
 
 class Reads(Protocol):

@@ -1,0 +1,64 @@
+"""What the pods of a pool say to each other about files, and what the operator tells each of them about the others."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+from pydantic import Base64Bytes, Field
+
+from lorapool_api.kinds.sources import Sha256
+from lorapool_api.wire.catalog import CatalogEntry, FileSource
+from lorapool_api.wire.message import Wire
+from lorapool_api.wire.state import Label, Number
+
+# The most that lies beside a file of weights: adapter_config.json and embeddings.safetensors, in base64.
+FOUND_MAX_BYTES = 6 << 20
+
+
+class Assignment(Wire):
+    """A pod's place among the pods of its pool."""
+
+    digest: str = Field(description="Says whether two assignments are the same.")
+    name: Label = Field(description="The pod that this is for, as the others know it.")
+    peers: dict[Label, Label] = Field(
+        default={},
+        description="Control ports of the pool's pods that run, `host:port` by name; itself too.",
+        max_length=1000,
+    )
+    holds: frozenset[str] = Field(
+        default=frozenset(), description="Keys of the adapters that the pod brings before anybody asks."
+    )
+    prefetch: bool = Field(default=False, description="Whether it brings them to host memory; else to its disk.")
+
+    @classmethod
+    def of(cls, name: str, peers: Mapping[str, str], holds: Iterable[str], *, prefetch: bool = False) -> "Assignment":
+        """The assignment, with its digest."""
+        held = frozenset(holds)
+        text = json.dumps([name, sorted(peers.items()), sorted(held), prefetch], separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return cls(digest=digest, name=name, peers=dict(peers), holds=held, prefetch=prefetch)
+
+
+class FileQuery(Wire):
+    """Which file a pod looks for: the one that an entry of the catalog means."""
+
+    key: Annotated[str, Field(max_length=512)]
+    generation: Number = Field(
+        default=0, description="Of the entry; a pod that has an earlier one may have another file."
+    )
+    source: FileSource
+    sha256: Sha256 | None = None
+
+    @classmethod
+    def of(cls, entry: CatalogEntry) -> "FileQuery":
+        return cls(key=entry.key, generation=entry.generation, source=entry.source, sha256=entry.sha256)
+
+
+class FileFound(Wire):
+    """What a pod has on its disk, checked, for that entry."""
+
+    sha256: Sha256
+    size_bytes: Number
+    peft_config: Base64Bytes | None = Field(default=None, description="The adapter_config.json beside the weights.")
+    embeddings: Base64Bytes | None = Field(default=None, description="The embeddings.safetensors beside the weights.")

@@ -1,0 +1,1 @@
+"""Which pods hold which adapters ahead of any request: pure."""

@@ -1,0 +1,1 @@
+"""Adapters in host memory: what reads them from disk, and what keeps them."""

@@ -1,0 +1,1 @@
+"""Files from the other pods of the pool: who has one, and the bytes of it."""
