@@ -26,7 +26,7 @@ class AdapterDemands:
     busy_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def after(self, seen: Observed) -> Self:
-        """The use, with what the pods say now."""
+        """The use, with what the pods say now; of the pool's adapters alone, whatever else they speak of."""
         said = {pod.key: report.busy_s for pod, report in seen.running_pods}
         new: dict[str, float] = dict.fromkeys(self.demands, 0.0)
         for pod, busy_s in said.items():
@@ -36,7 +36,9 @@ class AdapterDemands:
                 done_s = total_s - before.get(key, 0.0)
                 new[key] = new.get(key, 0.0) + (done_s if done_s >= 0 else total_s)
         begun = Demand(at_s=seen.clock_s - _REPORT_EACH_S)
-        demands = {key: noted(self.demands.get(key, begun), done_s, seen.clock_s) for key, done_s in new.items()}
+        known = {adapter.key: new[adapter.key] for adapter in seen.adapters if adapter.key in new}
+        pods, now_s = len(said), seen.clock_s
+        demands = {key: noted(self.demands.get(key, begun), done_s, now_s, pods) for key, done_s in known.items()}
         kept = {key: demand for key, demand in demands.items() if demand.copies or demand.load > _NOTHING}
         return type(self)(kept, said)
 

@@ -29,8 +29,8 @@ class Demand:
     low_since_s: float | None = None
 
 
-def noted(before: Demand, busy_s: float, now_s: float) -> Demand:
-    """The demand after pods were busy so long with the adapter since it was last noted.
+def noted(before: Demand, busy_s: float, now_s: float, pods: int) -> Demand:
+    """The demand after so many pods were busy so long with the adapter since it was last noted.
 
     The load is an exponential average: with an even load x it reaches 0.63 x after a minute.
     """
@@ -38,8 +38,9 @@ def noted(before: Demand, busy_s: float, now_s: float) -> Demand:
     if passed_s <= 0:
         return before
     kept = math.exp(-passed_s / _WINDOW_S)
-    load = before.load * kept + busy_s / passed_s * (1 - kept)
-    needed = math.ceil(load / _SHARE_OF_POD) if load >= _SHARE_OF_POD else 0
+    # No pod works longer than time passes, whatever it says.
+    load = before.load * kept + min(busy_s / passed_s, float(pods)) * (1 - kept)
+    needed = min(math.ceil(load / _SHARE_OF_POD), pods) if load >= _SHARE_OF_POD else 0
     if needed >= before.copies:
         return Demand(load, needed, now_s)
     since_s = now_s if before.low_since_s is None else before.low_since_s

@@ -2,11 +2,13 @@
 
 from lorapool_operator.placement.demand import Demand, noted
 
+PODS = 20
+
 
 def after(demand: Demand, busy: float, seconds: int) -> Demand:
     """A demand after so many seconds, in each of which pods were busy with it for that long."""
     for _ in range(seconds):
-        demand = noted(demand, busy, demand.at_s + 1.0)
+        demand = noted(demand, busy, demand.at_s + 1.0, PODS)
     return demand
 
 
@@ -17,7 +19,7 @@ def test_what_nobody_asks_for_justifies_no_copy() -> None:
 def test_a_request_now_and_then_justifies_no_copy() -> None:
     demand = Demand()
     for _ in range(30):
-        demand = after(noted(demand, 3.0, demand.at_s + 1.0), 0.0, 119)
+        demand = after(noted(demand, 3.0, demand.at_s + 1.0, PODS), 0.0, 119)
         assert demand.copies == 0
 
 
@@ -45,4 +47,10 @@ def test_a_pause_does_not_begin_the_fall() -> None:
 
 def test_a_clock_that_stands_still_changes_nothing() -> None:
     demand = after(Demand(), 1.0, 10)
-    assert noted(demand, 5.0, demand.at_s) == demand
+    assert noted(demand, 5.0, demand.at_s, PODS) == demand
+
+
+def test_a_pod_that_claims_more_than_time_has_passed_is_not_believed() -> None:
+    liar = noted(Demand(), 1e300, 1.0, PODS)
+    assert liar.copies <= 1
+    assert after(liar, 0.0, 700).copies == 0

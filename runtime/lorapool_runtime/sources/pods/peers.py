@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 POLL_S: Final = 30.0
 _CONNECT_S: Final = 2.0
+_ANSWER_S: Final = 10.0
 # The operator tells the pods one after the other: one that does not know of an entry yet soon will.
 _UNKNOWN_S: Final = 20.0
 # One that waits for another pod itself may wait for this one: their lists of pods differ for a moment.
@@ -99,7 +100,7 @@ class Peers:
         self._waiting: Counter[str] = Counter()
         self._asking: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         # Never through a proxy: they are in the cluster.
-        timeout = httpx.Timeout(POLL_S + 10.0, connect=_CONNECT_S)
+        timeout = httpx.Timeout(POLL_S + _ANSWER_S, connect=_CONNECT_S)
         verify = trusted(trust_env=False)
         self._client = httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False, verify=verify)
 
@@ -157,7 +158,8 @@ class Peers:
         begin, backoff = self._clock(), Backoff(*_ASK_AGAIN_S)
         while self._clock() - begin < _LONGEST_S:
             try:
-                async with self._asking[host]:
+                # In all, and not from byte to byte: a pod that drips them is left.
+                async with self._asking[host], asyncio.timeout(POLL_S + _ANSWER_S):
                     found = await self._once(host, query)
             except _NotYet as error:
                 if self._clock() - begin > error.within_s:

@@ -14,13 +14,13 @@ HOT, COLD = "default/hot", "default/cold"
 
 
 def seen(second: float, **busy_s: Mapping[str, float]) -> Observed:
-    """What pods say of their work at that second."""
-    reports = {name: replace(op.report(), busy_s=said) for name, said in busy_s.items()}
+    """What five pods say of their work at that second."""
+    reports = {name: replace(op.report(), busy_s=busy_s.get(name, {})) for name in "abcde"}
     return op.seen(make.adapter("hot"), make.adapter("cold"), pool=op.pool(), reports=reports, clock_s=second)
 
 
 def used(seconds: int, each_s: float, use: AdapterDemands = NO_DEMANDS, start: float = 0.0) -> AdapterDemands:
-    """The use after two pods worked so long of each second with the hot adapter."""
+    """The use after two of five pods worked so long of each second with the hot adapter."""
     for second in range(0, seconds, 10):
         at = start + second
         use = use.after(seen(at, a={HOT: at * each_s, COLD: 1.0}, b={HOT: at * each_s}))
@@ -39,6 +39,11 @@ def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
     use = used(600, 0.9)
     for second in range(600, 6000, 30):
         use = use.after(seen(second, a={HOT: 540.0}, b={HOT: 540.0}))
+    assert use.demands == {}
+
+
+def test_a_pod_that_speaks_of_what_the_pool_does_not_have_changes_nothing() -> None:
+    use = NO_DEMANDS.after(seen(0, a={f"default/stranger-{number}": 1e9 for number in range(256)}))
     assert use.demands == {}
 
 
