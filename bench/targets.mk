@@ -20,6 +20,10 @@ bench-queue: setup ## A day of requests through the queue's order, on a simulate
 bench-gateway: setup ## What the gateway adds to a request, beside the pod alone; how fast it refuses (some 3 minutes)
 	$(BENCH).gateway.bench $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: setup ## Twenty pods and a thousand adapters: what the source is asked, and how long it takes (a minute)
+	$(BENCH).fleet.bench $(ARGS)
+
 .PHONY: performance-page
 performance-page: setup ## Write docs/performance.md from the results of the benches
 	$(BENCH).page

@@ -9,6 +9,7 @@ from typing import Final
 import yaml
 
 from lorapool_bench.coldstart import page as page_coldstart
+from lorapool_bench.fleet import page as page_fleet
 from lorapool_bench.gateway import page as page_gateway
 from lorapool_bench.measure.result import RESULTS
 from lorapool_bench.overhead import page as page_overhead
@@ -35,6 +36,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     page_coldstart.section,
     page_queue.section,
     page_gateway.section,
+    page_fleet.section,
 )
 
 
