@@ -278,7 +278,6 @@ async def test_the_status_tells_what_changed_to_who_says_what_it_knows(tmp_path:
 
 
 def _bodies() -> list[GenerateRequest]:
-    """Requests with a picture that somebody still holds; constants of other tests have none."""
     gc.collect()
     return [found for found in gc.get_objects() if type(found) is GenerateRequest and found.image is not None]
 
