@@ -195,14 +195,17 @@ class PodLink:
             self.on_change()
 
     async def _assign(self) -> None:
-        if self.assignment is None or self._is_assigned:
+        wanted = self.assignment
+        if wanted is None or self._is_assigned:
             return
         try:
-            state = await self.control.assign(self._ip, self.token, self.assignment)
+            state = await self.control.assign(self._ip, self.token, wanted)
         except NotSupported:
             self._takes_no_assignment = self.reported.instance
-        else:
-            self.reported.apply(state)
+            return
+        self.reported.apply(state)
+        if state.assignment != wanted.digest:
+            raise ControlError(f"the pod took the assignment, but says that it follows {state.assignment}")
 
     async def _send(self, catalog: Catalog) -> None:
         """A delta where the pod's catalog is known, else all of it."""

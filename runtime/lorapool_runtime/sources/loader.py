@@ -49,11 +49,11 @@ class FileLoader:
 
         Cancelling it also stops the download. Raises: AdapterError.
         """
-        is_here = await asyncio.to_thread(self._fetcher.is_here, entry)
+        loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
+        is_here = await loop.run_in_executor(threads, self._fetcher.is_here, entry)
         given = None if is_here else await self._find(entry)
         cancelled = threading.Event()
         try:
-            loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
             place = owner(entry.source) if given is None else "pods"
             return await self._lanes.run(
                 place, lambda: loop.run_in_executor(threads, self._blocking, entry, given, cancelled)

@@ -20,6 +20,7 @@ class FakePod:
         push_error: what catalogs are answered with.
         takes_s: how long it takes to take a catalog.
         assign_error: what assignments are answered with.
+        forgets_assignments: whether it says yes to them, and follows none.
         calls: names of the calls that came.
     """
 
@@ -33,6 +34,7 @@ class FakePod:
         self.takes_s = 0.0
         self.assign_error: ControlError | None = None
         self.assignment: Assignment | None = None
+        self.forgets_assignments = False
         self.calls: list[str] = []
         self._news = asyncio.Event()
 
@@ -66,7 +68,8 @@ class FakePod:
 
     def assign(self, assignment: Assignment) -> PodState:
         self._take("assign", self.assign_error)
-        self.assignment = assignment
+        if not self.forgets_assignments:
+            self.assignment = assignment
         self.tell()
         return self._answer()
 

@@ -1,67 +1,20 @@
 """Every pod gets its catalog and is listened to, whatever becomes of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
 from tests.unit.operator import make as made
-from tests.unit.operator.fake_pods import FakePod, FakePods
+from tests.unit.operator.fake_pods import FakePod
+from tests.unit.operator.pods.linked import Pool, catalog
 from tests.virtual_time import elapse, now_s, rest, until
 
-from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
-from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseReport, BaseState, PodState
-from lorapool_operator.pods.control import ControlError, NotSupported, TokenRefused
-from lorapool_operator.pods.links import PodLinks
-from lorapool_operator.seen.observed import PodReport
-from lorapool_operator.seen.views import PodView
+from lorapool_operator.pods.control import ControlError, TokenRefused
 
 pytestmark = pytest.mark.virtual_time
 
-IP, OTHER_IP = "10.0.0.1", "10.0.0.2"
+OTHER_IP = "10.0.0.2"
 LOADING = BaseState(phase=BasePhase.LOADING)
-
-
-def catalog(*names: str) -> Catalog:
-    return Catalog.of(CatalogEntry(key=f"default/{n}", generation=1, source=PathFile(path=f"/{n}")) for n in names)
-
-
-@dataclass
-class Pool:
-    """The links to pods in memory, and how often they had news."""
-
-    ports: FakePods = field(default_factory=FakePods)
-    news: int = 0
-
-    def __post_init__(self) -> None:
-        self.links = PodLinks(self.ports, asyncio.Semaphore(8), self._note)
-        self.followed: dict[str, PodView] = {}
-
-    def _note(self) -> None:
-        self.news += 1
-
-    def start(self, pod: FakePod, ip: str = IP, name: str = "p-1") -> FakePod:
-        """A pod that runs, and is followed."""
-        self.ports.pods[ip] = pod
-        self.followed[name] = made.pod(name, ip=ip)
-        self.links.follow(self.followed.values(), "token")
-        return pod
-
-    async def distribute(self, wanted: Catalog, assignment: Assignment | None = None) -> None:
-        assignments = {f"default/{name}": assignment for name in self.followed if assignment is not None}
-        self.links.distribute(wanted, len(wanted.entries), assignments)
-        await rest()
-
-    def report(self, name: str = "p-1") -> PodReport:
-        return self.links.reports()[f"default/{name}"]
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[Pool]:
-    it = Pool()
-    yield it
-    it.links.close()
 
 
 async def test_a_pod_is_told_its_catalog_and_then_only_what_changes(pool: Pool) -> None:
@@ -73,50 +26,6 @@ async def test_a_pod_is_told_its_catalog_and_then_only_what_changes(pool: Pool) 
     assert pod.pushes == ["put", "patch", "patch"]
     assert pod.digest == catalog("b").digest
     assert set(pool.report().adapters) == {"default/b"}
-
-
-def assignment(*holds: str) -> Assignment:
-    return Assignment.of("default/p-1", {"default/p-1": "10.0.0.1:8001"}, {f"default/{name}" for name in holds})
-
-
-async def test_a_pod_knows_what_it_holds_before_it_gets_its_catalog(pool: Pool) -> None:
-    pod = pool.start(FakePod())
-    await pool.distribute(catalog("a", "b"), assignment("a"))
-    assert [call for call in pod.calls if call in ("assign", "put")] == ["assign", "put"]
-    assert pod.assignment == assignment("a")
-    assert set(pool.report().adapters) == {"default/a"}
-
-
-async def test_another_assignment_is_sent_without_a_catalog(pool: Pool) -> None:
-    pod = pool.start(FakePod())
-    await pool.distribute(catalog("a", "b"), assignment("a"))
-    await pool.distribute(catalog("a", "b"), assignment("b"))
-    assert pod.assignment == assignment("b")
-    assert pod.pushes == ["put"]
-
-
-async def test_the_same_assignment_is_sent_once(pool: Pool) -> None:
-    pod = pool.start(FakePod())
-    for _ in range(3):
-        await pool.distribute(catalog("a"), assignment("a"))
-    assert pod.calls.count("assign") == 1
-
-
-async def test_a_restarted_container_gets_its_assignment_again(pool: Pool) -> None:
-    pod = pool.start(FakePod())
-    await pool.distribute(catalog("a"), assignment("a"))
-    pod.restart("another")
-    await until(lambda: pod.digest == catalog("a").digest)
-    assert pod.assignment == assignment("a")
-
-
-async def test_a_pod_of_an_earlier_version_gets_its_catalog_all_the_same(pool: Pool) -> None:
-    pod = pool.start(FakePod())
-    pod.assign_error = NotSupported("no such call")
-    await pool.distribute(catalog("a"), assignment("a"))
-    await pool.distribute(catalog("a", "b"), assignment("a"))
-    assert pod.digest == catalog("a", "b").digest
-    assert pod.calls.count("assign") == 1
 
 
 async def test_nothing_is_asked_of_a_pod_before_it_is_known_what_it_may_speak_of(pool: Pool) -> None:
