@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Base64Bytes, Field
 
@@ -13,7 +13,7 @@ from lorapool_api.wire.message import Wire
 from lorapool_api.wire.state import Label, Number
 
 # The most that lies beside a file of weights: adapter_config.json and embeddings.safetensors, in base64.
-FOUND_MAX_BYTES = 6 << 20
+FOUND_MAX_BYTES: Final = 6 << 20
 
 
 class Assignment(Wire):
@@ -29,15 +29,15 @@ class Assignment(Wire):
     holds: frozenset[str] = Field(
         default=frozenset(), description="Keys of the adapters that the pod brings before anybody asks."
     )
-    prefetch: bool = Field(default=False, description="Whether it brings them to host memory; else to its disk.")
+    in_memory: bool = Field(default=False, description="Whether it brings them to host memory; else to its disk.")
 
     @classmethod
-    def of(cls, name: str, peers: Mapping[str, str], holds: Iterable[str], *, prefetch: bool = False) -> "Assignment":
+    def of(cls, name: str, peers: Mapping[str, str], holds: Iterable[str], *, in_memory: bool = False) -> "Assignment":
         """The assignment, with its digest."""
         held = frozenset(holds)
-        text = json.dumps([name, sorted(peers.items()), sorted(held), prefetch], separators=(",", ":"))
+        text = json.dumps([name, sorted(peers.items()), sorted(held), in_memory], separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()
-        return cls(digest=digest, name=name, peers=dict(peers), holds=held, prefetch=prefetch)
+        return cls(digest=digest, name=name, peers=dict(peers), holds=held, in_memory=in_memory)
 
 
 class FileQuery(Wire):

@@ -107,9 +107,9 @@ def _placements(given: PlacementInput, placement: PlacedCopies) -> Placements:
     for key, names in placement.pods.items():
         for name in names:
             held[name].append(key)
-    peers, prefetch = dict(given.pods), given.prefetch is Prefetch.HOST
+    peers, in_memory = dict(given.pods), given.prefetch is Prefetch.HOST
     return Placements(
-        {name: Assignment.of(name, peers, keys, prefetch=prefetch) for name, keys in held.items()},
+        {name: Assignment.of(name, peers, keys, in_memory=in_memory) for name, keys in held.items()},
         {key: len(names) for key, names in placement.pods.items()},
     )
 

@@ -49,10 +49,6 @@ class PlacedCopies:
     pods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
 
-    def of_pod(self, name: str) -> frozenset[str]:
-        """Keys of the adapters that this pod holds."""
-        return frozenset(key for key, pods in self.pods.items() if name in pods)
-
 
 def place(wanted_copies: Iterable[WantedCopies], holders: Sequence[Holder], ranks: Ranks) -> PlacedCopies:
     """Every adapter's first copy before anybody's second: a full disk costs copies, not adapters.
@@ -90,5 +86,5 @@ def _first_with_room(
             left = room[name]
             if name not in held and (left is None or left >= wanted.size_bytes):
                 return name
-        seen, depth = depth, min(2 * depth, len(room)) if depth < len(room) else len(room)
+        seen, depth = depth, min(2 * depth, len(room))
     return None

@@ -28,7 +28,7 @@ class Fleet:
         if self.assignment is None or assignment.digest != self.assignment.digest:
             self.assignment = assignment
             self._peers.follow(assignment)
-            self._registry.hold(assignment.holds, in_memory=assignment.prefetch)
+            self._registry.hold(assignment.holds, in_memory=assignment.in_memory)
             self._changes.note()
 
     async def find(self, query: FileQuery, wait_s: float) -> FileFound:
@@ -57,10 +57,6 @@ class Fleet:
             if left_s <= 0:
                 raise RequestError(ErrorCode.ADAPTER_NOT_READY, f"adapter {query.key} is on its way", retryable=True)
             await slot.changed(left_s)
-
-    def is_waiting(self, key: str) -> bool:
-        """Whether this pod waits for another to have the adapter's file."""
-        return self._peers.is_waiting(key)
 
     def blob(self, sha256: str) -> Path:
         """A file of this pod's disk, its content proved. Blocking. Raises: RequestError (`UnknownAdapter`)."""

@@ -1,23 +1,14 @@
 """Every pod has its catalog, whatever happens to it."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.operator.harness import Cluster, cluster, until
+from tests.cluster.operator.harness import Cluster, until
 
 from lorapool_common.kube.resources import POOLS
 
 pytestmark = pytest.mark.plane
-
-
-@pytest.fixture
-async def it(plane: Any, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with cluster(plane, tmp_path, "http://127.0.0.1:1") as running:
-        running.start_operator()
-        yield running
 
 
 async def test_a_restarted_container_has_its_catalog_again_at_once(it: Cluster) -> None:

@@ -1,7 +1,6 @@
 """A pool becomes objects, and its status says how they fare."""
 
 import base64
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,6 @@ from lorapool_common.kube.resources import (
 )
 
 pytestmark = pytest.mark.plane
-
-
-@pytest.fixture
-async def it(plane: Any, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with cluster(plane, tmp_path, "http://127.0.0.1:1") as running:
-        running.start_operator()
-        yield running
 
 
 async def test_a_pool_becomes_a_deployment_a_service_a_token_and_a_disruption_budget(it: Cluster) -> None:

@@ -125,7 +125,7 @@ async def test_a_pod_that_gets_its_catalog_later_is_waited_for(pods: Pods, web: 
     await pods.assign()
     first, second = pods.order()
     await second.apply(entry(web))
-    await eventually(lambda: second.runtime.fleet.is_waiting(KEY))
+    await second.until(KEY, AdapterPhase.DOWNLOADING)
     await first.apply(entry(web))
     await pods.all_ready()
     assert web.count("GET", "/a.safetensors") == 1

@@ -1,38 +1,13 @@
 """What the status of a pool says of its base model."""
 
-from collections.abc import AsyncIterator
-from typing import Any
-
-import pytest
-from tests.operator_hub import COMMIT, FakeHub, Repo
 from tests.unit.operator import make as made
+from tests.unit.operator.hub_base import pool, settled
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.pool import AdapterCounts, BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.kinds.pool import AdapterCounts
 from lorapool_operator.decide.pools.pool_status import pool_status
 from lorapool_operator.seen.resolution import BaseResolution
 from lorapool_operator.seen.verdict import Verdict
-
-KEY = ("stabilityai/base", "main")
-
-
-def pool(revision: str = "main", token: bool = False, **status: Any) -> Pool:
-    hub: dict[str, Any] = {"repo": KEY[0], "revision": revision}
-    if token:
-        hub["tokenSecretRef"] = {"name": "hub", "key": "token"}
-    plain = made.pool(model={"source": {"hub": hub}, "dtype": "float32"})
-    return plain.model_copy(update={"status": PoolStatus(**status)})
-
-
-def settled(commit: str | None = COMMIT, revision: str = "main") -> ModelStatus:
-    return ModelStatus(sources=(BaseRevision(repo=KEY[0], revision=revision, commit=commit),))
-
-
-@pytest.fixture
-async def hub() -> AsyncIterator[FakeHub]:
-    async with FakeHub() as it:
-        it.repos[KEY[0]] = Repo(files={})
-        yield it
 
 
 def test_a_base_that_pods_hold_is_not_replaced_when_its_commit_becomes_known_late() -> None:

@@ -1,40 +1,17 @@
 """Pods are told the commit of their base model."""
 
 import json
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from tests.operator_hub import COMMIT, FakeHub, Repo
-from tests.unit.operator import make as made
+from tests.operator_hub import COMMIT
 from tests.unit.operator.context import Bench
+from tests.unit.operator.hub_base import KEY, pool, settled
 
-from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
 from lorapool_api.names import CONFIG_ENV
 from lorapool_operator.reconcile.reconciler import Reconciler
 from lorapool_operator.seen.resolution import BaseResolution
 
-KEY = ("stabilityai/base", "main")
 FOUND = BaseResolution({KEY: COMMIT})
-
-
-def pool(revision: str = "main", token: bool = False, **status: Any) -> Pool:
-    hub: dict[str, Any] = {"repo": KEY[0], "revision": revision}
-    if token:
-        hub["tokenSecretRef"] = {"name": "hub", "key": "token"}
-    plain = made.pool(model={"source": {"hub": hub}, "dtype": "float32"})
-    return plain.model_copy(update={"status": PoolStatus(**status)})
-
-
-def settled(commit: str | None = COMMIT, revision: str = "main") -> ModelStatus:
-    return ModelStatus(sources=(BaseRevision(repo=KEY[0], revision=revision, commit=commit),))
-
-
-@pytest.fixture
-async def hub() -> AsyncIterator[FakeHub]:
-    async with FakeHub() as it:
-        it.repos[KEY[0]] = Repo(files={})
-        yield it
 
 
 def revision_of(bench: Bench) -> str:

@@ -3,50 +3,25 @@
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 from tests import make
 from tests.unit.operator import make as made
 from tests.unit.operator.context import Bench
+from tests.unit.operator.refusal import refusal
 
 from lorapool_api.names import ADAPTER_FINALIZER
-from lorapool_common.kube.access import ClusterAccess
-from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import SERVICES
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.reconcile.reconciler import Reconciler
 
 KEY = "default/shapes"
 DEPLOYMENT = "deployments/shapes-runtime"
 TERMINATING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
-REFUSAL = {
-    "kind": "Status",
-    "code": 403,
-    "reason": "Forbidden",
-    "message": "unable to create new content in namespace default because it is being terminated",
-    "details": {"causes": [{"reason": "NamespaceTerminating", "message": "namespace default is being terminated"}]},
-}
 
 
 def tell(cache: ObjectCache, name: str = "default", **metadata: Any) -> None:
     """As the watch does."""
     cache.put_namespace({"metadata": {"name": name, **metadata}})
-
-
-async def refusal() -> ApiError:
-    """What creating anything in a namespace that goes comes to."""
-
-    async def refuse(_: web.Request) -> web.Response:
-        return web.json_response(REFUSAL, status=403)
-
-    app = web.Application()
-    app.router.add_post("/{path:.*}", refuse)
-    async with TestServer(app) as server, Kube(ClusterAccess(str(server.make_url("")).rstrip("/"))) as kube:
-        with pytest.raises(ApiError) as raised:
-            await kube.create(SERVICES, "default", {})
-    return raised.value
 
 
 @pytest.fixture

@@ -1,33 +1,18 @@
 """The commit of a base model: looked up once, the same for all pods, and kept."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from tests.operator_hub import COMMIT, FakeHub, Repo
-from tests.unit.operator import make as made
+from tests.unit.operator.hub_base import KEY, pool, settled
 from tests.waiting import until
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.sources import HubModel
 from lorapool_operator.seen.resolution import BaseResolution
 from lorapool_operator.sources.bases import Bases
 from lorapool_operator.sources.hub import HubClient
-
-KEY = ("stabilityai/base", "main")
-
-
-def pool(revision: str = "main", token: bool = False, **status: Any) -> Pool:
-    hub: dict[str, Any] = {"repo": KEY[0], "revision": revision}
-    if token:
-        hub["tokenSecretRef"] = {"name": "hub", "key": "token"}
-    plain = made.pool(model={"source": {"hub": hub}, "dtype": "float32"})
-    return plain.model_copy(update={"status": PoolStatus(**status)})
-
-
-def settled(commit: str | None = COMMIT, revision: str = "main") -> ModelStatus:
-    return ModelStatus(sources=(BaseRevision(repo=KEY[0], revision=revision, commit=commit),))
 
 
 @pytest.fixture

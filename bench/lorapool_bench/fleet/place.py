@@ -1,0 +1,116 @@
+"""Where the bench of a fleet takes place: a Hub and pods as processes, on ports that nobody else has."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from lorapool_api.wire.catalog import Catalog
+from lorapool_api.wire.fleet import Assignment
+from lorapool_api.wire.state import AdapterPhase, PodState
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+class BenchPods:
+    """Pods that run in some processes, and their control ports.
+
+    Attributes:
+        peers: `host:port` of the control ports, by the pods' names.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, ports: Sequence[int], processes: Sequence[Process]) -> None:
+        self._http = http
+        self._processes = processes
+        self.peers = {f"bench/pod-{port}": f"127.0.0.1:{port}" for port in ports}
+
+    async def until_up(self) -> None:
+        """Return when every control port answers and every base is warm."""
+        for name in self.peers:
+            while not await self._is_warm(name):  # noqa: ASYNC110 -- another process announces nothing
+                await asyncio.sleep(0.1)
+
+    async def _is_warm(self, name: str) -> bool:
+        try:
+            return (await self.state(name)).base.phase == "warm"
+        except aiohttp.ClientError:
+            return False
+
+    async def tell(self, catalog: Catalog, holds: Mapping[str, frozenset[str]]) -> None:
+        """Every pod's assignment and the catalog, at once."""
+        body = catalog.model_dump_json()
+
+        async def one(name: str) -> None:
+            assignment = Assignment.of(name, self.peers, holds[name])
+            await self._put(name, "assignment", assignment.model_dump_json())
+            await self._put(name, "catalog", body)
+
+        await asyncio.gather(*map(one, self.peers))
+
+    async def state(self, name: str) -> PodState:
+        async with self._http.get(f"http://{self.peers[name]}/v1/state") as reply:
+            return PodState.model_validate_json(await reply.read())
+
+    async def ready(self) -> Mapping[str, frozenset[str]]:
+        """Keys of the adapters that each pod has."""
+        states = await asyncio.gather(*map(self.state, self.peers))
+        return {
+            name: frozenset(key for key, adapter in state.adapters.items() if adapter.phase is AdapterPhase.READY)
+            for name, state in zip(self.peers, states, strict=True)
+        }
+
+    async def _put(self, name: str, what: str, body: str) -> None:
+        async with self._http.put(f"http://{self.peers[name]}/v1/{what}", data=body) as reply:
+            reply.raise_for_status()
+
+    @property
+    def cpu_s(self) -> float:
+        """What the pods have used so far, in user and kernel mode."""
+        stats = (Path(f"/proc/{p.pid}/stat").read_text().rpartition(")")[2].split() for p in self._processes)
+        return sum((int(fields[11]) + int(fields[12])) / _TICKS for fields in stats)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory of one of their processes."""
+        lines = (line for p in self._processes for line in Path(f"/proc/{p.pid}/status").read_text().splitlines())
+        return max(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 with a free one behind each."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            if not {port - 1, port, port + 1} & set(found):
+                found.append(port)
+    return found
+
+
+async def start(stack: AsyncExitStack, what: str, *options: str, hub: str = "") -> Process:
+    """A program of this folder as a process, which the stack ends; its Hub is at that address."""
+    environment = {"PATH": os.environ["PATH"], "HF_ENDPOINT": hub, "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HOME": tempfile.gettempdir()}
+    program = (sys.executable, "-m", f"lorapool_bench.fleet.{what}", *options)
+    process = await asyncio.create_subprocess_exec(*program, env={k: v for k, v in environment.items() if v})
+    stack.push_async_callback(_end, process)
+    return process
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
