@@ -32,6 +32,7 @@ from lorapool_operator.sources.bases import Bases
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient
+from lorapool_operator.sources.look import SourceReader
 from lorapool_operator.sources.resolver import Resolver
 
 log = structlog.get_logger(__name__)
@@ -89,7 +90,7 @@ class Operator:
             kube=kube,
             control=control,
             bases=Bases(hub, self._wake),
-            resolver=Resolver(hub, headers, facts, self._wake),
+            resolver=Resolver(SourceReader(hub, headers, facts), self._wake),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
             pushes=asyncio.Semaphore(PUSHES_AT_ONCE),

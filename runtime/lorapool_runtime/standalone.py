@@ -23,8 +23,10 @@ from lorapool_api.kinds.sources import (
     UnknownSource,
     UrlSource,
 )
-from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, HubFile, PathFile, UrlFile
+from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.sources.any import FileSource
+from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
 from lorapool_common.validation import first_error
 from lorapool_runtime.errors import AdapterError
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.sources import HubSource
-from lorapool_api.wire.catalog import CatalogEntry, HubFile
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.basic import HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.settings import prepare_environment
 
@@ -19,8 +20,9 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
     from tenacity import wait_none
 
     from lorapool_runtime.sources.blobs import BlobFolder
-    from lorapool_runtime.sources.fetch import Fetcher, SourceRules
+    from lorapool_runtime.sources.fetch import Fetcher
     from lorapool_runtime.sources.hub import resolve
+    from lorapool_runtime.sources.origins import SourceRules
 
     fetcher = Fetcher(BlobFolder(cache), SourceRules((), (), 10**6), wait=wait_none())
     try:

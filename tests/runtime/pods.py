@@ -17,8 +17,9 @@ from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device, EngineName, StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
-from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
+from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.sources.basic import PathFile
 from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 from lorapool_common.http.server import Server
 from lorapool_common.supervision import Supervisor

@@ -7,12 +7,14 @@ from tenacity import wait_none
 from tests import files
 
 from lorapool_api.kinds.adapter import AdapterFormat
-from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.basic import PathFile, UrlFile
 from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import Blob, BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, SourceRules
+from lorapool_runtime.sources.fetch import Fetcher
 from lorapool_runtime.sources.limits import Write, write_hashed
+from lorapool_runtime.sources.origins import SourceRules
 
 CONTENT = files.lora_file()
 SHA256 = files.sha256(CONTENT)

@@ -13,7 +13,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from lorapool_api.rules.rendezvous import Nodes
-from lorapool_api.wire.catalog import Catalog, CatalogEntry, HubFile
+from lorapool_api.wire.catalog import Catalog, CatalogEntry
+from lorapool_api.wire.sources.basic import HubFile
 from lorapool_bench.fleet import plot
 from lorapool_bench.fleet.hub import COUNTS, OWNER
 from lorapool_bench.fleet.place import BenchPods, free_ports, start

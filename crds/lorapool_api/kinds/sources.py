@@ -1,7 +1,7 @@
 """Where a base model and an adapter come from."""
 
 from dataclasses import dataclass
-from typing import Annotated, assert_never
+from typing import Annotated, ClassVar, Protocol
 
 from pydantic import ConfigDict, Field
 
@@ -75,23 +75,62 @@ class HubModel(ApiModel):
         description="Secret with a Hub token, for private and gated repositories. The pods get it as HF_TOKEN.",
     )
 
+    @property
+    def label(self) -> str:
+        return self.repo
+
+
+class SourceTraits(Protocol):
+    """What is true of a source, for whoever does not ask of which kind it is."""
+
+    @property
+    def label(self) -> str:
+        """The source in a few words, for people; nothing secret."""
+
+    @property
+    def is_seen_by_pods_only(self) -> bool:
+        """Whether the operator cannot look at it, and the pods report what they find."""
+
+    @property
+    def tells_sha256(self) -> bool:
+        """Whether the source itself says the file's sha256, before anybody has fetched it."""
+
 
 @dataclass(frozen=True)
 class UrlSource:
     """A weights file at an address."""
 
+    is_seen_by_pods_only: ClassVar[bool] = False
+    tells_sha256: ClassVar[bool] = False
+
     url: str
+
+    @property
+    def label(self) -> str:
+        """The query of an address may hold a signature: it is left out."""
+        return self.url.partition("?")[0]
 
 
 @dataclass(frozen=True)
 class PathSource:
     """A file or a folder on a volume of the pods."""
 
+    is_seen_by_pods_only: ClassVar[bool] = True
+    tells_sha256: ClassVar[bool] = False
+
     path: str
+
+    @property
+    def label(self) -> str:
+        return self.path
 
 
 class UnknownSource:
     """No source that this version knows, or more than one: the object was stored by another version."""
+
+    is_seen_by_pods_only: ClassVar[bool] = False
+    tells_sha256: ClassVar[bool] = False
+    label: ClassVar[str] = "a source that is not known here"
 
 
 class ModelSource(ApiModel):
@@ -115,19 +154,14 @@ class ModelSource(ApiModel):
     @property
     def label(self) -> str:
         """The source in a few words, for people."""
-        match self.value:
-            case HubModel(repo=repo):
-                return repo
-            case PathSource(path):
-                return path
-            case UnknownSource():
-                return "a source that is not known here"
-            case other:
-                assert_never(other)
+        return self.value.label
 
 
 class HubSource(ApiModel):
     """A weights file in a repository on the Hugging Face Hub."""
+
+    is_seen_by_pods_only: ClassVar[bool] = False
+    tells_sha256: ClassVar[bool] = True
 
     repo: RepoId
     revision: Revision = Field(
@@ -147,6 +181,10 @@ class HubSource(ApiModel):
         max_length=256,
     )
 
+    @property
+    def label(self) -> str:
+        return f"{self.repo}/{self.file}" if self.file else self.repo
+
 
 class AdapterSource(ApiModel):
     """Where an adapter's file comes from: exactly one of the fields."""
@@ -165,26 +203,19 @@ class AdapterSource(ApiModel):
     @property
     def value(self) -> HubSource | UrlSource | PathSource | UnknownSource:
         """The one that is set."""
-        match self.hub, self.url, self.path:
-            case HubSource() as hub, None, None:
-                return hub
-            case None, str() as url, None:
-                return UrlSource(url)
-            case None, None, str() as path:
-                return PathSource(path)
+        url = UrlSource(self.url) if self.url is not None else None
+        path = PathSource(self.path) if self.path is not None else None
+        match [source for source in (self.hub, url, path) if source is not None]:
+            case [source]:
+                return source
         return UnknownSource()
 
     @property
+    def traits(self) -> SourceTraits:
+        """What is true of the one that is set."""
+        return self.value
+
+    @property
     def label(self) -> str:
-        """The source in a few words, for people. The query of an address may hold a signature: it is left out."""
-        match self.value:
-            case HubSource(repo=repo, file=file):
-                return f"{repo}/{file}" if file else repo
-            case UrlSource(url):
-                return url.partition("?")[0]
-            case PathSource(path):
-                return path
-            case UnknownSource():
-                return "a source that is not known here"
-            case other:
-                assert_never(other)
+        """The source in a few words, for people; nothing secret."""
+        return self.value.label

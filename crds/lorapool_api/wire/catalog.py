@@ -3,37 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Annotated, Literal
 
 from pydantic import Field
 
 from lorapool_api.wire.message import Wire
-
-
-class HubFile(Wire):
-    """A file of a Hub repository at a commit."""
-
-    kind: Literal["hub"] = "hub"
-    repo: str
-    revision: str = Field(description="Commit, 40 hexadecimal digits.")
-    file: str
-
-
-class UrlFile(Wire):
-    """A file at an address."""
-
-    kind: Literal["url"] = "url"
-    url: str
-
-
-class PathFile(Wire):
-    """A file on a volume of the pod."""
-
-    kind: Literal["path"] = "path"
-    path: str
-
-
-FileSource = Annotated[HubFile | UrlFile | PathFile, Field(discriminator="kind")]
+from lorapool_api.wire.sources.any import FileSource
 
 
 class CatalogEntry(Wire):

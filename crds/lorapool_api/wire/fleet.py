@@ -8,8 +8,9 @@ from typing import Annotated, Final
 from pydantic import Base64Bytes, Field
 
 from lorapool_api.kinds.sources import Sha256
-from lorapool_api.wire.catalog import CatalogEntry, FileSource
+from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.message import Wire
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.state import Label, Number
 
 # The most that lies beside a file of weights: adapter_config.json and embeddings.safetensors, in base64.

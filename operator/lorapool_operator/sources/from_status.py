@@ -2,19 +2,14 @@
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, find
-from lorapool_api.kinds.sources import HubSource, PathSource
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving
 from lorapool_operator.seen.verdict import Verdict
-
-
-def is_seen_by_pods_only(adapter: Adapter) -> bool:
-    return isinstance(adapter.spec.source.value, PathSource)
 
 
 def outcome_from_status(adapter: Adapter) -> Outcome:
     """What an earlier life of the operator found about this very generation."""
     status, generation = adapter.status, adapter.metadata.generation
-    if is_seen_by_pods_only(adapter):
+    if adapter.spec.source.traits.is_seen_by_pods_only:
         return Resolution()
     condition = find(status.conditions, AdapterCondition.RESOLVED)
     if condition is None or condition.observed_generation != generation:
@@ -24,7 +19,7 @@ def outcome_from_status(adapter: Adapter) -> Outcome:
         return Resolution(
             revision=known.revision,
             file=known.file,
-            sha256=known.sha256 if isinstance(adapter.spec.source.value, HubSource) else None,
+            sha256=known.sha256 if adapter.spec.source.traits.tells_sha256 else None,
             size_bytes=known.size_bytes,
             rank=known.rank,
             targets=known.targets,

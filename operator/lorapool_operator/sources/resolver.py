@@ -11,47 +11,30 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, assert_never
+from typing import Final, Protocol
 
 import structlog
 
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AnyReason, Reason, Remedy, traits
-from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
-from lorapool_api.lora.facts import AdapterFacts
+from lorapool_api.kinds.sources import AdapterSource
 from lorapool_api.lora.header import FactsError
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_common.backoff import Backoff
 from lorapool_operator.seen.resolution import Outcome, Resolution, Unresolved
 from lorapool_operator.seen.verdict import Verdict
-from lorapool_operator.sources.from_status import is_seen_by_pods_only, outcome_from_status
-from lorapool_operator.sources.header import HeaderText
-from lorapool_operator.sources.hub import HubRepoFile
+from lorapool_operator.sources.from_status import outcome_from_status
 
 log = structlog.get_logger(__name__)
 
 RESOLVED_AT_ONCE: Final = 8
 
 
-class FindsFiles(Protocol):
-    """The Hub. Raises: SourceRefused."""
+class LooksAtSources(Protocol):
+    """One look at a source, as `lorapool_operator.sources.look` has it. Raises: SourceRefused, FactsError."""
 
-    async def find(self, source: HubSource) -> HubRepoFile: ...
-
-
-class FetchesHeaders(Protocol):
-    """Headers of remote files. Raises: SourceRefused, FactsError."""
-
-    async def of_url(self, url: str) -> HeaderText: ...
-
-    async def of_hub(self, url: str) -> HeaderText: ...
-
-
-class ReadsFacts(Protocol):
-    """What a header says of its file. Raises: SourceRefused, FactsError."""
-
-    async def read(self, header: HeaderText) -> AdapterFacts: ...
+    async def look(self, source: AdapterSource) -> Resolution: ...
 
 
 @dataclass(frozen=True)
@@ -97,16 +80,12 @@ class Resolver:
 
     def __init__(
         self,
-        hub: FindsFiles,
-        headers: FetchesHeaders,
-        facts: ReadsFacts,
+        sources: LooksAtSources,
         on_found: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         times: ResolverTimes | None = None,
     ) -> None:
-        self._hub = hub
-        self._headers = headers
-        self._facts = facts
+        self._sources = sources
         self._on_found = on_found
         self._clock = clock
         self._times = times or ResolverTimes()
@@ -136,7 +115,7 @@ class Resolver:
         else:
             is_needed = isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1]
             record.edit = edit
-        if is_needed and not record.is_under_way and not is_seen_by_pods_only(adapter):
+        if is_needed and not record.is_under_way and not adapter.spec.source.traits.is_seen_by_pods_only:
             after_s = max(record.tried_at_s + self._times.again_s - self._clock(), 0.0)
             record.task = asyncio.create_task(self._attempts(record, adapter, after_s))
 
@@ -171,7 +150,7 @@ class Resolver:
         """The outcome, and when to try again."""
         try:
             async with asyncio.timeout(self._times.timeout_s):
-                return await self._resolve(adapter.spec.source), None
+                return await self._sources.look(adapter.spec.source), None
         except (FactsError, SourceRefused) as error:
             verdict = Verdict(error.reason, error.message)
             asked = error.retry_after_s if isinstance(error, SourceRefused) else None
@@ -188,40 +167,6 @@ class Resolver:
         if remedy is Remedy.TIME or asked_s is not None:
             return max(record.backoff.next(), min(asked_s or 0.0, most_s))
         return most_s if remedy is Remedy.HELP else None
-
-    async def _resolve(self, source: AdapterSource) -> Resolution:
-        match source.value:
-            case HubSource() as hub:
-                found = await self._hub.find(hub)
-                facts = await self._facts.read(await self._headers.of_hub(found.url))
-                return _resolution(facts, found.revision, found.file, found.sha256, found.base_models)
-            case UrlSource(url):
-                facts = await self._facts.read(await self._headers.of_url(url))
-                return _resolution(facts, file=source.label.rpartition("/")[2])
-            case PathSource() | UnknownSource():
-                return Resolution()
-            case other:
-                assert_never(other)
-
-
-def _resolution(
-    facts: AdapterFacts,
-    revision: str | None = None,
-    file: str | None = None,
-    sha256: str | None = None,
-    base_models: tuple[str, ...] = (),
-) -> Resolution:
-    return Resolution(
-        revision=revision,
-        file=file,
-        sha256=sha256,
-        size_bytes=facts.size_bytes,
-        rank=facts.rank,
-        targets=facts.target_count,
-        format=facts.format,
-        facts=facts,
-        base_models=base_models,
-    )
 
 
 def _edit(adapter: Adapter) -> tuple[int, str | None]:

@@ -24,8 +24,9 @@ from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
 from lorapool_runtime.settings import Settings
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, SourceRules
+from lorapool_runtime.sources.fetch import Fetcher
 from lorapool_runtime.sources.loader import FileLoader
+from lorapool_runtime.sources.origins import SourceRules
 from lorapool_runtime.sources.pods.peers import Peers
 
 # An engine that takes so much longer than its request's time hangs. On a CPU a single step can take minutes.

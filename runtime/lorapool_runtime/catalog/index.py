@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Collection, Iterator, KeysView
 from typing import Final
 
-from lorapool_api.wire.catalog import FileSource
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.state import AdapterPhase
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.file import AdapterFile

@@ -9,7 +9,8 @@ import structlog
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import FactsError
-from lorapool_api.wire.catalog import CatalogEntry, FileSource
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.state import AdapterPhase
 from lorapool_common.backoff import Backoff
 from lorapool_runtime.adapters.file import AdapterFile

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import CatalogEntry, HubFile
+from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, Tier
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
@@ -93,7 +93,7 @@ def must_start_over(slot: CatalogSlot, entry: CatalogEntry) -> bool:
         return True
     if slot.phase is AdapterPhase.FAILED:
         return old != entry
-    pinned = entry.sha256 is not None or isinstance(entry.source, HubFile)
+    pinned = entry.sha256 is not None or entry.source.names_one_content
     return old.generation != entry.generation and not pinned
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import FileSource
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_common.files import write_atomically
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.check_notes import CONTENT, CheckNotes

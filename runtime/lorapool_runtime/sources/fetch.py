@@ -1,9 +1,7 @@
 """One catalog entry's file: from wherever it is to a blob on this pod's disk."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, assert_never
+from typing import Final, Protocol
 
 import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -11,13 +9,13 @@ from tenacity.wait import wait_base
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
-from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.sources import hub, path, url
 from lorapool_runtime.sources.blobs import Blob, BlobFolder, source_digest
-from lorapool_runtime.sources.limits import Expected, Write, write_hashed
+from lorapool_runtime.sources.limits import Cancelled, Expected, Write, write_hashed
+from lorapool_runtime.sources.origins import SourceRules, origin
 from lorapool_runtime.sources.sidecars import SidecarNotes
 
 log = structlog.get_logger(__name__)
@@ -27,10 +25,7 @@ EMBEDDINGS: Final = "embeddings.safetensors"
 # A configuration is JSON, and small; 256 words of two encoders in float32 take 2 MiB.
 _CONFIG_MAX_BYTES: Final = 256 * 1024
 _EMBEDDINGS_MAX_BYTES: Final = 4 * 1024 * 1024
-_ATTEMPTS: Final = 3
 _WAIT: Final = wait_random_exponential(multiplier=1, max=8)
-
-Cancelled = Callable[[], bool]
 
 
 class GivenFile(Protocol):
@@ -39,28 +34,6 @@ class GivenFile(Protocol):
     @property
     def sidecars(self) -> Sidecars: ...
     def fetch(self, target: Path, expected: Expected, cancelled: Cancelled) -> str: ...
-
-
-@dataclass(frozen=True)
-class SourceRules:
-    """What sources may be, from the pool's configuration."""
-
-    path_roots: tuple[str, ...]
-    url_hosts: tuple[str, ...]
-    max_file_bytes: int
-    pod_root: str = ""
-    path_hidden: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, config: RuntimeConfig, pod_root: str) -> "SourceRules":
-        """`pod_root` stands before every path of the pod; empty where the pod has its own mounts."""
-        roots = tuple(f"{pod_root}{root}" for root in config.path_roots)
-        hidden = tuple(f"{pod_root}{folder}" for folder in config.path_hidden)
-        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root, hidden)
-
-    @property
-    def folders(self) -> path.Folders:
-        return path.Folders(self.path_roots, self.path_hidden)
 
 
 class Fetcher:
@@ -77,7 +50,7 @@ class Fetcher:
 
     def is_here(self, entry: CatalogEntry) -> bool:
         """Whether neither the source nor another pod need be asked. A file on a volume is not brought by others."""
-        if isinstance(entry.source, PathFile):
+        if entry.source.is_local:
             return True
         return self._known(entry) is not None and self._noted(entry.source) is not None
 
@@ -113,7 +86,7 @@ class Fetcher:
             log.warning("no other pod gives the file; asking its source", adapter=entry.key, error=error.message)
             return None
         self._blobs.remember(entry.source, sha256)
-        if isinstance(entry.source, HubFile):
+        if entry.source.has_sidecars:
             self._notes.put(entry.source, given.sidecars)
         return blob
 
@@ -122,21 +95,15 @@ class Fetcher:
         noted = self._noted(entry.source)
         if noted is None:
             noted = self._sidecars(entry, layout)
-            if isinstance(entry.source, HubFile):
+            if not entry.source.is_local:
                 self._notes.put(entry.source, noted)
         return noted
 
     def _noted(self, source: FileSource) -> Sidecars | None:
         """What is known to lie beside the file; None: that has to be looked up."""
-        match source:
-            case HubFile():
-                return self._notes.get(source)
-            case UrlFile():
-                return Sidecars()
-            case PathFile():
-                return None
-            case other:
-                assert_never(other)
+        if not source.has_sidecars:
+            return Sidecars()
+        return None if source.is_local else self._notes.get(source)
 
     def forget(self, source: FileSource) -> None:
         """The next time that the source is asked for, it is read anew."""
@@ -148,26 +115,18 @@ class Fetcher:
         return Sidecars(config, self._small(entry, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
 
     def _small(self, entry: CatalogEntry, name: str, max_bytes: int) -> bytes | None:
-        match entry.source:
-            case HubFile() as source:
-                with self._blobs.working_folder() as folder:
-                    return hub.fetch_sidecar(source, name, folder, max_bytes)
-            case PathFile(path=weights):
-                return path.read_sidecar(f"{self._rules.pod_root}{weights}", name, self._rules.folders, max_bytes)
-            case UrlFile():
-                return None
-            case other:
-                assert_never(other)
+        with self._blobs.working_folder() as folder:
+            return origin(entry.source, self._rules).sidecar(name, folder, max_bytes)
 
     def _known(self, entry: CatalogEntry) -> Blob | None:
         known = entry.sha256
-        if known is None and _policy(entry.source).is_remembered:
+        if known is None and not entry.source.is_local:
             known = self._blobs.remembered(entry.source)
         return self._blobs.find(known) if known else None
 
     def _retrying(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
         retrying = Retrying(
-            stop=stop_after_attempt(_policy(entry.source).attempts),
+            stop=stop_after_attempt(origin(entry.source, self._rules).attempts),
             wait=self._wait,
             retry=retry_if_exception(lambda e: isinstance(e, AdapterError) and e.transient and not cancelled()),
             reraise=True,
@@ -177,47 +136,7 @@ class Fetcher:
     def _download(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
         expected = Expected(entry.sha256, entry.size_bytes, self._rules.max_file_bytes)
         with self._blobs.working_folder() as folder:
-            file, sha256 = self._fetch_to(entry, folder, expected, cancelled)
+            file, sha256 = origin(entry.source, self._rules).fetch(folder, expected, cancelled, self._write)
             blob = self._blobs.adopt(file, sha256)
         self._blobs.remember(entry.source, sha256)
         return blob
-
-    def _fetch_to(
-        self, entry: CatalogEntry, folder: Path, expected: Expected, cancelled: Cancelled
-    ) -> tuple[Path, str]:
-        target = folder / "file"
-        match entry.source:
-            case HubFile() as source:
-                return hub.fetch(source, folder, expected)
-            case UrlFile(url=address):
-                return target, url.fetch(address, self._rules.url_hosts, target, expected, cancelled, self._write)
-            case PathFile(path=name):
-                return target, path.fetch(
-                    f"{self._rules.pod_root}{name}", self._rules.folders, target, expected, cancelled, self._write
-                )
-            case other:
-                assert_never(other)
-
-
-class _Policy(NamedTuple):
-    """How a kind of source is treated.
-
-    Attributes:
-        attempts: at one download, in a row.
-        is_remembered: what it held once is taken from the folder the next time.
-    """
-
-    attempts: int
-    is_remembered: bool
-
-
-def _policy(source: FileSource) -> _Policy:
-    match source:
-        case HubFile():
-            return _Policy(attempts=1, is_remembered=True)  # huggingface_hub tries again by itself
-        case UrlFile():
-            return _Policy(_ATTEMPTS, is_remembered=True)
-        case PathFile():
-            return _Policy(_ATTEMPTS, is_remembered=False)  # it may have been replaced, and costs no download
-        case other:
-            assert_never(other)

@@ -8,7 +8,7 @@ from lorapool_api.fetch.hub_errors import refused_by_hub
 from lorapool_api.fetch.hub_files import choose_file
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubSource
-from lorapool_api.wire.catalog import HubFile
+from lorapool_api.wire.sources.basic import HubFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import hash_file
 from lorapool_runtime.sources.limits import Expected

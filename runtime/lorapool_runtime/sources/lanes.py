@@ -3,10 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, assert_never
-from urllib.parse import urlsplit
-
-from lorapool_api.wire.catalog import FileSource, HubFile, PathFile, UrlFile
+from typing import Final, TypeVar
 
 # Threads; most of them wait for the network.
 DOWNLOADS: Final = 48
@@ -61,16 +58,3 @@ class Lanes:
                 changing.cancel()
             elif not is_kept:
                 self._slow[place].release()
-
-
-def owner(source: FileSource) -> str:
-    """Whoever is responsible for how fast a source is."""
-    match source:
-        case HubFile(repo=repo):
-            return f"hub {repo.partition('/')[0]}"
-        case UrlFile(url=address):
-            return f"url {urlsplit(address).netloc}"
-        case PathFile():
-            return "path"
-        case other:
-            assert_never(other)

@@ -45,6 +45,8 @@ class Expected:
             raise AdapterError(Reason.CHECKSUM_MISMATCH, message)
 
 
+# Whether nobody wants the file any more.
+Cancelled = Callable[[], bool]
 # `write_hashed`, or what does the same.
 Write = Callable[[Iterable[bytes], Path, "Expected", Callable[[], bool]], str]
 

@@ -4,16 +4,17 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Final, assert_never
+from typing import Final
 
-from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_runtime.adapters.checker import Checker
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import BlobFolder
 from lorapool_runtime.sources.check_notes import FINITE
 from lorapool_runtime.sources.fetch import Fetcher, GivenFile
-from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes, owner
+from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes
 
 _COPIES: Final = 2
 
@@ -54,7 +55,7 @@ class FileLoader:
         given = None if is_here else await self._find(entry)
         cancelled = threading.Event()
         try:
-            place = owner(entry.source) if given is None else "pods"
+            place = entry.source.owner if given is None else "pods"
             return await self._lanes.run(
                 place, lambda: loop.run_in_executor(threads, self._blocking, entry, given, cancelled)
             )
@@ -75,13 +76,7 @@ class FileLoader:
         self._checker.close()
 
     def _executor(self, source: FileSource) -> Executor:
-        match source:
-            case PathFile():
-                return self._copies
-            case HubFile() | UrlFile():
-                return self._downloads
-            case other:
-                assert_never(other)
+        return self._copies if source.is_local else self._downloads
 
     def _blocking(self, entry: CatalogEntry, given: GivenFile | None, cancelled: threading.Event) -> AdapterFile:
         blob = self._fetcher.fetch(entry, cancelled.is_set, given)

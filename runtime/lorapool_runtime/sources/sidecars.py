@@ -5,7 +5,7 @@ from base64 import b64decode, b64encode
 from contextlib import suppress
 from pathlib import Path
 
-from lorapool_api.wire.catalog import FileSource
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_common.files import write_atomically
 from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.sources.blobs import source_digest

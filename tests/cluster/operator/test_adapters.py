@@ -13,7 +13,7 @@ from tests.operator_hub import COMMIT, FakeHub, Repo
 
 from lorapool_api.kinds.conditions import AdapterCondition, Reason, find
 from lorapool_api.names import ADAPTER_FINALIZER, CONFIG_ENV
-from lorapool_api.wire.catalog import HubFile
+from lorapool_api.wire.sources.basic import HubFile
 from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, POOLS
 
 pytestmark = pytest.mark.plane

@@ -13,8 +13,9 @@ from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.rules.rendezvous import Nodes
-from lorapool_api.wire.catalog import CatalogEntry, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.fleet import Assignment
+from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_api.wire.state import AdapterPhase
 
 CONTENT: Final = files.lora_file()

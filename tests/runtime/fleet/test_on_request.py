@@ -11,8 +11,9 @@ from tests.runtime.pods import Running, config, eventually, settings, started
 from tests.web import Reply, Web
 
 from lorapool_api.kinds.serving import Serving
-from lorapool_api.wire.catalog import CatalogEntry, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.fleet import Assignment
+from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase
 from lorapool_runtime.settings import Settings
 

@@ -11,7 +11,8 @@ from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.runtime import StubTimings
-from lorapool_api.wire.catalog import CatalogEntry, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.app.readiness import Readiness

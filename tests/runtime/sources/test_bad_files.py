@@ -11,14 +11,16 @@ from tests import files, hostile
 from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import CatalogEntry, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.basic import PathFile, UrlFile
 from lorapool_runtime.adapters.checker import Checker
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, SourceRules
+from lorapool_runtime.sources.fetch import Fetcher
 from lorapool_runtime.sources.lanes import Lanes
 from lorapool_runtime.sources.loader import FileLoader
+from lorapool_runtime.sources.origins import SourceRules
 
 CONTENT = files.lora_file()
 BAD = {

@@ -11,7 +11,7 @@ from tests.runtime.stores import CONTENT, SHA256, Store
 from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import UrlFile
+from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_runtime.sources.blobs import Blob, BlobFolder, hash_file
 
 

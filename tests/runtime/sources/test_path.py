@@ -10,7 +10,7 @@ from tests import files
 from tests.runtime.stores import CONTENT, SHA256, Store
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import PathFile
+from lorapool_api.wire.sources.basic import PathFile
 from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources import path

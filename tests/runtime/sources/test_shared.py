@@ -12,9 +12,11 @@ import pytest
 from tenacity import wait_none
 from tests.web import Reply, Web
 
-from lorapool_api.wire.catalog import CatalogEntry, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.fetch import Fetcher, SourceRules
+from lorapool_runtime.sources.fetch import Fetcher
+from lorapool_runtime.sources.origins import SourceRules
 
 PROCESSES, FETCHES, FILES, KEPT = 3, 60, 6, 3
 SIZE_BYTES = 300_000

@@ -12,7 +12,7 @@ from tests.runtime.stores import CONTENT, SHA256, Store
 from tests.web import Reply, Web, serving
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.wire.catalog import UrlFile
+from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_runtime.sources.limits import write_hashed
 
 

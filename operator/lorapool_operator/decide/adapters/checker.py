@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
 import structlog
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
-from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
-from lorapool_api.wire.catalog import CatalogEntry, FileSource, HubFile, PathFile, UrlFile
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.any import file_source
 from lorapool_operator.decide.adapters.checks import CheckInput, Finding, Fit, first_finding
 from lorapool_operator.decide.adapters.fit import misfit
 from lorapool_operator.seen.resolution import Resolution
@@ -66,23 +65,9 @@ def catalog_entry(adapter: Adapter, resolution: Resolution) -> CatalogEntry:
     return CatalogEntry(
         key=adapter.key,
         generation=adapter.metadata.generation,
-        source=_file_source(adapter, resolution),
+        source=file_source(adapter.spec.source, resolution.revision, resolution.file),
         sha256=adapter.spec.sha256 or resolution.sha256,
         size_bytes=resolution.size_bytes,
         scale=adapter.spec.scale,
         pin=adapter.spec.pin,
     )
-
-
-def _file_source(adapter: Adapter, resolution: Resolution) -> FileSource:
-    match adapter.spec.source.value:
-        case HubSource(repo=repo) if resolution.revision and resolution.file:
-            return HubFile(repo=repo, revision=resolution.revision, file=resolution.file)
-        case UrlSource(url):
-            return UrlFile(url=url)
-        case PathSource(path):
-            return PathFile(path=path)
-        case HubSource() | UnknownSource():
-            raise ValueError(f"{adapter.key} has no source that its resolution fits")
-        case other:
-            assert_never(other)

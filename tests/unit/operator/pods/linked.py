@@ -7,8 +7,9 @@ from tests.unit.operator import make as made
 from tests.unit.operator.fake_pods import FakePod, FakePods
 from tests.virtual_time import rest
 
-from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
+from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.fleet import Assignment
+from lorapool_api.wire.sources.basic import PathFile
 from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.seen.observed import PodReport
 from lorapool_operator.seen.views import PodView

@@ -4,7 +4,8 @@ from typing import Any
 
 from tests.unit.operator import make as op
 
-from lorapool_api.wire.catalog import Catalog, CatalogEntry, PathFile
+from lorapool_api.wire.catalog import Catalog, CatalogEntry
+from lorapool_api.wire.sources.basic import PathFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseState, PodState
 from lorapool_operator.pods.delta import delta
 from lorapool_operator.pods.report import MAX_STRANGERS, ReportLog

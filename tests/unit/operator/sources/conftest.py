@@ -8,6 +8,7 @@ from tests.operator_hub import FakeHub
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient
+from lorapool_operator.sources.look import SourceReader
 from lorapool_operator.sources.resolver import Resolver
 
 
@@ -26,7 +27,7 @@ async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
 @pytest.fixture
 async def resolver(hub: FakeHub, headers: Headers) -> AsyncIterator[Resolver]:
     facts = FactsReader()
-    it = Resolver(HubClient(hub.url), headers, facts, lambda _: None)
+    it = Resolver(SourceReader(HubClient(hub.url), headers, facts), lambda _: None)
     yield it
     it.close()
     facts.close()

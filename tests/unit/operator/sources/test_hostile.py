@@ -13,6 +13,7 @@ from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Un
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient
+from lorapool_operator.sources.look import SourceReader
 from lorapool_operator.sources.resolver import Resolver
 
 STALL_S = 0.05
@@ -31,7 +32,7 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     hub: FakeHub, headers: Headers
 ) -> None:
     facts, found = FactsReader(), asyncio.Event()
-    resolver = Resolver(HubClient(hub.url), headers, facts, lambda _: found.set())
+    resolver = Resolver(SourceReader(HubClient(hub.url), headers, facts), lambda _: found.set())
     names = [*FILES, "good"]
     hub.plain = dict(zip(map(str, range(9)), [*FILES.values(), lora_file()], strict=True))
     adapters = {n: make.adapter(f"a{i}", source={"url": f"{hub.url}/plain/{i}"}) for i, n in enumerate(names)}

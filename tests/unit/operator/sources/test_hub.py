@@ -16,6 +16,7 @@ from lorapool_api.kinds.sources import HubSource
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient, base_models
+from lorapool_operator.sources.look import SourceReader
 from lorapool_operator.sources.resolver import Resolver
 
 NAME = "pytorch_lora_weights.safetensors"
@@ -117,6 +118,6 @@ async def test_a_revision_that_does_not_exist_is_named(hub: FakeHub, resolver: R
 
 
 async def test_a_hub_that_is_away_is_no_verdict_on_the_adapter(headers: Headers) -> None:
-    resolver = Resolver(HubClient("http://127.0.0.1:1"), headers, FactsReader(), lambda _: None)
+    resolver = Resolver(SourceReader(HubClient("http://127.0.0.1:1"), headers, FactsReader()), lambda _: None)
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     resolver.close()

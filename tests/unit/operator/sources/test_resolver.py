@@ -19,6 +19,7 @@ from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 from lorapool_operator.sources.header import HeaderText
 from lorapool_operator.sources.hub import HubRepoFile
+from lorapool_operator.sources.look import SourceReader
 from lorapool_operator.sources.resolver import RESOLVED_AT_ONCE, Resolver, ResolverTimes
 
 pytestmark = pytest.mark.virtual_time
@@ -71,7 +72,7 @@ async def hub() -> Hub:
 
 @pytest.fixture
 async def resolver(hub: Hub) -> AsyncIterator[Resolver]:
-    it = Resolver(hub, hub, hub, lambda _: None, now_s, TIMES)
+    it = Resolver(SourceReader(hub, hub, hub), lambda _: None, now_s, TIMES)
     yield it
     it.close()
 

@@ -11,8 +11,10 @@ from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.fit import Modules, check_fits
 from lorapool_api.lora.modules import PartInfo, file_layout, file_module
-from lorapool_api.wire.catalog import Catalog, CatalogEntry, FileSource, PathFile
+from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.request import AdapterUse
+from lorapool_api.wire.sources.any import FileSource
+from lorapool_api.wire.sources.basic import PathFile
 from lorapool_api.wire.state import AdapterPhase
 from lorapool_common.backoff import Backoff
 from lorapool_common.changes import Changes

@@ -4,8 +4,9 @@ import asyncio
 
 from tests.waiting import until
 
-from lorapool_api.wire.catalog import FileSource, HubFile, PathFile, UrlFile
-from lorapool_runtime.sources.lanes import Lanes, owner
+from lorapool_api.wire.sources.any import FileSource
+from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_runtime.sources.lanes import Lanes
 
 
 def hub(repo: str) -> HubFile:
@@ -17,7 +18,7 @@ def test_a_place_is_an_owner_or_a_host() -> None:
         hub("nerijs/pixel"), hub("nerijs/other"), hub("ostris/ikea"), UrlFile(url="https://a.example:8/x?y"),
         UrlFile(url="https://b.example/x"), PathFile(path="/a"), PathFile(path="/b"),
     ]  # fmt: skip
-    assert len({owner(source) for source in sources}) == 5
+    assert len({source.owner for source in sources}) == 5
 
 
 async def test_eight_that_hang_hold_up_no_other_of_the_same_owner() -> None:
@@ -29,8 +30,8 @@ async def test_eight_that_hang_hold_up_no_other_of_the_same_owner() -> None:
     async def comes() -> str:
         return "here"
 
-    hung = [asyncio.create_task(lanes.run(owner(hub(f"one/hung{i}")), hangs)) for i in range(8)]
-    good = [asyncio.create_task(lanes.run(owner(hub(f"one/good{i}")), comes)) for i in range(30)]
+    hung = [asyncio.create_task(lanes.run(hub(f"one/hung{i}").owner, hangs)) for i in range(8)]
+    good = [asyncio.create_task(lanes.run(hub(f"one/good{i}").owner, comes)) for i in range(30)]
     async with asyncio.timeout(20):
         assert await asyncio.gather(*good) == ["here"] * 30
     assert not any(task.done() for task in hung)
@@ -39,8 +40,8 @@ async def test_eight_that_hang_hold_up_no_other_of_the_same_owner() -> None:
     await asyncio.gather(*hung, return_exceptions=True)
     # Their places are free again.
     async with asyncio.timeout(20):
-        more = [asyncio.create_task(lanes.run(owner(hub(f"one/hung{i}")), hangs)) for i in range(8)]
-        assert await lanes.run(owner(hub("one/good")), comes) == "here"
+        more = [asyncio.create_task(lanes.run(hub(f"one/hung{i}").owner, hangs)) for i in range(8)]
+        assert await lanes.run(hub("one/good").owner, comes) == "here"
     for task in more:
         task.cancel()
     await asyncio.gather(*more, return_exceptions=True)
@@ -56,7 +57,7 @@ async def test_so_many_from_one_owner_at_once_and_no_more() -> None:
         await release.wait()
         running -= 1
 
-    tasks = [asyncio.create_task(lanes.run(owner(hub(f"one/a{i}")), counted)) for i in range(40)]
+    tasks = [asyncio.create_task(lanes.run(hub(f"one/a{i}").owner, counted)) for i in range(40)]
     async with asyncio.timeout(20):
         await until(lambda: running == 12)
         release.set()

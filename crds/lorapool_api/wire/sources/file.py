@@ -1,0 +1,26 @@
+"""What is true of all files of a kind of source, for whoever handles entries without asking which kind they are of."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from lorapool_api.wire.message import Wire
+
+
+class SourceFile(Wire):
+    """A file at its source.
+
+    Attributes:
+        names_one_content: whether it means the same bytes for ever, so that an edit of its object brings no others.
+        is_local: whether it lies on a volume of the pod: it costs no download, and may have been replaced. It is read
+            anew each time, and no pod takes it from another.
+        has_sidecars: whether what lies in the same folder belongs to it.
+    """
+
+    names_one_content: ClassVar[bool] = False
+    is_local: ClassVar[bool] = False
+    has_sidecars: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def owner(self) -> str:
+        """Whoever is responsible for how fast the source is."""

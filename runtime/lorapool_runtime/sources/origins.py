@@ -1,0 +1,108 @@
+"""The kinds of sources as a pod asks them: a row of `origin` and a class for each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final, Protocol, assert_never
+
+from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.sources.any import FileSource
+from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_runtime.sources import hub, path, url
+from lorapool_runtime.sources.limits import Cancelled, Expected, Write
+
+_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """What sources may be, from the pool's configuration."""
+
+    path_roots: tuple[str, ...]
+    url_hosts: tuple[str, ...]
+    max_file_bytes: int
+    pod_root: str = ""
+    path_hidden: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: RuntimeConfig, pod_root: str) -> "SourceRules":
+        """`pod_root` stands before every path of the pod; empty where the pod has its own mounts."""
+        roots = tuple(f"{pod_root}{root}" for root in config.path_roots)
+        hidden = tuple(f"{pod_root}{folder}" for folder in config.path_hidden)
+        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root, hidden)
+
+    @property
+    def folders(self) -> path.Folders:
+        return path.Folders(self.path_roots, self.path_hidden)
+
+
+class Origin(Protocol):
+    """A file at its source. Blocking.
+
+    Attributes:
+        attempts: at one download in a row, where it fails for what may pass.
+    """
+
+    @property
+    def attempts(self) -> int: ...
+
+    def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
+        """Bring the file into the folder; return it and its sha256. Raises: AdapterError."""
+
+    def sidecar(self, name: str, folder: Path, max_bytes: int) -> bytes | None:
+        """The small file of that name beside it, None where there is none; `folder` is working space.
+
+        Raises: AdapterError.
+        """
+
+
+def origin(source: FileSource, rules: SourceRules) -> Origin:
+    """Who brings files of that kind."""
+    match source:
+        case HubFile():
+            return _HubOrigin(source)
+        case UrlFile(url=address):
+            return _UrlOrigin(address, rules)
+        case PathFile(path=name):
+            return _PathOrigin(f"{rules.pod_root}{name}", rules)
+        case other:
+            assert_never(other)
+
+
+@dataclass(frozen=True)
+class _HubOrigin:
+    source: HubFile
+    attempts: ClassVar[int] = 1  # huggingface_hub tries again by itself
+
+    def fetch(self, folder: Path, expected: Expected, _cancelled: Cancelled, _write: Write) -> tuple[Path, str]:
+        return hub.fetch(self.source, folder, expected)
+
+    def sidecar(self, name: str, folder: Path, max_bytes: int) -> bytes | None:
+        return hub.fetch_sidecar(self.source, name, folder, max_bytes)
+
+
+@dataclass(frozen=True)
+class _UrlOrigin:
+    address: str
+    rules: SourceRules
+    attempts: ClassVar[int] = _ATTEMPTS
+
+    def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
+        target = folder / "file"
+        return target, url.fetch(self.address, self.rules.url_hosts, target, expected, cancelled, write)
+
+    def sidecar(self, _name: str, _folder: Path, _max_bytes: int) -> bytes | None:
+        return None
+
+
+@dataclass(frozen=True)
+class _PathOrigin:
+    place: str
+    rules: SourceRules
+    attempts: ClassVar[int] = _ATTEMPTS
+
+    def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
+        target = folder / "file"
+        return target, path.fetch(self.place, self.rules.folders, target, expected, cancelled, write)
+
+    def sidecar(self, name: str, _folder: Path, max_bytes: int) -> bytes | None:
+        return path.read_sidecar(self.place, name, self.rules.folders, max_bytes)
