@@ -110,6 +110,10 @@ class AdapterCounts(ApiModel):
     total: int = Field(default=0, description="Adapters that name this pool.")
     ready: int = Field(default=0, description="Adapters that are Ready.")
     failed: int = Field(default=0, description="Adapters that somebody has to look at.")
+    copies: int = Field(default=0, description="Copies of all of them that pods bring ahead of requests.")
+    unplaced: int = Field(
+        default=0, description="Copies that no pod's disk has room for, by the pool's adapters.diskBudget."
+    )
 
 
 class BaseRevision(ApiModel):

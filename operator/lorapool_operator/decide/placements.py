@@ -12,7 +12,7 @@ from lorapool_api.wire.fleet import Assignment
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
 from lorapool_operator.decide.memo import Memo
-from lorapool_operator.placement.place import Holder, PlacedCopies, WantedCopies, place
+from lorapool_operator.placement.place import CopyCount, Holder, PlacedCopies, WantedCopies, place
 from lorapool_operator.placement.ranks import Ranks
 from lorapool_operator.seen.observed import Observed
 
@@ -53,11 +53,11 @@ class Placements:
 
     Attributes:
         assignments: by pod's key.
-        copies: pods that hold each adapter, by its key.
+        copies: how many pods hold each adapter, by its key.
     """
 
     assignments: Mapping[str, Assignment]
-    copies: Mapping[str, int]
+    copies: Mapping[str, CopyCount]
 
 
 NO_PLACEMENTS: Final = Placements({}, {})
@@ -110,7 +110,7 @@ def _placements(given: PlacementInput, placement: PlacedCopies) -> Placements:
     peers, in_memory = dict(given.pods), given.prefetch is Prefetch.HOST
     return Placements(
         {name: Assignment.of(name, peers, keys, in_memory=in_memory) for name, keys in held.items()},
-        {key: len(names) for key, names in placement.pods.items()},
+        placement.counts(),
     )
 
 

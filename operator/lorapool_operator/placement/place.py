@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from lorapool_operator.placement.ranks import Ranks
 
@@ -36,6 +37,20 @@ class Holder:
     room_bytes: int | None = None
 
 
+class CopyCount(NamedTuple):
+    """How many pods hold an adapter ahead of requests.
+
+    Attributes:
+        unplaced: further copies that it should have, and no pod has room for.
+    """
+
+    placed: int
+    unplaced: int
+
+
+NO_COPIES: Final = CopyCount(0, 0)
+
+
 @dataclass(frozen=True)
 class PlacedCopies:
     """Who holds what.
@@ -48,6 +63,11 @@ class PlacedCopies:
 
     pods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, CopyCount]:
+        """By adapter's key, of those that have or should have a copy."""
+        keys = self.pods.keys() | self.missing.keys()
+        return {key: CopyCount(len(self.pods.get(key, ())), self.missing.get(key, 0)) for key in keys}
 
 
 def place(wanted_copies: Iterable[WantedCopies], holders: Sequence[Holder], ranks: Ranks) -> PlacedCopies:

@@ -14,6 +14,7 @@ from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseR
 from lorapool_operator.decide.adapters.checker import CheckResults
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions, ChecksInput, StatusesInput
+from lorapool_operator.placement.place import CopyCount
 from lorapool_operator.seen.observed import Observed, PodReport
 from lorapool_operator.seen.resolution import Outcome, Resolution
 from lorapool_operator.seen.views import DeploymentView, PodView
@@ -128,12 +129,12 @@ def checked(snapshot: Observed, decisions: AdapterDecisions | None = None) -> Ch
 
 
 def statuses(
-    snapshot: Observed, decisions: AdapterDecisions | None = None, copies: int = 2
+    snapshot: Observed, decisions: AdapterDecisions | None = None, copies: int = 2, unplaced: int = 0
 ) -> dict[str, AdapterStatus]:
-    """Statuses of all adapters, by their keys; so many pods shall hold each."""
+    """Statuses of all adapters, by their keys; so many pods shall hold each, and so many further ones have no room."""
     by = decisions or AdapterDecisions()
     results = checked(snapshot, by)
-    made = by.statuses(StatusesInput.of(results, dict.fromkeys(results, copies), snapshot))
+    made = by.statuses(StatusesInput.of(results, dict.fromkeys(results, CopyCount(copies, unplaced)), snapshot))
     return {key: wanted.status for key, wanted in made.by_key.items()}
 
 

@@ -21,6 +21,7 @@ from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_operator.decide.adapters.checker import CheckResult
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
+from lorapool_operator.placement.place import CopyCount
 from lorapool_operator.seen.resolution import Resolution
 from lorapool_operator.seen.verdict import Verdict
 
@@ -54,14 +55,14 @@ class StatusInput:
     """What the status of an adapter depends on.
 
     Attributes:
-        copies: pods that shall hold it ahead of requests.
+        copies: how many pods shall hold it ahead of requests.
         in_pods: what the pods say that speak about this generation; only of an adapter that they shall have.
         now: the time that a condition gets whose status is another than before; a later one makes no other status.
     """
 
     result: CheckResult
     pods: PoolPods
-    copies: int
+    copies: CopyCount
     in_pods: tuple[InPod, ...]
     now: datetime = field(compare=False)
 
@@ -104,7 +105,10 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
     """The whole status; what did not change is equal to what was there, times included."""
     adapter, pods = given.result.adapter, given.pods
     conditions = with_transition_times(_conditions(given), adapter.status.conditions, given.now)
-    in_pods = AdapterPods(ready=given.serving, total=pods.warm, copies=given.copies, failed=_failures(given))
+    placed, unplaced = given.copies
+    in_pods = AdapterPods(
+        ready=given.serving, total=pods.warm, copies=placed, unplaced=unplaced, failed=_failures(given)
+    )
     return AdapterStatus(
         observed_generation=adapter.metadata.generation,
         pool_name=adapter.pool_key,
@@ -159,7 +163,7 @@ def _finding_of_pods(given: StatusInput) -> Finding | None:
 
 def _is_served_on_request(given: StatusInput) -> bool:
     """Whether no pod holds it ahead, as the pool wants it, and none that was asked for it has failed."""
-    return not given.copies and bool(given.pods.warm) and not given.failed
+    return not given.copies.placed and bool(given.pods.warm) and not given.failed
 
 
 def _failure(state: AdapterState, where: str) -> Finding:

@@ -18,6 +18,7 @@ from lorapool_operator.decide.adapters.fit import misfit
 from lorapool_operator.decide.adapters.names import NamesInput, settle_names
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
 from lorapool_operator.decide.memo import Memo
+from lorapool_operator.placement.place import NO_COPIES, CopyCount
 from lorapool_operator.seen.desired import DesiredPool
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import Outcome, Resolving
@@ -56,17 +57,17 @@ class StatusesInput:
     """What the statuses of all adapters depend on; `now` as in `StatusInput`.
 
     Attributes:
-        copies: adapter's key -> pods that shall hold it.
+        copies: adapter's key -> how many pods shall hold it.
     """
 
     results: CheckResults
-    copies: Mapping[str, int]
+    copies: Mapping[str, CopyCount]
     pods: PoolPods
     said: tuple[PodWords, ...]
     now: datetime = field(compare=False)
 
     @classmethod
-    def of(cls, results: CheckResults, copies: Mapping[str, int], seen: Observed) -> Self:
+    def of(cls, results: CheckResults, copies: Mapping[str, CopyCount], seen: Observed) -> Self:
         said = tuple(PodWords(p.name, p.key in seen.warm, report.adapters) for p, report in seen.running_pods)
         return cls(results, copies, PoolPods.of(seen), said, seen.now)
 
@@ -152,7 +153,9 @@ class AdapterDecisions:
     def _status_all(self, given: StatusesInput) -> AdapterStatuses:
         by_key = {
             key: self._status(
-                StatusInput(result, given.pods, given.copies.get(key, 0), _in_pods(result, given.said), given.now)
+                StatusInput(
+                    result, given.pods, given.copies.get(key, NO_COPIES), _in_pods(result, given.said), given.now
+                )
             )
             for key, result in given.results.items()
         }
@@ -172,7 +175,11 @@ def _in_pods(result: CheckResult, said: tuple[PodWords, ...]) -> tuple[InPod, ..
 def adapter_counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:
     rows = list(statuses)
     return AdapterCounts(
-        total=len(rows), ready=sum(_is_ready(s) for s in rows), failed=sum(_needs_somebody(s) for s in rows)
+        total=len(rows),
+        ready=sum(_is_ready(s) for s in rows),
+        failed=sum(_needs_somebody(s) for s in rows),
+        copies=sum(s.pods.copies for s in rows if s.pods),
+        unplaced=sum(s.pods.unplaced for s in rows if s.pods),
     )
 
 

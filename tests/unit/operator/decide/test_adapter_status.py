@@ -9,7 +9,7 @@ from tests.unit.operator import make as op
 from lorapool_api.kinds.adapter import Adapter, AdapterFormat, AdapterStatus
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, BasePhase, BaseState
-from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions, adapter_counts
 from lorapool_operator.decide.events import adapter_events
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved
@@ -108,6 +108,14 @@ def test_one_failed_pod_is_listed_while_another_serves() -> None:
 def test_a_list_of_failures_without_any_is_not_in_the_status() -> None:
     made = of(make.adapter(), a=op.report(pixel=op.state()))
     assert made.manifest()["pods"] == {"ready": 1, "total": 1, "copies": 2}
+
+
+def test_copies_that_found_no_room_are_told_of_the_adapter_and_of_the_pool() -> None:
+    snapshot = op.seen(make.adapter(), make.adapter("oil"), pool=op.pool(), reports={"a": op.report()})
+    found = op.statuses(snapshot, copies=1, unplaced=2)
+    assert found["default/pixel"].manifest()["pods"] == {"ready": 0, "total": 1, "copies": 1, "unplaced": 2}
+    counts = adapter_counts(found.values())
+    assert (counts.copies, counts.unplaced) == (2, 4)
 
 
 def test_at_most_ten_failed_pods_are_named() -> None:

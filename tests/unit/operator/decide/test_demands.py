@@ -8,6 +8,7 @@ from tests.unit.operator import make as op
 
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
 from lorapool_operator.decide.placements import PlacementDecisions, PlacementInput
+from lorapool_operator.placement.place import CopyCount
 from lorapool_operator.seen.observed import Observed
 
 HOT, COLD = "default/hot", "default/cold"
@@ -59,4 +60,4 @@ def test_copies_that_are_justified_are_placed() -> None:
     sight = op.seen(make.adapter("hot"), make.adapter("cold"), pool=op.pool(), pods=pods)
     assert sight.pool is not None
     given = PlacementInput.of(sight, sight.pool, op.checked(sight), used(600, 0.9))
-    assert PlacementDecisions().placed(given).copies == {HOT: 4, COLD: 2}
+    assert PlacementDecisions().placed(given).copies == {HOT: CopyCount(4, 0), COLD: CopyCount(2, 0)}

@@ -11,6 +11,7 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.header import parse_header
 from lorapool_operator.decide.placements import PlacementDecisions, PlacementInput, Placements
+from lorapool_operator.placement.place import NO_COPIES, CopyCount
 from lorapool_operator.seen.resolution import Resolution
 
 HEADER = make.safetensors_header({"unet.mid.to_k.lora_A.weight": (4, 32), "unet.mid.to_k.lora_B.weight": (16, 4)})
@@ -45,7 +46,7 @@ def holders(placements: Placements, key: str = "default/pixel") -> int:
 def test_so_many_pods_hold_an_adapter(adapters: dict[str, Any], adapter: dict[str, Any], copies: int) -> None:
     placements = placed(op.pool(adapters=adapters), make.adapter("pixel", **adapter))
     assert holders(placements) == copies
-    assert placements.copies.get("default/pixel", 0) == copies
+    assert placements.copies.get("default/pixel", NO_COPIES) == CopyCount(copies, 0)
 
 
 def test_one_pod_reads_what_only_pods_can_see() -> None:
@@ -70,6 +71,10 @@ def test_a_bound_on_the_disk_bounds_what_is_held() -> None:
     pool = op.pool(adapters={"copies": "All", "diskBudget": "1Gi"})
     placements = placed(pool, *(make.adapter(f"a{n}") for n in range(40)))
     assert all(0 < len(assignment.holds) < 40 for assignment in placements.assignments.values())
+    assert all(sum(count) == 4 for count in placements.copies.values())
+    assert sum(count.unplaced for count in placements.copies.values()) == 160 - sum(
+        len(assignment.holds) for assignment in placements.assignments.values()
+    )
 
 
 def test_what_is_not_new_is_not_decided_again() -> None:
