@@ -92,6 +92,11 @@ REFUSED_ADAPTERS = [
     ({"source": {"hub": {"repo": "no-owner"}}}, "spec.source.hub.repo"),
     ({"source": {"hub": {"repo": "a/b", "file": "../x.safetensors"}}}, "spec.source.hub.file"),
     ({"source": {"hub": {"repo": "a/b", "file": "x.bin"}}}, "spec.source.hub.file"),
+    (
+        {"source": {"path": "/a/x.safetensors", "tokenSecretRef": {"name": "hf", "key": "token"}}},
+        "tokenSecretRef goes with hub or url",
+    ),
+    ({"source": {"hub": {"repo": "a/b"}, "tokenSecretRef": {"name": "hf"}}}, "spec.source.tokenSecretRef.key"),
     ({"sha256": "abc"}, "spec.sha256"),
     ({"scale": 1e9}, "spec.scale"),
     ({"modelIds": ["a b"]}, "spec.modelIds"),

@@ -2,7 +2,8 @@
 
 An installation lists `host`, `host:port`, `*.example.org` for all names below, `*` for all names, and addresses or
 ranges of them: `10.1.2.3`, `10.1.2.3:8080`, `10.0.0.0/8`, `fd00::/8`, `[fd00::1]:8080`. A name says what may be asked
-for; it reaches public addresses only, and those that are listed beside it.
+for; it reaches public addresses only, and those that are listed beside it. An entry with `http://` before it also lets
+credentials go there without TLS.
 """
 
 import ipaddress
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PLAIN: Final = "http://"
 _SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
@@ -19,11 +21,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class _Entry(NamedTuple):
-    """An entry of the list: a name or a range of addresses, and the port if it names one."""
+    """An entry of the list: a name or a range of addresses, and the port if it names one.
+
+    Attributes:
+        is_plain: whether credentials may go there without TLS.
+    """
 
     name: str
     addresses: ipaddress.IPv4Network | ipaddress.IPv6Network | None
     port: int | None
+    is_plain: bool
 
 
 def is_allowed(url: str, allowed: Collection[str]) -> bool:
@@ -38,10 +45,25 @@ def is_allowed(url: str, allowed: Collection[str]) -> bool:
         return False
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
         return False
-    if "*" in allowed:
+    return "*" in allowed or any(_covers(entry, parts.scheme, parts.hostname, port) for entry in map(_parsed, allowed))
+
+
+def may_carry_credentials(url: str, allowed: Collection[str]) -> bool:
+    """Whether credentials may be sent to an address that `is_allowed`: by https, or where an entry says `http://`."""
+    parts, (host, port) = urlsplit(url), host_and_port(url)
+    if parts.scheme == "https":
         return True
-    default = _DEFAULT_PORTS[parts.scheme]
-    return any(_names(entry, parts.hostname) and port == (entry.port or default) for entry in map(_parsed, allowed))
+    plain = (entry for entry in map(_parsed, allowed) if entry.is_plain)
+    return any(_covers(entry, parts.scheme, host, port) for entry in plain)
+
+
+def origin(url: str) -> tuple[str, str, int] | None:
+    """(scheme, host, port); whoever has another is somebody else. None: it is no address of http(s)."""
+    try:
+        parts = urlsplit(url)
+        return (parts.scheme, *host_and_port(url)) if parts.scheme in _DEFAULT_PORTS else None
+    except ValueError:
+        return None
 
 
 def host_and_port(url: str) -> tuple[str, int]:
@@ -79,6 +101,10 @@ def _unwrapped(address: Address) -> Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
+def _covers(entry: _Entry, scheme: str, host: str, port: int | None) -> bool:
+    return _names(entry, host) and port == (entry.port or _DEFAULT_PORTS[scheme])
+
+
 def _names(entry: _Entry, host: str) -> bool:
     if entry.addresses is not None:
         try:
@@ -90,13 +116,14 @@ def _names(entry: _Entry, host: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _parsed(entry: str) -> _Entry:
-    text = entry.lower()
+    text = entry.lower().removeprefix(_PLAIN)
+    is_plain = text != entry.lower()
     if (network := _network(text)) is not None:
-        return _Entry("", network, None)
+        return _Entry("", network, None, is_plain)
     name, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal():
-        return _Entry(text, None, None)
-    return _Entry(name, _network(name.removeprefix("[").removesuffix("]")), int(port))
+        return _Entry(text, None, None, is_plain)
+    return _Entry(name, _network(name.removeprefix("[").removesuffix("]")), int(port), is_plain)
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

@@ -9,16 +9,23 @@ from typing import Final
 from lorapool_api.fetch.policy import SourceRefused, refused_by_status
 from lorapool_api.kinds.conditions import Reason
 
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 _AWAY: Final = frozenset({"LocalEntryNotFoundError", "OfflineModeIsEnabled"})
 _CODE, _MESSAGE = "x-error-code", "x-error-message"
 _NO_REPOSITORY, _GATED = "RepoNotFound", "GatedRepo"
 _MISSING: Final = {
     "RevisionNotFound": "has no such revision",
     "EntryNotFound": "has no such file",
-    _NO_REPOSITORY: "is no repository of the Hub, or it is private",
+    _NO_REPOSITORY: "is no repository of the Hub, or it is private and needs a tokenSecretRef whose user may read it",
+}
+_ACCEPT: Final = (
+    "accept its conditions at the Hub, or ask its owner for access, and let tokenSecretRef name a token of that user"
+)
+_OF_TOKENS: Final = {
+    _UNAUTHORIZED: "it does not know the token that was sent",
+    _FORBIDDEN: "whoever asks may not read it, or the token lacks the right to read it",
 }
 _BAD_TOKEN: Final = "Invalid credentials in Authorization header"  # noqa: S105 -- what the Hub says of one
-_UNAUTHORIZED: Final = 401
 
 
 def refused_by_hub(error: Exception, repo: str, detail: str = "") -> SourceRefused:
@@ -44,9 +51,11 @@ def refused_by_answer(status: int, headers: Mapping[str, str], repo: str, detail
     """The refusal that an answer of the Hub is. It says 401 of what does not exist, and of what is private."""
     code, shown = headers.get(_CODE, ""), f"{repo} {detail}".rstrip()
     if code == _GATED:
-        return SourceRefused(Reason.SOURCE_FORBIDDEN, f"{repo} is gated: its owner must grant access")
+        return SourceRefused(Reason.SOURCE_FORBIDDEN, f"{repo} is gated: {_ACCEPT}")
     if code not in _MISSING and status == _UNAUTHORIZED and headers.get(_MESSAGE) != _BAD_TOKEN:
         code = _NO_REPOSITORY
     if code in _MISSING:
         return SourceRefused(Reason.SOURCE_NOT_FOUND, f"{shown} {_MISSING[code]}")
+    if status in _OF_TOKENS:
+        return SourceRefused(Reason.SOURCE_FORBIDDEN, f"{shown}: the Hub answered HTTP {status}: {_OF_TOKENS[status]}")
     return refused_by_status(f"{shown}: the Hub", status, headers)

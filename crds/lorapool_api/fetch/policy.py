@@ -8,7 +8,9 @@ from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
-from lorapool_api.fetch.hosts import host_and_port, is_allowed, permitted
+from pydantic import SecretStr
+
+from lorapool_api.fetch.hosts import host_and_port, is_allowed, may_carry_credentials, origin, permitted
 from lorapool_api.kinds.conditions import Reason
 
 MAX_REDIRECTS: Final = 5
@@ -16,6 +18,8 @@ MAX_REDIRECTS: Final = 5
 EVERYWHERE: Final = ("*",)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _FILE: Final = frozenset({200, 206})
+# Somebody else, or somebody with a token, might be answered otherwise.
+_WHO_ASKS: Final = frozenset({401, 403})
 
 
 class SourceRefused(Exception):
@@ -49,6 +53,14 @@ def refused_by_status(shown: str, status: int, headers: Mapping[str, str]) -> So
     return SourceRefused(reason_of_status(status), f"{shown} answered HTTP {status}", asked)
 
 
+def _refused(shown: str, token: SecretStr | None, status: int, headers: Mapping[str, str]) -> SourceRefused:
+    refused = refused_by_status(shown, status, headers)
+    if status not in _WHO_ASKS:
+        return refused
+    asked = "without a token; tokenSecretRef can name one" if token is None else "to the token of tokenSecretRef"
+    return SourceRefused(refused.reason, f"{refused.message} {asked}", refused.retry_after_s)
+
+
 def plain(url: str) -> str:
     """The address for messages, without its query, which may hold a signature."""
     return url.partition("?")[0].partition("#")[0]
@@ -64,17 +76,21 @@ class UrlFetch:
         *,
         shown: str | None = None,
         refusal: Callable[[int, Mapping[str, str]], SourceRefused] | None = None,
+        token: SecretStr | None = None,
     ) -> None:
         """
         Args:
             hosts: those of `lorapool_api.fetch.hosts`.
             shown: names the source in messages; by default its address without the query.
             refusal: what an answer with that status and these headers means; by default its status decides.
+            token: a bearer token for whoever is at the address, and for nobody to whom that redirects.
         """
         self.url = url
         self.shown = plain(url) if shown is None else shown
         self._hosts = hosts
-        self._refusal = refusal or partial(refused_by_status, self.shown)
+        self._refusal = refusal or partial(_refused, self.shown, token)
+        self._token = token
+        self._origin = origin(url)
         self._redirects = 0
 
     def host(self) -> tuple[str, int]:
@@ -96,6 +112,19 @@ class UrlFetch:
             message = f"{self._there()} has no public address; private ones must be among the allowed hosts, one by one"
             raise SourceRefused(Reason.SOURCE_FORBIDDEN, f"{message} or as a range")
         return may
+
+    def headers(self) -> dict[str, str]:
+        """What the next request says of who asks.
+
+        Raises:
+            SourceRefused: `SourceForbidden` where a token would go there that everybody on the way can read.
+        """
+        if self._token is None or self._origin is None or origin(self.url) != self._origin:
+            return {}
+        if not may_carry_credentials(self.url, self._hosts):
+            message = f"{self.shown}: a token is sent by https only, or to a host that is allowed as http://HOST:PORT"
+            raise SourceRefused(Reason.SOURCE_FORBIDDEN, message)
+        return {"authorization": f"Bearer {self._token.get_secret_value()}"}
 
     def answered(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether the answer is the file; if not it is a redirect, and `url` is where to ask next.

@@ -100,6 +100,9 @@ class Reason(StrEnum):
 
     SOURCE_NOT_FOUND = "SourceNotFound", Remedy.HELP, Subject.SOURCE
     SOURCE_FORBIDDEN = "SourceForbidden", Remedy.HELP, Subject.SOURCE
+    SECRET_FORBIDDEN = "SecretForbidden", Remedy.HELP, Subject.SOURCE
+    SECRET_NOT_FOUND = "SecretNotFound", Remedy.HELP, Subject.SOURCE
+    INVALID_SECRET = "InvalidSecret", Remedy.HELP, Subject.SOURCE
 
     POOL_NOT_FOUND = "PoolNotFound"
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import ConfigDict, Field
 
-from lorapool_api.schema import ApiModel, exactly_one_of, rules
+from lorapool_api.schema import ApiModel, Rule, exactly_one_of, rules
 
 RepoId = Annotated[
     str,
@@ -189,7 +189,12 @@ class HubSource(ApiModel):
 class AdapterSource(ApiModel):
     """Where an adapter's file comes from: exactly one of the fields."""
 
-    model_config = ConfigDict(json_schema_extra=rules(exactly_one_of("hub", "url", "path")))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            exactly_one_of("hub", "url", "path"),
+            Rule("!has(self.tokenSecretRef) || has(self.hub) || has(self.url)", "tokenSecretRef goes with hub or url"),
+        )
+    )
 
     hub: HubSource | None = Field(default=None, description="A repository on the Hugging Face Hub.")
     url: str | None = Field(
@@ -199,6 +204,13 @@ class AdapterSource(ApiModel):
         max_length=2048,
     )
     path: AbsolutePath | None = None
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description=(
+            "Secret of the adapter's own namespace with the token that `hub` or `url` asks for; it is sent as a bearer "
+            "token. The operator reads it where a Role of the namespace lets it get this one Secret."
+        ),
+    )
 
     @property
     def value(self) -> HubSource | UrlSource | PathSource | UnknownSource:

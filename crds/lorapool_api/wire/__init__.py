@@ -8,6 +8,7 @@ Control port of a runtime pod (`Authorization: Bearer <control token>`, else 401
 | PUT /v1/catalog | `Catalog` | 200 `PodState`, complete |
 | PATCH /v1/catalog | `CatalogDelta` | 200 `PodState` with the adapters it names; 409 `ErrorReply` (`DigestMismatch`) |
 | PUT /v1/assignment | `Assignment` | 200 `PodState`, without adapters |
+| PUT /v1/credentials | `CredentialsDelivery` | 200 `PodState`, without adapters; what it does not wait for is dropped |
 | GET /v1/state?since=N&instance=I&wait=S | | 200 `PodState`, as soon as its version exceeds N, or after S <= 60 s |
 
 The pods of a pool ask each other there too, with the same token:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 from lorapool_api.kinds.adapter import AnyFormat
 from lorapool_api.kinds.conditions import AnyReason, Reason
 from lorapool_api.newer import ANY_WORD, OPEN, Word
+from lorapool_api.wire.credentials import MOST_AWAITED
 from lorapool_api.wire.message import Message, Wire
 
 # What fits a status in the API server: numbers are int64 there.
@@ -141,6 +142,11 @@ class PodState(Wire):
         default={},
         description="Seconds of work with an adapter since the process began, by key, of those that were used last.",
         max_length=MOST_BUSY,
+    )
+    awaits_credentials: frozenset[str] = Field(
+        default=frozenset(),
+        description="Keys of adapters whose source it is this pod's turn to ask, and whose credentials it lacks.",
+        max_length=MOST_AWAITED,
     )
     complete: bool = Field(description="Whether `adapters` names all, or only those that changed since `since`.")
     adapters: dict[str, Annotated[AdapterState, WrapValidator(_or_failed)]] = {}

@@ -176,5 +176,6 @@ def hash_file(path: Path) -> str:
 
 def source_digest(source: FileSource) -> str:
     """A file name for a source."""
-    text = json.dumps(source.model_dump(mode="json"), sort_keys=True)
+    # Without what is not set: notes of an earlier version, which knew fewer fields, count on.
+    text = json.dumps(source.model_dump(mode="json", exclude_none=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

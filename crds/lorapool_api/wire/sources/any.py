@@ -5,6 +5,7 @@ from typing import Annotated, assert_never
 from pydantic import Field
 
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
+from lorapool_api.wire.credentials import credentials_ref
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
 
 FileSource = Annotated[HubFile | UrlFile | PathFile, Field(discriminator="kind")]
@@ -14,15 +15,24 @@ class NoFileSource(ValueError):
     """The manifest's source and what was found out about it do not make a file that a pod can fetch."""
 
 
-def file_source(source: AdapterSource, revision: str | None = None, file: str | None = None) -> FileSource:
+def file_source(
+    source: AdapterSource, revision: str | None = None, file: str | None = None, namespace: str | None = None
+) -> FileSource:
     """What pods get for the source of a manifest.
 
     Args:
         revision, file: what it was resolved to, for the kinds that are.
+        namespace: of the manifest's object, for the Secrets that it names; None: there are no Secrets.
 
     Raises:
         NoFileSource: it is none that this version knows, or it needs a revision or a file that is not there.
     """
+    found = _without_credentials(source, revision, file)
+    credentials = None if namespace is None else credentials_ref(source, namespace)
+    return found if credentials is None else found.model_copy(update={"credentials": credentials})
+
+
+def _without_credentials(source: AdapterSource, revision: str | None, file: str | None) -> FileSource:
     match source.value:
         case HubSource(repo=repo) if revision and file:
             return HubFile(repo=repo, revision=revision, file=file)

@@ -3,11 +3,17 @@
 from abc import abstractmethod
 from typing import ClassVar
 
+from pydantic import Field
+
+from lorapool_api.wire.credentials import CredentialsRef
 from lorapool_api.wire.message import Wire
 
 
 class SourceFile(Wire):
     """A file at its source.
+
+    Who asks is part of it: what was found with the credentials of one adapter is no answer to another that has none, or
+    others.
 
     Attributes:
         names_one_content: whether it means the same bytes for ever, so that an edit of its object brings no others.
@@ -19,6 +25,8 @@ class SourceFile(Wire):
     names_one_content: ClassVar[bool] = False
     is_local: ClassVar[bool] = False
     has_sidecars: ClassVar[bool] = False
+
+    credentials: CredentialsRef | None = Field(default=None, description="Whom it is asked as; None: nobody.")
 
     @property
     @abstractmethod

@@ -65,7 +65,7 @@ def catalog_entry(adapter: Adapter, resolution: Resolution) -> CatalogEntry:
     return CatalogEntry(
         key=adapter.key,
         generation=adapter.metadata.generation,
-        source=file_source(adapter.spec.source, resolution.revision, resolution.file),
+        source=file_source(adapter.spec.source, resolution.revision, resolution.file, adapter.metadata.namespace),
         sha256=adapter.spec.sha256 or resolution.sha256,
         size_bytes=resolution.size_bytes,
         scale=adapter.spec.scale,
