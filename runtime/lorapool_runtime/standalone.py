@@ -23,6 +23,7 @@ from lorapool_api.kinds.sources import (
     UnknownSource,
     UrlSource,
 )
+from lorapool_api.rules.defaults import first_said
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.sources.any import FileSource
@@ -149,6 +150,7 @@ def _entry(document: object, file: Path) -> CatalogEntry:
         source=_file_source(parsed.source, f"{file}: {name}"),
         sha256=parsed.sha256,
         scale=parsed.scale,
+        defaults=first_said(parsed.defaults) if parsed.defaults else None,
         pin=parsed.pin,
     )
 

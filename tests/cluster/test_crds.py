@@ -101,6 +101,9 @@ REFUSED_ADAPTERS = [
     ({"scale": 1e9}, "spec.scale"),
     ({"modelIds": ["a b"]}, "spec.modelIds"),
     ({"rank": 4}, "rank"),
+    ({"defaults": {"scheduler": "flash"}}, "spec.defaults.scheduler"),
+    ({"defaults": {"steps": 0}}, "spec.defaults.steps"),
+    ({"defaults": {"width": 512}}, "width"),
 ]
 
 

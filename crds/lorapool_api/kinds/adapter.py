@@ -10,6 +10,7 @@ from lorapool_api.kinds.base_model import ModelId
 from lorapool_api.kinds.conditions import AdapterCondition, Conditions, find
 from lorapool_api.kinds.metadata import Metadata
 from lorapool_api.kinds.quantities import Copies
+from lorapool_api.kinds.serving import AdapterDefaults
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.names import full_name
 from lorapool_api.newer import ANY_WORD, OPEN, Word
@@ -59,6 +60,11 @@ class AdapterSpec(ApiModel):
         default=(),
         description="Words that bring the adapter out in a prompt, told to clients.",
         max_length=32,
+    )
+    defaults: AdapterDefaults | None = Field(
+        default=None,
+        description="What a request with the adapter gets that does not say, before the pool's serving.defaults: for "
+        "one of few steps its steps, guidance and sampler.",
     )
     copies: Copies | None = Field(
         default=None,

@@ -1,9 +1,11 @@
 """How a pool serves requests."""
 
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
+from lorapool_api.newer import ANY_WORD
 from lorapool_api.schema import ApiModel, Rule, rules
 
 
@@ -62,6 +64,37 @@ class ServingDefaults(ApiModel):
         default=None,
         description="How the steps are spread over the noise levels. Default: as the base's own sampler does. Adapters "
         "for few steps (Lightning, Hyper, Turbo) were trained for trailing.",
+    )
+
+
+class AdapterDefaults(ApiModel):
+    """What a request with an adapter gets that does not say: it goes before the pool's defaults."""
+
+    steps: int | None = Field(default=None, description="Inference steps.", ge=1, le=1000)
+    guidance_scale: float | None = Field(
+        default=None, description="Classifier-free guidance; up to 1 there is none.", ge=0, le=100
+    )
+    scheduler: SchedulerName | None = Field(default=None, description="Sampler.")
+    timestep_spacing: TimestepSpacing | None = Field(
+        default=None, description="How the steps are spread over the noise levels."
+    )
+    negative_prompt: str | None = Field(
+        default=None, description="Negative prompt; one that is empty is said too.", max_length=2000
+    )
+
+
+def _or_none(words: type[StrEnum]) -> Any:
+    return BeforeValidator(lambda value: value if isinstance(value, str) and value in set(words) else None)
+
+
+class FoundDefaults(AdapterDefaults):
+    """The same as another part, perhaps a newer one, found or passed it on: a word that is not known says nothing."""
+
+    scheduler: Annotated[SchedulerName | None, _or_none(SchedulerName), ANY_WORD] = Field(
+        default=None, description="Sampler."
+    )
+    timestep_spacing: Annotated[TimestepSpacing | None, _or_none(TimestepSpacing), ANY_WORD] = Field(
+        default=None, description="How the steps are spread over the noise levels."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
+from lorapool_api.kinds.serving import FoundDefaults
 from lorapool_api.wire.message import Wire
 from lorapool_api.wire.sources.any import FileSource
 
@@ -19,6 +20,12 @@ class CatalogEntry(Wire):
     sha256: str | None = Field(default=None, description="Expected sha256; None: the pod reports what it finds.")
     size_bytes: int | None = None
     scale: float = 1.0
+    defaults: FoundDefaults | None = Field(
+        default=None, description="What requests with it get that do not say; before what its file declares."
+    )
+    recognised: FoundDefaults | None = Field(
+        default=None, description="The same as the name of its file gives it away; after what its file declares."
+    )
     pin: bool = Field(default=False, description="Bring it to the device at once, and keep it there.")
 
 

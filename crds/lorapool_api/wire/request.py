@@ -40,10 +40,11 @@ class AdapterUse(Wire):
 
 
 class GenerateRequest(Wire):
-    """Images to make. What is None is taken from the pool's defaults; what exceeds its limits is refused."""
+    """Images to make. What is None is taken from the defaults of its adapters, then from the pool's; what exceeds the
+    pool's limits is refused."""
 
     prompt: str = Field(max_length=MAX_PROMPT_CHARACTERS)
-    negative_prompt: str = Field(default="", max_length=MAX_PROMPT_CHARACTERS)
+    negative_prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     adapters: tuple[AdapterUse, ...] = Field(default=(), max_length=MAX_STACK)
     width: int | None = None
     height: int | None = None

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
 from lorapool_gateway.cluster.snapshot import Model, Snapshot, other_names, shortest_name
 from lorapool_gateway.errors import AmbiguousModel, UnknownModel
+from lorapool_gateway.routing.defaults import defaults_of
 from lorapool_gateway.routing.resolve import near_misses
 
 
@@ -45,6 +48,12 @@ def _describe(model: Model, snapshot: Snapshot) -> dict[str, Any]:
             "ready": adapter.is_ready and not adapter.spec.suspend,
             "scale": adapter.spec.scale,
             "trigger_words": list(adapter.spec.trigger_words),
+            "defaults": _defaults(adapter, snapshot.pools.get(model.pool)),
             "sha256": resolved.sha256 if resolved else None,
         }
     return row
+
+
+def _defaults(adapter: Adapter, pool: Pool | None) -> dict[str, Any]:
+    """What a request with it gets that does not say, by the names of a request's fields."""
+    return defaults_of(adapter, pool).model_dump(mode="json", exclude_none=True) if pool else {}

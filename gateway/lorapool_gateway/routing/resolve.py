@@ -13,6 +13,7 @@ from lorapool_api.kinds.serving import PromptLoras
 from lorapool_api.wire.request import MAX_STACK, AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.snapshot import Model, Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
+from lorapool_gateway.routing.defaults import filled
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
 
 NEAR_MISSES = 3
@@ -39,7 +40,9 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
     pool_asked = snapshot.pools.get(chosen)
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
-    return ResolvedRequest(chosen, request.generate.model_copy(update={"adapters": adapters}))
+    generate = request.generate.model_copy(update={"adapters": adapters})
+    stack = (adapter for use in adapters if (adapter := snapshot.adapters.get(use.key)))
+    return ResolvedRequest(chosen, filled(generate, stack, pool_asked))
 
 
 def _allows_prompts(pool: Pool) -> bool:

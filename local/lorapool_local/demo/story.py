@@ -24,7 +24,6 @@ PROMPTS: Final = (
     "a blue cross on a yellow background",
 )
 SEED: Final = 7
-FOUR_STEPS: Final = {"num_inference_steps": 4, "guidance_scale": 1.0, "scheduler": "lcm"}
 # What takes longer than this on any machine has failed.
 _PATIENCE: Final = "--timeout=600s"
 
@@ -65,7 +64,7 @@ COLUMNS: Final = (
     SheetColumn("polka", "huggingface_hub", clients.hugging_face("lorapool/polka"), "in <s0><s1> style"),
     SheetColumn("heart", "openai", clients.openai("lorapool/heart"), shape="heart"),
     SheetColumn("crescent", "curl -H 'lora:'", clients.curl("lorapool/crescent"), shape="crescent"),
-    SheetColumn("fast", "curl, 4 steps", clients.curl("lorapool/fast", FOUR_STEPS)),
+    SheetColumn("fast", "curl, 4 steps", clients.curl("lorapool/fast")),
     SheetColumn(
         "stripes + night",
         "openai, stack",

@@ -64,9 +64,10 @@ class ImageGenerator:
         uses = [self._full(use) for use in wanted.adapters]
         await self._weights.until_loaded((use.key for use in uses), self._config.serving.request_timeout_seconds)
         stack = self._weights.take(uses)
+        defaults = self._weights.defaults(uses, self._config.serving.limits)
         seed = secrets.randbelow(_RANDOM_SEEDS)
         # Pictures take their time to decode.
-        recipe = await asyncio.to_thread(complete, wanted, self._config.serving, seed)
+        recipe = await asyncio.to_thread(complete, wanted, self._config.serving, seed, defaults)
         return RenderRequest(recipe, stack, previews=wanted.previews)
 
     async def make(

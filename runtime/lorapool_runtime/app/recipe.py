@@ -1,9 +1,10 @@
-"""From a request to a complete recipe: the pool's defaults filled in, its limits kept."""
+"""From a request to a complete recipe: the defaults of adapters and pool filled in, the pool's limits kept."""
 
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.serving import AdapterDefaults, Serving
+from lorapool_api.rules.defaults import NO_DEFAULTS
 from lorapool_api.rules.limits import SIDE_MULTIPLE, excess
 from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_api.wire.reply import ErrorCode
@@ -17,21 +18,27 @@ _IMAGE_STRENGTH: Final = 0.8
 T = TypeVar("T")
 
 
-def complete(wanted: GenerateRequest, serving: Serving, random_seed: int) -> Recipe:
-    """The recipe of a request. Raises: RequestError (`InvalidRequest`) that names the value and the limit."""
+def complete(
+    wanted: GenerateRequest, serving: Serving, random_seed: int, of_stack: AdapterDefaults = NO_DEFAULTS
+) -> Recipe:
+    """The recipe of a request: what it says, else what its adapters say, else the pool.
+
+    Raises:
+        RequestError: `InvalidRequest`, which names the value and the limit.
+    """
     defaults = serving.defaults
     width, height = _size(wanted, serving)
     recipe = Recipe(
         prompt=wanted.prompt,
-        negative_prompt=wanted.negative_prompt,
+        negative_prompt=_first(wanted.negative_prompt, of_stack.negative_prompt, ""),
         width=width,
         height=height,
-        steps=_or(wanted.steps, defaults.steps),
-        guidance_scale=_or(wanted.guidance_scale, defaults.guidance_scale),
-        scheduler=wanted.scheduler or defaults.scheduler,
+        steps=_first(wanted.steps, of_stack.steps, defaults.steps),
+        guidance_scale=_first(wanted.guidance_scale, of_stack.guidance_scale, defaults.guidance_scale),
+        scheduler=wanted.scheduler or of_stack.scheduler or defaults.scheduler,
         seed=_or(wanted.seed, random_seed),
         images=wanted.images,
-        timestep_spacing=wanted.timestep_spacing or defaults.timestep_spacing,
+        timestep_spacing=wanted.timestep_spacing or of_stack.timestep_spacing or defaults.timestep_spacing,
     )
     _check(wanted, recipe, serving)
     return replace(recipe, start=_start(wanted, recipe))
@@ -78,6 +85,10 @@ def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:
     found = excess(serving.limits, width=recipe.width, height=recipe.height, steps=recipe.steps, images=recipe.images)
     if found:
         raise _invalid(found.message)
+
+
+def _first(said: T | None, of_stack: T | None, default: T) -> T:
+    return _or(said, _or(of_stack, default))
 
 
 def _or(value: T | None, default: T) -> T:

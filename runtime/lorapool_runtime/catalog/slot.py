@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.serving import AdapterDefaults, ServingLimits
+from lorapool_api.rules.defaults import of_adapter
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, Tier
 from lorapool_runtime.adapters.file import AdapterFile
@@ -58,6 +60,10 @@ class CatalogSlot:
             if not waiter.done():
                 waiter.set_result(None)
         self.waiters.clear()
+
+    def defaults(self, limits: ServingLimits) -> AdapterDefaults:
+        """What requests with it get that do not say; `limits` are the pool's."""
+        return of_adapter(self.entry.defaults, self.entry.recognised, limits)
 
     def state(self) -> AdapterState:
         """As the wire has it."""

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from lorapool_api.kinds.serving import AdapterDefaults, ServingLimits
+from lorapool_api.rules.defaults import of_stack
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase
@@ -53,6 +55,11 @@ class Weights:
             RequestError: an adapter is unknown, has failed, is still on its way, or is another file than asked for.
         """
         return tuple(self._take(use) for use in uses)
+
+    def defaults(self, uses: Sequence[AdapterUse], limits: ServingLimits) -> AdapterDefaults:
+        """What a request with this stack gets that does not say. `limits` are the pool's."""
+        slots = (self._index.get(use.key) for use in uses)
+        return of_stack(slot.defaults(limits) for slot in slots if slot is not None)
 
     async def load(self, wanted: ScaledAdapter[AdapterFile]) -> HostAdapter:
         """The weights, in host memory. A file that has left the disk is fetched again, however many ask.

@@ -47,9 +47,11 @@ def taken_from(prompt: str) -> tuple[str, tuple[NamedAdapter, ...]]:
     return rest, tuple(_lora_in_tag(tag) for tag in tags)
 
 
-def untagged(negative_prompt: str | None) -> str:
+def untagged(negative_prompt: str | None) -> str | None:
     """A negative prompt, in which no adapter can be named. Raises: BadRequest."""
-    words, tags = split_prompt(negative_prompt or "")
+    if negative_prompt is None:
+        return None
+    words, tags = split_prompt(negative_prompt)
     if tags:
         raise BadRequest("an adapter cannot be named in the negative prompt", param="negative_prompt")
     return words

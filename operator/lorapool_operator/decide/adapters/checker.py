@@ -7,6 +7,7 @@ import structlog
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
+from lorapool_api.rules.defaults import first_said
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.sources.any import file_source
 from lorapool_operator.decide.adapters.checks import CheckInput, Finding, Fit, first_finding
@@ -69,5 +70,6 @@ def catalog_entry(adapter: Adapter, resolution: Resolution) -> CatalogEntry:
         sha256=adapter.spec.sha256 or resolution.sha256,
         size_bytes=resolution.size_bytes,
         scale=adapter.spec.scale,
+        defaults=None if adapter.spec.defaults is None else first_said(adapter.spec.defaults),
         pin=adapter.spec.pin,
     )

@@ -107,6 +107,17 @@ def is_not_suspended(given: CheckInput) -> Verdict | None:
     return Verdict(Reason.SUSPENDED, "spec.suspend is true: no pod serves the adapter until it is false again")
 
 
+def defaults_are_allowed(given: CheckInput) -> Verdict | None:
+    defaults, most = given.adapter.spec.defaults, given.spec.serving.limits.steps
+    if defaults is None or defaults.steps is None or defaults.steps <= most:
+        return None
+    return Verdict(
+        Reason.INVALID_SPEC,
+        f"spec.defaults.steps is {defaults.steps}; pool {given.pool_key} allows a request at most {most} "
+        "(spec.serving.limits.steps)",
+    )
+
+
 def source_is_allowed(given: CheckInput) -> Verdict | None:
     source = given.adapter.spec.source
     match source.value:
@@ -190,6 +201,7 @@ CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
     (AdapterCondition.ACCEPTED, namespace_is_allowed),
     (AdapterCondition.ACCEPTED, has_its_names),
     (AdapterCondition.ACCEPTED, is_not_suspended),
+    (AdapterCondition.ACCEPTED, defaults_are_allowed),
     (AdapterCondition.ACCEPTED, source_is_allowed),
     (AdapterCondition.RESOLVED, is_resolved),
     (AdapterCondition.RESOLVED, file_is_small_enough),

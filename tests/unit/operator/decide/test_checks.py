@@ -261,3 +261,12 @@ def test_a_fit_is_compared_once_for_each_file_and_base() -> None:
     assert compared == ["default/pixel"]
     op.checked(op.seen(make.adapter(), pool=op.pool(), outcome=found, base=None), decisions)
     assert len(compared) == 2
+
+
+def test_defaults_that_the_pool_does_not_allow_are_refused_with_its_limit() -> None:
+    few = op.pool(serving={"defaults": {"steps": 5}, "limits": {"steps": 10}})
+    assert op.reason(op.seen(make.adapter(defaults={"steps": 10}), pool=few)) is None
+    found = op.finding(op.seen(make.adapter(defaults={"steps": 11}), pool=few))
+    assert found is not None
+    assert found.verdict.reason is Reason.INVALID_SPEC
+    assert "at most 10" in found.verdict.message

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.runtime.catalog.bench import Bench, entry
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.serving import FoundDefaults, ServingLimits
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import Tier
@@ -60,6 +61,15 @@ async def test_a_file_that_cannot_be_had_again_is_tried_until_it_can() -> None:
     assert (refused.value.code, refused.value.retryable) == (ErrorCode.ADAPTER_FAILED, True)
     del bench.sources.faults["/a/one"]
     await bench.ready("one")
+
+
+async def test_a_request_gets_the_defaults_of_its_stack_as_the_catalog_has_them_now() -> None:
+    bench = Bench()
+    bench.apply(entry("one", defaults={"steps": 30}, recognised={"steps": 4, "guidanceScale": 0}), entry("two"))
+    uses, limits = [AdapterUse(key="default/two"), AdapterUse(key="default/one")], ServingLimits(steps=50)
+    assert bench.registry.weights.defaults(uses, limits) == FoundDefaults(steps=30, guidance_scale=0)
+    bench.apply(entry("one", defaults={"negativePrompt": "blur"}), entry("two"))
+    assert bench.registry.weights.defaults(uses, limits) == FoundDefaults(negative_prompt="blur")
 
 
 async def test_one_bad_adapter_of_a_stack_refuses_the_stack() -> None:

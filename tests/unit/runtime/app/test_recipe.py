@@ -1,0 +1,50 @@
+"""What a request leaves open: its adapters fill it in, then the pool."""
+
+import base64
+import io
+
+import pytest
+from PIL import Image
+
+from lorapool_api.kinds.serving import AdapterDefaults, SchedulerName, Serving, TimestepSpacing
+from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import GenerateRequest
+from lorapool_runtime.app.recipe import complete
+from lorapool_runtime.errors import RequestError
+
+SERVING = Serving.model_validate(
+    {"defaults": {"steps": 25, "guidanceScale": 5, "scheduler": "heun", "timestepSpacing": "linspace"}}
+)
+LIGHTNING = AdapterDefaults(
+    steps=4,
+    guidance_scale=0.0,
+    scheduler=SchedulerName.EULER,
+    timestep_spacing=TimestepSpacing.TRAILING,
+    negative_prompt="grey",
+)
+Sampling = tuple[int, float, str | None, str | None, str]
+
+
+def sampling(of_stack: AdapterDefaults, **said: object) -> Sampling:
+    recipe = complete(GenerateRequest.model_validate({"prompt": "a", **said}), SERVING, 1, of_stack)
+    return recipe.steps, recipe.guidance_scale, recipe.scheduler, recipe.timestep_spacing, recipe.negative_prompt
+
+
+def test_adapters_go_before_the_pool() -> None:
+    assert sampling(LIGHTNING) == (4, 0.0, "euler", "trailing", "grey")
+    assert sampling(AdapterDefaults(guidance_scale=0.0)) == (25, 0.0, "heun", "linspace", "")
+    assert sampling(AdapterDefaults()) == (25, 5.0, "heun", "linspace", "")
+
+
+def test_the_request_goes_before_both() -> None:
+    said = {"steps": 8, "guidance_scale": 2, "scheduler": "ddim", "timestep_spacing": "leading", "negative_prompt": ""}
+    assert sampling(LIGHTNING, **said) == (8, 2.0, "ddim", "leading", "")
+
+
+def test_a_strength_that_leaves_none_of_the_adapters_few_steps_is_refused_with_their_number() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    picture = base64.b64encode(file.getvalue()).decode()
+    with pytest.raises(RequestError, match="of 4 steps") as refused:
+        sampling(LIGHTNING, image=picture, strength=0.1)
+    assert refused.value.code is ErrorCode.INVALID_REQUEST
