@@ -49,6 +49,10 @@ def serving(address: str = "127.0.0.1") -> Iterator[Web]:
 
         do_HEAD = do_GET  # noqa: N815 -- the name that http.server asks for
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", "0")))
+            self.do_GET()
+
         def _send(self, reply: Reply) -> None:
             self.send_response(reply.status)
             for name, value in {"content-length": str(len(reply.body)), **reply.headers}.items():

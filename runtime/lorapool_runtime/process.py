@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final, NoReturn
 
 import structlog
-from fastapi import FastAPI
 
 from lorapool_api.wire.catalog import Catalog
 from lorapool_common.http.listening import bound_socket
@@ -80,13 +79,11 @@ async def running(runtime: Runtime, supervisor: Supervisor, make_server: MakeSer
 def _servers(settings: Settings, runtime: Runtime, make: MakeServer) -> dict[str, Server]:
     servers = {"requests": _server(settings, serving_app(runtime), settings.serving_port, make)}
     if settings.control_port is not None:
-        servers["control"] = _server(
-            settings, control_app(runtime, settings.control_token_file), settings.control_port, make
-        )
+        servers["control"] = _server(settings, control_app(runtime, runtime.control_token), settings.control_port, make)
     return servers
 
 
-def _server(settings: Settings, app: FastAPI, port: int, make: MakeServer) -> Server:
+def _server(settings: Settings, app: App, port: int, make: MakeServer) -> Server:
     try:
         return make(app, bound_socket(settings.host, port))
     except OSError as error:

@@ -65,6 +65,15 @@ class Fleet:
             raise RequestError(ErrorCode.UNKNOWN_ADAPTER, "this pod has no such file")
         return blob.path
 
+    def content(self, found: FileFound) -> bytes | None:
+        """A small file that was found, whole. Blocking. None: it has left the disk, or is another one now."""
+        try:
+            with self.blob(found.sha256).open("rb") as file:
+                content = file.read(found.size_bytes + 1)
+        except (RequestError, OSError):
+            return None
+        return content if len(content) == found.size_bytes else None
+
     async def close(self) -> None:
         """Hang up on the others."""
         await self._peers.close()

@@ -16,7 +16,7 @@ from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Readers
 from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
-from lorapool_runtime.control_token import read_token
+from lorapool_runtime.control_token import ControlToken
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.engine.device_adapters import DeviceAdapters
 from lorapool_runtime.engine.loader import BaseLoader
@@ -45,7 +45,8 @@ class RuntimeParts:
         self.base = BaseLoader(load, engine_thread, self.changes, started_s)
         self.device = DeviceAdapters(self.base.warm)
         self._blobs = blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
-        peers = Peers(lambda: read_token(settings.control_token_file))
+        self.control_token = ControlToken(settings.control_token_file)
+        peers = Peers(self.control_token)
         fetcher = Fetcher(blobs, SourceRules.of(config, settings.pod_root))
         files = FileLoader(fetcher, blobs, config.max_rank, find=peers.find)
         readers = Readers(self._read)

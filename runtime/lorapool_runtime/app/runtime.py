@@ -26,6 +26,7 @@ class Runtime:
     Attributes:
         images: what makes images.
         fleet: what gives files to other pods.
+        control_token: what the control port asks callers for.
         instance: another one for each process.
     """
 
@@ -34,7 +35,7 @@ class Runtime:
         self.settings = settings
         self.instance = uuid.uuid4().hex
         self._parts = parts = RuntimeParts(settings, load, started_s)
-        self.fleet = parts.fleet
+        self.fleet, self.control_token = parts.fleet, parts.control_token
         self._readiness = Readiness(settings.ready_deadline_seconds)
         self._is_stopping = False
         self.images = ImageGenerator(
