@@ -67,10 +67,12 @@ def adapter(
     return Adapter.model_validate(_observed(adapter_manifest(name, namespace, **spec), age_s, **(metadata or {})))
 
 
-def safetensors_header(tensors: Mapping[str, tuple[int, ...]], dtype: str = "F32") -> tuple[bytes, int]:
+def safetensors_header(
+    tensors: Mapping[str, tuple[int, ...]], dtype: str = "F32", metadata: Mapping[str, str] | None = None
+) -> tuple[bytes, int]:
     """(JSON of a header, size of the whole file) for tensors of these shapes, without their bytes."""
     width = {"F32": 4, "F16": 2, "BF16": 2, "I8": 1}[dtype]
-    entries: Manifest = {}
+    entries: Manifest = {} if metadata is None else {"__metadata__": dict(metadata)}
     position = 0
     for name, shape in tensors.items():
         size = width

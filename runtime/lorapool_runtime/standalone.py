@@ -24,6 +24,7 @@ from lorapool_api.kinds.sources import (
     UrlSource,
 )
 from lorapool_api.rules.defaults import first_said
+from lorapool_api.rules.few_steps import recognised
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.sources.any import FileSource
@@ -123,7 +124,10 @@ def _entries(file: Path) -> Iterator[CatalogEntry]:
     if not file.is_file():
         raise UnusableManifest(f"{file} does not exist")
     if file.suffix == ".safetensors":
-        yield CatalogEntry(key=names.full_name(NAMESPACE, file.stem), source=PathFile(path=str(file.resolve())))
+        source = PathFile(path=str(file.resolve()))
+        yield CatalogEntry(
+            key=names.full_name(NAMESPACE, file.stem), source=source, recognised=recognised(None, file.name)
+        )
         return
     try:
         documents = [d for d in yaml.safe_load_all(file.read_text()) if d is not None]
@@ -145,12 +149,15 @@ def _entry(document: object, file: Path) -> CatalogEntry:
     except ValidationError as error:
         place, first = first_error(error, "spec")
         raise UnusableManifest(f"{file}: {name}: {place}: {first['msg']}") from error
+    source = _file_source(parsed.source, f"{file}: {name}")
+    repo, found = (source.repo, source.file) if isinstance(source, HubFile) else (None, parsed.source.label)
     return CatalogEntry(
         key=names.full_name(NAMESPACE, name),
-        source=_file_source(parsed.source, f"{file}: {name}"),
+        source=source,
         sha256=parsed.sha256,
         scale=parsed.scale,
         defaults=first_said(parsed.defaults) if parsed.defaults else None,
+        recognised=recognised(repo, found),
         pin=parsed.pin,
     )
 

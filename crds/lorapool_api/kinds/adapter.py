@@ -10,7 +10,7 @@ from lorapool_api.kinds.base_model import ModelId
 from lorapool_api.kinds.conditions import AdapterCondition, Conditions, find
 from lorapool_api.kinds.metadata import Metadata
 from lorapool_api.kinds.quantities import Copies
-from lorapool_api.kinds.serving import AdapterDefaults
+from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.names import full_name
 from lorapool_api.newer import ANY_WORD, OPEN, Word
@@ -87,6 +87,22 @@ class Resolved(ApiModel):
     rank: int | None = Field(default=None, description="Highest rank in the file.")
     targets: int | None = Field(default=None, description="How many modules of the base it changes.")
     format: AnyFormat | None = Field(default=None, description="Layout of the file.")
+    networks: tuple[Word, ...] | None = Field(
+        default=None,
+        description="Kinds of change in the file: lora, locon (with convolutions), dora, loha, lokr, full.",
+        max_length=8,
+    )
+    trigger_words: tuple[str, ...] | None = Field(
+        default=None,
+        description="Words that call it, as the file's metadata or the repository's card says; those of the spec go "
+        "before them.",
+        max_length=8,
+    )
+    defaults: FoundDefaults | None = Field(
+        default=None,
+        description="What requests get that do not say, as the file's metadata declares it or as it is known by its "
+        "name; those of the spec go before it.",
+    )
 
 
 class PodFailure(ApiModel):
@@ -143,6 +159,12 @@ class Adapter(ApiModel):
     def pool_key(self) -> str:
         """`namespace/name` of the pool that it names."""
         return full_name(self.spec.pool_ref.namespace or self.metadata.namespace, self.spec.pool_ref.name)
+
+    @property
+    def trigger_words(self) -> tuple[str, ...]:
+        """Words that call it: those that the spec says, else those that were found."""
+        found = self.status.resolved.trigger_words if self.status.resolved else None
+        return self.spec.trigger_words or found or ()
 
     @property
     def is_ready(self) -> bool:

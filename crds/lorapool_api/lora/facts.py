@@ -8,6 +8,7 @@ from typing import Final
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.declared import NOTHING_DECLARED, DeclaredUse, declared_use
 from lorapool_api.lora.families import Family, family_in_metadata, family_of_modules
 from lorapool_api.lora.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo
 from lorapool_api.lora.layouts.keys import (
@@ -20,7 +21,7 @@ from lorapool_api.lora.layouts.keys import (
     parse_key,
 )
 from lorapool_api.lora.modules import FileLayout, FileModule, PartInfo, TargetFacts, file_layout, file_module
-from lorapool_api.lora.networks import Network
+from lorapool_api.lora.networks import Network, WeightShape
 from lorapool_api.lora.peft_config import PeftConfig, from_metadata
 
 __all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "TRANSFORMER", "UNET", "AdapterFacts", "Network", "read_facts"]
@@ -37,6 +38,7 @@ class AdapterFacts:
         layout: its modules with their tensors, shared with files of the same.
         peft_configs: PEFT's configuration of each component, where the metadata has it.
         made_for: the family of bases that it seems made for; None: it does not say. It only words messages.
+        declared: what its metadata says of its use.
     """
 
     format: AdapterFormat
@@ -44,6 +46,7 @@ class AdapterFacts:
     size_bytes: int
     peft_configs: Mapping[str, PeftConfig] = field(default_factory=dict, hash=False)
     made_for: Family | None = None
+    declared: DeclaredUse = NOTHING_DECLARED
 
     @property
     def modules(self) -> tuple[FileModule, ...]:
@@ -66,6 +69,11 @@ class AdapterFacts:
     @property
     def networks(self) -> frozenset[Network]:
         return frozenset(module.weight.network for module in self.modules)
+
+    @cached_property
+    def network_names(self) -> tuple[str, ...]:
+        """What people call its networks, in order; a LoRA of convolutions is a LoCon."""
+        return tuple(sorted({_network_name(module.weight) for module in self.modules}))
 
 
 Parts = dict[str, TensorInfo]
@@ -100,6 +108,7 @@ def read_facts(header: Header) -> AdapterFacts:
         header.size_bytes,
         from_metadata(header.metadata),
         _family(modules) or family_in_metadata(header.metadata),
+        declared_use(header.metadata),
     )
     if facts.target_count > MAX_TARGETS:
         message = f"the file changes {facts.target_count} modules; at most {MAX_TARGETS}"
@@ -131,6 +140,10 @@ def _group(
 
 def _module(name: tuple[str, str], parts: Parts) -> FileModule:
     return file_module(*name, tuple(PartInfo(part, t.dtype, t.shape) for part, t in sorted(parts.items())))
+
+
+def _network_name(weight: WeightShape) -> str:
+    return "locon" if weight.network is Network.LORA and weight.kernel else weight.network.value
 
 
 def _family(modules: Iterable[FileModule]) -> Family | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.serving import FoundDefaults
+from lorapool_api.lora.declared import DeclaredUse
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.families import Family
 from lorapool_api.lora.header import FactsError
@@ -44,6 +46,8 @@ def _plain(facts: AdapterFacts) -> dict[str, Any]:
         "begins": facts.layout.begins.tolist(),
         "peft_configs": {component: asdict(config) for component, config in facts.peft_configs.items()},
         "made_for": facts.made_for,
+        "defaults": None if (said := facts.declared.defaults) is None else said.model_dump(mode="json"),
+        "trigger_words": facts.declared.trigger_words,
     }
 
 
@@ -54,6 +58,10 @@ def _facts(plain: dict[str, Any]) -> AdapterFacts:
         plain["size_bytes"],
         {component: PeftConfig(**config) for component, config in plain["peft_configs"].items()},
         None if plain["made_for"] is None else Family(plain["made_for"]),
+        DeclaredUse(
+            None if plain["defaults"] is None else FoundDefaults.model_validate(plain["defaults"]),
+            tuple(plain["trigger_words"]),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 
 from lorapool_api.kinds.adapter import AnyFormat
 from lorapool_api.kinds.conditions import AnyReason, Reason
+from lorapool_api.kinds.serving import FoundDefaults
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.wire.credentials import MOST_AWAITED
 from lorapool_api.wire.message import Message, Wire
@@ -88,6 +89,9 @@ class AdapterFileFacts(Wire):
     rank: Number
     targets: Number
     format: AnyFormat
+    networks: tuple[Word, ...] | None = Field(default=None, max_length=8)
+    trigger_words: tuple[Label, ...] | None = Field(default=None, max_length=8)
+    declared: FoundDefaults | None = Field(default=None, description="What its metadata says of how it is sampled.")
 
 
 class AdapterPhase(StrEnum):

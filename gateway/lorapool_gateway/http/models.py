@@ -47,7 +47,7 @@ def _describe(model: Model, snapshot: Snapshot) -> dict[str, Any]:
         row |= {
             "ready": adapter.is_ready and not adapter.spec.suspend,
             "scale": adapter.spec.scale,
-            "trigger_words": list(adapter.spec.trigger_words),
+            "trigger_words": list(adapter.trigger_words),
             "defaults": _defaults(adapter, snapshot.pools.get(model.pool)),
             "sha256": resolved.sha256 if resolved else None,
         }

@@ -22,7 +22,8 @@ def filled(request: GenerateRequest, adapters: Iterable[Adapter], pool: Pool | N
 
 def defaults_of(adapter: Adapter, pool: Pool) -> FoundDefaults:
     """What a request with this adapter alone gets that does not say, as far as its object tells."""
-    return of_adapter(adapter.spec.defaults, None, pool.spec.serving.limits)
+    found = adapter.status.resolved.defaults if adapter.status.resolved else None
+    return of_adapter(adapter.spec.defaults, found, pool.spec.serving.limits)
 
 
 def _open(request: GenerateRequest, defaults: FoundDefaults) -> dict[str, object]:

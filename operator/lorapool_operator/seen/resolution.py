@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lorapool_api.kinds.adapter import AnyFormat
+from lorapool_api.kinds.serving import FoundDefaults
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_operator.seen.verdict import Verdict
 
@@ -16,6 +17,8 @@ class Resolution:
     Attributes:
         facts: what the header says; None where only the pods see the file (`path`), or where this was taken over
             from the status after a restart.
+        trigger_words: those of the file's metadata, else of the card.
+        defaults: what the metadata says of how requests are sampled.
         base_models: what the card says that the adapter was trained for; empty where it says nothing.
         last_misfit: what the status said against its fit before a restart; it holds until the file was resolved anew.
     """
@@ -27,6 +30,9 @@ class Resolution:
     rank: int | None = None
     targets: int | None = None
     format: AnyFormat | None = None
+    networks: tuple[str, ...] | None = None
+    trigger_words: tuple[str, ...] | None = None
+    defaults: FoundDefaults | None = None
     facts: AdapterFacts | None = None
     base_models: tuple[str, ...] = ()
     last_misfit: Verdict | None = None

@@ -24,6 +24,9 @@ def outcome_from_status(adapter: Adapter) -> Outcome:
             rank=known.rank,
             targets=known.targets,
             format=known.format,
+            networks=known.networks,
+            trigger_words=known.trigger_words,
+            defaults=known.defaults,
             last_misfit=_last_misfit(adapter),
         )
     return Resolving() if condition.is_true else Resolving(Verdict(condition.reason, condition.message))

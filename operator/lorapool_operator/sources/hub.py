@@ -16,6 +16,7 @@ from lorapool_api.fetch.hub_files import choose_file
 from lorapool_api.fetch.policy import EVERYWHERE, SourceRefused, UrlFetch
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubModel, HubSource
+from lorapool_api.lora.declared import words_in
 from lorapool_common.http.bodies import TooLarge, read_at_most
 from lorapool_common.http.tls import trusted
 from lorapool_operator.sources.http import opened
@@ -33,6 +34,7 @@ class HubRepoFile:
     Attributes:
         base_models: the card's `base_model`, a string or a list there; empty where it says nothing.
         url: where the file is, at that commit.
+        words: the card's `instance_prompt`, which calls what was learned.
     """
 
     revision: str
@@ -41,6 +43,7 @@ class HubRepoFile:
     size_bytes: int | None
     base_models: tuple[str, ...]
     url: str
+    words: tuple[str, ...] = ()
 
 
 class _Lfs(BaseModel):
@@ -84,6 +87,7 @@ class HubClient:
             size_bytes=file.size,
             base_models=base_models(found.card),
             url=hf_hub_url(source.repo, name, revision=found.sha, endpoint=self._endpoint),
+            words=instance_words(found.card),
         )
 
     async def commit(self, source: HubModel) -> str:
@@ -126,6 +130,12 @@ def base_models(card: object) -> tuple[str, ...]:
     if isinstance(named, str):
         return (named,)
     return tuple(n for n in named if isinstance(n, str)) if isinstance(named, Sequence) else ()
+
+
+def instance_words(card: object) -> tuple[str, ...]:
+    """The words of the card's `instance_prompt`; the trainers of diffusers write it."""
+    prompt = card.get("instance_prompt") if isinstance(card, Mapping) else None
+    return words_in(prompt) if isinstance(prompt, str) else ()
 
 
 def _no_such_file(source: HubSource, files: Sequence[str]) -> str:

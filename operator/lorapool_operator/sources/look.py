@@ -43,7 +43,7 @@ class SourceReader:
             case HubSource() as hub:
                 found = await self._hub.find(hub)
                 facts = await self._facts.read(await self._headers.of_hub(found.url))
-                return _resolution(facts, found.revision, found.file, found.sha256, found.base_models)
+                return _resolution(facts, found.revision, found.file, found.sha256, found.base_models, found.words)
             case UrlSource(url):
                 facts = await self._facts.read(await self._headers.of_url(url))
                 return _resolution(facts, file=source.label.rpartition("/")[2])
@@ -59,6 +59,7 @@ def _resolution(
     file: str | None = None,
     sha256: str | None = None,
     base_models: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
 ) -> Resolution:
     return Resolution(
         revision=revision,
@@ -68,6 +69,9 @@ def _resolution(
         rank=facts.rank,
         targets=facts.target_count,
         format=facts.format,
+        networks=facts.network_names,
+        trigger_words=facts.declared.trigger_words or words or None,
+        defaults=facts.declared.defaults,
         facts=facts,
         base_models=base_models,
     )

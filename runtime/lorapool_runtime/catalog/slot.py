@@ -6,7 +6,7 @@ from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.serving import AdapterDefaults, ServingLimits
-from lorapool_api.rules.defaults import of_adapter
+from lorapool_api.rules.defaults import first_said, of_adapter
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, Tier
 from lorapool_runtime.adapters.file import AdapterFile
@@ -63,7 +63,8 @@ class CatalogSlot:
 
     def defaults(self, limits: ServingLimits) -> AdapterDefaults:
         """What requests with it get that do not say; `limits` are the pool's."""
-        return of_adapter(self.entry.defaults, self.entry.recognised, limits)
+        declared = self.file.facts.declared.defaults if self.file else None
+        return of_adapter(self.entry.defaults, first_said(declared, self.entry.recognised), limits)
 
     def state(self) -> AdapterState:
         """As the wire has it."""
@@ -85,6 +86,9 @@ def _facts(file: AdapterFile) -> AdapterFileFacts:
         rank=facts.rank,
         targets=facts.target_count,
         format=facts.format,
+        networks=facts.network_names,
+        trigger_words=facts.declared.trigger_words or None,
+        declared=facts.declared.defaults,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -21,8 +21,8 @@ from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_operator.decide.adapters.checker import CheckResult
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
+from lorapool_operator.decide.adapters.resolved import resolved
 from lorapool_operator.placement.place import CopyCount
-from lorapool_operator.seen.resolution import Resolution
 from lorapool_operator.seen.verdict import Verdict
 
 log = structlog.get_logger(__name__)
@@ -217,20 +217,8 @@ def _what_was_found(given: StatusInput) -> str:
 
 
 def _resolved(given: StatusInput) -> Resolved | None:
-    """What pods found in the file, else what the source says, else what was known of this very generation before:
-    pods that are away do not make it untrue."""
-    adapter, found = given.result.adapter, given.result.resolution or Resolution()
-    same = adapter.status.observed_generation == adapter.metadata.generation
-    before = adapter.status.resolved if same and adapter.status.resolved else Resolved()
     facts = next((p.state.facts for p in given.in_pods if p.state.facts is not None), None)
-    from_source = {name: getattr(found, name) for name in Resolved.model_fields}
-    from_pods = facts.model_dump() if facts else {}
-    known = _known(before.model_dump() | _known(from_source) | from_pods)
-    return Resolved.model_validate(known) if known else None
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+    return resolved(given.result.adapter, given.result.resolution, facts)
 
 
 def _failures(given: StatusInput) -> tuple[PodFailure, ...]:

@@ -12,6 +12,7 @@ from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.sources.any import file_source
 from lorapool_operator.decide.adapters.checks import CheckInput, Finding, Fit, first_finding
 from lorapool_operator.decide.adapters.fit import misfit
+from lorapool_operator.decide.adapters.resolved import recognised_defaults
 from lorapool_operator.seen.resolution import Resolution
 from lorapool_operator.seen.verdict import Verdict
 
@@ -71,5 +72,6 @@ def catalog_entry(adapter: Adapter, resolution: Resolution) -> CatalogEntry:
         size_bytes=resolution.size_bytes,
         scale=adapter.spec.scale,
         defaults=None if adapter.spec.defaults is None else first_said(adapter.spec.defaults),
+        recognised=recognised_defaults(adapter, resolution),
         pin=adapter.spec.pin,
     )

@@ -6,6 +6,7 @@ import pytest
 from tests import make
 from tests.unit.gateway.fakes import ready, snapshot
 
+from lorapool_api.kinds.adapter import Resolved
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.models import find_model
@@ -42,6 +43,20 @@ def test_a_request_without_steps_is_judged_by_those_of_its_adapter() -> None:
     check(generate("fast"), pool.spec.serving)
     with pytest.raises(BadRequest, match="steps 30"):
         check(generate("style"), pool.spec.serving)
+
+
+def test_what_the_file_declares_fills_in_what_its_object_does_not_say() -> None:
+    found = {"steps": 4, "guidanceScale": 0, "scheduler": "euler", "timestepSpacing": "trailing"}
+    adapter = ready("lightning", defaults={"steps": 8})
+    status = adapter.status.model_copy(update={"resolved": Resolved.model_validate({"defaults": found})})
+    known = snapshot(adapters=(adapter.model_copy(update={"status": status}),))
+    request = resolve(ImageRequest(GenerateRequest(prompt="a"), "lightning"), known).generate
+    assert (request.steps, request.guidance_scale, request.scheduler, request.timestep_spacing) == (
+        8,
+        0.0,
+        "euler",
+        "trailing",
+    )
 
 
 def test_a_menu_sees_the_defaults() -> None:

@@ -1,0 +1,56 @@
+"""What a status says of the file behind a source."""
+
+from typing import Any, Final
+
+from lorapool_api.kinds.adapter import Adapter, Resolved
+from lorapool_api.kinds.serving import FoundDefaults
+from lorapool_api.rules.defaults import first_said
+from lorapool_api.rules.few_steps import recognised
+from lorapool_api.wire.state import AdapterFileFacts
+from lorapool_operator.seen.resolution import Resolution
+
+# Of a file that was looked at anew, none of these is what it was before only because it is not there any more.
+_MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults"})
+
+
+def recognised_defaults(adapter: Adapter, resolution: Resolution) -> FoundDefaults | None:
+    """What requests get that do not say, as the name of the file gives it away."""
+    source = adapter.spec.source
+    return recognised(source.hub.repo if source.hub else None, resolution.file or source.label)
+
+
+def resolved(adapter: Adapter, resolution: Resolution | None, facts: AdapterFileFacts | None) -> Resolved | None:
+    """What pods found in the file, else what the source says, else what was known of this very generation before:
+    pods that are away do not make it untrue.
+
+    Args:
+        facts: of a pod that has the file.
+    """
+    found = resolution or Resolution()
+    from_source = _known({name: getattr(found, name) for name in Resolved.model_fields})
+    from_pods = _known(facts.model_dump()) if facts else {}
+    was_looked_at = found.facts is not None or facts is not None
+    known = _before(adapter, was_looked_at=was_looked_at) | from_source | from_pods
+    if resolution is not None and _known(known):
+        declared = from_pods.get("declared") or known.get("defaults")
+        defaults = first_said(_defaults(declared), recognised_defaults(adapter, resolution))
+        known["defaults"] = _known(defaults.model_dump()) or None
+    return Resolved.model_validate(known) if _known(known) else None
+
+
+def _before(adapter: Adapter, *, was_looked_at: bool) -> dict[str, Any]:
+    same = adapter.status.observed_generation == adapter.metadata.generation
+    before = adapter.status.resolved if same and adapter.status.resolved else Resolved()
+    return before.model_dump(exclude=set(_MAY_GO) if was_looked_at else None)
+
+
+def _defaults(found: Any) -> FoundDefaults | None:
+    return None if found is None else FoundDefaults.model_validate(_plain(found))
+
+
+def _plain(found: Any) -> Any:
+    return found.model_dump() if isinstance(found, FoundDefaults) else found
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
