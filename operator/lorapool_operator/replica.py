@@ -26,6 +26,7 @@ from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
 from lorapool_operator.pods.links import PUSHES_AT_ONCE
 from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.worker import Workers
 from lorapool_operator.settings import Settings
 from lorapool_operator.sources.bases import Bases
@@ -90,9 +91,10 @@ class Operator:
             kube=kube,
             control=control,
             bases=Bases(hub, self._wake),
-            resolver=Resolver(SourceReader(hub, headers, facts), self._wake),
+            resolver=Resolver(SourceReader(hub, headers, facts), self._cache.wake_pools_of),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
+            handovers=Handovers(self._cache),
             pushes=asyncio.Semaphore(PUSHES_AT_ONCE),
         )
 

@@ -104,6 +104,7 @@ REFUSED_ADAPTERS = [
     ({"defaults": {"scheduler": "flash"}}, "spec.defaults.scheduler"),
     ({"defaults": {"steps": 0}}, "spec.defaults.steps"),
     ({"defaults": {"width": 512}}, "width"),
+    ({"poolRef": None}, "poolRef can be left out where source is hub"),
 ]
 
 
@@ -114,10 +115,10 @@ def test_a_bad_adapter_is_refused_and_the_field_named(kubectl: Kubectl, spec: di
     assert words in str(refusal.value)
 
 
-def test_an_adapter_stays_with_its_pool(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", pool="one"))
-    with pytest.raises(Refused, match="poolRef cannot be changed"):
-        kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", pool="two"))
+def test_an_adapter_may_move_to_another_pool_and_back_to_none(kubectl: Kubectl) -> None:
+    on_the_hub: dict[str, Any] = {"source": {"hub": {"repo": "a/b"}}}
+    for spec in ({"pool": "one"}, {"pool": "two"}, {"poolRef": None}):
+        kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", **on_the_hub, **spec))
     kubectl("delete", "lora", "crd-moves", "--wait=false")
 
 

@@ -14,6 +14,7 @@ from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.link import ControlPorts
+from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.seen.resolution import BaseResolution, Outcome
 from lorapool_operator.settings import Settings
 
@@ -88,5 +89,6 @@ class Context:
     recorder: EventSink
     metrics: Metrics
     pushes: asyncio.Semaphore
+    handovers: Handovers
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
