@@ -12,13 +12,15 @@ COMMIT = "c0ffee" + "0" * 34
 
 @dataclass
 class Repo:
-    """A repository of the Hub. `status` answers every call about it with that HTTP status."""
+    """A repository of the Hub. `status` answers every call about it with that HTTP status; one with a `token` is there
+    for who has that alone."""
 
     files: dict[str, bytes]
     base_model: str | list[str] | None = None
     commit: str = COMMIT
     status: int = 200
     error_code: str = ""
+    token: str | None = None
 
 
 @dataclass
@@ -32,6 +34,8 @@ class FakeHub:
     ranges: bool = True
     asked: list[str] = field(default_factory=list)
     sent_bytes: int = 0
+    bearers: set[tuple[str, str]] = field(default_factory=set)
+    plain_token: str | None = None
     concurrent: int = 0
     most_concurrent: int = 0
     delay_s: float = 0.0
@@ -74,6 +78,8 @@ class FakeHub:
         if name in self.moved:
             return web.Response(status=307, headers={"Location": f"/api/models/{self.moved[name]}/revision/main"})
         repo = self.repos.get(name)
+        if repo is not None and not self._is_let_in(request, repo.token):
+            return web.Response(status=401, headers={"X-Error-Code": "RepoNotFound"})
         if repo is None:
             return web.Response(status=404, headers={"X-Error-Code": "RepoNotFound"})
         if repo.status != 200:
@@ -84,14 +90,23 @@ class FakeHub:
 
     async def _resolve(self, request: web.Request) -> web.StreamResponse:
         repo = self.repos.get(f"{request.match_info['owner']}/{request.match_info['name']}")
+        if repo is not None and not self._is_let_in(request, repo.token):
+            return web.Response(status=401, headers={"X-Error-Code": "RepoNotFound"})
         content = repo.files.get(request.match_info["file"]) if repo else None
         return await self._send(request, content)
 
     async def _plain(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]
+        if not self._is_let_in(request, self.plain_token):
+            return web.Response(status=401)
         if file in self.redirects:
             return web.Response(status=302, headers={"Location": self.redirects[file]})
         return await self._send(request, self.plain.get(file))
+
+    def _is_let_in(self, request: web.Request, token: str | None) -> bool:
+        given = request.headers.get("Authorization", "")
+        self.bearers.add((request.path, given))
+        return token is None or given == f"Bearer {token}"
 
     async def _send(self, request: web.Request, content: bytes | None) -> web.StreamResponse:
         if content is None:

@@ -21,12 +21,12 @@ from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import watch_settings
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
 from lorapool_operator.cluster.relist import Relister
+from lorapool_operator.cluster.secrets import SecretReader
 from lorapool_operator.health import serve_health
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
 from lorapool_operator.pods.links import PUSHES_AT_ONCE
 from lorapool_operator.reconcile.context import Context
-from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.worker import Workers
 from lorapool_operator.settings import Settings
 from lorapool_operator.sources.bases import Bases
@@ -79,7 +79,7 @@ class Operator:
             await self._watch_and_lead(context, election)
 
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
-        control, facts = Control(), FactsReader()
+        control, facts, secrets = Control(), FactsReader(), SecretReader(kube)
         headers = await stack.enter_async_context(Headers(self._settings.url_hosts))
         hub = HubClient(self._settings.hf_endpoint)
         stack.callback(facts.close)
@@ -91,10 +91,10 @@ class Operator:
             kube=kube,
             control=control,
             bases=Bases(hub, self._wake),
-            resolver=Resolver(SourceReader(hub, headers, facts), self._cache.wake_pools_of),
+            secrets=secrets,
+            resolver=Resolver(SourceReader(hub, headers, facts, secrets), self._wake),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
-            handovers=Handovers(self._cache),
             pushes=asyncio.Semaphore(PUSHES_AT_ONCE),
         )
 

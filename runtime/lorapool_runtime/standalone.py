@@ -166,6 +166,8 @@ def _file_source(source: AdapterSource, where: str) -> FileSource:
     match source.value:
         case HubSource() as hub:
             return _resolved(hub)
+        case UrlSource() if source.token_secret_ref is not None:
+            raise UnusableManifest(f"{where}: tokenSecretRef names a Secret, and there are none without Kubernetes")
         case UrlSource(url):
             return UrlFile(url=url)
         case PathSource(path):

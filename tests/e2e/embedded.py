@@ -17,8 +17,11 @@ NAMESPACE = "lorapool-system"
 
 
 @contextmanager
-def embedded_installation(folder: Path, binaries: Binaries) -> Iterator[Cluster]:
-    """A plane of its own for the length of the block, with operator and gateway running on it as pods."""
+def embedded_installation(folder: Path, binaries: Binaries, *values: str) -> Iterator[Cluster]:
+    """A plane of its own for the length of the block, with operator and gateway running on it as pods.
+
+    `values` are words for helm, such as `--set`.
+    """
     with planes.running(folder, binaries, PlaneConfig(), purge=True) as plane:
         install: list[str | Path] = [
             "install",
@@ -28,6 +31,7 @@ def embedded_installation(folder: Path, binaries: Binaries) -> Iterator[Cluster]
             NAMESPACE,
             "--create-namespace",
             "--wait",
+            *values,
         ]
         subprocess.run([plane.helm, "--kubeconfig", plane.kubeconfig, *install, "--timeout=120s"], check=True)
         cluster = Cluster(str(plane.kubectl), plane.kubeconfig, "", NAMESPACE)

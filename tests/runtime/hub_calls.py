@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.sources import HubSource
 from lorapool_api.wire.catalog import CatalogEntry
@@ -27,7 +29,7 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
     fetcher = Fetcher(BlobFolder(cache), SourceRules((), (), 10**6), wait=wait_none())
     try:
         if what == "resolve":
-            return resolve(HubSource.model_validate(arguments)).model_dump()
+            return resolve(HubSource.model_validate(arguments)).model_dump(exclude_none=True)
         entry = CatalogEntry(
             key="default/a", source=HubFile.model_validate(arguments["source"]), sha256=arguments.get("sha256")
         )
@@ -35,7 +37,8 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
             beside = fetcher.sidecars(entry, AdapterFormat.PEFT)
             found = {"config": beside.peft_config, "embeddings": beside.embeddings}
             return {name: content and content.decode() for name, content in found.items()}
-        blob = fetcher.fetch(entry, lambda: False)
+        given = arguments.get("token")
+        blob = fetcher.fetch(entry, lambda: False, credentials={"token": SecretStr(str(given))} if given else None)
     except AdapterError as error:
         return {"reason": error.reason, "message": error.message, "transient": error.transient}
     left = [str(p.relative_to(cache)) for p in cache.rglob("*") if p.is_file() and p.suffix == ".safetensors"]

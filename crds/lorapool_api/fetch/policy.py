@@ -6,7 +6,7 @@ Nothing here does input or output: whoever does asks an `UrlFetch` whom to conne
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from pydantic import SecretStr
 
@@ -59,6 +59,12 @@ def _refused(shown: str, token: SecretStr | None, status: int, headers: Mapping[
         return refused
     asked = "without a token; tokenSecretRef can name one" if token is None else "to the token of tokenSecretRef"
     return SourceRefused(refused.reason, f"{refused.message} {asked}", refused.retry_after_s)
+
+
+def own_hosts(address: str) -> tuple[str, ...]:
+    """The list for an address that the installation itself names: it may redirect anywhere, and takes credentials by
+    http where it was named with that."""
+    return (*EVERYWHERE, f"http://{urlsplit(address).netloc}")
 
 
 def plain(url: str) -> str:

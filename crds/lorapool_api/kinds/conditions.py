@@ -88,7 +88,6 @@ class Reason(StrEnum):
     STABLE = "Stable", Remedy.NOTHING
     SCALED_TO_ZERO = "ScaledToZero", Remedy.NOTHING, Subject.PODS
     SUSPENDED = "Suspended", Remedy.NOTHING
-    MOVING = "Moving", Remedy.TIME
 
     RESOLVING = "Resolving", Remedy.TIME
     DOWNLOADING = "Downloading", Remedy.TIME
@@ -106,7 +105,6 @@ class Reason(StrEnum):
     INVALID_SECRET = "InvalidSecret", Remedy.HELP, Subject.SOURCE
 
     POOL_NOT_FOUND = "PoolNotFound"
-    POOL_AMBIGUOUS = "PoolAmbiguous"
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     NAME_CONFLICT = "NameConflict"
     INVALID_SPEC = "InvalidSpec"

@@ -13,7 +13,7 @@ from lorapool_gateway.routing.resolve import near_misses
 def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The base of every pool and every adapter that is served, each under its shortest name that is unambiguous."""
     bases = [Model(key) for key in snapshot.pools]
-    adapters = [Model(a.serving_pool, key) for key, a in snapshot.adapters.items() if a.is_ready and not a.spec.suspend]
+    adapters = [Model(a.pool_key, key) for key, a in snapshot.adapters.items() if a.is_ready and not a.spec.suspend]
     known = [m for m in (*bases, *adapters) if m.pool in snapshot.pools]
     return sorted((_describe(model, snapshot) for model in known), key=lambda row: (row["kind"] != "base", row["id"]))
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 from rapidfuzz import fuzz, process
 
-from lorapool_api.kinds.adapter import NO_POOL, Adapter
+from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, find
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.serving import PromptLoras
@@ -32,14 +32,11 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
         BadRequest: what is named cannot go together, or the prompt names adapters and must not.
         UnknownModel: nothing has a name.
         AmbiguousModel: more than one has it.
-        AdapterUnavailable: it is an adapter for which no pool was found.
     """
     tags = request.prompt_loras
     if tags and not any(map(_allows_prompts, snapshot.pools.values())):
         raise _refused_tags(tags)
     chosen, adapters = _stack(request.model, (*request.loras, *tags), snapshot, pool)
-    if chosen == NO_POOL:
-        raise _not_ready(snapshot.adapters[adapters[0].key])
     pool_asked = snapshot.pools.get(chosen)
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
@@ -166,23 +163,16 @@ def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
 
 
 def _check_ready(adapter: Adapter, snapshot: Snapshot) -> None:
-    pool = adapter.serving_pool
-    if pool == NO_POOL:
-        raise _not_ready(adapter)
-    if pool not in snapshot.pools:
-        raise AdapterUnavailable(adapter.key, Reason.POOL_NOT_FOUND, f"there is no BaseModelPool {pool}")
+    if adapter.pool_key not in snapshot.pools:
+        raise AdapterUnavailable(adapter.key, Reason.POOL_NOT_FOUND, f"there is no BaseModelPool {adapter.pool_key}")
     if adapter.spec.suspend:
         raise AdapterUnavailable(adapter.key, Reason.SUSPENDED, "spec.suspend is set")
     if adapter.is_ready:
         return
-    raise _not_ready(adapter)
-
-
-def _not_ready(adapter: Adapter) -> AdapterUnavailable:
     obstacle = _obstacle(adapter)
     if obstacle is None:
-        return AdapterUnavailable(adapter.key, Reason.RESOLVING, "its newest version has not been looked at yet")
-    return AdapterUnavailable(adapter.key, obstacle.reason, obstacle.message)
+        raise AdapterUnavailable(adapter.key, Reason.RESOLVING, "its newest version has not been looked at yet")
+    raise AdapterUnavailable(adapter.key, obstacle.reason, obstacle.message)
 
 
 def _obstacle(adapter: Adapter) -> Condition | None:

@@ -15,7 +15,6 @@ from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPo
 from lorapool_gateway.held import WaitingRequests
 from lorapool_gateway.pods.attempts import Attempts
 from lorapool_gateway.pods.load import Loads
-from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.routing.resolve import with_files
 from lorapool_gateway.routing.route import pick_pod
@@ -32,7 +31,6 @@ class InFlight:
     """A request on its way.
 
     Attributes:
-        request: to the pool that serves its adapters now.
         began: when it came, by the clock of the event loop.
         obstacle: what it is held for; None while it is not held.
         backoff: of the waits for a pod to get an adapter; None before the first.
@@ -75,9 +73,7 @@ class Hold:
             while True:
                 seen = self._directory.changes.version
                 try:
-                    snapshot = self._directory.snapshot()
-                    flight.request = at_its_pool(flight.request, snapshot)
-                    ready = with_files(flight.request.generate, snapshot)
+                    ready = with_files(flight.request.generate, self._directory.snapshot())
                     pod = self._pick(flight)
                 except (AdapterUnavailable, NoPodReady) as error:
                     if not error.transient:

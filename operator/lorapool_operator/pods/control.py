@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from lorapool_api.names import CONTROL_PORT
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.credentials import CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import BaseReport, PodState
@@ -83,6 +84,11 @@ class Control:
     async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState:
         """Raises: NotSupported, ControlError."""
         body = await self._call("PUT", ip, "assignment", token, STATE_MAX_BYTES, body=assignment)
+        return _read(PodState, body)
+
+    async def deliver(self, ip: str, token: str, delivery: CredentialsDelivery) -> PodState:
+        """Raises: ControlError, which says nothing of what was delivered."""
+        body = await self._call("PUT", ip, "credentials", token, STATE_MAX_BYTES, body=delivery)
         return _read(PodState, body)
 
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int = STATE_MAX_BYTES) -> PodState:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.credentials import CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_common.backoff import Backoff
@@ -19,6 +20,7 @@ from lorapool_operator.pods.control import (
     TokenRefused,
     state_limit,
 )
+from lorapool_operator.pods.credentials import CredentialsSender, ReadGrants
 from lorapool_operator.pods.delta import delta
 from lorapool_operator.pods.report import ReportLog
 from lorapool_operator.seen.views import PodView
@@ -40,6 +42,8 @@ class ControlPorts(Protocol):
 
     async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState: ...
 
+    async def deliver(self, ip: str, token: str, delivery: CredentialsDelivery) -> PodState: ...
+
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState: ...
 
     async def patch(self, ip: str, token: str, delta: CatalogDelta, max_bytes: int) -> PodState: ...
@@ -47,7 +51,8 @@ class ControlPorts(Protocol):
 
 @dataclass
 class PodLink:
-    """A task that listens to the pod, and a task that keeps the pod's catalog and assignment as they shall be."""
+    """A task that listens to the pod, one that keeps its catalog and assignment as they shall be, and one that sends it
+    the credentials that it waits for."""
 
     pod: PodView
     token: str
@@ -56,6 +61,7 @@ class PodLink:
     on_change: Callable[[], None]
     knows_base: Callable[[str], bool]
     on_base: Callable[[str, BaseReport], None]
+    grants: ReadGrants
     reported: ReportLog = field(default_factory=ReportLog)
     wanted: Catalog | None = None
     assignment: Assignment | None = None
@@ -66,8 +72,12 @@ class PodLink:
     _takes_no_assignment: str | None = None
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
+    def __post_init__(self) -> None:
+        self._sender = CredentialsSender(self.pod.key, self.grants, self._deliver)
+
     def start(self) -> None:
-        self._tasks = tuple(asyncio.create_task(self._for_ever(work)) for work in (self._listen, self._push))
+        work = (self._listen, self._push, self._sender.run)
+        self._tasks = tuple(asyncio.create_task(self._for_ever(each)) for each in work)
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -134,6 +144,7 @@ class PodLink:
             before = self.reported.answers
             changed = self.reported.apply(state)
             self.reported.since = state.version
+            self._sender.set_awaited(self.reported.awaits)
             self.reported.was_asked = self.reported.reachable = self.reported.accepts_token = True
             changed |= before != self.reported.answers
             changed |= await self._learn_base()
@@ -206,6 +217,9 @@ class PodLink:
         self.reported.apply(state)
         if state.assignment != wanted.digest:
             raise ControlError(f"the pod took the assignment, but says that it follows {state.assignment}")
+
+    async def _deliver(self, delivery: CredentialsDelivery) -> PodState:
+        return await self.control.deliver(self._ip, self.token, delivery)
 
     async def _send(self, catalog: Catalog) -> None:
         """A delta where the pod's catalog is known, else all of it."""

@@ -7,6 +7,7 @@ from typing import Final
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport
+from lorapool_operator.pods.credentials import ReadGrants
 from lorapool_operator.pods.link import ControlPorts, PodLink
 from lorapool_operator.seen.observed import PodReport
 from lorapool_operator.seen.views import PodView
@@ -17,10 +18,14 @@ PUSHES_AT_ONCE: Final = 32
 class PodLinks:
     """The links to the pods of one pool."""
 
-    def __init__(self, control: ControlPorts, pushes: asyncio.Semaphore, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, control: ControlPorts, pushes: asyncio.Semaphore, on_change: Callable[[], None], grants: ReadGrants
+    ) -> None:
+        """`grants` reads what pods wait for of the Secrets that adapters name."""
         self._control = control
         self._pushes = pushes
         self._on_change = on_change
+        self._grants = grants
         self._links: dict[str, PodLink] = {}
         self.bases: dict[str, BaseReport] = {}
 
@@ -36,7 +41,8 @@ class PodLinks:
                 self._links[key] = self._open(pod, token)
 
     def _open(self, pod: PodView, token: str) -> PodLink:
-        link = PodLink(pod, token, self._control, self._pushes, self._on_change, self._knows_base, self._keep_base)
+        news = (self._on_change, self._knows_base, self._keep_base)
+        link = PodLink(pod, token, self._control, self._pushes, *news, self._grants)
         link.start()
         return link
 

@@ -23,6 +23,7 @@ class ReportLog:
     Attributes:
         busy_s: how long its process has worked with which adapters.
         assignment: digest of the assignment that it follows.
+        awaits: keys of adapters whose credentials it waits for.
         held: the catalog that the pod is known to hold, so that a delta can be sent; None: send all of it.
         wanted: keys of the adapters that the pod shall serve; of others, only some are remembered.
         accepts_token: whether the pod took our control token when it was last asked.
@@ -33,6 +34,7 @@ class ReportLog:
     since: int = 0
     digest: str | None = None
     assignment: str | None = None
+    awaits: frozenset[str] = frozenset()
     base: BaseState | None = None
     busy_s: Mapping[str, float] = field(default_factory=dict)
     adapters: dict[str, AdapterState] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class ReportLog:
     def _forget(self, instance: str) -> None:
         """Another process: whatever the one before it said is void."""
         self.instance, self.since, self.digest, self.base, self.held = instance, 0, None, None, None
-        self.assignment, self.busy_s = None, {}
+        self.assignment, self.busy_s, self.awaits = None, {}, frozenset()
         self.adapters.clear()
         self._versions.clear()
         self._header_version, self._view = -1, None
@@ -94,7 +96,7 @@ class ReportLog:
             return False
         changed = (state.digest, state.base, state.busy_s) != (self.digest, self.base, self.busy_s)
         self.busy_s = state.busy_s
-        self.assignment = state.assignment
+        self.assignment, self.awaits = state.assignment, state.awaits_credentials
         self.digest, self.base, self._header_version = state.digest, state.base, state.version
         return changed
 

@@ -14,7 +14,7 @@ from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.link import ControlPorts
-from lorapool_operator.reconcile.handovers import Handovers
+from lorapool_operator.reconcile.grants import ReadsCredentials
 from lorapool_operator.seen.resolution import BaseResolution, Outcome
 from lorapool_operator.settings import Settings
 
@@ -86,9 +86,9 @@ class Context:
     control: ControlPorts
     resolver: SourceResolver
     bases: BaseResolver
+    secrets: ReadsCredentials
     recorder: EventSink
     metrics: Metrics
     pushes: asyncio.Semaphore
-    handovers: Handovers
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic

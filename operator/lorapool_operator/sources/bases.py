@@ -1,9 +1,9 @@
 """Looks up which commits the repositories of base models are at, once for all pods of a pool.
 
 Without that each pod resolves `main` when it starts, and after a push a restarted pod holds another base than its
-sisters. The operator asks without credentials, because it reads no Secrets: where a repository needs a token, what the
-pods find stands. What was found is kept in the pool's status, so that neither a restart nor an edit of something else
-asks again.
+sisters. The operator asks without credentials, because it reads no Secrets of pools: where a repository needs a token,
+what the pods find stands. What was found is kept in the pool's status, so that neither a restart nor an edit of
+something else asks again.
 """
 
 import asyncio

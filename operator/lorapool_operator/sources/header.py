@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpx
+from pydantic import SecretStr
 
-from lorapool_api.fetch.policy import EVERYWHERE, SourceRefused, UrlFetch
+from lorapool_api.fetch.policy import SourceRefused, UrlFetch, own_hosts
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import LENGTH_BYTES, header_length
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
@@ -39,7 +40,7 @@ class _Piece:
 
 
 class Headers:
-    """Fetches headers. Redirects are followed by hand, so that each hop can be refused. Sends no credentials."""
+    """Fetches headers. Redirects are followed by hand, so that each hop can be refused."""
 
     def __init__(self, hosts: tuple[str, ...], first_bytes: int = _FIRST_BYTES) -> None:
         """`hosts` are those of `lorapool_api.fetch.hosts`; `first_bytes` are asked for before the length is known."""
@@ -61,16 +62,18 @@ class Headers:
         await self._strangers.aclose()
         await self._hub.aclose()
 
-    async def of_url(self, url: str) -> HeaderText:
+    async def of_url(self, url: str, token: SecretStr | None = None) -> HeaderText:
         """The header of a file on a host that the installation allows, at a public or listed address.
 
-        Only its length is checked. Raises: SourceRefused, FactsError (no safetensors).
-        """
-        return await self._header(lambda: UrlFetch(url, self._hosts), self._ask_stranger)
+        The token is for that host alone. Of the header only its length is checked.
 
-    async def of_hub(self, url: str) -> HeaderText:
+        Raises: SourceRefused, FactsError (no safetensors).
+        """
+        return await self._header(lambda: UrlFetch(url, self._hosts, token=token), self._ask_stranger)
+
+    async def of_hub(self, url: str, token: SecretStr | None = None) -> HeaderText:
         """The header of a file of the Hub, which says by itself where its files are. Raises: as `of_url`."""
-        return await self._header(lambda: UrlFetch(url, EVERYWHERE), self._ask_hub)
+        return await self._header(lambda: UrlFetch(url, own_hosts(url), token=token), self._ask_hub)
 
     async def _header(self, begin: Callable[[], UrlFetch], send: Send) -> HeaderText:
         piece = await _first(begin(), send, self._first_bytes)

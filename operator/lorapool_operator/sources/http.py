@@ -26,7 +26,7 @@ async def opened(fetch: UrlFetch, send: Send, headers: Mapping[str, str]) -> Asy
     asked = {"accept-encoding": "identity", **headers}
     try:
         while True:
-            response = await send(fetch, asked)
+            response = await send(fetch, asked | fetch.headers())
             try:
                 if response.status_code == _UNSATISFIABLE and _RANGE in asked:
                     del asked[_RANGE]

@@ -4,18 +4,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 from huggingface_hub import constants, hf_hub_url
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from lorapool_api.fetch.hub_errors import refused_by_answer
 from lorapool_api.fetch.hub_files import choose_file
-from lorapool_api.fetch.policy import EVERYWHERE, SourceRefused, UrlFetch
-from lorapool_api.kinds.adapter import MOST_BASE_MODELS
+from lorapool_api.fetch.policy import SourceRefused, UrlFetch, own_hosts
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubModel, HubSource
 from lorapool_api.lora.declared import words_in
@@ -27,8 +25,6 @@ _TIMEOUT: Final = httpx.Timeout(15.0)
 _TOTAL_S: Final = 60.0
 # The Hub needs some 250 bytes for each file of a repository.
 MAX_ANSWER_BYTES: Final = 4 << 20
-# The Hub's longest id.
-_LONGEST_NAME: Final = 193
 
 
 @dataclass(frozen=True)
@@ -69,16 +65,16 @@ class _Repository(BaseModel):
 
 
 class HubClient:
-    """The Hub, without credentials: what the pods may need a token for, the operator does not see."""
+    """The Hub, asked as whoever's token is given: what needs another, the operator does not see."""
 
     def __init__(self, endpoint: str | None = None, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
         """`endpoint`: of another Hub than the environment's."""
         self._endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
         self._max_answer_bytes = max_answer_bytes
 
-    async def find(self, source: HubSource) -> HubRepoFile:
+    async def find(self, source: HubSource, token: SecretStr | None = None) -> HubRepoFile:
         """The weights file that the source means today. Raises: SourceRefused."""
-        found = await self._describe(source.repo, source.revision, {"blobs": "true"})
+        found = await self._describe(source.repo, source.revision, {"blobs": "true"}, token)
         files = {file.name: file for file in found.siblings or ()}
         name = choose_file(files, source.file)
         if name is None:
@@ -98,7 +94,9 @@ class HubClient:
         """The commit that the revision of a base model is at. Raises: SourceRefused."""
         return (await self._describe(source.repo, source.revision, {"expand": "sha"})).sha
 
-    async def _describe(self, repo: str, revision: str, query: Mapping[str, str]) -> _Repository:
+    async def _describe(
+        self, repo: str, revision: str, query: Mapping[str, str], token: SecretStr | None = None
+    ) -> _Repository:
         at = f"at {revision}"
         shown = f"{repo} {at}: the Hub"
         address = f"{self._endpoint}/api/models/{repo}/revision/{quote(revision, safe='')}"
@@ -106,7 +104,8 @@ class HubClient:
             async with asyncio.timeout(_TOTAL_S):
                 refusal = partial(refused_by_answer, repo=repo, detail=at)
                 url = str(httpx.URL(address, params=query))
-                body = await self._get(UrlFetch(url, EVERYWHERE, shown=shown, refusal=refusal))
+                fetch = UrlFetch(url, own_hosts(self._endpoint), shown=shown, refusal=refusal, token=token)
+                body = await self._get(fetch)
             return await asyncio.to_thread(_Repository.model_validate_json, body)
         except TooLarge as error:
             text = f"{shown}'s list of its files has more than {self._max_answer_bytes} bytes"
@@ -129,12 +128,11 @@ class HubClient:
 
 
 def base_models(card: object) -> tuple[str, ...]:
-    """The card's `base_model`, which people write as a string or as a list; as many names as a status takes."""
+    """The card's `base_model`, which people write as a string or as a list."""
     named = card.get("base_model") if isinstance(card, Mapping) else None
     if isinstance(named, str):
-        named = (named,)
-    names = (n for n in named if isinstance(n, str)) if isinstance(named, Sequence) else ()
-    return tuple(islice((n for n in names if 0 < len(n) <= _LONGEST_NAME), MOST_BASE_MODELS))
+        return (named,)
+    return tuple(n for n in named if isinstance(n, str)) if isinstance(named, Sequence) else ()
 
 
 def instance_words(card: object) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 from typing import Protocol, assert_never
 
+from pydantic import SecretStr
+
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.lora.facts import AdapterFacts
+from lorapool_api.wire.credentials import Credentials, CredentialsRef, credentials_ref, token_of
 from lorapool_operator.seen.resolution import Resolution
 from lorapool_operator.sources.header import HeaderText
 from lorapool_operator.sources.hub import HubRepoFile
@@ -12,15 +15,15 @@ from lorapool_operator.sources.hub import HubRepoFile
 class FindsFiles(Protocol):
     """The Hub. Raises: SourceRefused."""
 
-    async def find(self, source: HubSource) -> HubRepoFile: ...
+    async def find(self, source: HubSource, token: SecretStr | None) -> HubRepoFile: ...
 
 
 class FetchesHeaders(Protocol):
     """Headers of remote files. Raises: SourceRefused, FactsError."""
 
-    async def of_url(self, url: str) -> HeaderText: ...
+    async def of_url(self, url: str, token: SecretStr | None) -> HeaderText: ...
 
-    async def of_hub(self, url: str) -> HeaderText: ...
+    async def of_hub(self, url: str, token: SecretStr | None) -> HeaderText: ...
 
 
 class ReadsFacts(Protocol):
@@ -29,23 +32,33 @@ class ReadsFacts(Protocol):
     async def read(self, header: HeaderText) -> AdapterFacts: ...
 
 
+class ReadsSecrets(Protocol):
+    """Credentials of sources. Raises: SourceRefused."""
+
+    async def read(self, ref: CredentialsRef) -> Credentials: ...
+
+
 class SourceReader:
     """All kinds of sources, each asked in its own way."""
 
-    def __init__(self, hub: FindsFiles, headers: FetchesHeaders, facts: ReadsFacts) -> None:
+    def __init__(self, hub: FindsFiles, headers: FetchesHeaders, facts: ReadsFacts, secrets: ReadsSecrets) -> None:
         self._hub = hub
         self._headers = headers
         self._facts = facts
+        self._secrets = secrets
 
-    async def look(self, source: AdapterSource) -> Resolution:
-        """What the source is now. Raises: SourceRefused, FactsError."""
+    async def look(self, source: AdapterSource, namespace: str) -> Resolution:
+        """What the source of an object in that namespace is now. Raises: SourceRefused, FactsError."""
+        ref = credentials_ref(source, namespace)
+        credentials = {} if ref is None else await self._secrets.read(ref)
+        token = token_of(credentials)
         match source.value:
             case HubSource() as hub:
-                found = await self._hub.find(hub)
-                facts = await self._facts.read(await self._headers.of_hub(found.url))
+                found = await self._hub.find(hub, token)
+                facts = await self._facts.read(await self._headers.of_hub(found.url, token))
                 return _resolution(facts, found.revision, found.file, found.sha256, found.base_models, found.words)
             case UrlSource(url):
-                facts = await self._facts.read(await self._headers.of_url(url))
+                facts = await self._facts.read(await self._headers.of_url(url, token))
                 return _resolution(facts, file=source.label.rpartition("/")[2])
             case PathSource() | UnknownSource():
                 return Resolution()

@@ -34,7 +34,7 @@ RESOLVED_AT_ONCE: Final = 8
 class LooksAtSources(Protocol):
     """One look at a source, as `lorapool_operator.sources.look` has it. Raises: SourceRefused, FactsError."""
 
-    async def look(self, source: AdapterSource) -> Resolution: ...
+    async def look(self, source: AdapterSource, namespace: str) -> Resolution: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class _SourceRecord:
 
 
 class Resolver:
-    """Sources to outcomes. `on_found` is called with the adapter's key when one is there."""
+    """Sources to outcomes. `on_found` is called with the adapter's pool when one is there."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Resolver:
                 record.tried_at_s = self._clock()
                 outcome, delay_s = await self._try(record, adapter)
             record.outcome = outcome
-            self._on_found(adapter.key)
+            self._on_found(adapter.pool_key)
             if delay_s is None:
                 return
             await asyncio.sleep(delay_s)
@@ -150,7 +150,7 @@ class Resolver:
         """The outcome, and when to try again."""
         try:
             async with asyncio.timeout(self._times.timeout_s):
-                return await self._sources.look(adapter.spec.source), None
+                return await self._sources.look(adapter.spec.source, adapter.metadata.namespace), None
         except (FactsError, SourceRefused) as error:
             verdict = Verdict(error.reason, error.message)
             asked = error.retry_after_s if isinstance(error, SourceRefused) else None

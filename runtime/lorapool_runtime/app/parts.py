@@ -17,6 +17,7 @@ from lorapool_runtime.catalog.host.readers import Readers
 from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
 from lorapool_runtime.control_token import ControlToken
+from lorapool_runtime.credentials import CredentialsDesk
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.engine.device_adapters import DeviceAdapters
 from lorapool_runtime.engine.loader import BaseLoader
@@ -48,7 +49,8 @@ class RuntimeParts:
         self.control_token = ControlToken(settings.control_token_file)
         peers = Peers(self.control_token)
         fetcher = Fetcher(blobs, SourceRules.of(config, settings.pod_root))
-        files = FileLoader(fetcher, blobs, config.max_rank, find=peers.find)
+        self.credentials = CredentialsDesk(self.changes.note)
+        files = FileLoader(fetcher, blobs, config.max_rank, find=peers.find, credentials=self.credentials.get)
         readers = Readers(self._read)
         self.host = HostCache(config.budgets.host_bytes, readers)
         reads = f"{config.engine} {config.model.dtype} {config.device}"

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.credentials import CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus, Tier
@@ -126,6 +127,11 @@ class Runtime:
         self.fleet.follow(assignment)
         return self._state(complete=False, adapters={})
 
+    def deliver(self, delivery: CredentialsDelivery) -> PodState:
+        """Pass credentials on to what waits for them; the state without adapters."""
+        self._parts.credentials.deliver(delivery)
+        return self._state(complete=False, adapters={})
+
     def restore_catalog(self) -> None:
         """Serve on with what the cache folder remembers."""
         saved = self._parts.catalog_file.read()
@@ -197,6 +203,7 @@ class Runtime:
             assignment=assignment.digest if (assignment := self._parts.fleet.assignment) else None,
             base=self._parts.base.state,
             busy_s=dict(self.images.usage.busy_s),
+            awaits_credentials=self._parts.credentials.awaited,
             complete=complete,
             adapters=adapters,
         )

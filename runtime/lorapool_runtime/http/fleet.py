@@ -13,6 +13,7 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 
+from lorapool_api.wire.credentials import CREDENTIALS_MAX_BYTES, CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment, FileQuery
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.app.runtime import Runtime
@@ -33,6 +34,10 @@ def add_fleet_routes(app: FastAPI, runtime: Runtime) -> None:
     async def assign(request: Request) -> Response:
         return _json(runtime.assign(await body.read(request, Assignment, _ASSIGNMENT_MAX_BYTES)).model_dump_json())
 
+    async def deliver(request: Request) -> Response:
+        delivery = await body.read(request, CredentialsDelivery, CREDENTIALS_MAX_BYTES)
+        return _json(runtime.deliver(delivery).model_dump_json())
+
     async def find(request: Request) -> Response:
         """The file itself comes with the answer where it has at most `carry` bytes."""
         wait_s, carry = min(_number(request, "wait"), MAX_WAIT_S), _number(request, "carry")
@@ -52,6 +57,7 @@ def add_fleet_routes(app: FastAPI, runtime: Runtime) -> None:
         return FileResponse(path, media_type="application/octet-stream", stat_result=status)
 
     app.add_route("/v1/assignment", assign, methods=["PUT"])
+    app.add_route("/v1/credentials", deliver, methods=["PUT"])
     app.add_route("/v1/files", find, methods=["POST"])
     app.add_route("/v1/blobs/{sha256}", blob, methods=["GET"])
 

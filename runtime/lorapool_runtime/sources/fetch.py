@@ -10,12 +10,13 @@ from tenacity.wait import wait_base
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.credentials import Credentials
 from lorapool_api.wire.sources.any import FileSource
 from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import Blob, BlobFolder, source_digest
 from lorapool_runtime.sources.limits import Cancelled, Expected, Write, write_hashed
-from lorapool_runtime.sources.origins import SourceRules, origin
+from lorapool_runtime.sources.origins import Origin, SourceRules, origin
 from lorapool_runtime.sources.sidecars import SidecarNotes
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,13 @@ class Fetcher:
             return True
         return self._known(entry) is not None and self._noted(entry.source) is not None
 
-    def fetch(self, entry: CatalogEntry, cancelled: Cancelled, given: GivenFile | None = None) -> Blob:
+    def fetch(
+        self,
+        entry: CatalogEntry,
+        cancelled: Cancelled,
+        given: GivenFile | None = None,
+        credentials: Credentials | None = None,
+    ) -> Blob:
         """The entry's file as a blob; from the folder where it is there already, else from another pod that has it.
 
         A burst of calls, from here or from other processes on the same folder, downloads once. Failures that
@@ -62,10 +69,12 @@ class Fetcher:
 
         Raises:
             AdapterError: the file cannot be had, or is not the expected one.
+            CredentialsNeeded: its source has to be asked with credentials.
         """
         try:
             with self._blobs.locked(entry.sha256 or source_digest(entry.source)):
-                return self._known(entry) or self._from_pod(entry, cancelled, given) or self._retrying(entry, cancelled)
+                there = self._known(entry) or self._from_pod(entry, cancelled, given)
+                return there or self._retrying(entry, cancelled, credentials)
         except OSError as error:
             message = f"the cache folder cannot be written: {error.strerror or error}"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error
@@ -90,11 +99,14 @@ class Fetcher:
             self._notes.put(entry.source, given.sidecars)
         return blob
 
-    def sidecars(self, entry: CatalogEntry, layout: AdapterFormat) -> Sidecars:
-        """What lies beside the file and belongs to it, where its source has folders. Raises: AdapterError."""
+    def sidecars(self, entry: CatalogEntry, layout: AdapterFormat, credentials: Credentials | None = None) -> Sidecars:
+        """What lies beside the file and belongs to it, where its source has folders.
+
+        Raises: AdapterError, CredentialsNeeded.
+        """
         noted = self._noted(entry.source)
         if noted is None:
-            noted = self._sidecars(entry, layout)
+            noted = self._sidecars(entry, layout, credentials)
             if not entry.source.is_local:
                 self._notes.put(entry.source, noted)
         return noted
@@ -110,13 +122,14 @@ class Fetcher:
         self._blobs.forget(source)
         self._notes.forget(source)
 
-    def _sidecars(self, entry: CatalogEntry, layout: AdapterFormat) -> Sidecars:
-        config = self._small(entry, PEFT_CONFIG, _CONFIG_MAX_BYTES) if layout is AdapterFormat.PEFT else None
-        return Sidecars(config, self._small(entry, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
+    def _sidecars(self, entry: CatalogEntry, layout: AdapterFormat, credentials: Credentials | None) -> Sidecars:
+        at = origin(entry.source, self._rules, credentials)
+        config = self._small(at, PEFT_CONFIG, _CONFIG_MAX_BYTES) if layout is AdapterFormat.PEFT else None
+        return Sidecars(config, self._small(at, EMBEDDINGS, _EMBEDDINGS_MAX_BYTES))
 
-    def _small(self, entry: CatalogEntry, name: str, max_bytes: int) -> bytes | None:
+    def _small(self, at: Origin, name: str, max_bytes: int) -> bytes | None:
         with self._blobs.working_folder() as folder:
-            return origin(entry.source, self._rules).sidecar(name, folder, max_bytes)
+            return at.sidecar(name, folder, max_bytes)
 
     def _known(self, entry: CatalogEntry) -> Blob | None:
         known = entry.sha256
@@ -124,19 +137,20 @@ class Fetcher:
             known = self._blobs.remembered(entry.source)
         return self._blobs.find(known) if known else None
 
-    def _retrying(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
+    def _retrying(self, entry: CatalogEntry, cancelled: Cancelled, credentials: Credentials | None) -> Blob:
+        at = origin(entry.source, self._rules, credentials)
         retrying = Retrying(
-            stop=stop_after_attempt(origin(entry.source, self._rules).attempts),
+            stop=stop_after_attempt(at.attempts),
             wait=self._wait,
             retry=retry_if_exception(lambda e: isinstance(e, AdapterError) and e.transient and not cancelled()),
             reraise=True,
         )
-        return retrying(self._download, entry, cancelled)
+        return retrying(self._download, at, entry, cancelled)
 
-    def _download(self, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
+    def _download(self, at: Origin, entry: CatalogEntry, cancelled: Cancelled) -> Blob:
         expected = Expected(entry.sha256, entry.size_bytes, self._rules.max_file_bytes)
         with self._blobs.working_folder() as folder:
-            file, sha256 = origin(entry.source, self._rules).fetch(folder, expected, cancelled, self._write)
+            file, sha256 = at.fetch(folder, expected, cancelled, self._write)
             blob = self._blobs.adopt(file, sha256)
         self._blobs.remember(entry.source, sha256)
         return blob

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from pydantic import SecretStr
 
 from lorapool_api.fetch.hub_errors import refused_by_hub
 from lorapool_api.fetch.hub_files import choose_file
@@ -28,26 +29,32 @@ def resolve(source: HubSource) -> HubFile:
     return HubFile(repo=source.repo, revision=info.sha, file=file)
 
 
-def fetch(source: HubFile, folder: Path, expected: Expected) -> tuple[Path, str]:
+def fetch(source: HubFile, folder: Path, expected: Expected, token: SecretStr | None = None) -> tuple[Path, str]:
     """Download the file at its commit into the folder; return it and its sha256.
+
+    Without a token the environment's counts, which is the pool's.
 
     Raises:
         AdapterError: what the Hub answers instead, or another content than expected.
     """
     try:
-        _check_announced(source, expected)
-        file = Path(hf_hub_download(source.repo, source.file, revision=source.revision, local_dir=folder))
+        bearer = None if token is None else token.get_secret_value()
+        _check_announced(source, expected, bearer)
+        file = hf_hub_download(source.repo, source.file, revision=source.revision, local_dir=folder, token=bearer)
     except AdapterError:
         raise
     except Exception as error:  # the library lets errors of its HTTP client through, whichever it has
         raise _typed(error, source) from error
-    sha256 = hash_file(file)
+    path = Path(file)
+    sha256 = hash_file(path)
     expected.check_sha256(sha256)
-    expected.check_size(file.stat().st_size)
-    return file, sha256
+    expected.check_size(path.stat().st_size)
+    return path, sha256
 
 
-def fetch_sidecar(source: HubFile, name: str, folder: Path, max_bytes: int) -> bytes | None:
+def fetch_sidecar(
+    source: HubFile, name: str, folder: Path, max_bytes: int, token: SecretStr | None = None
+) -> bytes | None:
     """The small file of that name in the same folder of the repository, or None where there is none.
 
     Raises:
@@ -55,7 +62,7 @@ def fetch_sidecar(source: HubFile, name: str, folder: Path, max_bytes: int) -> b
     """
     sidecar = source.model_copy(update={"file": str(Path(source.file).with_name(name))})
     try:
-        file, _ = fetch(sidecar, folder, Expected(None, None, max_bytes))
+        file, _ = fetch(sidecar, folder, Expected(None, None, max_bytes), token)
     except AdapterError as error:
         if error.reason is Reason.SOURCE_NOT_FOUND:
             return None
@@ -63,13 +70,13 @@ def fetch_sidecar(source: HubFile, name: str, folder: Path, max_bytes: int) -> b
     return file.read_bytes()
 
 
-def _check_announced(source: HubFile, expected: Expected) -> None:
+def _check_announced(source: HubFile, expected: Expected, bearer: str | None) -> None:
     """Refuse what is too large before its first byte, and give a Hub up that does not answer.
 
     Asked for by itself: `hf_hub_download` waits 60 s for an answer, six times over.
     """
     address = hf_hub_url(source.repo, source.file, revision=source.revision)
-    announced = get_hf_file_metadata(address, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    announced = get_hf_file_metadata(address, token=bearer, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     if announced.size is not None and announced.size > expected.max_bytes:
         expected.check_size(announced.size)
 

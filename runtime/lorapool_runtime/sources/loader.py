@@ -4,12 +4,16 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
+from lorapool_api.kinds.conditions import Reason, Remedy
 from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.credentials import Credentials, CredentialsRef
 from lorapool_api.wire.sources.any import FileSource
 from lorapool_runtime.adapters.checker import Checker
 from lorapool_runtime.adapters.file import AdapterFile
+from lorapool_runtime.credentials import CredentialsNeeded
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import BlobFolder
 from lorapool_runtime.sources.check_notes import FINITE
@@ -23,6 +27,10 @@ async def _nobody(_: CatalogEntry) -> GivenFile | None:
     return None
 
 
+async def _no_credentials(_key: str, ref: CredentialsRef) -> Credentials:
+    raise AdapterError(Reason.SECRET_NOT_FOUND, f"there is no Secret {ref.secret} without Kubernetes")
+
+
 class FileLoader:
     """Fetches and checks files off the event loop, with bounds on how many at once."""
 
@@ -34,10 +42,15 @@ class FileLoader:
         lanes: Lanes | None = None,
         checker: Checker | None = None,
         find: Callable[[CatalogEntry], Awaitable[GivenFile | None]] = _nobody,
+        credentials: Callable[[str, CredentialsRef], Awaitable[Credentials]] = _no_credentials,
     ) -> None:
-        """`find` waits for the pod whose turn it is to ask the source; None: it is this one's. Raises: AdapterError."""
+        """Args:
+        find: waits for the pod whose turn it is to ask the source; None: it is this one's. Raises: AdapterError.
+        credentials: waits for those of an adapter, by its key. Raises: AdapterError.
+        """
         self._fetcher = fetcher
         self._find = find
+        self._credentials = credentials
         self._blobs = blobs
         self._max_rank = max_rank
         self._checker = checker or Checker()
@@ -53,12 +66,26 @@ class FileLoader:
         loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
         is_here = await loop.run_in_executor(threads, self._fetcher.is_here, entry)
         given = None if is_here else await self._find(entry)
+        try:
+            return await self._run(entry, given, None)
+        except CredentialsNeeded:
+            ref = entry.source.credentials
+            if ref is None:
+                raise
+        credentials = await self._credentials(entry.key, ref)
+        try:
+            return await self._run(entry, None, credentials)
+        except AdapterError as error:
+            raise _of_credentials(error) from error
+
+    async def _run(self, entry: CatalogEntry, given: GivenFile | None, credentials: Credentials | None) -> AdapterFile:
+        """On a thread, when there is room. Raises: AdapterError, CredentialsNeeded."""
+        loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
         cancelled = threading.Event()
+        work = partial(self._blocking, entry, given, credentials, cancelled)
         try:
             place = entry.source.owner if given is None else "pods"
-            return await self._lanes.run(
-                place, lambda: loop.run_in_executor(threads, self._blocking, entry, given, cancelled)
-            )
+            return await self._lanes.run(place, lambda: loop.run_in_executor(threads, work))
         finally:
             cancelled.set()
 
@@ -78,8 +105,10 @@ class FileLoader:
     def _executor(self, source: FileSource) -> Executor:
         return self._copies if source.is_local else self._downloads
 
-    def _blocking(self, entry: CatalogEntry, given: GivenFile | None, cancelled: threading.Event) -> AdapterFile:
-        blob = self._fetcher.fetch(entry, cancelled.is_set, given)
+    def _blocking(
+        self, entry: CatalogEntry, given: GivenFile | None, credentials: Credentials | None, cancelled: threading.Event
+    ) -> AdapterFile:
+        blob = self._fetcher.fetch(entry, cancelled.is_set, given, credentials)
         # The note of an earlier process is enough for now: `prove` the blob before its weights are used.
         weights = not self._blobs.notes.passed(blob.path, FINITE)
         try:
@@ -91,4 +120,11 @@ class FileLoader:
             raise
         if weights:
             self._blobs.notes.note(blob.path, FINITE)
-        return AdapterFile(blob.path, blob.sha256, facts, self._fetcher.sidecars(entry, facts.format))
+        sidecars = self._fetcher.sidecars(entry, facts.format, credentials)
+        return AdapterFile(blob.path, blob.sha256, facts, sidecars)
+
+
+def _of_credentials(error: AdapterError) -> AdapterError:
+    """What a source says to credentials is tried again: they may be replaced, though nobody edits the object."""
+    is_about_them = error.reason.traits.remedy is Remedy.HELP
+    return AdapterError(error.reason, error.message, transient=True) if is_about_them else error

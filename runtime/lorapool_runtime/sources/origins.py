@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Protocol, assert_never
 
+from pydantic import SecretStr
+
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.credentials import Credentials, token_of
 from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_runtime.credentials import CredentialsNeeded
 from lorapool_runtime.sources import hub, path, url
 from lorapool_runtime.sources.limits import Cancelled, Expected, Write
 
@@ -55,13 +59,16 @@ class Origin(Protocol):
         """
 
 
-def origin(source: FileSource, rules: SourceRules) -> Origin:
-    """Who brings files of that kind."""
+def origin(source: FileSource, rules: SourceRules, credentials: Credentials | None = None) -> Origin:
+    """Who brings files of that kind. Raises: CredentialsNeeded, where it is asked as somebody, and there are none."""
+    if source.credentials is not None and credentials is None:
+        raise CredentialsNeeded
+    token = token_of(credentials or {})
     match source:
         case HubFile():
-            return _HubOrigin(source)
+            return _HubOrigin(source, token)
         case UrlFile(url=address):
-            return _UrlOrigin(address, rules)
+            return _UrlOrigin(address, token, rules)
         case PathFile(path=name):
             return _PathOrigin(f"{rules.pod_root}{name}", rules)
         case other:
@@ -71,24 +78,26 @@ def origin(source: FileSource, rules: SourceRules) -> Origin:
 @dataclass(frozen=True)
 class _HubOrigin:
     source: HubFile
+    token: SecretStr | None
     attempts: ClassVar[int] = 1  # huggingface_hub tries again by itself
 
     def fetch(self, folder: Path, expected: Expected, _cancelled: Cancelled, _write: Write) -> tuple[Path, str]:
-        return hub.fetch(self.source, folder, expected)
+        return hub.fetch(self.source, folder, expected, self.token)
 
     def sidecar(self, name: str, folder: Path, max_bytes: int) -> bytes | None:
-        return hub.fetch_sidecar(self.source, name, folder, max_bytes)
+        return hub.fetch_sidecar(self.source, name, folder, max_bytes, self.token)
 
 
 @dataclass(frozen=True)
 class _UrlOrigin:
     address: str
+    token: SecretStr | None
     rules: SourceRules
     attempts: ClassVar[int] = _ATTEMPTS
 
     def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
-        target = folder / "file"
-        return target, url.fetch(self.address, self.rules.url_hosts, target, expected, cancelled, write)
+        target, hosts = folder / "file", self.rules.url_hosts
+        return target, url.fetch(self.address, hosts, target, expected, cancelled, write, self.token)
 
     def sidecar(self, _name: str, _folder: Path, _max_bytes: int) -> bytes | None:
         return None

@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx
 import structlog
+from pydantic import SecretStr
 
 from lorapool_api.fetch.client_errors import refused_by_client
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch, plain
@@ -30,8 +31,11 @@ def fetch(
     expected: Expected,
     cancelled: Callable[[], bool],
     write: Write = write_hashed,
+    token: SecretStr | None = None,
 ) -> str:
     """Download to `target` and return the sha256. A download that breaks off goes on where it was, a few times.
+
+    The token is for the address's own host alone.
 
     Raises:
         AdapterError: a host or an address that is not allowed, here or after any redirect; what the server answers.
@@ -41,19 +45,21 @@ def fetch(
         timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS, verify=trusted(trust_env=False)
     ) as client:
         try:
-            return write(_chunks(client, url, hosts, expected), target, expected, cancelled)
+            return write(
+                _chunks(client, lambda: UrlFetch(url, hosts, token=token), expected), target, expected, cancelled
+            )
         except SourceRefused as error:
             raise AdapterError.of(error) from error
         except (httpx.InvalidURL, httpx.TransportError, socket.gaierror, ValueError) as error:
             raise AdapterError.of(refused_by_client(error, plain(url))) from error
 
 
-def _chunks(client: httpx.Client, url: str, hosts: Sequence[str], expected: Expected) -> Iterator[bytes]:
+def _chunks(client: httpx.Client, begin: Callable[[], UrlFetch], expected: Expected) -> Iterator[bytes]:
     """The body, as it comes: whoever drips it must be seen to."""
     received, version = 0, None
     for attempt in range(_RESUMES + 1):
         try:
-            with _opened(client, url, hosts, received, version) as response:
+            with _opened(client, begin(), received, version) as response:
                 announced = response.headers.get("content-length", "")
                 if announced.isdigit() and received + int(announced) > expected.max_bytes:
                     expected.check_size(received + int(announced))
@@ -65,23 +71,20 @@ def _chunks(client: httpx.Client, url: str, hosts: Sequence[str], expected: Expe
         except httpx.TransportError as error:
             if attempt == _RESUMES or not received or version is None:
                 raise
-            log.info("a download broke off; going on", url=plain(url), at=received, error=type(error).__name__)
+            log.info("a download broke off; going on", url=begin().shown, at=received, error=type(error).__name__)
 
 
 @contextmanager
-def _opened(
-    client: httpx.Client, url: str, hosts: Sequence[str], first: int, version: str | None
-) -> Iterator[httpx.Response]:
+def _opened(client: httpx.Client, at: UrlFetch, first: int, version: str | None) -> Iterator[httpx.Response]:
     """The response after all redirects, from that byte on of that version of the file."""
     wanted = {"accept-encoding": "identity"}
     if first and version:
         wanted |= {"range": f"bytes={first}-", "if-range": version}
-    at = UrlFetch(url, hosts)
     while True:
-        response = _ask(client, at, wanted)
+        response = _ask(client, at, wanted | at.headers())
         try:
             if at.answered(response.status_code, response.headers):
-                _check_place(plain(url), response, first)
+                _check_place(at.shown, response, first)
                 yield response
                 return
         finally:

@@ -176,6 +176,21 @@ def test_outside_of_kubernetes_the_usual_file_is_found(call: Call, hub: Web, nam
     assert call("resolve", repo=REPO) == {"kind": "hub", "repo": REPO, "revision": COMMIT, "file": chosen}
 
 
+def test_a_private_file_comes_with_the_adapters_token_and_not_with_the_pools(call: Call, hub: Web) -> None:
+    path, given = f"/{REPO}/resolve/{COMMIT}/{FILE}", set[str]()
+
+    def answer(request: BaseHTTPRequestHandler) -> Reply:
+        given.add(request.headers["authorization"])
+        is_let_in = request.headers["authorization"] == "Bearer hf_canary"
+        return hub_file(CONTENT) if is_let_in else hub_error(401, "RepoNotFound")
+
+    hub.answers[path] = answer
+    private = SOURCE | {"credentials": {"namespace": "team", "secret": "hf", "keys": [["token", "token"]]}}
+    answered = call("fetch", source=private, token="hf_canary")
+    assert answered == {"sha256": SHA256, "left": []}
+    assert given == {"Bearer hf_canary"}
+
+
 def _info(names: list[str]) -> Callable[[BaseHTTPRequestHandler], Reply]:
     content = {"id": REPO, "sha": COMMIT, "siblings": [{"rfilename": n} for n in names], "private": False, "tags": []}
     return lambda _: Reply(body=json.dumps(content).encode(), headers={"content-type": "application/json"})

@@ -40,7 +40,8 @@ EVERYTHING: dict[str, Any] = {
     "image__pullSecrets": ["registry"],
     "watchNamespaces": ["one", "two"],
     "hub__endpoint": "http://hub.test",
-    "sources__urlHosts": ["files.test", "*.example.org"],
+    "sources__urlHosts": ["files.test", "*.example.org", "http://10.0.0.1:8080"],
+    "secretReaders": [{"namespace": "one", "names": ["hub-token", "url-token"]}, {"namespace": "two", "names": ["t"]}],
     "networkPolicy__enabled": True,
     "networkPolicy__metricsFrom": [{"podSelector": {}}],
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from tests.unit.operator.make import NO_MODULES, WARM, state
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
+from lorapool_api.wire.credentials import CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import AdapterPhase, BaseReport, BaseState, PodState
 from lorapool_operator.pods.control import ControlError, DigestMismatch
@@ -22,6 +23,8 @@ class FakePod:
         assign_error: what assignments are answered with.
         forgets_assignments: whether it says yes to them, and follows none.
         calls: names of the calls that came.
+        awaits: keys of adapters whose credentials it waits for, until they are delivered.
+        delivered: what it was given.
     """
 
     def __init__(self, base: BaseState = WARM, modules: BaseReport = NO_MODULES) -> None:
@@ -36,6 +39,9 @@ class FakePod:
         self.assignment: Assignment | None = None
         self.forgets_assignments = False
         self.calls: list[str] = []
+        self.awaits: frozenset[str] = frozenset()
+        self.deliver_error: ControlError | None = None
+        self.delivered: list[CredentialsDelivery] = []
         self._news = asyncio.Event()
 
     @property
@@ -73,6 +79,13 @@ class FakePod:
         self.tell()
         return self._answer()
 
+    def deliver(self, delivery: CredentialsDelivery) -> PodState:
+        self._take("deliver", self.deliver_error)
+        self.delivered.append(delivery)
+        self.awaits -= delivery.grants.keys()
+        self.tell()
+        return self._answer()
+
     def put(self, catalog: Catalog) -> PodState:
         self._take("put", self.push_error)
         return self._hold({e.key: e for e in catalog.entries}, catalog.digest)
@@ -98,6 +111,7 @@ class FakePod:
             digest=self.digest or None,
             assignment=self.assignment.digest if self.assignment else None,
             base=self.base,
+            awaits_credentials=self.awaits,
             complete=True,
             adapters=said,
         )
@@ -132,6 +146,9 @@ class FakePods:
 
     async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState:
         return self._at(ip).assign(assignment)
+
+    async def deliver(self, ip: str, token: str, delivery: CredentialsDelivery) -> PodState:
+        return self._at(ip).deliver(delivery)
 
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState:
         await asyncio.sleep(self._at(ip).takes_s)

@@ -12,7 +12,6 @@ from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
 from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.lora.fit import check_rank
 from lorapool_api.lora.header import FactsError
-from lorapool_api.rules.bases import is_base
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.adapters.fit import FitInput, misfit
 from lorapool_operator.decide.adapters.names import Labels, admits
@@ -27,7 +26,7 @@ class CheckInput:
     """An adapter before the checks, with all that they may read.
 
     Attributes:
-        pool_key: of the pool that it names, or that was found for it, or that it leaves.
+        pool_key: of the pool that it names.
         pool: None where there is none of that name.
         namespace_labels: of the adapter's own namespace; None where unknown.
         conflicts: names that it claims and another has, each with that owner's key.
@@ -88,16 +87,6 @@ def namespace_is_allowed(given: CheckInput) -> Verdict | None:
         f"pool {given.pool_key} does not take adapters of namespace {namespace} "
         f"(spec.adapters.namespaces.from: {given.spec.adapters.namespaces.from_}); the pool's owner can allow it",
     )
-
-
-def base_is_the_cards(given: CheckInput) -> Verdict | None:
-    """Of a pool that was found by the card: it holds that base model still."""
-    if given.adapter.spec.pool_ref is not None or not isinstance(given.outcome, Resolution):
-        return None
-    named = given.outcome.base_models
-    if not named or is_base(given.spec.model, named):
-        return None
-    return Verdict(Reason.POOL_NOT_FOUND, f"pool {given.pool_key} holds none of the card's {', '.join(named)}")
 
 
 def has_its_names(given: CheckInput) -> Verdict | None:
@@ -210,7 +199,6 @@ Fit = Callable[[FitInput], Verdict | None]
 CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
     (AdapterCondition.ACCEPTED, pool_exists),
     (AdapterCondition.ACCEPTED, namespace_is_allowed),
-    (AdapterCondition.ACCEPTED, base_is_the_cards),
     (AdapterCondition.ACCEPTED, has_its_names),
     (AdapterCondition.ACCEPTED, is_not_suspended),
     (AdapterCondition.ACCEPTED, defaults_are_allowed),

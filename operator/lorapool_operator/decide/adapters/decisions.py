@@ -20,7 +20,6 @@ from lorapool_operator.decide.adapters.pool_pods import PoolPods
 from lorapool_operator.decide.memo import Memo
 from lorapool_operator.placement.place import NO_COPIES, CopyCount
 from lorapool_operator.seen.desired import DesiredPool
-from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import Outcome, Resolving
 
@@ -59,20 +58,18 @@ class StatusesInput:
 
     Attributes:
         copies: adapter's key -> how many pods shall hold it.
-        elsewhere: adapter's key -> how it fares in the pool that it leaves.
     """
 
     results: CheckResults
     copies: Mapping[str, CopyCount]
     pods: PoolPods
     said: tuple[PodWords, ...]
-    elsewhere: Mapping[str, ServedElsewhere]
     now: datetime = field(compare=False)
 
     @classmethod
     def of(cls, results: CheckResults, copies: Mapping[str, CopyCount], seen: Observed) -> Self:
         said = tuple(PodWords(p.name, p.key in seen.warm, report.adapters) for p, report in seen.running_pods)
-        return cls(results, copies, PoolPods.of(seen), said, seen.elsewhere, seen.now)
+        return cls(results, copies, PoolPods.of(seen), said, seen.now)
 
 
 @dataclass(frozen=True)
@@ -97,11 +94,11 @@ class CheckedAdapters:
 
 @dataclass(frozen=True)
 class AdapterStatuses:
-    """The statuses of all adapters in a pool, also of those that leave it.
+    """The statuses of all adapters.
 
     Attributes:
         by_key: by adapter's key.
-        new: those that objects do not have yet; of adapters that belong to the pool.
+        new: those that objects do not have yet.
         by_reason: how many have which summary.
     """
 
@@ -111,11 +108,10 @@ class AdapterStatuses:
     by_reason: Mapping[str, int]
 
     @classmethod
-    def of(cls, by_key: Mapping[str, WantedStatus], pool: str) -> Self:
+    def of(cls, by_key: Mapping[str, WantedStatus]) -> Self:
         wanted = by_key.values()
         by_reason = Counter(w.status.summary or "" for w in wanted)
-        new = tuple(w for w in wanted if w.is_new and w.adapter.pool_key == pool)
-        return cls(by_key, new, adapter_counts(w.status for w in wanted), by_reason)
+        return cls(by_key, tuple(w for w in wanted if w.is_new), adapter_counts(w.status for w in wanted), by_reason)
 
 
 class AdapterDecisions:
@@ -158,18 +154,13 @@ class AdapterDecisions:
         by_key = {
             key: self._status(
                 StatusInput(
-                    result,
-                    given.pods,
-                    given.copies.get(key, NO_COPIES),
-                    _in_pods(result, given.said),
-                    given.elsewhere.get(key),
-                    now=given.now,
+                    result, given.pods, given.copies.get(key, NO_COPIES), _in_pods(result, given.said), given.now
                 )
             )
             for key, result in given.results.items()
         }
         self._status.keep_only(by_key)
-        return AdapterStatuses.of(by_key, given.pods.pool)
+        return AdapterStatuses.of(by_key)
 
 
 def _in_pods(result: CheckResult, said: tuple[PodWords, ...]) -> tuple[InPod, ...]:

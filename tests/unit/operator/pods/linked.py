@@ -8,6 +8,7 @@ from tests.unit.operator.fake_pods import FakePod, FakePods
 from tests.virtual_time import rest
 
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
+from lorapool_api.wire.credentials import CredentialsGrant
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.sources.basic import PathFile
 from lorapool_operator.pods.links import PodLinks
@@ -27,13 +28,17 @@ class Pool:
 
     ports: FakePods = field(default_factory=FakePods)
     news: int = 0
+    grants: dict[str, CredentialsGrant] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.links = PodLinks(self.ports, asyncio.Semaphore(8), self._note)
+        self.links = PodLinks(self.ports, asyncio.Semaphore(8), self._note, self._read)
         self.followed: dict[str, PodView] = {}
 
     def _note(self) -> None:
         self.news += 1
+
+    async def _read(self, keys: frozenset[str]) -> dict[str, CredentialsGrant]:
+        return {key: self.grants[key] for key in keys if key in self.grants}
 
     def start(self, pod: FakePod, ip: str = IP, name: str = "p-1") -> FakePod:
         """A pod that runs, and is followed."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.operator_hub import FakeHub
+from tests.unit.operator.secrets import Secrets
 
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
@@ -25,9 +26,14 @@ async def headers(hub: FakeHub) -> AsyncIterator[Headers]:
 
 
 @pytest.fixture
-async def resolver(hub: FakeHub, headers: Headers) -> AsyncIterator[Resolver]:
+def secrets() -> Secrets:
+    return Secrets()
+
+
+@pytest.fixture
+async def resolver(hub: FakeHub, headers: Headers, secrets: Secrets) -> AsyncIterator[Resolver]:
     facts = FactsReader()
-    it = Resolver(SourceReader(HubClient(hub.url), headers, facts), lambda _: None)
+    it = Resolver(SourceReader(HubClient(hub.url), headers, facts, secrets), lambda _: None)
     yield it
     it.close()
     facts.close()

@@ -6,6 +6,7 @@ import pytest
 from tests import hostile, make
 from tests.files import lora_file
 from tests.operator_hub import FakeHub
+from tests.unit.operator.secrets import Secrets
 from tests.unit.operator.sources.asking import ask, settled
 
 from lorapool_api.kinds.conditions import Reason
@@ -32,7 +33,7 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     hub: FakeHub, headers: Headers
 ) -> None:
     facts, found = FactsReader(), asyncio.Event()
-    resolver = Resolver(SourceReader(HubClient(hub.url), headers, facts), lambda _: found.set())
+    resolver = Resolver(SourceReader(HubClient(hub.url), headers, facts, Secrets()), lambda _: found.set())
     names = [*FILES, "good"]
     hub.plain = dict(zip(map(str, range(9)), [*FILES.values(), lora_file()], strict=True))
     adapters = {n: make.adapter(f"a{i}", source={"url": f"{hub.url}/plain/{i}"}) for i, n in enumerate(names)}

@@ -6,6 +6,7 @@ import pytest
 from tests import make
 from tests.files import lora_file, sha256, whole_model_file
 from tests.operator_hub import COMMIT, FakeHub, Repo
+from tests.unit.operator.secrets import Secrets
 from tests.unit.operator.sources.asking import refused, resolved
 
 from lorapool_api.fetch.hub_files import choose_file
@@ -118,6 +119,8 @@ async def test_a_revision_that_does_not_exist_is_named(hub: FakeHub, resolver: R
 
 
 async def test_a_hub_that_is_away_is_no_verdict_on_the_adapter(headers: Headers) -> None:
-    resolver = Resolver(SourceReader(HubClient("http://127.0.0.1:1"), headers, FactsReader()), lambda _: None)
+    resolver = Resolver(
+        SourceReader(HubClient("http://127.0.0.1:1"), headers, FactsReader(), Secrets()), lambda _: None
+    )
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     resolver.close()

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from tests import make
+from tests.unit.operator.secrets import Secrets
 from tests.unit.operator.sources.asking import ask
 from tests.virtual_time import elapse, now_s, rest
 
@@ -39,7 +41,7 @@ class Hub:
         self.takes_s = 0.0
         self.at_once = self.most_at_once = 0
 
-    async def find(self, source: HubSource) -> HubRepoFile:
+    async def find(self, source: HubSource, token: SecretStr | None) -> HubRepoFile:
         self.asked.append(source.repo)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -52,13 +54,13 @@ class Hub:
             raise found
         return HubRepoFile("c" * 40, source.repo, "a" * 64, 5, (), source.repo)
 
-    async def of_hub(self, url: str) -> HeaderText:
+    async def of_hub(self, url: str, token: SecretStr | None) -> HeaderText:
         rank = self.repos[url]
         assert isinstance(rank, int)
         text, size = make.safetensors_header({"unet.a.lora_A.weight": (rank, 32), "unet.a.lora_B.weight": (16, rank)})
         return HeaderText(text, size)
 
-    async def of_url(self, url: str) -> HeaderText:
+    async def of_url(self, url: str, token: SecretStr | None) -> HeaderText:
         raise NotImplementedError
 
     async def read(self, header: HeaderText) -> AdapterFacts:
@@ -72,7 +74,7 @@ async def hub() -> Hub:
 
 @pytest.fixture
 async def resolver(hub: Hub) -> AsyncIterator[Resolver]:
-    it = Resolver(SourceReader(hub, hub, hub), lambda _: None, now_s, TIMES)
+    it = Resolver(SourceReader(hub, hub, hub, Secrets()), lambda _: None, now_s, TIMES)
     yield it
     it.close()
 
