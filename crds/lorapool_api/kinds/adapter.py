@@ -4,7 +4,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from lorapool_api.kinds.base_model import ModelId
 from lorapool_api.kinds.conditions import AdapterCondition, Conditions, find
@@ -43,11 +43,22 @@ class PoolRef(ApiModel):
 class AdapterSpec(ApiModel):
     """The wanted state of an adapter."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "!has(self.source.stack) || !(has(self.sha256) || has(self.copies) || (has(self.pin) && self.pin))",
+                "sha256, copies and pin are of the members of a stack, not of the stack",
+            )
+        )
+    )
+
     pool_ref: PoolRef = Field(
         description="The pool that serves the adapter. It cannot be changed: another pool is another LoraAdapter.",
         json_schema_extra=rules(Rule("self == oldSelf", "poolRef cannot be changed; make another LoraAdapter")),
     )
-    source: AdapterSource = Field(description="Where the weights file comes from: exactly one of hub, url, path.")
+    source: AdapterSource = Field(
+        description="Where the weights file comes from: one of hub, url and path; or stack: others."
+    )
     sha256: Sha256 | None = None
     model_ids: tuple[ModelId, ...] = Field(
         default=(),
@@ -159,6 +170,11 @@ class Adapter(ApiModel):
     def pool_key(self) -> str:
         """`namespace/name` of the pool that it names."""
         return full_name(self.spec.pool_ref.namespace or self.metadata.namespace, self.spec.pool_ref.name)
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether it is a list of others, with no file of its own."""
+        return self.spec.source.stack is not None
 
     @property
     def trigger_words(self) -> tuple[str, ...]:
