@@ -27,6 +27,7 @@ from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
 from lorapool_operator.pods.links import PUSHES_AT_ONCE
 from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.worker import Workers
 from lorapool_operator.settings import Settings
 from lorapool_operator.sources.bases import Bases
@@ -92,9 +93,10 @@ class Operator:
             control=control,
             bases=Bases(hub, self._wake),
             secrets=secrets,
-            resolver=Resolver(SourceReader(hub, headers, facts, secrets), self._wake),
+            resolver=Resolver(SourceReader(hub, headers, facts, secrets), self._cache.wake_pools_of),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
+            handovers=Handovers(self._cache),
             pushes=asyncio.Semaphore(PUSHES_AT_ONCE),
         )
 

@@ -86,10 +86,7 @@ def test_a_pool_has_a_name_that_its_service_can_have(kubectl: Kubectl) -> None:
 
 
 REFUSED_ADAPTERS = [
-    (
-        {"source": {"path": "/a/x.safetensors", "url": "https://h/x.safetensors"}},
-        "exactly one of hub or url or path",
-    ),
+    ({"source": {"path": "/a/x.safetensors", "url": "https://h/x.safetensors"}}, "exactly one of hub or url or path"),
     ({"source": {"url": "ftp://h/x"}}, "spec.source.url"),
     ({"source": {"url": "https://user:secret@h/x"}}, "spec.source.url"),
     ({"source": {"hub": {"repo": "no-owner"}}}, "spec.source.hub.repo"),
@@ -107,12 +104,7 @@ REFUSED_ADAPTERS = [
     ({"defaults": {"scheduler": "flash"}}, "spec.defaults.scheduler"),
     ({"defaults": {"steps": 0}}, "spec.defaults.steps"),
     ({"defaults": {"width": 512}}, "width"),
-    ({"source": {"stack": []}}, "spec.source.stack"),
-    ({"source": {"stack": [{"name": "a"}, {"name": "a", "scale": 0.5}]}}, "Duplicate value"),
-    ({"source": {"stack": [{"name": f"a{i}"} for i in range(9)]}}, "spec.source.stack"),
-    ({"source": {"stack": [{"name": "a"}], "path": "/a/x.safetensors"}}, "exactly one of"),
-    ({"source": {"stack": [{"name": "a"}]}, "pin": True}, "are of the members of a stack"),
-    ({"source": {"stack": [{"name": "a"}]}, "sha256": "a" * 64}, "are of the members of a stack"),
+    ({"poolRef": None}, "poolRef can be left out where source is hub"),
 ]
 
 
@@ -123,10 +115,10 @@ def test_a_bad_adapter_is_refused_and_the_field_named(kubectl: Kubectl, spec: di
     assert words in str(refusal.value)
 
 
-def test_an_adapter_stays_with_its_pool(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", pool="one"))
-    with pytest.raises(Refused, match="poolRef cannot be changed"):
-        kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", pool="two"))
+def test_an_adapter_may_move_to_another_pool_and_back_to_none(kubectl: Kubectl) -> None:
+    on_the_hub: dict[str, Any] = {"source": {"hub": {"repo": "a/b"}}}
+    for spec in ({"pool": "one"}, {"pool": "two"}, {"poolRef": None}):
+        kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-moves", **on_the_hub, **spec))
     kubectl("delete", "lora", "crd-moves", "--wait=false")
 
 

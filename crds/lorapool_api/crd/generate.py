@@ -67,7 +67,7 @@ def adapter_crd() -> Manifest:
     """The CustomResourceDefinition of `LoraAdapter`."""
     schema = _kind_schema("One LoRA adapter, served from the pods of a BaseModelPool.", AdapterSpec, AdapterStatus)
     columns = [
-        _column("Pool", ".spec.poolRef.name"),
+        _column("Pool", ".status.poolName"),
         _column("Ready", _condition("Ready")),
         _column("Status", ".status.summary"),
         _column("Pods", ".status.pods.ready", "integer"),

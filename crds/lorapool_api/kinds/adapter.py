@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
@@ -25,6 +25,12 @@ class AdapterFormat(StrEnum):
     KOHYA = "kohya"
 
 
+# The key of no pool: where adapters belong for which none was found yet.
+NO_POOL: Final = ""
+MOST_BASE_MODELS: Final = 16
+# The Hub's longest id has 193 characters.
+BaseModelName = Annotated[str, Field(min_length=1, max_length=193)]
+
 AnyFormat = Annotated[AdapterFormat | Word, OPEN, ANY_WORD]
 
 
@@ -46,19 +52,19 @@ class AdapterSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             Rule(
-                "!has(self.source.stack) || !(has(self.sha256) || has(self.copies) || (has(self.pin) && self.pin))",
-                "sha256, copies and pin are of the members of a stack, not of the stack",
+                "has(self.poolRef) || has(self.source.hub)",
+                "poolRef can be left out where source is hub: the pool is found from the repository's card",
             )
         )
     )
 
-    pool_ref: PoolRef = Field(
-        description="The pool that serves the adapter. It cannot be changed: another pool is another LoraAdapter.",
-        json_schema_extra=rules(Rule("self == oldSelf", "poolRef cannot be changed; make another LoraAdapter")),
+    pool_ref: PoolRef | None = Field(
+        default=None,
+        description="The pool that serves the adapter. When it is changed, the old pool serves the adapter until the "
+        "new one does. Default, for hub sources: the pool whose base model the repository's card names, in the "
+        "adapter's own namespace or else in any that takes it.",
     )
-    source: AdapterSource = Field(
-        description="Where the weights file comes from: one of hub, url and path; or stack: others."
-    )
+    source: AdapterSource = Field(description="Where the weights file comes from: exactly one of hub, url, path.")
     sha256: Sha256 | None = None
     model_ids: tuple[ModelId, ...] = Field(
         default=(),
@@ -114,6 +120,12 @@ class Resolved(ApiModel):
         description="What requests get that do not say, as the file's metadata declares it or as it is known by its "
         "name; those of the spec go before it.",
     )
+    base_models: tuple[BaseModelName, ...] = Field(
+        default=(),
+        description="What the card says that it was trained for.",
+        max_length=MOST_BASE_MODELS,
+        exclude_if=lambda names: not names,
+    )
 
 
 class PodFailure(ApiModel):
@@ -147,7 +159,10 @@ class AdapterStatus(ApiModel):
     """The observed state of an adapter."""
 
     observed_generation: int | None = Field(default=None, description="The generation that this status is about.")
-    pool_name: str | None = Field(default=None, description="The pool, as namespace/name.")
+    pool_name: str | None = Field(
+        default=None,
+        description="The pool that serves it, as namespace/name. While it moves, the one that it leaves.",
+    )
     resolved: Resolved | None = Field(default=None, description="What the source turned out to be.")
     pods: AdapterPods | None = Field(default=None, description="The pods that serve it.")
     summary: str | None = Field(default=None, description="The reason of the first condition that is not true.")
@@ -168,13 +183,22 @@ class Adapter(ApiModel):
 
     @cached_property
     def pool_key(self) -> str:
-        """`namespace/name` of the pool that it names."""
-        return full_name(self.spec.pool_ref.namespace or self.metadata.namespace, self.spec.pool_ref.name)
+        """`namespace/name` of the pool that it belongs to: the one that it names, else the one that was found for it;
+        `NO_POOL` while there is none."""
+        ref = self.spec.pool_ref
+        if ref is None:
+            return self.status.pool_name or NO_POOL
+        return full_name(ref.namespace or self.metadata.namespace, ref.name)
 
     @property
-    def is_stack(self) -> bool:
-        """Whether it is a list of others, with no file of its own."""
-        return self.spec.source.stack is not None
+    def serving_pool(self) -> str:
+        """Key of the pool whose pods serve it: while it moves, of the one that it leaves."""
+        return self.status.pool_name or self.pool_key
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it belongs to another pool than the one that serves it."""
+        return self.serving_pool != self.pool_key
 
     @property
     def trigger_words(self) -> tuple[str, ...]:

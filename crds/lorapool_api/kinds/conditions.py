@@ -88,6 +88,7 @@ class Reason(StrEnum):
     STABLE = "Stable", Remedy.NOTHING
     SCALED_TO_ZERO = "ScaledToZero", Remedy.NOTHING, Subject.PODS
     SUSPENDED = "Suspended", Remedy.NOTHING
+    MOVING = "Moving", Remedy.TIME
 
     RESOLVING = "Resolving", Remedy.TIME
     DOWNLOADING = "Downloading", Remedy.TIME
@@ -100,12 +101,12 @@ class Reason(StrEnum):
 
     SOURCE_NOT_FOUND = "SourceNotFound", Remedy.HELP, Subject.SOURCE
     SOURCE_FORBIDDEN = "SourceForbidden", Remedy.HELP, Subject.SOURCE
-    MEMBER_NOT_FOUND = "MemberNotFound", Remedy.HELP
     SECRET_FORBIDDEN = "SecretForbidden", Remedy.HELP, Subject.SOURCE
     SECRET_NOT_FOUND = "SecretNotFound", Remedy.HELP, Subject.SOURCE
     INVALID_SECRET = "InvalidSecret", Remedy.HELP, Subject.SOURCE
 
     POOL_NOT_FOUND = "PoolNotFound"
+    POOL_AMBIGUOUS = "PoolAmbiguous"
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     NAME_CONFLICT = "NameConflict"
     INVALID_SPEC = "InvalidSpec"

@@ -40,7 +40,7 @@ class Names:
         names = _wanted_by(adapter)
         if any(name in self.wanted for name in names):
             return None
-        model = frozenset({Model(adapter.pool_key, adapter.key)})
+        model = frozenset({Model(adapter.serving_pool, adapter.key)})
         return Names({**self.models, **dict.fromkeys(names, model)}, {**self.wanted, **dict.fromkeys(names, 1)})
 
     def without_adapter(self, adapter: Adapter) -> "Names | None":
@@ -60,7 +60,7 @@ def facts(known: Pool | Adapter) -> tuple[object, ...]:
     if isinstance(known, Pool):
         return known.key, pool_names(known), known.spec.adapters.namespaces.from_
     made = known.metadata.creation_timestamp
-    return known.key, known.pool_key, adapter_names(known), made, _is_let_in(known)
+    return known.key, known.serving_pool, adapter_names(known), made, _is_let_in(known)
 
 
 def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Names:
@@ -68,7 +68,7 @@ def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Name
     members: dict[str, list[Adapter]] = {key: [] for key in pools}
     orphans: list[Adapter] = []
     for adapter in adapters.values():
-        pool = pools.get(adapter.pool_key)
+        pool = pools.get(adapter.serving_pool)
         (members[pool.key] if pool and may_join(adapter, pool) else orphans).append(adapter)
     names: defaultdict[str, set[Model]] = defaultdict(set)
     for pool in pools.values():
@@ -78,7 +78,7 @@ def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Name
             names[name].add(Model(pool.key, None if owner == pool.key else owner))
     _add_the_unclaimed(names, orphans)
     models = {name: frozenset(found) for name, found in names.items()}
-    models |= {key: frozenset({Model(a.pool_key, key)}) for key, a in adapters.items()}
+    models |= {key: frozenset({Model(a.serving_pool, key)}) for key, a in adapters.items()}
     models |= {key: frozenset({Model(key)}) for key in pools}
     wanted = Counter(name for adapter in adapters.values() for name in _wanted_by(adapter))
     wanted.update(name for pool in pools.values() for name in {*pool_names(pool), pool.key})
@@ -91,7 +91,7 @@ def _add_the_unclaimed(names: dict[str, set[Model]], orphans: Iterable[Adapter])
     for adapter in orphans:
         for name in adapter_names(adapter):
             if name not in taken:
-                names.setdefault(name, set()).add(Model(adapter.pool_key, adapter.key))
+                names.setdefault(name, set()).add(Model(adapter.serving_pool, adapter.key))
 
 
 def _wanted_by(adapter: Adapter) -> tuple[str, ...]:
@@ -109,5 +109,7 @@ def may_join(adapter: Adapter, pool: Pool) -> bool:
 
 
 def _is_let_in(adapter: Adapter) -> bool:
+    if adapter.is_moving:
+        return adapter.is_ready  # what is said of its acceptance is about the pool that it moves to
     accepted = find(adapter.status.conditions, AdapterCondition.ACCEPTED)
     return accepted is not None and accepted.reason is not Reason.NAMESPACE_NOT_ALLOWED

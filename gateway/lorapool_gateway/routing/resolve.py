@@ -6,7 +6,7 @@ from itertools import islice
 
 from rapidfuzz import fuzz, process
 
-from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.adapter import NO_POOL, Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, find
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.serving import PromptLoras
@@ -15,7 +15,6 @@ from lorapool_gateway.cluster.snapshot import Model, Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.routing.defaults import filled
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
-from lorapool_gateway.routing.stacks import check_uses, expanded
 
 NEAR_MISSES = 3
 NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
@@ -33,16 +32,20 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
         BadRequest: what is named cannot go together, or the prompt names adapters and must not.
         UnknownModel: nothing has a name.
         AmbiguousModel: more than one has it.
+        AdapterUnavailable: it is an adapter for which no pool was found.
     """
     tags = request.prompt_loras
     if tags and not any(map(_allows_prompts, snapshot.pools.values())):
         raise _refused_tags(tags)
     chosen, adapters = _stack(request.model, (*request.loras, *tags), snapshot, pool)
+    if chosen == NO_POOL:
+        raise _not_ready(snapshot.adapters[adapters[0].key])
     pool_asked = snapshot.pools.get(chosen)
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
     generate = request.generate.model_copy(update={"adapters": adapters})
-    return ResolvedRequest(chosen, filled(generate, chosen, snapshot))
+    stack = (adapter for use in adapters if (adapter := snapshot.adapters.get(use.key)))
+    return ResolvedRequest(chosen, filled(generate, stack, pool_asked))
 
 
 def _allows_prompts(pool: Pool) -> bool:
@@ -144,51 +147,42 @@ def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def with_files(request: GenerateRequest, snapshot: Snapshot) -> GenerateRequest:
-    """The request with the sha256 of the file that must be used of each adapter, and the members for each stack.
+    """The request with the sha256 of the file that must be used of each adapter.
 
     Raises:
-        BadRequest: its stacks have more adapters together than a request may have, or one twice.
         UnknownModel: an adapter has gone.
         AdapterUnavailable: an adapter is not served, now (transient) or at all.
     """
-    uses = [one for use in request.adapters for one in _without_stacks(use, snapshot)]
-    check_uses(uses)
-    return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot) for use in uses)})
-
-
-def _without_stacks(use: AdapterUse, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
-    """The use itself, or those of the members of the stack that it names."""
-    adapter = snapshot.adapters.get(use.key)
-    if adapter is None or not adapter.is_stack:
-        return (use,)
-    return expanded(use, _served(use.key, snapshot), snapshot)
+    return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot) for use in request.adapters)})
 
 
 def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
-    adapter = _served(use.key, snapshot)
+    adapter = snapshot.adapters.get(use.key)
+    if adapter is None or adapter.metadata.is_terminating:
+        raise UnknownModel(use.key)
+    _check_ready(adapter, snapshot)
     resolved = adapter.status.resolved
     return use.model_copy(update={"sha256": resolved.sha256 if resolved else None})
 
 
-def _served(key: str, snapshot: Snapshot) -> Adapter:
-    adapter = snapshot.adapters.get(key)
-    if adapter is None or adapter.metadata.is_terminating:
-        raise UnknownModel(key)
-    _check_ready(adapter, snapshot)
-    return adapter
-
-
 def _check_ready(adapter: Adapter, snapshot: Snapshot) -> None:
-    if adapter.pool_key not in snapshot.pools:
-        raise AdapterUnavailable(adapter.key, Reason.POOL_NOT_FOUND, f"there is no BaseModelPool {adapter.pool_key}")
+    pool = adapter.serving_pool
+    if pool == NO_POOL:
+        raise _not_ready(adapter)
+    if pool not in snapshot.pools:
+        raise AdapterUnavailable(adapter.key, Reason.POOL_NOT_FOUND, f"there is no BaseModelPool {pool}")
     if adapter.spec.suspend:
         raise AdapterUnavailable(adapter.key, Reason.SUSPENDED, "spec.suspend is set")
     if adapter.is_ready:
         return
+    raise _not_ready(adapter)
+
+
+def _not_ready(adapter: Adapter) -> AdapterUnavailable:
     obstacle = _obstacle(adapter)
     if obstacle is None:
-        raise AdapterUnavailable(adapter.key, Reason.RESOLVING, "its newest version has not been looked at yet")
-    raise AdapterUnavailable(adapter.key, obstacle.reason, obstacle.message)
+        return AdapterUnavailable(adapter.key, Reason.RESOLVING, "its newest version has not been looked at yet")
+    return AdapterUnavailable(adapter.key, obstacle.reason, obstacle.message)
 
 
 def _obstacle(adapter: Adapter) -> Condition | None:

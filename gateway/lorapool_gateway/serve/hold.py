@@ -15,6 +15,7 @@ from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPo
 from lorapool_gateway.held import WaitingRequests
 from lorapool_gateway.pods.attempts import Attempts
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.routing.resolve import with_files
 from lorapool_gateway.routing.route import pick_pod
@@ -31,6 +32,7 @@ class InFlight:
     """A request on its way.
 
     Attributes:
+        request: to the pool that serves its adapters now.
         began: when it came, by the clock of the event loop.
         obstacle: what it is held for; None while it is not held.
         backoff: of the waits for a pod to get an adapter; None before the first.
@@ -73,8 +75,10 @@ class Hold:
             while True:
                 seen = self._directory.changes.version
                 try:
-                    ready = with_files(flight.request.generate, self._directory.snapshot())
-                    pod = self._pick(flight, ready)
+                    snapshot = self._directory.snapshot()
+                    flight.request = at_its_pool(flight.request, snapshot)
+                    ready = with_files(flight.request.generate, snapshot)
+                    pod = self._pick(flight)
                 except (AdapterUnavailable, NoPodReady) as error:
                     if not error.transient:
                         raise
@@ -129,14 +133,14 @@ class Hold:
         except TimeoutError:
             raise obstacle from None
 
-    def _pick(self, flight: InFlight, ready: GenerateRequest) -> RuntimePod:
+    def _pick(self, flight: InFlight) -> RuntimePod:
         """The best pod for the next try. Raises: NoPodReady, Busy, or why the last try failed where no pod is left."""
         pods = self._directory.snapshot().pods_of(flight.pool)
         loads = [load for pod in pods if (load := self._loads.of(pod))]
         left = [load for load in loads if load.pod.uid not in flight.attempts.broken_by]
         if loads and not left and flight.attempts.last:
             raise flight.attempts.last.error
-        picked = pick_pod(left, [use.key for use in ready.adapters], flight.attempts.refused_by)
+        picked = pick_pod(left, flight.request.adapters, flight.attempts.refused_by)
         if picked is None:
             raise NoPodReady(f"no pod of pool {flight.pool} is ready{self._why(flight.pool)}")
         if picked.is_full:

@@ -1,12 +1,12 @@
 """What the watches and lists brought: slim objects, found by pool."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 from pydantic import ValidationError
 
-from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.adapter import NO_POOL, Adapter
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
 from lorapool_api.names import full_name
 from lorapool_operator.seen.parse import deployment_view, pod_view, replica_set_view
@@ -23,14 +23,14 @@ MAX_TOMBSTONES: Final = 4096
 
 
 class Indexer(Generic[T]):
-    """Objects of one kind, by key and by pool. Changes are answered with the pools that they concern."""
+    """Objects of one kind, by key and by the pools that they concern. A change is answered with these pools."""
 
-    def __init__(self, read: Callable[[Body], T], pool_of: Callable[[T], str]) -> None:
+    def __init__(self, read: Callable[[Body], T], pools_of: Callable[[T], Collection[str]]) -> None:
         self._items: dict[str, T] = {}
         self._by_pool: dict[str, dict[str, T]] = {}
         self._tombstones: dict[str, int] = {}
         self._read: Callable[[Body], T] = read
-        self._pool_of: Callable[[T], str] = pool_of
+        self._pools_of: Callable[[T], Collection[str]] = pools_of
 
     def get(self, key: str) -> T | None:
         return self._items.get(key)
@@ -68,23 +68,26 @@ class Indexer(Generic[T]):
             return set()
         if _version(item) <= self._tombstones.get(_uid(item), -1):
             return set()
-        concerned = self._take(key) | {self._pool_of(item)}
+        pools = self._pools_of(item)
+        concerned = self._take(key) | set(pools)
         self._items[key] = item
-        self._by_pool.setdefault(self._pool_of(item), {})[key] = item
+        for pool in pools:
+            self._by_pool.setdefault(pool, {})[key] = item
         return concerned
 
     def refresh(self, body: Body) -> set[str]:
         """Take over what a write of ours returned, unless the object went in between.
 
         Concerned are the pools of an object that somebody else edited before our write. What is returned has that edit
-        already, so the watch that tells of it later brings nothing new.
+        already, so the watch that tells of it later brings nothing new. So are those of one that has other pools now.
         """
         key, item = _key(body), self._read(body)
         old = self._items.get(key)
         if old is None or _uid(old) != _uid(item):
             return set()
         concerned = self.put(key, item)
-        return concerned if _edited(old) != _edited(item) else set()
+        is_news = _edited(old) != _edited(item) or set(self._pools_of(old)) != set(self._pools_of(item))
+        return concerned if is_news else set()
 
     def remove(self, key: str, last: T) -> set[str]:
         """Note that an object went. A list that is older cannot bring it back."""
@@ -98,12 +101,13 @@ class Indexer(Generic[T]):
         old = self._items.pop(key, None)
         if old is None:
             return set()
-        pool = self._pool_of(old)
-        rest = self._by_pool[pool]
-        del rest[key]
-        if not rest:
-            del self._by_pool[pool]
-        return {pool}
+        pools = set(self._pools_of(old))
+        for pool in pools:
+            rest = self._by_pool[pool]
+            del rest[key]
+            if not rest:
+                del self._by_pool[pool]
+        return pools
 
     def _readable(self, body: Body) -> T | None:
         try:
@@ -121,6 +125,11 @@ def _uid(item: Object) -> str:
     return item.metadata.uid if isinstance(item, Adapter | Pool) else item.uid
 
 
+def _pools_of(adapter: Adapter) -> frozenset[str]:
+    """The pool that it belongs to, and the one that serves it until that one does."""
+    return frozenset((adapter.pool_key, adapter.serving_pool))
+
+
 def _edited(item: Object) -> tuple[object, ...]:
     """What no write of ours changes."""
     if isinstance(item, Adapter | Pool):
@@ -135,14 +144,17 @@ def _version(item: Object) -> int:
 
 
 class ObjectCache:
-    """Everything that passes read; `on_change` is called with the key of each pool that a change concerns."""
+    """Everything that passes read; `on_change` is called with the key of each pool that a change concerns.
+
+    Every pool concerns the adapters that have none: `NO_POOL`.
+    """
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
-        self.pools: Indexer[Pool] = Indexer(Pool.model_validate, lambda pool: pool.key)
-        self.adapters: Indexer[Adapter] = Indexer(Adapter.model_validate, lambda adapter: adapter.pool_key)
-        self.pods: Indexer[PodView] = Indexer(pod_view, lambda pod: pod.pool)
-        self.replica_sets: Indexer[ReplicaSetView] = Indexer(replica_set_view, lambda replica_set: replica_set.pool)
-        self.deployments: Indexer[DeploymentView] = Indexer(deployment_view, lambda deployment: deployment.pool)
+        self.pools: Indexer[Pool] = Indexer(Pool.model_validate, lambda pool: (pool.key, NO_POOL))
+        self.adapters: Indexer[Adapter] = Indexer(Adapter.model_validate, _pools_of)
+        self.pods: Indexer[PodView] = Indexer(pod_view, lambda pod: (pod.pool,))
+        self.replica_sets: Indexer[ReplicaSetView] = Indexer(replica_set_view, lambda replica_set: (replica_set.pool,))
+        self.deployments: Indexer[DeploymentView] = Indexer(deployment_view, lambda deployment: (deployment.pool,))
         self.namespaces: dict[str, dict[str, str]] = {}
         self.terminating_namespaces: set[str] = set()
         self._labels: Mapping[str, Mapping[str, str]] | None = None
@@ -155,12 +167,29 @@ class ObjectCache:
         return self._labels
 
     def known_pools(self) -> set[str]:
-        """Pools that exist or that somebody names."""
+        """Pools that exist or that some adapter belongs to; `NO_POOL` too."""
         return {*self.pools.pools(), *self.adapters.pools()}
+
+    def living_pool(self, key: str) -> Pool | None:
+        """The pool; None where there is none of that name, where it is being deleted, or its namespace is."""
+        pool = self.pools.get(key)
+        if pool is None or pool.metadata.is_terminating or pool.metadata.namespace in self.terminating_namespaces:
+            return None
+        return pool
+
+    def living_pools(self) -> tuple[Pool, ...]:
+        """All of them."""
+        return tuple(pool for key, _ in self.pools.items() if (pool := self.living_pool(key)) is not None)
 
     def wake(self, pools: Iterable[str]) -> None:
         for pool in pools:
             self._on_change(pool)
+
+    def wake_pools_of(self, adapter: str) -> None:
+        """Something became known of the adapter of that key."""
+        found = self.adapters.get(adapter)
+        if found is not None:
+            self.wake(_pools_of(found))
 
     def put_namespace(self, body: Body) -> None:
         """Its labels concern pools that select namespaces; its deletion concerns pools in it."""
@@ -175,7 +204,7 @@ class ObjectCache:
     def _mark(self, name: str, *, is_terminating: bool) -> None:
         if is_terminating != (name in self.terminating_namespaces):
             (self.terminating_namespaces.add if is_terminating else self.terminating_namespaces.discard)(name)
-            self.wake(p.key for _, p in self.pools.items() if p.metadata.namespace == name)
+            self._wake_pools(p.key for _, p in self.pools.items() if p.metadata.namespace == name)
 
     def _label(self, name: str, labels: dict[str, str] | None) -> None:
         if self.namespaces.get(name) == labels:
@@ -186,4 +215,9 @@ class ObjectCache:
         else:
             self.namespaces[name] = labels
         selecting = (p for _, p in self.pools.items() if p.spec.adapters.namespaces.from_ is NamespacesFrom.SELECTOR)
-        self.wake(p.key for p in selecting)
+        self._wake_pools(p.key for p in selecting)
+
+    def _wake_pools(self, pools: Iterable[str]) -> None:
+        """These, and who looks for a pool for adapters that have none."""
+        keys = list(pools)
+        self.wake((*keys, NO_POOL) if keys else ())

@@ -26,18 +26,20 @@ class FinalizerPlan:
 def plan_finalizers(
     seen: Observed, results: CheckResults, distributed: Catalog, terminating_s: Mapping[str, float]
 ) -> FinalizerPlan:
-    """Which finalizers change.
+    """Which finalizers change, of adapters that belong to the pool.
 
     Args:
         distributed: the catalog that pods were told last.
         terminating_s: adapter's key -> seconds since its deletion was seen.
     """
-    marked = [a for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a)]
-    held = _held_by_pods(seen, distributed) if marked else frozenset()
+    marked = [a for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a) and a.pool_key == seen.key]
+    held = held_by_pods(seen, distributed) if marked else frozenset()
+    elsewhere = {key for key, served in seen.elsewhere.items() if served.is_held}
     late = {a.key for a in marked if terminating_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
-    free = {a.key for a in marked if held is not None and a.key not in held} | late
+    free = {a.key for a in marked if held is not None and a.key not in held | elsewhere} | late
+    entered = (r.adapter for r in results.values() if r.entry is not None and r.adapter.pool_key == seen.key)
     return FinalizerPlan(
-        add=tuple(r.adapter for r in results.values() if r.entry is not None and not has_finalizer(r.adapter)),
+        add=tuple(a for a in entered if not has_finalizer(a)),
         remove=tuple(a for a in marked if a.key in free),
         waiting=tuple(a for a in marked if a.key not in free),
     )
@@ -47,7 +49,7 @@ def has_finalizer(adapter: Adapter) -> bool:
     return names.ADAPTER_FINALIZER in adapter.metadata.finalizers
 
 
-def _held_by_pods(seen: Observed, distributed: Catalog) -> frozenset[str] | None:
+def held_by_pods(seen: Observed, distributed: Catalog) -> frozenset[str] | None:
     """Keys of the adapters that some pod holds; None: a pod may hold any.
 
     A pod that never said which catalog it holds may hold any; the grace period bounds that. Pods of a pool that is gone

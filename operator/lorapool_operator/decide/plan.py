@@ -16,10 +16,12 @@ from lorapool_operator.decide.adapters.decisions import AdapterDecisions, Adapte
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, has_finalizer, plan_finalizers
+from lorapool_operator.decide.leaving import leaving
 from lorapool_operator.decide.placements import NO_PLACEMENTS, PlacementDecisions, PlacementInput
 from lorapool_operator.decide.pools.objects import wanted_objects
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.manifests.objects import WantedObjects
+from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.views import DeploymentView
 
@@ -92,6 +94,7 @@ class PassPlan:
         finalizers: the changes; what gets none is not told to pods.
         entries: what pods shall have, in order of the keys; of these, only those whose adapter has the finalizer.
         assignments: what each pod that runs is told of its place among the others, by its key.
+        leaving: adapters that move to another pool, by key: how they fare here. None: as `report`.
         report: None: it waits for pods that are about to answer.
         again_s: when another pass is wanted although nothing happens; None: it is not.
         memory: for the next pass.
@@ -105,6 +108,7 @@ class PassPlan:
     finalizers: FinalizerPlan
     entries: tuple[CatalogEntry, ...]
     assignments: Mapping[str, Assignment]
+    leaving: Mapping[str, ServedElsewhere] | None
     report: Report | None
     again_s: float | None
     memory: PassMemory
@@ -125,6 +129,7 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
     settles_in_s = 0.0 if behind_since_s is None else max(0.0, SETTLE_S - (seen.clock_s - behind_since_s))
     uids = {a.metadata.uid: a.key for a in seen.adapters}
     pool_uid = seen.pool.metadata.uid if seen.pool else ""
+    statuses = None if settles_in_s else adapters.statuses(StatusesInput.of(checked.results, placed.copies, seen))
     waits = [settles_in_s, *(UNREGISTER_GRACE_S - terminating_s[a.key] for a in finalizers.waiting)]
     return PassPlan(
         resolve=checked.accepted,
@@ -135,9 +140,8 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
         finalizers=finalizers,
         entries=checked.entries,
         assignments=placed.assignments,
-        report=None
-        if settles_in_s
-        else _report(seen, adapters.statuses(StatusesInput.of(checked.results, placed.copies, seen))),
+        leaving=None if statuses is None else leaving(seen, checked.results, statuses, memory.catalog),
+        report=None if statuses is None else _report(seen, statuses),
         again_s=min((wait_s for wait_s in waits if wait_s), default=None),
         memory=replace(
             memory,
@@ -189,13 +193,16 @@ def _to_scale_down(seen: Observed) -> DeploymentView | None:
 
 
 def _report(seen: Observed, statuses: AdapterStatuses) -> Report:
-    writes = [_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in statuses.new]
+    writes = [status_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in statuses.new]
     if seen.pool is not None:
         status = pool_status(seen.pool, seen, statuses.counts)
-        writes.append(_write(seen.pool, status, pool_events(seen.pool, status)))
+        writes.append(status_write(seen.pool, status, pool_events(seen.pool, status)))
     return Report(tuple(w for w in writes if w.patch), statuses.by_reason, pods_by_state(seen))
 
 
-def _write(about: Adapter | Pool, status: AdapterStatus | PoolStatus, events: tuple[EventDraft, ...]) -> StatusWrite:
+def status_write(
+    about: Adapter | Pool, status: AdapterStatus | PoolStatus, events: tuple[EventDraft, ...]
+) -> StatusWrite:
+    """What takes the object's status to that one."""
     content = status.manifest()
     return StatusWrite(about, content, merge_patch(about.status.manifest(), content), events)

@@ -15,6 +15,7 @@ from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.link import ControlPorts
 from lorapool_operator.reconcile.grants import ReadsCredentials
+from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.seen.resolution import BaseResolution, Outcome
 from lorapool_operator.settings import Settings
 
@@ -90,5 +91,6 @@ class Context:
     recorder: EventSink
     metrics: Metrics
     pushes: asyncio.Semaphore
+    handovers: Handovers
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic

@@ -55,6 +55,7 @@ class Reconciler:
     def close(self) -> None:
         """Hang up on the pods. Objects and statuses stay as they are."""
         self.pods.close()
+        self._ctx.handovers.tell(self.key, {})
         self._ctx.bases.forget(self._memory.pool_uid)
         self._ctx.metrics.forget(self.key)
 
@@ -70,20 +71,19 @@ class Reconciler:
         self._resolve(plan, seen)
         written = await self._apply(plan, seen)
         written += await self._register(plan, seen)
-        written += await _each(self._writer.remove_finalizer, plan.finalizers.remove)
+        written += await each(self._writer.remove_finalizer, plan.finalizers.remove)
         written += await self._report(plan.report) if plan.report else []
+        if plan.leaving is not None:
+            self._ctx.handovers.tell(self.key, plan.leaving)
         self._writer.keep_only(plan.memory.uids.values())
         waits = (plan.again_s, *(w.again_s for w in written))
         return PassResult(sum(not w.is_done for w in written), min((w for w in waits if w is not None), default=None))
 
     def _resolve(self, plan: PassPlan, seen: Observed) -> None:
-        """Have the sources resolved, and forget what is gone; an adapter that joined another pool is not."""
+        """Have the sources resolved, and forget what is gone."""
         for adapter in plan.resolve:
             self._ctx.resolver.resolve(adapter)
-        for uid, key in plan.gone.items():
-            elsewhere = self._ctx.cache.adapters.get(key)
-            if elsewhere is None or elsewhere.metadata.uid != uid:
-                self._ctx.resolver.forget(uid)
+        forget_sources(self._ctx, plan.gone)
         if plan.gone_pool is not None:
             self._ctx.bases.forget(plan.gone_pool)
         if seen.pool is not None:
@@ -109,7 +109,7 @@ class Reconciler:
 
     async def _register(self, plan: PassPlan, seen: Observed) -> list[Written[Any]]:
         """Tell pods of the adapters that bear our finalizer; those that lack it get it first."""
-        added = await _each(self._writer.add_finalizer, plan.finalizers.add)
+        added = await each(self._writer.add_finalizer, plan.finalizers.add)
         unmarked = {a.key for a, done in zip(plan.finalizers.add, added, strict=True) if not done.is_done}
         marked = tuple(e for e in plan.entries if e.key not in unmarked) if unmarked else plan.entries
         catalog = self._catalog(marked)
@@ -123,9 +123,17 @@ class Reconciler:
     async def _report(self, report: Report) -> list[Written[Any]]:
         self._ctx.metrics.set_adapters(self.key, report.adapters_by_reason)
         self._ctx.metrics.set_pods(self.key, report.pods_by_state)
-        return list(await _each(self._writer.write_status, report.writes))
+        return list(await each(self._writer.write_status, report.writes))
 
 
-async def _each(act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
+def forget_sources(context: Context, gone: Mapping[str, str]) -> None:
+    """Forget the sources of adapters that the pool has no more, by uid with their keys; what joined another is not."""
+    for uid, key in gone.items():
+        elsewhere = context.cache.adapters.get(key)
+        if elsewhere is None or elsewhere.metadata.uid != uid:
+            context.resolver.forget(uid)
+
+
+async def each(act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
     """All at once; the connection bounds how many really are."""
     return list(await asyncio.gather(*(act(item) for item in items)))

@@ -9,8 +9,10 @@ from typing import Final, Protocol
 
 import structlog
 
+from lorapool_api.kinds.adapter import NO_POOL
 from lorapool_common.backoff import Backoff
 from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.no_pool import NoPoolReconciler
 from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
 
 log = structlog.get_logger(__name__)
@@ -50,13 +52,18 @@ class Passes(Protocol):
 MakePasses = Callable[[str, Context, Callable[[], None]], Passes]
 
 
+def passes_over(key: str, context: Context, wake: Callable[[], None]) -> Passes:
+    """The passes over that pool, or over what belongs to none."""
+    return (NoPoolReconciler if key == NO_POOL else Reconciler)(key, context, wake)
+
+
 class Worker:
     """Runs the passes of one pool, also of one that adapters name but nobody made.
 
     A wait never makes it deaf: whatever wakes it has its pass at once, also while something that failed is left alone.
     """
 
-    def __init__(self, key: str, context: Context, pace: Pace = PACE, make: MakePasses = Reconciler) -> None:
+    def __init__(self, key: str, context: Context, pace: Pace = PACE, make: MakePasses = passes_over) -> None:
         self._key = key
         self._ctx = context
         self._pace = pace
@@ -120,7 +127,7 @@ class Worker:
 class Workers:
     """The workers of all pools; exists while this replica leads."""
 
-    def __init__(self, context: Context, pace: Pace = PACE, make: MakePasses = Reconciler) -> None:
+    def __init__(self, context: Context, pace: Pace = PACE, make: MakePasses = passes_over) -> None:
         self._ctx = context
         self._pace = pace
         self._make = make

@@ -10,6 +10,7 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseState
+from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome
 from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.seen.views import DeploymentView, PodView
@@ -50,7 +51,7 @@ class Observed:
     Attributes:
         pool: None where there is none of that name, where it is being deleted, or its namespace is: what we made for it
             would only come back, or cannot be created any more.
-        adapters: all that name the pool, also those being deleted.
+        adapters: all that belong to the pool or are served by it, also those being deleted.
         pods: those that the pool's Deployment made.
         outcomes: adapter's key -> what its source turned out to be.
         reports: pod's key -> what it said.
@@ -59,6 +60,7 @@ class Observed:
         now: the time of day; `clock_s`: seconds that never go back.
         refusal: why the API server does not take the pool's objects; None: it does.
         base_resolution: what became of looking up the commits of the base model.
+        elsewhere: adapter's key -> how it fares in the pool that it leaves.
     """
 
     key: str
@@ -76,6 +78,7 @@ class Observed:
     refusal: Verdict | None = None
     base_resolution: BaseResolution = NOTHING_TO_RESOLVE
     is_namespace_terminating: bool = False
+    elsewhere: Mapping[str, ServedElsewhere] = field(default_factory=dict)
 
     def report(self, pod: PodView) -> PodReport:
         return self.reports.get(pod.key, NO_REPORT)
@@ -84,6 +87,11 @@ class Observed:
         """Whether its base is loaded. A pod that fell silent counts for as long as the kubelet finds it ready."""
         report = self.report(pod)
         return pod.is_running and report.is_warm and (report.reachable or pod.ready)
+
+    @cached_property
+    def leaving(self) -> tuple[Adapter, ...]:
+        """Adapters that this pool serves until the pool that they belong to does."""
+        return tuple(a for a in self.adapters if a.pool_key != self.key)
 
     @cached_property
     def running_pods(self) -> tuple[tuple[PodView, PodReport], ...]:

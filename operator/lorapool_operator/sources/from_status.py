@@ -27,6 +27,7 @@ def outcome_from_status(adapter: Adapter) -> Outcome:
             networks=known.networks,
             trigger_words=known.trigger_words,
             defaults=known.defaults,
+            base_models=known.base_models,
             last_misfit=_last_misfit(adapter),
         )
     return Resolving() if condition.is_true else Resolving(Verdict(condition.reason, condition.message))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from lorapool_api.fetch.hub_errors import refused_by_answer
 from lorapool_api.fetch.hub_files import choose_file
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch, own_hosts
+from lorapool_api.kinds.adapter import MOST_BASE_MODELS
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubModel, HubSource
 from lorapool_api.lora.declared import words_in
@@ -25,6 +27,8 @@ _TIMEOUT: Final = httpx.Timeout(15.0)
 _TOTAL_S: Final = 60.0
 # The Hub needs some 250 bytes for each file of a repository.
 MAX_ANSWER_BYTES: Final = 4 << 20
+# The Hub's longest id.
+_LONGEST_NAME: Final = 193
 
 
 @dataclass(frozen=True)
@@ -128,11 +132,12 @@ class HubClient:
 
 
 def base_models(card: object) -> tuple[str, ...]:
-    """The card's `base_model`, which people write as a string or as a list."""
+    """The card's `base_model`, which people write as a string or as a list; as many names as a status takes."""
     named = card.get("base_model") if isinstance(card, Mapping) else None
     if isinstance(named, str):
-        return (named,)
-    return tuple(n for n in named if isinstance(n, str)) if isinstance(named, Sequence) else ()
+        named = (named,)
+    names = (n for n in named if isinstance(n, str)) if isinstance(named, Sequence) else ()
+    return tuple(islice((n for n in names if 0 < len(n) <= _LONGEST_NAME), MOST_BASE_MODELS))
 
 
 def instance_words(card: object) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class _SourceRecord:
 
 
 class Resolver:
-    """Sources to outcomes. `on_found` is called with the adapter's pool when one is there."""
+    """Sources to outcomes. `on_found` is called with the adapter's key when one is there."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Resolver:
                 record.tried_at_s = self._clock()
                 outcome, delay_s = await self._try(record, adapter)
             record.outcome = outcome
-            self._on_found(adapter.pool_key)
+            self._on_found(adapter.key)
             if delay_s is None:
                 return
             await asyncio.sleep(delay_s)

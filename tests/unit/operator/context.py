@@ -20,6 +20,7 @@ from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
 from lorapool_operator.seen.parse import deployment_view
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome, Resolution
@@ -120,10 +121,13 @@ def merged(old: Any, patch: Any) -> Any:
 
 
 class Found:
-    """Every source turns out to be the same file."""
+    """Every source turns out to be the same file, unless a test says otherwise of an adapter, by its key."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
 
     def known(self, adapter: Adapter) -> Outcome:
-        return _FOUND
+        return self.outcomes.get(adapter.key, _FOUND)
 
     def resolve(self, adapter: Adapter) -> None: ...
 
@@ -171,6 +175,7 @@ class Bench:
     told: Told = field(default_factory=Told)
     looked: Looked = field(default_factory=Looked)
     pods: FakePods = field(default_factory=FakePods)
+    found: Found = field(default_factory=Found)
     secrets: Secrets = field(default_factory=Secrets)
 
     def __post_init__(self) -> None:
@@ -184,11 +189,12 @@ class Bench:
             cache=self.cache,
             kube=self.api,
             control=self.pods,
-            resolver=Found(),
+            resolver=self.found,
             bases=self.looked,
             secrets=self.secrets,
             recorder=self.told,
             metrics=Metrics(),
+            handovers=Handovers(self.cache),
             pushes=asyncio.Semaphore(8),
             now=self.now,
             clock=self.clock,

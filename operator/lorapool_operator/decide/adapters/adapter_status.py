@@ -1,6 +1,6 @@
 """What the status of an adapter says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -20,9 +20,11 @@ from lorapool_api.kinds.conditions import (
 from lorapool_api.wire.state import AdapterPhase, AdapterState
 from lorapool_operator.decide.adapters.checker import CheckResult
 from lorapool_operator.decide.adapters.checks import Finding
+from lorapool_operator.decide.adapters.moving import is_let_go, summary, while_moving
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
 from lorapool_operator.decide.adapters.resolved import resolved
 from lorapool_operator.placement.place import CopyCount
+from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.verdict import Verdict
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,7 @@ class StatusInput:
     Attributes:
         copies: how many pods shall hold it ahead of requests.
         in_pods: what the pods say that speak about this generation; only of an adapter that they shall have.
+        elsewhere: how it fares in the pool that it leaves; None: it leaves none.
         now: the time that a condition gets whose status is another than before; a later one makes no other status.
     """
 
@@ -64,7 +67,8 @@ class StatusInput:
     pods: PoolPods
     copies: CopyCount
     in_pods: tuple[InPod, ...]
-    now: datetime = field(compare=False)
+    elsewhere: ServedElsewhere | None = None
+    now: datetime = field(compare=False, kw_only=True)
 
     @property
     def serving(self) -> int:
@@ -98,6 +102,8 @@ def wanted_status(given: StatusInput) -> WantedStatus:
         text = "the operator could not tell from the pods' answers how it fares; its log says why"
         finding = Finding(AdapterCondition.READY, Verdict(Reason.INTERNAL_ERROR, text))
         status = adapter_status(replace(given, result=replace(given.result, finding=finding, entry=None), in_pods=()))
+    if given.elsewhere is not None:
+        status = while_moving(status, adapter, given.elsewhere, given.now)
     return WantedStatus(adapter, status, status != adapter.status)
 
 
@@ -111,10 +117,10 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
     )
     return AdapterStatus(
         observed_generation=adapter.metadata.generation,
-        pool_name=adapter.pool_key,
+        pool_name=None if is_let_go(given.result) else pods.pool or None,
         resolved=_resolved(given),
         pods=None if pods.replicas is None else in_pods,
-        summary=_summary(conditions),
+        summary=summary(conditions),
         conditions=conditions,
     )
 
@@ -226,11 +232,6 @@ def _failures(given: StatusInput) -> tuple[PodFailure, ...]:
         PodFailure(pod=p.pod, reason=p.state.reason or Reason.INTERNAL_ERROR, message=p.state.message)
         for p in sorted(given.failed, key=lambda failed: failed.pod)[:MAX_FAILURES_NAMED]
     )
-
-
-def _summary(conditions: Sequence[Condition]) -> str:
-    """The reason of the first condition that is not true; of Ready, when all are."""
-    return next((c.reason for c in conditions if not c.is_true), conditions[-1].reason)
 
 
 def _pods(count: int) -> str:

@@ -10,9 +10,9 @@ from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.kinds.pool import PoolSpec
 from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
 from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
-from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.lora.fit import check_rank
 from lorapool_api.lora.header import FactsError
+from lorapool_api.rules.bases import is_base
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.adapters.fit import FitInput, misfit
 from lorapool_operator.decide.adapters.names import Labels, admits
@@ -27,7 +27,7 @@ class CheckInput:
     """An adapter before the checks, with all that they may read.
 
     Attributes:
-        pool_key: of the pool that it names.
+        pool_key: of the pool that it names, or that was found for it, or that it leaves.
         pool: None where there is none of that name.
         namespace_labels: of the adapter's own namespace; None where unknown.
         conflicts: names that it claims and another has, each with that owner's key.
@@ -90,6 +90,16 @@ def namespace_is_allowed(given: CheckInput) -> Verdict | None:
     )
 
 
+def base_is_the_cards(given: CheckInput) -> Verdict | None:
+    """Of a pool that was found by the card: it holds that base model still."""
+    if given.adapter.spec.pool_ref is not None or not isinstance(given.outcome, Resolution):
+        return None
+    named = given.outcome.base_models
+    if not named or is_base(given.spec.model, named):
+        return None
+    return Verdict(Reason.POOL_NOT_FOUND, f"pool {given.pool_key} holds none of the card's {', '.join(named)}")
+
+
 def has_its_names(given: CheckInput) -> Verdict | None:
     if not given.conflicts:
         return None
@@ -122,7 +132,7 @@ def defaults_are_allowed(given: CheckInput) -> Verdict | None:
 def source_is_allowed(given: CheckInput) -> Verdict | None:
     source = given.adapter.spec.source
     match source.value:
-        case HubSource() | StackSource():
+        case HubSource():
             return None
         case UrlSource(url):
             return None if is_allowed(url, given.url_hosts) else _other_host(source.label, given.url_hosts)
@@ -132,7 +142,7 @@ def source_is_allowed(given: CheckInput) -> Verdict | None:
         case UnknownSource():
             return Verdict(
                 Reason.INVALID_SPEC,
-                "spec.source is none that this version of the operator knows; upgrade it, or use another source",
+                "spec.source is none that this version of the operator knows; upgrade it, or use hub, url or path",
             )
         case other:
             assert_never(other)
@@ -200,6 +210,7 @@ Fit = Callable[[FitInput], Verdict | None]
 CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
     (AdapterCondition.ACCEPTED, pool_exists),
     (AdapterCondition.ACCEPTED, namespace_is_allowed),
+    (AdapterCondition.ACCEPTED, base_is_the_cards),
     (AdapterCondition.ACCEPTED, has_its_names),
     (AdapterCondition.ACCEPTED, is_not_suspended),
     (AdapterCondition.ACCEPTED, defaults_are_allowed),
@@ -209,7 +220,6 @@ CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
     (AdapterCondition.RESOLVED, file_is_the_pinned_one),
     (AdapterCondition.COMPATIBLE, rank_is_low_enough),
 )
-_ACCEPTED: Final = tuple(row for row in CHAIN if row[0] is AdapterCondition.ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -221,14 +231,10 @@ class Finding:
 
 
 def first_finding(given: CheckInput, fit: Fit = misfit) -> Finding | None:
-    """The finding of the first check that has one, the fit being the last; None: nothing speaks against it.
-
-    A stack has no file: what its members are is looked at when their statuses are known.
-    """
-    chain = _ACCEPTED if given.adapter.is_stack else CHAIN
-    found = ((condition, check(given)) for condition, check in chain)
+    """The finding of the first check that has one, the fit being the last; None: nothing speaks against it."""
+    found = ((condition, check(given)) for condition, check in CHAIN)
     first = next((Finding(condition, verdict) for condition, verdict in found if verdict), None)
-    if first is not None or given.adapter.is_stack:
+    if first is not None:
         return first
     hub = given.spec.model.source.hub
     verdict = fit(FitInput(given.adapter.key, given.resolution, given.base, hub.repo if hub else None))

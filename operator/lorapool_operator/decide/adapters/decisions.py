@@ -17,10 +17,10 @@ from lorapool_operator.decide.adapters.checks import CheckInput, Fit
 from lorapool_operator.decide.adapters.fit import misfit
 from lorapool_operator.decide.adapters.names import NamesInput, settle_names
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
-from lorapool_operator.decide.adapters.stacks import stack_input, stack_status, with_members
 from lorapool_operator.decide.memo import Memo
 from lorapool_operator.placement.place import NO_COPIES, CopyCount
 from lorapool_operator.seen.desired import DesiredPool
+from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import Outcome, Resolving
 
@@ -59,18 +59,20 @@ class StatusesInput:
 
     Attributes:
         copies: adapter's key -> how many pods shall hold it.
+        elsewhere: adapter's key -> how it fares in the pool that it leaves.
     """
 
     results: CheckResults
     copies: Mapping[str, CopyCount]
     pods: PoolPods
     said: tuple[PodWords, ...]
+    elsewhere: Mapping[str, ServedElsewhere]
     now: datetime = field(compare=False)
 
     @classmethod
     def of(cls, results: CheckResults, copies: Mapping[str, CopyCount], seen: Observed) -> Self:
         said = tuple(PodWords(p.name, p.key in seen.warm, report.adapters) for p, report in seen.running_pods)
-        return cls(results, copies, PoolPods.of(seen), said, seen.now)
+        return cls(results, copies, PoolPods.of(seen), said, seen.elsewhere, seen.now)
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,11 @@ class CheckedAdapters:
 
 @dataclass(frozen=True)
 class AdapterStatuses:
-    """The statuses of all adapters.
+    """The statuses of all adapters in a pool, also of those that leave it.
 
     Attributes:
         by_key: by adapter's key.
-        new: those that objects do not have yet.
+        new: those that objects do not have yet; of adapters that belong to the pool.
         by_reason: how many have which summary.
     """
 
@@ -109,10 +111,11 @@ class AdapterStatuses:
     by_reason: Mapping[str, int]
 
     @classmethod
-    def of(cls, by_key: Mapping[str, WantedStatus]) -> Self:
+    def of(cls, by_key: Mapping[str, WantedStatus], pool: str) -> Self:
         wanted = by_key.values()
         by_reason = Counter(w.status.summary or "" for w in wanted)
-        return cls(by_key, tuple(w for w in wanted if w.is_new), adapter_counts(w.status for w in wanted), by_reason)
+        new = tuple(w for w in wanted if w.is_new and w.adapter.pool_key == pool)
+        return cls(by_key, new, adapter_counts(w.status for w in wanted), by_reason)
 
 
 class AdapterDecisions:
@@ -123,7 +126,6 @@ class AdapterDecisions:
         self._fit = Memo(fit, lambda given: given.adapter)
         self._check = Memo(self._check_one, lambda given: given.adapter.key)
         self._status = Memo(wanted_status, lambda given: given.result.adapter.key)
-        self._stack = Memo(stack_status, lambda given: given.adapter.key)
         self.checked = Memo(self._check_all)
         self.statuses = Memo(self._status_all)
 
@@ -148,7 +150,6 @@ class AdapterDecisions:
             )
             for a in live
         }
-        results |= {key: with_members(r, claims, results) for key, r in results.items() if r.adapter.is_stack}
         self._check.keep_only(results)
         self._fit.keep_only(results)
         return CheckedAdapters.of(results)
@@ -157,21 +158,18 @@ class AdapterDecisions:
         by_key = {
             key: self._status(
                 StatusInput(
-                    result, given.pods, given.copies.get(key, NO_COPIES), _in_pods(result, given.said), given.now
+                    result,
+                    given.pods,
+                    given.copies.get(key, NO_COPIES),
+                    _in_pods(result, given.said),
+                    given.elsewhere.get(key),
+                    now=given.now,
                 )
             )
             for key, result in given.results.items()
-            if not result.adapter.is_stack
         }
         self._status.keep_only(by_key)
-        stacks = {
-            key: self._stack(stack_input(result, given.pods.pool, by_key, given.now))
-            for key, result in given.results.items()
-            if result.adapter.is_stack
-        }
-        self._stack.keep_only(stacks)
-        by_key |= stacks
-        return AdapterStatuses.of(by_key)
+        return AdapterStatuses.of(by_key, given.pods.pool)
 
 
 def _in_pods(result: CheckResult, said: tuple[PodWords, ...]) -> tuple[InPod, ...]:

@@ -10,7 +10,7 @@ from lorapool_api.wire.state import AdapterFileFacts
 from lorapool_operator.seen.resolution import Resolution
 
 # Of a file that was looked at anew, none of these is what it was before only because it is not there any more.
-_MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults"})
+_MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults", "base_models"})
 
 
 def recognised_defaults(adapter: Adapter, resolution: Resolution) -> FoundDefaults | None:
@@ -53,4 +53,4 @@ def _plain(found: Any) -> Any:
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value not in (None, ())}

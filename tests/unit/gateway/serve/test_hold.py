@@ -99,3 +99,17 @@ async def test_the_file_that_counts_is_the_newest_one_when_the_request_is_sent(w
     world.directory.put(ObjectKind.ADAPTER, edited)
     await held
     assert pod.received[-1].adapters[0].sha256 == newer
+
+
+async def test_a_request_goes_on_in_the_pool_that_its_adapter_has_moved_to(world: World) -> None:
+    """The old pool's pod has dropped it before the gateway hears of the move."""
+    world.pool("other")
+    world.adapter()
+    world.pod().troubles.extend([trouble(ErrorCode.UNKNOWN_ADAPTER)] * 50)
+    held = asyncio.create_task(world.proxy.generate(PIXEL))
+    await until(lambda: b'retries_total{cause="adapter"' in world.metrics.text(), "the old pool has refused it")
+    new = world.pod("pod-b", pool="default/other")
+    moved = with_ready(make.adapter(poolRef={"name": "other"}))
+    world.directory.put(ObjectKind.ADAPTER, read(moved))
+    served = await held
+    assert (served.pool, served.reply.pod) == ("default/other", new.name)

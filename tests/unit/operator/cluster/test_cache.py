@@ -6,6 +6,7 @@ from tests import make
 from tests.unit.operator import make as made
 from tests.unit.operator import make as op
 
+from lorapool_api.kinds.adapter import NO_POOL
 from lorapool_operator.cluster.cache import ObjectCache
 
 
@@ -63,7 +64,7 @@ def test_labels_of_a_namespace_wake_the_pools_that_select() -> None:
         cache.pools.put(pool.key, pool)
     for _ in range(2):
         cache.put_namespace({"metadata": {"name": "x", "labels": {"team": "a"}}})
-    assert woken == ["default/a"]
+    assert woken == ["default/a", NO_POOL]
 
 
 TERMINATING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
@@ -84,7 +85,7 @@ def test_its_pools_are_woken_when_it_begins_to_go_and_when_it_is_there_again() -
     tell(cache, **TERMINATING)
     tell(cache, **TERMINATING)
     tell(cache, "other", **TERMINATING)
-    assert sorted(woken) == ["default/a", "default/b"]
+    assert sorted(woken) == [NO_POOL, "default/a", "default/b"]
     woken.clear()
     tell(cache)
-    assert sorted(woken) == ["default/a", "default/b"]
+    assert sorted(woken) == [NO_POOL, "default/a", "default/b"]

@@ -6,50 +6,18 @@ from typing import Any
 import pytest
 from tests import make
 from tests.unit.operator import make as made
-from tests.unit.operator.context import Bench, LoopClock
+from tests.unit.operator.context import LoopClock
 from tests.unit.operator.fake_pods import FakePod
+from tests.unit.operator.reconcile.operating import OTHER_IP, Operating
 from tests.virtual_time import elapse, until
 
-from lorapool_api.kinds.adapter import Adapter, AdapterStatus
+from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S
 from lorapool_operator.pods.control import ControlError
 from lorapool_operator.reconcile.worker import Workers
 
 pytestmark = pytest.mark.virtual_time
-
-IP, OTHER_IP = "10.0.0.1", "10.0.0.2"
-
-
-class Operating(Bench):
-    """The operator at work."""
-
-    def start_pod(self, pod: FakePod, ip: str = IP, name: str = "p-1") -> FakePod:
-        self.pods.pods[ip] = pod
-        self.put_pod(made.pod(name, ip=ip))
-        return pod
-
-    def adapter(self, name: str) -> Adapter:
-        found = self.cache.adapters.get(f"default/{name}")
-        assert found is not None
-        return found
-
-    def status(self, name: str) -> AdapterStatus:
-        return self.adapter(name).status
-
-    async def says(self, summary: str, name: str) -> float:
-        """Wait until it does; seconds that it took."""
-        return await until(lambda: self.status(name).summary == summary, 120.0)
-
-    def delete(self, name: str) -> None:
-        """As `kubectl delete` does."""
-        known = self.adapter(name)
-        version = str(int(known.metadata.resource_version or 0) + 1)
-        changes = {"deletion_timestamp": self.now(), "resource_version": version}
-        self.put(known.model_copy(update={"metadata": known.metadata.model_copy(update=changes)}))
-
-    def is_let_go(self, name: str) -> bool:
-        return ADAPTER_FINALIZER not in self.adapter(name).metadata.finalizers
 
 
 def adapter(name: str, **metadata: Any) -> Adapter:
