@@ -23,6 +23,7 @@ from lorapool_api.kinds.sources import (
     UnknownSource,
     UrlSource,
 )
+from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.rules.defaults import first_said
 from lorapool_api.rules.few_steps import recognised
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
@@ -172,6 +173,8 @@ def _file_source(source: AdapterSource, where: str) -> FileSource:
             return UrlFile(url=url)
         case PathSource(path):
             return PathFile(path=path)
+        case StackSource():
+            raise UnusableManifest(f"{where}: stacks are known to the gateway: a request here names the members itself")
         case UnknownSource():
             raise UnusableManifest(f"{where}: exactly one of hub, url or path must be set in spec.source")
         case other:

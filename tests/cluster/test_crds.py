@@ -86,7 +86,10 @@ def test_a_pool_has_a_name_that_its_service_can_have(kubectl: Kubectl) -> None:
 
 
 REFUSED_ADAPTERS = [
-    ({"source": {"path": "/a/x.safetensors", "url": "https://h/x.safetensors"}}, "exactly one of hub or url or path"),
+    (
+        {"source": {"path": "/a/x.safetensors", "url": "https://h/x.safetensors"}},
+        "exactly one of hub or url or path",
+    ),
     ({"source": {"url": "ftp://h/x"}}, "spec.source.url"),
     ({"source": {"url": "https://user:secret@h/x"}}, "spec.source.url"),
     ({"source": {"hub": {"repo": "no-owner"}}}, "spec.source.hub.repo"),
@@ -105,6 +108,12 @@ REFUSED_ADAPTERS = [
     ({"defaults": {"steps": 0}}, "spec.defaults.steps"),
     ({"defaults": {"width": 512}}, "width"),
     ({"poolRef": None}, "poolRef can be left out where source is hub"),
+    ({"source": {"stack": []}}, "spec.source.stack"),
+    ({"source": {"stack": [{"name": "a"}, {"name": "a", "scale": 0.5}]}}, "Duplicate value"),
+    ({"source": {"stack": [{"name": f"a{i}"} for i in range(9)]}}, "spec.source.stack"),
+    ({"source": {"stack": [{"name": "a"}], "path": "/a/x.safetensors"}}, "exactly one of"),
+    ({"source": {"stack": [{"name": "a"}]}, "pin": True}, "are of the members of a stack"),
+    ({"source": {"stack": [{"name": "a"}]}, "sha256": "a" * 64}, "are of the members of a stack"),
 ]
 
 

@@ -54,7 +54,11 @@ class AdapterSpec(ApiModel):
             Rule(
                 "has(self.poolRef) || has(self.source.hub)",
                 "poolRef can be left out where source is hub: the pool is found from the repository's card",
-            )
+            ),
+            Rule(
+                "!has(self.source.stack) || !(has(self.sha256) || has(self.copies) || (has(self.pin) && self.pin))",
+                "sha256, copies and pin are of the members of a stack, not of the stack",
+            ),
         )
     )
 
@@ -64,7 +68,9 @@ class AdapterSpec(ApiModel):
         "new one does. Default, for hub sources: the pool whose base model the repository's card names, in the "
         "adapter's own namespace or else in any that takes it.",
     )
-    source: AdapterSource = Field(description="Where the weights file comes from: exactly one of hub, url, path.")
+    source: AdapterSource = Field(
+        description="Where the weights file comes from: one of hub, url and path; or stack: others."
+    )
     sha256: Sha256 | None = None
     model_ids: tuple[ModelId, ...] = Field(
         default=(),
@@ -199,6 +205,11 @@ class Adapter(ApiModel):
     def is_moving(self) -> bool:
         """Whether it belongs to another pool than the one that serves it."""
         return self.serving_pool != self.pool_key
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether it is a list of others, with no file of its own."""
+        return self.spec.source.stack is not None
 
     @property
     def trigger_words(self) -> tuple[str, ...]:

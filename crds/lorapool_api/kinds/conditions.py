@@ -101,6 +101,7 @@ class Reason(StrEnum):
 
     SOURCE_NOT_FOUND = "SourceNotFound", Remedy.HELP, Subject.SOURCE
     SOURCE_FORBIDDEN = "SourceForbidden", Remedy.HELP, Subject.SOURCE
+    MEMBER_NOT_FOUND = "MemberNotFound", Remedy.HELP
     SECRET_FORBIDDEN = "SecretForbidden", Remedy.HELP, Subject.SOURCE
     SECRET_NOT_FOUND = "SecretNotFound", Remedy.HELP, Subject.SOURCE
     INVALID_SECRET = "InvalidSecret", Remedy.HELP, Subject.SOURCE

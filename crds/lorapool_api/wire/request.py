@@ -5,9 +5,10 @@ from enum import StrEnum
 from pydantic import Field
 
 from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
+from lorapool_api.kinds.stacks import MAX_MEMBERS
 from lorapool_api.wire.message import Wire
 
-MAX_STACK = 8
+MAX_STACK = MAX_MEMBERS
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024
 # A request's body: a picture, a mask, and a few words.

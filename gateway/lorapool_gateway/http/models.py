@@ -3,11 +3,11 @@
 from typing import Any
 
 from lorapool_api.kinds.adapter import Adapter
-from lorapool_api.kinds.pool import Pool
 from lorapool_gateway.cluster.snapshot import Model, Snapshot, other_names, shortest_name
 from lorapool_gateway.errors import AmbiguousModel, UnknownModel
 from lorapool_gateway.routing.defaults import defaults_of
 from lorapool_gateway.routing.resolve import near_misses
+from lorapool_gateway.routing.stacks import members_of, trigger_words
 
 
 def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -47,13 +47,24 @@ def _describe(model: Model, snapshot: Snapshot) -> dict[str, Any]:
         row |= {
             "ready": adapter.is_ready and not adapter.spec.suspend,
             "scale": adapter.spec.scale,
-            "trigger_words": list(adapter.trigger_words),
-            "defaults": _defaults(adapter, snapshot.pools.get(model.pool)),
+            "trigger_words": list(trigger_words(adapter, snapshot)),
+            "defaults": _defaults(adapter, model.pool, snapshot),
             "sha256": resolved.sha256 if resolved else None,
         }
+        if adapter.is_stack:
+            row["stack"] = _members(adapter, snapshot)
     return row
 
 
-def _defaults(adapter: Adapter, pool: Pool | None) -> dict[str, Any]:
+def _defaults(adapter: Adapter, pool: str, snapshot: Snapshot) -> dict[str, Any]:
     """What a request with it gets that does not say, by the names of a request's fields."""
-    return defaults_of(adapter, pool).model_dump(mode="json", exclude_none=True) if pool else {}
+    return defaults_of(adapter, pool, snapshot).model_dump(mode="json", exclude_none=True)
+
+
+def _members(stack: Adapter, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The adapters that a stack stands for, as `loras` of a request would name them."""
+    rows = ((m, m.adapter) for m in members_of(stack, snapshot))
+    return [
+        {"name": found.key if found else m.name, "scale": found.spec.scale if found and m.scale is None else m.scale}
+        for m, found in rows
+    ]

@@ -1,8 +1,11 @@
 """A request for images: as its client made it, and with what its names stand for."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from lorapool_api.wire.request import GenerateRequest
+
+MAX_SCALE: Final = 10.0
 
 
 @dataclass(frozen=True)

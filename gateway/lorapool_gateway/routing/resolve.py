@@ -15,6 +15,7 @@ from lorapool_gateway.cluster.snapshot import Model, Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.routing.defaults import filled
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
+from lorapool_gateway.routing.stacks import check_uses, expanded
 
 NEAR_MISSES = 3
 NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
@@ -44,8 +45,7 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
     generate = request.generate.model_copy(update={"adapters": adapters})
-    stack = (adapter for use in adapters if (adapter := snapshot.adapters.get(use.key)))
-    return ResolvedRequest(chosen, filled(generate, stack, pool_asked))
+    return ResolvedRequest(chosen, filled(generate, chosen, snapshot))
 
 
 def _allows_prompts(pool: Pool) -> bool:
@@ -147,22 +147,38 @@ def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def with_files(request: GenerateRequest, snapshot: Snapshot) -> GenerateRequest:
-    """The request with the sha256 of the file that must be used of each adapter.
+    """The request with the sha256 of the file that must be used of each adapter, and the members for each stack.
 
     Raises:
+        BadRequest: its stacks have more adapters together than a request may have, or one twice.
         UnknownModel: an adapter has gone.
         AdapterUnavailable: an adapter is not served, now (transient) or at all.
     """
-    return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot) for use in request.adapters)})
+    uses = [one for use in request.adapters for one in _without_stacks(use, snapshot)]
+    check_uses(uses)
+    return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot) for use in uses)})
+
+
+def _without_stacks(use: AdapterUse, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
+    """The use itself, or those of the members of the stack that it names."""
+    adapter = snapshot.adapters.get(use.key)
+    if adapter is None or not adapter.is_stack:
+        return (use,)
+    return expanded(use, _served(use.key, snapshot), snapshot)
 
 
 def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
-    adapter = snapshot.adapters.get(use.key)
-    if adapter is None or adapter.metadata.is_terminating:
-        raise UnknownModel(use.key)
-    _check_ready(adapter, snapshot)
+    adapter = _served(use.key, snapshot)
     resolved = adapter.status.resolved
     return use.model_copy(update={"sha256": resolved.sha256 if resolved else None})
+
+
+def _served(key: str, snapshot: Snapshot) -> Adapter:
+    adapter = snapshot.adapters.get(key)
+    if adapter is None or adapter.metadata.is_terminating:
+        raise UnknownModel(key)
+    _check_ready(adapter, snapshot)
+    return adapter
 
 
 def _check_ready(adapter: Adapter, snapshot: Snapshot) -> None:

@@ -78,7 +78,7 @@ class Hold:
                     snapshot = self._directory.snapshot()
                     flight.request = at_its_pool(flight.request, snapshot)
                     ready = with_files(flight.request.generate, snapshot)
-                    pod = self._pick(flight)
+                    pod = self._pick(flight, ready)
                 except (AdapterUnavailable, NoPodReady) as error:
                     if not error.transient:
                         raise
@@ -133,14 +133,14 @@ class Hold:
         except TimeoutError:
             raise obstacle from None
 
-    def _pick(self, flight: InFlight) -> RuntimePod:
+    def _pick(self, flight: InFlight, ready: GenerateRequest) -> RuntimePod:
         """The best pod for the next try. Raises: NoPodReady, Busy, or why the last try failed where no pod is left."""
         pods = self._directory.snapshot().pods_of(flight.pool)
         loads = [load for pod in pods if (load := self._loads.of(pod))]
         left = [load for load in loads if load.pod.uid not in flight.attempts.broken_by]
         if loads and not left and flight.attempts.last:
             raise flight.attempts.last.error
-        picked = pick_pod(left, flight.request.adapters, flight.attempts.refused_by)
+        picked = pick_pod(left, [use.key for use in ready.adapters], flight.attempts.refused_by)
         if picked is None:
             raise NoPodReady(f"no pod of pool {flight.pool} is ready{self._why(flight.pool)}")
         if picked.is_full:

@@ -5,6 +5,7 @@ from typing import Protocol, assert_never
 from pydantic import SecretStr
 
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
+from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.wire.credentials import Credentials, CredentialsRef, credentials_ref, token_of
 from lorapool_operator.seen.resolution import Resolution
@@ -60,7 +61,7 @@ class SourceReader:
             case UrlSource(url):
                 facts = await self._facts.read(await self._headers.of_url(url, token))
                 return _resolution(facts, file=source.label.rpartition("/")[2])
-            case PathSource() | UnknownSource():
+            case PathSource() | StackSource() | UnknownSource():
                 return Resolution()
             case other:
                 assert_never(other)

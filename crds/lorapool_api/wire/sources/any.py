@@ -5,6 +5,7 @@ from typing import Annotated, assert_never
 from pydantic import Field
 
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
+from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.wire.credentials import credentials_ref
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
 
@@ -25,7 +26,7 @@ def file_source(
         namespace: of the manifest's object, for the Secrets that it names; None: there are no Secrets.
 
     Raises:
-        NoFileSource: it is none that this version knows, or it needs a revision or a file that is not there.
+        NoFileSource: it is no file or none that this version knows, or its revision or file is not known.
     """
     found = _without_credentials(source, revision, file)
     credentials = None if namespace is None else credentials_ref(source, namespace)
@@ -40,7 +41,7 @@ def _without_credentials(source: AdapterSource, revision: str | None, file: str 
             return UrlFile(url=url)
         case PathSource(path):
             return PathFile(path=path)
-        case HubSource() | UnknownSource():
+        case HubSource() | StackSource() | UnknownSource():
             raise NoFileSource(source.label)
         case other:
             assert_never(other)

@@ -10,9 +10,8 @@ from typing import Any, Final
 from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields.fields import MAX_WARNINGS, model_name, short
-from lorapool_gateway.routing.request import NamedAdapter
+from lorapool_gateway.routing.request import MAX_SCALE, NamedAdapter
 
-MAX_SCALE: Final = 10.0
 HEADERS: Final = ("lora", "loras")
 _NAMES, _SCALES = ("name", "path"), ("scale", "weight")
 # Fields of other services: lora_weights, adapter_id, image_loras, ...; and diffusers' way to set the scale.

@@ -27,16 +27,20 @@ class CheckResult:
         finding: what speaks against it; None: nothing.
         resolution: its file, as far as it is known; None where the adapter is not accepted.
         entry: what the pods are told; None: they shall not have it.
+        members: of a stack, each by its name, with its key; None: the pool has none of that name.
     """
 
     adapter: Adapter
     finding: Finding | None
     resolution: Resolution | None
     entry: CatalogEntry | None
+    members: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def is_accepted(self) -> bool:
-        """Whether its source is worth resolving: nothing that comes before speaks against the adapter."""
+        """Whether its source is worth resolving: it has a file, and nothing that comes before speaks against it."""
+        if self.adapter.is_stack:
+            return False
         return self.finding is None or self.finding.condition is not AdapterCondition.ACCEPTED
 
 
@@ -52,7 +56,8 @@ def check(given: CheckInput, fit: Fit = misfit) -> CheckResult:
         log.exception("an adapter could not be checked", adapter=adapter.key)
         verdict = Verdict(Reason.INTERNAL_ERROR, "the operator could not check this adapter; its log says why")
         finding = Finding(AdapterCondition.ACCEPTED, verdict)
-    if not isinstance(given.outcome, Resolution) or (finding and finding.condition is AdapterCondition.ACCEPTED):
+    is_refused = finding is not None and finding.condition is AdapterCondition.ACCEPTED
+    if adapter.is_stack or is_refused or not isinstance(given.outcome, Resolution):
         return CheckResult(adapter, finding, None, None)
     entry = None if _keeps_out(finding) else catalog_entry(adapter, given.outcome)
     return CheckResult(adapter, finding, given.outcome, entry)

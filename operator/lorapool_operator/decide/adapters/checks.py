@@ -10,6 +10,7 @@ from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.kinds.pool import PoolSpec
 from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
 from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
+from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.lora.fit import check_rank
 from lorapool_api.lora.header import FactsError
 from lorapool_api.rules.bases import is_base
@@ -132,7 +133,7 @@ def defaults_are_allowed(given: CheckInput) -> Verdict | None:
 def source_is_allowed(given: CheckInput) -> Verdict | None:
     source = given.adapter.spec.source
     match source.value:
-        case HubSource():
+        case HubSource() | StackSource():
             return None
         case UrlSource(url):
             return None if is_allowed(url, given.url_hosts) else _other_host(source.label, given.url_hosts)
@@ -142,7 +143,7 @@ def source_is_allowed(given: CheckInput) -> Verdict | None:
         case UnknownSource():
             return Verdict(
                 Reason.INVALID_SPEC,
-                "spec.source is none that this version of the operator knows; upgrade it, or use hub, url or path",
+                "spec.source is none that this version of the operator knows; upgrade it, or use another source",
             )
         case other:
             assert_never(other)
@@ -220,6 +221,7 @@ CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
     (AdapterCondition.RESOLVED, file_is_the_pinned_one),
     (AdapterCondition.COMPATIBLE, rank_is_low_enough),
 )
+_ACCEPTED: Final = tuple(row for row in CHAIN if row[0] is AdapterCondition.ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -231,10 +233,14 @@ class Finding:
 
 
 def first_finding(given: CheckInput, fit: Fit = misfit) -> Finding | None:
-    """The finding of the first check that has one, the fit being the last; None: nothing speaks against it."""
-    found = ((condition, check(given)) for condition, check in CHAIN)
+    """The finding of the first check that has one, the fit being the last; None: nothing speaks against it.
+
+    A stack has no file: what its members are is looked at when their statuses are known.
+    """
+    chain = _ACCEPTED if given.adapter.is_stack else CHAIN
+    found = ((condition, check(given)) for condition, check in chain)
     first = next((Finding(condition, verdict) for condition, verdict in found if verdict), None)
-    if first is not None:
+    if first is not None or given.adapter.is_stack:
         return first
     hub = given.spec.model.source.hub
     verdict = fit(FitInput(given.adapter.key, given.resolution, given.base, hub.repo if hub else None))

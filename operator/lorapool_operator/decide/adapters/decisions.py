@@ -17,6 +17,7 @@ from lorapool_operator.decide.adapters.checks import CheckInput, Fit
 from lorapool_operator.decide.adapters.fit import misfit
 from lorapool_operator.decide.adapters.names import NamesInput, settle_names
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
+from lorapool_operator.decide.adapters.stacks import stack_input, stack_status, with_members
 from lorapool_operator.decide.memo import Memo
 from lorapool_operator.placement.place import NO_COPIES, CopyCount
 from lorapool_operator.seen.desired import DesiredPool
@@ -126,6 +127,7 @@ class AdapterDecisions:
         self._fit = Memo(fit, lambda given: given.adapter)
         self._check = Memo(self._check_one, lambda given: given.adapter.key)
         self._status = Memo(wanted_status, lambda given: given.result.adapter.key)
+        self._stack = Memo(stack_status, lambda given: given.adapter.key)
         self.checked = Memo(self._check_all)
         self.statuses = Memo(self._status_all)
 
@@ -150,6 +152,7 @@ class AdapterDecisions:
             )
             for a in live
         }
+        results |= {key: with_members(r, claims, results) for key, r in results.items() if r.adapter.is_stack}
         self._check.keep_only(results)
         self._fit.keep_only(results)
         return CheckedAdapters.of(results)
@@ -167,8 +170,16 @@ class AdapterDecisions:
                 )
             )
             for key, result in given.results.items()
+            if not result.adapter.is_stack
         }
         self._status.keep_only(by_key)
+        stacks = {
+            key: self._stack(stack_input(result, given.pods.pool, by_key, given.now))
+            for key, result in given.results.items()
+            if result.adapter.is_stack
+        }
+        self._stack.keep_only(stacks)
+        by_key |= stacks
         return AdapterStatuses.of(by_key, given.pods.pool)
 
 
