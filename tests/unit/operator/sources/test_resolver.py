@@ -19,6 +19,7 @@ from lorapool_api.lora.facts import AdapterFacts, read_facts
 from lorapool_api.lora.header import FactsError, parse_header
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
+from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.sources.header import HeaderText
 from lorapool_operator.sources.hub import HubRepoFile
 from lorapool_operator.sources.look import SourceReader
@@ -219,3 +220,17 @@ async def test_after_a_restart_what_the_status_says_is_taken_over_without_an_att
 async def test_pods_alone_see_paths(resolver: Resolver, hub: Hub) -> None:
     assert isinstance(await outcome(resolver, make.adapter()), Resolution)
     assert hub.asked == []
+
+
+async def test_a_grant_that_comes_later_heals_by_itself(hub: Hub) -> None:
+    again = SourceRefused(Reason.SECRET_FORBIDDEN, "run kubectl create role", retry_after_s=10.0)
+    hub.repos["a/b"] = again
+    resolver = Resolver(SourceReader(hub, hub, hub, Secrets()), lambda _: None, now_s, TIMES)
+    adapter = from_hub()
+    ask(resolver, adapter)
+    await elapse(1)
+    assert ask(resolver, adapter) == Unresolved(Verdict(Reason.SECRET_FORBIDDEN, "run kubectl create role"))
+    hub.repos["a/b"] = 4
+    await elapse(10)
+    assert isinstance(ask(resolver, adapter), Resolution)
+    resolver.close()
