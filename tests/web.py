@@ -22,10 +22,15 @@ Answer = Reply | Callable[[BaseHTTPRequestHandler], Reply]
 
 @dataclass
 class Web:
-    """Answers by path without its query, and the requests that came: (method, path with query)."""
+    """Answers by path without its query, and the requests that came: (method, path with query).
+
+    Attributes:
+        default: answers all other paths.
+    """
 
     host: str
     answers: dict[str, Answer] = field(default_factory=dict)
+    default: Answer = field(default_factory=lambda: Reply(404))
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -44,7 +49,7 @@ def serving(address: str = "127.0.0.1") -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             web.seen.append((self.command, self.path))
-            answer = web.answers.get(self.path.partition("?")[0], Reply(404))
+            answer = web.answers.get(self.path.partition("?")[0], web.default)
             self._send(answer(self) if callable(answer) else answer)
 
         do_HEAD = do_GET  # noqa: N815 -- the name that http.server asks for

@@ -30,6 +30,7 @@ from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.worker import Workers
 from lorapool_operator.settings import Settings
+from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.bases import Bases
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
@@ -82,6 +83,8 @@ class Operator:
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
         control, facts, secrets = Control(), FactsReader(), SecretReader(kube)
         headers = await stack.enter_async_context(Headers(self._settings.url_hosts))
+        artifacts = ArtifactClients(self._settings.url_hosts, self._settings.civitai_endpoint)
+        await stack.enter_async_context(artifacts)
         hub = HubClient(self._settings.hf_endpoint)
         stack.callback(facts.close)
         stack.push_async_callback(control.close)
@@ -93,7 +96,7 @@ class Operator:
             control=control,
             bases=Bases(hub, self._wake),
             secrets=secrets,
-            resolver=Resolver(SourceReader(hub, headers, facts, secrets), self._cache.wake_pools_of),
+            resolver=Resolver(SourceReader(hub, headers, facts, artifacts, secrets), self._cache.wake_pools_of),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
             handovers=Handovers(self._cache),

@@ -44,10 +44,13 @@ class Settings(BaseSettings):
     )
     namespaces: CommaList = Field(default=(), description="Namespaces to watch; empty: all.")
     url_hosts: CommaList = Field(
-        default=(), description="Hosts that `url` sources may name: `host`, `host:port`, `*.example.org`; empty: none."
+        default=(), description="Hosts that sources may name: `host`, `host:port`, `*.example.org`; empty: none."
     )
     hf_endpoint: str | None = Field(
         default=None, validation_alias="HF_ENDPOINT", description="Address of the Hub, also for the pods."
+    )
+    civitai_endpoint: str | None = Field(
+        default=None, validation_alias="CIVITAI_ENDPOINT", description="Address of Civitai's mirror, also for the pods."
     )
     lease: str = Field(default="lorapool-operator", description="Name of the Lease.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     pod_root: str = Field(
         default="", description="Folder that stands for the root of the file system, where a node has no mounts."
     )
+    civitai_endpoint: str | None = Field(
+        default=None, validation_alias="CIVITAI_ENDPOINT", description="Address of Civitai's mirror."
+    )
     grace_seconds: float | None = Field(
         default=None, description="How long a stopping process finishes what runs; default: a request's longest time."
     )

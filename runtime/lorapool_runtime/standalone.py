@@ -1,6 +1,7 @@
 """A server without Kubernetes: the same configuration and catalog, made from the command line and manifests."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from lorapool_api import names
 from lorapool_api.kinds.adapter import AdapterSpec
+from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
 from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device, EngineName
 from lorapool_api.kinds.serving import Serving, ServingDefaults
@@ -36,6 +38,7 @@ from lorapool_runtime.errors import AdapterError
 NAMESPACE: Final = "local"
 # Where SDXL was trained; the size of a pipeline that does not say.
 _USUAL_SIZE: Final = 1024
+_HOSTS: Final = ("*", "0.0.0.0/0", "::/0")
 
 
 class UnusableManifest(Exception):
@@ -72,7 +75,7 @@ def config(options: Options) -> RuntimeConfig:
         serving=Serving(defaults=defaults),
         # Whoever starts this process may read these files anyway, and names the hosts in the manifests.
         path_roots=("/",),
-        url_hosts=("*", "0.0.0.0/0", "::/0"),
+        url_hosts=_HOSTS,
     )
 
 
@@ -165,8 +168,8 @@ def _entry(document: object, file: Path) -> CatalogEntry:
 
 def _file_source(source: AdapterSource, where: str) -> FileSource:
     match source.value:
-        case HubSource() as hub:
-            return _resolved(hub)
+        case HubSource() | OciSource() | CivitaiSource() as named:
+            return _resolved(named)
         case UrlSource() if source.token_secret_ref is not None:
             raise UnusableManifest(f"{where}: tokenSecretRef names a Secret, and there are none without Kubernetes")
         case UrlSource(url):
@@ -176,16 +179,25 @@ def _file_source(source: AdapterSource, where: str) -> FileSource:
         case StackSource():
             raise UnusableManifest(f"{where}: stacks are known to the gateway: a request here names the members itself")
         case UnknownSource():
-            raise UnusableManifest(f"{where}: exactly one of hub, url or path must be set in spec.source")
+            raise UnusableManifest(f"{where}: exactly one kind of source must be set in spec.source")
         case other:
             assert_never(other)
 
 
-def _resolved(source: HubSource) -> HubFile:
-    # Imported late: it reads the environment that `prepare_environment` sets.
-    from lorapool_runtime.sources.hub import resolve
+def _resolved(source: HubSource | OciSource | CivitaiSource) -> FileSource:
+    # Imported late: the Hub's reads the environment that `prepare_environment` sets.
+    from lorapool_runtime.sources import hub
+    from lorapool_runtime.sources.artifacts import civitai, oci
 
     try:
-        return resolve(source)
+        match source:
+            case HubSource():
+                return hub.resolve(source)
+            case OciSource():
+                return oci.resolve(source, _HOSTS)
+            case CivitaiSource():
+                return civitai.resolve(source, os.environ.get("CIVITAI_ENDPOINT"))
+            case other:
+                assert_never(other)
     except AdapterError as error:
         raise UnusableManifest(error.message) from error

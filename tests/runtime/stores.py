@@ -8,7 +8,7 @@ from tests import files
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.wire.catalog import CatalogEntry
-from lorapool_api.wire.sources.basic import PathFile, UrlFile
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources.blobs import Blob, BlobFolder
@@ -30,23 +30,24 @@ class Store:
         hosts: tuple[str, ...] = (),
         max_bytes: int = 10**6,
         write: Write = write_hashed,
+        civitai: str | None = None,
     ) -> None:
         self.cache = tmp_path / "cache"
-        rules = SourceRules(tuple(str(r) for r in roots), hosts, max_bytes)
+        rules = SourceRules(tuple(str(r) for r in roots), hosts, max_bytes, civitai_endpoint=civitai)
         self.fetcher = Fetcher(BlobFolder(self.cache), rules, wait=wait_none(), write=write)
 
-    def fetch(self, source: PathFile | UrlFile, **expected: object) -> Blob:
+    def fetch(self, source: FileSource, **expected: object) -> Blob:
         entry = CatalogEntry.model_validate({"key": "default/a", "source": source, **expected})
         return self.fetcher.fetch(entry, lambda: False)
 
-    def refuse(self, source: PathFile | UrlFile, **expected: object) -> AdapterError:
+    def refuse(self, source: FileSource, **expected: object) -> AdapterError:
         """The error of a fetch that must fail, after a look that it left nothing behind."""
         with pytest.raises(AdapterError) as refused:
             self.fetch(source, **expected)
         assert self.left() == []
         return refused.value
 
-    def sidecars(self, source: PathFile) -> Sidecars:
+    def sidecars(self, source: FileSource) -> Sidecars:
         return self.fetcher.sidecars(CatalogEntry(key="default/a", source=source), AdapterFormat.PEFT)
 
     def left(self) -> list[str]:

@@ -57,6 +57,12 @@ def may_carry_credentials(url: str, allowed: Collection[str]) -> bool:
     return any(_covers(entry, parts.scheme, host, port) for entry in plain)
 
 
+def scheme_of(server: str, allowed: Collection[str]) -> str:
+    """`https`, or `http` where an entry says `http://` of a server (`host` or `host:port`) that names no scheme."""
+    url = f"{_PLAIN}{server}"
+    return "http" if origin(url) is not None and may_carry_credentials(url, allowed) else "https"
+
+
 def origin(url: str) -> tuple[str, str, int] | None:
     """(scheme, host, port); whoever has another is somebody else. None: it is no address of http(s)."""
     try:

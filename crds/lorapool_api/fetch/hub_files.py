@@ -1,4 +1,4 @@
-"""Which file of a Hub repository holds an adapter's weights, where nobody says."""
+"""Which file of a repository holds an adapter's weights, where nobody says."""
 
 import re
 from collections.abc import Iterable
@@ -8,6 +8,11 @@ DEFAULT_FILE: Final = "pytorch_lora_weights.safetensors"
 _EMBEDDING: Final = re.compile(r"(^|[-_./])(embeddings?|emb)\.safetensors$", re.IGNORECASE)
 
 
+def is_embedding(name: str) -> bool:
+    """Whether a file's name says that it holds embeddings, and no weights of an adapter."""
+    return _EMBEDDING.search(name) is not None
+
+
 def choose_file(files: Iterable[str], wanted: str | None) -> str | None:
     """The named file; else the usual name, else the first weights file by name that is not an embedding."""
     names = sorted(files)
@@ -15,4 +20,4 @@ def choose_file(files: Iterable[str], wanted: str | None) -> str | None:
         return wanted if wanted in names else None
     if DEFAULT_FILE in names:
         return DEFAULT_FILE
-    return next((n for n in names if n.endswith(".safetensors") and not _EMBEDDING.search(n)), None)
+    return next((n for n in names if n.endswith(".safetensors") and not is_embedding(n)), None)

@@ -83,6 +83,9 @@ class UrlFetch:
         shown: str | None = None,
         refusal: Callable[[int, Mapping[str, str]], SourceRefused] | None = None,
         token: SecretStr | None = None,
+        authorization: SecretStr | None = None,
+        leads_to: Collection[str] | None = None,
+        is_chosen: bool = False,
     ) -> None:
         """
         Args:
@@ -90,19 +93,24 @@ class UrlFetch:
             shown: names the source in messages; by default its address without the query.
             refusal: what an answer with that status and these headers means; by default its status decides.
             token: a bearer token for whoever is at the address, and for nobody to whom that redirects.
+            authorization: such a header in full, in place of a token.
+            leads_to: hosts of redirects, of a server that keeps its files elsewhere; by default `hosts`.
+            is_chosen: whether the server is the installation's choice, and may have any address.
         """
         self.url = url
         self.shown = plain(url) if shown is None else shown
         self._hosts = hosts
         self._refusal = refusal or partial(_refused, self.shown, token)
-        self._token = token
+        self._authorization = authorization if token is None else SecretStr(f"Bearer {token.get_secret_value()}")
+        self._leads_to = hosts if leads_to is None else leads_to
+        self._is_chosen = is_chosen
         self._origin = origin(url)
         self._redirects = 0
 
     def host(self) -> tuple[str, int]:
         """(host, port) to look up. Raises: SourceRefused (`SourceForbidden`) where the list does not have it."""
-        if not is_allowed(self.url, self._hosts):
-            listed = ", ".join(self._hosts) or "none"
+        if not is_allowed(self.url, self._listed):
+            listed = ", ".join(self._listed) or "none"
             there = self._there()
             raise SourceRefused(Reason.SOURCE_FORBIDDEN, f"{there} is not allowed; allowed hosts: {listed}")
         return host_and_port(self.url)
@@ -113,7 +121,9 @@ class UrlFetch:
         Raises:
             SourceRefused: `SourceForbidden` where none may be connected to.
         """
-        may = permitted(found, host_and_port(self.url)[1], self._hosts)
+        if self._is_chosen and self.is_at_home:
+            return tuple(found)
+        may = permitted(found, host_and_port(self.url)[1], self._listed)
         if not may:
             message = f"{self._there()} has no public address; private ones must be among the allowed hosts, one by one"
             raise SourceRefused(Reason.SOURCE_FORBIDDEN, f"{message} or as a range")
@@ -125,12 +135,17 @@ class UrlFetch:
         Raises:
             SourceRefused: `SourceForbidden` where a token would go there that everybody on the way can read.
         """
-        if self._token is None or self._origin is None or origin(self.url) != self._origin:
+        if self._authorization is None or not self.is_at_home:
             return {}
         if not may_carry_credentials(self.url, self._hosts):
             message = f"{self.shown}: a token is sent by https only, or to a host that is allowed as http://HOST:PORT"
             raise SourceRefused(Reason.SOURCE_FORBIDDEN, message)
-        return {"authorization": f"Bearer {self._token.get_secret_value()}"}
+        return {"authorization": self._authorization.get_secret_value()}
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether the server that is asked next is the one that the address named at first."""
+        return self._origin is not None and origin(self.url) == self._origin
 
     def answered(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether the answer is the file; if not it is a redirect, and `url` is where to ask next.
@@ -152,6 +167,10 @@ class UrlFetch:
         except ValueError as error:
             raise SourceRefused(Reason.SOURCE_NOT_FOUND, f"{self.shown} redirects to no address") from error
         return False
+
+    @property
+    def _listed(self) -> Collection[str]:
+        return self._leads_to if self._redirects else self._hosts
 
     def _there(self) -> str:
         """The host that is asked, with the address that led to it if it is another."""

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import ConfigDict, Field
 
+from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
 from lorapool_api.kinds.stacks import StackMembers, StackSource
 from lorapool_api.schema import ApiModel, Rule, exactly_one_of, rules
 
@@ -192,7 +193,7 @@ class AdapterSource(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            exactly_one_of("hub", "url", "path", "stack"),
+            exactly_one_of("hub", "url", "path", "oci", "civitai", "stack"),
             Rule("!has(self.tokenSecretRef) || has(self.hub) || has(self.url)", "tokenSecretRef goes with hub or url"),
         )
     )
@@ -205,6 +206,8 @@ class AdapterSource(ApiModel):
         max_length=2048,
     )
     path: AbsolutePath | None = None
+    oci: OciSource | None = Field(default=None, description="An artifact in a registry, as `oras push` makes them.")
+    civitai: CivitaiSource | None = Field(default=None, description="A file of a model's version at Civitai.")
     stack: StackMembers | None = Field(
         default=None,
         description="Other adapters of the same pool, which a request for this name gets together. None of them is a "
@@ -219,12 +222,12 @@ class AdapterSource(ApiModel):
     )
 
     @property
-    def value(self) -> HubSource | UrlSource | PathSource | StackSource | UnknownSource:
+    def value(self) -> HubSource | UrlSource | PathSource | OciSource | CivitaiSource | StackSource | UnknownSource:
         """The one that is set."""
         url = UrlSource(self.url) if self.url is not None else None
         path = PathSource(self.path) if self.path is not None else None
         stack = StackSource(self.stack) if self.stack is not None else None
-        match [source for source in (self.hub, url, path, stack) if source is not None]:
+        match [source for source in (self.hub, url, path, self.oci, self.civitai, stack) if source is not None]:
             case [source]:
                 return source
         return UnknownSource()

@@ -23,6 +23,7 @@ class Installation:
 
     image: str
     hf_endpoint: str | None = None
+    civitai_endpoint: str | None = None
     url_hosts: tuple[str, ...] = ()
 
 
@@ -141,6 +142,8 @@ def _env(pool: Pool, installation: Installation) -> list[Manifest]:
         env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": hub.token_secret_ref.manifest()}})
     if installation.hf_endpoint:
         env.append({"name": "HF_ENDPOINT", "value": installation.hf_endpoint})
+    if installation.civitai_endpoint:
+        env.append({"name": "CIVITAI_ENDPOINT", "value": installation.civitai_endpoint})
     return env
 
 

@@ -1,9 +1,7 @@
 """The header of a remote safetensors file, by a range request: kilobytes instead of the file."""
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -14,13 +12,11 @@ from pydantic import SecretStr
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch, own_hosts
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import LENGTH_BYTES, header_length
-from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
 from lorapool_common.http.tls import trusted
-from lorapool_operator.sources.http import Send, opened
+from lorapool_operator.sources.http import TIMEOUT, Opener, PublicClient, opened
 
 # Headers of adapters have 30 to 200 KiB: one request reaches almost all of them.
-_FIRST_BYTES: Final = 256 * 1024
-_TIMEOUT: Final = httpx.Timeout(15.0, connect=5.0)
+FIRST_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -39,28 +35,47 @@ class _Piece:
     size_bytes: int
 
 
-class Headers:
-    """Fetches headers. Redirects are followed by hand, so that each hop can be refused."""
+async def header_of(opener: Opener, shown: str, first_bytes: int = FIRST_BYTES) -> HeaderText:
+    """The header of the file that is answered; of it only the length is checked.
 
-    def __init__(self, hosts: tuple[str, ...], first_bytes: int = _FIRST_BYTES) -> None:
+    Args:
+        shown: names the file in messages.
+        first_bytes: are asked for before the length is known.
+
+    Raises:
+        SourceRefused: the file cannot be had.
+        FactsError: it is no safetensors.
+    """
+    piece = await _first(opener, first_bytes, shown)
+    end = LENGTH_BYTES + header_length(piece.data, piece.size_bytes)
+    if end > len(piece.data):
+        piece = await _first(opener, end, shown)
+    if len(piece.data) < end:
+        raise SourceRefused(Reason.SOURCE_UNAVAILABLE, f"{shown}: the connection ended within the header")
+    return HeaderText(piece.data[LENGTH_BYTES:end], piece.size_bytes)
+
+
+class Headers:
+    """Fetches headers of files at addresses. Redirects are followed by hand, so that each hop can be refused."""
+
+    def __init__(self, hosts: tuple[str, ...], first_bytes: int = FIRST_BYTES) -> None:
         """`hosts` are those of `lorapool_api.fetch.hosts`; `first_bytes` are asked for before the length is known."""
         self._hosts = hosts
         self._first_bytes = first_bytes
-        # No proxy from the environment: it would look up names for us and reach what we may not.
-        self._strangers = httpx.AsyncClient(
-            timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS, verify=trusted(trust_env=False)
-        )
+        self._public = PublicClient()
         # The Hub is the installation's choice, and its own client library takes the environment's proxy.
-        self._hub = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, verify=trusted(trust_env=True))
+        self._hub = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, verify=trusted(trust_env=True))
+        self._clients = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        await self._clients.enter_async_context(self._public)
+        self._clients.push_async_callback(self._hub.aclose)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        await self._strangers.aclose()
-        await self._hub.aclose()
+        await self._clients.aclose()
 
     async def of_url(self, url: str, token: SecretStr | None = None) -> HeaderText:
         """The header of a file on a host that the installation allows, at a public or listed address.
@@ -69,42 +84,30 @@ class Headers:
 
         Raises: SourceRefused, FactsError (no safetensors).
         """
-        return await self._header(lambda: UrlFetch(url, self._hosts, token=token), self._ask_stranger)
+        shown = UrlFetch(url, self._hosts).shown
+        return await header_of(
+            lambda headers: self._public.opened(UrlFetch(url, self._hosts, token=token), headers),
+            shown,
+            self._first_bytes,
+        )
 
     async def of_hub(self, url: str, token: SecretStr | None = None) -> HeaderText:
         """The header of a file of the Hub, which says by itself where its files are. Raises: as `of_url`."""
-        return await self._header(lambda: UrlFetch(url, own_hosts(url), token=token), self._ask_hub)
-
-    async def _header(self, begin: Callable[[], UrlFetch], send: Send) -> HeaderText:
-        piece = await _first(begin(), send, self._first_bytes)
-        end = LENGTH_BYTES + header_length(piece.data, piece.size_bytes)
-        if end > len(piece.data):
-            piece = await _first(begin(), send, end)
-        if len(piece.data) < end:
-            message = f"{begin().shown}: the connection ended within the header"
-            raise SourceRefused(Reason.SOURCE_UNAVAILABLE, message)
-        return HeaderText(piece.data[LENGTH_BYTES:end], piece.size_bytes)
-
-    async def _ask_stranger(self, fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
-        host, port = fetch.host()
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        *others, last = fetch.addresses(addresses_of(found))
-        for address in others:
-            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                return await self._send_to(address, fetch, headers)
-        return await self._send_to(last, fetch, headers)
-
-    async def _send_to(self, address: str, fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
-        return await self._strangers.send(pinned(self._strangers, fetch.url, address, headers), stream=True)
+        hosts = own_hosts(url)
+        return await header_of(
+            lambda headers: opened(UrlFetch(url, hosts, token=token), self._ask_hub, headers),
+            UrlFetch(url, hosts).shown,
+            self._first_bytes,
+        )
 
     async def _ask_hub(self, fetch: UrlFetch, headers: Mapping[str, str]) -> httpx.Response:
         return await self._hub.send(self._hub.build_request("GET", fetch.url, headers=headers), stream=True)
 
 
-async def _first(fetch: UrlFetch, send: Send, wanted: int) -> _Piece:
+async def _first(opener: Opener, wanted: int, shown: str) -> _Piece:
     """The first bytes, from a server that knows ranges or from one that does not. Raises: SourceRefused."""
-    async with opened(fetch, send, {"range": f"bytes=0-{wanted - 1}"}) as response:
-        return await _piece(response, wanted, fetch.shown)
+    async with opener({"range": f"bytes=0-{wanted - 1}"}) as response:
+        return await _piece(response, wanted, shown)
 
 
 async def _piece(response: httpx.Response, wanted: int, shown: str) -> _Piece:

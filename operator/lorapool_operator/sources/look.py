@@ -4,11 +4,13 @@ from typing import Protocol, assert_never
 
 from pydantic import SecretStr
 
+from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.wire.credentials import Credentials, CredentialsRef, credentials_ref, token_of
 from lorapool_operator.seen.resolution import Resolution
+from lorapool_operator.sources.artifacts.found import FoundFile
 from lorapool_operator.sources.header import HeaderText
 from lorapool_operator.sources.hub import HubRepoFile
 
@@ -27,6 +29,12 @@ class FetchesHeaders(Protocol):
     async def of_hub(self, url: str, token: SecretStr | None) -> HeaderText: ...
 
 
+class FindsArtifacts(Protocol):
+    """Registries and Civitai. Raises: SourceRefused, FactsError."""
+
+    async def find(self, source: OciSource | CivitaiSource) -> FoundFile: ...
+
+
 class ReadsFacts(Protocol):
     """What a header says of its file. Raises: SourceRefused, FactsError."""
 
@@ -42,10 +50,18 @@ class ReadsSecrets(Protocol):
 class SourceReader:
     """All kinds of sources, each asked in its own way."""
 
-    def __init__(self, hub: FindsFiles, headers: FetchesHeaders, facts: ReadsFacts, secrets: ReadsSecrets) -> None:
+    def __init__(
+        self,
+        hub: FindsFiles,
+        headers: FetchesHeaders,
+        facts: ReadsFacts,
+        artifacts: FindsArtifacts,
+        secrets: ReadsSecrets,
+    ) -> None:
         self._hub = hub
         self._headers = headers
         self._facts = facts
+        self._artifacts = artifacts
         self._secrets = secrets
 
     async def look(self, source: AdapterSource, namespace: str) -> Resolution:
@@ -61,6 +77,9 @@ class SourceReader:
             case UrlSource(url):
                 facts = await self._facts.read(await self._headers.of_url(url, token))
                 return _resolution(facts, file=source.label.rpartition("/")[2])
+            case OciSource() | CivitaiSource() as artifact:
+                file = await self._artifacts.find(artifact)
+                return _resolution(await self._facts.read(file.header), file.revision, file.file, file.sha256)
             case PathSource() | StackSource() | UnknownSource():
                 return Resolution()
             case other:

@@ -48,7 +48,7 @@ class RuntimeParts:
         self._blobs = blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
         self.control_token = ControlToken(settings.control_token_file)
         peers = Peers(self.control_token)
-        fetcher = Fetcher(blobs, SourceRules.of(config, settings.pod_root))
+        fetcher = Fetcher(blobs, SourceRules.of(config, settings.pod_root, settings.civitai_endpoint))
         self.credentials = CredentialsDesk(self.changes.note)
         files = FileLoader(fetcher, blobs, config.max_rank, find=peers.find, credentials=self.credentials.get)
         readers = Readers(self._read)

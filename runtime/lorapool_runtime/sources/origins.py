@@ -9,9 +9,12 @@ from pydantic import SecretStr
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.credentials import Credentials, token_of
 from lorapool_api.wire.sources.any import FileSource
+from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
 from lorapool_runtime.credentials import CredentialsNeeded
 from lorapool_runtime.sources import hub, path, url
+from lorapool_runtime.sources.artifacts.civitai import CivitaiDownload
+from lorapool_runtime.sources.artifacts.oci import RegistryFile
 from lorapool_runtime.sources.limits import Cancelled, Expected, Write
 
 _ATTEMPTS: Final = 3
@@ -26,13 +29,14 @@ class SourceRules:
     max_file_bytes: int
     pod_root: str = ""
     path_hidden: tuple[str, ...] = ()
+    civitai_endpoint: str | None = None
 
     @classmethod
-    def of(cls, config: RuntimeConfig, pod_root: str) -> "SourceRules":
+    def of(cls, config: RuntimeConfig, pod_root: str, civitai_endpoint: str | None = None) -> "SourceRules":
         """`pod_root` stands before every path of the pod; empty where the pod has its own mounts."""
         roots = tuple(f"{pod_root}{root}" for root in config.path_roots)
         hidden = tuple(f"{pod_root}{folder}" for folder in config.path_hidden)
-        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root, hidden)
+        return cls(roots, config.url_hosts, config.max_file_bytes, pod_root, hidden, civitai_endpoint)
 
     @property
     def folders(self) -> path.Folders:
@@ -71,6 +75,10 @@ def origin(source: FileSource, rules: SourceRules, credentials: Credentials | No
             return _UrlOrigin(address, token, rules)
         case PathFile(path=name):
             return _PathOrigin(f"{rules.pod_root}{name}", rules)
+        case OciFile():
+            return _OciOrigin(RegistryFile(source, rules.url_hosts))
+        case CivitaiFile():
+            return _CivitaiOrigin(CivitaiDownload(source, rules.url_hosts, rules.civitai_endpoint))
         case other:
             assert_never(other)
 
@@ -115,3 +123,29 @@ class _PathOrigin:
 
     def sidecar(self, name: str, _folder: Path, max_bytes: int) -> bytes | None:
         return path.read_sidecar(self.place, name, self.rules.folders, max_bytes)
+
+
+@dataclass(frozen=True)
+class _OciOrigin:
+    file: RegistryFile
+    attempts: ClassVar[int] = _ATTEMPTS
+
+    def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
+        target = folder / "file"
+        return target, self.file.fetch(target, expected, cancelled, write)
+
+    def sidecar(self, name: str, _folder: Path, max_bytes: int) -> bytes | None:
+        return self.file.sidecar(name, max_bytes)
+
+
+@dataclass(frozen=True)
+class _CivitaiOrigin:
+    file: CivitaiDownload
+    attempts: ClassVar[int] = _ATTEMPTS
+
+    def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
+        target = folder / "file"
+        return target, self.file.fetch(target, expected, cancelled, write)
+
+    def sidecar(self, _name: str, _folder: Path, _max_bytes: int) -> bytes | None:
+        return None

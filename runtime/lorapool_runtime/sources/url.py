@@ -1,4 +1,4 @@
-"""`url` sources: files at an address, on hosts that the installation allows."""
+"""Files at an address, on hosts that the installation allows: `url` sources, and others that have one."""
 
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ import structlog
 from pydantic import SecretStr
 
 from lorapool_api.fetch.client_errors import refused_by_client
-from lorapool_api.fetch.policy import SourceRefused, UrlFetch, plain
+from lorapool_api.fetch.policy import SourceRefused, UrlFetch
 from lorapool_api.kinds.conditions import Reason
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
 from lorapool_common.http.tls import trusted
@@ -33,33 +33,52 @@ def fetch(
     write: Write = write_hashed,
     token: SecretStr | None = None,
 ) -> str:
+    """Download to `target` and return the sha256. The token is for the address's own host alone.
+
+    Raises: AdapterError, as `download` does.
+    """
+    return download(lambda: UrlFetch(url, hosts, token=token), target, expected, cancelled, write)
+
+
+def download(
+    begin: Callable[[], UrlFetch],
+    target: Path,
+    expected: Expected,
+    cancelled: Callable[[], bool],
+    write: Write = write_hashed,
+    headers: Mapping[str, str] | None = None,
+) -> str:
     """Download to `target` and return the sha256. A download that breaks off goes on where it was, a few times.
 
-    The token is for the address's own host alone.
+    Args:
+        begin: makes the fetch anew, for each time that the address is asked.
+        headers: of each request, besides what the fetch says.
 
     Raises:
         AdapterError: a host or an address that is not allowed, here or after any redirect; what the server answers.
     """
+    shown = begin().shown
     # No proxy from the environment: it would look up names for us and reach what we may not.
     with httpx.Client(
         timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS, verify=trusted(trust_env=False)
     ) as client:
         try:
-            return write(
-                _chunks(client, lambda: UrlFetch(url, hosts, token=token), expected), target, expected, cancelled
-            )
+            return write(_chunks(client, begin, headers or {}, expected), target, expected, cancelled)
         except SourceRefused as error:
             raise AdapterError.of(error) from error
         except (httpx.InvalidURL, httpx.TransportError, socket.gaierror, ValueError) as error:
-            raise AdapterError.of(refused_by_client(error, plain(url))) from error
+            raise AdapterError.of(refused_by_client(error, shown)) from error
 
 
-def _chunks(client: httpx.Client, begin: Callable[[], UrlFetch], expected: Expected) -> Iterator[bytes]:
+def _chunks(
+    client: httpx.Client, begin: Callable[[], UrlFetch], headers: Mapping[str, str], expected: Expected
+) -> Iterator[bytes]:
     """The body, as it comes: whoever drips it must be seen to."""
     received, version = 0, None
     for attempt in range(_RESUMES + 1):
+        at = begin()
         try:
-            with _opened(client, begin(), received, version) as response:
+            with _opened(client, at, headers, received, version) as response:
                 announced = response.headers.get("content-length", "")
                 if announced.isdigit() and received + int(announced) > expected.max_bytes:
                     expected.check_size(received + int(announced))
@@ -71,13 +90,15 @@ def _chunks(client: httpx.Client, begin: Callable[[], UrlFetch], expected: Expec
         except httpx.TransportError as error:
             if attempt == _RESUMES or not received or version is None:
                 raise
-            log.info("a download broke off; going on", url=begin().shown, at=received, error=type(error).__name__)
+            log.info("a download broke off; going on", source=at.shown, at=received, error=type(error).__name__)
 
 
 @contextmanager
-def _opened(client: httpx.Client, at: UrlFetch, first: int, version: str | None) -> Iterator[httpx.Response]:
+def _opened(
+    client: httpx.Client, at: UrlFetch, headers: Mapping[str, str], first: int, version: str | None
+) -> Iterator[httpx.Response]:
     """The response after all redirects, from that byte on of that version of the file."""
-    wanted = {"accept-encoding": "identity"}
+    wanted = {"accept-encoding": "identity", **headers}
     if first and version:
         wanted |= {"range": f"bytes={first}-", "if-range": version}
     while True:

@@ -40,6 +40,7 @@ EVERYTHING: dict[str, Any] = {
     "image__pullSecrets": ["registry"],
     "watchNamespaces": ["one", "two"],
     "hub__endpoint": "http://hub.test",
+    "civitai__endpoint": "http://civitai.test",
     "sources__urlHosts": ["files.test", "*.example.org", "http://10.0.0.1:8080"],
     "secretReaders": [{"namespace": "one", "names": ["hub-token", "url-token"]}, {"namespace": "two", "names": ["t"]}],
     "networkPolicy__enabled": True,
@@ -160,7 +161,10 @@ def test_the_pods_understand_every_variable_that_they_are_given(monkeypatch: pyt
     objects = render(**EVERYTHING)
     known: dict[str, tuple[type[BaseSettings], set[str]]] = {
         "lorapool-gateway": (GatewaySettings, {"X"}),
-        "lorapool-operator": (OperatorSettings, {"POD_NAME", "POD_NAMESPACE", "POD_IP", "HF_ENDPOINT"}),
+        "lorapool-operator": (
+            OperatorSettings,
+            {"POD_NAME", "POD_NAMESPACE", "POD_IP", "HF_ENDPOINT", "CIVITAI_ENDPOINT"},
+        ),
     }
     for name, (settings, others) in known.items():
         values = environment(one(objects, "Deployment", name))
@@ -280,6 +284,7 @@ def test_names_follow_the_release_unless_told_otherwise() -> None:
         ({"image__operator": {"repository": ""}}, "/image/operator/repository"),
         ({"image__runtime": {"repository": "r", "digest": "latest"}}, "/image/runtime/digest"),
         ({"hub__endpoint": "hub.test"}, "/hub/endpoint"),
+        ({"civitai__endpoint": "civitai.test"}, "/civitai/endpoint"),
         ({"sources__urlHosts": ["https://a.test/x"]}, "/sources/urlHosts/0"),
         ({"logLevel": "LOUD"}, "/logLevel"),
     ],

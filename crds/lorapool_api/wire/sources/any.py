@@ -4,12 +4,14 @@ from typing import Annotated, assert_never
 
 from pydantic import Field
 
+from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.wire.credentials import credentials_ref
+from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
 
-FileSource = Annotated[HubFile | UrlFile | PathFile, Field(discriminator="kind")]
+FileSource = Annotated[HubFile | UrlFile | PathFile | OciFile | CivitaiFile, Field(discriminator="kind")]
 
 
 class NoFileSource(ValueError):
@@ -41,7 +43,11 @@ def _without_credentials(source: AdapterSource, revision: str | None, file: str 
             return UrlFile(url=url)
         case PathSource(path):
             return PathFile(path=path)
-        case HubSource() | StackSource() | UnknownSource():
+        case OciSource(repository=repository) if revision and file:
+            return OciFile(ref=f"{repository}@{revision}", file=file)
+        case CivitaiSource(version=version) if file:
+            return CivitaiFile(version=version, file=file)
+        case HubSource() | OciSource() | CivitaiSource() | StackSource() | UnknownSource():
             raise NoFileSource(source.label)
         case other:
             assert_never(other)

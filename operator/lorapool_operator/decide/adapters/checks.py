@@ -1,23 +1,20 @@
 """What an adapter must pass, in order. The first check that says something decides."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
-from lorapool_api.fetch.hosts import is_allowed
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.kinds.pool import PoolSpec
 from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
-from lorapool_api.kinds.sources import HubSource, PathSource, UnknownSource, UrlSource
-from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.lora.fit import check_rank
 from lorapool_api.lora.header import FactsError
 from lorapool_api.rules.bases import is_base
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.adapters.fit import FitInput, misfit
 from lorapool_operator.decide.adapters.names import Labels, admits
-from lorapool_operator.manifests.path_roots import path_roots
+from lorapool_operator.decide.allowed_sources import forbidden
 from lorapool_operator.seen.desired import DesiredPool
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 from lorapool_operator.seen.verdict import Verdict
@@ -34,7 +31,7 @@ class CheckInput:
         conflicts: names that it claims and another has, each with that owner's key.
         outcome: what its source turned out to be.
         base: the modules of the base; None until a pod has loaded it.
-        url_hosts: hosts that `url` sources may name.
+        url_hosts: hosts that sources may name.
     """
 
     adapter: Adapter
@@ -131,37 +128,7 @@ def defaults_are_allowed(given: CheckInput) -> Verdict | None:
 
 
 def source_is_allowed(given: CheckInput) -> Verdict | None:
-    source = given.adapter.spec.source
-    match source.value:
-        case HubSource() | StackSource():
-            return None
-        case UrlSource(url):
-            return None if is_allowed(url, given.url_hosts) else _other_host(source.label, given.url_hosts)
-        case PathSource(path):
-            paths = path_roots(given.spec)
-            return None if paths.allow(path) else _below_no_volume(path, paths.roots)
-        case UnknownSource():
-            return Verdict(
-                Reason.INVALID_SPEC,
-                "spec.source is none that this version of the operator knows; upgrade it, or use another source",
-            )
-        case other:
-            assert_never(other)
-
-
-def _other_host(label: str, allowed: Collection[str]) -> Verdict:
-    hosts = ", ".join(allowed) or "none"
-    message = f"{label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)"
-    return Verdict(Reason.SOURCE_FORBIDDEN, message)
-
-
-def _below_no_volume(path: str, roots: Collection[str]) -> Verdict:
-    listed = ", ".join(roots) or "none"
-    return Verdict(
-        Reason.SOURCE_FORBIDDEN,
-        f"{path} lies below no volume of the podTemplate that the pool names in spec.adapters.pathVolumes "
-        f"(they are mounted at: {listed})",
-    )
+    return forbidden(given.adapter.spec.source, given.spec, given.url_hosts)
 
 
 def is_resolved(given: CheckInput) -> Verdict | None:

@@ -11,6 +11,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.pool import PoolStatus
 from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.header import parse_header
+from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.adapters.fit import FitInput
@@ -99,7 +100,7 @@ def test_paths_lie_below_what_the_pod_template_mounts(path: str, allowed: bool) 
 
 
 def test_a_source_of_a_newer_version_concerns_its_adapter_alone() -> None:
-    newer = make.adapter("newer", source={"oci": {"image": "registry.example.org/a/b:1"}})
+    newer = make.adapter("newer", source={"ipfs": {"cid": "b"}})
     results = op.checked(op.seen(newer, make.adapter("pixel"), pool=op.pool()))
 
     finding = results["default/newer"].finding
@@ -117,6 +118,23 @@ def test_urls_name_allowed_hosts_only() -> None:
     assert found is not None
     assert found.verdict.reason is Reason.SOURCE_FORBIDDEN
     assert "secret" not in found.verdict.message
+
+
+def test_registries_are_allowed_hosts_and_civitai_needs_no_entry() -> None:
+    good = make.adapter("a", source={"oci": {"ref": "files.example.org/acme/x:1"}})
+    bad = make.adapter(source={"oci": {"ref": "docker.io/acme/x:1"}})
+    civitai = make.adapter("b", source={"civitai": {"modelVersion": 7}})
+    resolved = Resolution(revision="sha256:" + "a" * 64, file="x.safetensors", sha256="b" * 64)
+    results = op.checked(op.seen(good, civitai, pool=op.pool(), outcome=resolved))
+    entries = [result.entry.source for result in results.values() if result.entry]
+    assert entries == [
+        OciFile(ref=f"files.example.org/acme/x@sha256:{'a' * 64}", file="x.safetensors"),
+        CivitaiFile(version=7, file="x.safetensors"),
+    ]
+    found = op.finding(op.seen(bad, pool=op.pool()))
+    assert found is not None
+    assert found.verdict.reason is Reason.SOURCE_FORBIDDEN
+    assert "registry-1.docker.io" in found.verdict.message
 
 
 @pytest.mark.parametrize(

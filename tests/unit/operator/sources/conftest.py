@@ -6,6 +6,7 @@ import pytest
 from tests.operator_hub import FakeHub
 from tests.unit.operator.secrets import Secrets
 
+from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient
@@ -33,7 +34,7 @@ def secrets() -> Secrets:
 @pytest.fixture
 async def resolver(hub: FakeHub, headers: Headers, secrets: Secrets) -> AsyncIterator[Resolver]:
     facts = FactsReader()
-    it = Resolver(SourceReader(HubClient(hub.url), headers, facts, secrets), lambda _: None)
+    it = Resolver(SourceReader(HubClient(hub.url), headers, facts, ArtifactClients(()), secrets), lambda _: None)
     yield it
     it.close()
     facts.close()

@@ -11,6 +11,7 @@ from tests.unit.operator.sources.asking import ask, settled
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
+from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient
@@ -33,7 +34,9 @@ async def test_eight_hostile_files_at_once_hold_up_neither_the_loop_nor_a_good_o
     hub: FakeHub, headers: Headers
 ) -> None:
     facts, found = FactsReader(), asyncio.Event()
-    resolver = Resolver(SourceReader(HubClient(hub.url), headers, facts, Secrets()), lambda _: found.set())
+    resolver = Resolver(
+        SourceReader(HubClient(hub.url), headers, facts, ArtifactClients(()), Secrets()), lambda _: found.set()
+    )
     names = [*FILES, "good"]
     hub.plain = dict(zip(map(str, range(9)), [*FILES.values(), lora_file()], strict=True))
     adapters = {n: make.adapter(f"a{i}", source={"url": f"{hub.url}/plain/{i}"}) for i, n in enumerate(names)}

@@ -14,6 +14,7 @@ from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubSource
+from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient, base_models
@@ -120,7 +121,8 @@ async def test_a_revision_that_does_not_exist_is_named(hub: FakeHub, resolver: R
 
 async def test_a_hub_that_is_away_is_no_verdict_on_the_adapter(headers: Headers) -> None:
     resolver = Resolver(
-        SourceReader(HubClient("http://127.0.0.1:1"), headers, FactsReader(), Secrets()), lambda _: None
+        SourceReader(HubClient("http://127.0.0.1:1"), headers, FactsReader(), ArtifactClients(()), Secrets()),
+        lambda _: None,
     )
     assert (await refused(resolver, from_hub()))[0] is Reason.SOURCE_UNAVAILABLE
     resolver.close()

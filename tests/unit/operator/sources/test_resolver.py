@@ -20,6 +20,7 @@ from lorapool_api.lora.header import FactsError, parse_header
 from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 from lorapool_operator.seen.verdict import Verdict
+from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.header import HeaderText
 from lorapool_operator.sources.hub import HubRepoFile
 from lorapool_operator.sources.look import SourceReader
@@ -75,7 +76,7 @@ async def hub() -> Hub:
 
 @pytest.fixture
 async def resolver(hub: Hub) -> AsyncIterator[Resolver]:
-    it = Resolver(SourceReader(hub, hub, hub, Secrets()), lambda _: None, now_s, TIMES)
+    it = Resolver(SourceReader(hub, hub, hub, ArtifactClients(()), Secrets()), lambda _: None, now_s, TIMES)
     yield it
     it.close()
 
@@ -225,7 +226,7 @@ async def test_pods_alone_see_paths(resolver: Resolver, hub: Hub) -> None:
 async def test_a_grant_that_comes_later_heals_by_itself(hub: Hub) -> None:
     again = SourceRefused(Reason.SECRET_FORBIDDEN, "run kubectl create role", retry_after_s=10.0)
     hub.repos["a/b"] = again
-    resolver = Resolver(SourceReader(hub, hub, hub, Secrets()), lambda _: None, now_s, TIMES)
+    resolver = Resolver(SourceReader(hub, hub, hub, ArtifactClients(()), Secrets()), lambda _: None, now_s, TIMES)
     adapter = from_hub()
     ask(resolver, adapter)
     await elapse(1)

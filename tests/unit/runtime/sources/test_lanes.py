@@ -5,6 +5,7 @@ import asyncio
 from tests.waiting import until
 
 from lorapool_api.wire.sources.any import FileSource
+from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
 from lorapool_runtime.sources.lanes import Lanes
 
@@ -17,8 +18,10 @@ def test_a_place_is_an_owner_or_a_host() -> None:
     sources: list[FileSource] = [
         hub("nerijs/pixel"), hub("nerijs/other"), hub("ostris/ikea"), UrlFile(url="https://a.example:8/x?y"),
         UrlFile(url="https://b.example/x"), PathFile(path="/a"), PathFile(path="/b"),
+        OciFile(ref="ghcr.io/a/b@x", file="x"), OciFile(ref="ghcr.io/c/d@x", file="x"),
+        CivitaiFile(version=1, file="x"), CivitaiFile(version=2, file="x"),
     ]  # fmt: skip
-    assert len({source.owner for source in sources}) == 5
+    assert len({source.owner for source in sources}) == 7
 
 
 async def test_eight_that_hang_hold_up_no_other_of_the_same_owner() -> None:

@@ -1,0 +1,66 @@
+"""Which sources an installation and a pool let adapters name."""
+
+from collections.abc import Collection
+from typing import assert_never
+
+from lorapool_api.fetch.hosts import is_allowed
+from lorapool_api.fetch.oci.reference import OciReference
+from lorapool_api.fetch.policy import SourceRefused
+from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.pool import PoolSpec
+from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
+from lorapool_api.kinds.stacks import StackSource
+from lorapool_operator.manifests.path_roots import path_roots
+from lorapool_operator.seen.verdict import Verdict
+
+
+def forbidden(source: AdapterSource, pool: PoolSpec, url_hosts: Collection[str]) -> Verdict | None:
+    """Why the source may not be asked; None: it may.
+
+    Args:
+        url_hosts: those of `lorapool_api.fetch.hosts`.
+    """
+    match source.value:
+        case HubSource() | CivitaiSource() | StackSource():
+            return None
+        case OciSource():
+            return _registry_is_allowed(source.value, url_hosts)
+        case UrlSource(url):
+            return None if is_allowed(url, url_hosts) else _other_host(source.label, url_hosts)
+        case PathSource(path):
+            paths = path_roots(pool)
+            return None if paths.allow(path) else _below_no_volume(path, paths.roots)
+        case UnknownSource():
+            return Verdict(
+                Reason.INVALID_SPEC,
+                "spec.source is none that this version of the operator knows; upgrade it, or use another source",
+            )
+        case other:
+            assert_never(other)
+
+
+def _registry_is_allowed(source: OciSource, allowed: Collection[str]) -> Verdict | None:
+    try:
+        reference = OciReference.parse(source.ref)
+    except SourceRefused as error:
+        return Verdict(error.reason, error.message)
+    if is_allowed(reference.url(allowed), allowed):
+        return None
+    shown = source.ref if reference.server == reference.registry else f"{source.ref}, which is at {reference.server}"
+    return _other_host(shown, allowed)
+
+
+def _other_host(label: str, allowed: Collection[str]) -> Verdict:
+    hosts = ", ".join(allowed) or "none"
+    message = f"{label}: this installation takes files from these hosts only: {hosts} (setting urlHosts)"
+    return Verdict(Reason.SOURCE_FORBIDDEN, message)
+
+
+def _below_no_volume(path: str, roots: Collection[str]) -> Verdict:
+    listed = ", ".join(roots) or "none"
+    return Verdict(
+        Reason.SOURCE_FORBIDDEN,
+        f"{path} lies below no volume of the podTemplate that the pool names in spec.adapters.pathVolumes "
+        f"(they are mounted at: {listed})",
+    )

@@ -1,0 +1,1 @@
+"""Adapters that are published as artifacts: in registries, and at Civitai."""
