@@ -6,12 +6,15 @@ from typing import ClassVar, Final, Protocol, assert_never
 
 from pydantic import SecretStr
 
+from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.credentials import Credentials, token_of
 from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_api.wire.sources.other import OtherFile
 from lorapool_runtime.credentials import CredentialsNeeded
+from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.sources import hub, path, url
 from lorapool_runtime.sources.artifacts.civitai import CivitaiDownload
 from lorapool_runtime.sources.artifacts.oci import RegistryFile
@@ -64,7 +67,12 @@ class Origin(Protocol):
 
 
 def origin(source: FileSource, rules: SourceRules, credentials: Credentials | None = None) -> Origin:
-    """Who brings files of that kind. Raises: CredentialsNeeded, where it is asked as somebody, and there are none."""
+    """Who brings files of that kind.
+
+    Raises:
+        CredentialsNeeded: it is asked as somebody, and there are no credentials.
+        AdapterError: it is of a kind that this version does not know.
+    """
     if source.credentials is not None and credentials is None:
         raise CredentialsNeeded
     token = token_of(credentials or {})
@@ -79,6 +87,9 @@ def origin(source: FileSource, rules: SourceRules, credentials: Credentials | No
             return _OciOrigin(RegistryFile(source, rules.url_hosts))
         case CivitaiFile():
             return _CivitaiOrigin(CivitaiDownload(source, rules.url_hosts, rules.civitai_endpoint))
+        case OtherFile(kind=kind):
+            message = f"this pod's version cannot ask sources of the kind {kind!r}; a newer one can"
+            raise AdapterError(Reason.INVALID_SPEC, message)
         case other:
             assert_never(other)
 

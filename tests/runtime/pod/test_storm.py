@@ -15,6 +15,7 @@ from lorapool_api.kinds.serving import ApplyMode, Serving
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.config import Budgets
+from lorapool_api.wire.sources.basic import PathFile
 from lorapool_api.wire.state import AdapterPhase
 
 KINDS = ("lora kohya, mixed ranks, text too", "lora peft, all modules", "dora diffusers", "loha kohya", "lokr kohya")
@@ -110,7 +111,7 @@ def pool(model: Path, root: Path, entries: dict[str, CatalogEntry]) -> Any:
     """Room for about two of the adapters in each tier."""
     from tests import tiny
 
-    largest = max(Path(e.source.path).stat().st_size for e in entries.values() if e.source.kind == "path")
+    largest = max(Path(e.source.path).stat().st_size for e in entries.values() if isinstance(e.source, PathFile))
     return config(
         root,
         engine=EngineName.DIFFUSERS,

@@ -1,8 +1,9 @@
 """Any of the sources, and which one of them an adapter's manifest means."""
 
-from typing import Annotated, assert_never
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, assert_never, get_args
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
@@ -10,8 +11,22 @@ from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.wire.credentials import credentials_ref
 from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_api.wire.sources.other import OtherFile
 
-FileSource = Annotated[HubFile | UrlFile | PathFile | OciFile | CivitaiFile, Field(discriminator="kind")]
+_Known = HubFile | UrlFile | PathFile | OciFile | CivitaiFile
+_KINDS: Final = frozenset(known.model_fields["kind"].default for known in get_args(_Known))
+
+
+def _known_or_other(source: Any) -> Literal["known", "other"]:
+    """A broken source of a known kind is none of another kind: what is wrong with it is said."""
+    kind = source.get("kind") if isinstance(source, Mapping) else getattr(source, "kind", None)
+    return "known" if kind in _KINDS else "other"
+
+
+FileSource = Annotated[
+    Annotated[_Known, Field(discriminator="kind"), Tag("known")] | Annotated[OtherFile, Tag("other")],
+    Discriminator(_known_or_other),
+]
 
 
 class NoFileSource(ValueError):
