@@ -30,6 +30,7 @@ from lorapool_api.rules.defaults import first_said
 from lorapool_api.rules.few_steps import recognised
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.credentials import credentials_ref
 from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
 from lorapool_common.validation import first_error
@@ -168,10 +169,10 @@ def _entry(document: object, file: Path) -> CatalogEntry:
 
 def _file_source(source: AdapterSource, where: str) -> FileSource:
     match source.value:
+        case UrlSource() | OciSource() | CivitaiSource() if credentials_ref(source, NAMESPACE) is not None:
+            raise UnusableManifest(f"{where}: its source names a Secret, and there are none without Kubernetes")
         case HubSource() | OciSource() | CivitaiSource() as named:
             return _resolved(named)
-        case UrlSource() if source.token_secret_ref is not None:
-            raise UnusableManifest(f"{where}: tokenSecretRef names a Secret, and there are none without Kubernetes")
         case UrlSource(url):
             return UrlFile(url=url)
         case PathSource(path):

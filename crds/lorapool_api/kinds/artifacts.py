@@ -25,6 +25,12 @@ OciRef = Annotated[
 ]
 
 
+class PullSecretRef(ApiModel):
+    """A Secret of type kubernetes.io/dockerconfigjson in the object's own namespace."""
+
+    name: str = Field(description="Name of the Secret.", min_length=1, max_length=253)
+
+
 class OciSource(ApiModel):
     """An artifact in a registry of the OCI distribution specification, with the weights file as a layer."""
 
@@ -46,6 +52,13 @@ class OciSource(ApiModel):
         ),
         pattern=r"^([A-Za-z0-9._@+=, -]+/)*[A-Za-z0-9._@+=, -]+\.safetensors$",
         max_length=256,
+    )
+    pull_secret_ref: PullSecretRef | None = Field(
+        default=None,
+        description=(
+            "Secret of the adapter's own namespace, of type kubernetes.io/dockerconfigjson, with who may pull. The "
+            "operator reads it where a Role of the namespace lets it get this one Secret."
+        ),
     )
 
     @property

@@ -194,7 +194,10 @@ class AdapterSource(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             exactly_one_of("hub", "url", "path", "oci", "civitai", "stack"),
-            Rule("!has(self.tokenSecretRef) || has(self.hub) || has(self.url)", "tokenSecretRef goes with hub or url"),
+            Rule(
+                "!has(self.tokenSecretRef) || has(self.hub) || has(self.url) || has(self.civitai)",
+                "tokenSecretRef goes with hub, url or civitai",
+            ),
         )
     )
 
@@ -216,8 +219,8 @@ class AdapterSource(ApiModel):
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,
         description=(
-            "Secret of the adapter's own namespace with the token that `hub` or `url` asks for; it is sent as a bearer "
-            "token. The operator reads it where a Role of the namespace lets it get this one Secret."
+            "Secret of the adapter's own namespace with the token that `hub`, `url` or `civitai` asks for; it is sent "
+            "as a bearer token. The operator reads it where a Role of the namespace lets it get this one Secret."
         ),
     )
 

@@ -36,6 +36,10 @@ class CredentialsRef(Wire):
         default=(),
         description="(name of the credential, key in the Secret); empty: all keys, each by its own name.",
     )
+    pulls: str | None = Field(
+        default=None,
+        description="An artifact: of the Secret, a kubernetes.io/dockerconfigjson, its user name and password alone.",
+    )
 
 
 class CredentialsGrant(Wire):
@@ -59,7 +63,9 @@ class CredentialsDelivery(Wire):
 
 def credentials_ref(source: AdapterSource, namespace: str) -> CredentialsRef | None:
     """Where the credentials are that the source of an object in that namespace names; None: it names none."""
-    token = source.token_secret_ref
+    token, oci = source.token_secret_ref, source.oci
+    if oci is not None and oci.pull_secret_ref is not None:
+        return CredentialsRef(namespace=namespace, secret=oci.pull_secret_ref.name, pulls=oci.ref)
     if token is None:
         return None
     return CredentialsRef(namespace=namespace, secret=token.name, keys=((TOKEN, token.key),))

@@ -17,6 +17,8 @@ from typing import Any, Final, Protocol
 
 from pydantic import SecretStr
 
+from lorapool_api.fetch.oci.pull_secret import CONFIG_KEY, UnusablePullSecret, pull_credentials
+from lorapool_api.fetch.oci.reference import OciReference
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.credentials import MAX_VALUE_CHARACTERS, MAX_VALUES, TOKEN, Credentials, CredentialsRef
@@ -118,6 +120,8 @@ def _grant(ref: CredentialsRef, error: ApiError) -> str:
 def _credentials(ref: CredentialsRef, found: Mapping[str, Any]) -> Credentials:
     """The values that are meant, each within its bounds. Raises: SourceRefused."""
     data = found.get("data") or {}
+    if ref.pulls is not None:
+        return _of_pull_secret(ref, ref.pulls, data)
     keys = ref.keys or tuple((key, key) for key in sorted(data))
     for _, key in keys:
         if key not in data:
@@ -130,6 +134,17 @@ def _credentials(ref: CredentialsRef, found: Mapping[str, Any]) -> Credentials:
         )
         raise SourceRefused(Reason.INVALID_SECRET, message, _AGAIN_S)
     return {name: SecretStr(value) for name, value in values.items()}
+
+
+def _of_pull_secret(ref: CredentialsRef, artifact: str, data: Mapping[str, str]) -> Credentials:
+    """What it holds for the registry of the artifact: nothing of other registries leaves the operator."""
+    if CONFIG_KEY not in data:
+        raise SourceRefused(Reason.SECRET_NOT_FOUND, f"{_shown(ref)} has no key {CONFIG_KEY!r}", _AGAIN_S)
+    config = _value(ref, CONFIG_KEY, CONFIG_KEY, data[CONFIG_KEY])
+    try:
+        return pull_credentials(config.encode(), OciReference.parse(artifact))
+    except UnusablePullSecret as error:
+        raise SourceRefused(Reason.INVALID_SECRET, f"{_shown(ref)}: {error}", _AGAIN_S) from error
 
 
 def _value(ref: CredentialsRef, name: str, key: str, encoded: str) -> str:

@@ -32,7 +32,7 @@ class FetchesHeaders(Protocol):
 class FindsArtifacts(Protocol):
     """Registries and Civitai. Raises: SourceRefused, FactsError."""
 
-    async def find(self, source: OciSource | CivitaiSource) -> FoundFile: ...
+    async def find(self, source: OciSource | CivitaiSource, credentials: Credentials) -> FoundFile: ...
 
 
 class ReadsFacts(Protocol):
@@ -78,7 +78,7 @@ class SourceReader:
                 facts = await self._facts.read(await self._headers.of_url(url, token))
                 return _resolution(facts, file=source.label.rpartition("/")[2])
             case OciSource() | CivitaiSource() as artifact:
-                file = await self._artifacts.find(artifact)
+                file = await self._artifacts.find(artifact, credentials)
                 return _resolution(await self._facts.read(file.header), file.revision, file.file, file.sha256)
             case PathSource() | StackSource() | UnknownSource():
                 return Resolution()

@@ -84,9 +84,9 @@ def origin(source: FileSource, rules: SourceRules, credentials: Credentials | No
         case PathFile(path=name):
             return _PathOrigin(f"{rules.pod_root}{name}", rules)
         case OciFile():
-            return _OciOrigin(RegistryFile(source, rules.url_hosts))
+            return _OciOrigin(RegistryFile(source, rules.url_hosts, credentials))
         case CivitaiFile():
-            return _CivitaiOrigin(CivitaiDownload(source, rules.url_hosts, rules.civitai_endpoint))
+            return _CivitaiOrigin(CivitaiDownload(source, rules.url_hosts, rules.civitai_endpoint, token))
         case OtherFile(kind=kind):
             message = f"this pod's version cannot ask sources of the kind {kind!r}; a newer one can"
             raise AdapterError(Reason.INVALID_SPEC, message)

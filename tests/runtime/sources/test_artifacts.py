@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from tests import files
 from tests.artifacts.civitai import CivitaiRelease, CivitaiUpload, FakeCivitai, civitai_serving
 from tests.artifacts.ranges import ranged
@@ -13,9 +14,14 @@ from tests.artifacts.registry import FakeRegistry, digest_of, registry_serving
 from tests.runtime.stores import CONTENT, SHA256, Store
 from tests.web import Reply
 
+from lorapool_api.fetch.oci.access import PASSWORD, USERNAME
+from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.credentials import CredentialsRef
 from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_runtime.adapters.file import Sidecars
+from lorapool_runtime.credentials import CredentialsNeeded
 
 FOLDER, NAME = "loras/", "loras/pixel.safetensors"
 CONFIG, EMBEDDINGS = b'{"r": 4, "lora_alpha": 8}', b"words"
@@ -111,6 +117,20 @@ def test_a_token_of_a_registry_is_on_no_disk(tmp_path: Path, registry: FakeRegis
     left = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert left
     assert not any(token.encode() in content for content in left)
+
+
+def test_a_private_artifact_is_asked_for_with_what_the_pod_was_given(tmp_path: Path, registry: FakeRegistry) -> None:
+    registry.anonymous, registry.users = False, {"reader": "canary"}
+    given = {USERNAME: SecretStr("reader"), PASSWORD: SecretStr("canary")}
+    source = pushed(registry, config=CONFIG).model_copy(
+        update={"credentials": CredentialsRef(namespace="team", secret="pull", pulls="ghcr.io/a/b:1")}
+    )
+    store, entry = Store(tmp_path, hosts=registry.listed), CatalogEntry(key="team/a", source=source)
+    with pytest.raises(CredentialsNeeded):
+        store.fetch(source)
+    assert store.fetcher.fetch(entry, lambda: False, credentials=given).sha256 == SHA256
+    assert store.fetcher.sidecars(entry, AdapterFormat.PEFT, given).peft_config == CONFIG
+    assert not any(b"canary" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_a_file_of_civitai_becomes_a_blob_and_is_not_fetched_again(tmp_path: Path, civitai: FakeCivitai) -> None:

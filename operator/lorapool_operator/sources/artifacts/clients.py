@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
+from lorapool_api.wire.credentials import Credentials, token_of
 from lorapool_operator.sources.artifacts.civitai import CivitaiClient
 from lorapool_operator.sources.artifacts.found import FoundFile
 from lorapool_operator.sources.artifacts.oci import OciClient
@@ -28,8 +29,8 @@ class ArtifactClients:
     ) -> None:
         await self._public.__aexit__(kind, error, at)
 
-    async def find(self, source: OciSource | CivitaiSource) -> FoundFile:
+    async def find(self, source: OciSource | CivitaiSource, credentials: Credentials) -> FoundFile:
         """The weights file that the source means today, and its header. Raises: SourceRefused, FactsError."""
         if isinstance(source, OciSource):
-            return await self._oci.find(source)
-        return await self._civitai.find(source)
+            return await self._oci.find(source, credentials)
+        return await self._civitai.find(source, token_of(credentials))

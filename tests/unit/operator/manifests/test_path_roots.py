@@ -49,6 +49,13 @@ def test_no_volume_of_credentials_is_a_root_for_paths(volume: dict[str, Any]) ->
     assert with_paths({"files": "/a"}, {"files": volume}, ["files"]) == PathRoots()
 
 
+def test_an_image_that_is_a_volume_is_a_root_for_paths() -> None:
+    image: Volumes = {"loras": {"image": {"reference": "ghcr.io/acme/loras-image:1", "pullPolicy": "IfNotPresent"}}}
+    found = with_paths({"loras": "/adapters"}, image, ["loras"])
+    assert found == PathRoots(("/adapters",))
+    assert found.allow("/adapters/pixel-art-xl.safetensors")
+
+
 def test_what_is_mounted_below_a_root_is_hidden() -> None:
     mounts = {"files": "/a", "keys": "/a/keys/", "more": "/a/keys/more", "apart": "/ab"}
     volumes: Volumes = {"files": {"emptyDir": {}}, "keys": {"secret": {"secretName": "x"}}, "more": {"emptyDir": {}}}
