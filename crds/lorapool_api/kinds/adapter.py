@@ -121,6 +121,11 @@ class Resolved(ApiModel):
         "before them.",
         max_length=8,
     )
+    merge_loss: float | None = Field(
+        default=None,
+        description="The share of its change, by the squared norm, that the base's type cannot hold when it is merged; "
+        "a pod measures it when it has nothing else to do.",
+    )
     defaults: FoundDefaults | None = Field(
         default=None,
         description="What requests get that do not say, as the file's metadata declares it or as it is known by its "

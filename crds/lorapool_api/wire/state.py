@@ -92,6 +92,9 @@ class AdapterFileFacts(Wire):
     networks: tuple[Word, ...] | None = Field(default=None, max_length=8)
     trigger_words: tuple[Label, ...] | None = Field(default=None, max_length=8)
     declared: FoundDefaults | None = Field(default=None, description="What its metadata says of how it is sampled.")
+    merge_loss: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
+        default=None, description="The share of its change that a merge into the base's type would lose, once measured."
+    )
 
 
 class AdapterPhase(StrEnum):

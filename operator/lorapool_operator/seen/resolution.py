@@ -18,6 +18,7 @@ class Resolution:
         facts: what the header says; None where only the pods see the file (`path`), or where this was taken over
             from the status after a restart.
         trigger_words: those of the file's metadata, else of the card.
+        merge_loss: as a pod measured it, taken over from the status.
         defaults: what the metadata says of how requests are sampled.
         base_models: what the card says that the adapter was trained for; empty where it says nothing.
         last_misfit: what the status said against its fit before a restart; it holds until the file was resolved anew.
@@ -32,6 +33,7 @@ class Resolution:
     format: AnyFormat | None = None
     networks: tuple[str, ...] | None = None
     trigger_words: tuple[str, ...] | None = None
+    merge_loss: float | None = None
     defaults: FoundDefaults | None = None
     facts: AdapterFacts | None = None
     base_models: tuple[str, ...] = ()

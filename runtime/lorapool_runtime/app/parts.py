@@ -23,6 +23,7 @@ from lorapool_runtime.engine.device_adapters import DeviceAdapters
 from lorapool_runtime.engine.loader import BaseLoader
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
+from lorapool_runtime.queue.idle_work import MergeLosses
 from lorapool_runtime.settings import Settings
 from lorapool_runtime.sources.blobs import BlobFolder
 from lorapool_runtime.sources.fetch import Fetcher
@@ -73,6 +74,7 @@ class RuntimeParts:
             on_rendered=self._rendered,
             on_lost=self.health.fail,
         )
+        self.merge_losses = MergeLosses(self.registry, self.dispatcher, self.changes)
         hung_after_s = _HUNG_AFTER_S[config.device] if settings.hung_seconds is None else settings.hung_seconds
         self.watchdog = Watchdog(lambda: self.dispatcher.overdue_s, hung_after_s, self._hung)
 

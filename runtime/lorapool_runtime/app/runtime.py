@@ -51,6 +51,7 @@ class Runtime:
             "the queue": self._parts.dispatcher.run(),
             "the watch over the engine": self._parts.watchdog.run(),
             "the pod's service": self._parts.health.raise_on_failure(),
+            "what a merge would lose": self._parts.merge_losses.run(),
             "the writer of the catalog": self._parts.catalog_writer.run(),
         }
 

@@ -59,6 +59,7 @@ class Registry:
         )
         self.weights = Weights(self._index, memory, self._loader, self.tiers.refresh)
         self._digest: str | None = None
+        self._merge_losses: dict[str, float | None] = {}
 
     # ---- the catalog -------------------------------------------------------------------------------------------
 
@@ -135,6 +136,7 @@ class Registry:
         if slot.file and not self._index.with_file(slot.file.identity):
             self._memory.drop(slot.file.identity)
             self._device.forget(slot.file.identity)
+            self._merge_losses.pop(slot.file.identity, None)
 
     async def close(self) -> None:
         tasks = [h.task for h in self._index if h.task is not None]
@@ -169,13 +171,29 @@ class Registry:
         one that only a request would bring."""
         if keys is not None:
             named = (self._index.get(key) for key in keys)
-            return {h.entry.key: h.state() for h in named if h is not None and h.phase is not AdapterPhase.REMOTE}
+            return {h.entry.key: self._state(h) for h in named if h is not None and h.phase is not AdapterPhase.REMOTE}
         found = self._index if since is None else self._index.changed_since(since)
-        return {h.entry.key: h.state() for h in found if h.phase is not AdapterPhase.REMOTE}
+        return {h.entry.key: self._state(h) for h in found if h.phase is not AdapterPhase.REMOTE}
+
+    def _state(self, slot: CatalogSlot) -> AdapterState:
+        return slot.state(self._merge_losses.get(slot.file.identity) if slot.file else None)
 
     def removed_since(self, version: int) -> tuple[str, ...] | None:
         """Adapters that have gone since that version; None where that is not known any more."""
         return self._index.removed_since(version)
+
+    # ---- what a merge would lose -------------------------------------------------------------------------------
+
+    def unmeasured(self) -> HostAdapter | None:
+        """An adapter in host memory of which it is not known; None: there is none."""
+        new = (adapter for adapter in self._memory.kept() if adapter.identity not in self._merge_losses)
+        return next((adapter for adapter in new if self._index.with_file(adapter.identity)), None)
+
+    def note_merge_loss(self, identity: str, loss: float | None) -> None:
+        """It is known now; None: nothing can be told."""
+        self._merge_losses[identity] = loss
+        for slot in self._index.with_file(identity) if loss is not None else ():
+            self._index.touch(slot)
 
     def _settled(self) -> None:
         self._pins.set_pinned(slot.file for slot in self._index.pinned if slot.file is not None)

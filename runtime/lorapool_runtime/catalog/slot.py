@@ -66,19 +66,19 @@ class CatalogSlot:
         declared = self.file.facts.declared.defaults if self.file else None
         return of_adapter(self.entry.defaults, first_said(declared, self.entry.recognised), limits)
 
-    def state(self) -> AdapterState:
-        """As the wire has it."""
+    def state(self, merge_loss: float | None = None) -> AdapterState:
+        """As the wire has it; `merge_loss`, where it is known, is that of the file."""
         return AdapterState(
             phase=self.phase,
             tier=self.tier,
             generation=self.entry.generation,
             reason=self.error.reason if self.error else None,
             message=self.error.message if self.error else self.message,
-            facts=_facts(self.file) if self.file else None,
+            facts=_facts(self.file, merge_loss) if self.file else None,
         )
 
 
-def _facts(file: AdapterFile) -> AdapterFileFacts:
+def _facts(file: AdapterFile, merge_loss: float | None) -> AdapterFileFacts:
     facts = file.facts
     return AdapterFileFacts(
         sha256=file.sha256,
@@ -89,6 +89,7 @@ def _facts(file: AdapterFile) -> AdapterFileFacts:
         networks=facts.network_names,
         trigger_words=facts.declared.trigger_words or None,
         declared=facts.declared.defaults,
+        merge_loss=merge_loss,
     )
 
 

@@ -156,7 +156,7 @@ Result = Rendering | RuntimeFailure
 class WarmEngine(Protocol):
     """One base model, loaded and warm, and what makes images of it.
 
-    `render` and `check` run on the thread that loaded it; all else may run on any.
+    `render`, `check` and `merge_loss` run on the thread that loaded it; all else may run on any.
     """
 
     @property
@@ -189,6 +189,16 @@ class WarmEngine(Protocol):
 
     def check(self) -> None:
         """Make one small picture with the bare base. Raises: whatever is wrong with it."""
+
+    def merge_loss(self, adapter: HostAdapter, stop: Stop) -> float | None:
+        """The share of the adapter's change that rounding would lose if it were merged; None: nothing tells.
+
+        Args:
+            stop: asked every few milliseconds: whether somebody waits for a picture.
+
+        Raises:
+            Stopped: somebody does.
+        """
 
     @property
     def device_bytes(self) -> int:

@@ -90,6 +90,9 @@ class StubEngine:
     def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         pass
 
+    def merge_loss(self, adapter: HostAdapter, stop: Callable[[], bool]) -> float | None:
+        return None  # there are no weights
+
     def check(self) -> None:
         pass
 

@@ -8,9 +8,9 @@ from concurrent.futures import Executor
 import structlog
 
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_runtime.adapters.file import AdapterFile
+from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import RenderRequest, Result
-from lorapool_runtime.errors import RequestError, RuntimeFailure
+from lorapool_runtime.errors import RequestError, RuntimeFailure, Stopped
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.engine_thread import Clock, EngineThread
 from lorapool_runtime.queue.entry import Outcome, QueueEntry
@@ -99,6 +99,16 @@ class Dispatcher:
         finally:
             entry.abandoned.set()
             self._scheduler.remove(entry)
+
+    async def merge_loss(self, adapter: HostAdapter) -> float | None:
+        """What `WarmEngine.merge_loss` says, while no request waits or runs. Raises: Stopped, where one does."""
+        if self._is_wanted():
+            raise Stopped
+        return await self._thread.merge_loss(adapter, self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        """Whether the engine has, or is about to have, something better to do. Any thread."""
+        return bool(self._scheduler.waiting or self._running or self._closed is not None)
 
     async def run(self) -> None:
         """Serve for ever, until cancelled. What it raises is a defect of the queue; nothing is served after that."""

@@ -7,7 +7,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from lorapool_runtime.engine.contract import Result
+from lorapool_runtime.adapters.file import HostAdapter
+from lorapool_runtime.engine.contract import Result, Stop
 from lorapool_runtime.errors import DeviceLost, RuntimeFailure
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.entry import QueueEntry
@@ -67,6 +68,11 @@ class EngineThread:
                 self._defects = 0
             return results
         return [result for entry in batch for result in await self.render([entry], waiting)]
+
+    async def merge_loss(self, adapter: HostAdapter, stop: Stop) -> float | None:
+        """Work for nobody's request, which has no deadline: what hangs is found by the request that comes behind it."""
+        engine = self._engine()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, engine.merge_loss, adapter, stop)
 
     async def check_after_defects(self) -> None:
         """After too many defects in a row, see whether the bare base still works."""

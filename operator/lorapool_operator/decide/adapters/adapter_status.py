@@ -223,8 +223,7 @@ def _what_was_found(given: StatusInput) -> str:
 
 
 def _resolved(given: StatusInput) -> Resolved | None:
-    facts = next((p.state.facts for p in given.in_pods if p.state.facts is not None), None)
-    return resolved(given.result.adapter, given.result.resolution, facts)
+    return resolved(given.result.adapter, given.result.resolution, [p.state.facts for p in given.in_pods])
 
 
 def _failures(given: StatusInput) -> tuple[PodFailure, ...]:

@@ -1,5 +1,6 @@
 """What a status says of the file behind a source."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from lorapool_api.kinds.adapter import Adapter, Resolved
@@ -19,23 +20,39 @@ def recognised_defaults(adapter: Adapter, resolution: Resolution) -> FoundDefaul
     return recognised(source.hub.repo if source.hub else None, resolution.file or source.label)
 
 
-def resolved(adapter: Adapter, resolution: Resolution | None, facts: AdapterFileFacts | None) -> Resolved | None:
+def resolved(
+    adapter: Adapter, resolution: Resolution | None, said: Sequence[AdapterFileFacts | None]
+) -> Resolved | None:
     """What pods found in the file, else what the source says, else what was known of this very generation before:
     pods that are away do not make it untrue.
 
     Args:
-        facts: of a pod that has the file.
+        said: what pods found in their files.
     """
+    facts = _first(said)
     found = resolution or Resolution()
     from_source = _known({name: getattr(found, name) for name in Resolved.model_fields})
     from_pods = _known(facts.model_dump()) if facts else {}
     was_looked_at = found.facts is not None or facts is not None
-    known = _before(adapter, was_looked_at=was_looked_at) | from_source | from_pods
+    before = _before(adapter, was_looked_at=was_looked_at)
+    known = before | from_source | from_pods
+    if known.get("sha256") != before.get("sha256") and "merge_loss" not in from_pods:
+        known["merge_loss"] = None  # it was that of another file
     if resolution is not None and _known(known):
         declared = from_pods.get("declared") or known.get("defaults")
         defaults = first_said(_defaults(declared), recognised_defaults(adapter, resolution))
         known["defaults"] = _known(defaults.model_dump()) or None
     return Resolved.model_validate(known) if _known(known) else None
+
+
+def _first(said: Sequence[AdapterFileFacts | None]) -> AdapterFileFacts | None:
+    """What the first pod says that has the file, with what any of them has measured of that one."""
+    found = [facts for facts in said if facts is not None]
+    if not found:
+        return None
+    first = found[0]
+    losses = (facts.merge_loss for facts in found if facts.sha256 == first.sha256)
+    return first.model_copy(update={"merge_loss": next((loss for loss in losses if loss is not None), None)})
 
 
 def _before(adapter: Adapter, *, was_looked_at: bool) -> dict[str, Any]:

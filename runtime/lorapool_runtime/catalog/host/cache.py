@@ -58,6 +58,10 @@ class HostCache:
         """Whether the adapter is here."""
         return identity in self._kept
 
+    def kept(self) -> Iterable[HostAdapter]:
+        """All that are here, the least recently used ones first."""
+        return self._kept.values()
+
     def moved(self) -> frozenset[str]:
         """What has come or gone since the last call."""
         moved = frozenset(self._moved)

@@ -12,7 +12,7 @@ import structlog
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import Applied, BaseInfo, Recipe, Rendering, RenderRequest, Result
+from lorapool_runtime.engine.contract import Applied, BaseInfo, Recipe, Rendering, RenderRequest, Result, Stop
 from lorapool_runtime.engine.diffusers.activator import Activator, lora
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.device.faults import check_alive
@@ -27,6 +27,7 @@ from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike,
 from lorapool_runtime.engine.diffusers.render.run import Row, Run
 from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
+from lorapool_runtime.engine.diffusers.weights.rounding import merge_loss
 from lorapool_runtime.errors import AdapterError, RecipeError, RuntimeFailure, Stopped
 
 log = structlog.get_logger(__name__)
@@ -91,6 +92,10 @@ class DiffusersEngine:
             self.activator.bare()
             self._active = ()
         self.activator.plans.keep_only(self.memory.identities())
+
+    def merge_loss(self, adapter: HostAdapter, stop: Stop) -> float | None:
+        here = lora(adapter)
+        return merge_loss(here.device_adapter(here.flat).deltas, stop)
 
     def check(self) -> None:
         with self._rendering:

@@ -114,3 +114,21 @@ async def test_a_file_that_vanishes_while_it_is_brought_is_tried_again() -> None
     assert bench.registry.states()["default/one"].reason is Reason.SOURCE_UNAVAILABLE
     del bench.sources.faults["/a/one"]
     await bench.ready("one")
+
+
+async def test_what_a_merge_loses_is_told_of_every_adapter_of_that_file() -> None:
+    bench = Bench()
+    bench.apply(entry("one"), entry("same", path="/a/one"), entry("two"))
+    await bench.ready("one", "same", "two")
+    await bench.take("one")
+    found = bench.registry.unmeasured()
+    assert found is not None
+    before = bench.changes.version
+    bench.registry.note_merge_loss("sha-of-/a/one", 0.25)
+    told = bench.registry.states(since=before)
+    assert {key: state.facts.merge_loss for key, state in told.items() if state.facts} == {
+        "default/one": 0.25,
+        "default/same": 0.25,
+    }
+    bench.registry.note_merge_loss("sha-of-/a/two", None)
+    assert bench.registry.unmeasured() is None

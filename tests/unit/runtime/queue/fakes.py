@@ -22,6 +22,7 @@ from lorapool_runtime.engine.contract import (
     RenderRequest,
     Result,
     Step,
+    Stop,
 )
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import RequestError, Stopped
@@ -42,8 +43,10 @@ class ScriptedEngine:
     rows: int = 1
     switch_s: float = 0
     mixing: bool = False
+    losses: dict[str, float | None] = field(default_factory=dict)
     ahead: list[str] = field(default_factory=list)
     checks: int = 0
+    measuring: threading.Event = field(default_factory=threading.Event)
     broken: Exception | None = None
 
     def batch(self, recipe: Recipe) -> int:
@@ -68,6 +71,15 @@ class ScriptedEngine:
 
     def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         self.ahead += [adapter.identity for adapter in adapters]
+
+    def merge_loss(self, adapter: HostAdapter, stop: Stop) -> float | None:
+        """Until somebody waits for a picture, or the gate is open."""
+        self.threads.add(threading.get_ident())
+        self.measuring.set()
+        while not self.gate.wait(0.005):
+            if stop():
+                raise Stopped
+        return self.losses[adapter.identity]
 
     def check(self) -> None:
         self.checks += 1

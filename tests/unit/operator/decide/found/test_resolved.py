@@ -24,7 +24,7 @@ def facts(**fields: Any) -> AdapterFileFacts:
 
 def test_a_file_that_is_known_by_name_says_so_in_the_status_and_to_the_pods() -> None:
     known = make.adapter(source=LCM_REPO)
-    found = resolved(known, OF_HUB, None)
+    found = resolved(known, OF_HUB, [])
     assert found is not None
     assert (found.defaults, found.networks) == (LCM, ("lora",))
     assert catalog_entry(known, OF_HUB).recognised == LCM
@@ -32,8 +32,8 @@ def test_a_file_that_is_known_by_name_says_so_in_the_status_and_to_the_pods() ->
 
 def test_what_a_file_declares_goes_before_what_its_name_says() -> None:
     declared = FoundDefaults(steps=6)
-    from_header = resolved(make.adapter(source=LCM_REPO), Resolution(size_bytes=9, defaults=declared), None)
-    from_pods = resolved(make.adapter(source=LCM_REPO), OF_HUB, facts(declared=declared))
+    from_header = resolved(make.adapter(source=LCM_REPO), Resolution(size_bytes=9, defaults=declared), [])
+    from_pods = resolved(make.adapter(source=LCM_REPO), OF_HUB, [facts(declared=declared)])
     assert from_header is not None
     assert from_pods is not None
     assert from_header.defaults == from_pods.defaults == LCM.model_copy(update={"steps": 6})
@@ -41,34 +41,46 @@ def test_what_a_file_declares_goes_before_what_its_name_says() -> None:
 
 def test_pods_report_what_only_they_see_and_it_stays_while_they_are_away() -> None:
     by_path, said = make.adapter(), facts(networks=("dora",), trigger_words=("pixel",), declared=LCM)
-    found = resolved(by_path, Resolution(), said)
+    found = resolved(by_path, Resolution(), [None, said])
     assert found is not None
     assert (found.networks, found.trigger_words, found.defaults) == (("dora",), ("pixel",), LCM)
     seen = by_path.model_copy(update={"status": AdapterStatus(observed_generation=1, resolved=found)})
-    assert resolved(seen, Resolution(), None) == found
+    assert resolved(seen, Resolution(), []) == found
     assert seen.trigger_words == ("pixel",)
 
 
 def test_what_a_file_does_not_say_any_more_is_gone_when_it_was_looked_at_anew() -> None:
-    before = resolved(make.adapter(), Resolution(), facts(networks=("dora",), trigger_words=("a",), declared=LCM))
+    before = resolved(make.adapter(), Resolution(), [facts(networks=("dora",), trigger_words=("a",), declared=LCM)])
     seen = make.adapter().model_copy(update={"status": AdapterStatus(observed_generation=1, resolved=before)})
-    found = resolved(seen, Resolution(), facts(networks=("lora",)))
+    found = resolved(seen, Resolution(), [facts(networks=("lora",))])
     assert found is not None
     assert (found.networks, found.trigger_words, found.defaults) == (("lora",), None, None)
 
 
+def test_what_a_merge_loses_is_what_any_pod_has_measured_and_stays_with_the_file() -> None:
+    found = resolved(make.adapter(), Resolution(), [facts(), facts(merge_loss=0.25)])
+    assert found is not None
+    assert found.merge_loss == 0.25
+    seen = make.adapter().model_copy(update={"status": AdapterStatus(observed_generation=1, resolved=found)})
+    again = resolved(seen, Resolution(), [facts()])
+    other = resolved(seen, Resolution(), [facts().model_copy(update={"sha256": "d" * 64})])
+    assert again is not None
+    assert other is not None
+    assert (again.merge_loss, other.merge_loss) == (0.25, None)
+
+
 def test_a_restart_forgets_none_of_it() -> None:
-    found = resolved(make.adapter(source=LCM_REPO), OF_HUB, None)
+    found = resolved(make.adapter(source=LCM_REPO), OF_HUB, [])
     true = {"type": "Resolved", "status": "True", "reason": "Resolved", "message": "", "observedGeneration": 1}
     status = AdapterStatus.model_validate({"observedGeneration": 1, "resolved": found, "conditions": [true]})
     restarted = make.adapter(source=LCM_REPO).model_copy(update={"status": status})
     outcome = outcome_from_status(restarted)
     assert isinstance(outcome, Resolution)
-    assert resolved(restarted, outcome, None) == found
+    assert resolved(restarted, outcome, []) == found
 
 
 def test_a_file_that_nobody_has_looked_at_has_no_facts_whatever_its_name() -> None:
-    assert resolved(make.adapter(path="/a/lcm-lora-sdxl.safetensors"), Resolution(), None) is None
+    assert resolved(make.adapter(path="/a/lcm-lora-sdxl.safetensors"), Resolution(), []) is None
 
 
 def test_the_cards_instance_prompt_calls_the_adapter() -> None:
