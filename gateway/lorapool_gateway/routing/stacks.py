@@ -32,7 +32,7 @@ def members_of(stack: Adapter, snapshot: Snapshot) -> tuple[NamedMember, ...]:
 
     def find(name: str) -> str | None:
         models = snapshot.names.get(name, frozenset())
-        return next((m.adapter for m in models if m.pool == stack.pool_key and m.adapter), None)
+        return next((m.adapter for m in models if m.pool == stack.serving_pool and m.adapter), None)
 
     def member(name: str) -> Adapter | None:
         key = member_key(name, stack.metadata.namespace, find)

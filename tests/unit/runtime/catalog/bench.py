@@ -8,6 +8,8 @@ from pathlib import Path
 from tests.waiting import until
 
 from lorapool_api.kinds.adapter import AdapterFormat
+from lorapool_api.kinds.serving import FoundDefaults
+from lorapool_api.lora.declared import DeclaredUse
 from lorapool_api.lora.facts import AdapterFacts
 from lorapool_api.lora.fit import Modules, check_fits
 from lorapool_api.lora.modules import PartInfo, file_layout, file_module
@@ -41,6 +43,7 @@ class FakeSources:
     cancelled: list[str] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
     on_load: Callable[[], None] = lambda: None
+    declared: dict[str, FoundDefaults] = field(default_factory=dict)
 
     async def load(self, entry: CatalogEntry) -> AdapterFile:
         assert isinstance(entry.source, PathFile)
@@ -57,7 +60,8 @@ class FakeSources:
             raise
         self.on_load()
         parts = (PartInfo("down", "F16", (4, 8)), PartInfo("up", "F16", (8, 4)))
-        facts = AdapterFacts(AdapterFormat.KOHYA, file_layout((file_module("unet", "mid_block", parts),), ()), 10)
+        layout = file_layout((file_module("unet", "mid_block", parts),), ())
+        facts = AdapterFacts(AdapterFormat.KOHYA, layout, 10, declared=DeclaredUse(self.declared.get(path)))
         return AdapterFile(Path(path), f"sha-of-{path}", facts)
 
     def forget(self, source: FileSource) -> None:

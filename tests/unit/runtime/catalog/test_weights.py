@@ -6,7 +6,7 @@ import pytest
 from tests.unit.runtime.catalog.bench import Bench, entry
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.serving import FoundDefaults, ServingLimits
+from lorapool_api.kinds.serving import FoundDefaults, SchedulerName, ServingLimits
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import Tier
@@ -70,6 +70,15 @@ async def test_a_request_gets_the_defaults_of_its_stack_as_the_catalog_has_them_
     assert bench.registry.weights.defaults(uses, limits) == FoundDefaults(steps=30, guidance_scale=0)
     bench.apply(entry("one", defaults={"negativePrompt": "blur"}), entry("two"))
     assert bench.registry.weights.defaults(uses, limits) == FoundDefaults(negative_prompt="blur")
+
+
+async def test_what_the_file_declares_stands_between_its_object_and_its_name() -> None:
+    bench = Bench()
+    bench.sources.declared["/a/one"] = FoundDefaults(steps=6, guidance_scale=2)
+    bench.apply(entry("one", defaults={"steps": 8}, recognised={"steps": 4, "scheduler": "lcm"}))
+    await bench.ready("one")
+    found = bench.registry.weights.defaults([AdapterUse(key="default/one")], ServingLimits(steps=50))
+    assert found == FoundDefaults(steps=8, guidance_scale=2, scheduler=SchedulerName.LCM)
 
 
 async def test_one_bad_adapter_of_a_stack_refuses_the_stack() -> None:
