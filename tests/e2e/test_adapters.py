@@ -78,6 +78,15 @@ def test_a_stack_of_two_is_neither_of_them(cluster: Cluster, adapters: tuple[str
     assert both.content not in {generate(cluster, n).content for n in ("diffusers", "kohya", "shapes")}
 
 
+def test_a_stack_with_a_name_is_the_stack_of_its_members(cluster: Cluster, adapters: tuple[str, ...]) -> None:
+    members = [{"name": "diffusers", "scale": 0.8}, {"name": "kohya", "scale": 0.5}]
+    cluster.apply(make.adapter_manifest("comic", cluster.namespace, source={"stack": members}))
+    cluster.wait_ready("lora", "comic")
+    named, spelled = generate(cluster, "comic"), generate(cluster, "shapes", lora="diffusers:0.8, kohya:0.5")
+    assert named.adapters == spelled.adapters
+    assert named.content == spelled.content
+
+
 def test_openai_shape_makes_images_and_lists_models(cluster: Cluster, adapters: tuple[str, ...]) -> None:
     reply = httpx.post(
         f"{cluster.gateway}/v1/images/generations",

@@ -13,6 +13,8 @@ _FIELDS: Final = tuple(AdapterDefaults.model_fields)
 def first_said(*levels: AdapterDefaults | None) -> FoundDefaults:
     """Each field as the first of these says it that does."""
     said = [level for level in levels if level is not None]
+    if not said:
+        return NO_DEFAULTS
     firsts = {field: next((v for level in said if (v := getattr(level, field)) is not None), None) for field in _FIELDS}
     return FoundDefaults(**firsts)
 

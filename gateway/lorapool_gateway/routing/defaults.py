@@ -16,6 +16,8 @@ def filled(request: GenerateRequest, pool: str, snapshot: Snapshot) -> GenerateR
     Pods do the same; but one of an older version does not, none knows the stacks that a request names, and what the
     pool does not allow is refused before a request waits for a pod.
     """
+    if not request.adapters:
+        return request
     adapters = (adapter for use in request.adapters if (adapter := snapshot.adapters.get(use.key)))
     return request.model_copy(update=_open(request, of_stack(defaults_of(a, pool, snapshot) for a in adapters)))
 
