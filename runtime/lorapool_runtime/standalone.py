@@ -21,9 +21,6 @@ from lorapool_api.kinds.sources import (
     HubModel,
     HubSource,
     ModelSource,
-    PathSource,
-    UnknownSource,
-    UrlSource,
 )
 from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.rules.defaults import first_said
@@ -31,8 +28,8 @@ from lorapool_api.rules.few_steps import recognised
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.credentials import credentials_ref
-from lorapool_api.wire.sources.any import FileSource
-from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_api.wire.sources.any import FileSource, NoFileSource, file_source
+from lorapool_api.wire.sources.basic import HubFile, PathFile
 from lorapool_common.validation import first_error
 from lorapool_runtime.errors import AdapterError
 
@@ -169,20 +166,19 @@ def _entry(document: object, file: Path) -> CatalogEntry:
 
 def _file_source(source: AdapterSource, where: str) -> FileSource:
     match source.value:
-        case UrlSource() | OciSource() | CivitaiSource() if credentials_ref(source, NAMESPACE) is not None:
+        case HubSource() as hub:
+            return _resolved(hub)
+        case _ if credentials_ref(source, NAMESPACE) is not None:
             raise UnusableManifest(f"{where}: its source names a Secret, and there are none without Kubernetes")
-        case HubSource() | OciSource() | CivitaiSource() as named:
+        case OciSource() | CivitaiSource() as named:
             return _resolved(named)
-        case UrlSource(url):
-            return UrlFile(url=url)
-        case PathSource(path):
-            return PathFile(path=path)
         case StackSource():
             raise UnusableManifest(f"{where}: stacks are known to the gateway: a request here names the members itself")
-        case UnknownSource():
-            raise UnusableManifest(f"{where}: exactly one kind of source must be set in spec.source")
-        case other:
-            assert_never(other)
+    try:
+        return file_source(source)
+    except NoFileSource as error:
+        message = f"{where}: exactly one kind of source that is known here must be set in spec.source"
+        raise UnusableManifest(message) from error
 
 
 def _resolved(source: HubSource | OciSource | CivitaiSource) -> FileSource:

@@ -59,6 +59,8 @@ REFUSED_POOLS = [
     ("adapters.maxRank", -4, "spec.adapters.maxRank"),
     ("adapters.namespaces", {"from": "Selector"}, "selector goes with from: Selector"),
     ("adapters.namespaces", {"from": "All", "selector": {}}, "selector goes with from: Selector"),
+    ("adapters", {"identityPrefixes": ["team-loras"]}, "spec.adapters.identityPrefixes"),
+    ("adapters", {"identityPrefixes": ["s3://"]}, "spec.adapters.identityPrefixes"),
     ("runtime.resources", {"limits": {"memory": "a lot"}}, "spec.runtime.resources.limits.memory"),
     ("runtime.cache", {"emptyDir": {}, "claim": {"claimName": "x"}}, "at most one of emptyDir, claim or hostPath"),
     ("runtime.cache", {"emptyDir": {"sizeLimit": "much"}}, "sizeLimit"),
@@ -85,6 +87,7 @@ def test_a_pool_has_a_name_that_its_service_can_have(kubectl: Kubectl) -> None:
         kubectl("apply", "-f", "-", stdin=make.pool_manifest("a" * 51))
 
 
+OBJECT = {"bucket": "loras", "key": "xl/a.safetensors"}
 REFUSED_ADAPTERS = [
     (
         {"source": {"path": "/a/x.safetensors", "url": "https://h/x.safetensors"}},
@@ -100,6 +103,21 @@ REFUSED_ADAPTERS = [
         "tokenSecretRef goes with hub, url or civitai",
     ),
     ({"source": {"hub": {"repo": "a/b"}, "tokenSecretRef": {"name": "hf"}}}, "spec.source.tokenSecretRef.key"),
+    ({"source": {"s3": {"bucket": "b", "key": "a.safetensors"}}}, "spec.source.s3.bucket"),
+    ({"source": {"s3": {"bucket": "loras", "key": "../a.safetensors"}}}, "spec.source.s3.key"),
+    ({"source": {"s3": {"bucket": "loras", "key": "a//b.safetensors"}}}, "spec.source.s3.key"),
+    ({"source": {"s3": {**OBJECT, "endpoint": "http://user:secret@h"}}}, "spec.source.s3.endpoint"),
+    ({"source": {"s3": {**OBJECT, "endpoint": "https://h/?x"}}}, "spec.source.s3.endpoint"),
+    ({"source": {"s3": {**OBJECT, "region": "x.example.org/"}}}, "spec.source.s3.region"),
+    (
+        {"source": {"s3": {**OBJECT, "anonymous": True, "credentialsSecretRef": {"name": "keys"}}}},
+        "anonymous and credentialsSecretRef exclude each other",
+    ),
+    ({"source": {"gcs": OBJECT, "s3": OBJECT}}, "exactly one of hub or url or path"),
+    (
+        {"source": {"azure": {"account": "a.b", "container": "loras", "key": OBJECT["key"]}}},
+        "spec.source.azure.account",
+    ),
     ({"source": {"oci": {"ref": "acme/pixel:1"}}}, "spec.source.oci.ref"),
     ({"source": {"oci": {"ref": "ghcr.io/acme/pixel"}}}, "ref needs a tag or a digest"),
     ({"source": {"oci": {"ref": "registry:5000/pixel"}}}, "ref needs a tag or a digest"),

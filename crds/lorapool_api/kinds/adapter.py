@@ -68,9 +68,7 @@ class AdapterSpec(ApiModel):
         "new one does. Default, for hub sources: the pool whose base model the repository's card names, in the "
         "adapter's own namespace or else in any that takes it.",
     )
-    source: AdapterSource = Field(
-        description="Where the weights file comes from: one of hub, url and path; or stack: others."
-    )
+    source: AdapterSource = Field(description="Where the weights file comes from; or stack: others.")
     sha256: Sha256 | None = None
     model_ids: tuple[ModelId, ...] = Field(
         default=(),
@@ -103,7 +101,7 @@ class AdapterSpec(ApiModel):
 class Resolved(ApiModel):
     """What the source turned out to be."""
 
-    revision: str | None = Field(default=None, description="Commit on the Hub.")
+    revision: str | None = Field(default=None, description="Commit on the Hub, or ETag in an object store.")
     file: str | None = Field(default=None, description="File in the repository, or name of the file.")
     sha256: str | None = Field(default=None, description="sha256 of the file.")
     size_bytes: int | None = Field(default=None, description="Size of the file.")

@@ -131,3 +131,6 @@ class CivitaiSource(ApiModel):
     @property
     def _air(self) -> re.Match[str] | None:
         return _AIR.match(self.air) if self.air else None
+
+
+AnyArtifact = OciSource | CivitaiSource

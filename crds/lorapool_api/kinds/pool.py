@@ -11,6 +11,7 @@ from lorapool_api.kinds.metadata import LabelSelector, Metadata
 from lorapool_api.kinds.quantities import ByteQuantity, Copies
 from lorapool_api.kinds.runtime import RuntimeSpec
 from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.stores.objects import ObjectPrefix
 from lorapool_api.schema import ApiModel, Rule, rules
 
 VolumeName = Annotated[str, Field(description="Name of a volume.", min_length=1, max_length=63)]
@@ -63,6 +64,13 @@ class AdaptersSpec(ApiModel):
         description="Volumes of the podTemplate that hold adapter files: `path` sources lie below their mounts in the "
         "runtime container, and nowhere else. Never a Secret, a projected volume or one of the downward API.",
         max_length=16,
+    )
+    identity_prefixes: tuple[ObjectPrefix, ...] = Field(
+        default=(),
+        description="What adapters may read from object stores with the identity of the pool's pods: "
+        "`s3://bucket/prefix`, `gs://bucket/prefix`, `az://account/container/prefix`, or below another endpoint "
+        "`https://host/bucket/prefix`. Whoever may make adapters of the pool can read all LoRA files there.",
+        max_length=32,
     )
     prefetch: Prefetch = Field(
         default=Prefetch.DISK,

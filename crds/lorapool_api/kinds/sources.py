@@ -1,12 +1,13 @@
 """Where a base model and an adapter come from."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
+from lorapool_api.kinds.artifacts import AnyArtifact, CivitaiSource, OciSource
 from lorapool_api.kinds.stacks import StackMembers, StackSource
+from lorapool_api.kinds.stores.objects import AnyStoredObject, AzureSource, GcsSource, S3Source
 from lorapool_api.schema import ApiModel, Rule, exactly_one_of, rules
 
 RepoId = Annotated[
@@ -80,22 +81,6 @@ class HubModel(ApiModel):
     @property
     def label(self) -> str:
         return self.repo
-
-
-class SourceTraits(Protocol):
-    """What is true of a source, for whoever does not ask of which kind it is."""
-
-    @property
-    def label(self) -> str:
-        """The source in a few words, for people; nothing secret."""
-
-    @property
-    def is_seen_by_pods_only(self) -> bool:
-        """Whether the operator cannot look at it, and the pods report what they find."""
-
-    @property
-    def tells_sha256(self) -> bool:
-        """Whether the source itself says the file's sha256, before anybody has fetched it."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +178,7 @@ class AdapterSource(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            exactly_one_of("hub", "url", "path", "oci", "civitai", "stack"),
+            exactly_one_of("hub", "url", "path", "s3", "gcs", "azure", "oci", "civitai", "stack"),
             Rule(
                 "!has(self.tokenSecretRef) || has(self.hub) || has(self.url) || has(self.civitai)",
                 "tokenSecretRef goes with hub, url or civitai",
@@ -209,6 +194,9 @@ class AdapterSource(ApiModel):
         max_length=2048,
     )
     path: AbsolutePath | None = None
+    s3: S3Source | None = Field(default=None, description="An object in S3, or in a store that speaks like it.")
+    gcs: GcsSource | None = Field(default=None, description="An object in Google Cloud Storage.")
+    azure: AzureSource | None = Field(default=None, description="A blob in Azure Blob Storage.")
     oci: OciSource | None = Field(default=None, description="An artifact in a registry, as `oras push` makes them.")
     civitai: CivitaiSource | None = Field(default=None, description="A file of a model's version at Civitai.")
     stack: StackMembers | None = Field(
@@ -225,22 +213,23 @@ class AdapterSource(ApiModel):
     )
 
     @property
-    def value(self) -> HubSource | UrlSource | PathSource | OciSource | CivitaiSource | StackSource | UnknownSource:
+    def value(self) -> "AnySource":
         """The one that is set."""
         url = UrlSource(self.url) if self.url is not None else None
         path = PathSource(self.path) if self.path is not None else None
         stack = StackSource(self.stack) if self.stack is not None else None
-        match [source for source in (self.hub, url, path, self.oci, self.civitai, stack) if source is not None]:
+        fields = (self.hub, url, path, self.s3, self.gcs, self.azure, self.oci, self.civitai, stack)
+        match [source for source in fields if source is not None]:
             case [source]:
                 return source
         return UnknownSource()
 
     @property
-    def traits(self) -> SourceTraits:
-        """What is true of the one that is set."""
-        return self.value
-
-    @property
     def label(self) -> str:
         """The source in a few words, for people; nothing secret."""
         return self.value.label
+
+
+# Each of them has a `label`, a few words for people and nothing secret, and says `is_seen_by_pods_only`, whether the
+# operator cannot look at it and pods report what they find, and `tells_sha256`, whether it says its sha256 itself.
+AnySource = HubSource | UrlSource | PathSource | AnyStoredObject | AnyArtifact | StackSource | UnknownSource

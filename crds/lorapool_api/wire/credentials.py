@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, PlainSerializer, SecretStr
 
 from lorapool_api.kinds.conditions import AnyReason
 from lorapool_api.kinds.sources import AdapterSource
+from lorapool_api.kinds.stores.objects import CredentialsSecretRef, StoredObject
 from lorapool_api.wire.message import Message, Wire
 
 # The usual name of a credential that is a bearer token.
@@ -63,6 +64,9 @@ class CredentialsDelivery(Wire):
 
 def credentials_ref(source: AdapterSource, namespace: str) -> CredentialsRef | None:
     """Where the credentials are that the source of an object in that namespace names; None: it names none."""
+    match source.value:
+        case StoredObject(credentials_secret_ref=CredentialsSecretRef(name=name)):
+            return CredentialsRef(namespace=namespace, secret=name)
     token, oci = source.token_secret_ref, source.oci
     if oci is not None and oci.pull_secret_ref is not None:
         return CredentialsRef(namespace=namespace, secret=oci.pull_secret_ref.name, pulls=oci.ref)
@@ -74,3 +78,8 @@ def credentials_ref(source: AdapterSource, namespace: str) -> CredentialsRef | N
 def token_of(credentials: Credentials) -> SecretStr | None:
     """The bearer token among them."""
     return credentials.get(TOKEN)
+
+
+def plain_values(credentials: Credentials) -> dict[str, str]:
+    """What they hold, for whoever signs with them; keep it no longer than that."""
+    return {name: value.get_secret_value() for name, value in credentials.items()}

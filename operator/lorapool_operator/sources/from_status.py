@@ -9,7 +9,7 @@ from lorapool_operator.seen.verdict import Verdict
 def outcome_from_status(adapter: Adapter) -> Outcome:
     """What an earlier life of the operator found about this very generation."""
     status, generation = adapter.status, adapter.metadata.generation
-    if adapter.spec.source.traits.is_seen_by_pods_only:
+    if adapter.spec.source.value.is_seen_by_pods_only:
         return Resolution()
     condition = find(status.conditions, AdapterCondition.RESOLVED)
     if condition is None or condition.observed_generation != generation:
@@ -19,7 +19,7 @@ def outcome_from_status(adapter: Adapter) -> Outcome:
         return Resolution(
             revision=known.revision,
             file=known.file,
-            sha256=known.sha256 if adapter.spec.source.traits.tells_sha256 else None,
+            sha256=known.sha256 if adapter.spec.source.value.tells_sha256 else None,
             size_bytes=known.size_bytes,
             rank=known.rank,
             targets=known.targets,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -10,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch, own_hosts
+from lorapool_api.fetch.stores import object_fetch, strong_etag
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import LENGTH_BYTES, header_length
 from lorapool_common.http.tls import trusted
@@ -21,10 +23,15 @@ FIRST_BYTES: Final = 256 * 1024
 
 @dataclass(frozen=True)
 class HeaderText:
-    """The JSON of a header, as it came, and the size of the whole file."""
+    """The JSON of a header, as it came, and the size of the whole file.
+
+    Attributes:
+        etag: what says which content this is, without its quotes; None: nothing does.
+    """
 
     text: bytes
     size_bytes: int
+    etag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class _Piece:
 
     data: bytes
     size_bytes: int
+    etag: str | None
 
 
 async def header_of(opener: Opener, shown: str, first_bytes: int = FIRST_BYTES) -> HeaderText:
@@ -49,10 +57,13 @@ async def header_of(opener: Opener, shown: str, first_bytes: int = FIRST_BYTES) 
     piece = await _first(opener, first_bytes, shown)
     end = LENGTH_BYTES + header_length(piece.data, piece.size_bytes)
     if end > len(piece.data):
-        piece = await _first(opener, end, shown)
+        whole = await _first(opener, end, shown)
+        if whole.etag != piece.etag:
+            raise SourceRefused(Reason.SOURCE_UNAVAILABLE, f"{shown} changed while it was read")
+        piece = whole
     if len(piece.data) < end:
         raise SourceRefused(Reason.SOURCE_UNAVAILABLE, f"{shown}: the connection ended within the header")
-    return HeaderText(piece.data[LENGTH_BYTES:end], piece.size_bytes)
+    return HeaderText(piece.data[LENGTH_BYTES:end], piece.size_bytes, piece.etag)
 
 
 class Headers:
@@ -91,6 +102,11 @@ class Headers:
             self._first_bytes,
         )
 
+    async def of_object(self, url: str, shown: str, *, is_provider: bool, is_signed: bool) -> HeaderText:
+        """The header of an object in a store, at that address; see `object_fetch`. Raises: as `of_url`."""
+        begin = partial(object_fetch, url, shown, self._hosts, is_provider=is_provider, is_signed=is_signed)
+        return await header_of(lambda headers: self._public.opened(begin(), headers), shown, self._first_bytes)
+
     async def of_hub(self, url: str, token: SecretStr | None = None) -> HeaderText:
         """The header of a file of the Hub, which says by itself where its files are. Raises: as `of_url`."""
         hosts = own_hosts(url)
@@ -119,7 +135,7 @@ async def _piece(response: httpx.Response, wanted: int, shown: str) -> _Piece:
         data += chunk
         if len(data) >= wanted:
             break  # a server without ranges sends all of it: closing the response closes the connection
-    return _Piece(bytes(data[:wanted]), size)
+    return _Piece(bytes(data[:wanted]), size, strong_etag(response.headers))
 
 
 def _size(response: httpx.Response) -> int | None:

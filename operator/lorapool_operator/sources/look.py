@@ -1,14 +1,22 @@
 """One look at a source: which file it means, and what the file's header says. Each kind of source is a case here."""
 
+import asyncio
 from typing import Protocol, assert_never
 
 from pydantic import SecretStr
 
+from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
+from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.kinds.stacks import StackSource
+from lorapool_api.kinds.stores.objects import AnyStoredObject, AzureSource, GcsSource, S3Source
 from lorapool_api.lora.facts import AdapterFacts
-from lorapool_api.wire.credentials import Credentials, CredentialsRef, credentials_ref, token_of
+from lorapool_api.wire.credentials import Credentials, CredentialsRef, credentials_ref, plain_values, token_of
+from lorapool_api.wire.sources.any import object_file
+from lorapool_api.wire.sources.objects import AnyObject
+from lorapool_common.stores.credentials import UnusableCredentials
+from lorapool_common.stores.signing import public_url, url_for
 from lorapool_operator.seen.resolution import Resolution
 from lorapool_operator.sources.artifacts.found import FoundFile
 from lorapool_operator.sources.header import HeaderText
@@ -27,6 +35,8 @@ class FetchesHeaders(Protocol):
     async def of_url(self, url: str, token: SecretStr | None) -> HeaderText: ...
 
     async def of_hub(self, url: str, token: SecretStr | None) -> HeaderText: ...
+
+    async def of_object(self, url: str, shown: str, *, is_provider: bool, is_signed: bool) -> HeaderText: ...
 
 
 class FindsArtifacts(Protocol):
@@ -80,10 +90,29 @@ class SourceReader:
             case OciSource() | CivitaiSource() as artifact:
                 file = await self._artifacts.find(artifact, credentials)
                 return _resolution(await self._facts.read(file.header), file.revision, file.file, file.sha256)
+            case S3Source() | GcsSource() | AzureSource() as wanted:
+                return await self._look_at_object(wanted, credentials)
             case PathSource() | StackSource() | UnknownSource():
                 return Resolution()
             case other:
                 assert_never(other)
+
+    async def _look_at_object(self, wanted: AnyStoredObject, credentials: Credentials) -> Resolution:
+        if wanted.uses_pod_identity:
+            return Resolution()
+        file = object_file(wanted)
+        url = public_url(file) if wanted.anonymous else await _signed(file, credentials)
+        is_provider, is_signed = file.endpoint is None, not wanted.anonymous
+        header = await self._headers.of_object(url, file.label, is_provider=is_provider, is_signed=is_signed)
+        return _resolution(await self._facts.read(header), header.etag, wanted.key.rpartition("/")[2])
+
+
+async def _signed(file: AnyObject, credentials: Credentials) -> str:
+    try:
+        # In a thread, because the first one loads a library of some size.
+        return await asyncio.to_thread(url_for, file, plain_values(credentials))
+    except UnusableCredentials as error:
+        raise SourceRefused(Reason.INVALID_SECRET, f"{file.label}: its Secret cannot be used: {error}") from error
 
 
 def _resolution(

@@ -115,7 +115,7 @@ class Resolver:
         else:
             is_needed = isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1]
             record.edit = edit
-        if is_needed and not record.is_under_way and not adapter.spec.source.traits.is_seen_by_pods_only:
+        if is_needed and not record.is_under_way and not adapter.spec.source.value.is_seen_by_pods_only:
             after_s = max(record.tried_at_s + self._times.again_s - self._clock(), 0.0)
             record.task = asyncio.create_task(self._attempts(record, adapter, after_s))
 

@@ -12,6 +12,7 @@ from lorapool_api.wire.credentials import Credentials, token_of
 from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_api.wire.sources.objects import AnyObject, AzureFile, GcsFile, S3File
 from lorapool_api.wire.sources.other import OtherFile
 from lorapool_runtime.credentials import CredentialsNeeded
 from lorapool_runtime.errors import AdapterError
@@ -19,6 +20,7 @@ from lorapool_runtime.sources import hub, path, url
 from lorapool_runtime.sources.artifacts.civitai import CivitaiDownload
 from lorapool_runtime.sources.artifacts.oci import RegistryFile
 from lorapool_runtime.sources.limits import Cancelled, Expected, Write
+from lorapool_runtime.sources.stores import objects
 
 _ATTEMPTS: Final = 3
 
@@ -85,6 +87,8 @@ def origin(source: FileSource, rules: SourceRules, credentials: Credentials | No
             return _PathOrigin(f"{rules.pod_root}{name}", rules)
         case OciFile():
             return _OciOrigin(RegistryFile(source, rules.url_hosts, credentials))
+        case S3File() | GcsFile() | AzureFile():
+            return _StoreOrigin(source, credentials, rules)
         case CivitaiFile():
             return _CivitaiOrigin(CivitaiDownload(source, rules.url_hosts, rules.civitai_endpoint, token))
         case OtherFile(kind=kind):
@@ -160,3 +164,18 @@ class _CivitaiOrigin:
 
     def sidecar(self, _name: str, _folder: Path, _max_bytes: int) -> bytes | None:
         return None
+
+
+@dataclass(frozen=True)
+class _StoreOrigin:
+    source: AnyObject
+    credentials: Credentials | None
+    rules: SourceRules
+    attempts: ClassVar[int] = _ATTEMPTS
+
+    def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
+        target, hosts = folder / "file", self.rules.url_hosts
+        return target, objects.fetch(self.source, hosts, target, expected, cancelled, write, self.credentials)
+
+    def sidecar(self, name: str, folder: Path, max_bytes: int) -> bytes | None:
+        return objects.fetch_sidecar(self.source, name, self.rules.url_hosts, folder, max_bytes, self.credentials)

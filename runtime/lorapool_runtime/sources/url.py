@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from lorapool_api.fetch.client_errors import refused_by_client
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch
+from lorapool_api.fetch.stores import changed, strong_etag
 from lorapool_api.kinds.conditions import Reason
 from lorapool_common.http.pinned import LIMITS, addresses_of, pinned
 from lorapool_common.http.tls import trusted
@@ -47,12 +48,14 @@ def download(
     cancelled: Callable[[], bool],
     write: Write = write_hashed,
     headers: Mapping[str, str] | None = None,
+    etag: str | None = None,
 ) -> str:
     """Download to `target` and return the sha256. A download that breaks off goes on where it was, a few times.
 
     Args:
         begin: makes the fetch anew, for each time that the address is asked.
         headers: of each request, besides what the fetch says.
+        etag: that the answer must have, without its quotes; None: any.
 
     Raises:
         AdapterError: a host or an address that is not allowed, here or after any redirect; what the server answers.
@@ -63,7 +66,7 @@ def download(
         timeout=_TIMEOUT, follow_redirects=False, trust_env=False, limits=LIMITS, verify=trusted(trust_env=False)
     ) as client:
         try:
-            return write(_chunks(client, begin, headers or {}, expected), target, expected, cancelled)
+            return write(_chunks(client, begin, headers or {}, expected, etag), target, expected, cancelled)
         except SourceRefused as error:
             raise AdapterError.of(error) from error
         except (httpx.InvalidURL, httpx.TransportError, socket.gaierror, ValueError) as error:
@@ -71,14 +74,21 @@ def download(
 
 
 def _chunks(
-    client: httpx.Client, begin: Callable[[], UrlFetch], headers: Mapping[str, str], expected: Expected
+    client: httpx.Client,
+    begin: Callable[[], UrlFetch],
+    headers: Mapping[str, str],
+    expected: Expected,
+    etag: str | None,
 ) -> Iterator[bytes]:
     """The body, as it comes: whoever drips it must be seen to."""
     received, version = 0, None
+    asked = {**headers, "if-match": f'"{etag}"'} if etag else headers
     for attempt in range(_RESUMES + 1):
         at = begin()
         try:
-            with _opened(client, at, headers, received, version) as response:
+            with _opened(client, at, asked, received, version) as response:
+                if etag is not None and strong_etag(response.headers) != etag:
+                    raise changed(at.shown)
                 announced = response.headers.get("content-length", "")
                 if announced.isdigit() and received + int(announced) > expected.max_bytes:
                     expected.check_size(received + int(announced))

@@ -8,12 +8,14 @@ from pydantic import Discriminator, Field, Tag
 from lorapool_api.kinds.artifacts import CivitaiSource, OciSource
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.kinds.stacks import StackSource
+from lorapool_api.kinds.stores.objects import AnyStoredObject, AzureSource, GcsSource, S3Source, StoredObject
 from lorapool_api.wire.credentials import credentials_ref
 from lorapool_api.wire.sources.artifacts import CivitaiFile, OciFile
 from lorapool_api.wire.sources.basic import HubFile, PathFile, UrlFile
+from lorapool_api.wire.sources.objects import AnyObject, AzureFile, GcsFile, S3File
 from lorapool_api.wire.sources.other import OtherFile
 
-_Known = HubFile | UrlFile | PathFile | OciFile | CivitaiFile
+_Known = HubFile | UrlFile | PathFile | S3File | GcsFile | AzureFile | OciFile | CivitaiFile
 _KINDS: Final = frozenset(known.model_fields["kind"].default for known in get_args(_Known))
 
 
@@ -62,7 +64,26 @@ def _without_credentials(source: AdapterSource, revision: str | None, file: str 
             return OciFile(ref=f"{repository}@{revision}", file=file)
         case CivitaiSource(version=version) if file:
             return CivitaiFile(version=version, file=file)
+        case S3Source() | GcsSource() | AzureSource() as wanted:
+            return object_file(wanted, revision)
         case HubSource() | OciSource() | CivitaiSource() | StackSource() | UnknownSource():
             raise NoFileSource(source.label)
         case other:
             assert_never(other)
+
+
+def object_file(source: AnyStoredObject, etag: str | None = None) -> AnyObject:
+    """What pods get for an object in a store."""
+    match source:
+        case S3Source():
+            return S3File(container=source.bucket, region=source.region, **_stored(source, etag))
+        case GcsSource():
+            return GcsFile(container=source.bucket, **_stored(source, etag))
+        case AzureSource():
+            return AzureFile(container=source.container, account=source.account, **_stored(source, etag))
+        case other:
+            assert_never(other)
+
+
+def _stored(source: StoredObject, etag: str | None) -> dict[str, Any]:
+    return {"key": source.key, "endpoint": source.endpoint, "anonymous": source.anonymous, "etag": etag}

@@ -11,13 +11,16 @@ from lorapool_api.wire.sources.file import SourceFile
 class HubFile(SourceFile):
     """A file of a Hub repository at a commit."""
 
-    names_one_content: ClassVar[bool] = True
     has_sidecars: ClassVar[bool] = True
 
     kind: Literal["hub"] = "hub"
     repo: str
     revision: str = Field(description="Commit, 40 hexadecimal digits.")
     file: str
+
+    @property
+    def names_one_content(self) -> bool:
+        return True
 
     @property
     def owner(self) -> str:

@@ -22,11 +22,14 @@ class SourceFile(Wire):
         has_sidecars: whether what lies in the same folder belongs to it.
     """
 
-    names_one_content: ClassVar[bool] = False
     is_local: ClassVar[bool] = False
     has_sidecars: ClassVar[bool] = False
 
     credentials: CredentialsRef | None = Field(default=None, description="Whom it is asked as; None: nobody.")
+
+    @property
+    def names_one_content(self) -> bool:
+        return False
 
     @property
     @abstractmethod

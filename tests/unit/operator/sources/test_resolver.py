@@ -65,6 +65,9 @@ class Hub:
     async def of_url(self, url: str, token: SecretStr | None) -> HeaderText:
         raise NotImplementedError
 
+    async def of_object(self, url: str, shown: str, *, is_provider: bool, is_signed: bool) -> HeaderText:
+        raise NotImplementedError
+
     async def read(self, header: HeaderText) -> AdapterFacts:
         return read_facts(parse_header(header.text, header.size_bytes))
 

@@ -1,0 +1,1 @@
+"""Stores of objects, as sources of adapters."""

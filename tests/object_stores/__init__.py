@@ -1,0 +1,1 @@
+"""Object stores on a loopback address that check signatures, and answer as the real ones do."""
