@@ -59,3 +59,18 @@ def split_full_name(key: str) -> tuple[str, str]:
     """The inverse of `full_name`: (namespace, name)."""
     namespace, _, name = key.partition("/")
     return namespace, name
+
+
+def version_key(adapter: str, digest: str) -> str:
+    """The key in a catalog of a version that is not an adapter's first; no name of Kubernetes has an `@`."""
+    return f"{adapter}@{digest}"
+
+
+def adapter_of(key: str) -> str:
+    """The key of the adapter that an entry of a catalog is a version of."""
+    return key.partition("@")[0]
+
+
+def digest_of(key: str) -> str | None:
+    """The digest of a version's key; None: it is the first version."""
+    return key.partition("@")[2] or None

@@ -1,17 +1,19 @@
 """`LoraAdapter`: one adapter file that joins a pool."""
 
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from lorapool_api.kinds.base_model import ModelId
-from lorapool_api.kinds.conditions import AdapterCondition, Conditions, find
+from lorapool_api.kinds.conditions import AdapterCondition, AnyReason, Conditions, find
 from lorapool_api.kinds.metadata import Metadata
 from lorapool_api.kinds.quantities import Copies
 from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults
 from lorapool_api.kinds.sources import AdapterSource, Sha256
+from lorapool_api.kinds.status.adapter_pods import AdapterPods
 from lorapool_api.names import full_name
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.schema import ApiModel, Rule, rules
@@ -137,31 +139,32 @@ class Resolved(ApiModel):
     )
 
 
-class PodFailure(ApiModel):
-    """A pod that cannot serve the adapter."""
-
-    pod: str = Field(description="Name of the pod.")
-    reason: str = Field(description="Why, in one word.")
-    message: str = Field(description="Why, in a sentence.")
+# The spec has its schema, and the API server has checked it there.
+RecordedSource = Annotated[
+    AdapterSource, WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+]
 
 
-class AdapterPods(ApiModel):
-    """The pods that hold the adapter."""
+class AdapterVersion(Resolved):
+    """One file that the adapter is, was or shall become."""
 
-    ready: int = Field(default=0, description="Warm pods that have it on their disk, checked.")
-    total: int = Field(default=0, description="Warm pods of the pool: each of them serves it.")
-    copies: int = Field(default=0, description="Pods that bring it ahead of requests.")
-    unplaced: int = Field(
-        default=0,
-        description="Copies that no pod's disk has room for, by the pool's adapters.diskBudget.",
-        exclude_if=lambda unplaced: not unplaced,
+    key: str = Field(
+        default="",
+        description="Its key in the pods' catalog: it never means another file.",
+        exclude_if=lambda key: not key,
     )
-    failed: tuple[PodFailure, ...] = Field(
-        default=(),
-        description="Pods that cannot serve it; at most ten are named.",
-        max_length=10,
-        exclude_if=lambda failed: not failed,  # `kubectl describe` would show a heading with nothing below it
-    )
+    source: RecordedSource = Field(description="Its source as it was written.")
+    generation: int = Field(default=0, description="The generation that asked for it.")
+    refresh: str | None = Field(default=None, description="Value of the annotation lorapool.dev/refresh it answers.")
+    tag: str | None = Field(default=None, description="What the source calls this content: the ETag of an address.")
+
+
+class CandidateVersion(AdapterVersion):
+    """The version that an edit asks for, beside the one that is served."""
+
+    reason: AnyReason = Field(description="Why it has not taken over, in one word.")
+    message: str = Field(description="Why it has not taken over, in a sentence.", max_length=32768)
+    verified_time: datetime | None = Field(default=None, description="When a pod had it on its disk, checked.")
 
 
 class AdapterStatus(ApiModel):
@@ -172,10 +175,19 @@ class AdapterStatus(ApiModel):
         default=None,
         description="The pool that serves it, as namespace/name. While it moves, the one that it leaves.",
     )
-    resolved: Resolved | None = Field(default=None, description="What the source turned out to be.")
+    resolved: Resolved | None = Field(
+        default=None, description="What the source of the served version turned out to be."
+    )
+    serving: AdapterVersion | None = Field(default=None, description="The version that is served, once there is one.")
+    candidate: CandidateVersion | None = Field(
+        default=None, description="The version that takes over when pods have verified it."
+    )
+    previous: AdapterVersion | None = Field(
+        default=None, description="The version that was served before: an edit back to it takes effect at once."
+    )
     pods: AdapterPods | None = Field(default=None, description="The pods that serve it.")
     summary: str | None = Field(default=None, description="The reason of the first condition that is not true.")
-    conditions: Conditions = Field(default=(), description="Accepted, Resolved, Compatible and Ready.")
+    conditions: Conditions = Field(default=(), description="Accepted, Resolved, Compatible, Ready and UpToDate.")
 
 
 class Adapter(ApiModel):
@@ -222,6 +234,11 @@ class Adapter(ApiModel):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the status says Ready about the spec as it stands now."""
+        """Whether it is served: by the version that the status names, whatever was edited since.
+
+        An operator that names no version speaks of the spec as it was at that generation alone.
+        """
         ready = find(self.status.conditions, AdapterCondition.READY)
-        return ready is not None and ready.is_true and ready.observed_generation == self.metadata.generation
+        if ready is None or not ready.is_true:
+            return False
+        return self.status.serving is not None or ready.observed_generation == self.metadata.generation

@@ -28,6 +28,7 @@ class AdapterCondition(StrEnum):
     RESOLVED = "Resolved"
     COMPATIBLE = "Compatible"
     READY = "Ready"
+    UP_TO_DATE = "UpToDate"
 
 
 class Remedy(Enum):
@@ -86,6 +87,7 @@ class Reason(StrEnum):
     SERVED = "Served", Remedy.NOTHING
     AVAILABLE = "Available", Remedy.NOTHING
     STABLE = "Stable", Remedy.NOTHING
+    UP_TO_DATE = "UpToDate", Remedy.NOTHING
     SCALED_TO_ZERO = "ScaledToZero", Remedy.NOTHING, Subject.PODS
     SUSPENDED = "Suspended", Remedy.NOTHING
     MOVING = "Moving", Remedy.TIME

@@ -14,8 +14,13 @@ from lorapool_api.wire.sources.any import FileSource
 class CatalogEntry(Wire):
     """One adapter that a pod may serve."""
 
-    key: str = Field(description="namespace/name of the LoraAdapter.")
-    generation: int = Field(default=0, description="metadata.generation that this entry was made from.")
+    key: str = Field(
+        description="namespace/name of the LoraAdapter; of a version that is not its first with @ and a digest behind. "
+        "While the adapter exists a key stands for one file."
+    )
+    generation: int = Field(
+        default=0, description="metadata.generation that asked for this file, or for another try of what had failed."
+    )
     source: FileSource
     sha256: str | None = Field(default=None, description="Expected sha256; None: the pod reports what it finds.")
     size_bytes: int | None = None

@@ -8,6 +8,7 @@ from lorapool_gateway.errors import AmbiguousModel, UnknownModel
 from lorapool_gateway.routing.defaults import defaults_of
 from lorapool_gateway.routing.resolve import near_misses
 from lorapool_gateway.routing.stacks import members_of, trigger_words
+from lorapool_gateway.routing.versions import served_version
 
 
 def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -43,13 +44,12 @@ def _describe(model: Model, snapshot: Snapshot) -> dict[str, Any]:
         "names": list(other_names(model, snapshot)),
     }
     if adapter:
-        resolved = adapter.status.resolved
         row |= {
             "ready": adapter.is_ready and not adapter.spec.suspend,
             "scale": adapter.spec.scale,
             "trigger_words": list(trigger_words(adapter, snapshot)),
             "defaults": _defaults(adapter, model.pool, snapshot),
-            "sha256": resolved.sha256 if resolved else None,
+            "sha256": served_version(adapter).sha256,
         }
         if adapter.is_stack:
             row["stack"] = _members(adapter, snapshot)

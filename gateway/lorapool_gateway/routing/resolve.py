@@ -16,6 +16,7 @@ from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadReque
 from lorapool_gateway.routing.defaults import filled
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
 from lorapool_gateway.routing.stacks import check_uses, expanded
+from lorapool_gateway.routing.versions import served_version
 
 NEAR_MISSES = 3
 NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
@@ -147,7 +148,8 @@ def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def with_files(request: GenerateRequest, snapshot: Snapshot) -> GenerateRequest:
-    """The request with the sha256 of the file that must be used of each adapter, and the members for each stack.
+    """The request with the members for each stack, and for each adapter the version that is served and the sha256 of
+    the file that must be used.
 
     Raises:
         BadRequest: its stacks have more adapters together than a request may have, or one twice.
@@ -168,9 +170,8 @@ def _without_stacks(use: AdapterUse, snapshot: Snapshot) -> tuple[AdapterUse, ..
 
 
 def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
-    adapter = _served(use.key, snapshot)
-    resolved = adapter.status.resolved
-    return use.model_copy(update={"sha256": resolved.sha256 if resolved else None})
+    served = served_version(_served(use.key, snapshot))
+    return use.model_copy(update={"key": served.key, "sha256": served.sha256})
 
 
 def _served(key: str, snapshot: Snapshot) -> Adapter:

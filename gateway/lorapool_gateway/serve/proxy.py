@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from lorapool_api.kinds.serving import Serving
+from lorapool_api.names import adapter_of
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.cluster.snapshot import RuntimePod
@@ -91,7 +92,9 @@ class Proxy:
                 await self._on_failure(judge(error, pod), pod, flight)
             else:
                 self._loads.mark_succeeded(pod)
-                return ServedReply(pod.pool, reply, images, sent - flight.began, loop.time() - flight.began)
+                return ServedReply(
+                    pod.pool, _by_adapter(reply), images, sent - flight.began, loop.time() - flight.began
+                )
             finally:
                 self._refresh(pod)
 
@@ -116,6 +119,12 @@ class Proxy:
                 self._loads.mark_failed(pod)
             case Cause.BROKEN:
                 self._loads.mark_failed(pod)
+
+
+def _by_adapter(reply: GenerateReply) -> GenerateReply:
+    """The reply with the adapters' own keys; which version of one it was is said by its sha256."""
+    used = tuple(use.model_copy(update={"key": adapter_of(use.key)}) for use in reply.adapters)
+    return reply.model_copy(update={"adapters": used})
 
 
 def _most_bytes(request: GenerateRequest, serving: Serving) -> int:

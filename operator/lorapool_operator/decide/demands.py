@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from lorapool_api.names import adapter_of
 from lorapool_operator.placement.demand import Demand, noted
 from lorapool_operator.seen.observed import Observed
 
@@ -18,7 +19,7 @@ class AdapterDemands:
     """The use of a pool's adapters.
 
     Attributes:
-        demands: by adapter's key, of those that somebody asked for lately.
+        demands: by adapter's key, of those that somebody asked for lately, in whatever version.
         busy_s: what each pod had said of its work, by pod's key.
     """
 
@@ -33,8 +34,8 @@ class AdapterDemands:
             before = self.busy_s.get(pod, {})
             for key, total_s in busy_s.items() if busy_s is not before else ():
                 # A process that began anew counts from nought again.
-                done_s = total_s - before.get(key, 0.0)
-                new[key] = new.get(key, 0.0) + (done_s if done_s >= 0 else total_s)
+                done_s, adapter = total_s - before.get(key, 0.0), adapter_of(key)
+                new[adapter] = new.get(adapter, 0.0) + (done_s if done_s >= 0 else total_s)
         begun = Demand(at_s=seen.clock_s - _REPORT_EACH_S)
         known = {adapter.key: new[adapter.key] for adapter in seen.adapters if adapter.key in new}
         pods, now_s = len(said), seen.clock_s

@@ -59,7 +59,7 @@ def held_by_pods(seen: Observed, distributed: Catalog) -> frozenset[str] | None:
         return frozenset()
     catalogs = [_held(report, distributed) for _, report in seen.running_pods]
     known = {c.digest: c for c in catalogs if c is not None}
-    return None if None in catalogs else frozenset(e.key for c in known.values() for e in c.entries)
+    return None if None in catalogs else frozenset(names.adapter_of(e.key) for c in known.values() for e in c.entries)
 
 
 def _held(report: PodReport, distributed: Catalog) -> Catalog | None:

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AdapterCondition
-from lorapool_operator.decide.adapters.adapter_status import StatusInput, WantedStatus, wanted_status
+from lorapool_operator.decide.adapters.adapter_status import WantedStatus, wanted_status
 from lorapool_operator.decide.adapters.checker import CheckResult
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.decide.adapters.find_pool import FoundPool, find_pool
+from lorapool_operator.decide.adapters.in_pods.status_input import StatusInput
 from lorapool_operator.decide.adapters.names import Labels
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
 from lorapool_operator.decide.events import adapter_events

@@ -1,13 +1,14 @@
 """Which pods of a pool hold which adapters, and what each of them is told of the others."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool, Prefetch
 from lorapool_api.kinds.quantities import quantity_bytes
 from lorapool_api.names import CONTROL_PORT
+from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.fleet import Assignment
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
@@ -53,7 +54,7 @@ class Placements:
 
     Attributes:
         assignments: by pod's key.
-        copies: how many pods hold each adapter, by its key.
+        copies: how many pods hold each entry of the catalog, by its key.
     """
 
     assignments: Mapping[str, Assignment]
@@ -74,21 +75,37 @@ class PlacementDecisions:
         names = [name for name, _ in given.pods]
         justified = dict(given.justified)
         wanted_copies = [
-            _wanted(given, result, justified) for result in given.results.values() if result.entry is not None
+            wanted for result in given.results.values() for wanted in _wanted_versions(given, result, justified)
         ]
-        self._ranks.follow(dict.fromkeys(names, 1.0), {wanted.key for wanted in wanted_copies})
+        self._ranks.follow(dict.fromkeys(names, 1.0), given.results.keys())
         room = None if given.disk_bytes is None else int(given.disk_bytes * _SHARE_OF_DISK)
         placement = place(wanted_copies, [Holder(name, room) for name in names], self._ranks)
         return _placements(given, placement)
 
 
-def _wanted(given: PlacementInput, result: CheckResult, justified: Mapping[str, int]) -> WantedCopies:
+def _wanted_versions(
+    given: PlacementInput, result: CheckResult, justified: Mapping[str, int]
+) -> Iterator[WantedCopies]:
+    """What is served and what is to be; of the version before only what lies in the pods anyway."""
+    if result.entry is not None:
+        yield _wanted(given, result, result.entry, justified)
+    rival = result.candidate
+    if rival is not None and rival.entry is not None:
+        # Nothing takes over that no pod has read.
+        wanted = _wanted(given, rival, rival.entry, justified)
+        yield replace(wanted, copies=max(1, wanted.copies))
+
+
+def _wanted(
+    given: PlacementInput, result: CheckResult, entry: CatalogEntry, justified: Mapping[str, int]
+) -> WantedCopies:
     adapter, resolution = result.adapter, result.resolution
     size_bytes = resolution.size_bytes if resolution else None
-    is_seen_by_pods_only = resolution is None or resolution.facts is None
-    least = 1 if adapter.spec.pin or is_seen_by_pods_only else 0
+    # Some pod has to look at what the operator does not see.
+    is_known = resolution is not None and (resolution.facts is not None or resolution.rank is not None)
+    least = 1 if adapter.spec.pin or not is_known else 0
     return WantedCopies(
-        adapter.key,
+        entry.key,
         size_bytes or _USUAL_BYTES,
         max(least, _copies(given, adapter), justified.get(adapter.key, 0)),
         adapter.spec.pin,

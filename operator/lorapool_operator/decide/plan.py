@@ -27,6 +27,8 @@ from lorapool_operator.seen.views import DeploymentView
 
 # How long statuses wait for pods that are being told of a new catalog, so that their answers are in the same status.
 SETTLE_S: Final = 1.0
+# After a version took over, what pods hold ahead follows the status that says so.
+_MOVE_S: Final = 0.5
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 _NO_CATALOG: Final = Catalog.of(())
 
@@ -129,8 +131,9 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
     settles_in_s = 0.0 if behind_since_s is None else max(0.0, SETTLE_S - (seen.clock_s - behind_since_s))
     uids = {a.metadata.uid: a.key for a in seen.adapters}
     pool_uid = seen.pool.metadata.uid if seen.pool else ""
-    statuses = None if settles_in_s else adapters.statuses(StatusesInput.of(checked.results, placed.copies, seen))
-    waits = [settles_in_s, *(UNREGISTER_GRACE_S - terminating_s[a.key] for a in finalizers.waiting)]
+    statuses = None if settles_in_s else adapters.statuses(StatusesInput.of(checked, placed.copies, seen))
+    moves_in_s = _MOVE_S if statuses is not None and statuses.has_moved else 0.0
+    waits = [settles_in_s, moves_in_s, *(UNREGISTER_GRACE_S - terminating_s[a.key] for a in finalizers.waiting)]
     return PassPlan(
         resolve=checked.accepted,
         gone={uid: key for uid, key in memory.uids.items() if uid not in uids},

@@ -4,15 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from lorapool_api.names import adapter_of
 from lorapool_operator.placement.ranks import Ranks
 
 
 @dataclass(frozen=True)
 class WantedCopies:
-    """An adapter that pods are to hold.
+    """A version of an adapter that pods are to hold.
 
     Attributes:
-        key: `namespace/name`.
+        key: of its entry in the catalog.
         size_bytes: of its file.
         copies: pods that shall hold it; more than there are means all.
         pin: it is placed before those that are not pinned.
@@ -74,7 +75,7 @@ def place(wanted_copies: Iterable[WantedCopies], holders: Sequence[Holder], rank
     """Every adapter's first copy before anybody's second: a full disk costs copies, not adapters.
 
     The pods of an adapter depend on nothing but its key and the pods, until a disk is full: then it goes to the next
-    pod of its order that has room. `ranks` must follow the holders.
+    pod of its order that has room. All of its versions lie in the same pods. `ranks` must follow the holders.
     """
     room = {h.name: h.room_bytes for h in holders}
     ordered = sorted(wanted_copies, key=lambda wanted: (not wanted.pin, wanted.key))
@@ -101,7 +102,7 @@ def _first_with_room(
     """The first pod of the adapter's order that does not hold it and has room; looks further only where it must."""
     seen, depth = 0, len(held) + 1
     while seen < depth <= len(room):
-        names = ranks.of(wanted.key, depth)
+        names = ranks.of(adapter_of(wanted.key), depth)
         for name in names[seen:]:
             left = room[name]
             if name not in held and (left is None or left >= wanted.size_bytes):

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from lorapool_api.names import adapter_of
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.credentials import CredentialsGrant
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
@@ -111,10 +112,12 @@ class Reconciler:
         """Tell pods of the adapters that bear our finalizer; those that lack it get it first."""
         added = await each(self._writer.add_finalizer, plan.finalizers.add)
         unmarked = {a.key for a, done in zip(plan.finalizers.add, added, strict=True) if not done.is_done}
-        marked = tuple(e for e in plan.entries if e.key not in unmarked) if unmarked else plan.entries
+        marked = plan.entries
+        if unmarked:
+            marked = tuple(e for e in marked if adapter_of(e.key) not in unmarked)
         catalog = self._catalog(marked)
         self._memory = replace(self._memory, catalog=catalog)
-        self.pods.distribute(catalog, len(seen.adapters), plan.assignments)
+        self.pods.distribute(catalog, max(len(seen.adapters), len(marked)), plan.assignments)
         return list(added)
 
     async def _grants(self, keys: frozenset[str]) -> Mapping[str, CredentialsGrant]:

@@ -22,6 +22,8 @@ class Resolution:
         defaults: what the metadata says of how requests are sampled.
         base_models: what the card says that the adapter was trained for; empty where it says nothing.
         last_misfit: what the status said against its fit before a restart; it holds until the file was resolved anew.
+        tag: what the source calls the content, where that is not the revision: an ETag.
+        refresh: value of the object's annotation that this answers.
     """
 
     revision: str | None = None
@@ -38,6 +40,8 @@ class Resolution:
     facts: AdapterFacts | None = None
     base_models: tuple[str, ...] = ()
     last_misfit: Verdict | None = None
+    tag: str | None = None
+    refresh: str | None = None
 
 
 @dataclass(frozen=True)

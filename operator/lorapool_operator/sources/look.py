@@ -1,6 +1,7 @@
 """One look at a source: which file it means, and what the file's header says. Each kind of source is a case here."""
 
 import asyncio
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from pydantic import SecretStr
@@ -85,8 +86,9 @@ class SourceReader:
                 facts = await self._facts.read(await self._headers.of_hub(found.url, token))
                 return _resolution(facts, found.revision, found.file, found.sha256, found.base_models, found.words)
             case UrlSource(url):
-                facts = await self._facts.read(await self._headers.of_url(url, token))
-                return _resolution(facts, file=source.label.rpartition("/")[2])
+                header = await self._headers.of_url(url, token)
+                found_at = _resolution(await self._facts.read(header), file=source.label.rpartition("/")[2])
+                return replace(found_at, tag=header.etag)
             case OciSource() | CivitaiSource() as artifact:
                 file = await self._artifacts.find(artifact, credentials)
                 return _resolution(await self._facts.read(file.header), file.revision, file.file, file.sha256)

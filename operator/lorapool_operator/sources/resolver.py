@@ -1,16 +1,16 @@
 """Resolves the sources of adapters, a few at a time, and remembers what it found.
 
-A source is resolved once; the commit that was found stays. It is resolved anew when it is edited, or when the
-annotation `REFRESH_ANNOTATION` of its object gets another value; other edits do not concern it. What failed for a
-passing reason is tried again with growing delays; what is missing or forbidden is tried every few minutes, because it
-may be put right without an edit; any other refusal is tried again after an edit of anything, but not before `again_s`
-have passed: a loop of edits makes no loop of attempts.
+A source is resolved once; the commit that was found stays. It is resolved anew when it is edited, when the annotation
+`REFRESH_ANNOTATION` of its object gets another value, or when a pin asks for another file than was found; other edits
+do not concern it. What failed for a passing reason is tried again with growing delays; what is missing or forbidden is
+tried every few minutes, because it may be put right without an edit; any other refusal is tried again after an edit of
+anything, but not before `again_s` have passed: a loop of edits makes no loop of attempts.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
@@ -20,11 +20,11 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import AnyReason, Reason, Remedy, traits
 from lorapool_api.kinds.sources import AdapterSource
 from lorapool_api.lora.header import FactsError
-from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_common.backoff import Backoff
+from lorapool_operator.decide.versions import refresh_of
 from lorapool_operator.seen.resolution import Outcome, Resolution, Unresolved
 from lorapool_operator.seen.verdict import Verdict
-from lorapool_operator.sources.from_status import outcome_from_status
+from lorapool_operator.sources.from_status import at_commit, is_asked_anew, is_open, outcome_from_status
 
 log = structlog.get_logger(__name__)
 
@@ -56,10 +56,11 @@ class ResolverTimes:
 
 @dataclass
 class _SourceRecord:
-    """What is known about one adapter's source."""
+    """What is known about one adapter's source; `looked_at` is that at the commit that it was found at before."""
 
     source: AdapterSource
     edit: tuple[int, str | None]
+    looked_at: AdapterSource
     outcome: Outcome
     backoff: Backoff
     tried_at_s: float = float("-inf")
@@ -98,7 +99,7 @@ class Resolver:
         The old outcome stands until a new attempt at the same source is done: pods go on serving.
         """
         record = self._records.get(adapter.metadata.uid)
-        if record is None or record.source != adapter.spec.source:
+        if record is None or record.source != adapter.spec.source or adapter.spec.source.value.is_seen_by_pods_only:
             return outcome_from_status(adapter)
         return record.outcome
 
@@ -109,19 +110,24 @@ class Resolver:
         if record is None or record.source != adapter.spec.source:
             self.forget(uid)
             record = self._records[uid] = self._new_record(adapter)
-            is_needed = not isinstance(record.outcome, Resolution) or record.outcome.last_misfit is not None
+            is_needed = is_open(record.outcome, adapter)
         elif record.edit == edit:
             return
         else:
-            is_needed = isinstance(record.outcome, Unresolved) or record.edit[1] != edit[1]
+            asks_anew = record.edit[1] != edit[1] or _misses_pin(record.outcome, adapter)
+            is_needed = isinstance(record.outcome, Unresolved) or asks_anew
             record.edit = edit
+            if asks_anew:
+                record.looked_at = record.source
         if is_needed and not record.is_under_way and not adapter.spec.source.value.is_seen_by_pods_only:
             after_s = max(record.tried_at_s + self._times.again_s - self._clock(), 0.0)
             record.task = asyncio.create_task(self._attempts(record, adapter, after_s))
 
     def _new_record(self, adapter: Adapter) -> _SourceRecord:
+        source, outcome = adapter.spec.source, outcome_from_status(adapter)
         backoff = Backoff(self._times.first_retry_s, self._times.recheck_s)
-        return _SourceRecord(adapter.spec.source, _edit(adapter), outcome_from_status(adapter), backoff)
+        looked_at = source if is_asked_anew(outcome, adapter) else at_commit(source, outcome)
+        return _SourceRecord(source, _edit(adapter), looked_at, outcome, backoff)
 
     def forget(self, uid: str) -> None:
         """The adapter is gone."""
@@ -138,19 +144,22 @@ class Resolver:
         await asyncio.sleep(after_s)
         while True:
             async with self._at_once:
-                record.tried_at_s = self._clock()
-                outcome, delay_s = await self._try(record, adapter)
+                record.tried_at_s, (_, refresh) = self._clock(), record.edit
+                outcome, delay_s = await self._try(record, adapter, refresh)
             record.outcome = outcome
             self._on_found(adapter.key)
+            if delay_s is None and record.edit[1] != refresh:
+                delay_s = self._times.again_s  # asked for anew meanwhile
             if delay_s is None:
                 return
             await asyncio.sleep(delay_s)
 
-    async def _try(self, record: _SourceRecord, adapter: Adapter) -> tuple[Outcome, float | None]:
+    async def _try(self, record: _SourceRecord, adapter: Adapter, refresh: str | None) -> tuple[Outcome, float | None]:
         """The outcome, and when to try again."""
         try:
             async with asyncio.timeout(self._times.timeout_s):
-                return await self._sources.look(adapter.spec.source, adapter.metadata.namespace), None
+                found = await self._sources.look(record.looked_at, adapter.metadata.namespace)
+                return replace(found, refresh=refresh), None
         except (FactsError, SourceRefused) as error:
             verdict = Verdict(error.reason, error.message)
             asked = error.retry_after_s if isinstance(error, SourceRefused) else None
@@ -170,7 +179,12 @@ class Resolver:
 
 
 def _edit(adapter: Adapter) -> tuple[int, str | None]:
-    return adapter.metadata.generation, adapter.metadata.annotations.get(REFRESH_ANNOTATION)
+    return adapter.metadata.generation, refresh_of(adapter)
+
+
+def _misses_pin(outcome: Outcome, adapter: Adapter) -> bool:
+    pin = adapter.spec.sha256
+    return pin is not None and isinstance(outcome, Resolution) and outcome.sha256 not in (None, pin)
 
 
 def _keep_if_passing(known: Outcome, verdict: Verdict) -> Outcome:

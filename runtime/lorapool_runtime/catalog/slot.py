@@ -8,6 +8,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.serving import AdapterDefaults, ServingLimits
 from lorapool_api.rules.defaults import first_said, of_adapter
 from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, Tier
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.errors import AdapterError
@@ -94,18 +95,21 @@ def _facts(file: AdapterFile, merge_loss: float | None) -> AdapterFileFacts:
 
 
 def must_start_over(slot: CatalogSlot, entry: CatalogEntry) -> bool:
-    """Whether the new entry of a key may mean other weights than the old one.
+    """Whether the new entry of a key means other weights than the old one.
 
-    Another source or pin does; so does an edit of an object whose file nobody pinned, because that is how a
-    person says that it has changed; and any change of one that failed is worth another try.
+    Another source or pin does, but not the pin of the very file that is here; and any change of one that failed is
+    worth another try.
     """
     old = slot.entry
-    if (old.source, old.sha256) != (entry.source, entry.sha256):
-        return True
     if slot.phase is AdapterPhase.FAILED:
         return old != entry
-    pinned = entry.sha256 is not None or entry.source.names_one_content
-    return old.generation != entry.generation and not pinned
+    is_pinned_as_it_is = slot.file is not None and slot.file.sha256 == entry.sha256
+    return _place(old) != _place(entry) or (old.sha256 != entry.sha256 and not is_pinned_as_it_is)
+
+
+def _place(entry: CatalogEntry) -> FileSource:
+    """Where its file lies, whoever asks for it there."""
+    return entry.source.model_copy(update={"credentials": None})
 
 
 def gone(file: AdapterFile) -> AdapterError:

@@ -10,11 +10,21 @@ from typing import Any
 
 from aiohttp import web
 
+from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.names import CONTROL_PORT, POOL_LABEL
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
-from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState, PodState, Tier
+from lorapool_api.wire.state import (
+    AdapterFileFacts,
+    AdapterPhase,
+    AdapterState,
+    BasePhase,
+    BaseReport,
+    BaseState,
+    PodState,
+    Tier,
+)
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import PODS, Resource
@@ -34,7 +44,10 @@ class Admin(Kube):
 
 @dataclass
 class FakePod:
-    """The control port of a pod. Tests set what it shall do, and read what it was told."""
+    """The control port of a pod. Tests set what it shall do, and read what it was told.
+
+    `holds_back_only`: the beginning of keys that it never gets; `files`: sha256 of what lies at an address.
+    """
 
     warm: bool = True
     modules: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
@@ -43,6 +56,8 @@ class FakePod:
     hangs: bool = False
     slow_s: float = 0.0
     holds_back: bool = False
+    holds_back_only: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.instance = uuid.uuid4().hex
@@ -186,8 +201,11 @@ class FakePod:
         if entry.key in self.failures:
             reason, message = self.failures[entry.key]
             return AdapterState(phase=AdapterPhase.FAILED, generation=entry.generation, reason=reason, message=message)
-        phase = AdapterPhase.DOWNLOADING if self.holds_back else AdapterPhase.READY
-        return AdapterState(phase=phase, tier=Tier.DISK, generation=entry.generation)
+        is_late = self.holds_back or (self.holds_back_only and entry.key.startswith(self.holds_back_only))
+        phase, facts = AdapterPhase.DOWNLOADING if is_late else AdapterPhase.READY, None
+        if sha256 := self.files.get(getattr(entry.source, "url", "")):
+            facts = AdapterFileFacts(sha256=sha256, size_bytes=9, rank=4, targets=1, format=AdapterFormat.KOHYA)
+        return AdapterState(phase=phase, tier=Tier.DISK, generation=entry.generation, facts=facts)
 
 
 def _json(model: Any, status: int = 200) -> web.Response:

@@ -127,22 +127,6 @@ async def test_an_adapter_for_another_base_is_refused_before_any_pod_downloads_i
     assert not it.kubelet.only().entries
 
 
-async def test_an_edited_source_is_not_ready_before_a_pod_serves_the_new_one(it: Cluster) -> None:
-    """A status that goes by the name alone would go on serving stale weights."""
-    await it.make_pool()
-    await it.make_adapter()
-    await it.adapter_says("Served")
-    pod = it.kubelet.only()
-    pod.holds_back = True
-    await it.edit(ADAPTERS, "pixel", {"spec": {"source": {"path": "/adapters/other.safetensors"}}})
-    loading = await it.adapter_says("Downloading")
-    assert not loading.is_ready
-    assert loading.metadata.generation == 2
-    await pod.change(holds_back=False)
-    assert (await it.adapter_says("Served")).is_ready
-    assert pod.generation(f"{it.namespace}/pixel") == 2
-
-
 async def test_of_two_adapters_with_one_name_the_older_has_it_until_it_goes(it: Cluster) -> None:
     await it.make_pool()
     await it.make_adapter("a-second", modelIds=["people/say"])

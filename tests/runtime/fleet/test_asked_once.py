@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 from tests import files
-from tests.runtime.pods import Running, config, eventually, free_port, settings, started
+from tests.runtime.pods import Running, config, free_port, settings, started
 from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
@@ -21,7 +21,7 @@ from lorapool_api.wire.state import AdapterPhase
 CONTENT: Final = files.lora_file()
 SHA256: Final = hashlib.sha256(CONTENT).hexdigest()
 KEY: Final = "default/one"
-HELD: Final = frozenset({KEY, *(f"default/adapter-{number}" for number in range(12))})
+HELD: Final = frozenset({KEY, f"{KEY}@2", *(f"default/adapter-{number}" for number in range(12))})
 
 
 class Pods:
@@ -99,7 +99,7 @@ async def test_five_pods_ask_the_source_once(pods: Pods, web: Web, sha256: str |
 async def test_turns_are_spread_over_the_pods(pods: Pods, web: Web) -> None:
     await pods.start(3)
     await pods.assign()
-    keys = sorted(HELD - {KEY})
+    keys = sorted(key for key in HELD if key.startswith("default/adapter-"))
     for key in keys:
         web.answers[f"/{key}.safetensors"] = Reply(body=files.lora_file(seed=len(web.answers)))
     await pods.apply(*(entry(web, key, key, sha256=None) for key in keys))
@@ -132,19 +132,24 @@ async def test_a_pod_that_gets_its_catalog_later_is_waited_for(pods: Pods, web: 
     assert web.count("GET", "/a.safetensors") == 1
 
 
-async def test_an_edit_of_what_is_not_pinned_is_read_anew_once_for_all(pods: Pods, web: Web) -> None:
+async def test_what_an_address_holds_now_is_read_once_for_all_beside_what_it_held(pods: Pods, web: Web) -> None:
     await pods.start(3)
     await pods.assign()
-    await pods.apply(entry(web, sha256=None))
+    before = entry(web, sha256=None)
+    await pods.apply(before)
     await pods.all_ready()
     changed = files.lora_file(seed=7)
     web.answers["/a.safetensors"] = Reply(body=changed)
-    edited = entry(web, sha256=None).model_copy(update={"generation": 2})
+    key, source = f"{KEY}@2", before.source.model_copy(update={"content": "2"})
+    after = before.model_copy(update={"key": key, "source": source})
     first, *others = pods.order()
     for pod in (*others, first):  # the one whose turn it is hears of it last
-        await pod.apply(edited)
+        await pod.apply(before, after)
     for pod in pods.by_name.values():
-        await eventually(lambda pod=pod: sha256_in(pod) == files.sha256(changed))  # type: ignore[misc]
+        state = await pod.until(key, AdapterPhase.READY)
+        assert state.facts is not None
+        assert state.facts.sha256 == files.sha256(changed)
+        assert sha256_in(pod) == SHA256
     assert web.count("GET", "/a.safetensors") == 2
 
 

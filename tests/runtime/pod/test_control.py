@@ -164,17 +164,23 @@ async def test_an_edited_source_is_served_only_with_the_new_file(tmp_path: Path)
         assert state.facts.sha256 == files.sha256(new.read_bytes())
 
 
-async def test_a_file_that_was_replaced_is_read_again_when_the_object_is_edited(tmp_path: Path) -> None:
+async def test_a_file_that_was_replaced_is_another_version_and_no_edit_of_the_first(tmp_path: Path) -> None:
     root = tmp_path / "adapters"
     path = write_adapter(root, "one", seed=1)
+    first = files.sha256(path.read_bytes())
     async with started(settings(tmp_path, config(root))) as pod:
         await pod.apply(entry(path))
         await pod.until("default/one")
         write_adapter(root, "one", seed=2)
-        await pod.apply(entry(path, generation=2))
-        state = await pod.until("default/one", AdapterPhase.READY)
-        assert state.facts is not None
-        assert state.facts.sha256 == files.sha256(path.read_bytes())
+        served, other = entry(path, generation=2, sha256=first), entry(path, key="default/one@2", generation=2)
+        await pod.apply(served, other)
+        after = await pod.until("default/one@2", AdapterPhase.READY)
+        before = (await pod.state()).adapters["default/one"]
+    assert before.phase is AdapterPhase.READY
+    assert before.facts is not None
+    assert before.facts.sha256 == first
+    assert after.facts is not None
+    assert after.facts.sha256 == files.sha256(path.read_bytes())
 
 
 async def test_a_restarted_container_serves_on_with_its_last_catalog(tmp_path: Path) -> None:

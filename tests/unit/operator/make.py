@@ -13,7 +13,7 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
 from lorapool_operator.decide.adapters.checker import CheckResults
 from lorapool_operator.decide.adapters.checks import Finding
-from lorapool_operator.decide.adapters.decisions import AdapterDecisions, ChecksInput, StatusesInput
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions, CheckedAdapters, ChecksInput, StatusesInput
 from lorapool_operator.placement.place import CopyCount
 from lorapool_operator.seen.observed import Observed, PodReport
 from lorapool_operator.seen.resolution import Outcome, Resolution
@@ -125,16 +125,21 @@ def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
 
 def checked(snapshot: Observed, decisions: AdapterDecisions | None = None) -> CheckResults:
     """Results of the checks of all adapters, by a base that is known although no pod is warm now."""
-    return (decisions or AdapterDecisions()).checked(ChecksInput.of(snapshot, snapshot.bases.get(REVISION))).results
+    return _checked(snapshot, decisions or AdapterDecisions()).results
+
+
+def _checked(snapshot: Observed, decisions: AdapterDecisions) -> CheckedAdapters:
+    return decisions.checked(ChecksInput.of(snapshot, snapshot.bases.get(REVISION)))
 
 
 def statuses(
     snapshot: Observed, decisions: AdapterDecisions | None = None, copies: int = 2, unplaced: int = 0
 ) -> dict[str, AdapterStatus]:
-    """Statuses of all adapters, by their keys; so many pods shall hold each, and so many further ones have no room."""
+    """Statuses of all adapters, by their keys; so many pods shall hold each of their versions, and so many further ones
+    have no room."""
     by = decisions or AdapterDecisions()
-    results = checked(snapshot, by)
-    made = by.statuses(StatusesInput.of(results, dict.fromkeys(results, CopyCount(copies, unplaced)), snapshot))
+    found, count = _checked(snapshot, by), CopyCount(copies, unplaced)
+    made = by.statuses(StatusesInput.of(found, {entry.key: count for entry in found.entries}, snapshot))
     return {key: wanted.status for key, wanted in made.by_key.items()}
 
 

@@ -26,6 +26,9 @@ class SourceFile(Wire):
     has_sidecars: ClassVar[bool] = False
 
     credentials: CredentialsRef | None = Field(default=None, description="Whom it is asked as; None: nobody.")
+    content: str | None = Field(
+        default=None, description="Tells what the place is to hold now from what it held before; None: the first."
+    )
 
     @property
     def names_one_content(self) -> bool:

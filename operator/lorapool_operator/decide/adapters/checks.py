@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter, AdapterVersion
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.kinds.pool import PoolSpec
 from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
@@ -32,6 +32,7 @@ class CheckInput:
         outcome: what its source turned out to be.
         base: the modules of the base; None until a pod has loaded it.
         url_hosts: hosts that sources may name.
+        version: which of its versions this is about; None: the adapter was never served, and has but one.
     """
 
     adapter: Adapter
@@ -42,6 +43,12 @@ class CheckInput:
     outcome: Outcome
     base: BaseReport | None
     url_hosts: tuple[str, ...]
+    version: AdapterVersion | None = None
+
+    @property
+    def key(self) -> str:
+        """In the catalog."""
+        return self.adapter.key if self.version is None else self.version.key
 
     @property
     def spec(self) -> PoolSpec:
@@ -210,5 +217,5 @@ def first_finding(given: CheckInput, fit: Fit = misfit) -> Finding | None:
     if first is not None or given.adapter.is_stack:
         return first
     hub = given.spec.model.source.hub
-    verdict = fit(FitInput(given.adapter.key, given.resolution, given.base, hub.repo if hub else None))
+    verdict = fit(FitInput(given.key, given.resolution, given.base, hub.repo if hub else None))
     return Finding(AdapterCondition.COMPATIBLE, verdict) if verdict else None

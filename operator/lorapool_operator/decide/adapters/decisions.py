@@ -11,12 +11,15 @@ from lorapool_api.kinds.conditions import AdapterCondition, find, traits
 from lorapool_api.kinds.pool import AdapterCounts
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import AdapterState, BaseReport
-from lorapool_operator.decide.adapters.adapter_status import InPod, StatusInput, WantedStatus, wanted_status
-from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults, check
+from lorapool_operator.decide.adapters.adapter_status import WantedStatus, wanted_status
+from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
 from lorapool_operator.decide.adapters.checks import CheckInput, Fit
 from lorapool_operator.decide.adapters.fit import misfit
+from lorapool_operator.decide.adapters.in_pods.status_input import InPod, StatusInput
 from lorapool_operator.decide.adapters.names import NamesInput, settle_names
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
+from lorapool_operator.decide.adapters.rollout.takeover import is_overdue
+from lorapool_operator.decide.adapters.rollout.version_checks import check_versions
 from lorapool_operator.decide.adapters.stacks import stack_input, stack_status, with_members
 from lorapool_operator.decide.memo import Memo
 from lorapool_operator.placement.place import NO_COPIES, CopyCount
@@ -59,8 +62,9 @@ class StatusesInput:
     """What the statuses of all adapters depend on; `now` as in `StatusInput`.
 
     Attributes:
-        copies: adapter's key -> how many pods shall hold it.
+        copies: key of an entry -> how many pods shall hold it.
         elsewhere: adapter's key -> how it fares in the pool that it leaves.
+        overdue: keys of adapters whose verified candidate waits no longer for its other copies.
     """
 
     results: CheckResults
@@ -68,12 +72,15 @@ class StatusesInput:
     pods: PoolPods
     said: tuple[PodWords, ...]
     elsewhere: Mapping[str, ServedElsewhere]
+    overdue: frozenset[str]
     now: datetime = field(compare=False)
 
     @classmethod
-    def of(cls, results: CheckResults, copies: Mapping[str, CopyCount], seen: Observed) -> Self:
+    def of(cls, checked: "CheckedAdapters", copies: Mapping[str, CopyCount], seen: Observed) -> Self:
         said = tuple(PodWords(p.name, p.key in seen.warm, report.adapters) for p, report in seen.running_pods)
-        return cls(results, copies, PoolPods.of(seen), said, seen.elsewhere, seen.now)
+        rolling = (checked.results[key].adapter for key in checked.rolling)
+        overdue = frozenset(adapter.key for adapter in rolling if is_overdue(adapter.status.candidate, seen.now))
+        return cls(checked.results, copies, PoolPods.of(seen), said, seen.elsewhere, overdue, seen.now)
 
 
 @dataclass(frozen=True)
@@ -84,16 +91,20 @@ class CheckedAdapters:
         results: by adapter's key.
         accepted: adapters whose sources are worth resolving.
         entries: what the pods shall have, in order of the keys.
+        rolling: keys of those that are to be served in another version.
     """
 
     results: CheckResults
     accepted: tuple[Adapter, ...]
     entries: tuple[CatalogEntry, ...]
+    rolling: tuple[str, ...]
 
     @classmethod
     def of(cls, results: CheckResults) -> Self:
-        entries = sorted((r.entry for r in results.values() if r.entry is not None), key=lambda entry: entry.key)
-        return cls(results, tuple(r.adapter for r in results.values() if r.is_accepted), tuple(entries))
+        entries = sorted((entry for r in results.values() for entry in r.entries), key=lambda entry: entry.key)
+        accepted = tuple(r.adapter for r in results.values() if r.is_accepted)
+        rolling = tuple(key for key, r in results.items() if r.candidate is not None)
+        return cls(results, accepted, tuple(entries), rolling)
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,11 @@ class AdapterStatuses:
     counts: AdapterCounts
     by_reason: Mapping[str, int]
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether pods shall know of another served version, or of its sha256, once the new statuses are written."""
+        return any(_served(w.status) != _served(w.adapter.status) for w in self.new)
+
     @classmethod
     def of(cls, by_key: Mapping[str, WantedStatus], pool: str) -> Self:
         wanted = by_key.values()
@@ -124,7 +140,7 @@ class AdapterDecisions:
 
     def __init__(self, fit: Fit = misfit) -> None:
         self._names = Memo(settle_names)
-        self._fit = Memo(fit, lambda given: given.adapter)
+        self._fit = Memo(fit, lambda given: given.key)
         self._check = Memo(self._check_one, lambda given: given.adapter.key)
         self._status = Memo(wanted_status, lambda given: given.result.adapter.key)
         self._stack = Memo(stack_status, lambda given: given.adapter.key)
@@ -132,7 +148,7 @@ class AdapterDecisions:
         self.statuses = Memo(self._status_all)
 
     def _check_one(self, given: CheckInput) -> CheckResult:
-        return check(given, self._fit)
+        return check_versions(given, self._fit)
 
     def _check_all(self, given: ChecksInput) -> CheckedAdapters:
         claims, names = self._names(given.names), given.names
@@ -154,21 +170,12 @@ class AdapterDecisions:
         }
         results |= {key: with_members(r, claims, results) for key, r in results.items() if r.adapter.is_stack}
         self._check.keep_only(results)
-        self._fit.keep_only(results)
+        self._fit.keep_only({key for r in results.values() for key in r.keys})
         return CheckedAdapters.of(results)
 
     def _status_all(self, given: StatusesInput) -> AdapterStatuses:
         by_key = {
-            key: self._status(
-                StatusInput(
-                    result,
-                    given.pods,
-                    given.copies.get(key, NO_COPIES),
-                    _in_pods(result, given.said),
-                    given.elsewhere.get(key),
-                    now=given.now,
-                )
-            )
+            key: self._status(_status_input(result, given, is_overdue=key in given.overdue))
             for key, result in given.results.items()
             if not result.adapter.is_stack
         }
@@ -183,13 +190,31 @@ class AdapterDecisions:
         return AdapterStatuses.of(by_key, given.pods.pool)
 
 
+def _status_input(result: CheckResult, given: StatusesInput, *, is_overdue: bool) -> StatusInput:
+    rival = result.candidate
+    return StatusInput(
+        result=result,
+        pods=given.pods,
+        copies=NO_COPIES if result.entry is None else given.copies.get(result.entry.key, NO_COPIES),
+        in_pods=_in_pods(result, given.said),
+        now=given.now,
+        candidate=None if rival is None else _status_input(rival, given, is_overdue=is_overdue),
+        elsewhere=given.elsewhere.get(result.adapter.key),
+        is_overdue=is_overdue,
+    )
+
+
 def _in_pods(result: CheckResult, said: tuple[PodWords, ...]) -> tuple[InPod, ...]:
-    """What the pods say of the adapter. Words about an earlier generation say nothing about this one."""
+    """What the pods say of the version. Words about an earlier generation say nothing about this one."""
     if result.entry is None:
         return ()
-    key, generation = result.adapter.key, result.adapter.metadata.generation
+    key, generation = result.entry.key, result.entry.generation
     states = ((words, words.adapters.get(key)) for words in said)
     return tuple(InPod(w.pod, w.is_warm, s) for w, s in states if s is not None and s.generation == generation)
+
+
+def _served(status: AdapterStatus) -> tuple[str, str | None] | None:
+    return None if status.serving is None else (status.serving.key, status.serving.sha256)
 
 
 def adapter_counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:

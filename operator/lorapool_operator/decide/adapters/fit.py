@@ -15,12 +15,12 @@ class FitInput:
     """What the fit of an adapter depends on.
 
     Attributes:
-        adapter: its key; results are kept by it.
+        key: of its entry in the catalog; results are kept by it.
         base: the modules of the base; None until a pod has loaded it.
         base_repo: the Hub repository of the base; None: it comes from elsewhere.
     """
 
-    adapter: str
+    key: str
     resolution: Resolution
     base: BaseReport | None
     base_repo: str | None

@@ -32,7 +32,14 @@ def while_moving(new: AdapterStatus, adapter: Adapter, old: ServedElsewhere, now
     served = find(there.conditions, AdapterCondition.READY)
     if served is None:
         return new
-    conditions = [c if c.type != AdapterCondition.READY else _served(served, c, old.pool, new) for c in new.conditions]
+    here = _served(served, ready, old.pool, new) if ready is not None else served
+    # The pool is part of what the spec asks for.
+    behind = {"status": "False", "reason": here.reason, "message": here.message}
+    moving = {
+        AdapterCondition.READY: here,
+        **{c.type: c.model_copy(update=behind) for c in new.conditions if c.type == AdapterCondition.UP_TO_DATE},
+    }
+    conditions = [moving.get(c.type, c) for c in new.conditions]
     return there.model_copy(
         update={
             "observed_generation": new.observed_generation,
@@ -52,6 +59,7 @@ def _served(there: Condition, here: Condition, pool: str, new: AdapterStatus) ->
 
 
 def summary(conditions: Iterable[Condition]) -> str:
-    """The reason of the first condition that is not true; of the last one, when all are."""
+    """The reason of the first condition that is not true; of Ready, when all are."""
     rows = list(conditions)
-    return next((c.reason for c in rows if not c.is_true), rows[-1].reason)
+    ready = next(c.reason for c in rows if c.type == AdapterCondition.READY)
+    return next((c.reason for c in rows if not c.is_true), ready)

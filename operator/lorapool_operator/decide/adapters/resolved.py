@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lorapool_api.kinds.adapter import Adapter, Resolved
+from lorapool_api.kinds.adapter import Adapter, AdapterVersion, Resolved
 from lorapool_api.kinds.serving import FoundDefaults
 from lorapool_api.rules.defaults import first_said
 from lorapool_api.rules.few_steps import recognised
@@ -21,23 +21,29 @@ def recognised_defaults(adapter: Adapter, resolution: Resolution) -> FoundDefaul
 
 
 def resolved(
-    adapter: Adapter, resolution: Resolution | None, said: Sequence[AdapterFileFacts | None]
+    adapter: Adapter,
+    resolution: Resolution | None,
+    said: Sequence[AdapterFileFacts | None],
+    version: AdapterVersion | None = None,
 ) -> Resolved | None:
-    """What pods found in the file, else what the source says, else what was known of this very generation before:
-    pods that are away do not make it untrue.
+    """What pods found in the file, else what the source says. Of an adapter that was never served: else what was known
+    of this very generation before, because pods that are away do not make it untrue.
 
     Args:
         said: what pods found in their files.
+        version: the one that this is about, of an adapter that was served; what it holds is in the resolution.
     """
     facts = _first(said)
     found = resolution or Resolution()
     from_source = _known({name: getattr(found, name) for name in Resolved.model_fields})
     from_pods = _known(facts.model_dump()) if facts else {}
     was_looked_at = found.facts is not None or facts is not None
-    before = _before(adapter, was_looked_at=was_looked_at)
+    before = {} if version else _before(adapter, was_looked_at=was_looked_at)
     known = before | from_source | from_pods
-    if known.get("sha256") != before.get("sha256") and "merge_loss" not in from_pods:
+    if version is None and known.get("sha256") != before.get("sha256") and "merge_loss" not in from_pods:
         known["merge_loss"] = None  # it was that of another file
+    if version and version.sha256:
+        known["sha256"] = version.sha256  # it never becomes another file, whatever a pod has
     if resolution is not None and _known(known):
         declared = from_pods.get("declared") or known.get("defaults")
         defaults = first_said(_defaults(declared), recognised_defaults(adapter, resolution))

@@ -130,6 +130,8 @@ def _when_true(type_: AdapterCondition, given: StackInput) -> Verdict:
             return Verdict(Reason.RESOLVED, names)
         case AdapterCondition.COMPATIBLE:
             return Verdict(Reason.COMPATIBLE, "its members go together")
+        case AdapterCondition.UP_TO_DATE:
+            return Verdict(Reason.UP_TO_DATE, "what is served is what the spec asks for")
         case _:
             return Verdict(Reason.SERVED, f"all of its members are served: {names}")
 

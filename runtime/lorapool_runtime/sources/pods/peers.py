@@ -15,6 +15,7 @@ from weakref import WeakSet
 import aiohttp
 import structlog
 
+from lorapool_api.names import adapter_of
 from lorapool_api.rules.rendezvous import Nodes
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.fleet import Assignment, FileFound, FileQuery
@@ -118,7 +119,8 @@ class Peers:
         return key in self._waiting
 
     async def _find(self, entry: CatalogEntry) -> PeerFile | None:
-        me, peers, order = self._assignment.name, self._assignment.peers, self._nodes.ranked(entry.key)
+        me, peers = self._assignment.name, self._assignment.peers
+        order = self._nodes.ranked(adapter_of(entry.key))  # all versions of an adapter lie in the same pods
         for name in order:
             if name == me:
                 return None

@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
-from tests.unit.gateway.fakes import SHA, World
+from tests.unit.gateway.fakes import SHA, World, read
 from tests.unit.gateway.serve.asked import BASE, LOST, PIXEL, REQUEST, UNREACHABLE, trouble
 from tests.waiting import until
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import Tier
+from lorapool_gateway.cluster.directory import ObjectKind
 from lorapool_gateway.errors import AdapterUnavailable, BadRequest, Busy, OutOfMemory, PodFailed
 from lorapool_gateway.pods.client import PodError
 from lorapool_gateway.routing.request import ResolvedRequest
@@ -28,6 +29,17 @@ async def test_a_request_goes_where_the_adapter_is(world: World) -> None:
     near = world.pod("near", tiers={"default/pixel": Tier.DEVICE})
     await world.proxy.generate(PIXEL)
     assert len(near.received) == 1
+
+
+async def test_a_version_is_asked_for_by_its_own_key_and_told_by_the_adapters(world: World) -> None:
+    manifest = read(world.adapter())
+    serving = {"key": "default/pixel@1", "source": {"path": "/a"}, "sha256": SHA}
+    world.directory.put(ObjectKind.ADAPTER, manifest | {"status": manifest["status"] | {"serving": serving}})
+    world.pod("far", tiers={"default/pixel": Tier.DEVICE})
+    near = world.pod("near", tiers={"default/pixel@1": Tier.DEVICE})
+    served = await world.proxy.generate(PIXEL)
+    assert [use.key for use in near.received[0].adapters] == ["default/pixel@1"]
+    assert [use.key for use in served.reply.adapters] == ["default/pixel"]
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ def test_served_when_a_warm_pod_has_it() -> None:
         ("Resolved", "True", "Resolved"),
         ("Compatible", "True", "Compatible"),
         ("Ready", "True", "Served"),
+        ("UpToDate", "True", "UpToDate"),
     ]
-    assert made.conditions[-1].message == "held by 1 of 2 pods"
+    assert op.condition(made.conditions, "Ready").message == "held by 1 of 2 pods"
     assert made.summary == "Served"
     assert made.pods is not None
     assert (made.pods.ready, made.pods.total) == (1, 2)
@@ -133,6 +134,7 @@ def test_a_refused_adapter_is_false_there_unknown_behind_and_not_ready() -> None
         ("Resolved", "False", "NotALora"),
         ("Compatible", "Unknown", "NotALora"),
         ("Ready", "False", "NotALora"),
+        ("UpToDate", "Unknown", "NotALora"),
     ]
 
 
@@ -157,8 +159,8 @@ def test_facts_stay_when_the_pods_go() -> None:
     assert states(made)[1][1] == "True"
 
 
-def test_facts_of_an_earlier_generation_are_dropped() -> None:
-    first = of(make.adapter(), a=op.report(pixel=op.state(facts=FACTS)))
+def test_facts_of_an_earlier_generation_that_was_never_served_are_dropped() -> None:
+    first = of(make.adapter(), a=op.report(pixel=op.state(AdapterPhase.LOADING, facts=FACTS)))
     edited = make.adapter(metadata={"generation": 2}).model_copy(update={"status": first})
     assert status(op.seen(edited, pool=op.pool(), reports={})).resolved is None
 

@@ -235,7 +235,7 @@ def test_where_the_base_reports_no_modules_the_card_decides(card: tuple[str, ...
 
 def test_an_adapter_that_cannot_be_checked_does_not_hold_up_the_others() -> None:
     def fail(given: FitInput) -> Verdict | None:
-        if given.adapter == "default/broken":
+        if given.key == "default/broken":
             raise ZeroDivisionError
         return None
 
@@ -268,7 +268,7 @@ def test_a_fit_is_compared_once_for_each_file_and_base() -> None:
     compared: list[str] = []
 
     def note(given: FitInput) -> Verdict | None:
-        compared.append(given.adapter)
+        compared.append(given.key)
         return None
 
     decisions, found = AdapterDecisions(fit=note), resolution()

@@ -1,0 +1,1 @@
+"""What pods say of an adapter's versions, and what that keeps from being served."""

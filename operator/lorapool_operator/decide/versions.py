@@ -1,0 +1,97 @@
+"""Versions of an adapter: which file each one is, and which of them the object asks for."""
+
+import hashlib
+import json
+from typing import Any, Final
+
+from lorapool_api.kinds.adapter import Adapter, AdapterVersion, Resolved
+from lorapool_api.kinds.conditions import AdapterCondition, find
+from lorapool_api.kinds.sources import AdapterSource
+from lorapool_api.names import REFRESH_ANNOTATION, version_key
+from lorapool_operator.seen.resolution import Resolution
+from lorapool_operator.seen.verdict import Verdict
+
+_DIGEST_CHARACTERS: Final = 12
+# What a resolution says better: a branch moves, and a file that was not named was chosen.
+_RESOLVED: Final = ("revision", "file")
+
+
+def refresh_of(adapter: Adapter) -> str | None:
+    """The value of the annotation that asks for a new look at the source."""
+    return adapter.metadata.annotations.get(REFRESH_ANNOTATION)
+
+
+def is_asked_for(version: AdapterVersion, adapter: Adapter) -> bool:
+    """Whether the version answers the source, the pin and the annotation as they are written now."""
+    is_pinned = adapter.spec.sha256 in (None, version.sha256)
+    return is_pinned and version.source == adapter.spec.source and version.refresh == refresh_of(adapter)
+
+
+def is_same_file(version: AdapterVersion, adapter: Adapter, found: Resolution) -> bool:
+    """Whether what the adapter's source was found to be is the version's file, however it was written.
+
+    Where the operator knows no sha256 of what was found, the source's own word for the content decides, and where it
+    has none, a new look counts as another file until pods have read it.
+    """
+    if _place(version.source, version) != _place(adapter.spec.source, found):
+        return False
+    sha256 = adapter.spec.sha256 or found.sha256
+    if sha256 is not None and version.sha256 is not None:
+        return sha256 == version.sha256
+    if found.revision is not None:
+        return True
+    if sha256 is not None:
+        return False
+    if found.tag is not None and version.tag is not None:
+        return found.tag == version.tag
+    return found.refresh == version.refresh
+
+
+def version_of(adapter: Adapter, found: Resolution, key: str | None = None) -> AdapterVersion:
+    """The version that the source turned out to be. Its key follows from its content, whoever looks and how often."""
+    sha256 = adapter.spec.sha256 or found.sha256
+    content = sha256 or found.revision or found.tag or found.refresh
+    text = json.dumps([_place(adapter.spec.source, found), content], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    known = {name: getattr(found, name) for name in Resolved.model_fields}
+    return AdapterVersion(
+        **known | {"sha256": sha256},
+        key=version_key(adapter.key, digest) if key is None else key,
+        source=adapter.spec.source,
+        generation=adapter.metadata.generation,
+        refresh=found.refresh,
+        tag=found.tag,
+    )
+
+
+def resolution_of(version: AdapterVersion, last_misfit: Verdict | None = None) -> Resolution:
+    """What was found when the version was resolved; the facts of its header are not kept in a status."""
+    known = {name: getattr(version, name) for name in Resolved.model_fields}
+    return Resolution(**known, tag=version.tag, refresh=version.refresh, last_misfit=last_misfit)
+
+
+def last_misfit(adapter: Adapter) -> Verdict | None:
+    """What the status says against the fit of the served version. Of a path only the pods can say it."""
+    fit = find(adapter.status.conditions, AdapterCondition.COMPATIBLE)
+    if fit is None or fit.is_true or adapter.spec.source.value.is_seen_by_pods_only:
+        return None
+    return Verdict(fit.reason, fit.message)
+
+
+def as_version(adapter: Adapter, version: AdapterVersion) -> Adapter:
+    """The adapter as if its spec asked for that version."""
+    spec = adapter.spec.model_copy(update={"source": version.source, "sha256": version.sha256})
+    return adapter.model_copy(update={"spec": spec})
+
+
+def _place(source: AdapterSource, found: Resolution | AdapterVersion) -> Any:
+    """Where the file lies. Who may read it is no part of that: another token brings the same file."""
+    written = source.manifest()
+    names = _RESOLVED if found.revision is not None else ()
+    rest = {
+        kind: {name: value for name, value in place.items() if name not in names and not name.endswith("SecretRef")}
+        if isinstance(place, dict)
+        else place
+        for kind, place in written.items()
+    }
+    return [rest, found.revision, found.file if found.revision is not None else None]
