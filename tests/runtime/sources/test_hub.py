@@ -173,13 +173,7 @@ def test_a_hub_that_does_not_say_whether_there_is_one_is_asked_again(call: Call,
 )
 def test_outside_of_kubernetes_the_usual_file_is_found(call: Call, hub: Web, names: list[str], chosen: str) -> None:
     hub.answers[f"/api/models/{REPO}/revision/main"] = _info(names)
-    assert call("resolve", repo=REPO) == {
-        "kind": "hub",
-        "repo": REPO,
-        "revision": COMMIT,
-        "file": chosen,
-        "credentials": None,
-    }
+    assert call("resolve", repo=REPO) == {"kind": "hub", "repo": REPO, "revision": COMMIT, "file": chosen}
 
 
 def test_a_private_file_comes_with_the_adapters_token_and_not_with_the_pools(call: Call, hub: Web) -> None:
