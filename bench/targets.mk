@@ -21,7 +21,7 @@ bench-gateway: setup ## What the gateway adds to a request, beside the pod alone
 	$(BENCH).gateway.bench $(ARGS)
 
 .PHONY: bench-fleet
-bench-fleet: setup ## Twenty pods and a thousand adapters: what the source is asked, and how long it takes (a minute)
+bench-fleet: setup ## Many pods and adapters: what the source is asked, how long it takes, what a pod needs (some 8 minutes)
 	$(BENCH).fleet.bench $(ARGS)
 
 .PHONY: performance-page

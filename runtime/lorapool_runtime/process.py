@@ -46,7 +46,7 @@ async def _serve(process: Process, settings: Settings, load: LoadEngine, catalog
     if catalog is None:
         runtime.restore_catalog()
     else:
-        runtime.replace_catalog(catalog)
+        await runtime.replace_catalog(catalog)
     async with running(runtime, process):
         await process.stopped()
         log.info("stopping: finishing what runs")

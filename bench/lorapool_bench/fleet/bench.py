@@ -4,21 +4,19 @@ import argparse
 import asyncio
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import numpy as np
 from safetensors.numpy import save_file
 
-from lorapool_api.rules.rendezvous import Nodes
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.sources.basic import HubFile
-from lorapool_bench.fleet import plot
-from lorapool_bench.fleet.hub import COUNTS, OWNER
-from lorapool_bench.fleet.place import BenchPods, free_ports, start
-from lorapool_bench.fleet.result import FleetResult, FleetRun
+from lorapool_bench.fleet import plot, scenes
+from lorapool_bench.fleet.hub import OWNER
+from lorapool_bench.fleet.result import FleetResult, FleetRun, JoinRun, LargeRun
+from lorapool_bench.fleet.simulation import simulate
 from lorapool_bench.measure import command
 from lorapool_bench.measure.machine import machine, versions
 from lorapool_bench.measure.progress import steps
@@ -27,8 +25,6 @@ from lorapool_hub import repos
 
 _FILE: Final = "pytorch_lora_weights.safetensors"
 _MODULE: Final = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
-_TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 -- of pods that live for a minute
-_DEADLINE_S: Final = 600.0
 
 
 def make_repositories(root: Path, adapters: int, size_bytes: int) -> Catalog:
@@ -50,43 +46,38 @@ def make_repositories(root: Path, adapters: int, size_bytes: int) -> Catalog:
     return Catalog.of(entries)
 
 
-async def measure(catalog: Catalog, root: Path, given: argparse.Namespace, copies: int) -> FleetRun:
-    """One pool from nothing to all copies."""
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "token").write_text(_TOKEN)
-        (hub_port, *ports) = free_ports(given.pods + 1)
-        hub = f"http://127.0.0.1:{hub_port}"
-        await start(stack, "hub", str(root), str(hub_port))
-        shares = [ports[first :: given.processes] for first in range(given.processes)]
-        processes = [await start(stack, "pods", str(folder), str(folder), *map(str, s), hub=hub) for s in shares if s]
-        headers = {"Authorization": f"Bearer {_TOKEN}"}
-        timeout = aiohttp.ClientTimeout(total=120.0)
-        http = await stack.enter_async_context(aiohttp.ClientSession(headers=headers, timeout=timeout))
-        pool = BenchPods(http, ports, processes)
-        async with asyncio.timeout(_DEADLINE_S):
-            await pool.until_up()
-            nodes = Nodes(dict.fromkeys(pool.peers, 1.0))
-            held = {entry.key: nodes.ranked(entry.key, copies) for entry in catalog.entries}
-            holds = {name: frozenset(key for key, names in held.items() if name in names) for name in pool.peers}
-            await (await http.get(f"{hub}{COUNTS}")).read()
-            cpu_s, began_s = pool.cpu_s, time.monotonic()
-            telling = asyncio.ensure_future(pool.tell(catalog, holds))
-            served_s = held_s = 0.0
-            while not held_s:
-                ready = await pool.ready()
-                passed_s = time.monotonic() - began_s
-                if not served_s and len(frozenset().union(*ready.values())) == len(catalog.entries):
-                    served_s = passed_s
-                if all(ready[name] >= wanted for name, wanted in holds.items()):
-                    held_s = passed_s
-                await asyncio.sleep(0.2)
-            await telling
-        counts = await (await http.get(f"{hub}{COUNTS}")).json()
-        return FleetRun(
-            pods=given.pods, adapters=len(catalog.entries), copies=copies, served_s=served_s or held_s, held_s=held_s,
-            cpu_s=pool.cpu_s - cpu_s, peak_bytes=pool.peak_bytes, **counts,
-        )  # fmt: skip
+def run(root: Path, given: argparse.Namespace, step: Callable[[str], None]) -> FleetResult:
+    """All of it, one after the other."""
+    began_s = time.monotonic()
+    step(f"{given.adapters} repositories")
+    catalog = make_repositories(root / "some", given.adapters, given.size)
+    runs, joined, large = [], None, None
+    for copies in given.copies:
+        step(f"{given.pods} pods, copies {copies}")
+        run_, joined_ = asyncio.run(_fleet(root / "some", catalog, given, copies))
+        runs.append(run_)
+        joined = joined or joined_
+    if given.large:
+        step(f"{given.large} adapters on {given.large_pods} pods")
+        many = make_repositories(root / "many", given.large, given.size)
+        large = asyncio.run(_large(root / "many", many, given))
+    step("the placement alone")
+    placed = simulate(given.placed, given.placed_pods, 2) if given.placed else None
+    settings = {"processes of pods": given.processes, "bytes of a file": given.size}
+    return FleetResult(
+        measured=today(), took_s=time.monotonic() - began_s, machine=machine(), versions=versions(), settings=settings,
+        runs=tuple(runs), joined=joined, large=large, placed=placed,
+    )  # fmt: skip
+
+
+async def _fleet(root: Path, catalog: Catalog, given: argparse.Namespace, copies: int) -> tuple[FleetRun, JoinRun]:
+    async with scenes.pool(root, given.pods, given.processes) as pool:
+        return await scenes.measure(pool, catalog, copies), await scenes.join(pool, catalog, copies)
+
+
+async def _large(root: Path, catalog: Catalog, given: argparse.Namespace) -> LargeRun:
+    async with scenes.pool(root, given.large_pods, given.large_pods) as pool:
+        return await scenes.large(pool, catalog)
 
 
 def main() -> None:
@@ -96,21 +87,14 @@ def main() -> None:
     parser.add_argument("--copies", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--processes", type=int, default=4, help="that the pods are divided among")
     parser.add_argument("--size", type=int, default=32 << 10, help="bytes of an adapter's file")
+    parser.add_argument("--large", type=int, default=10_000, help="adapters of the large catalog; 0: without it")
+    parser.add_argument("--large-pods", type=int, default=5)
+    parser.add_argument("--placed", type=int, default=100_000, help="adapters of the placement alone; 0: without it")
+    parser.add_argument("--placed-pods", type=int, default=200)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    start, runs = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as folder, steps(len(given.copies) + 1) as step:
-        step(f"{given.adapters} repositories")
-        catalog = make_repositories(Path(folder), given.adapters, given.size)
-        for copies in given.copies:
-            step(f"{given.pods} pods, copies {copies}")
-            runs.append(asyncio.run(measure(catalog, Path(folder), given, copies)))
-            print(runs[-1])
-    settings = {"processes of pods": given.processes, "bytes of a file": given.size}
-    result = FleetResult(
-        measured=today(), took_s=time.monotonic() - start, machine=machine(), versions=versions(), settings=settings,
-        runs=tuple(runs),
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, steps(len(given.copies) + 3) as step:
+        result = run(Path(folder), given, step)
     command.leave(result, given.out, "fleet", plot.draw)
 
 

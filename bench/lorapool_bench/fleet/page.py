@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lorapool_bench.fleet.result import FleetResult, FleetRun
+from lorapool_bench.fleet.result import FleetResult, FleetRun, JoinRun, LargeRun, PlacementRun
 from lorapool_bench.measure.result import read
 from lorapool_bench.show import page_parts
 from lorapool_bench.show.page_parts import plot, table, targets, where
-from lorapool_bench.show.words_of import gib, seconds
+from lorapool_bench.show.words_of import gib, megabytes, seconds, share
 
 _TITLE: Final = "Adapters across a fleet"
 _COMMAND: Final = "make bench-fleet"
@@ -17,6 +17,26 @@ the cores of one machine. The pods are told of all adapters at once, as the oper
 holds. Downloads are those of weight files from the Hub, all others are fetched from a pod that has it. CPU and memory
 are the pods' own, the libraries of each process included.
 """
+
+
+_JOINED: Final = """
+### A pod that comes
+
+To a pool that is complete: from the moment that it is warm and is told of the adapters.
+"""
+_LARGE: Final = """
+### A large catalog
+
+Each pod in a process of its own, which was idle, warm and without a catalog before. A task on each event loop comes
+round every 5 ms and notes how late it is; the CPU is that of the loop's own thread in such a turn, what is beyond it
+the loop waited for other threads, or for one of the few cores. One change is a message about one adapter, with its
+answer; its CPU includes keeping the catalog on disk.
+"""
+_PLACED: Final = """
+### Placement alone
+
+The operator's own code in one process, CPU time, for more adapters and pods than one machine runs. In a pool that is
+placed, a pod goes, comes back, and one more comes; the last columns are placed anew. """
 
 
 def section(results: Path, notes: Mapping[str, str]) -> str:
@@ -29,8 +49,13 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
     ]  # fmt: skip
     rows = [_row(run) for run in result.runs]
     picture = plot("fleet", "How long until adapters are served")
+    more = (
+        *(_joined(result.joined) if result.joined else ()),
+        *(_large(result.large) if result.large else ()),
+        *(_placed(result.placed) if result.placed else ()),
+    )
     return "\n".join(
-        (f"## {_TITLE}\n", picture, _HOW, targets(result, notes), table(head, rows), where(result, _COMMAND))
+        (f"## {_TITLE}\n", picture, _HOW, targets(result, notes), table(head, rows), *more, where(result, _COMMAND))
     )
 
 
@@ -39,3 +64,34 @@ def _row(run: FleetRun) -> list[str]:
     asked = map(str, (run.downloads, run.most, run.asked))
     times = (seconds(run.served_s), seconds(run.held_s))
     return [*counts, *times, *asked, seconds(run.cpu_s), gib(run.peak_bytes)]
+
+
+def _joined(run: JoinRun) -> tuple[str, str]:
+    head = ["pods before", "adapters", "takes requests after", "its share", "on its disk after", "downloads"]
+    counts = (str(run.pods), str(run.adapters))
+    row = [*counts, seconds(run.ready_s), str(run.share), seconds(run.share_s), str(run.downloads)]
+    return _JOINED, table(head, [row])
+
+
+def _large(run: LargeRun) -> tuple[str, str]:
+    head = [
+        "pods", "adapters", "all held", "CPU of all pods", "a pod's memory more", "latest turn of a loop",
+        "most CPU in one turn", "turns later than 50 ms", "the catalog", "one change", "CPU of a pod for it",
+    ]  # fmt: skip
+    times = (seconds(run.stall_s), seconds(run.own_s), str(run.late))
+    sizes = (megabytes(run.catalog_bytes), f"{run.change_bytes} bytes", seconds(run.change_cpu_s))
+    counts = (str(run.pods), str(run.adapters), seconds(run.held_s), seconds(run.cpu_s))
+    return _LARGE, table(head, [[*counts, megabytes(run.grown_bytes), *times, *sizes]])
+
+
+def _placed(run: PlacementRun) -> tuple[str, str]:
+    due = run.adapters * run.copies / run.pods
+    head = ["pods", "adapters", "copies", "copies on a pod", "CPU", "a pod goes", "copies that move", "a pod comes",
+            "copies that move", "disks 95 % full", "copies without room"]  # fmt: skip
+    spread = f"{run.least} to {run.most}, {due:.0f} due"
+    went = (seconds(run.went_s), share(run.went_moved))
+    came = (seconds(run.came_s), share(run.came_moved))
+    counts = (str(run.pods), str(run.adapters), str(run.copies))
+    row = [*counts, spread, seconds(run.first_s), *went, *came, seconds(run.tight_s), str(run.tight_missing)]
+    back = "A pod that comes back gets what it had." if run.is_stable else "A pod that comes back gets other copies."
+    return f"{_PLACED}{back}\n", table(head, [row])

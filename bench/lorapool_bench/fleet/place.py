@@ -8,14 +8,16 @@ import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from lorapool_api.wire.catalog import Catalog
+from lorapool_api.kinds.conditions import Reason
+from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.fleet import Assignment
-from lorapool_api.wire.state import AdapterPhase, PodState
+from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -29,8 +31,15 @@ class BenchPods:
 
     def __init__(self, http: aiohttp.ClientSession, ports: Sequence[int], processes: Sequence[Process]) -> None:
         self._http = http
-        self._processes = processes
+        self._processes = list(processes)
         self.peers = {f"bench/pod-{port}": f"127.0.0.1:{port}" for port in ports}
+
+    def add(self, port: int, process: Process) -> str:
+        """One more pod, and its name."""
+        self._processes.append(process)
+        name = f"bench/pod-{port}"
+        self.peers[name] = f"127.0.0.1:{port}"
+        return name
 
     async def until_up(self) -> None:
         """Return when every control port answers and every base is warm."""
@@ -61,11 +70,35 @@ class BenchPods:
 
     async def ready(self) -> Mapping[str, frozenset[str]]:
         """Keys of the adapters that each pod has."""
-        states = await asyncio.gather(*map(self.state, self.peers))
-        return {
-            name: frozenset(key for key, adapter in state.adapters.items() if adapter.phase is AdapterPhase.READY)
-            for name, state in zip(self.peers, states, strict=True)
-        }
+        found = await asyncio.gather(*map(self.ready_of, self.peers))
+        return dict(zip(self.peers, found, strict=True))
+
+    async def ready_in_turn(self) -> Mapping[str, frozenset[str]]:
+        """As `ready`, one pod after the other: of thousands of adapters that is work for both sides."""
+        return {name: await self.ready_of(name) for name in self.peers}
+
+    async def ready_of(self, name: str) -> frozenset[str]:
+        """Keys of the adapters that this pod has. Raises: RuntimeError where one has failed, and will not be tried."""
+        adapters = (await self.state(name)).adapters
+        failed = [f"{key}: {adapter.message}" for key, adapter in adapters.items() if _has_failed(adapter)]
+        if failed:
+            raise RuntimeError(f"{len(failed)} adapters of {name} have failed, among them {failed[0]}")
+        return frozenset(key for key, adapter in adapters.items() if adapter.phase is AdapterPhase.READY)
+
+    async def takes_requests(self, name: str) -> bool:
+        """Whether the gateway would send it some."""
+        host, _, port = self.peers[name].rpartition(":")
+        async with self._http.get(f"http://{host}:{int(port) + 1}/readyz") as reply:
+            return reply.status == HTTPStatus.OK
+
+    async def change(self, delta: CatalogDelta) -> int:
+        """Tell all pods, one after the other; bytes of one such message and its answer."""
+        body, size = delta.model_dump_json(), 0
+        for host in self.peers.values():
+            async with self._http.patch(f"http://{host}/v1/catalog", data=body) as reply:
+                reply.raise_for_status()
+                size = len(body) + len(await reply.read())
+        return size
 
     async def _put(self, name: str, what: str, body: str) -> None:
         async with self._http.put(f"http://{self.peers[name]}/v1/{what}", data=body) as reply:
@@ -80,8 +113,26 @@ class BenchPods:
     @property
     def peak_bytes(self) -> int:
         """The most memory of one of their processes."""
-        lines = (line for p in self._processes for line in Path(f"/proc/{p.pid}/status").read_text().splitlines())
-        return max(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        return max(self.peaks)
+
+    @property
+    def peaks(self) -> list[int]:
+        """The most memory of each process so far."""
+        return [_memory(p, "VmHWM:") for p in self._processes]
+
+    @property
+    def resident_bytes(self) -> list[int]:
+        """The memory of each process now."""
+        return [_memory(p, "VmRSS:") for p in self._processes]
+
+
+def _memory(process: Process, line: str) -> int:
+    rows = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(row.split()[1]) * 1024 for row in rows if row.startswith(line))
+
+
+def _has_failed(adapter: AdapterState) -> bool:
+    return isinstance(adapter.reason, Reason) and not adapter.reason.traits.is_transient
 
 
 def free_ports(count: int) -> list[int]:

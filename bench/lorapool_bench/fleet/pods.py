@@ -5,6 +5,7 @@ Each has a folder of its own and listens at that control port of 127.0.0.1, its 
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device, EngineName
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
+from lorapool_bench.fleet.stalls import watch
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.engine.choose import engine_loader
@@ -33,6 +35,8 @@ CONFIG = RuntimeConfig(
 async def serve(folder: Path, tokens: Path, ports: list[int]) -> None:
     """Until the process is killed."""
     async with AsyncExitStack() as stack:
+        watching = asyncio.create_task(watch(folder / f"stalls-{os.getpid()}"))
+        stack.callback(watching.cancel)
         for port in ports:
             settings = Settings(
                 config=CONFIG,

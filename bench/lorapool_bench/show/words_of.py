@@ -23,6 +23,10 @@ def gib(value: float) -> str:
     return f"{value / _GIB:.1f} GiB"
 
 
+def megabytes(value: float) -> str:
+    return f"{value / 1e6:.3g} MB"
+
+
 def share(value: float) -> str:
     return f"{value * 100:.3g} %"
 

@@ -157,6 +157,10 @@ class PodState(Wire):
     )
     complete: bool = Field(description="Whether `adapters` names all, or only those that changed since `since`.")
     adapters: dict[str, Annotated[AdapterState, WrapValidator(_or_failed)]] = {}
+    gone: tuple[str, ...] = Field(
+        default=(),
+        description="Unless `complete`: keys that have gone since `since`, for who asks for them (`gone=1`).",
+    )
 
 
 class ServingStatus(Wire):

@@ -72,7 +72,7 @@ class Control:
         self, ip: str, token: str, since: int, instance: str | None, max_bytes: int = STATE_MAX_BYTES
     ) -> PodState:
         """The pod's state as soon as it is newer than `since`, or after a while."""
-        query = {"since": str(since), "instance": instance or "", "wait": str(POLL_S)}
+        query = {"since": str(since), "instance": instance or "", "wait": str(POLL_S), "gone": "1"}
         wait_s = POLL_S + _ANSWER_S
         body = await self._call("GET", ip, "state", token, max_bytes, query=query, answer_s=wait_s)
         return _read(PodState, body)

@@ -108,9 +108,10 @@ class ReportLog:
                     changed, self._view = True, None
                     self.adapters[key] = adapter
                 self._versions[key] = state.version
-        if state.complete:
-            gone = [k for k, v in self._versions.items() if k not in state.adapters and v <= state.version]
-            changed |= bool(gone)
+        spoken_of = self._versions if state.complete else self._versions.keys() & set(state.gone)
+        gone = [k for k in spoken_of if k not in state.adapters and self._versions[k] <= state.version]
+        changed |= bool(gone)
+        if gone or state.complete:
             self.drop(gone)
         return changed
 

@@ -31,6 +31,14 @@ class Fleet:
             self._registry.hold(assignment.holds, in_memory=assignment.in_memory)
             self._changes.note()
 
+    def find_now(self, query: FileQuery) -> FileFound:
+        """The file of an entry that is on this pod's disk already. Raises: RequestError (`UnknownAdapter`)."""
+        slot = self._registry.slot(query.key)
+        is_older = slot is not None and slot.entry.generation < query.generation
+        if slot is None or slot.file is None or is_older or slot.entry.source != query.source:
+            raise RequestError(ErrorCode.UNKNOWN_ADAPTER, f"this pod has no file of adapter {query.key!r}")
+        return _found(slot.file)
+
     async def find(self, query: FileQuery, wait_s: float) -> FileFound:
         """The file of an entry, as soon as it is on this pod's disk.
 

@@ -15,7 +15,7 @@ from lorapool_runtime.catalog.fit_check import FitCheck
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Readers
 from lorapool_runtime.catalog.registry import Registry
-from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
+from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter
 from lorapool_runtime.control_token import ControlToken
 from lorapool_runtime.credentials import CredentialsDesk
 from lorapool_runtime.engine.contract import LoadEngine
@@ -58,7 +58,7 @@ class RuntimeParts:
         fit = FitCheck(blobs, self.host, self.base.info, reads)
         self.closing = (files, fit, readers)
         self.catalog_file = CatalogFile(settings.cache, config.pool)
-        self.catalog_writer = CatalogWriter(self.catalog_file, self._saved)
+        self.catalog_writer = CatalogWriter(self.catalog_file, lambda: self.registry.saved())
         self.registry = Registry(
             self.changes, files, self.host, self.device, fit.check, self._to_device, self.catalog_writer.changed
         )
@@ -87,10 +87,6 @@ class RuntimeParts:
     async def _to_device(self, adapter: HostAdapter) -> None:
         prefetch = self.base.engine().prefetch
         await asyncio.get_running_loop().run_in_executor(self._prefetch_thread, prefetch, [adapter])
-
-    def _saved(self) -> SavedCatalog | None:
-        catalog = self.registry.catalog()
-        return None if catalog is None else SavedCatalog(catalog, frozenset(self.registry.ready), self.registry.held)
 
     def _rendered(self, outcome: Outcome) -> None:
         self.metrics.rendered(outcome)

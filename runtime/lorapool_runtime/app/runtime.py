@@ -1,5 +1,6 @@
 """One base, its adapters and its queue: what both ports, and the process, ask of it."""
 
+import asyncio
 import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from lorapool_runtime.app.readiness import Readiness
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.settings import Settings
+from lorapool_runtime.turns import prefer_the_loop
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,8 @@ class Runtime:
         self.fleet, self.control_token = parts.fleet, parts.control_token
         self._readiness = Readiness(settings.ready_deadline_seconds)
         self._is_stopping = False
+        # One change of the catalog after the other: each has many turns of the loop.
+        self._applying = asyncio.Lock()
         self.images = ImageGenerator(
             settings, self.check_ready, lambda: parts.base.engine().info, parts.registry.weights, parts.dispatcher
         )
@@ -58,6 +62,7 @@ class Runtime:
     async def load_base(self) -> None:
         """Return when the base is warm. Raises: DeviceLost."""
         await self._parts.base.load_until_warm()
+        prefer_the_loop()
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new work and finish what runs, within the grace period."""
@@ -112,14 +117,18 @@ class Runtime:
 
     # ---- the catalog -------------------------------------------------------------------------------------------
 
-    def replace_catalog(self, catalog: Catalog) -> PodState:
+    async def replace_catalog(self, catalog: Catalog) -> PodState:
         """Serve these adapters and no others; the state of all of them."""
-        self._parts.registry.replace(catalog)
+        async with self._applying:
+            for _ in self._parts.registry.replacing(catalog):
+                await asyncio.sleep(0)
         return self.state()
 
-    def patch_catalog(self, delta: CatalogDelta) -> PodState:
+    async def patch_catalog(self, delta: CatalogDelta) -> PodState:
         """The state of the adapters that were added. Raises: RequestError (`DigestMismatch`)."""
-        self._parts.registry.patch(delta)
+        async with self._applying:
+            for _ in self._parts.registry.patching(delta):
+                await asyncio.sleep(0)
         states = self._parts.registry.states(keys=(entry.key for entry in delta.upsert))
         return self._state(complete=False, adapters=states)
 
@@ -152,16 +161,25 @@ class Runtime:
             raise RequestError(ErrorCode.NOT_READY, "the base model is not loaded yet", retryable=True)
         return report
 
-    async def state_after(self, version: int, wait_s: float) -> PodState:
+    async def state_after(self, version: int, wait_s: float, *, names_gone: bool = False) -> PodState:
         """What changed since that version, as soon as something has, or after the wait."""
         await self._parts.changes.beyond(version, wait_s)
-        return self.state(version)
+        return self.state(version, names_gone=names_gone)
 
-    def state(self, since: int | None = None) -> PodState:
-        """The state for the operator: complete, or what changed since a version."""
+    def state(self, since: int | None = None, *, names_gone: bool = False) -> PodState:
+        """The state for the operator: complete, or what changed since a version.
+
+        Args:
+            names_gone: what has gone since is named; else it is missing in a state that is complete.
+        """
         registry = self._parts.registry
-        complete = since is None or registry.removed_since(since) != ()
-        return self._state(complete=complete, adapters=registry.states(None if complete else since))
+        gone = None if since is None else registry.removed_since(since)
+        complete = gone is None or (bool(gone) and not names_gone)
+        adapters = registry.states(None if complete else since)
+        if complete or gone is None:
+            return self._state(complete=True, adapters=adapters)
+        gone = tuple(key for key in gone if key not in adapters)
+        return self._state(complete=False, adapters=adapters).model_copy(update={"gone": gone})
 
     def status(self, since: int | None = None) -> ServingStatus:
         """The state for the gateway: with the tiers of all adapters, or of those that changed since a version."""

@@ -1,9 +1,10 @@
 """Making the adapters of the catalog ready: each by a task of its own, so that none waits for another."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -23,6 +24,8 @@ from lorapool_runtime.errors import AdapterError
 log = structlog.get_logger(__name__)
 
 MakeBackoff = Callable[[], Backoff]
+# The first step of a load takes some 100 us.
+_AT_ONCE: Final = 8
 SOURCE_BACKOFF: MakeBackoff = partial(Backoff, 2.0, 300.0)
 
 
@@ -32,6 +35,38 @@ class Sources(Protocol):
     async def load(self, entry: CatalogEntry) -> AdapterFile: ...
     def forget(self, source: FileSource) -> None: ...
     def discard(self, file: AdapterFile) -> None: ...
+
+
+class Pacing:
+    """Thousands of tasks that begin at once: a few per turn of the event loop, first come, first served."""
+
+    def __init__(self, at_once: int = _AT_ONCE) -> None:
+        """`at_once`: so many go on in each turn of the loop."""
+        self._at_once = at_once
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_called = False
+
+    async def turn(self) -> None:
+        """Return when it is the caller's turn."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._call()
+        await future
+
+    def _call(self) -> None:
+        if self._waiting and not self._is_called:
+            self._is_called = True
+            asyncio.get_running_loop().call_soon(self._admit)
+
+    def _admit(self) -> None:
+        self._is_called = False
+        admitted = 0
+        while self._waiting and admitted < self._at_once:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                admitted += 1
+        self._call()
 
 
 class SlotLoader:
@@ -61,20 +96,25 @@ class SlotLoader:
         self._holdings = holdings
         self._to_memory = to_memory
         self._backoff = backoff
+        self._pacing = Pacing()
 
     def start(self, slot: CatalogSlot) -> None:
         """Load the adapter; what may pass is tried again, ever more rarely, as long as the pod shall hold it."""
-        self._progress(slot, AdapterPhase.DOWNLOADING, "")
-        self._start(slot)
+        self._start(slot, is_urgent=False)
 
-    def request(self, key: str) -> None:
-        """Somebody asks for it: load it, if that has not begun, or may succeed now."""
+    def request(self, key: str, *, is_urgent: bool = True) -> None:
+        """Load it, if that has not begun, or may succeed now. `is_urgent`: somebody waits for it."""
         slot = self._index.get(key)
         if slot is not None and (slot.phase is AdapterPhase.REMOTE or slot.may_try_again):
-            self.start(slot)
+            self._start(slot, is_urgent=is_urgent)
 
-    def _start(self, slot: CatalogSlot) -> None:
-        slot.task = asyncio.create_task(self._load_until_ready(slot), name=f"load {slot.entry.key}")
+    def _start(self, slot: CatalogSlot, *, is_urgent: bool) -> None:
+        self._progress(slot, AdapterPhase.DOWNLOADING, "")
+        self._begin(slot, is_urgent=is_urgent)
+
+    def _begin(self, slot: CatalogSlot, *, is_urgent: bool) -> None:
+        load = self._load_until_ready(slot, is_urgent=is_urgent)
+        slot.task = asyncio.create_task(load, name=f"load {slot.entry.key}")
 
     async def refetch(self, slot: CatalogSlot) -> AdapterFile:
         """The file of an adapter that is ready, once more, however many ask. Raises: AdapterError."""
@@ -95,9 +135,11 @@ class SlotLoader:
         if self._index.get(slot.entry.key) is slot and (slot.task is None or slot.task.done()):
             self.fail(slot, error)
             self._index.set_file(slot, None)
-            self._start(slot)
+            self._begin(slot, is_urgent=True)
 
-    async def _load_until_ready(self, slot: CatalogSlot) -> None:
+    async def _load_until_ready(self, slot: CatalogSlot, *, is_urgent: bool) -> None:
+        if not is_urgent:
+            await self._pacing.turn()
         backoff = self._backoff()
         while (error := await self._attempt(slot)) is not None:
             self.fail(slot, error)

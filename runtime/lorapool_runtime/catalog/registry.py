@@ -1,7 +1,8 @@
 """The adapters that this pod may serve: the catalog, and how far each one is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from typing import Final
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode
@@ -13,10 +14,16 @@ from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.loading import SOURCE_BACKOFF, MakeBackoff, SlotLoader, Sources
 from lorapool_runtime.catalog.pins import DeviceCache, Pins
+from lorapool_runtime.catalog.saved import SavedCatalog
 from lorapool_runtime.catalog.slot import CatalogSlot, must_start_over
 from lorapool_runtime.catalog.tiers import TierIndex
 from lorapool_runtime.catalog.weights import Weights
 from lorapool_runtime.errors import RequestError
+
+# Entries between two turns of the event loop: one that begins to load takes some 50 us.
+_SLICE: Final = 50
+# What a pod says that it holds while it does not hold all of a catalog: no catalog has this digest.
+_INTERRUPTED: Final = "interrupted"
 
 
 class Registry:
@@ -60,6 +67,8 @@ class Registry:
         self.weights = Weights(self._index, memory, self._loader, self.tiers.refresh)
         self._digest: str | None = None
         self._merge_losses: dict[str, float | None] = {}
+        self._is_applying = False
+        self._beginning: set[asyncio.Task[None]] = set()
 
     # ---- the catalog -------------------------------------------------------------------------------------------
 
@@ -67,37 +76,62 @@ class Registry:
     def digest(self) -> str | None:
         return self._digest
 
-    def catalog(self) -> Catalog | None:
-        """The catalog as it stands, with the digest that its maker gave it."""
-        if self._digest is None:
+    def saved(self) -> SavedCatalog | None:
+        """What the next process shall start with; None: nothing yet, or not at this moment."""
+        if self._digest is None or self._is_applying:
             return None
         entries = tuple(slot.entry for slot in self._index)
-        return Catalog.model_construct(digest=self._digest, entries=entries)
+        catalog = Catalog.model_construct(digest=self._digest, entries=entries)
+        texts = tuple(self._index.remote.texts)
+        return SavedCatalog(catalog, frozenset(self._index.ready), self._holdings.keys, texts)
 
     def replace(self, catalog: Catalog) -> None:
         """Serve these adapters and no others; what is unchanged goes on undisturbed."""
-        wanted = {e.key for e in catalog.entries}
-        self._apply(catalog.digest, catalog.entries, list(self._index.keys() - wanted))
+        for _ in self.replacing(catalog):
+            pass
 
     def patch(self, delta: CatalogDelta) -> None:
         """Raises: RequestError (`DigestMismatch`) when the delta is about another catalog than this one."""
+        for _ in self.patching(delta):
+            pass
+
+    def replacing(self, catalog: Catalog) -> Iterator[None]:
+        """`replace` in slices, between which the loop may do other things, but not to the catalog."""
+        wanted = {e.key for e in catalog.entries}
+        yield from self._apply(catalog.digest, catalog.entries, list(self._index.keys() - wanted))
+
+    def patching(self, delta: CatalogDelta) -> Iterator[None]:
+        """`patch` in slices, as `replacing`. Raises: RequestError (`DigestMismatch`), before anything is changed."""
         if delta.base != self._digest:
             message = f"the delta is about catalog {delta.base[:12]}; this pod has {(self._digest or 'none')[:12]}"
             raise RequestError(ErrorCode.DIGEST_MISMATCH, message, retryable=True)
-        self._apply(delta.digest, delta.upsert, delta.remove)
+        yield from self._apply(delta.digest, delta.upsert, delta.remove)
 
-    def _apply(self, digest: str, upsert: Iterable[CatalogEntry], remove: Iterable[str]) -> None:
-        for key in remove:
-            self._remove(key)
-        for entry in upsert:
-            self._upsert(entry)
-        if digest != self._digest:
-            self._digest = digest
-            self._changes.note()
+    def _apply(self, digest: str, upsert: Iterable[CatalogEntry], remove: Iterable[str]) -> Iterator[None]:
+        self._is_applying = True
+        reached = _INTERRUPTED
+        try:
+            for number, key in enumerate(remove, 1):
+                self._remove(key)
+                if not number % _SLICE:
+                    yield
+            for number, entry in enumerate(upsert, 1):
+                self._upsert(entry)
+                if not number % _SLICE:
+                    yield
+            reached = digest
+        finally:
+            self._is_applying = False
+            if reached != self._digest:
+                self._digest = reached
+                self._changes.note()
         self._settled()
 
     def _upsert(self, entry: CatalogEntry) -> None:
-        slot = self._index.get(entry.key)
+        slot = self._index.find(entry.key)
+        if slot is None and entry.key not in self._holdings:
+            self._index.remote.put(entry)
+            return
         if slot is not None and slot.entry == entry:
             return
         if slot is not None and not must_start_over(slot, entry):
@@ -118,9 +152,19 @@ class Registry:
         Args:
             in_memory: into host memory too, as far as it has room.
         """
-        for key in self._holdings.replace(keys, in_memory=in_memory):
-            self._loader.request(key)
+        new = self._holdings.replace(keys, in_memory=in_memory)
+        if new:
+            task = asyncio.create_task(self._begin(new), name="begin what is held")
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
         self._on_changed()
+
+    async def _begin(self, keys: Iterable[str]) -> None:
+        for number, key in enumerate(keys, 1):
+            if key in self._holdings:
+                self._loader.request(key, is_urgent=False)
+            if not number % _SLICE:
+                await asyncio.sleep(0)
 
     def _remove(self, key: str) -> None:
         slot = self._index.pop(key)
@@ -139,7 +183,7 @@ class Registry:
             self._merge_losses.pop(slot.file.identity, None)
 
     async def close(self) -> None:
-        tasks = [h.task for h in self._index if h.task is not None]
+        tasks = [*self._beginning, *(h.task for h in self._index if h.task is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -163,14 +207,14 @@ class Registry:
 
     def is_on_its_way(self, key: str) -> bool:
         """Whether an adapter of the catalog is neither ready nor refused yet."""
-        slot = self._index.get(key)
+        slot = self._index.find(key)
         return slot is not None and slot.is_on_its_way
 
     def states(self, since: int | None = None, keys: Iterable[str] | None = None) -> dict[str, AdapterState]:
         """The states of all adapters, or of those of these keys, or of those that changed since a version; never of
         one that only a request would bring."""
         if keys is not None:
-            named = (self._index.get(key) for key in keys)
+            named = (self._index.find(key) for key in keys)
             return {h.entry.key: self._state(h) for h in named if h is not None and h.phase is not AdapterPhase.REMOTE}
         found = self._index if since is None else self._index.changed_since(since)
         return {h.entry.key: self._state(h) for h in found if h.phase is not AdapterPhase.REMOTE}

@@ -6,6 +6,7 @@ Written beside the event loop and at most once a second: catalogs come adapter b
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from lorapool_common.files import write_atomically
 log = structlog.get_logger(__name__)
 
 _PAUSE_S: Final = 1.0
+# Of its time, and no more: a large catalog that changes all day is kept more rarely.
+_SHARE: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class SavedCatalog:
     Attributes:
         ready: keys of the adapters that could be served.
         held: keys of those that the pod was to hold; None: all.
+        texts: entries that belong to the catalog too, in JSON already.
     """
 
     catalog: Catalog
     ready: frozenset[str] = frozenset()
     held: frozenset[str] | None = None
+    texts: tuple[bytes, ...] = ()
 
 
 class CatalogFile:
@@ -71,9 +76,9 @@ class CatalogFile:
         try:
             if before is None or kept.catalog.digest != before.catalog.digest:
                 # One by one, and not as a whole: the interpreter serves requests between two entries.
-                entries = ",".join(entry.model_dump_json() for entry in kept.catalog.entries)
-                text = f'{{"digest":{json.dumps(kept.catalog.digest)},"entries":[{entries}]}}'
-                write_atomically(self._path, text.encode())
+                entries = b",".join((*(e.model_dump_json().encode() for e in kept.catalog.entries), *kept.texts))
+                digest = json.dumps(kept.catalog.digest).encode()
+                write_atomically(self._path, b'{"digest":%b,"entries":[%b]}' % (digest, entries))
             if before is None or (kept.ready, kept.held) != (before.ready, before.held):
                 keys = {"ready": sorted(kept.ready), "held": None if kept.held is None else sorted(kept.held)}
                 write_atomically(self._ready_path, json.dumps(keys).encode())
@@ -91,11 +96,13 @@ class CatalogWriter:
         last: CatalogFile,
         look: Callable[[], SavedCatalog | None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`look` tells what there is to keep; None: nothing yet."""
         self._last = last
         self._look = look
         self._sleep = sleep
+        self._clock = clock
         self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -107,8 +114,9 @@ class CatalogWriter:
         """Keep it for ever, until cancelled."""
         while True:
             await self._changed.wait()
+            begin_s = self._clock()
             await self.flush()
-            await self._sleep(_PAUSE_S)
+            await self._sleep(max(_PAUSE_S, (self._clock() - begin_s) / _SHARE))
 
     async def flush(self) -> None:
         """Return when it is kept as it is now."""

@@ -68,8 +68,9 @@ class CatalogSlot:
         return of_adapter(self.entry.defaults, first_said(declared, self.entry.recognised), limits)
 
     def state(self, merge_loss: float | None = None) -> AdapterState:
-        """As the wire has it; `merge_loss`, where it is known, is that of the file."""
-        return AdapterState(
+        """As the wire has it; `merge_loss`, where it is known, is that of the file. Not checked: a state may name
+        thousands, of values that are ours."""
+        return AdapterState.model_construct(
             phase=self.phase,
             tier=self.tier,
             generation=self.entry.generation,

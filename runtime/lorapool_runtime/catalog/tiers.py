@@ -44,11 +44,11 @@ class TierIndex:
 
     def all(self) -> dict[str, Tier]:
         """The tier of each adapter that can be served."""
-        return {h.entry.key: h.tier for h in self._index if h.phase is AdapterPhase.READY}
+        return {slot.entry.key: slot.tier for slot in self._index.served}
 
     def count(self) -> Mapping[Tier, int]:
         """How many adapters can be served, by tier."""
-        return Counter(h.tier for h in self._index if h.phase is AdapterPhase.READY)
+        return Counter(slot.tier for slot in self._index.served)
 
     def since(self, version: int) -> tuple[dict[str, Tier], tuple[str, ...]] | None:
         """(tiers of those that changed since that version, keys that cannot be served any more).

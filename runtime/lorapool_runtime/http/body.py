@@ -9,6 +9,7 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_common.http.bodies import TooLarge, read_at_most
 from lorapool_common.validation import first_error
 from lorapool_runtime.errors import RequestError
+from lorapool_runtime.http.rows import read_rows
 
 # A thousand entries have some hundred kilobytes.
 CATALOG_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -22,6 +23,23 @@ async def read(request: Request, model: type[Model], max_bytes: int) -> Model:
         return model.model_validate_json(await _bytes(request, max_bytes))
     except ValidationError as error:
         raise RequestError(ErrorCode.INVALID_REQUEST, sentence(error)) from error
+
+
+async def read_long(request: Request, model: type[Model], rows: str, row: type[BaseModel], max_bytes: int) -> Model:
+    """The body as that model, whose list `rows` may be long: the event loop has its turns while it is read.
+
+    Raises: RequestError (`TooLarge`, `InvalidRequest`).
+    """
+    content = await _bytes(request, max_bytes)
+    try:
+        fields = await read_rows(content, rows, row.model_validate)
+        found = tuple(fields.get(rows, ()))
+        bare = model.model_validate(fields | ({rows: ()} if rows in fields else {}))
+        return bare.model_copy(update={rows: found})
+    except ValidationError as error:
+        raise RequestError(ErrorCode.INVALID_REQUEST, sentence(error)) from error
+    except ValueError as error:
+        raise RequestError(ErrorCode.INVALID_REQUEST, f"the body is no JSON of that kind: {error}"[:300]) from error
 
 
 async def _bytes(request: Request, max_bytes: int) -> bytes:

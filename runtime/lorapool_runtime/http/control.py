@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_runtime.app.runtime import Runtime
@@ -33,12 +33,14 @@ def control_app(runtime: Runtime, token: Callable[[], str]) -> TokenGate:
         return runtime.base_report()
 
     @app.put("/v1/catalog")
-    async def replace(request: Request) -> PodState:
-        return runtime.replace_catalog(await body.read(request, Catalog, body.CATALOG_MAX_BYTES))
+    async def replace(request: Request) -> Response:
+        catalog = await body.read_long(request, Catalog, "entries", CatalogEntry, body.CATALOG_MAX_BYTES)
+        return _json(await runtime.replace_catalog(catalog))
 
     @app.patch("/v1/catalog")
-    async def patch(request: Request) -> PodState:
-        return runtime.patch_catalog(await body.read(request, CatalogDelta, body.CATALOG_MAX_BYTES))
+    async def patch(request: Request) -> Response:
+        delta = await body.read_long(request, CatalogDelta, "upsert", CatalogEntry, body.CATALOG_MAX_BYTES)
+        return _json(await runtime.patch_catalog(delta))
 
     add_fleet_routes(app, runtime)
 
@@ -47,9 +49,15 @@ def control_app(runtime: Runtime, token: Callable[[], str]) -> TokenGate:
         since: Annotated[int | None, Query(ge=0)] = None,
         instance: str | None = None,
         wait: Annotated[float, Query(ge=0)] = 0,
-    ) -> PodState:
+        gone: bool = False,
+    ) -> Response:
         if since is None or instance != runtime.instance:
-            return runtime.state()
-        return await runtime.state_after(since, min(wait, MAX_WAIT_S))
+            return _json(runtime.state())
+        return _json(await runtime.state_after(since, min(wait, MAX_WAIT_S), names_gone=gone))
 
     return TokenGate(app, token)
+
+
+def _json(state: PodState) -> Response:
+    """As it is: FastAPI would look through thousands of adapters again."""
+    return Response(state.model_dump_json(), media_type="application/json")

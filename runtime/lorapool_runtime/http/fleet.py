@@ -39,10 +39,11 @@ def add_fleet_routes(app: FastAPI, runtime: Runtime) -> None:
         return _json(runtime.deliver(delivery).model_dump_json())
 
     async def find(request: Request) -> Response:
-        """The file itself comes with the answer where it has at most `carry` bytes."""
+        """The file comes with the answer where it has at most `carry` bytes. `now=1`: nothing is begun for it."""
         wait_s, carry = min(_number(request, "wait"), MAX_WAIT_S), _number(request, "carry")
         query = await body.read(request, FileQuery, _QUERY_MAX_BYTES)
-        found = await runtime.fleet.find(query, wait_s)
+        is_asked_now = bool(_number(request, "now"))
+        found = runtime.fleet.find_now(query) if is_asked_now else await runtime.fleet.find(query, wait_s)
         if found.size_bytes <= min(carry, carried.CARRIED_MAX_BYTES):
             content = await asyncio.to_thread(runtime.fleet.content, found)
             if content is not None:

@@ -21,6 +21,8 @@ from lorapool_runtime.sources.fetch import Fetcher, GivenFile
 from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes
 
 _COPIES: Final = 2
+# Into the cache folder, for thousands of files at once: more threads would only wait for each other.
+_LOOKS: Final = 4
 
 
 async def _nobody(_: CatalogEntry) -> GivenFile | None:
@@ -56,6 +58,7 @@ class FileLoader:
         self._checker = checker or Checker()
         self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
         self._copies = ThreadPoolExecutor(_COPIES, "copy")
+        self._looks = ThreadPoolExecutor(_LOOKS, "look")
         self._lanes = lanes or Lanes()
 
     async def load(self, entry: CatalogEntry) -> AdapterFile:
@@ -63,8 +66,8 @@ class FileLoader:
 
         Cancelling it also stops the download. Raises: AdapterError.
         """
-        loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
-        is_here = await loop.run_in_executor(threads, self._fetcher.is_here, entry)
+        loop = asyncio.get_running_loop()
+        is_here = await loop.run_in_executor(self._looks, self._fetcher.is_here, entry)
         given = None if is_here else await self._find(entry)
         try:
             return await self._run(entry, given, None)
@@ -98,7 +101,7 @@ class FileLoader:
         self._blobs.drop(file.sha256)
 
     def close(self) -> None:
-        for executor in (self._downloads, self._copies):
+        for executor in (self._downloads, self._copies, self._looks):
             executor.shutdown(wait=False, cancel_futures=True)
         self._checker.close()
 

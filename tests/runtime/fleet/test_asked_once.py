@@ -35,7 +35,8 @@ class Pods:
         self.peers: dict[str, str] = {}
 
     async def start(self, count: int) -> None:
-        for name in [f"pod-{number}" for number in range(count)]:
+        """Until there are so many."""
+        for name in [f"pod-{number}" for number in range(len(self.by_name), count)]:
             folder = self._folder / name
             folder.mkdir()
             port = free_port()
@@ -130,6 +131,26 @@ async def test_a_pod_that_gets_its_catalog_later_is_waited_for(pods: Pods, web: 
     await first.apply(entry(web))
     await pods.all_ready()
     assert web.count("GET", "/a.safetensors") == 1
+
+
+async def test_a_pod_that_comes_takes_its_share_from_those_that_have_it(pods: Pods, web: Web) -> None:
+    keys = sorted(HELD - {KEY})
+    for key in keys:
+        web.answers[f"/{key}.safetensors"] = Reply(body=files.lora_file(seed=len(web.answers)))
+    entries = [entry(web, key, key, sha256=None) for key in keys]
+    await pods.start(1)
+    await pods.assign()
+    await pods.apply(*entries)
+    for key in keys:
+        await pods.all_ready(key)
+    web.seen.clear()
+    await pods.start(2)
+    await pods.assign()
+    await pods.apply(*entries, names=("pod-1",))
+    for key in keys:
+        await pods.all_ready(key)
+    assert {pods.order(key)[0] is pods.by_name["pod-1"] for key in keys} == {True, False}
+    assert web.seen == []
 
 
 async def test_what_an_address_holds_now_is_read_once_for_all_beside_what_it_held(pods: Pods, web: Web) -> None:

@@ -135,6 +135,20 @@ async def test_a_removal_is_told_with_the_whole_state(tmp_path: Path) -> None:
         assert (state.complete, state.adapters) == (True, {})
 
 
+async def test_who_asks_for_what_has_gone_is_told_no_more_than_that(tmp_path: Path) -> None:
+    root = tmp_path / "adapters"
+    one, two = (entry(write_adapter(root, name, seed=i)) for i, name in enumerate(("one", "two")))
+    async with started(settings(tmp_path, config(root))) as pod:
+        await pod.apply(one, two)
+        await pod.until_all([one.key, two.key])
+        await eventually(lambda: pod.runtime.not_ready is None)
+        before = await pod.state()
+        await pod.apply(two)
+        query = {"since": str(before.version), "instance": before.instance, "gone": "1"}
+        state = PodState.model_validate((await pod.control.get("/v1/state", params=query)).json())
+        assert (state.complete, state.gone, state.adapters) == (False, (one.key,), {})
+
+
 @pytest.mark.parametrize("query", ["since=x", "since=-1", "since=0&wait=soon"])
 async def test_a_bad_query_is_refused(tmp_path: Path, query: str) -> None:
     async with started(settings(tmp_path, config(tmp_path))) as pod:

@@ -34,6 +34,9 @@ _AT_ONCE: Final = 32
 # Who did not answer is not asked for each of a thousand adapters.
 _AWAY_S: Final = 10.0
 _LONGEST_S: Final = 1800.0
+# Who has nothing of what this pod is to ask its source for has most likely nothing of the next either.
+_MOST_VAIN: Final = 3
+_VAIN_S: Final = 10.0
 # Files in memory that came with answers, and wait to be written: 32 MiB. What comes beyond that is fetched later.
 _MOST_CARRIED: Final = 256
 
@@ -74,6 +77,24 @@ class PeerFile:
         return self.found.sha256
 
 
+class Vain:
+    """Vain questions in a row: after some, none is worth asking for a while."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._until_s = 0.0
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether none should be asked now."""
+        return now_s < self._until_s
+
+    def note(self, now_s: float, *, is_vain: bool) -> None:
+        """What came of one."""
+        self._count = self._count + 1 if is_vain else 0
+        if self._count >= _MOST_VAIN:
+            self._count, self._until_s = 0, now_s + _VAIN_S
+
+
 class Peers:
     """Lives on the event loop."""
 
@@ -88,6 +109,7 @@ class Peers:
         self._asking: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._carried: WeakSet[PeerFile] = WeakSet()
         self._questions = Questions(token)
+        self._vain = Vain()
 
     async def close(self) -> None:
         await self._questions.close()
@@ -123,7 +145,7 @@ class Peers:
         order = self._nodes.ranked(adapter_of(entry.key))  # all versions of an adapter lie in the same pods
         for name in order:
             if name == me:
-                return None
+                return await self._before_the_source(entry, order)
             if self._away_until.get(name, 0.0) > self._clock():
                 continue
             try:
@@ -138,6 +160,25 @@ class Peers:
             others = (peers[other] for other in order if other not in (name, me))
             return self._noted(PeerFile(found, (peers[name], *others), self._token(), content))
         return None
+
+    async def _before_the_source(self, entry: CatalogEntry, order: list[str]) -> PeerFile | None:
+        """It is this pod's turn; but it may have come after the others, and have taken the turn of the next one.
+
+        In a pool that is new to all its adapters that is not so: after a few vain questions none is asked for a while.
+        """
+        me, peers = self._assignment.name, self._assignment.peers
+        after = order[order.index(me) + 1 :]
+        if not after or self._away_until.get(after[0], 0.0) > self._clock() or self._vain.is_over(self._clock()):
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                answer = await self._questions.ask(peers[after[0]], FileQuery.of(entry).model_dump_json(), now=True)
+        except (NotHere, NotYet, AdapterError, aiohttp.ClientError, OSError):
+            answer = None
+        self._vain.note(self._clock(), is_vain=answer is None)
+        if answer is None:
+            return None
+        return self._noted(PeerFile(answer[0], tuple(peers[name] for name in after), self._token(), answer[1]))
 
     def _noted(self, file: PeerFile) -> PeerFile:
         """The file, without its content where too many of them wait in memory already."""

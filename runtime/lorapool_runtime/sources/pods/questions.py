@@ -50,13 +50,17 @@ class Questions:
         if self._opened is not None:
             await self._opened.close()
 
-    async def ask(self, host: str, query: str) -> tuple[FileFound, bytes | None] | None:
+    async def ask(self, host: str, query: str, *, now: bool = False) -> tuple[FileFound, bytes | None] | None:
         """What the pod says, and the file where that is small; None: it is on its way there.
+
+        Args:
+            now: only what it has already counts, and it begins nothing for it.
 
         Raises: NotHere, NotYet, AdapterError, aiohttp.ClientError, OSError.
         """
         headers = {"authorization": f"Bearer {self._token()}", "content-type": "application/json"}
-        url = f"http://{host}/v1/files?wait={POLL_S:.0f}&carry={carried.CARRIED_MAX_BYTES}"
+        how = "now=1" if now else f"wait={POLL_S:.0f}"
+        url = f"http://{host}/v1/files?{how}&carry={carried.CARRIED_MAX_BYTES}"
         async with self._session().post(url, data=query, headers=headers, allow_redirects=False) as answer:
             try:
                 body = await read_at_most(answer.content.iter_any(), carried.ANSWER_MAX_BYTES)

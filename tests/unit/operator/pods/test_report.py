@@ -53,6 +53,16 @@ def test_a_complete_answer_drops_what_it_does_not_name() -> None:
     assert phases(log) == {"b": "ready"}
 
 
+def test_what_has_gone_is_dropped_unless_it_came_back() -> None:
+    log = ReportLog()
+    log.apply(said(1, complete=True, a=AdapterPhase.READY, b=AdapterPhase.READY))
+    log.apply(said(5, b=AdapterPhase.LOADING))
+    gone = ("default/a", "default/b", "default/never")
+    assert log.apply(said(4).model_copy(update={"gone": gone}))
+    assert phases(log) == {"b": "loading"}
+    assert not log.apply(said(5).model_copy(update={"gone": ("default/a",)}))
+
+
 def test_answers_that_overtook_each_other_do_not_turn_back_time() -> None:
     """A PATCH is answered while an older long poll is on its way."""
     log = ReportLog()
