@@ -109,7 +109,8 @@ async def test_adapters_that_fail_say_why_and_hold_up_no_other(it: Cluster, hub:
         pool = await it.get(POOLS, "shapes")
         return pool["status"]["adapters"] if pool else None
 
-    await until(counts, lambda c: c == {"total": 10, "ready": 1, "failed": 9})
+    expected = {"total": 10, "ready": 1, "failed": 9, "copies": 1, "unplaced": 0}
+    await until(counts, lambda c: c == expected)
 
 
 async def test_an_adapter_for_another_base_is_refused_before_any_pod_downloads_it(it: Cluster, hub: FakeHub) -> None:
