@@ -94,7 +94,7 @@ class FakeCivitai:
         document = {
             "id": number, "modelId": release.model, "name": "v1.0", "baseModel": release.base_model,
             "air": f"urn:air:sdxl:lora:civitai:{release.model}@{number}", "status": "Published",
-            "usageControl": release.usage, "trainedWords": ["pixel"], "earlyAccessEndsAt": None,
+            "usageControl": release.usage, "trainedWords": ["pixel, art style", "pixel"], "earlyAccessEndsAt": None,
             "model": {"name": "Pixel", "type": release.type, "nsfw": False, "poi": False},
             "files": [self._file(number, file) for file in release.files], "images": [],
             "downloadUrl": f"{self.origin}/api/download/models/{number}",
@@ -105,8 +105,8 @@ class FakeCivitai:
         address = f"{self.origin}/api/download/models/{number}"
         hashes = {"AutoV2": "0123456789", "CRC32": "01234567"}
         if file.sha256 is not None:
-            told = hashlib.sha256(file.content).hexdigest() if file.sha256 == "computed" else file.sha256
-            hashes["SHA256"] = told.upper()
+            written = hashlib.sha256(file.content).hexdigest() if file.sha256 == "computed" else file.sha256
+            hashes["SHA256"] = written.upper()
         return {
             "id": file.number, "name": file.name, "type": file.type, "sizeKB": len(file.content) / 1024,
             "metadata": {"format": file.format, "size": None, "fp": None}, "hashes": hashes,

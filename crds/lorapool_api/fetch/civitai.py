@@ -43,14 +43,23 @@ class _Offered(BaseModel):
     id: int
     name: str
     type: str = ""
-    primary: bool = False
-    metadata: _Metadata = _Metadata()
-    hashes: _Hashes = _Hashes()
-    url: str = Field(alias="downloadUrl")
+    primary: bool | None = None
+    metadata: _Metadata | None = None
+    hashes: _Hashes | None = None
+    url: str | None = Field(default=None, alias="downloadUrl")
+
+    @property
+    def format(self) -> str:
+        return (self.metadata.format if self.metadata else None) or ""
 
     @property
     def is_safetensors(self) -> bool:
-        return (self.metadata.format or "").lower() == _SAFETENSORS
+        return self.format.lower() == _SAFETENSORS
+
+    @property
+    def sha256(self) -> str | None:
+        written = ((self.hashes.sha256 if self.hashes else None) or "").lower()
+        return written if _SHA256.fullmatch(written) else None
 
 
 class _Model(BaseModel):
@@ -65,7 +74,8 @@ class _Version(BaseModel):
 
     id: int
     model_id: int | None = Field(default=None, alias="modelId")
-    usage: str = Field(default="Download", alias="usageControl")
+    usage: str | None = Field(default=None, alias="usageControl")
+    words: tuple[str, ...] | None = Field(default=None, alias="trainedWords")
     model: _Model = _Model()
     files: tuple[_Offered, ...] = ()
 
@@ -96,11 +106,13 @@ class CivitaiRepoFile:
     Attributes:
         sha256: None where Civitai has not computed it yet.
         url: where to ask for it.
+        words: that its creator says it was trained with, as they are written.
     """
 
     name: str
     sha256: str | None
     url: str
+    words: tuple[str, ...] = ()
 
 
 class CivitaiAccess:
@@ -177,15 +189,17 @@ def read_version(body: bytes, request: CivitaiRequest) -> CivitaiRepoFile:
     if version.model.type.lower() not in _LORAS:
         kind = _word(version.model.type) or "no kind that it says"
         raise SourceRefused(Reason.NOT_A_LORA, f"{shown} is {kind}; an adapter is LORA, LoCon or DoRA there")
-    if version.usage != "Download":
-        message = f"{shown}: its creator lets it be used at Civitai only, not downloaded ({_word(version.usage)})"
+    if version.usage not in (None, "Download"):
+        message = f"{shown}: its creator lets it be used at Civitai only, not downloaded ({_word(version.usage or '')})"
         raise SourceRefused(Reason.SOURCE_FORBIDDEN, message)
     file = _choose(version.files, request.file, shown)
-    sha256 = (file.hashes.sha256 or "").lower()
+    if file.url is None:
+        raise SourceRefused(Reason.SOURCE_FORBIDDEN, f"{shown}: Civitai gives no address of {file.name}")
     return CivitaiRepoFile(
         name=file.name,
-        sha256=sha256 if _SHA256.fullmatch(sha256) else None,
+        sha256=file.sha256,
         url=file.url,
+        words=version.words or (),
     )
 
 
@@ -196,7 +210,7 @@ def _choose(files: Collection[_Offered], wanted: str | None, shown: str) -> _Off
         if found is None:
             raise SourceRefused(Reason.SOURCE_NOT_FOUND, f"{shown} has no file {wanted}; {_has(named)}")
         if not found.is_safetensors:
-            message = f"{shown}: {found.name} is {_word(found.metadata.format or '') or 'of no format that it says'}"
+            message = f"{shown}: {found.name} is {_word(found.format) or 'of no format that it says'}"
             raise SourceRefused(Reason.UNSUPPORTED_FORMAT, f"{message}, and only safetensors is read")
         return found
     fit = [file for file in named if file.is_safetensors and file.type.lower() in _MODEL_FILE]

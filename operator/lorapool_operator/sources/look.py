@@ -91,7 +91,8 @@ class SourceReader:
                 return replace(found_at, tag=header.etag)
             case OciSource() | CivitaiSource() as artifact:
                 file = await self._artifacts.find(artifact, credentials)
-                return _resolution(await self._facts.read(file.header), file.revision, file.file, file.sha256)
+                facts = await self._facts.read(file.header)
+                return _resolution(facts, file.revision, file.file, file.sha256, words=file.words)
             case S3Source() | GcsSource() | AzureSource() as wanted:
                 return await self._look_at_object(wanted, credentials)
             case PathSource() | StackSource() | UnknownSource():

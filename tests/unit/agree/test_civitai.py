@@ -1,5 +1,6 @@
 """One version of a model, one reason: the operator's look and the pods' download say the same of Civitai's answers."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -85,6 +86,7 @@ async def test_a_version_is_a_file_with_its_sha256(client: PublicClient, civitai
     assert not isinstance(found, Reason)
     assert found.sha256 is not None
     assert found.sha256 == found.sha256.lower()
+    assert found.words == ("pixel", "art style")
 
 
 async def test_a_gated_file_needs_a_token_which_only_civitai_gets(
@@ -170,6 +172,23 @@ async def test_what_is_no_description_is_no_verdict_on_the_adapter(
 ) -> None:
     civitai.body = body
     assert await both(client, civitai, tmp_path) is Reason.SOURCE_UNAVAILABLE
+
+
+async def test_what_a_description_leaves_out_is_not_known(client: PublicClient, civitai: FakeCivitai) -> None:
+    nothing: dict[str, None] = dict.fromkeys(("modelId", "usageControl", "trainedWords"))
+    file = {
+        "id": 7,
+        "name": NAME,
+        "type": "Model",
+        "metadata": {"format": "SafeTensor"},
+        "hashes": None,
+        "primary": None,
+    }
+    for address, reason in ((None, Reason.SOURCE_FORBIDDEN), (f"{civitai.url}/api/download/models/{VERSION}", None)):
+        files = [{**file, "downloadUrl": address}]
+        civitai.body = json.dumps({"id": VERSION, "model": {"type": "LORA"}, "files": files, **nothing}).encode()
+        found = await looked(client, civitai)
+        assert found is reason if reason else isinstance(found, FoundFile) and found.sha256 is None
 
 
 async def test_a_description_larger_than_one_can_be_is_not_read(

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from lorapool_api.fetch.civitai import ENDPOINT, MAX_ANSWER_BYTES, CivitaiAccess, CivitaiRequest, read_version
 from lorapool_api.kinds.artifacts import CivitaiSource
+from lorapool_api.lora.declared import words_in
 from lorapool_operator.sources.artifacts.found import FoundFile
 from lorapool_operator.sources.header import FIRST_BYTES, header_of
 from lorapool_operator.sources.http import PublicClient, small_body
@@ -39,4 +40,6 @@ class CivitaiClient:
             request.shown,
             self._first_bytes,
         )
-        return FoundFile(str(source.version), file.name, file.sha256, header)
+        return FoundFile(
+            str(source.version), file.name, file.sha256, header, tuple(dict.fromkeys(words_in(", ".join(file.words))))
+        )

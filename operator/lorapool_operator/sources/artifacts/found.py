@@ -12,9 +12,11 @@ class FoundFile:
     Attributes:
         revision: what means the same bytes for ever: a manifest's digest, a version's number.
         sha256: None where the source does not say it.
+        words: that call what was learned, where the source says any.
     """
 
     revision: str
     file: str
     sha256: str | None
     header: HeaderText
+    words: tuple[str, ...] = ()
