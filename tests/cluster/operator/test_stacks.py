@@ -12,6 +12,8 @@ from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_common.kube.resources import ADAPTERS
 
 pytestmark = pytest.mark.plane
+# The operator's process starts with the test.
+STARTED_S = 60.0
 
 
 def why(adapter: Adapter, type_: AdapterCondition) -> tuple[str, str]:
@@ -27,7 +29,7 @@ def stack(*names: str) -> dict[str, Any]:
 async def test_a_stack_comes_and_goes_with_its_members_and_is_no_business_of_pods(it: Cluster) -> None:
     await it.make_pool()
     await it.make_adapter("comic", **stack("pixel", "ink"))
-    waiting = await it.adapter_says("MemberNotFound", "comic")
+    waiting = await it.adapter_says("MemberNotFound", "comic", timeout_s=STARTED_S)
     assert why(waiting, AdapterCondition.RESOLVED) == (
         "False",
         f"pool {it.namespace}/shapes has no adapter pixel, ink: create it, or take it out of spec.source.stack",
@@ -53,7 +55,7 @@ async def test_a_stack_comes_and_goes_with_its_members_and_is_no_business_of_pod
 async def test_defaults_of_an_object_reach_the_pods_and_those_the_pool_does_not_allow_are_refused(it: Cluster) -> None:
     await it.make_pool(serving={"defaults": {"steps": 5}, "limits": {"steps": 10}})
     await it.make_adapter(defaults={"steps": 4, "scheduler": "lcm"}, path="/adapters/lcm-lora-sdxl.safetensors")
-    await it.adapter_says("Served")
+    await it.adapter_says("Served", timeout_s=STARTED_S)
     entry = (it.kubelet.only().entries or {})[f"{it.namespace}/pixel"]
     assert entry.defaults == FoundDefaults(steps=4, scheduler=SchedulerName.LCM)
     assert entry.recognised == FoundDefaults(steps=4, guidance_scale=1.0, scheduler=SchedulerName.LCM)
