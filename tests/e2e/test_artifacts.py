@@ -58,6 +58,7 @@ def let_read(cluster: Cluster, *secrets: str) -> None:
     cluster.run("create", "rolebinding", "reads", "--role=reads", f"--serviceaccount={account}")
 
 
+@pytest.mark.timeout(300)  # it starts a plane of its own, and waits for pods twice
 def test_private_artifacts_are_served_and_their_credentials_lie_nowhere(
     registry: FakeRegistry, civitai: FakeCivitai, tmp_path: Path, binaries: Binaries
 ) -> None:
