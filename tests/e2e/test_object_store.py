@@ -50,6 +50,7 @@ def pool(namespace: str, store: FakeStore) -> make.Manifest:
     )
 
 
+@pytest.mark.timeout(240)  # it starts a plane of its own
 def test_objects_are_served_and_their_keys_lie_nowhere(store: FakeStore, tmp_path: Path, binaries: Binaries) -> None:
     folder, keys = tmp_path / "plane", {"name": "store-keys"}
     values = ("--set", f"sources.urlHosts={{http://{store.web.host}}}", "--set", "logLevel=DEBUG")
