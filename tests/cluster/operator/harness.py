@@ -198,7 +198,9 @@ async def cluster(
                         process.wait(10)
                     await _clean(kube, namespace)
         finally:
-            _kubectl(plane, "delete", "--wait=false", manifests=_access(plane, namespace, cluster_wide))
+            _kubectl(
+                plane, "delete", "--wait=false", "--ignore-not-found", manifests=_access(plane, namespace, cluster_wide)
+            )
 
 
 @cache

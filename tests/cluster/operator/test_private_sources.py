@@ -46,7 +46,7 @@ def run(plane: Any, commands: str) -> None:
 
 
 async def refusal(it: Cluster, reason: Reason, name: str = "pixel") -> str:
-    adapter = await it.adapter_says(reason, name)
+    adapter = await it.adapter_says(reason, name, timeout_s=60)
     condition = find(adapter.status.conditions, AdapterCondition.RESOLVED)
     assert condition is not None
     assert condition.status == "False"
@@ -59,7 +59,7 @@ async def test_a_namespace_lets_the_operator_read_one_secret_and_takes_that_back
     await it.make_adapter(**private())
     message = await refusal(it, Reason.SECRET_FORBIDDEN)
     run(plane, message.partition("allow it with: ")[2])
-    await it.adapter_says("Served", timeout_s=40)
+    await it.adapter_says("Served", timeout_s=60)
 
     await it.make_adapter("second", **private("unrelated"))
     await refusal(it, Reason.SECRET_FORBIDDEN, "second")
@@ -95,4 +95,4 @@ async def test_what_is_wrong_with_a_secret_is_told_until_it_is_right(it: Cluster
     await it.edit(ADAPTERS, "pixel", {"spec": {"source": {"tokenSecretRef": {"key": "stale"}}}})
     assert "tokenSecretRef" in await refusal(it, Reason.SOURCE_NOT_FOUND)
     await it.edit(ADAPTERS, "pixel", {"spec": {"source": {"tokenSecretRef": {"key": "token"}}}})
-    await it.adapter_says("Served")
+    await it.adapter_says("Served", timeout_s=60)
