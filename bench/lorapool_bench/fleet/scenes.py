@@ -19,7 +19,7 @@ from lorapool_bench.fleet.result import STALL_S, FleetRun, JoinRun, LargeRun
 from lorapool_bench.fleet.stalls import seen
 
 _TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 -- of pods that live for a minute
-_DEADLINE_S: Final = 240.0
+_DEADLINE_S: Final = 360.0
 _CHANGES: Final = 20
 # Longer than the pause between two writes of the catalog to the disk.
 _QUIET_S: Final = 2.0
