@@ -6,9 +6,11 @@ GatewayError
 ├── Unauthorized        no key, or a wrong one
 ├── UnknownRoute        nothing is served under that path
 ├── UnknownModel        nothing has that name
+│   └── NotOnTheHub     nor has the Hub, where a pool serves what nobody declared
 ├── AmbiguousModel      more than one has it
 ├── AdapterUnavailable  it is known, and cannot be served now or at all
 ├── Busy                every pod's queue is full
+├── TooManyLookups      too many repositories that nobody declared were named for the first time
 ├── NoPodReady          no pod became ready in time
 ├── TimedOut            a pod did not answer in time
 ├── OutOfMemory         no pod's device has room for it
@@ -82,6 +84,14 @@ class UnknownModel(GatewayError):
         self.near = tuple(near)
 
 
+class NotOnTheHub(UnknownModel):
+    """No LoraAdapter declares it, and the Hub has no such repository either, or none that anybody may read."""
+
+    def __init__(self, repos: Sequence[str], why: str) -> None:
+        super().__init__(", ".join(repos))
+        self.message = f"{self.message}, and {why}"
+
+
 class AmbiguousModel(GatewayError):
     """More than one has that name, each under a full name of its own."""
 
@@ -105,6 +115,16 @@ class Busy(GatewayError):
     """Every pod that could serve the request has a full queue."""
 
     transient = True
+
+
+class TooManyLookups(GatewayError):
+    """Too many repositories that nobody declared were asked for lately, for the first time."""
+
+    transient = True
+    _should_retry = False
+
+    def __init__(self, repo: str) -> None:
+        super().__init__(f"{repo} is declared by nobody, and too many such repositories were asked for this minute")
 
 
 class NoPodReady(GatewayError):

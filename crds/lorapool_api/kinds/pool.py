@@ -53,11 +53,23 @@ class Prefetch(StrEnum):
     HOST = "Host"
 
 
+class Undeclared(StrEnum):
+    """What becomes of requests for repositories of the Hub that no LoraAdapter declares."""
+
+    DENY = "Deny"
+    HUB = "Hub"
+
+
 class AdaptersSpec(ApiModel):
     """Which adapters the pool takes, and where they are held."""
 
     namespaces: AdapterNamespaces = Field(
         default=AdapterNamespaces(), description="The namespaces whose LoraAdapters may join."
+    )
+    undeclared: Undeclared = Field(
+        default=Undeclared.DENY,
+        description="Hub: a request may name any public repository of the Hub, `owner/name`, that is a LoRA and whose "
+        "card names this base model in base_model; a pod brings it on demand. Deny: only what a LoraAdapter declares.",
     )
     path_volumes: tuple[VolumeName, ...] = Field(
         default=(),

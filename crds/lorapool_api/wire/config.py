@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.pool import Undeclared
 from lorapool_api.kinds.runtime import Device, EngineName, StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.message import Wire
@@ -28,6 +29,9 @@ class RuntimeConfig(Wire):
     max_rank: int = 128
     max_file_bytes: int = 2 * 1024**3
     budgets: Budgets = Budgets()
+    undeclared: Undeclared = Field(
+        default=Undeclared.DENY, description="Whether requests may name repositories of the Hub that nobody declared."
+    )
     path_roots: tuple[str, ...] = Field(
         default=(), description="Folders below which `path` sources may lie: mounts of the volumes named for them."
     )

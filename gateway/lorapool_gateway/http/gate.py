@@ -61,13 +61,13 @@ class Gate:
         """
         limit_bytes, pool = min(self.max_body_bytes, body_bytes or self.max_body_bytes), ""
         try:
-            self.keys.check(request.headers.get("authorization"))
+            caller = self.keys.check(request.headers.get("authorization"))
             with self.bodies.share() as share:
                 # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
                 asked = await parsed(parse, await read_body(request, limit_bytes, share))
                 resolved = await self.service.resolve(asked, request.headers.get(POOL))
                 pool = resolved.pool
-                served = await unless_gone(request.receive, self.service.generate(resolved))
+                served = await unless_gone(request.receive, self.service.generate(resolved, caller))
                 response = await respond(asked, served)
         except ClientGone:
             self.metrics.answered(dialect, "", "client_gone")

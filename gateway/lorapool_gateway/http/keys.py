@@ -25,15 +25,17 @@ class ApiKeys:
         self._digests: tuple[bytes, ...] = ()
         self._read_at = float("-inf")
 
-    def check(self, authorization: str | None) -> None:
-        """Return where the header holds a valid key; all are compared, each in constant time. Raises: Unauthorized."""
+    def check(self, authorization: str | None) -> bytes:
+        """Whose valid key the header holds, as its digest; empty where everyone may ask. All are compared, each in
+        constant time. Raises: Unauthorized."""
         if self._folder is None:
-            return
+            return b""
         scheme, _, key = (authorization or "").partition(" ")
         given = _digest(key.strip())
         matches = [hmac.compare_digest(given, valid) for valid in self._current(self._folder)]
         if scheme.lower() != "bearer" or not any(matches):
             raise Unauthorized
+        return given
 
     def _current(self, folder: Path) -> tuple[bytes, ...]:
         """The keys, read anew when they are older than a moment: Kubernetes renews the files of a changed Secret."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.request import GenerateRequest
 
 MAX_SCALE: Final = 10.0
@@ -37,12 +38,22 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A request to the pods of one pool; its adapters have no sha256 yet."""
+    """A request to the pods of one pool; its adapters have no sha256 yet.
+
+    Attributes:
+        other_pools: to be asked in turn where this one holds another base than the card of an undeclared adapter names.
+    """
 
     pool: str
     generate: GenerateRequest
+    other_pools: tuple[str, ...] = ()
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """Keys of the stack."""
         return tuple(use.key for use in self.generate.adapters)
+
+    @property
+    def undeclared(self) -> tuple[str, ...]:
+        """Repositories of the stack that no LoraAdapter declares."""
+        return tuple(repo for key in self.adapters if (repo := undeclared_repo(key)) is not None)

@@ -10,12 +10,14 @@ from lorapool_api.kinds.adapter import NO_POOL, Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, find
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.serving import PromptLoras
+from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.request import MAX_STACK, AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.snapshot import Model, Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
 from lorapool_gateway.routing.defaults import filled
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
 from lorapool_gateway.routing.stacks import check_uses, expanded
+from lorapool_gateway.routing.undeclared import in_turn, is_undeclared, undeclared_models
 from lorapool_gateway.routing.versions import served_version
 
 NEAR_MISSES = 3
@@ -39,14 +41,15 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
     tags = request.prompt_loras
     if tags and not any(map(_allows_prompts, snapshot.pools.values())):
         raise _refused_tags(tags)
-    chosen, adapters = _stack(request.model, (*request.loras, *tags), snapshot, pool)
+    pools, adapters = _stack(request.model, (*request.loras, *tags), snapshot, pool)
+    chosen = pools[0]
     if chosen == NO_POOL:
         raise _not_ready(snapshot.adapters[adapters[0].key])
     pool_asked = snapshot.pools.get(chosen)
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
     generate = request.generate.model_copy(update={"adapters": adapters})
-    return ResolvedRequest(chosen, filled(generate, chosen, snapshot))
+    return ResolvedRequest(chosen, filled(generate, chosen, snapshot), tuple(pools[1:]))
 
 
 def _allows_prompts(pool: Pool) -> bool:
@@ -61,15 +64,15 @@ def _refused_tags(tags: Sequence[NamedAdapter]) -> BadRequest:
 
 def _stack(
     model: str | None, loras: Sequence[NamedAdapter], snapshot: Snapshot, pool: str | None
-) -> tuple[str, tuple[AdapterUse, ...]]:
-    """The pool and its adapters."""
+) -> tuple[Sequence[str], tuple[AdapterUse, ...]]:
+    """The pool and its adapters; more pools where it is to be seen which one is meant."""
     names = [*([model] if model is not None else []), *(lora.name for lora in loras)]
     if pool is None and not names:
-        return _only_pool(snapshot), ()
+        return (_only_pool(snapshot),), ()
     wanted = [_candidates(name, snapshot) for name in names]
-    chosen = _common_pool(names, wanted, _named_pool(pool, snapshot))
-    models = [_one(name, {m for m in found if m.pool == chosen}) for name, found in zip(names, wanted, strict=True)]
-    return chosen, _adapters(models, loras, has_model=model is not None)
+    pools = _common_pools(names, wanted, _named_pool(pool, snapshot), snapshot)
+    models = [_one(name, {m for m in found if m.pool == pools[0]}) for name, found in zip(names, wanted, strict=True)]
+    return pools, _adapters(models, loras, has_model=model is not None)
 
 
 def _only_pool(snapshot: Snapshot) -> str:
@@ -91,18 +94,20 @@ def _named_pool(name: str | None, snapshot: Snapshot) -> str | None:
 
 
 def _candidates(name: str, snapshot: Snapshot) -> frozenset[Model]:
-    found = snapshot.names.get(name)
+    found = snapshot.names.get(name) or undeclared_models(name, snapshot)
     if not found:
         raise UnknownModel(name, near_misses(name, snapshot))
     return found
 
 
-def _common_pool(names: Sequence[str], wanted: Sequence[frozenset[Model]], named: str | None) -> str:
-    """The one pool that has all the names."""
+def _common_pools(
+    names: Sequence[str], wanted: Sequence[frozenset[Model]], named: str | None, snapshot: Snapshot
+) -> Sequence[str]:
+    """The one pool that has all the names; all that may, where all names are of repositories that nobody declares."""
     pools = [{m.pool for m in found} for found in wanted] + ([{named}] if named else [])
     common = set.intersection(*pools)
-    if len(common) == 1:
-        return common.pop()
+    if len(common) == 1 or (common and all(map(is_undeclared, wanted))):
+        return in_turn(common, snapshot)
     if common:
         name, found = max(zip(names, wanted, strict=True), key=lambda pair: len(pair[1]))
         raise AmbiguousModel(name, sorted(m.full_name for m in found if m.pool in common))
@@ -170,6 +175,8 @@ def _without_stacks(use: AdapterUse, snapshot: Snapshot) -> tuple[AdapterUse, ..
 
 
 def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
+    if undeclared_repo(use.key) is not None:
+        return use
     served = served_version(_served(use.key, snapshot))
     return use.model_copy(update={"key": served.key, "sha256": served.sha256})
 

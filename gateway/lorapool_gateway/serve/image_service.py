@@ -1,18 +1,22 @@
 """One request for images from its names to its answer, whatever the dialect."""
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.wire.headers import stages_of
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import Snapshot
-from lorapool_gateway.errors import NoPodReady
+from lorapool_gateway.errors import AdapterUnavailable, NoPodReady, NotOnTheHub
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.routing.request import ImageRequest, ResolvedRequest
 from lorapool_gateway.routing.resolve import resolve
+from lorapool_gateway.serve.lookups import Lookups
 from lorapool_gateway.serve.proxy import Proxy, ServedReply
 
 log = structlog.get_logger(__name__)
@@ -24,12 +28,20 @@ class ImageService:
     """Makes images for requests that name models."""
 
     def __init__(
-        self, directory: Directory, synced: asyncio.Event, proxy: Proxy, metrics: Metrics, sync_s: float = SYNC_S
+        self,
+        directory: Directory,
+        synced: asyncio.Event,
+        proxy: Proxy,
+        metrics: Metrics,
+        sync_s: float = SYNC_S,
+        lookups: Lookups | None = None,
     ) -> None:
         """
         Args:
             synced: set when everything has been read once; it is waited for, `sync_s` at most.
+            lookups: bounds the repositories that nobody declared.
         """
+        self._lookups = lookups or Lookups(time.monotonic)
         self._directory = directory
         self._synced = synced
         self._proxy = proxy
@@ -49,18 +61,43 @@ class ImageService:
         """The request to a pool's pods; `pool` names one that all of it must be in. Raises: GatewayError."""
         return resolve(request, await self.snapshot(), pool)
 
-    async def generate(self, request: ResolvedRequest) -> ServedReply:
-        """Make the images. Raises: GatewayError."""
-        served = await self._proxy.generate(request)
+    async def generate(self, request: ResolvedRequest, caller: bytes = b"") -> ServedReply:
+        """Make the images. `caller` says whose key it is. Raises: GatewayError."""
+        made = self._generate_undeclared(request, caller) if request.undeclared else self._proxy.generate(request)
+        served = await made
         for stage, seconds in stages(served):
-            self._metrics.took(request.pool, stage, seconds)
+            self._metrics.took(served.pool, stage, seconds)
         log.info(
             "images made",
-            pool=request.pool,
+            pool=served.pool,
             adapters=request.adapters,
             pod=served.reply.pod,
             total_s=served.total_s,
         )
+        return served
+
+    async def _generate_undeclared(self, request: ResolvedRequest, caller: bytes) -> ServedReply:
+        """By the first of the pools that holds the base of the card. Raises: GatewayError."""
+        repos = request.undeclared
+        self._lookups.admit(caller, repos)
+        *others, last = self._lookups.first(repos, (request.pool, *request.other_pools))
+        for pool in others:
+            try:
+                return await self._generate_in(pool, request)
+            except AdapterUnavailable as error:
+                if error.reason is not Reason.BASE_MODEL_MISMATCH:
+                    raise
+        return await self._generate_in(last, request)
+
+    async def _generate_in(self, pool: str, request: ResolvedRequest) -> ServedReply:
+        repos = request.undeclared
+        try:
+            served = await self._proxy.generate(replace(request, pool=pool, other_pools=()))
+        except AdapterUnavailable as error:
+            if error.reason is Reason.SOURCE_NOT_FOUND:
+                raise NotOnTheHub(repos, error.message) from error
+            raise
+        self._lookups.served(repos, pool)
         return served
 
     def device(self, pool: str) -> Device:

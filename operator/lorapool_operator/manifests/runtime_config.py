@@ -18,6 +18,7 @@ def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
         stub=runtime.stub or StubTimings(),
         # Gateways alone honour it; told to the pods, a change of it would roll them out.
         serving=pool.spec.serving.model_copy(update={"prompt_loras": Serving().prompt_loras}),
+        undeclared=adapters.undeclared,
         max_rank=adapters.max_rank,
         max_file_bytes=quantity_bytes(adapters.max_file_size),
         budgets=Budgets(

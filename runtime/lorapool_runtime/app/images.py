@@ -19,6 +19,7 @@ from lorapool_runtime.engine.contract import BaseInfo, RenderRequest, Step, no_s
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
 from lorapool_runtime.settings import Settings
+from lorapool_runtime.undeclared.adapters import UndeclaredAdapters
 
 # A seed that people can copy, and that every client's number type holds.
 _RANDOM_SEEDS = 2**32
@@ -45,6 +46,7 @@ class ImageGenerator:
         check_ready: Callable[[], None],
         base: Callable[[], BaseInfo],
         weights: Weights,
+        undeclared: UndeclaredAdapters,
         dispatcher: Dispatcher,
     ) -> None:
         """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm."""
@@ -53,6 +55,7 @@ class ImageGenerator:
         self._check_ready = check_ready
         self._base = base
         self._weights = weights
+        self._undeclared = undeclared
         self._dispatcher = dispatcher
         self.usage = Usage()
         self._namespace, _ = names.split_full_name(settings.config.pool)
@@ -62,6 +65,7 @@ class ImageGenerator:
         self._check_ready()
         self._dispatcher.check_room(self._weights.waiting)
         uses = [self._full(use) for use in wanted.adapters]
+        await self._undeclared.admit(use.key for use in uses)
         await self._weights.until_loaded((use.key for use in uses), self._config.serving.request_timeout_seconds)
         stack = self._weights.take(uses)
         defaults = self._weights.defaults(uses, self._config.serving.limits)

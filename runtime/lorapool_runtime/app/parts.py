@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from lorapool_api.kinds.pool import Undeclared
 from lorapool_api.kinds.runtime import Device
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.check import check_file
@@ -14,7 +15,6 @@ from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.catalog.fit_check import FitCheck
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Readers
-from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter
 from lorapool_runtime.control_token import ControlToken
 from lorapool_runtime.credentials import CredentialsDesk
@@ -30,6 +30,9 @@ from lorapool_runtime.sources.fetch import Fetcher
 from lorapool_runtime.sources.loader import FileLoader
 from lorapool_runtime.sources.origins import SourceRules
 from lorapool_runtime.sources.pods.peers import Peers
+from lorapool_runtime.undeclared.adapters import UndeclaredAdapters
+from lorapool_runtime.undeclared.cards import HubCards
+from lorapool_runtime.undeclared.registry import OpenRegistry
 
 # An engine that takes so much longer than its request's time hangs. On a CPU a single step can take minutes.
 _HUNG_AFTER_S: Final = {Device.CUDA: 30.0, Device.CPU: 600.0}
@@ -59,9 +62,11 @@ class RuntimeParts:
         self.closing = (files, fit, readers)
         self.catalog_file = CatalogFile(settings.cache, config.pool)
         self.catalog_writer = CatalogWriter(self.catalog_file, lambda: self.registry.saved())
-        self.registry = Registry(
+        self.registry = OpenRegistry(
             self.changes, files, self.host, self.device, fit.check, self._to_device, self.catalog_writer.changed
         )
+        cards = HubCards(config.model, config.max_file_bytes)
+        self.undeclared = UndeclaredAdapters(self.registry, cards.look if config.undeclared is Undeclared.HUB else None)
         self.fleet = Fleet(peers, self.registry, blobs, self.changes)
         self.dispatcher = Dispatcher(
             self.base.engine,

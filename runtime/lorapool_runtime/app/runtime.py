@@ -44,7 +44,12 @@ class Runtime:
         # One change of the catalog after the other: each has many turns of the loop.
         self._applying = asyncio.Lock()
         self.images = ImageGenerator(
-            settings, self.check_ready, lambda: parts.base.engine().info, parts.registry.weights, parts.dispatcher
+            settings,
+            self.check_ready,
+            lambda: parts.base.engine().info,
+            parts.registry.weights,
+            parts.undeclared,
+            parts.dispatcher,
         )
 
     # ---- from start to end -------------------------------------------------------------------------------------
@@ -72,6 +77,7 @@ class Runtime:
         # An operator that waits for news would hold up the end of the process for as long as it waits.
         parts.changes.close()
         await parts.catalog_writer.flush()
+        await parts.undeclared.close()
         await parts.registry.close()
         await parts.fleet.close()
         for part in parts.closing:

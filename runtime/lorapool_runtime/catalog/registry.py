@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Final
 
+from lorapool_api.rules.undeclared import is_declared
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterPhase, AdapterState
@@ -80,10 +81,10 @@ class Registry:
         """What the next process shall start with; None: nothing yet, or not at this moment."""
         if self._digest is None or self._is_applying:
             return None
-        entries = tuple(slot.entry for slot in self._index)
+        entries = tuple(slot.entry for slot in self._index if is_declared(slot.entry.key))
         catalog = Catalog.model_construct(digest=self._digest, entries=entries)
         texts = tuple(self._index.remote.texts)
-        return SavedCatalog(catalog, frozenset(self._index.ready), self._holdings.keys, texts)
+        return SavedCatalog(catalog, frozenset(filter(is_declared, self._index.ready)), self._holdings.keys, texts)
 
     def replace(self, catalog: Catalog) -> None:
         """Serve these adapters and no others; what is unchanged goes on undisturbed."""
@@ -98,7 +99,7 @@ class Registry:
     def replacing(self, catalog: Catalog) -> Iterator[None]:
         """`replace` in slices, between which the loop may do other things, but not to the catalog."""
         wanted = {e.key for e in catalog.entries}
-        yield from self._apply(catalog.digest, catalog.entries, list(self._index.keys() - wanted))
+        yield from self._apply(catalog.digest, catalog.entries, list(filter(is_declared, self._index.keys() - wanted)))
 
     def patching(self, delta: CatalogDelta) -> Iterator[None]:
         """`patch` in slices, as `replacing`. Raises: RequestError (`DigestMismatch`), before anything is changed."""
@@ -211,13 +212,17 @@ class Registry:
         return slot is not None and slot.is_on_its_way
 
     def states(self, since: int | None = None, keys: Iterable[str] | None = None) -> dict[str, AdapterState]:
-        """The states of all adapters, or of those of these keys, or of those that changed since a version; never of
-        one that only a request would bring."""
+        """The states of all adapters of the catalog, or of those of these keys, or of those that changed since a
+        version; never of one that only a request would bring."""
         if keys is not None:
             named = (self._index.find(key) for key in keys)
             return {h.entry.key: self._state(h) for h in named if h is not None and h.phase is not AdapterPhase.REMOTE}
         found = self._index if since is None else self._index.changed_since(since)
-        return {h.entry.key: self._state(h) for h in found if h.phase is not AdapterPhase.REMOTE}
+        return {
+            h.entry.key: self._state(h)
+            for h in found
+            if h.phase is not AdapterPhase.REMOTE and is_declared(h.entry.key)
+        }
 
     def _state(self, slot: CatalogSlot) -> AdapterState:
         return slot.state(self._merge_losses.get(slot.file.identity) if slot.file else None)

@@ -37,7 +37,8 @@ class Blob:
 class BlobFolder:
     """`blobs/<sha256>` for content, `refs/<source>` for what an address turned out to be, `tmp/` on the way there.
 
-    With a bound, the blobs that were least recently used leave when a new one comes; the time of the last use is the
+    With a bound, the blobs that were least recently used leave when a new one comes, those of adapters that nobody
+    declared first (`first-out/<sha256>`); the time of the last use is the
     file's time of access, so that all processes on the folder agree. One that has left is fetched again when it is
     wanted.
     """
@@ -51,7 +52,8 @@ class BlobFolder:
         self._refs = root / "refs"
         self._locks = root / "locks"
         self._tmp = root / "tmp"
-        for folder in (self._blobs, self._refs, self._locks, self._tmp):
+        self._first_out = root / "first-out"
+        for folder in (self._blobs, self._refs, self._locks, self._tmp, self._first_out):
             folder.mkdir(parents=True, exist_ok=True)
         self.notes = CheckNotes(root / "checked")
         self._verified: set[str] = set()
@@ -106,6 +108,13 @@ class BlobFolder:
         self._verified.discard(sha256)
         self.notes.forget(self._blobs / sha256)
         (self._blobs / sha256).unlink(missing_ok=True)
+        self.leave_first(sha256, is_first=False)
+
+    def leave_first(self, sha256: str, *, is_first: bool) -> None:
+        """Whether it is among those that leave before all others."""
+        note = self._first_out / sha256
+        with suppress(OSError):
+            note.touch() if is_first else note.unlink(missing_ok=True)
 
     def _touch(self, path: Path) -> None:
         """It was used now. The time of modification stays: it tells a file that somebody wrote to."""
@@ -120,9 +129,10 @@ class BlobFolder:
         for path in self._blobs.iterdir():
             with suppress(FileNotFoundError):  # another process makes room too
                 status = path.stat()
-                found.append((status.st_atime_ns, status.st_size, path))
-        size_bytes = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
+                stays = not (self._first_out / path.name).exists()
+                found.append((stays, status.st_atime_ns, status.st_size, path))
+        size_bytes = sum(size for *_, size, _ in found)
+        for *_, size, path in sorted(found):
             if size_bytes <= self._bound_bytes:
                 return
             if path != keep:

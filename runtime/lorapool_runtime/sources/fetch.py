@@ -9,6 +9,7 @@ from tenacity.wait import wait_base
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.credentials import Credentials
 from lorapool_api.wire.sources.any import FileSource
@@ -73,8 +74,15 @@ class Fetcher:
         """
         try:
             with self._blobs.locked(entry.sha256 or source_digest(entry.source)):
-                there = self._known(entry) or self._from_pod(entry, cancelled, given)
-                return there or self._retrying(entry, cancelled, credentials)
+                is_declared = undeclared_repo(entry.key) is None
+                blob = self._known(entry)
+                if blob is None:
+                    there = self._from_pod(entry, cancelled, given)
+                    blob = there or self._retrying(entry, cancelled, credentials)
+                    self._blobs.leave_first(blob.sha256, is_first=not is_declared)
+                elif is_declared:
+                    self._blobs.leave_first(blob.sha256, is_first=False)
+                return blob
         except OSError as error:
             message = f"the cache folder cannot be written: {error.strerror or error}"
             raise AdapterError(Reason.POD_FAILED, message, transient=True) from error

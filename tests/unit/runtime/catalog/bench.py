@@ -24,9 +24,9 @@ from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Ticket
 from lorapool_runtime.catalog.index import CatalogIndex
-from lorapool_runtime.catalog.registry import Registry
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.undeclared.registry import OpenRegistry
 
 
 def entry(name: str, path: str | None = None, **fields: object) -> CatalogEntry:
@@ -105,7 +105,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.warm.set()
         self.memory = HostCache(self.bound_bytes, self)
-        self.registry = Registry(
+        self.registry = OpenRegistry(
             self.changes,
             self.sources,
             self.memory,

@@ -46,3 +46,28 @@ def test_what_was_written_to_since_is_hashed_when_it_is_found_and_goes(tmp_path:
     assert hasher.hashed == [sha256]
     with pytest.raises(FileNotFoundError):
         blobs.prove(sha256)
+
+
+def put(blobs: BlobFolder, content: bytes) -> str:
+    with blobs.working_folder() as folder:
+        file = folder / "file"
+        file.write_bytes(content)
+        return blobs.adopt(file, hash_file(file)).sha256
+
+
+def test_files_of_adapters_that_nobody_declared_leave_before_older_ones(tmp_path: Path) -> None:
+    blobs = BlobFolder(tmp_path, bound_bytes=20)
+    declared = put(blobs, b"declared!!")
+    undeclared = put(blobs, b"undeclared")
+    blobs.leave_first(undeclared, is_first=True)
+    newest = put(blobs, b"the newest")
+    assert [blobs.find(sha256) is not None for sha256 in (declared, undeclared, newest)] == [True, False, True]
+
+
+def test_a_file_that_somebody_declares_after_all_stays_like_the_others(tmp_path: Path) -> None:
+    blobs = BlobFolder(tmp_path, bound_bytes=20)
+    older, newer = put(blobs, b"the oldest"), put(blobs, b"the second")
+    blobs.leave_first(newer, is_first=True)
+    blobs.leave_first(newer, is_first=False)
+    put(blobs, b"the newest")
+    assert [blobs.find(sha256) is not None for sha256 in (older, newer)] == [False, True]
