@@ -8,6 +8,7 @@ GatewayError
 ├── UnknownModel        nothing has that name
 │   └── NotOnTheHub     nor has the Hub, where a pool serves what nobody declared
 ├── AmbiguousModel      more than one has it
+├── VersionNotServed    it is pinned to a version that there is not
 ├── AdapterUnavailable  it is known, and cannot be served now or at all
 ├── Busy                every pod's queue is full
 ├── TooManyLookups      too many repositories that nobody declared were named for the first time
@@ -99,6 +100,16 @@ class AmbiguousModel(GatewayError):
         super().__init__(f"{name!r} names more than one model; say which: {', '.join(choices)}")
         self.name = name
         self.choices = tuple(choices)
+
+
+class VersionNotServed(GatewayError):
+    """The adapter has no version, or more than one, that is what was pinned; the message lists those that it has."""
+
+    def __init__(self, key: str, pin: str, versions: Sequence[str]) -> None:
+        there = ", ".join(versions) or "none that a pod has read"
+        super().__init__(f"adapter {key} has no single version {pin[:100]}; there is {there}")
+        self.key = key
+        self.versions = tuple(versions)
 
 
 class AdapterUnavailable(GatewayError):

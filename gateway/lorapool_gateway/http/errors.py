@@ -20,6 +20,7 @@ from lorapool_gateway.errors import (
     Unauthorized,
     UnknownModel,
     UnknownRoute,
+    VersionNotServed,
 )
 
 RETRY_AFTER_S = 2
@@ -41,6 +42,7 @@ _MEANINGS: dict[type[GatewayError], _Meaning] = {
     UnknownModel: _Meaning(HTTPStatus.NOT_FOUND, _INVALID, "model_not_found"),
     NotOnTheHub: _Meaning(HTTPStatus.NOT_FOUND, _INVALID, "model_not_found"),
     AmbiguousModel: _Meaning(HTTPStatus.CONFLICT, _INVALID, "model_ambiguous"),
+    VersionNotServed: _Meaning(HTTPStatus.CONFLICT, _INVALID, "version_not_served"),
     AdapterUnavailable: _Meaning(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, "adapter_unavailable"),
     Busy: _Meaning(HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error", "too_many_pending"),
     TooManyLookups: _Meaning(HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error", "too_many_lookups"),
@@ -89,7 +91,7 @@ def hf_body(error: GatewayError) -> dict[str, Any]:
 def openai_body(error: GatewayError) -> dict[str, Any]:
     """The error as OpenAI's client reads it."""
     meaning = _meaning(error)
-    is_about_model = isinstance(error, UnknownModel | AmbiguousModel | AdapterUnavailable)
+    is_about_model = isinstance(error, UnknownModel | AmbiguousModel | VersionNotServed | AdapterUnavailable)
     param = "model" if is_about_model else error.param if isinstance(error, BadRequest) else None
     kind = _SERVER if status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR else meaning.type
     return {"error": {"message": error.message, "type": kind, "param": param, "code": meaning.code}}

@@ -8,7 +8,7 @@ from lorapool_gateway.errors import AmbiguousModel, UnknownModel
 from lorapool_gateway.routing.defaults import defaults_of
 from lorapool_gateway.routing.resolve import near_misses
 from lorapool_gateway.routing.stacks import members_of, trigger_words
-from lorapool_gateway.routing.versions import served_version
+from lorapool_gateway.routing.versions import pinned_version, served_version, split_pin
 
 
 def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -20,13 +20,17 @@ def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def find_model(name: str, snapshot: Snapshot) -> dict[str, Any]:
-    """One model, under the name that was asked for. Raises: UnknownModel, AmbiguousModel."""
-    models = snapshot.names.get(name)
+    """One model, under the name that was asked for. Raises: UnknownModel, AmbiguousModel,
+    VersionNotServed, BadRequest."""
+    whole, pin = split_pin(name, snapshot.names)
+    models = snapshot.names.get(whole)
     if not models:
         raise UnknownModel(name, near_misses(name, snapshot))
     if len(models) > 1:
         raise AmbiguousModel(name, sorted(m.full_name for m in models))
-    return _describe(next(iter(models)), snapshot) | {"id": name}
+    (model,) = models
+    row, adapter = _describe(model, snapshot) | {"id": name}, snapshot.adapters.get(model.adapter or "")
+    return row | {"sha256": pinned_version(adapter, pin).sha256} if pin is not None and adapter else row
 
 
 def _describe(model: Model, snapshot: Snapshot) -> dict[str, Any]:

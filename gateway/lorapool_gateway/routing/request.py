@@ -38,7 +38,7 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A request to the pods of one pool; its adapters have no sha256 yet.
+    """A request to the pods of one pool; of its adapters those have a sha256 that are pinned to it.
 
     Attributes:
         other_pools: to be asked in turn where this one holds another base than the card of an undeclared adapter names.

@@ -18,7 +18,7 @@ from lorapool_gateway.routing.defaults import filled
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
 from lorapool_gateway.routing.stacks import check_uses, expanded
 from lorapool_gateway.routing.undeclared import in_turn, is_undeclared, undeclared_models
-from lorapool_gateway.routing.versions import served_version
+from lorapool_gateway.routing.versions import pinned_version, served_version, split_pin
 
 NEAR_MISSES = 3
 NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
@@ -36,6 +36,7 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
         BadRequest: what is named cannot go together, or the prompt names adapters and must not.
         UnknownModel: nothing has a name.
         AmbiguousModel: more than one has it.
+        VersionNotServed: a version is pinned that there is not.
         AdapterUnavailable: it is an adapter for which no pool was found.
     """
     tags = request.prompt_loras
@@ -69,10 +70,28 @@ def _stack(
     names = [*([model] if model is not None else []), *(lora.name for lora in loras)]
     if pool is None and not names:
         return (_only_pool(snapshot),), ()
-    wanted = [_candidates(name, snapshot) for name in names]
+    split = [split_pin(name, snapshot.names) for name in names]
+    wanted = [_candidates(name, snapshot) for name, _ in split]
     pools = _common_pools(names, wanted, _named_pool(pool, snapshot), snapshot)
     models = [_one(name, {m for m in found if m.pool == pools[0]}) for name, found in zip(names, wanted, strict=True)]
-    return pools, _adapters(models, loras, has_model=model is not None)
+    pins = _pins(models, [pin for _, pin in split], snapshot)
+    uses = _adapters(models, loras, has_model=model is not None)
+    return pools, tuple(use.model_copy(update={"sha256": pins.get(use.key)}) for use in uses)
+
+
+def _pins(models: Sequence[Model], pins: Sequence[str | None], snapshot: Snapshot) -> dict[str, str]:
+    """The sha256 of each version that is pinned, by adapter's key. Raises: BadRequest, VersionNotServed."""
+    found: dict[str, str] = {}
+    for model, pin in zip(models, pins, strict=True):
+        if pin is None:
+            continue
+        adapter = snapshot.adapters.get(model.adapter) if model.adapter else None
+        if adapter is None or adapter.is_stack:
+            raise BadRequest(f"{model.full_name} has no versions: only an adapter with a file has", param="model")
+        sha256 = str(pinned_version(adapter, pin).sha256)
+        if found.setdefault(adapter.key, sha256) != sha256:
+            raise BadRequest(f"{adapter.key} is pinned to two versions", param="loras")
+    return found
 
 
 def _only_pool(snapshot: Snapshot) -> str:
@@ -159,6 +178,7 @@ def with_files(request: GenerateRequest, snapshot: Snapshot) -> GenerateRequest:
     Raises:
         BadRequest: its stacks have more adapters together than a request may have, or one twice.
         UnknownModel: an adapter has gone.
+        VersionNotServed: the version that it pins has gone.
         AdapterUnavailable: an adapter is not served, now (transient) or at all.
     """
     uses = [one for use in request.adapters for one in _without_stacks(use, snapshot)]
@@ -177,7 +197,7 @@ def _without_stacks(use: AdapterUse, snapshot: Snapshot) -> tuple[AdapterUse, ..
 def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
     if undeclared_repo(use.key) is not None:
         return use
-    served = served_version(_served(use.key, snapshot))
+    served = served_version(_served(use.key, snapshot), use.sha256)
     return use.model_copy(update={"key": served.key, "sha256": served.sha256})
 
 

@@ -33,7 +33,7 @@ async def it(plane: Any, tmp_path: Path, hub: FakeHub) -> AsyncIterator[Cluster]
         running.start_operator()
         await running.make_pool()
         await running.make_adapter(source=of("a/one"))
-        await running.adapter_says("Served")
+        await running.adapter_says("Served", timeout_s=60.0)
         yield running
 
 
@@ -47,7 +47,7 @@ async def edit(it: Cluster, source: dict[str, Any]) -> None:
     await it.edit(ADAPTERS, "pixel", {"spec": {"source": gone | source}})
 
 
-async def serves(it: Cluster, content: bytes, timeout_s: float = 20.0) -> Any:
+async def serves(it: Cluster, content: bytes, timeout_s: float = 60.0) -> Any:
     """The adapter, once its status names that file."""
 
     async def read() -> Any:

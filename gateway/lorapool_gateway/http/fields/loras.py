@@ -14,6 +14,7 @@ from lorapool_gateway.routing.request import MAX_SCALE, NamedAdapter
 
 HEADERS: Final = ("lora", "loras")
 _NAMES, _SCALES = ("name", "path"), ("scale", "weight")
+_PIN: Final = "@sha256:"
 # Fields of other services: lora_weights, adapter_id, image_loras, ...; and diffusers' way to set the scale.
 _LOOKS_LIKE_A_NAME: Final = re.compile(r"lora|lyco|adapter|attention_kwargs", re.IGNORECASE)
 
@@ -116,14 +117,16 @@ def _one_of(item: Mapping[str, Any], keys: tuple[str, str]) -> Any:
 
 
 def _lora_in_tag(tag: str) -> NamedAdapter:
-    if tag.count(":") > 1:
+    if tag.replace(_PIN, "").count(":") > 1:
         raise BadRequest(f"<lora:{short(tag)}>: a tag has one name and one scale", param="prompt")
     return _lora_in_word(tag)
 
 
 def _lora_in_word(word: str) -> NamedAdapter:
     name, colon, scale = word.rpartition(":")
-    return NamedAdapter(_name(name), _scale(scale)) if colon else NamedAdapter(_name(word))
+    # `name@sha256:...` has a colon of its own.
+    has_scale = bool(colon) and not f"{name}:".endswith(_PIN)
+    return NamedAdapter(_name(name), _scale(scale)) if has_scale else NamedAdapter(_name(word))
 
 
 def _name(value: Any) -> str:

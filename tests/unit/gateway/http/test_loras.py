@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.gateway.fakes import FakePod, World
+from tests.unit.gateway.fakes import SHA, FakePod, World
 
 Used = list[tuple[str, float | None]]
 
@@ -17,6 +17,16 @@ def used(pod: FakePod) -> Used:
 async def ask(world: World, path: str, body: Any, headers: Any = ()) -> httpx.Response:
     async with world.client() as client:
         return await client.post(path, json=body, headers=httpx.Headers(headers))
+
+
+@pytest.mark.parametrize("word", ["pixel@sha256:{}:0.5", "<lora:pixel@sha256:{}:0.5>"])
+async def test_a_pinned_version_may_have_a_scale_behind_it(world: World, pod: FakePod, word: str) -> None:
+    reply = await ask(world, "/", {"inputs": "a cat", "loras": [word.format(SHA)]})
+    assert reply.status_code == 200, reply.text
+    assert used(pod) == [("pixel", 0.5)]
+    other = await ask(world, "/v1/images/generations", {"prompt": "a cat", "model": f"pixel@sha256:{'0' * 64}"})
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "version_not_served")
+    assert SHA in other.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
