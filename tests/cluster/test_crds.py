@@ -140,6 +140,9 @@ REFUSED_ADAPTERS = [
     ({"source": {"stack": [{"name": "a"}], "path": "/a/x.safetensors"}}, "exactly one of"),
     ({"source": {"stack": [{"name": "a"}]}, "pin": True}, "are of the members of a stack"),
     ({"source": {"stack": [{"name": "a"}]}, "sha256": "a" * 64}, "are of the members of a stack"),
+    ({"source": {"stack": [{"name": "a"}]}, "rollout": {"canary": 5}}, "are of the members of a stack"),
+    ({"rollout": {"canary": 0}}, "spec.rollout.canary"),
+    ({"rollout": {}}, "spec.rollout.canary"),
 ]
 
 

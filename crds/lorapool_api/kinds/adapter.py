@@ -9,9 +9,9 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from lorapool_api.kinds.base_model import ModelId
 from lorapool_api.kinds.conditions import AdapterCondition, AnyReason, Conditions, find
-from lorapool_api.kinds.metadata import Metadata
+from lorapool_api.kinds.metadata import Metadata, PoolRef
 from lorapool_api.kinds.quantities import Copies
-from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults
+from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults, Rollout
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.kinds.status.adapter_pods import AdapterPods
 from lorapool_api.names import full_name
@@ -36,18 +36,6 @@ BaseModelName = Annotated[str, Field(min_length=1, max_length=193)]
 AnyFormat = Annotated[AdapterFormat | Word, OPEN, ANY_WORD]
 
 
-class PoolRef(ApiModel):
-    """A `BaseModelPool`."""
-
-    name: str = Field(description="Name of the BaseModelPool.", min_length=1, max_length=253)
-    namespace: str | None = Field(
-        default=None,
-        description="Its namespace, when it is not the adapter's own.",
-        min_length=1,
-        max_length=63,
-    )
-
-
 class AdapterSpec(ApiModel):
     """The wanted state of an adapter."""
 
@@ -58,8 +46,9 @@ class AdapterSpec(ApiModel):
                 "poolRef can be left out where source is hub: the pool is found from the repository's card",
             ),
             Rule(
-                "!has(self.source.stack) || !(has(self.sha256) || has(self.copies) || (has(self.pin) && self.pin))",
-                "sha256, copies and pin are of the members of a stack, not of the stack",
+                "!has(self.source.stack) || !(has(self.sha256) || has(self.copies) || (has(self.pin) && self.pin) || "
+                "has(self.rollout))",
+                "sha256, copies, pin and rollout are of the members of a stack, not of the stack",
             ),
         )
     )
@@ -97,6 +86,7 @@ class AdapterSpec(ApiModel):
         default=False,
         description="Its copies bring it to the device at once, and keep it there; there is at least one.",
     )
+    rollout: Rollout | None = Field(default=None, description="How an edit of source or sha256 comes into service.")
     suspend: bool = Field(default=False, description="Refuse requests and free the pods of it, but keep the object.")
 
 
@@ -165,6 +155,11 @@ class CandidateVersion(AdapterVersion):
     reason: AnyReason = Field(description="Why it has not taken over, in one word.")
     message: str = Field(description="Why it has not taken over, in a sentence.", max_length=32768)
     verified_time: datetime | None = Field(default=None, description="When a pod had it on its disk, checked.")
+    percent: int | None = Field(
+        default=None,
+        description="Percent of requests that get it, by rollout.canary; none while pods do not have it.",
+        exclude_if=lambda percent: percent is None,
+    )
 
 
 class AdapterStatus(ApiModel):

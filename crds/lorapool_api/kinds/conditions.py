@@ -88,6 +88,7 @@ class Reason(StrEnum):
     AVAILABLE = "Available", Remedy.NOTHING
     STABLE = "Stable", Remedy.NOTHING
     UP_TO_DATE = "UpToDate", Remedy.NOTHING
+    CANARY = "Canary", Remedy.NOTHING
     SCALED_TO_ZERO = "ScaledToZero", Remedy.NOTHING, Subject.PODS
     SUSPENDED = "Suspended", Remedy.NOTHING
     MOVING = "Moving", Remedy.TIME

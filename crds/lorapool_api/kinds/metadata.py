@@ -71,3 +71,15 @@ def _holds(expression: Requirement, labels: dict[str, str]) -> bool:
             return labels.get(expression.key) in (expression.values or ())
         case "NotIn":
             return labels.get(expression.key) not in (expression.values or ())
+
+
+class PoolRef(ApiModel):
+    """A `BaseModelPool`."""
+
+    name: str = Field(description="Name of the BaseModelPool.", min_length=1, max_length=253)
+    namespace: str | None = Field(
+        default=None,
+        description="Its namespace, when it is not the adapter's own.",
+        min_length=1,
+        max_length=63,
+    )

@@ -1,6 +1,6 @@
 """A request for images: as its client made it, and with what its names stand for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lorapool_api.rules.undeclared import undeclared_repo
@@ -42,16 +42,28 @@ class ResolvedRequest:
 
     Attributes:
         other_pools: to be asked in turn where this one holds another base than the card of an undeclared adapter names.
+        draw: decides whether the request is among those that get a canary; None: it is not.
     """
 
     pool: str
     generate: GenerateRequest
     other_pools: tuple[str, ...] = ()
+    draw: bytes | None = None
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """Keys of the stack."""
         return tuple(use.key for use in self.generate.adapters)
+
+    def drawn(self, caller: bytes, chance: bytes) -> "ResolvedRequest":
+        """The request with its draw: the same for the same seed, else for the same caller.
+
+        Args:
+            caller: whose key it is; empty where everyone may ask.
+            chance: for a request with neither.
+        """
+        seed = self.generate.seed
+        return replace(self, draw=(caller or chance) if seed is None else f"seed {seed}".encode())
 
     @property
     def undeclared(self) -> tuple[str, ...]:

@@ -171,9 +171,12 @@ def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*with_owner, *(match for match, _, _ in alike)]))[:NEAR_MISSES]
 
 
-def with_files(request: GenerateRequest, snapshot: Snapshot) -> GenerateRequest:
+def with_files(request: GenerateRequest, snapshot: Snapshot, draw: bytes | None = None) -> GenerateRequest:
     """The request with the members for each stack, and for each adapter the version that is served and the sha256 of
     the file that must be used.
+
+    Args:
+        draw: as `ResolvedRequest` has it.
 
     Raises:
         BadRequest: its stacks have more adapters together than a request may have, or one twice.
@@ -183,7 +186,7 @@ def with_files(request: GenerateRequest, snapshot: Snapshot) -> GenerateRequest:
     """
     uses = [one for use in request.adapters for one in _without_stacks(use, snapshot)]
     check_uses(uses)
-    return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot) for use in uses)})
+    return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot, draw) for use in uses)})
 
 
 def _without_stacks(use: AdapterUse, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
@@ -194,10 +197,10 @@ def _without_stacks(use: AdapterUse, snapshot: Snapshot) -> tuple[AdapterUse, ..
     return expanded(use, _served(use.key, snapshot), snapshot)
 
 
-def _with_file(use: AdapterUse, snapshot: Snapshot) -> AdapterUse:
+def _with_file(use: AdapterUse, snapshot: Snapshot, draw: bytes | None) -> AdapterUse:
     if undeclared_repo(use.key) is not None:
         return use
-    served = served_version(_served(use.key, snapshot), use.sha256)
+    served = served_version(_served(use.key, snapshot), use.sha256, draw)
     return use.model_copy(update={"key": served.key, "sha256": served.sha256})
 
 

@@ -1,11 +1,12 @@
 """Which version of an adapter a request gets: the one that is served, or the one that it pins: pure."""
 
+import hashlib
 import re
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
-from lorapool_api.kinds.adapter import Adapter, AdapterVersion
+from lorapool_api.kinds.adapter import Adapter, AdapterVersion, CandidateVersion
 from lorapool_gateway.errors import BadRequest, VersionNotServed
 
 _SHA256: Final = re.compile(r"sha256:([0-9a-f]{12,64})")
@@ -25,20 +26,33 @@ class ServedVersion:
     sha256: str | None
 
 
-def served_version(adapter: Adapter, sha256: str | None = None) -> ServedVersion:
+def served_version(adapter: Adapter, sha256: str | None = None, draw: bytes | None = None) -> ServedVersion:
     """The one that is served; with a sha256 the one that is that file, whatever is served.
+
+    Args:
+        draw: what decides whether the request is among those that get a canary; None: it is not.
 
     Raises:
         VersionNotServed: there is no such version any more.
     """
     if sha256 is not None:
         return pinned_version(adapter, f"sha256:{sha256}")
-    serving = adapter.status.serving
+    serving, candidate = adapter.status.serving, adapter.status.candidate
+    if serving is not None and candidate is not None and _gets_canary(candidate, draw):
+        return ServedVersion(candidate.key, candidate.sha256)
     if serving is not None:
         return ServedVersion(serving.key, serving.sha256)
     # The operator is of a version that knows but one.
     resolved = adapter.status.resolved
     return ServedVersion(adapter.key, resolved.sha256 if resolved else None)
+
+
+def _gets_canary(candidate: CandidateVersion, draw: bytes | None) -> bool:
+    """The same for the same draw in all gateways. A share that grows keeps those that it had."""
+    if candidate.percent is None or draw is None:
+        return False
+    digest = hashlib.sha256(candidate.key.encode() + b"\n" + draw).digest()
+    return int.from_bytes(digest[:8]) % 100 < candidate.percent
 
 
 def split_pin(name: str, known: Container[str]) -> tuple[str, str | None]:

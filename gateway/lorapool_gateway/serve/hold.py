@@ -77,7 +77,7 @@ class Hold:
                 try:
                     snapshot = self._directory.snapshot()
                     flight.request = at_its_pool(flight.request, snapshot)
-                    ready = with_files(flight.request.generate, snapshot)
+                    ready = with_files(flight.request.generate, snapshot, flight.request.draw)
                     pod = self._pick(flight, ready)
                 except (AdapterUnavailable, NoPodReady) as error:
                     if not error.transient:

@@ -1,6 +1,7 @@
 """One request for images from its names to its answer, whatever the dialect."""
 
 import asyncio
+import secrets
 import time
 from dataclasses import replace
 from typing import Final
@@ -63,7 +64,8 @@ class ImageService:
 
     async def generate(self, request: ResolvedRequest, caller: bytes = b"") -> ServedReply:
         """Make the images. `caller` says whose key it is. Raises: GatewayError."""
-        made = self._generate_undeclared(request, caller) if request.undeclared else self._proxy.generate(request)
+        drawn = request.drawn(caller, secrets.token_bytes(16))
+        made = self._generate_undeclared(drawn, caller) if request.undeclared else self._proxy.generate(drawn)
         served = await made
         for stage, seconds in stages(served):
             self._metrics.took(served.pool, stage, seconds)

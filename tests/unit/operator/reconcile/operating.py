@@ -5,8 +5,9 @@ from tests.unit.operator.context import Bench
 from tests.unit.operator.fake_pods import FakePod
 from tests.virtual_time import until
 
-from lorapool_api.kinds.adapter import Adapter, AdapterStatus, PoolRef
+from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.conditions import Condition
+from lorapool_api.kinds.metadata import PoolRef
 from lorapool_api.names import ADAPTER_FINALIZER
 
 IP, OTHER_IP = "10.0.0.1", "10.0.0.2"

@@ -1,7 +1,8 @@
 """Which version of an adapter is served, and what its status says of the one that is to take over.
 
 A candidate takes over in all pods at once, by the status alone: the pods have both versions by then, and gateways ask
-them for the one that the status names.
+them for the one that the status names. With a canary the status says for which share of requests that is; the rest is
+as it was.
 """
 
 from dataclasses import dataclass, replace
@@ -18,10 +19,11 @@ from lorapool_operator.seen.verdict import Verdict
 
 # A pod whose copy hangs holds a verified version up for so long; it brings it when a request asks for it.
 LATE_AFTER: Final = timedelta(seconds=60)
+_ALL: Final = 100
 
 
 @dataclass(frozen=True)
-class Rollout:
+class RolloutState:
     """Which version is served.
 
     Attributes:
@@ -40,18 +42,18 @@ def is_overdue(candidate: CandidateVersion | None, now: datetime) -> bool:
     return candidate is not None and candidate.verified_time is not None and now - candidate.verified_time >= LATE_AFTER
 
 
-def decide_rollout(given: StatusInput) -> Rollout:
+def decide_rollout(given: StatusInput) -> RolloutState:
     """The served version from now on; pure, and the same until something else is known."""
     status, rival = given.result.adapter.status, given.candidate
     previous = status.previous
     if rival is None:
         # Where no pool is there to check it for, it stays what it was.
-        return Rollout(given, recorded(given) or status.serving, None, previous)
+        return RolloutState(given, recorded(given) or status.serving, None, previous)
     if _is_same_content(given, rival):
-        return Rollout(given, _answering(recorded(given), rival), None, previous)
-    if _takes_over(rival):
-        return Rollout(rival, recorded(rival), None, recorded(given))
-    return Rollout(given, recorded(given), _candidate(rival), previous)
+        return RolloutState(given, _answering(recorded(given), rival), None, previous)
+    if (percent := _percent(rival)) == _ALL:
+        return RolloutState(rival, recorded(rival), None, recorded(given))
+    return RolloutState(given, recorded(given), _candidate(rival, percent), previous)
 
 
 def recorded(given: StatusInput) -> AdapterVersion | None:
@@ -86,11 +88,27 @@ def _answering(version: AdapterVersion | None, rival: StatusInput) -> AdapterVer
     return version.model_copy(update={"refresh": asked.refresh, "tag": asked.tag})
 
 
-def _takes_over(rival: StatusInput) -> bool:
-    """Whether a pod has verified it, and those that bring it too have it, or have failed, or are late."""
+def _percent(rival: StatusInput) -> int | None:
+    """The share of requests that get it; None while the pods do not have it. All: it takes over.
+
+    A share that was given stays for as long as a pod can serve it: pods that come later are no reason to take it back.
+    """
     if rival.result.finding is not None or not rival.serving:
-        return False
-    return rival.is_overdue or sum(map(_is_settled, rival.in_pods)) >= rival.copies.placed
+        return None
+    if not (_is_canary(rival) or rival.is_overdue or _are_settled(rival)):
+        return None
+    rollout = rival.result.adapter.spec.rollout
+    return _ALL if rollout is None else rollout.canary
+
+
+def _is_canary(rival: StatusInput) -> bool:
+    before, version = rival.result.adapter.status.candidate, rival.result.version
+    return before is not None and version is not None and before.key == version.key and before.percent is not None
+
+
+def _are_settled(rival: StatusInput) -> bool:
+    """Whether the pods that bring it have it, or have failed."""
+    return sum(map(_is_settled, rival.in_pods)) >= rival.copies.placed
 
 
 def _is_settled(pod: InPod) -> bool:
@@ -98,11 +116,11 @@ def _is_settled(pod: InPod) -> bool:
     return not pod.is_warm or pod.state.phase in (AdapterPhase.READY, AdapterPhase.FAILED)
 
 
-def _candidate(rival: StatusInput) -> CandidateVersion:
+def _candidate(rival: StatusInput, percent: int | None) -> CandidateVersion:
     before, version = rival.result.adapter.status.candidate, recorded(rival)
     if version is None:
         raise LookupError(rival.result.adapter.key)
-    verdict = _obstacle(rival)
+    verdict = _obstacle(rival, percent)
     known_since = before.verified_time if before is not None and before.key == version.key else None
     first_seen = rival.now.astimezone(UTC).replace(microsecond=0) if rival.serving else None
     return CandidateVersion(
@@ -110,11 +128,15 @@ def _candidate(rival: StatusInput) -> CandidateVersion:
         reason=verdict.reason,
         message=verdict.message,
         verified_time=known_since or first_seen,
+        percent=percent,
     )
 
 
-def _obstacle(rival: StatusInput) -> Verdict:
+def _obstacle(rival: StatusInput, percent: int | None) -> Verdict:
     """Why it has not taken over."""
+    if percent is not None:
+        text = f"{percent} % of requests get it; it takes over when rollout.canary is 100 or rollout is left out"
+        return Verdict(Reason.CANARY, text)
     finding = rival.result.finding or finding_of_pods(rival)
     if finding is not None:
         return finding.verdict
