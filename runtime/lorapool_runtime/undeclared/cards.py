@@ -17,6 +17,7 @@ from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.quantities import human_bytes
 from lorapool_api.rules.bases import base_ids, is_base
+from lorapool_api.rules.few_steps import recognised
 from lorapool_api.rules.undeclared import undeclared_key
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.sources.basic import HubFile
@@ -115,7 +116,11 @@ class HubCards:
             raise AdapterError(Reason.FILE_TOO_LARGE, text)
         source, lfs = HubFile(repo=repo, revision=found.sha, file=name), files[name].lfs
         return CatalogEntry(
-            key=undeclared_key(repo), source=source, sha256=lfs.sha256 if lfs else None, size_bytes=size
+            key=undeclared_key(repo),
+            source=source,
+            sha256=lfs.sha256 if lfs else None,
+            size_bytes=size,
+            recognised=recognised(repo, name),
         )
 
     def _check_base(self, repo: str, card: object) -> None:

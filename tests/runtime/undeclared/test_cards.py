@@ -50,6 +50,12 @@ def test_the_usual_file_at_its_commit_is_meant(web: Web) -> None:
     )
 
 
+def test_one_for_few_steps_is_known_by_its_name(web: Web) -> None:
+    found = look(web, described("sdxl_lightning_4step_lora.safetensors", tags=["lora"])).recognised
+    assert found is not None
+    assert (found.steps, found.guidance_scale) == (4, 0.0)
+
+
 @pytest.mark.parametrize("tags", [{"tags": ["lora"]}, {"cardData": {"base_model": BASE, "tags": ["lora"]}}])
 def test_another_file_counts_where_a_tag_says_lora(web: Web, tags: dict[str, Any]) -> None:
     found = look(web, described("x.bin", "my_emb.safetensors", "z.safetensors", "y.safetensors", **tags))
