@@ -11,7 +11,8 @@ class Memo(Generic[Input, Result]):
     """The function, with its last result under each key, returned for as long as the input is equal.
 
     The input holds all that the function may read, so nothing can be forgotten in the comparison. Equal objects that
-    are the same object are compared in no time: a pass over thousands of adapters compares mostly those.
+    are the same object are compared in no time: a pass over thousands of adapters compares mostly those, since the
+    newest of equal inputs is kept.
     """
 
     def __init__(self, make: Callable[[Input], Result], key_of: Callable[[Input], str] = lambda _: "") -> None:
@@ -23,9 +24,7 @@ class Memo(Generic[Input, Result]):
         """Raises: what the function raises; that is not kept."""
         key = self._key_of(given)
         kept = self._kept.get(key)
-        if kept is not None and kept[0] == given:
-            return kept[1]
-        result = self._make(given)
+        result = kept[1] if kept is not None and kept[0] == given else self._make(given)
         self._kept[key] = (given, result)
         return result
 

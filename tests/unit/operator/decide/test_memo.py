@@ -41,6 +41,28 @@ def test_another_input_is_made_anew_and_takes_the_place_of_the_one_before(
     assert len(made) == 3
 
 
+class Compared:
+    """Equal to all of its kind; counts how often it was asked."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return isinstance(other, Compared)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_what_was_found_equal_once_is_not_compared_again() -> None:
+    """A pass with nothing new passes the same objects, which may be equal copies of those of passes before."""
+    memo: Memo[tuple[Compared, ...], int] = Memo(len)
+    memo((Compared(),))
+    copy = Compared()
+    for _ in range(3):
+        assert memo((copy,)) == 1
+    assert Compared.times == 1
+
+
 def test_inputs_under_other_keys_stay(memo: Callable[[Sum], int], made: list[Sum]) -> None:
     for _ in range(3):
         assert (memo(Sum("a", (1,))), memo(Sum("b", (2,)))) == (1, 2)
