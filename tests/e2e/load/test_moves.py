@@ -1,11 +1,7 @@
 """Which pool serves an adapter: one that moves, one that names none, and one that nobody declared."""
 
 import hashlib
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,53 +9,14 @@ from tests import files, make
 from tests.e2e.cluster import Cluster, scratch_namespace, wait_until
 from tests.e2e.embedded import embedded_installation
 from tests.e2e.images import generate, pool_with_files
+from tests.e2e.load.load import Load
 
 from lorapool_hub import app, server
 from lorapool_local.binaries import Binaries
 
-WEIGHTS = Path(__file__).parents[2] / "models" / "weights"
+WEIGHTS = Path(__file__).parents[3] / "models" / "weights"
 BASE = "lorapool/shapes-xl"
 FILES = {"mover.safetensors": files.lora_file(seed=31)}
-
-
-@dataclass
-class Load:
-    """Requests for one adapter, one after the other.
-
-    Attributes:
-        pools: how many were answered by which pool.
-        failures: what else came.
-    """
-
-    cluster: Cluster
-    model: str
-    pools: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def running(self) -> Iterator["Load"]:
-        stop = threading.Event()
-        threads = [threading.Thread(target=self._ask, args=(stop,)) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _ask(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            image = generate(self.cluster, self.model, check=False)
-            if image.status == 200 and image.adapters:
-                self.pools[image.headers["x-lorapool-pool"]] += 1
-            else:
-                self.failures.append(f"{image.status}: {image.content[:200]!r}")
-
-    def reach(self, pool: str) -> None:
-        """Wait until requests are answered there, and for some more."""
-        wait_until(lambda: self.pools[pool] >= 5, f"{pool} serves {self.model}", describe=lambda: self.pools)
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +32,16 @@ def test_an_adapter_moves_under_load_and_no_request_fails(cluster: Cluster) -> N
     cluster.apply(make.adapter_manifest("mover", space, pool="old"))
     cluster.wait_ready("lora", "mover")
     wait_until(lambda: generate(cluster, f"{space}/mover", check=False).status == 200, "the gateway knows it")
-    with Load(cluster, f"{space}/mover").running() as load:
-        load.reach(f"{space}/old")
+    model = f"{space}/mover"
+    with Load(cluster, (model, model, model)).running() as load:
+        load.reach(model, lambda one: one.pool == f"{space}/old", "old")
         cluster.apply(make.adapter_manifest("mover", space, pool="nowhere"))
         cluster.wait_reason("lora", "mover", "PoolNotFound", "Accepted")
         assert cluster.condition("lora", "mover")["status"] == "True"
         for pool in ("new", "old", "new"):
-            load.pools.clear()
             cluster.apply(make.adapter_manifest("mover", space, pool=pool))
-            load.reach(f"{space}/{pool}")
-    assert load.failures == []
+            load.reach(model, lambda one, pool=pool: one.pool == f"{space}/{pool}", pool)  # type: ignore[misc]
+    assert load.failures(model) == []
     assert cluster.get("lora", "mover")["status"]["poolName"] == f"{space}/new"
     cluster.delete("bmp", "old")
     cluster.delete("lora", "mover")
