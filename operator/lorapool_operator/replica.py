@@ -36,7 +36,7 @@ from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient
 from lorapool_operator.sources.look import SourceReader
-from lorapool_operator.sources.resolver import Resolver
+from lorapool_operator.sources.resolver import Resolver, ResolverTimes
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +86,8 @@ class Operator:
         artifacts = ArtifactClients(self._settings.url_hosts, self._settings.civitai_endpoint)
         await stack.enter_async_context(artifacts)
         hub = HubClient(self._settings.hf_endpoint)
+        reader = SourceReader(hub, headers, facts, artifacts, secrets)
+        times = ResolverTimes(follow_s=self._settings.follow_s)
         stack.callback(facts.close)
         stack.push_async_callback(control.close)
         return Context(
@@ -96,7 +98,7 @@ class Operator:
             control=control,
             bases=Bases(hub, self._wake),
             secrets=secrets,
-            resolver=Resolver(SourceReader(hub, headers, facts, artifacts, secrets), self._cache.wake_pools_of),
+            resolver=Resolver(reader, self._cache.wake_pools_of, times=times),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
             handovers=Handovers(self._cache),

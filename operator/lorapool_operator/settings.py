@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     civitai_endpoint: str | None = Field(
         default=None, validation_alias="CIVITAI_ENDPOINT", description="Address of Civitai's mirror, also for the pods."
     )
+    follow_s: float = Field(
+        default=300.0, ge=1.0, description="Seconds between looks at the source of an adapter with `follow`."
+    )
     lease: str = Field(default="lorapool-operator", description="Name of the Lease.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

@@ -143,6 +143,9 @@ REFUSED_ADAPTERS = [
     ({"source": {"stack": [{"name": "a"}]}, "rollout": {"canary": 5}}, "are of the members of a stack"),
     ({"rollout": {"canary": 0}}, "spec.rollout.canary"),
     ({"rollout": {}}, "spec.rollout.canary"),
+    ({"source": {"stack": [{"name": "a"}]}, "follow": True}, "not with path or stack"),
+    ({"source": {"path": "/a/x.safetensors"}, "follow": True}, "not with path or stack"),
+    ({"source": {"hub": {"repo": "a/b"}}, "sha256": "a" * 64, "follow": True}, "without sha256"),
 ]
 
 

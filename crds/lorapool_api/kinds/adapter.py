@@ -50,6 +50,11 @@ class AdapterSpec(ApiModel):
                 "has(self.rollout))",
                 "sha256, copies, pin and rollout are of the members of a stack, not of the stack",
             ),
+            Rule(
+                "!(has(self.follow) && self.follow) || !(has(self.sha256) || has(self.source.path) || "
+                "has(self.source.stack))",
+                "follow goes with a source that the operator looks at and without sha256: not with path or stack",
+            ),
         )
     )
 
@@ -61,6 +66,10 @@ class AdapterSpec(ApiModel):
     )
     source: AdapterSource = Field(description="Where the weights file comes from; or stack: others.")
     sha256: Sha256 | None = None
+    follow: bool = Field(
+        default=False,
+        description="Look at the source again every few minutes; another file there is rolled out as an edit is.",
+    )
     model_ids: tuple[ModelId, ...] = Field(
         default=(),
         description="Names that a request may use, for example the Hub id. The object's own name always works.",

@@ -16,7 +16,7 @@ OciRef = Annotated[
         description=(
             "Artifact in a registry that the installation allows: `registry/repository:tag` or "
             "`registry/repository@sha256:...`. A tag is resolved to a manifest's digest once; another value of the "
-            "object's annotation lorapool.dev/refresh asks again."
+            "object's annotation lorapool.dev/refresh, or follow, asks again."
         ),
         pattern=rf"^{_HOST}(/{_FOLDER})+(:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?$",
         max_length=512,

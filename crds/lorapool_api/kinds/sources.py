@@ -155,7 +155,7 @@ class HubSource(ApiModel):
         default="main",
         description=(
             "Branch, tag or commit. It is resolved to a commit once; another value of the object's annotation "
-            "lorapool.dev/refresh asks again."
+            "lorapool.dev/refresh, or follow, asks again."
         ),
     )
     file: str | None = Field(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-from lorapool_api.kinds.adapter import Adapter, AdapterVersion, Resolved
+from lorapool_api.kinds.adapter import Adapter, AdapterFormat, AdapterVersion, Resolved
 from lorapool_api.kinds.conditions import AdapterCondition, find
 from lorapool_api.kinds.sources import AdapterSource
 from lorapool_api.names import REFRESH_ANNOTATION, version_key
@@ -45,6 +45,20 @@ def is_same_file(version: AdapterVersion, adapter: Adapter, found: Resolution) -
     if found.tag is not None and version.tag is not None:
         return found.tag == version.tag
     return found.refresh == version.refresh
+
+
+def is_unmoved(known: Resolution, found: Resolution) -> bool:
+    """Whether a source that is followed still holds the file that is known of it.
+
+    Where the source tells the sha256, another commit with the same file is no other version, and whoever edits a README
+    rolls nothing out. Files in PEFT's layout are read with the configuration beside them: they roll with every commit.
+    """
+    if found.file != known.file:
+        return False
+    if found.sha256 is None or known.sha256 is None:
+        return (found.revision, found.tag) == (known.revision, known.tag)
+    has_config = AdapterFormat.PEFT in (found.format, known.format)
+    return found.sha256 == known.sha256 and (found.revision == known.revision or not has_config)
 
 
 def version_of(adapter: Adapter, found: Resolution, key: str | None = None) -> AdapterVersion:

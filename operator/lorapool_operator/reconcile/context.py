@@ -49,6 +49,9 @@ class SourceResolver(Protocol):
     def resolve(self, adapter: Adapter) -> None:
         """Start where that is needed; the pool is woken when there is an outcome."""
 
+    def pause(self, uid: str) -> None:
+        """Follow its source no more, until it is to be resolved again."""
+
     def forget(self, uid: str) -> None: ...
 
     def close(self) -> None: ...

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from lorapool_api.kinds.adapter import NO_POOL
 from lorapool_operator.decide.no_pool import NoPoolPlan, SeenWithoutPool, decide_without_pool
 from lorapool_operator.reconcile.context import Context
-from lorapool_operator.reconcile.reconciler import PassResult, each, forget_sources
+from lorapool_operator.reconcile.reconciler import PassResult, each, forget_sources, resolve_sources
 from lorapool_operator.reconcile.writer import Writer
 from lorapool_operator.seen.desired import DesiredPool
 
@@ -49,8 +49,7 @@ class NoPoolReconciler:
         )
 
     def _resolve(self, seen: SeenWithoutPool, plan: NoPoolPlan) -> None:
-        for adapter in plan.resolve:
-            self._ctx.resolver.resolve(adapter)
+        resolve_sources(self._ctx, plan.resolve, seen.adapters)
         uids = {a.metadata.uid: a.key for a in seen.adapters}
         forget_sources(self._ctx, {uid: key for uid, key in self._uids.items() if uid not in uids})
         self._uids = uids

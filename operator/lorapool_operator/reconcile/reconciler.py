@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.names import adapter_of
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.credentials import CredentialsGrant
@@ -82,8 +83,7 @@ class Reconciler:
 
     def _resolve(self, plan: PassPlan, seen: Observed) -> None:
         """Have the sources resolved, and forget what is gone."""
-        for adapter in plan.resolve:
-            self._ctx.resolver.resolve(adapter)
+        resolve_sources(self._ctx, plan.resolve, seen.adapters)
         forget_sources(self._ctx, plan.gone)
         if plan.gone_pool is not None:
             self._ctx.bases.forget(plan.gone_pool)
@@ -127,6 +127,17 @@ class Reconciler:
         self._ctx.metrics.set_adapters(self.key, report.adapters_by_reason)
         self._ctx.metrics.set_pods(self.key, report.pods_by_state)
         return list(await each(self._writer.write_status, report.writes))
+
+
+def resolve_sources(context: Context, resolve: Iterable[Adapter], adapters: Iterable[Adapter]) -> None:
+    """Have them resolved. What is not to be, because it is suspended or refused, is not followed either."""
+    uids = set()
+    for adapter in resolve:
+        uids.add(adapter.metadata.uid)
+        context.resolver.resolve(adapter)
+    for adapter in adapters:
+        if adapter.spec.follow and adapter.metadata.uid not in uids:
+            context.resolver.pause(adapter.metadata.uid)
 
 
 def forget_sources(context: Context, gone: Mapping[str, str]) -> None:

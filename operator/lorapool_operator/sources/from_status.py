@@ -18,14 +18,16 @@ def outcome_from_status(adapter: Adapter) -> Outcome:
         return Resolution(refresh=refresh_of(adapter))
     if status.serving is None:
         return _of_generation(adapter)
-    for version in (status.candidate, status.serving, status.previous):
+    rival = status.candidate
+    is_asked = rival is not None and (rival.source, rival.refresh) == (adapter.spec.source, refresh_of(adapter))
+    if rival is not None and is_asked and rival.size_bytes is None and adapter.spec.follow:
+        return Resolving(Verdict(rival.reason, rival.message))  # it was followed to something that is refused
+    for version in (rival, status.serving, status.previous):
         if version is None or version.size_bytes is None or not is_asked_for(version, adapter):
             continue
         if isinstance(version, CandidateVersion):
             return resolution_of(version, _misfit(version))
         return resolution_of(version, last_misfit(adapter) if version is status.serving else None)
-    rival = status.candidate
-    is_asked = rival is not None and (rival.source, rival.refresh) == (adapter.spec.source, refresh_of(adapter))
     return Resolving(Verdict(rival.reason, rival.message)) if rival is not None and is_asked else Resolving()
 
 

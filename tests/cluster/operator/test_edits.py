@@ -1,7 +1,7 @@
 """Edits of adapters that are served: another version beside it, the take-over, the way back."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,36 @@ async def test_a_branch_that_moved_is_followed_when_somebody_asks(it: Cluster, h
     await it.edit(ADAPTERS, "pixel", {"metadata": {"annotations": {REFRESH_ANNOTATION: "1"}}})
     rolled = await serves(it, SECOND, timeout_s=60.0)
     assert rolled.status.serving.refresh == "1"
+
+
+async def test_a_branch_that_is_followed_takes_over_when_it_moves_and_only_then(it: Cluster, hub: FakeHub) -> None:
+    assert await it.stop_operator(it.processes[-1]) == 0
+    it.start_operator("two", LORAPOOL_FOLLOW_S="1")
+    await it.edit(ADAPTERS, "pixel", {"spec": {"follow": True}})
+    before, asked = await it.adapter_says("Served"), len(hub.asked)
+    await until(_asked(hub), lambda count: count >= asked + 2, 60.0)
+    unmoved = await it.adapter_says("Served")
+    assert unmoved.metadata.resource_version == before.metadata.resource_version, "nothing is written"
+    pod = it.kubelet.only()
+    pod.holds_back_only = f"{it.namespace}/pixel@"
+    hub.repos["a/one"] = Repo({NAME: SECOND}, commit="beef" * 10)
+    rolling = await it.adapter_says("Downloading")
+    assert (rolling.is_ready, rolling.status.serving.sha256) == (True, sha256(FIRST))
+    await pod.change(holds_back_only="")
+    rolled = await serves(it, SECOND)
+    assert (rolled.is_ready, rolled.status.serving.revision) == (True, "beef" * 10)
+    hub.repos["a/one"] = Repo({NAME: whole_model_file()}, commit="dead" * 10)
+    refused = await it.adapter_says("NotALora")
+    assert (refused.is_ready, refused.status.serving.sha256) == (True, sha256(SECOND))
+    await it.edit(ADAPTERS, "pixel", {"spec": {"follow": False}})
+    assert (await it.adapter_says("Served")).status.candidate is None
+
+
+def _asked(hub: FakeHub) -> Callable[[], Awaitable[int]]:
+    async def read() -> int:
+        return len(hub.asked)
+
+    return read
 
 
 async def test_an_address_keeps_what_pods_found_there_until_somebody_asks(it: Cluster, hub: FakeHub) -> None:

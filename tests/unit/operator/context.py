@@ -125,11 +125,15 @@ class Found:
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
+        self.paused: list[str] = []
 
     def known(self, adapter: Adapter) -> Outcome:
         return self.outcomes.get(adapter.key, _FOUND)
 
     def resolve(self, adapter: Adapter) -> None: ...
+
+    def pause(self, uid: str) -> None:
+        self.paused.append(uid)
 
     def forget(self, uid: str) -> None: ...
 

@@ -19,6 +19,8 @@ from lorapool_operator.reconcile.worker import Workers
 
 pytestmark = pytest.mark.virtual_time
 
+ON_THE_HUB = {"hub": {"repo": "a/b"}}
+
 
 def adapter(name: str, **metadata: Any) -> Adapter:
     return make.adapter(name, metadata={"resourceVersion": "1"} | metadata)
@@ -142,3 +144,16 @@ async def test_an_adapter_without_a_pool_waits_for_it(it: Operating) -> None:
     it.put(made.pool())
     await it.says("WaitingForPods", "pixel")
     assert ADAPTER_FINALIZER in it.adapter("pixel").metadata.finalizers
+
+
+async def test_what_is_suspended_is_not_followed(it: Operating, pod: FakePod) -> None:
+    def followed(version: int, *, suspend: bool) -> Adapter:
+        metadata = {"resourceVersion": str(version), "generation": version}
+        return make.adapter("pixel", source=ON_THE_HUB, follow=True, suspend=suspend, metadata=metadata)
+
+    it.put(followed(1, suspend=False))
+    await elapse(5.0)
+    assert it.found.paused == []
+    it.put(followed(2, suspend=True))
+    await elapse(5.0)
+    assert set(it.found.paused) == {"uid-default-pixel"}

@@ -20,7 +20,7 @@ from lorapool_operator.decide.versions import (
     resolution_of,
     version_of,
 )
-from lorapool_operator.seen.resolution import Outcome, Resolution
+from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
 
 
 def check_versions(given: CheckInput, fit: Fit = misfit) -> CheckResult:
@@ -41,7 +41,7 @@ def _asked(given: CheckInput, served: AdapterVersion) -> AdapterVersion | None:
     """The version that the spec asks for; None: it is the one that is served."""
     adapter, found = given.adapter, given.outcome
     if not isinstance(found, Resolution):
-        if is_asked_for(served, adapter):
+        if is_asked_for(served, adapter) and not (adapter.spec.follow and _is_refused(found)):
             return None
         generation = adapter.metadata.generation
         return AdapterVersion(source=adapter.spec.source, refresh=refresh_of(adapter), generation=generation)
@@ -52,6 +52,11 @@ def _asked(given: CheckInput, served: AdapterVersion) -> AdapterVersion | None:
         return _as_asked(previous, given)
     asked = version_of(adapter, found)
     return None if asked.key == served.key else _remembered(asked, given)
+
+
+def _is_refused(found: Outcome) -> bool:
+    """Whether what a branch has moved to cannot be used, as far as is known."""
+    return isinstance(found, Unresolved) or (isinstance(found, Resolving) and found.last is not None)
 
 
 def _remembered(asked: AdapterVersion, given: CheckInput) -> AdapterVersion:
