@@ -19,8 +19,8 @@ class AdapterPods(ApiModel):
     ready: int = Field(default=0, description="Warm pods that have it on their disk, checked.")
     total: int = Field(default=0, description="Warm pods of the pool: each of them serves it.")
     copies: int = Field(default=0, description="Pods that bring it ahead of requests.")
-    unplaced: int = Field(
-        default=0,
+    unplaced: int | None = Field(
+        default=None,
         description="Copies that no pod's disk has room for, by the pool's adapters.diskBudget.",
         exclude_if=lambda unplaced: not unplaced,
     )

@@ -56,7 +56,7 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
     is_ready = any(c.is_true for c in conditions if c.type == AdapterCondition.READY)
     placed, unplaced = served.copies
     in_pods = AdapterPods(
-        ready=served.serving, total=pods.warm, copies=placed, unplaced=unplaced, failed=_failures(served)
+        ready=served.serving, total=pods.warm, copies=placed, unplaced=unplaced or None, failed=_failures(served)
     )
     return AdapterStatus(
         observed_generation=adapter.metadata.generation,

@@ -224,7 +224,7 @@ def adapter_counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:
         ready=sum(_is_ready(s) for s in rows),
         failed=sum(_needs_somebody(s) for s in rows),
         copies=sum(s.pods.copies for s in rows if s.pods),
-        unplaced=sum(s.pods.unplaced for s in rows if s.pods),
+        unplaced=sum(s.pods.unplaced or 0 for s in rows if s.pods),
     )
 
 
