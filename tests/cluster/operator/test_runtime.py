@@ -9,6 +9,7 @@ from tests.cluster.operator.harness import Cluster, cluster, until
 from tests.files import lora_file, sha256, whole_model_file
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.names import REFRESH_ANNOTATION
 from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS
 
 pytestmark = pytest.mark.plane
@@ -65,7 +66,13 @@ async def test_files_become_served_or_say_what_is_wrong_with_them(it: Cluster, t
     (files / "good.safetensors").write_bytes(lora_file("peft", rank=2))
     await it.edit(ADAPTERS, "good", {"spec": {"scale": 0.5}})
     edited = await it.adapter_says("Served", "good")
-    assert edited.status.resolved.sha256 == sha256(lora_file("peft", rank=2))
+    assert edited.status.resolved.sha256 == sha256(contents["good"]), "an edit of something else moves no weights"
+    await it.edit(ADAPTERS, "good", {"metadata": {"annotations": {REFRESH_ANNOTATION: "1"}}})
+
+    async def served() -> Any:
+        return (await it.adapter_says("Served", "good")).status.resolved.sha256
+
+    await until(served, lambda found: found == sha256(lora_file("peft", rank=2)))
     await it.delete(ADAPTERS, "good")
     await it.gone(ADAPTERS, "good")
 
