@@ -1,5 +1,6 @@
 """What the status of an adapter says."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -74,11 +75,30 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
 def _conditions(given: StatusInput, candidate: CandidateVersion | None) -> list[Condition]:
     finding = given.result.finding or finding_of_pods(given)
     generation = given.result.adapter.metadata.generation
+    conditions = conditions_by(finding, lambda type_: _when_true(type_, given), generation)
+    if candidate is None:
+        return conditions
+    behind = {"status": "False", "reason": candidate.reason, "message": candidate.message}
+    return [c.model_copy(update=behind) if c.type == AdapterCondition.UP_TO_DATE else c for c in conditions]
+
+
+def conditions_by(
+    finding: Finding | None,
+    when_true: Callable[[AdapterCondition], Verdict],
+    generation: int,
+    order: Sequence[AdapterCondition] = _ORDER,
+) -> list[Condition]:
+    """The conditions of these types, in their order, without times.
+
+    Before the finding: true. At it: false or undecided. After it: unknown. Ready is never unknown.
+
+    Args:
+        finding: what keeps the adapter from being served; its condition is one of the order. None: nothing does.
+    """
+    held_at = len(order) if finding is None else order.index(finding.condition)
     conditions = []
-    for position, type_ in enumerate(_ORDER):
-        status, verdict = _state(type_, position, finding, given)
-        if type_ is AdapterCondition.UP_TO_DATE and candidate is not None:
-            status, verdict = "False", Verdict(candidate.reason, candidate.message)
+    for position, type_ in enumerate(order):
+        status, verdict = _state(type_, position - held_at, finding) or ("True", when_true(type_))
         conditions.append(
             Condition(
                 type=type_,
@@ -91,13 +111,11 @@ def _conditions(given: StatusInput, candidate: CandidateVersion | None) -> list[
     return conditions
 
 
-def _state(
-    type_: AdapterCondition, position: int, finding: Finding | None, given: StatusInput
-) -> tuple[Status, Verdict]:
-    """Before the finding: true. At it: false or undecided. After it: unknown. Ready is never unknown."""
-    if finding is None or position < _ORDER.index(finding.condition):
-        return "True", _when_true(type_, given)
-    undecided = finding.condition is not type_ or traits(finding.verdict.reason).is_undecided
+def _state(type_: AdapterCondition, past: int, finding: Finding | None) -> tuple[Status, Verdict] | None:
+    """None before the finding; `past` is how many conditions lie between."""
+    if finding is None or past < 0:
+        return None
+    undecided = past > 0 or traits(finding.verdict.reason).is_undecided
     return "Unknown" if undecided and type_ is not AdapterCondition.READY else "False", finding.verdict
 
 

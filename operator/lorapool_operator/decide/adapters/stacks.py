@@ -10,17 +10,17 @@ from lorapool_api.kinds.conditions import (
     AdapterCondition,
     Condition,
     Reason,
-    Status,
     traits,
     with_transition_times,
 )
 from lorapool_api.rules.claims import Claims
 from lorapool_api.rules.members import member_key
-from lorapool_operator.decide.adapters.adapter_status import WantedStatus
+from lorapool_operator.decide.adapters.adapter_status import WantedStatus, conditions_by
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.seen.verdict import Verdict
 
+# A stack has no file, and so no version of one that could be behind.
 _ORDER: Final = (
     AdapterCondition.ACCEPTED,
     AdapterCondition.RESOLVED,
@@ -97,28 +97,8 @@ def stack_status(given: StackInput) -> WantedStatus:
 
 
 def _conditions(given: StackInput) -> list[Condition]:
-    finding, conditions = given.finding or _finding(given), []
-    for type_ in _ORDER:
-        status, verdict = _state(type_, finding, given)
-        generation = given.adapter.metadata.generation
-        conditions.append(
-            Condition(
-                type=type_,
-                status=status,
-                reason=verdict.reason,
-                message=verdict.message,
-                observed_generation=generation,
-            )
-        )
-    return conditions
-
-
-def _state(type_: AdapterCondition, finding: Finding | None, given: StackInput) -> tuple[Status, Verdict]:
-    """Before the finding: true. At it: false or undecided. After it: unknown. Ready is never unknown."""
-    if finding is None or _ORDER.index(type_) < _ORDER.index(finding.condition):
-        return "True", _when_true(type_, given)
-    undecided = finding.condition is not type_ or traits(finding.verdict.reason).is_undecided
-    return "Unknown" if undecided and type_ is not AdapterCondition.READY else "False", finding.verdict
+    finding = given.finding or _finding(given)
+    return conditions_by(finding, lambda type_: _when_true(type_, given), given.adapter.metadata.generation, _ORDER)
 
 
 def _when_true(type_: AdapterCondition, given: StackInput) -> Verdict:
@@ -130,8 +110,6 @@ def _when_true(type_: AdapterCondition, given: StackInput) -> Verdict:
             return Verdict(Reason.RESOLVED, names)
         case AdapterCondition.COMPATIBLE:
             return Verdict(Reason.COMPATIBLE, "its members go together")
-        case AdapterCondition.UP_TO_DATE:
-            return Verdict(Reason.UP_TO_DATE, "what is served is what the spec asks for")
         case _:
             return Verdict(Reason.SERVED, f"all of its members are served: {names}")
 
