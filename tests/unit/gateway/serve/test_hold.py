@@ -105,7 +105,7 @@ async def test_a_request_goes_on_in_the_pool_that_its_adapter_has_moved_to(world
     """The old pool's pod has dropped it before the gateway hears of the move."""
     world.pool("other")
     world.adapter()
-    world.pod().troubles.extend([trouble(ErrorCode.UNKNOWN_ADAPTER)] * 50)
+    world.pod().troubles.extend([trouble(ErrorCode.UNKNOWN_ADAPTER)] * 10_000)
     held = asyncio.create_task(world.proxy.generate(PIXEL))
     await until(lambda: b'retries_total{cause="adapter"' in world.metrics.text(), "the old pool has refused it")
     new = world.pod("pod-b", pool="default/other")
