@@ -14,10 +14,9 @@ from typing import Final
 
 import aiohttp
 
-from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.fleet import Assignment
-from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
+from lorapool_api.wire.state import PodState
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -64,26 +63,11 @@ class BenchPods:
 
         await asyncio.gather(*map(one, self.peers))
 
-    async def state(self, name: str) -> PodState:
-        async with self._http.get(f"http://{self.peers[name]}/v1/state") as reply:
+    async def state(self, name: str, query: str = "") -> PodState:
+        """What the pod says, complete or as the query asks."""
+        async with self._http.get(f"http://{self.peers[name]}/v1/state{query}") as reply:
+            reply.raise_for_status()
             return PodState.model_validate_json(await reply.read())
-
-    async def ready(self) -> Mapping[str, frozenset[str]]:
-        """Keys of the adapters that each pod has."""
-        found = await asyncio.gather(*map(self.ready_of, self.peers))
-        return dict(zip(self.peers, found, strict=True))
-
-    async def ready_in_turn(self) -> Mapping[str, frozenset[str]]:
-        """As `ready`, one pod after the other: of thousands of adapters that is work for both sides."""
-        return {name: await self.ready_of(name) for name in self.peers}
-
-    async def ready_of(self, name: str) -> frozenset[str]:
-        """Keys of the adapters that this pod has. Raises: RuntimeError where one has failed, and will not be tried."""
-        adapters = (await self.state(name)).adapters
-        failed = [f"{key}: {adapter.message}" for key, adapter in adapters.items() if _has_failed(adapter)]
-        if failed:
-            raise RuntimeError(f"{len(failed)} adapters of {name} have failed, among them {failed[0]}")
-        return frozenset(key for key, adapter in adapters.items() if adapter.phase is AdapterPhase.READY)
 
     async def takes_requests(self, name: str) -> bool:
         """Whether the gateway would send it some."""
@@ -129,10 +113,6 @@ class BenchPods:
 def _memory(process: Process, line: str) -> int:
     rows = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(row.split()[1]) * 1024 for row in rows if row.startswith(line))
-
-
-def _has_failed(adapter: AdapterState) -> bool:
-    return isinstance(adapter.reason, Reason) and not adapter.reason.traits.is_transient
 
 
 def free_ports(count: int) -> list[int]:

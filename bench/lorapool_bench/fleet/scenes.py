@@ -13,6 +13,7 @@ import aiohttp
 
 from lorapool_api.rules.rendezvous import Nodes
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_bench.fleet.follow import following
 from lorapool_bench.fleet.hub import COUNTS
 from lorapool_bench.fleet.place import BenchPods, free_ports, start
 from lorapool_bench.fleet.result import STALL_S, FleetRun, JoinRun, LargeRun
@@ -63,19 +64,14 @@ async def pool(root: Path, pods: int, processes: int) -> AsyncIterator[BenchPool
 
 async def measure(pool: BenchPool, catalog: Catalog, copies: int) -> FleetRun:
     """One pool from nothing to all copies."""
-    async with asyncio.timeout(_DEADLINE_S):
-        holds = _holds(pool.pods.peers, catalog, copies)
+    holds = _holds(pool.pods.peers, catalog, copies)
+    async with asyncio.timeout(_DEADLINE_S), following(pool.pods, pool.pods.peers) as told:
         cpu_s, began_s = pool.pods.cpu_s, time.monotonic()
         telling = asyncio.ensure_future(pool.pods.tell(catalog, holds))
-        served_s = held_s = 0.0
-        while not held_s:
-            ready = await pool.pods.ready()
-            passed_s = time.monotonic() - began_s
-            if not served_s and len(frozenset().union(*ready.values())) == len(catalog.entries):
-                served_s = passed_s
-            if all(ready[name] >= wanted for name, wanted in holds.items()):
-                held_s = passed_s
-            await asyncio.sleep(0.2)
+        await told.until(lambda: len(frozenset().union(*told.ready.values())) == len(catalog.entries))
+        served_s = time.monotonic() - began_s
+        await told.until(lambda: all(told.ready[name] >= wanted for name, wanted in holds.items()))
+        held_s = time.monotonic() - began_s
         await telling
     return FleetRun(
         pods=len(pool.pods.peers), adapters=len(catalog.entries), copies=copies, served_s=served_s, held_s=held_s,
@@ -88,16 +84,15 @@ async def join(pool: BenchPool, catalog: Catalog, copies: int) -> JoinRun:
     (port,) = free_ports(1)
     process = await start(pool.stack, "pods", str(pool.folder), str(pool.folder), str(port), hub=pool.hub)
     name = pool.pods.add(port, process)
-    async with asyncio.timeout(_DEADLINE_S):
-        await pool.pods.until_up()
-        holds = _holds(pool.pods.peers, catalog, copies)
+    await pool.pods.until_up()
+    holds = _holds(pool.pods.peers, catalog, copies)
+    async with asyncio.timeout(_DEADLINE_S), following(pool.pods, [name]) as told:
         began_s = time.monotonic()
         telling = asyncio.ensure_future(pool.pods.tell(catalog, holds))
         while not await pool.pods.takes_requests(name):  # noqa: ASYNC110 -- another process announces nothing
             await asyncio.sleep(0.02)
         ready_s = time.monotonic() - began_s
-        while not (await pool.pods.ready_of(name)) >= holds[name]:  # noqa: ASYNC110 -- as above
-            await asyncio.sleep(0.1)
+        await told.until(lambda: told.ready[name] >= holds[name])
         share_s = time.monotonic() - began_s
         await telling
     return JoinRun(
@@ -111,11 +106,9 @@ async def large(pool: BenchPool, catalog: Catalog) -> LargeRun:
     pods, idle = pool.pods, pool.pods.resident_bytes
     began_s, cpu_s = time.monotonic(), pods.cpu_s
     holds = _holds(pods.peers, catalog, 1)
-    async with asyncio.timeout(_DEADLINE_S):
+    async with asyncio.timeout(_DEADLINE_S), following(pods, pods.peers) as told:
         await pods.tell(catalog, holds)
-        # Another process announces nothing.
-        while not all(len(held) >= len(holds[name]) for name, held in (await pods.ready_in_turn()).items()):  # noqa: ASYNC110
-            await asyncio.sleep(2.0)
+        await told.until(lambda: all(len(held) >= len(holds[name]) for name, held in told.ready.items()))
     held_s, cpu_s = time.monotonic() - began_s, pods.cpu_s - cpu_s
     await asyncio.sleep(_QUIET_S)
     change_bytes, change_cpu_s = await _change(pods, catalog)

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -123,12 +123,11 @@ class Runtime:
 
     # ---- the catalog -------------------------------------------------------------------------------------------
 
-    async def replace_catalog(self, catalog: Catalog) -> PodState:
-        """Serve these adapters and no others; the state of all of them."""
+    async def replace_catalog(self, catalog: Catalog) -> None:
+        """Serve these adapters and no others."""
         async with self._applying:
             for _ in self._parts.registry.replacing(catalog):
                 await asyncio.sleep(0)
-        return self.state()
 
     async def patch_catalog(self, delta: CatalogDelta) -> PodState:
         """The state of the adapters that were added. Raises: RequestError (`DigestMismatch`)."""
@@ -167,10 +166,9 @@ class Runtime:
             raise RequestError(ErrorCode.NOT_READY, "the base model is not loaded yet", retryable=True)
         return report
 
-    async def state_after(self, version: int, wait_s: float, *, names_gone: bool = False) -> PodState:
-        """What changed since that version, as soon as something has, or after the wait."""
-        await self._parts.changes.beyond(version, wait_s)
-        return self.state(version, names_gone=names_gone)
+    async def until_changed(self, version: int, within_s: float) -> None:
+        """Return as soon as something has changed since that version, or after the wait."""
+        await self._parts.changes.beyond(version, within_s)
 
     def state(self, since: int | None = None, *, names_gone: bool = False) -> PodState:
         """The state for the operator: complete, or what changed since a version.
@@ -178,14 +176,25 @@ class Runtime:
         Args:
             names_gone: what has gone since is named; else it is missing in a state that is complete.
         """
+        state, rows = self.state_rows(since, names_gone=names_gone)
+        return state.model_copy(update={"adapters": dict(rows)})
+
+    def state_rows(
+        self, since: int | None = None, *, names_gone: bool = False
+    ) -> tuple[PodState, Iterator[tuple[str, AdapterState]]]:
+        """As `state`, but the adapters apart, each made when its turn comes: thousands at once take a while.
+
+        What changes meanwhile is told again by who asks for what came after the state's version.
+        """
         registry = self._parts.registry
         gone = None if since is None else registry.removed_since(since)
         complete = gone is None or (bool(gone) and not names_gone)
-        adapters = registry.states(None if complete else since)
-        if complete or gone is None:
-            return self._state(complete=True, adapters=adapters)
-        gone = tuple(key for key in gone if key not in adapters)
-        return self._state(complete=False, adapters=adapters).model_copy(update={"gone": gone})
+        rows = registry.state_rows(None if complete else since)
+        state = self._state(complete=complete, adapters={})
+        if complete or not gone:
+            return state, rows
+        back = registry.states(keys=gone)
+        return state.model_copy(update={"gone": tuple(key for key in gone if key not in back)}), rows
 
     def status(self, since: int | None = None) -> ServingStatus:
         """The state for the gateway: with the tiers of all adapters, or of those that changed since a version."""

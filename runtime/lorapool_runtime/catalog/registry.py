@@ -214,15 +214,16 @@ class Registry:
     def states(self, since: int | None = None, keys: Iterable[str] | None = None) -> dict[str, AdapterState]:
         """The states of all adapters of the catalog, or of those of these keys, or of those that changed since a
         version; never of one that only a request would bring."""
+        return dict(self.state_rows(since, keys))
+
+    def state_rows(self, since: int | None, keys: Iterable[str] | None = None) -> Iterator[tuple[str, AdapterState]]:
+        """As `states`, of the adapters of this moment, each as it is when its turn comes."""
         if keys is not None:
-            named = (self._index.find(key) for key in keys)
-            return {h.entry.key: self._state(h) for h in named if h is not None and h.phase is not AdapterPhase.REMOTE}
-        found = self._index if since is None else self._index.changed_since(since)
-        return {
-            h.entry.key: self._state(h)
-            for h in found
-            if h.phase is not AdapterPhase.REMOTE and is_declared(h.entry.key)
-        }
+            found = tuple(slot for key in keys if (slot := self._index.find(key)) is not None)
+        else:
+            changed = self._index if since is None else self._index.changed_since(since)
+            found = tuple(slot for slot in changed if is_declared(slot.entry.key))
+        return ((s.entry.key, self._state(s)) for s in found if s.phase is not AdapterPhase.REMOTE)
 
     def _state(self, slot: CatalogSlot) -> AdapterState:
         return slot.state(self._merge_losses.get(slot.file.identity) if slot.file else None)

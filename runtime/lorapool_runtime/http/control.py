@@ -9,10 +9,10 @@ from fastapi.responses import JSONResponse
 
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.state import BaseReport, PodState
+from lorapool_api.wire.state import BaseReport
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.errors import RequestError
-from lorapool_runtime.http import body, errors
+from lorapool_runtime.http import body, errors, long_state
 from lorapool_runtime.http.fleet import MAX_WAIT_S, add_fleet_routes
 from lorapool_runtime.http.token_gate import TokenGate
 
@@ -35,12 +35,13 @@ def control_app(runtime: Runtime, token: Callable[[], str]) -> TokenGate:
     @app.put("/v1/catalog")
     async def replace(request: Request) -> Response:
         catalog = await body.read_long(request, Catalog, "entries", CatalogEntry, body.CATALOG_MAX_BYTES)
-        return _json(await runtime.replace_catalog(catalog))
+        await runtime.replace_catalog(catalog)
+        return await long_state.reply(*runtime.state_rows())
 
     @app.patch("/v1/catalog")
     async def patch(request: Request) -> Response:
         delta = await body.read_long(request, CatalogDelta, "upsert", CatalogEntry, body.CATALOG_MAX_BYTES)
-        return _json(await runtime.patch_catalog(delta))
+        return long_state.short_reply(await runtime.patch_catalog(delta))
 
     add_fleet_routes(app, runtime)
 
@@ -52,12 +53,8 @@ def control_app(runtime: Runtime, token: Callable[[], str]) -> TokenGate:
         gone: bool = False,
     ) -> Response:
         if since is None or instance != runtime.instance:
-            return _json(runtime.state())
-        return _json(await runtime.state_after(since, min(wait, MAX_WAIT_S), names_gone=gone))
+            return await long_state.reply(*runtime.state_rows())
+        await runtime.until_changed(since, min(wait, MAX_WAIT_S))
+        return await long_state.reply(*runtime.state_rows(since, names_gone=gone))
 
     return TokenGate(app, token)
-
-
-def _json(state: PodState) -> Response:
-    """As it is: FastAPI would look through thousands of adapters again."""
-    return Response(state.model_dump_json(), media_type="application/json")
