@@ -65,12 +65,12 @@ async def pool(root: Path, pods: int, processes: int) -> AsyncIterator[BenchPool
 async def measure(pool: BenchPool, catalog: Catalog, copies: int) -> FleetRun:
     """One pool from nothing to all copies."""
     holds = _holds(pool.pods.peers, catalog, copies)
-    async with asyncio.timeout(_DEADLINE_S), following(pool.pods, pool.pods.peers) as told:
+    async with asyncio.timeout(_DEADLINE_S), following(pool.pods, pool.pods.peers) as followed:
         cpu_s, began_s = pool.pods.cpu_s, time.monotonic()
         telling = asyncio.ensure_future(pool.pods.tell(catalog, holds))
-        await told.until(lambda: len(frozenset().union(*told.ready.values())) == len(catalog.entries))
+        await followed.until(lambda: len(frozenset().union(*followed.ready.values())) == len(catalog.entries))
         served_s = time.monotonic() - began_s
-        await told.until(lambda: all(told.ready[name] >= wanted for name, wanted in holds.items()))
+        await followed.until(lambda: all(followed.ready[name] >= wanted for name, wanted in holds.items()))
         held_s = time.monotonic() - began_s
         await telling
     return FleetRun(
@@ -86,13 +86,13 @@ async def join(pool: BenchPool, catalog: Catalog, copies: int) -> JoinRun:
     name = pool.pods.add(port, process)
     await pool.pods.until_up()
     holds = _holds(pool.pods.peers, catalog, copies)
-    async with asyncio.timeout(_DEADLINE_S), following(pool.pods, [name]) as told:
+    async with asyncio.timeout(_DEADLINE_S), following(pool.pods, [name]) as followed:
         began_s = time.monotonic()
         telling = asyncio.ensure_future(pool.pods.tell(catalog, holds))
         while not await pool.pods.takes_requests(name):  # noqa: ASYNC110 -- another process announces nothing
             await asyncio.sleep(0.02)
         ready_s = time.monotonic() - began_s
-        await told.until(lambda: told.ready[name] >= holds[name])
+        await followed.until(lambda: followed.ready[name] >= holds[name])
         share_s = time.monotonic() - began_s
         await telling
     return JoinRun(
@@ -106,9 +106,9 @@ async def large(pool: BenchPool, catalog: Catalog) -> LargeRun:
     pods, idle = pool.pods, pool.pods.resident_bytes
     began_s, cpu_s = time.monotonic(), pods.cpu_s
     holds = _holds(pods.peers, catalog, 1)
-    async with asyncio.timeout(_DEADLINE_S), following(pods, pods.peers) as told:
+    async with asyncio.timeout(_DEADLINE_S), following(pods, pods.peers) as followed:
         await pods.tell(catalog, holds)
-        await told.until(lambda: all(len(held) >= len(holds[name]) for name, held in told.ready.items()))
+        await followed.until(lambda: all(len(held) >= len(holds[name]) for name, held in followed.ready.items()))
     held_s, cpu_s = time.monotonic() - began_s, pods.cpu_s - cpu_s
     await asyncio.sleep(_QUIET_S)
     change_bytes, change_cpu_s = await _change(pods, catalog)
