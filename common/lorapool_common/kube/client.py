@@ -5,10 +5,11 @@ return None for an object that they created, or refuse to send a Lease.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, replace
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,8 +19,8 @@ from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.current_access import CurrentAccess, Reload
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.kubeconfig import load_access
-from lorapool_common.kube.replies import parse_object, refusal
-from lorapool_common.kube.resources import Manifest, Resource, resource_of
+from lorapool_common.kube.replies import Listing, parse_object, refusal
+from lorapool_common.kube.resources import Manifest, Resource, Selection, resource_of
 from lorapool_common.kube.transport import Query, Transport
 from lorapool_common.kube.watch_events import MAX_LINE_BYTES, WatchEvent, watch_events
 
@@ -27,6 +28,7 @@ JSON: Final = "application/json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 TIMEOUT_S: Final = 15.0
 WRITES_AT_ONCE: Final = 16
@@ -35,37 +37,6 @@ PAGE_ITEMS: Final = 500
 WATCH_S: Final = 300
 # The API server sends a bookmark about once a minute: a watch that is silent for longer is dead.
 SILENCE_S: Final = 90.0
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Objects of a kind: of one namespace or of all, by selectors of labels and fields."""
-
-    resource: Resource
-    namespace: str | None = None
-    labels: str | None = None
-    fields: str | None = None
-
-    @property
-    def path(self) -> str:
-        return self.resource.path(self.namespace)
-
-    def within(self, namespace: str | None) -> "Selection":
-        """The same of one namespace."""
-        return replace(self, namespace=namespace)
-
-    @property
-    def query(self) -> dict[str, str]:
-        asked = {"labelSelector": self.labels, "fieldSelector": self.fields}
-        return {name: text for name, text in asked.items() if text}
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A list, and the version of the cluster that it shows: a watch from there misses nothing."""
-
-    items: list[Manifest]
-    version: str
 
 
 class Kube:
@@ -173,6 +144,26 @@ class Kube:
         path = resource_of(manifest).path(meta.get("namespace"), meta["name"])
         return await self.request("PATCH", path, self._manager | {"force": "true"}, manifest, APPLY_PATCH)
 
+    async def look(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """The metadata of an object that may be patched, also where it may not be read; None: there is none.
+
+        A server-side apply of nothing, which is not carried out: it is answered with what is there, and with 201, or
+        with what a new object would lack, where it would make one.
+        """
+        meta = {"namespace": namespace, "name": name}
+        nothing = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta}
+        query = {"dryRun": "All", "fieldManager": "look"}
+        try:
+            status, content = await self._send(
+                "PATCH", resource.path(namespace, name), query, nothing, APPLY_PATCH, METADATA_ONLY
+            )
+        except ApiError as error:
+            if error.is_invalid:
+                return None
+            raise
+        found: Manifest | None = parse_object(content).get("metadata") if status == HTTPStatus.OK else None
+        return found
+
     async def patch(
         self,
         resource: Resource,
@@ -203,23 +194,34 @@ class Kube:
 
     async def text(self, path: str, query: Query | None = None) -> str:
         """An answer that is no JSON: logs of a pod, health."""
-        return (await self._send("GET", path, query, None, JSON)).decode(errors="replace")
+        _, content = await self._send("GET", path, query, None, JSON)
+        return content.decode(errors="replace")
 
     async def request(
         self, method: str, path: str, query: Query | None = None, body: Manifest | None = None, content_type: str = JSON
     ) -> Manifest:
         """Any call that answers with an object."""
-        if method == "GET":
-            return parse_object(await self._send(method, path, query, body, content_type))
-        async with self._writes:
-            return parse_object(await self._send(method, path, query, body, content_type))
+        _, content = await self._send(method, path, query, body, content_type)
+        return parse_object(content)
 
     async def _send(
-        self, method: str, path: str, query: Query | None, body: Manifest | None, content_type: str
-    ) -> bytes:
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        body: Manifest | None,
+        content_type: str,
+        accept: str = JSON,
+    ) -> tuple[int, bytes]:
+        """The status of a good answer, and what it holds."""
         data = None if body is None else json.dumps(body).encode()
-        async with self._transport.open(method, path, query or {}, data, content_type, timeout=self._timeout) as reply:
+        async with (
+            contextlib.nullcontext() if method == "GET" else self._writes,
+            self._transport.open(
+                method, path, query or {}, data, content_type, accept=accept, timeout=self._timeout
+            ) as reply,
+        ):
             content = await reply.read()
             if not 200 <= reply.status < 300:
                 raise refusal(reply.status, content)
-            return content
+            return reply.status, content

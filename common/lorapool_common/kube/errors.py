@@ -41,6 +41,16 @@ class ApiError(Exception):
         return self.status == 410
 
     @property
+    def is_invalid(self) -> bool:
+        """Whether the object was read and breaks a rule of its kind."""
+        return self.status == 422
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether there is an object of that name already, which is somebody else's."""
+        return (self.status, self.reason) == (409, "AlreadyExists")
+
+    @property
     def is_refusal(self) -> bool:
         """Whether the same request will be refused again: the object itself is wrong, or nothing can be created."""
         return self.status in (400, 413, 422) or self.is_schema_error or self.is_namespace_terminating

@@ -9,9 +9,9 @@ from typing import Final, Protocol
 import structlog
 
 from lorapool_common.backoff import Backoff
-from lorapool_common.kube.client import Listing, Selection
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import Manifest
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import Manifest, Selection
 from lorapool_common.kube.watch_events import WatchEvent
 
 log = structlog.get_logger(__name__)

@@ -2,10 +2,19 @@
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Manifest
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list, and the version of the cluster that it shows: a watch from there misses nothing."""
+
+    items: list[Manifest]
+    version: str
 
 
 def parse_object(text: bytes) -> Manifest:

@@ -1,7 +1,7 @@
 """Kinds as they stand in addresses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -33,6 +33,29 @@ class Resource:
         parts = [self.root, *(("namespaces", quote(namespace, safe="")) if namespace else ()), self.plural]
         parts += [quote(part, safe="") for part in (name, subresource) if part]
         return "/".join(parts)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Objects of a kind: of one namespace or of all, by selectors of labels and fields."""
+
+    resource: Resource
+    namespace: str | None = None
+    labels: str | None = None
+    fields: str | None = None
+
+    @property
+    def path(self) -> str:
+        return self.resource.path(self.namespace)
+
+    def within(self, namespace: str | None) -> "Selection":
+        """The same of one namespace."""
+        return replace(self, namespace=namespace)
+
+    @property
+    def query(self) -> dict[str, str]:
+        asked = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return {name: text for name, text in asked.items() if text}
 
 
 NODES: Final = Resource("", "v1", "nodes", "Node")

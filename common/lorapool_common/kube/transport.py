@@ -37,6 +37,7 @@ class Transport:
         data: bytes | None = None,
         content_type: str = JSON,
         *,
+        accept: str = JSON,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's word for several timeouts
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         """The reply while it is read; asked for once more with new credentials where the present ones are refused.
@@ -44,7 +45,7 @@ class Transport:
         Raises:
             ApiError: there is no answer, or it breaks off while it is read.
         """
-        headers = {"Accept": JSON} | ({} if data is None else {"Content-Type": content_type})
+        headers = {"Accept": accept} | ({} if data is None else {"Content-Type": content_type})
         try:
             access = await self._access.current()
             reply = await self._ask(access, method, path, query, data, headers, timeout)

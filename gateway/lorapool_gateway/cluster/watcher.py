@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lorapool_api.names import POOL_LABEL
-from lorapool_common.kube.client import Selection
 from lorapool_common.kube.reflector import ListerWatcher, Reflector
-from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS
+from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS, Selection
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
 
 _SELECTIONS: Final = {

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lorapool_common.kube.client import Kube, Selection
+from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.reflector import Reflector
-from lorapool_common.kube.resources import PODS
+from lorapool_common.kube.resources import PODS, Selection
 from lorapool_local.access import plane_access
 from lorapool_local.config import Isolation, NodeConfig
 from lorapool_local.errors import PlaneFailed

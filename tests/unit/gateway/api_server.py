@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from lorapool_common.kube.client import Listing, Selection
-from lorapool_common.kube.resources import Manifest
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import Manifest, Selection
 from lorapool_common.kube.watch_events import WatchEvent
 from lorapool_gateway.cluster.directory import ObjectKind
 

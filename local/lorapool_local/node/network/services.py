@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from lorapool_common.kube.client import Selection
 from lorapool_common.kube.reflector import ListerWatcher, Reflector
-from lorapool_common.kube.resources import SERVICES, Manifest
+from lorapool_common.kube.resources import SERVICES, Manifest, Selection
 from lorapool_local.node.network.proxy import ServiceProxy, frontends
 
 

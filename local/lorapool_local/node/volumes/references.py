@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lorapool_common.backoff import Backoff
-from lorapool_common.kube.client import Selection
 from lorapool_common.kube.reflector import ListerWatcher, Reflector
-from lorapool_common.kube.resources import CONFIG_MAPS, SECRETS, Manifest
+from lorapool_common.kube.resources import CONFIG_MAPS, SECRETS, Manifest, Selection
 
 REFERABLE: Final = {"Secret": SECRETS, "ConfigMap": CONFIG_MAPS}
 _FORBIDDEN: Final = 403

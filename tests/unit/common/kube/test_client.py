@@ -9,7 +9,7 @@ from aiohttp import web
 from tests.unit.common.kube.api_server import Answer, ApiServer, Asked, Silence, event, refusal
 
 from lorapool_common.kube.access import ClusterAccess
-from lorapool_common.kube.client import STRATEGIC_PATCH, Kube, Selection
+from lorapool_common.kube.client import STRATEGIC_PATCH, Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import (
     DEPLOYMENTS,
@@ -19,6 +19,7 @@ from lorapool_common.kube.resources import (
     SECRETS,
     SERVICE_ACCOUNTS,
     Resource,
+    Selection,
     resource_of,
 )
 
@@ -185,3 +186,29 @@ async def test_logs_come_as_text() -> None:
     async with client(lambda _: web.Response(text="line\n")) as (kube, server):
         assert await kube.text("/api/v1/namespaces/team/pods/one/log", {"container": "main"}) == "line\n"
     assert server.asked[0].query == {"container": "main"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ({"metadata": {"uid": "a"}}, {"uid": "a"}),
+        (web.json_response({"metadata": {"uid": "a"}}, status=201), None),
+        (refusal(422, "Invalid", "spec.ports: Required value"), None),
+    ],
+)
+async def test_an_object_is_looked_at_without_a_right_to_read_it(answer: Answer, found: object) -> None:
+    """201, and a complaint about what is missing: the API server would have made one."""
+    async with client(lambda _: answer, field_manager="me") as (kube, server):
+        assert await kube.look(SECRETS, "team", "one") == found
+    (asked,) = server.asked
+    assert (asked.method, asked.path) == ("PATCH", "/api/v1/namespaces/team/secrets/one")
+    assert asked.query == {"dryRun": "All", "fieldManager": "look"}
+    assert asked.body == {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "team", "name": "one"}}
+    assert "PartialObjectMetadata" in asked.headers["Accept"]
+
+
+async def test_who_may_not_look_is_told() -> None:
+    async with client(lambda _: refusal(403, "Forbidden", "no")) as (kube, _):
+        with pytest.raises(ApiError) as refused:
+            await kube.look(SECRETS, "team", "one")
+    assert refused.value.status == 403

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from structlog.testing import capture_logs
 
 from lorapool_common.backoff import Backoff
-from lorapool_common.kube.client import Listing, Selection
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.reflector import Reflector
-from lorapool_common.kube.resources import PODS, Manifest
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import PODS, Manifest, Selection
 from lorapool_common.kube.watch_events import WatchEvent
 
 EXPIRED = ApiError(410, "Expired", "too old")

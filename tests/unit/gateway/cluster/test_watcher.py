@@ -9,8 +9,9 @@ from tests.unit.gateway.api_server import FakeApi
 from tests.unit.gateway.fakes import FakePod, read
 from tests.waiting import until
 
-from lorapool_common.kube.client import Listing, Selection
 from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import Selection
 from lorapool_common.kube.watch_events import WatchEvent
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
 from lorapool_gateway.cluster.watcher import Watcher
