@@ -15,6 +15,8 @@ FIELD_MANAGER: Final = "lorapool-operator"
 ADAPTER_FINALIZER: Final = f"{GROUP}/unregister"
 # On a LoraAdapter: another value than before asks for a new look at its source, a branch that has moved for example.
 REFRESH_ANNOTATION: Final = f"{GROUP}/refresh"
+# On a pool or a LoraAdapter: the operator decides and reports, and changes nothing. `false` is as good as none.
+PAUSED_ANNOTATION: Final = f"{GROUP}/paused"
 
 POOL_LABEL: Final = f"{GROUP}/pool"
 NAME_LABEL: Final = "app.kubernetes.io/name"

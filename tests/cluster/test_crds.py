@@ -64,6 +64,10 @@ REFUSED_POOLS = [
     ("runtime.resources", {"limits": {"memory": "a lot"}}, "spec.runtime.resources.limits.memory"),
     ("runtime.cache", {"emptyDir": {}, "claim": {"claimName": "x"}}, "at most one of emptyDir, claim or hostPath"),
     ("runtime.cache", {"emptyDir": {"sizeLimit": "much"}}, "sizeLimit"),
+    ("runtime.rollout", {"maxSurge": 0, "maxUnavailable": 0}, "maxSurge and maxUnavailable must not both be 0"),
+    ("runtime.rollout", {"maxSurge": "0%", "maxUnavailable": 0}, "maxSurge and maxUnavailable must not both be 0"),
+    ("runtime.rollout", {"maxSurge": "101%"}, "spec.runtime.rollout.maxSurge"),
+    ("runtime.rollout", {"maxUnavailable": -1}, "spec.runtime.rollout.maxUnavailable"),
     ("serving.limits", {"steps": 5}, "defaults.steps must not exceed limits.steps"),
     ("serving.limits", {"pixels": 4096}, "must not exceed limits.pixels"),
     ("serving.defaults", {"width": 100}, "width"),
@@ -75,6 +79,13 @@ def test_a_bad_pool_is_refused_and_the_field_named(kubectl: Kubectl, path: str, 
     with pytest.raises(Refused) as refusal:
         kubectl("apply", "-f", "-", stdin=pool_with(path, value))
     assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "rollout", [{"maxSurge": 0}, {"maxSurge": "30%", "maxUnavailable": "0%"}, {"maxUnavailable": 0}]
+)
+def test_a_roll_out_may_do_without_surge_or_without_anybody_missing(kubectl: Kubectl, rollout: object) -> None:
+    kubectl("apply", "--dry-run=server", "-f", "-", stdin=pool_with("runtime.rollout", rollout))
 
 
 def test_stub_timings_need_the_stub_engine(kubectl: Kubectl) -> None:

@@ -31,6 +31,10 @@ class AdapterCondition(StrEnum):
     UP_TO_DATE = "UpToDate"
 
 
+# Of both kinds, and only while it is true: nobody has to look at an object that is not paused.
+PAUSED_CONDITION: Final = "Paused"
+
+
 class Remedy(Enum):
     """What has to happen for a reason to end."""
 
@@ -91,6 +95,7 @@ class Reason(StrEnum):
     CANARY = "Canary", Remedy.NOTHING
     SCALED_TO_ZERO = "ScaledToZero", Remedy.NOTHING, Subject.PODS
     SUSPENDED = "Suspended", Remedy.NOTHING
+    PAUSED = "Paused", Remedy.NOTHING
     MOVING = "Moving", Remedy.TIME
 
     RESOLVING = "Resolving", Remedy.TIME
@@ -108,6 +113,8 @@ class Reason(StrEnum):
     SECRET_FORBIDDEN = "SecretForbidden", Remedy.HELP, Subject.SOURCE
     SECRET_NOT_FOUND = "SecretNotFound", Remedy.HELP, Subject.SOURCE
     INVALID_SECRET = "InvalidSecret", Remedy.HELP, Subject.SOURCE
+
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded", Remedy.HELP, Subject.PODS
 
     POOL_NOT_FOUND = "PoolNotFound"
     POOL_AMBIGUOUS = "PoolAmbiguous"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from lorapool_api.names import full_name
+from lorapool_api.names import PAUSED_ANNOTATION, full_name
 from lorapool_api.schema import ApiModel, Rule, rules
 
 
@@ -26,6 +26,11 @@ class Metadata(ApiModel):
     @property
     def key(self) -> str:
         return full_name(self.namespace, self.name)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody has asked that nothing be done about the object."""
+        return self.annotations.get(PAUSED_ANNOTATION, "false") != "false"
 
     @property
     def is_terminating(self) -> bool:

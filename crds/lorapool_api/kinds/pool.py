@@ -171,7 +171,9 @@ class PoolStatus(ApiModel):
         default=None, description="How long the newest pod took from its process's start to a warm base."
     )
     url: str | None = Field(default=None, description="Address of the pool's Service in the cluster.")
-    conditions: Conditions = Field(default=(), description="Ready, Available, Progressing and Degraded.")
+    conditions: Conditions = Field(
+        default=(), description="Ready, Available, Progressing, Degraded; Paused where it is."
+    )
 
 
 class Pool(ApiModel):

@@ -22,6 +22,19 @@ Copies = Annotated[
     Annotated[int, Field(ge=0, le=1000)] | Literal["All"],
     Field(json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0, "maximum": 1000, "pattern": "^All$"}),
 ]
+_PERCENT: Final = r"^(100|[1-9]?[0-9])%$"
+IntOrPercent = Annotated[
+    Annotated[int, Field(ge=0, le=1000)] | Annotated[str, Field(pattern=_PERCENT)],
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            "minimum": 0,
+            "maximum": 1000,
+            "pattern": _PERCENT,
+            "maxLength": 4,
+        }
+    ),
+]
 ByteQuantity = Annotated[str, Field(pattern=_BYTES_PATTERN, max_length=32)]
 
 _FACTORS: Final = (
@@ -32,6 +45,11 @@ _FACTORS: Final = (
 )
 # The exponent of `1e3` and `1E3` belongs to the number; the E of `1E` is a suffix. No amount needs more digits in it.
 _QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)([a-zA-Z]*)", re.ASCII)
+
+
+def is_nothing(amount: int | str | None) -> bool:
+    """Whether an `IntOrPercent` is given, and 0."""
+    return amount in (0, "0%")
 
 
 def parse_quantity(text: str) -> Decimal:

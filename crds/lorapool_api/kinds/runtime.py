@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from lorapool_api.kinds.quantities import ByteQuantity, IntOrQuantity
+from lorapool_api.kinds.quantities import ByteQuantity, IntOrPercent, IntOrQuantity
 from lorapool_api.schema import ApiModel, Rule, rules
 
 
@@ -93,6 +93,41 @@ class Cache(ApiModel):
     host_path: CacheHostPath | None = Field(default=None, description="A folder of the node.")
 
 
+_IS_NOTHING = "(type(self.{0}) == int ? self.{0} == 0 : self.{0} == '0%')"
+
+
+class PodRollout(ApiModel):
+    """How pods are replaced when the base, the image or anything else of their template changes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                f"!has(self.maxUnavailable) || !{_IS_NOTHING.format('maxSurge')} || "
+                f"!{_IS_NOTHING.format('maxUnavailable')}",
+                "maxSurge and maxUnavailable must not both be 0: no pod could be replaced",
+            )
+        )
+    )
+
+    max_surge: IntOrPercent = Field(
+        default=1,
+        description="Pods beyond the replicas while pods are replaced, as a number or as a percentage of the replicas. "
+        "A new pod that takes requests costs none; it needs a GPU that nobody uses.",
+    )
+    max_unavailable: IntOrPercent | None = Field(
+        default=None,
+        description="Pods that may be missing while pods are replaced. Default: 0 for as long as new pods find room. "
+        "Once one has found none for three minutes (no node, a quota), old pods make room in the rest of the roll-out.",
+    )
+    progress_deadline_seconds: int = Field(
+        default=3600,
+        description="Seconds in which nothing moves before the condition Progressing is False with the reason "
+        "ProgressDeadlineExceeded. Old pods serve on. Large models take long to download.",
+        ge=1,
+        le=604_800,
+    )
+
+
 class RuntimeSpec(ApiModel):
     """How the pods of the pool run."""
 
@@ -119,9 +154,13 @@ class RuntimeSpec(ApiModel):
         default=None,
         description=(
             "A PodTemplateSpec that is merged over the one that the operator builds (strategic merge: containers, "
-            "volumes, mounts and env by name): nodeSelector, tolerations, volumes, env and the like. The runtime's "
-            "container is called runtime."
+            "volumes, mounts and env by name; null or `$patch: delete` removes): nodeSelector, tolerations, volumes, "
+            "env and the like. The runtime's container is called runtime; its command, ports, probes and control token "
+            "stay as they are."
         ),
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    rollout: PodRollout = Field(
+        default=PodRollout(), description="How pods are replaced when anything of their template changes."
     )
     cache: Cache = Field(default=Cache(), description="Volume for downloaded models and adapters.")

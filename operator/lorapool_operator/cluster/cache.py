@@ -9,17 +9,21 @@ from pydantic import ValidationError
 from lorapool_api.kinds.adapter import NO_POOL, Adapter
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
 from lorapool_api.names import full_name
-from lorapool_operator.seen.parse import deployment_view, pod_view, replica_set_view
-from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
+from lorapool_common.kube.resources import BUDGETS, SERVICES
+from lorapool_operator.seen.parse import deployment_view, owned_view, pod_view, replica_set_view
+from lorapool_operator.seen.views import DeploymentView, OwnedView, PodView, ReplicaSetView, Standing
 
 log = structlog.get_logger(__name__)
 
 Body = Mapping[str, Any]
-Object = Adapter | Pool | PodView | ReplicaSetView | DeploymentView
-T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView)
+Object = Adapter | Pool | PodView | ReplicaSetView | DeploymentView | OwnedView
+T = TypeVar("T", Adapter, Pool, PodView, ReplicaSetView, DeploymentView, OwnedView)
 
 
 MAX_TOMBSTONES: Final = 4096
+# Small objects of pools that are watched, so that what somebody does to them is seen at once. Secrets are not: whoever
+# may watch them may read them.
+OWNED_KINDS: Final = (SERVICES, BUDGETS)
 
 
 class Indexer(Generic[T]):
@@ -155,6 +159,9 @@ class ObjectCache:
         self.pods: Indexer[PodView] = Indexer(pod_view, lambda pod: (pod.pool,))
         self.replica_sets: Indexer[ReplicaSetView] = Indexer(replica_set_view, lambda replica_set: (replica_set.pool,))
         self.deployments: Indexer[DeploymentView] = Indexer(deployment_view, lambda deployment: (deployment.pool,))
+        self.owned: dict[str, Indexer[OwnedView]] = {
+            kind.kind: Indexer(owned_view, lambda view: (view.pool,)) for kind in OWNED_KINDS
+        }
         self.namespaces: dict[str, dict[str, str]] = {}
         self.terminating_namespaces: set[str] = set()
         self._labels: Mapping[str, Mapping[str, str]] | None = None
@@ -180,6 +187,17 @@ class ObjectCache:
     def living_pools(self) -> tuple[Pool, ...]:
         """All of them."""
         return tuple(pool for key, _ in self.pools.items() if (pool := self.living_pool(key)) is not None)
+
+    def standing(self, pool: str) -> dict[str, Standing]:
+        """What there is with the label of that pool, by kind and name, of kinds that are watched."""
+        found = {f"{kind}/{v.name}": v.standing for kind, of in self.owned.items() for v in of.of_pool(pool)}
+        return found | {f"Deployment/{v.name}": v.standing for v in self.deployments.of_pool(pool)}
+
+    def put_written(self, body: Body) -> None:
+        """Take over what a write of ours returned of a pool's object; it concerns nobody."""
+        indexer = self.deployments if body["kind"] == "Deployment" else self.owned.get(body["kind"])
+        if indexer is not None:
+            indexer.put_manifest(body)
 
     def wake(self, pools: Iterable[str]) -> None:
         for pool in pools:

@@ -5,20 +5,21 @@ from typing import Any
 import kopf
 
 from lorapool_common.kube.kubeconfig import load_access
-from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, PODS, POOLS, REPLICA_SETS
-from lorapool_operator.cluster.cache import Indexer, ObjectCache
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, PODS, POOLS, REPLICA_SETS, Resource
+from lorapool_operator.cluster.cache import OWNED_KINDS, Indexer, ObjectCache
 
 
 def registry(cache: ObjectCache, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
     """The handlers, all of them alike: an object came, changed or went."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login)
-    kinds = (
+    kinds: tuple[tuple[Resource, Indexer[Any]], ...] = (
         (POOLS, cache.pools),
         (ADAPTERS, cache.adapters),
         (PODS, cache.pods),
         (REPLICA_SETS, cache.replica_sets),
         (DEPLOYMENTS, cache.deployments),
+        *((kind, cache.owned[kind.kind]) for kind in OWNED_KINDS),
     )
     for resource, indexer in kinds:
         kopf.on.event(resource.group, resource.version, resource.plural, registry=handlers)(_handler(cache, indexer))

@@ -6,6 +6,7 @@ from typing import Any, Final
 import kopf
 
 from lorapool_api import names
+from lorapool_operator.cluster.cache import OWNED_KINDS
 
 WATCH_TIMEOUT_S: Final = 300
 
@@ -35,7 +36,7 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.5  # one task per object lives this long: saves memory in a burst
     settings.persistence.diffbase_storage = _NoDiffs()
     settings.persistence.progress_storage = _NoProgress()
-    for kind in ("pods", "replicasets", "deployments"):
+    for kind in ("pods", "replicasets", "deployments", *(kind.plural for kind in OWNED_KINDS)):
         settings.watching.label_selectors[kind] = names.POOL_LABEL
     return settings
 

@@ -2,67 +2,135 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lorapool_common.kube.errors import ApiError
+from lorapool_common.kube.resources import Resource, resource_of
+from lorapool_operator.cluster.cache import OWNED_KINDS
 from lorapool_operator.metrics import Metrics
-from lorapool_operator.seen.views import DeploymentView
+from lorapool_operator.seen.parse import standing_of
+from lorapool_operator.seen.views import Standing
 
 Manifest = dict[str, Any]
+_WATCHED = frozenset({"Deployment", *(kind.kind for kind in OWNED_KINDS)})
 
 
-class Applies(Protocol):
-    """What applies a manifest; returns the object as it is then. Raises: ApiError."""
+class AppliesObjects(Protocol):
+    """The API server. Raises: ApiError."""
 
-    async def apply(self, manifest: Manifest) -> Manifest: ...
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Apply it; the object as it is then."""
+
+    async def look(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """The metadata of an object; None: there is none."""
+
+
+@dataclass(frozen=True)
+class _Applied:
+    digest: str
+    standing: Standing
 
 
 class Objects:
     """Remembers what was applied for one pool.
 
-    A Deployment is watched: its generation moves when anybody changes its spec, so the generation that our own apply
-    returned tells drift from rest. The small objects are not watched (that would need more permissions): `refresh`
-    applies them again now and then, which changes nothing where nothing drifted.
+    What is watched is applied anew when it went, or when somebody changed it after our own apply. What is not, the
+    Secret, is applied again now and then (`refresh`), which changes nothing where nothing drifted.
+
+    Only what the pool controls is ever written to. An object of the same name that it does not is left as it is: to
+    apply over it would take it away from whoever made it, and garbage collection would delete it with the pool.
     """
 
-    def __init__(self, kube: Applies, metrics: Metrics) -> None:
-        self._kube = kube
+    def __init__(self, api: AppliesObjects, metrics: Metrics, on_written: Callable[[Manifest], None]) -> None:
+        """`on_written` is told what each write came to."""
+        self._api = api
         self._metrics = metrics
-        self._applied: dict[str, str] = {}
-        self._generation: tuple[str, int] | None = None
+        self._on_written = on_written
+        self._applied: dict[str, _Applied] = {}
+        self._is_fresh: set[str] = set()
 
     def refresh(self) -> None:
         """Have everything applied anew by the next pass."""
+        self._is_fresh.clear()
+
+    def forget(self) -> None:
+        """The pool is gone, and its objects with it."""
         self._applied.clear()
+        self._is_fresh.clear()
 
-    async def apply(self, manifests: Sequence[Manifest], deployment: DeploymentView | None) -> None:
-        """Raises: ApiError. Applies in the given order: what pods need comes before the Deployment."""
+    async def apply(self, manifests: Sequence[Manifest], owner: str, standing: Mapping[str, Standing]) -> None:
+        """Apply in the given order: what pods need comes before the Deployment.
+
+        Args:
+            owner: uid of the pool.
+            standing: what is known of the objects that are watched.
+
+        Raises:
+            ApiError: `AlreadyExists` for an object that the pool does not control.
+        """
         for manifest in manifests:
-            digest = manifest_hash(manifest)
-            if self._is_applied(manifest, digest, deployment):
-                continue
-            written = await self._kube.apply(manifest)
-            self._metrics.writes.labels("apply").inc()
-            self._applied[_name(manifest)] = digest
-            if manifest["kind"] == "Deployment":
-                meta = written["metadata"]
-                self._generation = (meta["uid"], meta.get("generation", 0))
+            name, digest = object_name(manifest), manifest_hash(manifest)
+            if not self._is_as_applied(name, digest, owner, standing.get(name)):
+                await self._write(manifest, digest, owner, standing.get(name))
 
-    def _is_applied(self, manifest: Manifest, digest: str, deployment: DeploymentView | None) -> bool:
-        if self._applied.get(_name(manifest)) != digest:
+    def _is_as_applied(self, name: str, digest: str, owner: str, now: Standing | None) -> bool:
+        applied = self._applied.get(name)
+        if applied is None or applied.digest != digest or name not in self._is_fresh:
             return False
-        if manifest["kind"] != "Deployment" or self._generation is None:
+        if name.partition("/")[0] not in _WATCHED:
             return True
-        if deployment is None:
-            return False  # deleted, or applied so recently that the watch has not seen it: applying again is harmless
-        uid, generation = self._generation
+        if now is None:
+            return False  # deleted, or its label was taken away
         # A view that is older than our own apply says nothing about drift.
-        return deployment.uid == uid and deployment.generation <= generation
+        return (now.uid, now.owner) == (applied.standing.uid, owner) and now.mark <= applied.standing.mark
+
+    async def _write(self, manifest: Manifest, digest: str, owner: str, now: Standing | None) -> None:
+        name = object_name(manifest)
+        uid = await self._own_uid(manifest, owner, now)
+        # With a uid the API server writes to that object or to none.
+        meta = manifest["metadata"] | ({} if uid is None else {"uid": uid})
+        try:
+            written = await self._api.apply(manifest | {"metadata": meta})
+        except ApiError as error:
+            if error.is_conflict:
+                self._applied.pop(name, None)  # it is another object now: look again
+            raise
+        self._metrics.writes.labels("apply").inc()
+        self._applied[name] = _Applied(digest, standing_of(written["metadata"]))
+        self._is_fresh.add(name)
+        self._on_written(written)
+
+    async def _own_uid(self, manifest: Manifest, owner: str, now: Standing | None) -> str | None:
+        """uid of the object, where there is one. Raises: ApiError, where the pool does not control it."""
+        applied = self._applied.get(object_name(manifest))
+        known = None if applied is None else applied.standing.uid
+        if now is None:
+            if known is not None and manifest["kind"] not in _WATCHED:
+                return known
+            now = await self._look(manifest)
+        if now is None:
+            return None
+        if now.uid != known and now.owner != owner:
+            raise _not_ours(manifest)
+        return now.uid
+
+    async def _look(self, manifest: Manifest) -> Standing | None:
+        """An object that no watch tells of."""
+        meta = manifest["metadata"]
+        found = await self._api.look(resource_of(manifest), meta["namespace"], meta["name"])
+        return None if found is None else standing_of(found)
+
+
+def _not_ours(manifest: Manifest) -> ApiError:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    return ApiError(409, "AlreadyExists", f"{kind} {name} is there already and is not the pool's")
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _name(manifest: Manifest) -> str:
+def object_name(manifest: Manifest) -> str:
     return f"{manifest['kind']}/{manifest['metadata']['name']}"

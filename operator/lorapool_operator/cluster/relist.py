@@ -14,7 +14,7 @@ from lorapool_api.names import POOL_LABEL
 from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, REPLICA_SETS, Resource
-from lorapool_operator.cluster.cache import Body, Indexer, ObjectCache
+from lorapool_operator.cluster.cache import OWNED_KINDS, Body, Indexer, ObjectCache
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +63,8 @@ class Relister:
         await self._compare(PODS, POOL_LABEL, cache.pods)
         await self._compare(REPLICA_SETS, POOL_LABEL, cache.replica_sets)
         await self._compare(DEPLOYMENTS, POOL_LABEL, cache.deployments)
+        for kind in OWNED_KINDS:
+            await self._compare(kind, POOL_LABEL, cache.owned[kind.kind])
         if not self._namespaces:
             await self._compare_namespaces()
 

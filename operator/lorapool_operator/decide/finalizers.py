@@ -37,7 +37,9 @@ def plan_finalizers(
     elsewhere = {key for key, served in seen.elsewhere.items() if served.is_held}
     late = {a.key for a in marked if terminating_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
     free = {a.key for a in marked if held is not None and a.key not in held | elsewhere} | late
-    entered = (r.adapter for r in results.values() if r.entry is not None and r.adapter.pool_key == seen.key)
+    is_paused = seen.pool is not None and seen.pool.metadata.is_paused
+    accepted = (r.adapter for r in results.values() if r.entry is not None and r.adapter.pool_key == seen.key)
+    entered = (a for a in accepted if not is_paused and not a.metadata.is_paused)
     return FinalizerPlan(
         add=tuple(a for a in entered if not has_finalizer(a)),
         remove=tuple(a for a in marked if a.key in free),

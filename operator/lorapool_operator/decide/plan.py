@@ -13,6 +13,7 @@ from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport
 from lorapool_common.kube.merge_patch import merge_patch
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions, AdapterStatuses, ChecksInput, StatusesInput
+from lorapool_operator.decide.adapters.rollout.kept import kept_entries
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, has_finalizer, plan_finalizers
@@ -20,6 +21,7 @@ from lorapool_operator.decide.leaving import leaving
 from lorapool_operator.decide.placements import NO_PLACEMENTS, PlacementDecisions, PlacementInput
 from lorapool_operator.decide.pools.objects import wanted_objects
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
+from lorapool_operator.decide.pools.rolling import NO_ROLLOUT, RollingUpdate
 from lorapool_operator.manifests.objects import WantedObjects
 from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed
@@ -45,6 +47,7 @@ class PassMemory:
         terminating_since_s: adapter's key -> when its deletion was seen first.
         uids: of the adapters, with their keys.
         demands: what requests have asked for lately.
+        rollout: how far the roll-out of its pods is.
         pool_uid: empty where there was no pool.
     """
 
@@ -55,6 +58,7 @@ class PassMemory:
     terminating_since_s: Mapping[str, float] = field(default_factory=dict)
     uids: Mapping[str, str] = field(default_factory=dict)
     demands: AdapterDemands = NO_DEMANDS
+    rollout: RollingUpdate = NO_ROLLOUT
     pool_uid: str = ""
 
 
@@ -92,6 +96,7 @@ class PassPlan:
         gone: uids of adapters that the pool has no more, with their keys.
         gone_pool: uid of the pool that was there before and is not any more.
         objects: None: there is no pool.
+        is_paused: whether they stay as they are.
         scale_down: the Deployment of a pool whose namespace is being deleted.
         finalizers: the changes; what gets none is not told to pods.
         entries: what pods shall have, in order of the keys; of these, only those whose adapter has the finalizer.
@@ -106,6 +111,7 @@ class PassPlan:
     gone: Mapping[str, str]
     gone_pool: str | None
     objects: WantedObjects | None
+    is_paused: bool
     scale_down: DeploymentView | None
     finalizers: FinalizerPlan
     entries: tuple[CatalogEntry, ...]
@@ -127,7 +133,12 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
     since_s = _terminating_since_s(seen, memory)
     terminating_s = {key: seen.clock_s - since for key, since in since_s.items()}
     finalizers = plan_finalizers(seen, checked.results, memory.catalog, terminating_s)
-    behind_since_s = _behind_since_s(seen, memory, checked.entries)
+    is_paused = seen.pool is not None and seen.pool.metadata.is_paused
+    paused = checked.results.keys() if is_paused else checked.paused
+    known = frozenset(memory.uids.values()) if paused else ()
+    entries = kept_entries(checked.entries, paused, checked.results, memory.catalog.entries, known)
+    rollout = memory.rollout.after(seen)
+    behind_since_s = _behind_since_s(seen, memory, entries)
     settles_in_s = 0.0 if behind_since_s is None else max(0.0, SETTLE_S - (seen.clock_s - behind_since_s))
     uids = {a.metadata.uid: a.key for a in seen.adapters}
     pool_uid = seen.pool.metadata.uid if seen.pool else ""
@@ -138,10 +149,11 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
         resolve=checked.accepted,
         gone={uid: key for uid, key in memory.uids.items() if uid not in uids},
         gone_pool=memory.pool_uid if memory.pool_uid not in ("", pool_uid) else None,
-        objects=wanted_objects(seen),
+        objects=wanted_objects(seen, rollout),
+        is_paused=is_paused,
         scale_down=_to_scale_down(seen),
         finalizers=finalizers,
-        entries=checked.entries,
+        entries=entries,
         assignments=placed.assignments,
         leaving=None if statuses is None else leaving(seen, checked.results, statuses, memory.catalog),
         report=None if statuses is None else _report(seen, statuses),
@@ -149,11 +161,12 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
         memory=replace(
             memory,
             base=base,
-            entries=checked.entries,
+            entries=entries,
             behind_since_s=behind_since_s,
             terminating_since_s=since_s,
             uids=uids,
             demands=demands,
+            rollout=rollout,
             pool_uid=pool_uid,
         ),
     )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from lorapool_api import names
 from lorapool_api.kinds.pool import Pool
-from lorapool_api.kinds.runtime import Cache, CacheEmptyDir
+from lorapool_api.kinds.quantities import is_nothing
+from lorapool_api.kinds.runtime import Cache, CacheEmptyDir, PodRollout
 from lorapool_operator.manifests.common import Manifest, labels, metadata, selector
 from lorapool_operator.manifests.merge import merge
 from lorapool_operator.manifests.runtime_config import runtime_config
@@ -14,6 +15,8 @@ USER_ID = 65532
 STOP_MARGIN_S = 15
 # Files of a Secret belong to root and to the pod's fsGroup.
 _GROUP_MAY_READ = 0o440
+# Of the merged template, as people know it.
+TEMPLATE_PATH = "spec.runtime.podTemplate"
 POOL_UID_ANNOTATION = f"{names.GROUP}/pool-uid"
 
 
@@ -27,14 +30,15 @@ class Installation:
     url_hosts: tuple[str, ...] = ()
 
 
-def deployment(pool: Pool, installation: Installation, *, give_way: bool = False) -> Manifest:
+def deployment(pool: Pool, installation: Installation, *, unavailable: int = 0) -> Manifest:
     """The Deployment of the pool.
 
     Args:
-        give_way: let a roll-out take an old pod down before its successor runs. A new pod beside the old ones costs no
-            request, so that is what a roll-out does; where no node has a second GPU it would wait for ever.
-            `plan.must_give_way` sees that and sets this.
+        unavailable: how many old pods a roll-out may take down before their successors run, where the pool does not
+            say it itself. A new pod beside the old ones costs no request, so there are none by default; where no node
+            has another GPU it would wait for ever.
     """
+    rollout = pool.spec.runtime.rollout
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -42,27 +46,34 @@ def deployment(pool: Pool, installation: Installation, *, give_way: bool = False
         "spec": {
             "replicas": pool.spec.replicas,
             "selector": {"matchLabels": selector(pool)},
-            "strategy": {
-                "type": "RollingUpdate",
-                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1 if give_way else 0},
-            },
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(rollout, unavailable)},
             "revisionHistoryLimit": 3,
-            # Only a word in the Deployment's own status; large models take long to download.
-            "progressDeadlineSeconds": 3600,
+            "progressDeadlineSeconds": rollout.progress_deadline_seconds,
             "template": pod_template(pool, installation),
         },
     }
 
 
+def _rolling_update(rollout: PodRollout, unavailable: int) -> Manifest:
+    given, least = rollout.max_unavailable, 1 if is_nothing(rollout.max_surge) else 0
+    return {
+        "maxSurge": rollout.max_surge,
+        "maxUnavailable": max(least, unavailable) if given is None else given,
+    }
+
+
 def pod_template(pool: Pool, installation: Installation) -> Manifest:
-    """What the operator builds, with the pool's podTemplate over it; the labels that pick the pods always stay."""
-    built = {
+    """What the operator builds, with the pool's podTemplate over it. Raises: MergeError."""
+    return merge(built_template(pool, installation), pool.spec.runtime.pod_template or {}, TEMPLATE_PATH)
+
+
+def built_template(pool: Pool, installation: Installation) -> Manifest:
+    """What the operator builds."""
+    return {
         # A pool that was deleted and created again has another token: its pods must start anew.
         "metadata": {"labels": labels(pool), "annotations": {POOL_UID_ANNOTATION: pool.metadata.uid}},
         "spec": _pod_spec(pool, installation),
     }
-    merged = merge(built, pool.spec.runtime.pod_template or {})
-    return merge(merged, {"metadata": {"labels": selector(pool)}})
 
 
 def _pod_spec(pool: Pool, installation: Installation) -> Manifest:

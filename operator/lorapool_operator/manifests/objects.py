@@ -15,13 +15,13 @@ class WantedObjects:
     """What there shall be for a pool.
 
     Attributes:
-        at_commits: the pool as its pods shall read it; None: it is not known yet, so its Deployment stays as it is.
-        give_way: whether a roll-out may take an old pod down first.
+        at_commits: the pool as its pods shall read it; None: its Deployment stays as it is for now.
+        unavailable: how many old pods a roll-out may take down before their successors run.
     """
 
     pool: Pool
     at_commits: Pool | None
-    give_way: bool
+    unavailable: int
 
 
 def manifests(wanted: WantedObjects, installation: Installation, token: str) -> tuple[Manifest, ...]:
@@ -30,4 +30,4 @@ def manifests(wanted: WantedObjects, installation: Installation, token: str) -> 
     small = (control_secret(pool, token), service(pool), disruption_budget(pool))
     if wanted.at_commits is None:
         return small
-    return (*small, deployment(wanted.at_commits, installation, give_way=wanted.give_way))
+    return (*small, deployment(wanted.at_commits, installation, unavailable=wanted.unavailable))

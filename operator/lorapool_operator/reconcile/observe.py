@@ -5,26 +5,28 @@ from collections.abc import Sequence
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.names import full_name, runtime_name, split_full_name
+from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE
 from lorapool_operator.seen.verdict import Verdict
-from lorapool_operator.seen.views import owned_pods
+from lorapool_operator.seen.views import DeploymentView, newest_replica_set, owned_pods
 
 
 def observe(key: str, context: Context, pods: PodLinks, refusal: Verdict | None) -> Observed:
     """A snapshot: what changes later does not change it."""
-    cache, (namespace, name) = context.cache, split_full_name(key)
+    cache, (namespace, _) = context.cache, split_full_name(key)
     pool = cache.living_pool(key)
-    deployment = cache.deployments.get(full_name(namespace, runtime_name(name)))  # a label can be on any
+    deployment = _deployment(cache, key)
+    replica_sets = cache.replica_sets.of_pool(key)
     adapters = cache.adapters.of_pool(key)
     return Observed(
         key=key,
         pool=pool,
         adapters=adapters,
-        pods=owned_pods(cache.pods.of_pool(key), cache.replica_sets.of_pool(key), deployment),
+        pods=owned_pods(cache.pods.of_pool(key), replica_sets, deployment),
         deployment=deployment,
         outcomes={a.key: context.resolver.known(a) for a in adapters if not a.metadata.is_terminating},
         reports=pods.reports(),
@@ -37,7 +39,17 @@ def observe(key: str, context: Context, pods: PodLinks, refusal: Verdict | None)
         base_resolution=context.bases.known(pool) if pool else NOTHING_TO_RESOLVE,
         elsewhere=_elsewhere(adapters, key, context),
         is_namespace_terminating=namespace in cache.terminating_namespaces,
+        standing=cache.standing(key),
+        newest=newest_replica_set(replica_sets, deployment),
     )
+
+
+def _deployment(cache: ObjectCache, key: str) -> DeploymentView | None:
+    """The pool's own: a label can be on any, and a name can be somebody else's."""
+    namespace, name = split_full_name(key)
+    found, pool = cache.deployments.get(full_name(namespace, runtime_name(name))), cache.pools.get(key)
+    is_own = found is not None and found.owner is not None and (pool is None or found.owner == pool.metadata.uid)
+    return found if is_own else None
 
 
 def _elsewhere(adapters: Sequence[Adapter], pool: str, context: Context) -> dict[str, ServedElsewhere]:

@@ -96,8 +96,11 @@ class Reconciler:
             self.pods.follow((), None)
             return [await self._writer.scale_down(plan.scale_down)] if plan.scale_down else []
         token = control_token(self._ctx.key, plan.objects.pool)
+        if plan.is_paused:
+            self.pods.follow(seen.pods, token)
+            return []
         wanted = manifests(plan.objects, self._installation(plan.objects), token)
-        written = await self._writer.apply(plan.objects.pool, wanted, seen.deployment)
+        written = await self._writer.apply(plan.objects.pool, wanted, seen.standing)
         if self._writer.refusal != seen.refusal:
             self._wake()  # the pool's status shall say it
         self.pods.follow(seen.pods, token)

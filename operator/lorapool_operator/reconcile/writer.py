@@ -1,6 +1,6 @@
 """The writes of a pass to the API server. What fails for one object does not hold up the others."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -18,7 +18,7 @@ from lorapool_operator.manifests.common import Manifest
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.failed_writes import FailedWrites, Write
 from lorapool_operator.seen.verdict import Verdict
-from lorapool_operator.seen.views import DeploymentView
+from lorapool_operator.seen.views import DeploymentView, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Writer:
     def __init__(self, key: str, context: Context) -> None:
         self._key = key
         self._ctx = context
-        self._objects = Objects(context.kube, context.metrics)
+        self._objects = Objects(context.kube, context.metrics, context.cache.put_written)
         self._failed = FailedWrites(context.clock)
         self.refusal: Verdict | None = None
 
@@ -62,7 +62,7 @@ class Writer:
 
     def forget_objects(self) -> None:
         """The pool is gone, and its objects with it."""
-        self._objects.refresh()
+        self._objects.forget()
         self.refusal = None
 
     def keep_only(self, adapters: Iterable[str]) -> None:
@@ -71,15 +71,13 @@ class Writer:
             wanted = {_name(ADAPTERS, key, subresource) for key in adapters for subresource in (None, "status")}
             self._failed.keep_only({_OBJECTS, _REPLICAS, _name(POOLS, self._key, "status"), *wanted})
 
-    async def apply(
-        self, pool: Pool, manifests: Sequence[Manifest], deployment: DeploymentView | None
-    ) -> Written[bool]:
+    async def apply(self, pool: Pool, manifests: Sequence[Manifest], standing: Mapping[str, Standing]) -> Written[bool]:
         """Apply the pool's objects; `refusal` says afterwards whether the API server takes them."""
         meta = pool.metadata
         write = Write(_OBJECTS, meta.uid, meta.generation, meta.resource_version, {"manifests": manifests})
 
         async def apply() -> bool:
-            await self._objects.apply(manifests, deployment)
+            await self._objects.apply(manifests, meta.uid, standing)
             return True
 
         written = await self._try(write, "the pool's objects could not be applied", apply)

@@ -13,7 +13,7 @@ from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseSta
 from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome
 from lorapool_operator.seen.verdict import Verdict
-from lorapool_operator.seen.views import DeploymentView, PodView
+from lorapool_operator.seen.views import DeploymentView, PodView, Standing
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Observed:
         refusal: why the API server does not take the pool's objects; None: it does.
         base_resolution: what became of looking up the commits of the base model.
         elsewhere: adapter's key -> how it fares in the pool that it leaves.
+        standing: the objects of the pool that are known of, by kind and name: `Service/shapes-runtime`.
+        newest: uid of the ReplicaSet whose pods are of the newest template; None: there is none yet.
     """
 
     key: str
@@ -79,6 +81,8 @@ class Observed:
     base_resolution: BaseResolution = NOTHING_TO_RESOLVE
     is_namespace_terminating: bool = False
     elsewhere: Mapping[str, ServedElsewhere] = field(default_factory=dict)
+    standing: Mapping[str, Standing] = field(default_factory=dict)
+    newest: str | None = None
 
     def report(self, pod: PodView) -> PodReport:
         return self.reports.get(pod.key, NO_REPORT)
@@ -97,6 +101,11 @@ class Observed:
     def running_pods(self) -> tuple[tuple[PodView, PodReport], ...]:
         """The pods with a process to talk to, and what each last said."""
         return tuple((p, self.report(p)) for p in self.pods if p.is_running)
+
+    @cached_property
+    def outdated(self) -> frozenset[str]:
+        """Keys of the pods that a roll-out replaces: of an older template than the newest."""
+        return frozenset(p.key for p in self.pods if p.counts and p.replica_set != self.newest)
 
     @cached_property
     def refusing(self) -> tuple[PodView, ...]:

@@ -7,7 +7,15 @@ from typing import Any, Final
 from lorapool_api import names
 from lorapool_api.names import full_name
 from lorapool_operator.seen.crash_line import crash_line
-from lorapool_operator.seen.views import DeploymentView, PodTrouble, PodView, Problem, ReplicaSetView
+from lorapool_operator.seen.views import (
+    DeploymentView,
+    OwnedView,
+    PodTrouble,
+    PodView,
+    Problem,
+    ReplicaSetView,
+    Standing,
+)
 
 # Reasons for which a container waits that do not go away by themselves.
 _CONTAINER_PROBLEMS: Final = frozenset(
@@ -22,6 +30,8 @@ _CONTAINER_PROBLEMS: Final = frozenset(
         "RunContainerError",
     }
 )
+
+_REVISION: Final = "deployment.kubernetes.io/revision"
 
 Manifest = Mapping[str, Any]
 
@@ -42,16 +52,42 @@ def pod_view(body: Manifest) -> PodView:
         created=_time(meta.get("creationTimestamp")),
         problem=_problem(spec, status, conditions),
         resource_version=meta.get("resourceVersion", ""),
-        replica_set=_controller(meta, "ReplicaSet"),
+        replica_set=controller(meta, "apps/v1", "ReplicaSet"),
+        has_node=conditions.get("PodScheduled", {}).get("status") == "True",
     )
 
 
-def _controller(meta: Manifest, kind: str) -> str | None:
-    """uid of the object of that kind (of apps/v1) that manages this one."""
+def controller(meta: Manifest, api_version: str, kind: str) -> str | None:
+    """uid of the object of that kind that manages the one with this metadata."""
     owners = meta.get("ownerReferences") or ()
     return next(
-        (o["uid"] for o in owners if (o.get("controller"), o["apiVersion"], o["kind"]) == (True, "apps/v1", kind)), None
+        (o["uid"] for o in owners if (o.get("controller"), o["apiVersion"], o["kind"]) == (True, api_version, kind)),
+        None,
     )
+
+
+def owning_pool(meta: Manifest) -> str | None:
+    """uid of the pool that manages the object with this metadata."""
+    return controller(meta, names.API_VERSION, names.POOL_KIND)
+
+
+def owned_view(body: Manifest) -> OwnedView:
+    """A small object of a pool from its manifest."""
+    meta = body["metadata"]
+    return OwnedView(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        pool=_pool_of(meta),
+        standing=standing_of(meta),
+        resource_version=meta.get("resourceVersion", ""),
+    )
+
+
+def standing_of(meta: Manifest) -> Standing:
+    """An object of a pool from its metadata."""
+    mark = meta.get("generation") or _number(meta.get("resourceVersion"))
+    return Standing(meta["uid"], owning_pool(meta), mark)
 
 
 def replica_set_view(body: Manifest) -> ReplicaSetView:
@@ -62,8 +98,9 @@ def replica_set_view(body: Manifest) -> ReplicaSetView:
         namespace=meta["namespace"],
         uid=meta["uid"],
         pool=_pool_of(meta),
-        deployment=_controller(meta, "Deployment"),
+        deployment=controller(meta, "apps/v1", "Deployment"),
         resource_version=meta.get("resourceVersion", ""),
+        revision=_number((meta.get("annotations") or {}).get(_REVISION)),
     )
 
 
@@ -94,7 +131,9 @@ def _container_problem(container: Manifest) -> Problem | None:
 def deployment_view(body: Manifest) -> DeploymentView:
     """A Deployment from its manifest."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-    failed = (c for c in status.get("conditions") or () if c["type"] == "ReplicaFailure" and c["status"] == "True")
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    failed, moving = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
+    is_failing = failed.get("status") == "True"
     return DeploymentView(
         name=meta["name"],
         namespace=meta["namespace"],
@@ -104,13 +143,20 @@ def deployment_view(body: Manifest) -> DeploymentView:
         observed_generation=status.get("observedGeneration", 0),
         replicas=spec.get("replicas", 1),
         updated=status.get("updatedReplicas", 0),
-        failure=next((c.get("message", "") for c in failed), None),
+        failure=failed.get("message", "") if is_failing else None,
         resource_version=meta.get("resourceVersion", ""),
+        failing_since=_time(failed.get("lastTransitionTime")) if is_failing else None,
+        is_late=(moving.get("status"), moving.get("reason")) == ("False", "ProgressDeadlineExceeded"),
+        owner=owning_pool(meta),
     )
 
 
 def _pool_of(meta: Manifest) -> str:
     return full_name(meta["namespace"], (meta.get("labels") or {}).get(names.POOL_LABEL, ""))
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
 
 
 def _time(text: str | None) -> datetime | None:

@@ -33,6 +33,7 @@ class PodView:
 
     Attributes:
         replica_set: uid of the ReplicaSet that made it; None: none did.
+        has_node: whether the scheduler found one for it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PodView:
     problem: Problem | None = None
     resource_version: str = ""
     replica_set: str | None = None
+    has_node: bool = True
 
     @cached_property
     def key(self) -> str:
@@ -69,6 +71,7 @@ class ReplicaSetView:
 
     Attributes:
         deployment: uid of the Deployment that made it; None: none did.
+        revision: grows with each template that the Deployment rolls out.
     """
 
     name: str
@@ -77,11 +80,44 @@ class ReplicaSetView:
     pool: str
     deployment: str | None
     resource_version: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An object of a pool as it stands in the API server.
+
+    Attributes:
+        owner: uid of the pool that controls it; None: no pool does.
+        mark: grows with each change of what an owner writes: the generation, or where a kind has none the version.
+    """
+
+    uid: str
+    owner: str | None
+    mark: int
+
+
+@dataclass(frozen=True)
+class OwnedView:
+    """A small object that the operator makes for a pool: a Service, a PodDisruptionBudget."""
+
+    name: str
+    namespace: str
+    uid: str
+    pool: str
+    standing: Standing
+    resource_version: str = ""
 
 
 @dataclass(frozen=True)
 class DeploymentView:
-    """The Deployment of a pool."""
+    """The Deployment of a pool.
+
+    Attributes:
+        failure: why pods cannot be made, a quota for example; None: they can. `failing_since`: since when.
+        is_late: whether nothing has moved in its roll-out for as long as progressDeadlineSeconds.
+        owner: uid of the pool that controls it; None: no pool does.
+    """
 
     name: str
     namespace: str
@@ -93,6 +129,19 @@ class DeploymentView:
     updated: int
     failure: str | None
     resource_version: str = ""
+    failing_since: datetime | None = None
+    is_late: bool = False
+    owner: str | None = None
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.uid, self.owner, self.generation)
+
+
+def newest_replica_set(replica_sets: Iterable[ReplicaSetView], deployment: DeploymentView | None) -> str | None:
+    """uid of the one whose template the Deployment rolls out, or has; None: it has made none yet."""
+    ours = [r for r in replica_sets if deployment is not None and r.deployment == deployment.uid]
+    return max(ours, key=lambda r: r.revision).uid if ours else None
 
 
 def owned_pods(

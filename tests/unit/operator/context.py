@@ -13,7 +13,7 @@ from tests.virtual_time import now_s
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_api.names import POOL_LABEL, split_full_name
+from lorapool_api.names import API_VERSION, POOL_KIND, POOL_LABEL, split_full_name
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import DEPLOYMENTS, Resource
 from lorapool_operator.cluster.cache import ObjectCache
@@ -22,7 +22,6 @@ from lorapool_operator.metrics import Metrics
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
-from lorapool_operator.seen.parse import deployment_view
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome, Resolution
 from lorapool_operator.seen.views import PodView, ReplicaSetView
 from lorapool_operator.settings import Settings
@@ -60,21 +59,23 @@ class Written:
 class ApiServer:
     """Takes every write unless `refuse` has an error for it; statuses come back to the cache as a watch brings them.
 
-    `edits`: by object's name, what somebody else changes just before our next write of it.
+    `edits`: by object's name, what somebody else changes just before our next write of it. `there`: by kind and name,
+    metadata of objects that nobody tells of.
     """
 
     cache: ObjectCache
     refuse: Refuse = lambda _name, _body: None
     writes: list[Written] = field(default_factory=list)
+    there: dict[str, Manifest] = field(default_factory=dict)
     edits: dict[str, Manifest] = field(default_factory=dict)
 
     async def apply(self, manifest: Manifest) -> Manifest:
         meta = manifest["metadata"]
         self._take(f"{manifest['kind']}/{meta['name']}", manifest)
-        applied = manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()}
-        if manifest["kind"] == "Deployment":
-            self.cache.wake(self.cache.deployments.put(f"{meta['namespace']}/{meta['name']}", deployment_view(applied)))
-        return applied
+        return manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()}
+
+    async def look(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        return self.there.get(f"{resource.kind}/{name}")
 
     async def patch(
         self, resource: Resource, namespace: str | None, name: str, body: Manifest, subresource: str | None = None
@@ -86,7 +87,7 @@ class ApiServer:
             view = self.cache.deployments.get(key)
             assert view is not None
             meta = {"name": name, "namespace": namespace, "uid": view.uid, "generation": view.generation + 1}
-            labels = {"labels": {POOL_LABEL: split_full_name(view.pool)[1]}}
+            labels = {"labels": {POOL_LABEL: split_full_name(view.pool)[1]}, "ownerReferences": [owner(view.owner)]}
             return {"metadata": meta | labels | self._version(), **body}
         found: Pool | Adapter | None = self.cache.pools.get(key) or self.cache.adapters.get(key)
         assert found is not None
@@ -110,6 +111,11 @@ class ApiServer:
 
     def count(self, name: str) -> int:
         return sum(w.name == name for w in self.writes)
+
+
+def owner(uid: str | None) -> Manifest:
+    """A reference to the pool that controls an object."""
+    return {"apiVersion": API_VERSION, "kind": POOL_KIND, "name": "shapes", "uid": uid, "controller": True}
 
 
 def merged(old: Any, patch: Any) -> Any:

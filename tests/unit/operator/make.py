@@ -65,6 +65,7 @@ def deployment(**fields: Any) -> DeploymentView:
         replicas=1,
         updated=1,
         failure=None,
+        owner="uid-default-shapes",
     )
     return replace(plain, **fields)
 

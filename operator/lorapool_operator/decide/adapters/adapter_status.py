@@ -14,6 +14,7 @@ from lorapool_operator.decide.adapters.in_pods.findings import finding_of_pods
 from lorapool_operator.decide.adapters.in_pods.status_input import StatusInput
 from lorapool_operator.decide.adapters.moving import is_let_go, summary, while_moving
 from lorapool_operator.decide.adapters.rollout.takeover import decide_rollout, first_version
+from lorapool_operator.decide.paused import with_paused
 from lorapool_operator.seen.verdict import Verdict
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ def wanted_status(given: StatusInput) -> WantedStatus:
         )
     if given.elsewhere is not None:
         status = while_moving(status, adapter, given.elsewhere, given.now)
+    status = with_paused(status, adapter, given.now)
     return WantedStatus(adapter, status, status != adapter.status)
 
 

@@ -92,19 +92,22 @@ class CheckedAdapters:
         accepted: adapters whose sources are worth resolving.
         entries: what the pods shall have, in order of the keys.
         rolling: keys of those that are to be served in another version.
+        paused: keys of those about which nothing is to be done.
     """
 
     results: CheckResults
     accepted: tuple[Adapter, ...]
     entries: tuple[CatalogEntry, ...]
     rolling: tuple[str, ...]
+    paused: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, results: CheckResults) -> Self:
         entries = sorted((entry for r in results.values() for entry in r.entries), key=lambda entry: entry.key)
         accepted = tuple(r.adapter for r in results.values() if r.is_accepted)
         rolling = tuple(key for key, r in results.items() if r.candidate is not None)
-        return cls(results, accepted, tuple(entries), rolling)
+        paused = frozenset(key for key, r in results.items() if r.adapter.metadata.is_paused)
+        return cls(results, accepted, tuple(entries), rolling, paused)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from lorapool_api.rules.members import member_key
 from lorapool_operator.decide.adapters.adapter_status import WantedStatus, conditions_by
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
 from lorapool_operator.decide.adapters.checks import Finding
+from lorapool_operator.decide.paused import with_paused
 from lorapool_operator.seen.verdict import Verdict
 
 # A stack has no file, and so no version of one that could be behind.
@@ -93,6 +94,7 @@ def stack_status(given: StackInput) -> WantedStatus:
     status = AdapterStatus(
         observed_generation=adapter.metadata.generation, pool_name=given.pool, summary=summary, conditions=conditions
     )
+    status = with_paused(status, adapter, given.now)
     return WantedStatus(adapter, status, status != adapter.status)
 
 

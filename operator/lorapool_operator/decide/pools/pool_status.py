@@ -1,6 +1,7 @@
 """What the status of a pool says."""
 
 from lorapool_api.kinds.conditions import (
+    PAUSED_CONDITION,
     Condition,
     PoolCondition,
     Reason,
@@ -8,10 +9,12 @@ from lorapool_api.kinds.conditions import (
     with_transition_times,
 )
 from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
-from lorapool_api.wire.last_words import last_words
 from lorapool_api.wire.state import BasePhase
-from lorapool_operator.decide.adapters.pool_pods import token_refusal
+from lorapool_operator.decide.paused import PAUSED
 from lorapool_operator.decide.pools.model_status import cold_start_s, model_status, newest_base
+from lorapool_operator.decide.pools.progress import progressing
+from lorapool_operator.decide.pools.rows import Row, false, true
+from lorapool_operator.decide.pools.trouble import pool_trouble, unscheduled
 from lorapool_operator.manifests.common import selector
 from lorapool_operator.manifests.service import service_url
 from lorapool_operator.seen.observed import Observed
@@ -38,20 +41,22 @@ def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts) -> PoolStat
 
 
 def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:
-    trouble = _trouble(pods, seen)
+    trouble = pool_trouble(pods, seen)
     worse = trouble or _shortfall(pods, seen)
     ready = sum(p.ready for p in pods)
     available = _available(pool, pods, ready, trouble, seen)
-    progressing = _progressing(pool, pods, ready, seen)
-    rows: list[tuple[PoolCondition, Status, Verdict]] = [
-        (PoolCondition.READY, *_ready(pool, ready, available, progressing, trouble)),
+    moving = progressing(pool, pods, seen)
+    rows: list[tuple[str, Status, Verdict]] = [
+        (PoolCondition.READY, *_ready(pool, ready, available, moving, trouble)),
         (PoolCondition.AVAILABLE, *available),
-        (PoolCondition.PROGRESSING, *progressing),
+        (PoolCondition.PROGRESSING, *moving),
         (
             PoolCondition.DEGRADED,
-            *(_true(worse) if worse else _false(Verdict(Reason.STABLE, "nothing is wrong with its pods"))),
+            *(true(worse) if worse else false(Verdict(Reason.STABLE, "nothing is wrong with its pods"))),
         ),
     ]
+    if pool.metadata.is_paused:
+        rows.append((PAUSED_CONDITION, *true(PAUSED)))
     return [
         Condition(
             type=type_,
@@ -64,41 +69,29 @@ def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Conditi
     ]
 
 
-Row = tuple[Status, Verdict]
-
-
-def _true(verdict: Verdict) -> Row:
-    return "True", verdict
-
-
-def _false(verdict: Verdict) -> Row:
-    return "False", verdict
-
-
-def _ready(pool: Pool, ready: int, available: Row, progressing: Row, trouble: Verdict | None) -> Row:
-    """All wanted pods, of the wanted kind, take requests."""
+def _ready(pool: Pool, ready: int, available: Row, moving: Row, trouble: Verdict | None) -> Row:
+    """All wanted pods, of the wanted template, take requests."""
     if available[0] != "True":
         return available
     if trouble is not None:
-        return _false(trouble)
-    if progressing[0] == "True":
-        return _false(progressing[1])
-    return _true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
+        return false(trouble)
+    if moving[1].reason != Reason.STABLE:
+        return false(moving[1])
+    return true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
 
 
 def _available(pool: Pool, pods: list[PodView], ready: int, trouble: Verdict | None, seen: Observed) -> Row:
     """At least one pod takes requests."""
     if ready:
-        return _true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
+        return true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
     if pool.spec.replicas == 0:
-        return _false(Verdict(Reason.SCALED_TO_ZERO, "spec.replicas is 0: scale it up to serve"))
-    return _false(trouble or Verdict(Reason.STARTING, _how_far(pods, seen)))
+        return false(Verdict(Reason.SCALED_TO_ZERO, "spec.replicas is 0: scale it up to serve"))
+    return false(trouble or Verdict(Reason.STARTING, _how_far(pods, seen)))
 
 
 def _how_far(pods: list[PodView], seen: Observed) -> str:
-    unscheduled = _unscheduled(pods)
-    if unscheduled:
-        return unscheduled
+    if (no_node := unscheduled(pods)) is not None:
+        return no_node
     loading = [t.base for p in pods if (t := seen.report(p)).base and t.base and t.base.phase is BasePhase.LOADING]
     if loading:
         return f"{len(loading)} of {len(pods)} pods load the base model" + (
@@ -107,52 +100,6 @@ def _how_far(pods: list[PodView], seen: Observed) -> str:
     if any(seen.report(p).is_warm for p in pods):
         return "the base model is loaded; the pods are about to take requests"
     return f"{len(pods)} pods are starting" if pods else "waiting for the first pod"
-
-
-def _progressing(pool: Pool, pods: list[PodView], ready: int, seen: Observed) -> Row:
-    """Pods come, go or are replaced."""
-    wanted, deployment = pool.spec.replicas, seen.deployment
-    unscheduled = _unscheduled(pods)
-    detail = f"; {unscheduled}" if unscheduled else ""
-    if seen.base_resolution.is_pending:
-        return _true(Verdict(Reason.ROLLING_OUT, "the commit of its base model is being looked up"))
-    if deployment is None:
-        return _true(Verdict(Reason.ROLLING_OUT, "its Deployment is being made"))
-    if deployment.observed_generation < deployment.generation or deployment.updated < min(wanted, len(pods)):
-        text = f"{deployment.updated} of {wanted} pods are of the newest kind{detail}"
-        return _true(Verdict(Reason.ROLLING_OUT, text))
-    if refusal := token_refusal(seen):
-        return _true(refusal)
-    if ready < wanted or len(pods) > wanted:
-        return _true(Verdict(Reason.STARTING, f"{ready} of {wanted} pods take requests{detail}"))
-    return _false(Verdict(Reason.STABLE, "all pods are as they should be"))
-
-
-def _unscheduled(pods: list[PodView]) -> str | None:
-    problems = (p.problem for p in pods if p.problem and p.problem.kind is PodTrouble.UNSCHEDULABLE)
-    first = next(problems, None)
-    return f"no node for a pod: {first.message}" if first else None
-
-
-def _trouble(pods: list[PodView], seen: Observed) -> Verdict | None:
-    """What somebody has to look at, the most telling first."""
-    if seen.refusal is not None:
-        return seen.refusal
-    if seen.base_resolution.problem is not None and not seen.warm:
-        return seen.base_resolution.problem
-    for pod in pods:
-        base = seen.report(pod).base
-        if base is not None and base.phase is BasePhase.FAILED:
-            reason = base.reason or Reason.MODEL_LOAD_FAILED
-            return Verdict(reason, f"{base.message or 'the base model cannot be loaded'} (pod {pod.name})")
-    for pod in pods:
-        if pod.problem is not None and pod.problem.kind is not PodTrouble.UNSCHEDULABLE:
-            if (said := last_words(pod.problem.message)) is not None:
-                return Verdict(said.reason, f"{said.message} (pod {pod.name})")
-            return Verdict(Reason.POD_FAILED, f"pod {pod.name}: {pod.problem.reason}: {pod.problem.message}")
-    if seen.deployment is not None and seen.deployment.failure is not None:
-        return Verdict(Reason.POD_FAILED, f"pods cannot be made: {seen.deployment.failure}")
-    return None
 
 
 def _shortfall(pods: list[PodView], seen: Observed) -> Verdict | None:

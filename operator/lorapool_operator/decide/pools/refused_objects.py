@@ -14,6 +14,9 @@ def refused_object(error: ApiError) -> Verdict | None:
     """The verdict on the pool whose objects were refused; None where the error passes by itself."""
     if error.is_schema_error:
         return Verdict(Reason.INVALID_SPEC, f"the API server refuses what the spec asks for: {_in_words_of(error)}")
+    if error.is_taken:
+        advice = "rename the pool, or delete what is in its way"
+        return Verdict(Reason.INVALID_SPEC, f"{error.message}, so nothing is changed about it: {advice}")
     if error.status == 403:
         return Verdict(Reason.INTERNAL_ERROR, f"the API server does not allow it: {error.message}")
     if error.is_refusal:

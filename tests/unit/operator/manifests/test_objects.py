@@ -142,12 +142,33 @@ def test_resources_are_the_pools() -> None:
     assert "resources" not in container(op.pool())
 
 
-def test_a_roll_out_waits_for_the_new_pod_unless_it_must_give_way() -> None:
-    def unavailable(**more: bool) -> Any:
-        return deployment(op.pool(), HERE, **more)["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"]
+@pytest.mark.parametrize(
+    ("rollout", "gives_way", "strategy"),
+    [
+        ({}, 0, (1, 0)),
+        ({}, 2, (1, 2)),
+        ({"maxSurge": "50%"}, 0, ("50%", 0)),
+        ({"maxSurge": 0}, 0, (0, 1)),
+        ({"maxSurge": "0%"}, 2, ("0%", 2)),
+        ({"maxUnavailable": 0}, 1, (1, 0)),
+        ({"maxSurge": 2, "maxUnavailable": "25%"}, 0, (2, "25%")),
+    ],
+)
+def test_a_roll_out_waits_for_the_new_pod_unless_it_must_give_way(
+    rollout: dict[str, Any], gives_way: int, strategy: tuple[Any, Any]
+) -> None:
+    """What the pool says itself stands."""
+    pool = op.pool(runtime={"engine": "stub", "device": "cpu", "rollout": rollout})
+    made = deployment(pool, HERE, unavailable=gives_way)
+    kubernetes_validate.validate(made, "1.34", strict=True)
+    found = made["spec"]["strategy"]["rollingUpdate"]
+    assert (found["maxSurge"], found["maxUnavailable"]) == strategy
 
-    assert unavailable() == 0
-    assert unavailable(give_way=True) == 1
+
+def test_a_pool_says_how_long_a_roll_out_may_take() -> None:
+    pool = op.pool(runtime={"rollout": {"progressDeadlineSeconds": 90}})
+    assert deployment(pool, HERE)["spec"]["progressDeadlineSeconds"] == 90
+    assert deployment(op.pool(), HERE)["spec"]["progressDeadlineSeconds"] == 3600
 
 
 def test_the_control_token_is_the_same_after_a_restart_and_another_for_another_pool() -> None:
