@@ -31,14 +31,26 @@ class Assignment(Wire):
         default=frozenset(), description="Keys of the adapters that the pod brings before anybody asks."
     )
     in_memory: bool = Field(default=False, description="Whether it brings them to host memory; else to its disk.")
+    first: frozenset[str] = Field(
+        default=frozenset(),
+        description="Keys of those that it has before it takes requests: a pod that it replaces serves them.",
+    )
 
     @classmethod
-    def of(cls, name: str, peers: Mapping[str, str], holds: Iterable[str], *, in_memory: bool = False) -> "Assignment":
+    def of(
+        cls,
+        name: str,
+        peers: Mapping[str, str],
+        holds: Iterable[str],
+        *,
+        in_memory: bool = False,
+        first: Iterable[str] = (),
+    ) -> "Assignment":
         """The assignment, with its digest."""
-        held = frozenset(holds)
-        text = json.dumps([name, sorted(peers.items()), sorted(held), in_memory], separators=(",", ":"))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return cls(digest=digest, name=name, peers=dict(peers), holds=held, in_memory=in_memory)
+        held, needed = frozenset(holds), frozenset(first)
+        parts = [name, sorted(peers.items()), sorted(held), in_memory, *([sorted(needed)] if needed else [])]
+        digest = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+        return cls(digest=digest, name=name, peers=dict(peers), holds=held, in_memory=in_memory, first=needed)
 
 
 class FileQuery(Wire):

@@ -96,7 +96,8 @@ class Runtime:
     def not_ready(self) -> str | None:
         """Why the pod takes no requests; None: it does.
 
-        It does with a warm base and a catalog, as soon as it serves what the process before it served.
+        It does with a warm base and a catalog, as soon as it serves what the process before it served, and what is due
+        to it of what the pods serve that it replaces.
         """
         registry = self._parts.registry
         if (obstacle := self._obstacle()) is not None:
@@ -139,6 +140,7 @@ class Runtime:
 
     def assign(self, assignment: Assignment) -> PodState:
         """Follow this assignment from now on; the state without adapters."""
+        self._readiness.expect(assignment.first)
         self.fleet.follow(assignment)
         return self._state(complete=False, adapters={})
 

@@ -12,6 +12,7 @@ from tests.web import Reply, Web
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
@@ -134,3 +135,27 @@ def test_it_takes_requests_after_a_while_without_what_does_not_come() -> None:
     now = 120.0
     assert readiness.is_complete(coming.__contains__)
     assert Readiness(120.0).is_complete(coming.__contains__), "a pod that served nothing waits for nothing"
+
+
+async def test_a_pod_that_replaces_another_takes_requests_when_it_holds_what_that_one_served(
+    own: Settings, web: Web
+) -> None:
+    gate = threading.Event()
+    web.answers["/a.safetensors"] = Reply(body=CONTENT, hold=gate)
+    async with started(own) as pod:
+        keys = ["default/one", "default/nobody-knows-it"]
+        pod.runtime.assign(Assignment.of("ns/pod", {}, keys, first=keys))
+        await pod.apply(wanted(web))
+        await eventually(lambda: pod.runtime.state().base.phase is BasePhase.WARM)
+        reply = await pod.serving.get("/readyz")
+        assert (reply.status_code, "1 adapters" in reply.json()["message"]) == (503, True)
+        gate.set()
+        await eventually(lambda: pod.runtime.not_ready is None)
+        assert pod.runtime.state().adapters["default/one"].phase is AdapterPhase.READY
+
+
+def test_a_pod_that_has_taken_requests_goes_on_whatever_it_is_to_hold_later() -> None:
+    readiness = Readiness(120.0)
+    assert readiness.is_complete(lambda _: True)
+    readiness.expect(["a"])
+    assert readiness.is_complete(lambda _: True)
