@@ -56,11 +56,12 @@ async def run(settings: Settings, process: Process) -> None:
     """Serve until the process is to stop; then end what runs, within the grace period. Raises: CannotStart."""
     async with AsyncExitStack() as resources:
         try:
-            kube = await resources.enter_async_context(await Kube.connect())
+            metrics = Metrics()
+            kube = await resources.enter_async_context(await Kube.connect(observe=metrics.api.observe))
         except AccessError as error:
             raise CannotStart(str(error)) from error
         pods = await resources.enter_async_context(PodClient())
-        await Gateway(settings, kube, pods, process).run()
+        await Gateway(settings, kube, pods, process, metrics).run()
 
 
 class Pods(Statuses, Renders, Protocol):
@@ -70,11 +71,18 @@ class Pods(Statuses, Renders, Protocol):
 class Gateway:
     """All parts of a gateway, put together."""
 
-    def __init__(self, settings: Settings, kube: ListerWatcher, pods: Pods, process: Supervisor) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        kube: ListerWatcher,
+        pods: Pods,
+        process: Supervisor,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._settings = settings
         self._process = process
         self._takes_none = asyncio.Event()
-        metrics = Metrics()
+        metrics = metrics or Metrics()
         directory = Directory()
         loads = Loads(directory.changes)
         self._watcher = Watcher(kube, directory, settings.namespaces or (None,))

@@ -1,9 +1,11 @@
-"""What the gateway counts, for Prometheus."""
+"""What the gateway counts, for Prometheus. docs/metrics.md lists it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from lorapool_common.observe.collectors import ApiCallMetrics, add_info
 
 _BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
@@ -13,10 +15,18 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        add_info("gateway", self._registry)
+        self.api = ApiCallMetrics("gateway", self._registry)
         self._requests = Counter(
             "lorapool_gateway_requests",
             "Requests for images that were answered.",
             ["dialect", "pool", "outcome"],
+            registry=self._registry,
+        )
+        self._images = Counter(
+            "lorapool_gateway_images",
+            "Images that were asked for, by how their requests were answered.",
+            ["pool", "outcome"],
             registry=self._registry,
         )
         self._waiting = Gauge(
@@ -42,8 +52,10 @@ class Metrics:
             registry=self._registry,
         )
 
-    def answered(self, dialect: str, pool: str, outcome: str) -> None:
+    def answered(self, dialect: str, pool: str, outcome: str, images: int = 1) -> None:
+        """Count a request that has ended so, and the images that it asked for."""
         self._requests.labels(dialect, pool, outcome).inc()
+        self._images.labels(pool, outcome).inc(images)
 
     def retried(self, pool: str, cause: str) -> None:
         self._retries.labels(pool, cause).inc()

@@ -36,6 +36,7 @@ from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
 from lorapool_operator.sources.hub import HubClient
 from lorapool_operator.sources.look import SourceReader
+from lorapool_operator.sources.measured import MeasuredSources
 from lorapool_operator.sources.resolver import Resolver, ResolverTimes
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,7 @@ class Operator:
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
-            kube = await stack.enter_async_context(await _connect())
+            kube = await stack.enter_async_context(await self._connect())
             try:
                 listener = bound_socket(settings.address, settings.port)
             except OSError as error:
@@ -76,9 +77,15 @@ class Operator:
                 return
             context = await self._context(kube, stack)
             # A connection of its own: behind a thousand waiting writes the Lease would be over before it is renewed.
-            lease_kube = await stack.enter_async_context(await _connect())
+            lease_kube = await stack.enter_async_context(await self._connect())
             election = Election(lease_kube, settings.namespace, settings.lease, settings.identity, self._times)
             await self._watch_and_lead(context, election)
+
+    async def _connect(self) -> Kube:
+        try:
+            return await Kube.connect(FIELD_MANAGER, self._metrics.api.observe)
+        except AccessError as error:
+            raise CannotStart(str(error)) from error
 
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
         control, facts, secrets = Control(), FactsReader(), SecretReader(kube)
@@ -86,7 +93,7 @@ class Operator:
         artifacts = ArtifactClients(self._settings.url_hosts, self._settings.civitai_endpoint)
         await stack.enter_async_context(artifacts)
         hub = HubClient(self._settings.hf_endpoint)
-        reader = SourceReader(hub, headers, facts, artifacts, secrets)
+        reader = MeasuredSources(SourceReader(hub, headers, facts, artifacts, secrets), self._metrics)
         times = ResolverTimes(follow_s=self._settings.follow_s)
         stack.callback(facts.close)
         stack.push_async_callback(control.close)
@@ -165,13 +172,6 @@ class Operator:
         while not await _serves_both(kube):
             log.warning("waiting for the custom resource definitions and the API server")
             await asyncio.sleep(_CRD_RETRY_S)
-
-
-async def _connect() -> Kube:
-    try:
-        return await Kube.connect(FIELD_MANAGER)
-    except AccessError as error:
-        raise CannotStart(str(error)) from error
 
 
 async def _first_result(tasks: Collection[asyncio.Task[None]]) -> None:

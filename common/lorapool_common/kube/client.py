@@ -16,6 +16,7 @@ from typing import Final, Self
 import aiohttp
 
 from lorapool_common.kube.access import ClusterAccess
+from lorapool_common.kube.calls.api_call import ObserveCall, no_observer
 from lorapool_common.kube.current_access import CurrentAccess, Reload
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.kubeconfig import load_access
@@ -47,6 +48,7 @@ class Kube:
         reload: reads the credentials anew when they are old or refused: tokens are renewed.
         writes_at_once: the most writes that wait for an answer.
         silence_s: how long a watch may bring nothing.
+        observe: is told of each call that is over.
     """
 
     def __init__(
@@ -60,18 +62,19 @@ class Kube:
         silence_s: float = SILENCE_S,
         max_line_bytes: int = MAX_LINE_BYTES,
         clock: Callable[[], float] = time.monotonic,
+        observe: ObserveCall = no_observer,
     ) -> None:
         self._manager = {"fieldManager": field_manager} if field_manager else {}
-        self._transport = Transport(CurrentAccess(access, reload, clock))
+        self._transport = Transport(CurrentAccess(access, reload, clock), observe, clock)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=silence_s)
         self._writes = asyncio.Semaphore(writes_at_once)
         self._max_line_bytes = max_line_bytes
 
     @classmethod
-    async def connect(cls, field_manager: str | None = None) -> Self:
+    async def connect(cls, field_manager: str | None = None, observe: ObserveCall = no_observer) -> Self:
         """In a pod: as its ServiceAccount. Elsewhere: as the kubeconfig says. Raises: AccessError."""
-        return cls(await load_access(), field_manager=field_manager, reload=load_access)
+        return cls(await load_access(), field_manager=field_manager, reload=load_access, observe=observe)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,12 +1,14 @@
 """HTTP to the API server, with credentials that are renewed."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
 import aiohttp
 
 from lorapool_common.kube.access import ClusterAccess
+from lorapool_common.kube.calls.api_call import UNREACHABLE, ApiCall, ObserveCall, no_observer, verb_and_resource
 from lorapool_common.kube.current_access import CurrentAccess
 from lorapool_common.kube.errors import ApiError
 
@@ -18,8 +20,16 @@ Query = Mapping[str, str]
 class Transport:
     """Connections to the API server. Made on the event loop."""
 
-    def __init__(self, access: CurrentAccess) -> None:
+    def __init__(
+        self,
+        access: CurrentAccess,
+        observe: ObserveCall = no_observer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`observe` is told of each call that is over."""
         self._access = access
+        self._observe = observe
+        self._clock = clock
         # No limit of connections: watches hold theirs. Proxies of the environment are not asked, as kopf does not.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), headers={"User-Agent": "lorapool"}, trust_env=False
@@ -46,16 +56,21 @@ class Transport:
             ApiError: there is no answer, or it breaks off while it is read.
         """
         headers = {"Accept": accept} | ({} if data is None else {"Content-Type": content_type})
+        began, code = self._clock(), UNREACHABLE
         try:
             access = await self._access.current()
             reply = await self._ask(access, method, path, query, data, headers, timeout)
             if reply.status == 401 and (renewed := await self._access.renewed(access)) is not None:
                 reply.release()
                 reply = await self._ask(renewed, method, path, query, data, headers, timeout)
+            code = str(reply.status)
             async with reply:
                 yield reply
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}: {error}") from error
+        finally:
+            verb, resource = verb_and_resource(method, path, query, content_type)
+            self._observe(ApiCall(verb, resource, code, self._clock() - began))
 
     async def _ask(
         self,

@@ -54,9 +54,17 @@ def stages_of(timings: Timings) -> tuple[tuple[str, float], ...]:
         ("queue", timings.queue_s),
         ("load", timings.load_s),
         ("switch", timings.switch_s),
+        ("prompt", timings.prompt_s),
         ("inference", timings.inference_s),
         ("encode", timings.encode_s),
     )
+
+
+def timeline_of(timings: Timings) -> tuple[tuple[str, float], ...]:
+    """The same with `inference` as what it is made of: steps and decoding. For metrics and traces."""
+    steps_s = max(0.0, timings.inference_s - timings.decode_s)
+    parts = {"inference": (("steps", steps_s), ("decode", timings.decode_s))}
+    return tuple(row for stage, seconds in stages_of(timings) for row in parts.get(stage, ((stage, seconds),)))
 
 
 def word(text: str, limit_bytes: int = MAX_WORD_BYTES) -> str:

@@ -40,7 +40,9 @@ class Timings(Wire):
     queue_s: float = 0.0
     load_s: float = Field(default=0.0, description="Bringing adapters from their tier to the device.")
     switch_s: float = Field(default=0.0, description="Activating adapters.")
-    inference_s: float = 0.0
+    prompt_s: float = Field(default=0.0, description="What the text encoders took; 0 where the prompts were known.")
+    inference_s: float = Field(default=0.0, description="Steps, and decoding what they made.")
+    decode_s: float = Field(default=0.0, description="Of that: from latents to pixels.")
     encode_s: float = 0.0
 
 

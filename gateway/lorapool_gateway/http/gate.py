@@ -60,23 +60,24 @@ class Gate:
             GatewayError
         """
         limit_bytes, pool = min(self.max_body_bytes, body_bytes or self.max_body_bytes), ""
+        images = 1
         try:
             caller = self.keys.check(request.headers.get("authorization"))
             with self.bodies.share() as share:
                 # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
                 asked = await parsed(parse, await read_body(request, limit_bytes, share))
                 resolved = await self.service.resolve(asked, request.headers.get(POOL))
-                pool = resolved.pool
+                pool, images = resolved.pool, resolved.generate.images
                 served = await unless_gone(request.receive, self.service.generate(resolved, caller))
                 response = await respond(asked, served)
         except ClientGone:
-            self.metrics.answered(dialect, "", "client_gone")
+            self.metrics.answered(dialect, pool, "client_gone", images)
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except GatewayError as error:
-            self.metrics.answered(dialect, pool, errors.outcome(error))
+            self.metrics.answered(dialect, pool, errors.outcome(error), images)
             log.info("refused", dialect=dialect, outcome=errors.outcome(error), error=error.message[:500])
             raise
-        self.metrics.answered(dialect, pool, "ok")
+        self.metrics.answered(dialect, pool, "ok", images)
         return response
 
 

@@ -19,6 +19,7 @@ from lorapool_operator.decide.events import EventDraft, adapter_events, pool_eve
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, has_finalizer, plan_finalizers
 from lorapool_operator.decide.leaving import leaving
 from lorapool_operator.decide.placements import NO_PLACEMENTS, PlacementDecisions, PlacementInput
+from lorapool_operator.decide.pools.gpu_use import GpuUse, gpu_use
 from lorapool_operator.decide.pools.objects import wanted_objects
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.decide.pools.rolling import NO_ROLLOUT, RollingUpdate
@@ -85,6 +86,7 @@ class Report:
     writes: tuple[StatusWrite, ...]
     adapters_by_reason: Mapping[str, int]
     pods_by_state: Mapping[str, int]
+    gpus: GpuUse
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ def _report(seen: Observed, statuses: AdapterStatuses) -> Report:
     if seen.pool is not None:
         status = pool_status(seen.pool, seen, statuses.counts)
         writes.append(status_write(seen.pool, status, pool_events(seen.pool, status)))
-    return Report(tuple(w for w in writes if w.patch), statuses.by_reason, pods_by_state(seen))
+    gpus = gpu_use(seen, statuses.counts.ready)
+    return Report(tuple(w for w in writes if w.patch), statuses.by_reason, pods_by_state(seen), gpus)
 
 
 def status_write(

@@ -67,14 +67,21 @@ class Reconciler:
 
     async def run(self) -> PassResult:
         """One pass. It waits for the API server alone."""
-        seen = observe(self.key, self._ctx, self.pods, self._writer.refusal)
-        plan = decide(seen, self._memory, self._adapters, self._placements)
+        stage = self._ctx.metrics.pass_stage
+        with stage("observe"):
+            seen = observe(self.key, self._ctx, self.pods, self._writer.refusal)
+        with stage("decide"):
+            plan = decide(seen, self._memory, self._adapters, self._placements)
         self._memory = plan.memory
+        self._ctx.metrics.set_behind(self.key, plan.memory.behind_since_s)
         self._resolve(plan, seen)
-        written = await self._apply(plan, seen)
-        written += await self._register(plan, seen)
-        written += await each(self._writer.remove_finalizer, plan.finalizers.remove)
-        written += await self._report(plan.report) if plan.report else []
+        with stage("apply"):
+            written = await self._apply(plan, seen)
+        with stage("register"):
+            written += await self._register(plan, seen)
+            written += await each(self._writer.remove_finalizer, plan.finalizers.remove)
+        with stage("report"):
+            written += await self._report(plan.report) if plan.report else []
         if plan.leaving is not None:
             self._ctx.handovers.tell(self.key, plan.leaving)
         self._writer.keep_only(plan.memory.uids.values())
@@ -129,6 +136,7 @@ class Reconciler:
     async def _report(self, report: Report) -> list[Written[Any]]:
         self._ctx.metrics.set_adapters(self.key, report.adapters_by_reason)
         self._ctx.metrics.set_pods(self.key, report.pods_by_state)
+        self._ctx.metrics.gpus.set(self.key, report.gpus.pooled, report.gpus.dedicated)
         return list(await each(self._writer.write_status, report.writes))
 
 

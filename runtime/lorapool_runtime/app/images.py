@@ -12,6 +12,7 @@ from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings, UsedAdapt
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.app.encode import encode
+from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.app.recipe import complete
 from lorapool_runtime.catalog.usage import Usage
 from lorapool_runtime.catalog.weights import Weights
@@ -48,6 +49,7 @@ class ImageGenerator:
         weights: Weights,
         undeclared: UndeclaredAdapters,
         dispatcher: Dispatcher,
+        metrics: Metrics,
     ) -> None:
         """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm."""
         self._settings = settings
@@ -57,6 +59,7 @@ class ImageGenerator:
         self._weights = weights
         self._undeclared = undeclared
         self._dispatcher = dispatcher
+        self._metrics = metrics
         self.usage = Usage()
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
@@ -65,6 +68,8 @@ class ImageGenerator:
         self._check_ready()
         self._dispatcher.check_room(self._weights.waiting)
         uses = [self._full(use) for use in wanted.adapters]
+        for use in uses:
+            self._metrics.named(self._weights.tier(use.key))
         await self._undeclared.admit(use.key for use in uses)
         await self._weights.until_loaded((use.key for use in uses), self._config.serving.request_timeout_seconds)
         stack = self._weights.take(uses)
@@ -92,10 +97,11 @@ class ImageGenerator:
         """
         outcome = await self._dispatcher.render(replace(admitted, on_step=on_step))
         start, rendering = time.monotonic(), outcome.rendering
-        busy_s = rendering.load_s + rendering.switch_s + rendering.inference_s
-        self.usage.note((scaled.key for scaled in admitted.stack), busy_s)
+        self.usage.note((scaled.key for scaled in admitted.stack), rendering.busy_s)
         images = tuple([await asyncio.to_thread(encode, image, format_) for image in outcome.rendering.images])
-        reply = self._reply(admitted, outcome, format_, time.monotonic() - start)
+        encode_s = time.monotonic() - start
+        self._metrics.encoded(encode_s)
+        reply = self._reply(admitted, outcome, format_, encode_s)
         data = [base64.b64encode(image).decode() if in_json else "" for image in images]
         made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, admitted.recipe.seeds, strict=True))
         return EncodedReply(images, reply.model_copy(update={"images": made}))
@@ -126,7 +132,9 @@ class ImageGenerator:
                 queue_s=outcome.queue_s,
                 load_s=rendering.load_s,
                 switch_s=rendering.switch_s,
+                prompt_s=rendering.prompt_s,
                 inference_s=rendering.inference_s,
+                decode_s=rendering.decode_s,
                 encode_s=encode_s,
             ),
             warnings=rendering.warnings,

@@ -6,12 +6,13 @@ from typing import Final
 
 from lorapool_api.kinds.pool import Undeclared
 from lorapool_api.kinds.runtime import Device
+from lorapool_api.wire.state import Tier
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.app.fleet import Fleet
 from lorapool_runtime.app.health import Health, Watchdog
-from lorapool_runtime.app.metrics import Metrics
+from lorapool_runtime.app.metrics import Metrics, PodFigures
 from lorapool_runtime.catalog.fit_check import FitCheck
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Readers
@@ -46,7 +47,8 @@ class RuntimeParts:
         config = self._config = settings.config
         engine_thread, self._prefetch_thread = ThreadPoolExecutor(1, "engine"), ThreadPoolExecutor(1, "prefetch")
         self.threads = (engine_thread, self._prefetch_thread)
-        self.changes, self.metrics, self.health = Changes(), Metrics(), Health()
+        self.changes, self.health = Changes(), Health()
+        self.metrics = Metrics(config, self._figures)
         self.base = BaseLoader(load, engine_thread, self.changes, started_s)
         self.device = DeviceAdapters(self.base.warm)
         self._blobs = blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
@@ -92,6 +94,22 @@ class RuntimeParts:
     async def _to_device(self, adapter: HostAdapter) -> None:
         prefetch = self.base.engine().prefetch
         await asyncio.get_running_loop().run_in_executor(self._prefetch_thread, prefetch, [adapter])
+
+    def _figures(self) -> PodFigures:
+        """What is read at the moment, and is not counted as it happens."""
+        return PodFigures(
+            pending=self.dispatcher.pending + self.registry.weights.waiting,
+            running=self.dispatcher.running,
+            busy_s=self.dispatcher.busy_s,
+            base=self.base.state,
+            adapters=self.registry.tiers.count(),
+            held_bytes={Tier.DEVICE: self.device.size_bytes, Tier.HOST: self.host.size_bytes},
+            evictions={
+                Tier.DEVICE: self.device.evictions,
+                Tier.HOST: self.host.evictions,
+                Tier.DISK: self._blobs.evictions,
+            },
+        )
 
     def _rendered(self, outcome: Outcome) -> None:
         self.metrics.rendered(outcome)

@@ -11,7 +11,7 @@ from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.credentials import CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus, Tier
+from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus
 from lorapool_runtime.app.images import ImageGenerator
 from lorapool_runtime.app.parts import RuntimeParts
 from lorapool_runtime.app.readiness import Readiness
@@ -50,6 +50,7 @@ class Runtime:
             parts.registry.weights,
             parts.undeclared,
             parts.dispatcher,
+            parts.metrics,
         )
 
     # ---- from start to end -------------------------------------------------------------------------------------
@@ -222,14 +223,7 @@ class Runtime:
 
     def metrics_text(self) -> bytes:
         """For Prometheus."""
-        parts = self._parts
-        return parts.metrics.text(
-            pending=parts.dispatcher.pending,
-            running=parts.dispatcher.running,
-            cold_start_s=parts.base.state.cold_start_s,
-            adapters=parts.registry.tiers.count(),
-            held_bytes={Tier.DEVICE: parts.device.size_bytes, Tier.HOST: parts.host.size_bytes},
-        )
+        return self._parts.metrics.text()
 
     def _state(self, *, complete: bool, adapters: dict[str, AdapterState]) -> PodState:
         return PodState(

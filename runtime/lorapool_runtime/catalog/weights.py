@@ -7,7 +7,7 @@ from lorapool_api.kinds.serving import AdapterDefaults, ServingLimits
 from lorapool_api.rules.defaults import of_stack
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
-from lorapool_api.wire.state import AdapterPhase
+from lorapool_api.wire.state import AdapterPhase, Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.index import CatalogIndex
@@ -43,6 +43,11 @@ class Weights:
                     await slot.changed(left_s)
         finally:
             self.waiting -= 1
+
+    def tier(self, key: str) -> Tier:
+        """Where the weights of an adapter are now; remote where it cannot be served yet."""
+        slot = self._index.get(key)
+        return slot.tier if slot is not None and slot.phase is AdapterPhase.READY else Tier.REMOTE
 
     def request(self, key: str) -> None:
         """Another pod asks for its file: load it, if that has not begun, or may succeed now."""

@@ -139,6 +139,9 @@ class Rendering:
     Attributes:
         rows: how many pictures, of this request and others, went through each forward together.
         applied: what was done with its adapters; mixed: added to its own rows of a batch.
+        prompt_s: what the text encoders took.
+        decode_s: of `inference_s`, from latents to pixels.
+        loads: how many of its adapters had to be brought to the device.
     """
 
     images: tuple[Image, ...]
@@ -148,6 +151,14 @@ class Rendering:
     warnings: tuple[str, ...] = ()
     rows: int = 1
     applied: Applied = Applied.NONE
+    prompt_s: float = 0.0
+    decode_s: float = 0.0
+    loads: int = 0
+
+    @property
+    def busy_s(self) -> float:
+        """How long the engine was at work on it."""
+        return self.load_s + self.switch_s + self.prompt_s + self.inference_s
 
 
 Result = Rendering | RuntimeFailure
@@ -203,6 +214,10 @@ class WarmEngine(Protocol):
     @property
     def device_bytes(self) -> int:
         """Device memory that adapters take."""
+
+    @property
+    def device_evictions(self) -> int:
+        """How many adapters have left the device so far because others needed the room."""
 
     def pin(self, identities: Collection[str]) -> None:
         """From now on these adapters, and no others, are never evicted from the device."""

@@ -19,6 +19,11 @@ class DeviceAdapters:
         """Device memory that they take."""
         return self._warm.result().device_bytes if self._is_warm else 0
 
+    @property
+    def evictions(self) -> int:
+        """How many have left it so far because others needed the room."""
+        return self._warm.result().device_evictions if self._is_warm else 0
+
     def on_device(self) -> frozenset[str]:
         """Their identities."""
         return self._warm.result().on_device() if self._is_warm else frozenset()

@@ -16,6 +16,7 @@ from PIL import Image
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.contract import (
+    Applied,
     BaseInfo,
     Progress,
     Recipe,
@@ -62,6 +63,7 @@ class StubEngine:
         self._sleep = sleep
         self._active: tuple[tuple[str, float], ...] = ()
         self._on_device: OrderedDict[str, None] = OrderedDict()
+        self.device_evictions = 0
 
     def read(self, file: AdapterFile) -> HostAdapter:
         return StubAdapter(file.identity, file.sha256, file.facts.size_bytes)
@@ -77,6 +79,7 @@ class StubEngine:
 
     def _made(self, request: RenderRequest[HostAdapter]) -> Result:
         start = time.monotonic()
+        loads = len({scaled.adapter.identity for scaled in request.stack} - self._on_device.keys())
         self._switch(request.stack)
         switched = time.monotonic()
         recipe = request.recipe
@@ -85,7 +88,9 @@ class StubEngine:
         for number in range(1, total + 1):
             self._pretend(self._timings.step_milliseconds / 1000, request.stop)
             request.on_step(Step(number, total, images[0] if request.shows(number, total) else None))
-        return Rendering(tuple(images), 0.0, switched - start, time.monotonic() - switched)
+        applied = Applied.UNMERGED if request.stack else Applied.NONE
+        inference_s = time.monotonic() - switched
+        return Rendering(tuple(images), 0.0, switched - start, inference_s, applied=applied, loads=loads)
 
     def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         pass
@@ -119,6 +124,7 @@ class StubEngine:
             self._on_device.move_to_end(identity)
         while len(self._on_device) > _ON_DEVICE:
             self._on_device.popitem(last=False)
+            self.device_evictions += 1
 
     def _pretend(self, seconds: float, stop: Callable[[], bool]) -> None:
         while True:

@@ -27,6 +27,9 @@ class Dispatcher:
 
     A request waits with its files; the weights of those that come next are loaded to host memory before their turn,
     and to the device on `prefetch_thread` while others are made.
+
+    Attributes:
+        busy_s: for how long the engine has been making images so far.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Dispatcher:
         self._running: Sequence[QueueEntry] = ()
         self._closed: str | None = None
         self._is_lost = False
+        self.busy_s = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -169,6 +173,7 @@ class Dispatcher:
             for entry in batch:
                 answers.refuse(entry, answers.defect(error))
         finally:
+            self.busy_s += self._clock() - started_s
             self._running = ()
             self._idle.set()
 
@@ -176,7 +181,7 @@ class Dispatcher:
         if isinstance(result, RuntimeFailure):
             answers.refuse(entry, answers.request_error(result, entry, self._timeout_s))
             return
-        outcome = Outcome(result, started_s - entry.arrived_s)
+        outcome = Outcome(result, started_s - entry.arrived_s, entry.read_s)
         if not entry.answer.done():
             entry.answer.set_result(outcome)
         try:

@@ -5,17 +5,32 @@ import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from lorapool_api.wire.state import Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
-from lorapool_runtime.engine.contract import Rendering, RenderRequest, Step, no_steps
+from lorapool_runtime.engine.contract import Applied, Rendering, RenderRequest, Step, no_steps
 from lorapool_runtime.queue.policy import StackId
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the engine made, and how long the request waited for it."""
+    """What the engine made, and how long the request waited for it.
+
+    Attributes:
+        read_s: of that, how long its adapters were read from disk; 0: they were in memory when it came.
+    """
 
     rendering: Rendering
     queue_s: float
+    read_s: float = 0.0
+
+    @property
+    def tier(self) -> Tier | None:
+        """The farthest tier that an adapter was brought from for it; None: it has none."""
+        if self.rendering.applied is Applied.NONE:
+            return None
+        if self.read_s > 0:
+            return Tier.DISK
+        return Tier.HOST if self.rendering.loads else Tier.DEVICE
 
 
 @dataclass(eq=False)
@@ -27,6 +42,7 @@ class QueueEntry:
         deadline_s: on the queue's clock; after it nobody wants the answer.
         abandoned: set when the client has gone.
         weights: its adapters in host memory, held there from its turn on; empty before.
+        read_s: how long they were read from disk for it.
     """
 
     request: RenderRequest[AdapterFile]
@@ -35,6 +51,7 @@ class QueueEntry:
     answer: asyncio.Future[Outcome]
     abandoned: threading.Event = field(default_factory=threading.Event)
     weights: tuple[ScaledAdapter[HostAdapter], ...] = ()
+    read_s: float = 0.0
 
     @property
     def stack_id(self) -> StackId:

@@ -100,11 +100,14 @@ class HostPrefetcher:
 
     async def _fetch(self, entry: QueueEntry) -> None:
         there: list[str] = []
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
         try:
             for scaled in entry.request.stack:
                 adapter = await self._load(scaled)
                 self._cache.hold(adapter)
                 there.append(adapter.identity)
+            entry.read_s = clock() - began_s
         except RequestError as error:
             self._on_failed(entry.identities, error)
         except Exception:

@@ -41,6 +41,9 @@ class BlobFolder:
     declared first (`first-out/<sha256>`); the time of the last use is the
     file's time of access, so that all processes on the folder agree. One that has left is fetched again when it is
     wanted.
+
+    Attributes:
+        evictions: how many this process has deleted so far because others needed the room.
     """
 
     def __init__(self, root: Path, bound_bytes: int | None = None, hasher: Callable[[Path], str] | None = None) -> None:
@@ -57,6 +60,7 @@ class BlobFolder:
             folder.mkdir(parents=True, exist_ok=True)
         self.notes = CheckNotes(root / "checked")
         self._verified: set[str] = set()
+        self.evictions = 0
         self._sweep()
 
     def find(self, sha256: str) -> Blob | None:
@@ -137,6 +141,7 @@ class BlobFolder:
                 return
             if path != keep:
                 self.drop(path.name)
+                self.evictions += 1
                 size_bytes -= size
 
     # ---- what an address held when it was last read ------------------------------------------------------------

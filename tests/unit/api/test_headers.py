@@ -28,7 +28,7 @@ def headers(made: GenerateReply) -> dict[str, str]:
 def test_all_seeds_and_all_stages_are_said() -> None:
     found = headers(reply())
     assert found["x-lorapool-seed"] == "5,6"
-    assert found["server-timing"].split(", ")[3] == "inference;dur=1500.000"
+    assert found["server-timing"].split(", ")[4] == "inference;dur=1500.000"
     assert json.loads(found["x-lorapool-adapters"]) == [{"key": "default/pixel0", "sha256": "ab" * 32, "scale": 1.0}]
 
 

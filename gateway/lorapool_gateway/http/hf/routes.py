@@ -60,7 +60,7 @@ async def _infer(gate: Gate, request: Request, model: str | None = None) -> Resp
 
 async def _image(service: ImageService, asked: ImageRequest, served: ServedReply) -> Response:
     spent = served.reply.timings
-    compute_s = spent.load_s + spent.switch_s + spent.inference_s + spent.encode_s
+    compute_s = spent.load_s + spent.switch_s + spent.prompt_s + spent.inference_s + spent.encode_s
     headers = {
         "x-compute-time": f"{compute_s:.3f}",
         "x-compute-type": _COMPUTE_TYPES[service.device(served.pool)],

@@ -36,6 +36,9 @@ class HostCache:
 
     What is held stays, and what is only checked displaces nothing: no cache of a library knows either.
     `size_bytes` counts what is held too, so it is all that adapters take, but for files that are only checked.
+
+    Attributes:
+        evictions: how many have left so far because others needed the room.
     """
 
     def __init__(self, bound_bytes: int, readers: Reads) -> None:
@@ -48,6 +51,7 @@ class HostCache:
         self._reads: dict[str, _Read] = {}
         self._moved: set[str] = set()
         self._growth = 1.0
+        self.evictions = 0
 
     @property
     def size_bytes(self) -> int:
@@ -189,5 +193,6 @@ class HostCache:
         for identity in list(self._kept):
             if identity not in self._held:
                 self._pop(identity)
+                self.evictions += 1
             if self._size_bytes + extra_bytes <= self._bound_bytes:
                 return

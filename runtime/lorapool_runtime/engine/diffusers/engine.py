@@ -1,7 +1,6 @@
 """The diffusers engine: one warm pipeline, adapters activated by setting pointers."""
 
 import threading
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +24,7 @@ from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, finis
 from lorapool_runtime.engine.diffusers.render.previews import LatentPreview
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Run
+from lorapool_runtime.engine.diffusers.render.stopwatch import Stopwatch
 from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 from lorapool_runtime.engine.diffusers.weights.rounding import merge_loss
@@ -63,6 +63,10 @@ class DiffusersEngine:
     @property
     def device_bytes(self) -> int:
         return self.memory.size_bytes + self._merged_bytes()
+
+    @property
+    def device_evictions(self) -> int:
+        return self.memory.evictions
 
     def _merged_bytes(self) -> int:
         return self._board.merged_bytes
@@ -135,42 +139,51 @@ class DiffusersEngine:
     def _render(
         self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int, rows: int | None
     ) -> Sequence[Result]:
-        start = time.monotonic()
+        watch = Stopwatch(self.parts.accelerator.synchronize)
         for request in requests:
             _check_stack([lora(scaled.adapter) for scaled in request.stack])
         in_use = tuple(dict.fromkeys(scaled.adapter.identity for request in requests for scaled in request.stack))
+        there = self.memory.identities()
         self.memory.use(in_use)
         stacks = [self.activator.load(request.stack) for request in requests]
-        loaded = time.monotonic()
+        watch.lap("load")
         self._active = in_use
         pictures = sum(request.recipe.images for request in requests)
         if any(stack != stacks[0] for stack in stacks):
             prompts = self._prompts_apart(requests, stacks)
+            watch.lap("prompt")
             each = [(stack, request.recipe.images) for request, stack in zip(requests, stacks, strict=True)]
             applied = self.activator.for_rows(each)
+            watch.lap("switch")
         else:
             applied = self.activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
+            watch.lap("switch")
             prompts = [
                 self._encoded(request.recipe, stacks[0], merge=applied is Applied.MERGED) for request in requests
             ]
+            watch.lap("prompt")
         if not are_alike(prompts):
             # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.
             return [result for request in requests for result in self._render([request], waiting, rows)]
-        switched = time.monotonic()
         batches = self._batches(requests, rows)
         runs = [self._run_batch(batch, prompts) for batch in batches]
-        inference_s = time.monotonic() - switched
-        most = max(len(batch.rows) for batch in batches)
+        watch.lap("inference")
+        most, decode_s = max(len(batch.rows) for batch in batches), sum(run.decode_s for run in runs)
 
         def rendering(images: Any, warnings: Any) -> Rendering:
-            return Rendering(images, loaded - start, switched - loaded, inference_s, warnings, most, applied)
+            spent = (watch.seconds("load"), watch.seconds("switch"), watch.seconds("inference"))
+            return Rendering(images, *spent, warnings, most, applied, watch.seconds("prompt"), decode_s)
 
         made = finished(requests, batches, runs, rendering)
-        return [self._with_warnings(request, result) for request, result in zip(requests, made, strict=True)]
+        return [self._completed(request, result, there) for request, result in zip(requests, made, strict=True)]
 
-    def _with_warnings(self, request: RenderRequest[HostAdapter], result: Result) -> Result:
+    def _completed(self, request: RenderRequest[HostAdapter], result: Result, there: Collection[str]) -> Result:
+        """With what concerns this request alone; `there`: what was on the device before."""
+        if not isinstance(result, Rendering):
+            return result
+        loads = len({scaled.adapter.identity for scaled in request.stack}.difference(there))
         cut = self._prompts.warnings(request.recipe)
-        return replace(result, warnings=(*result.warnings, *cut)) if isinstance(result, Rendering) and cut else result
+        return replace(result, warnings=(*result.warnings, *cut), loads=loads)
 
     def _prompts_apart(self, requests: Sequence[RenderRequest[HostAdapter]], stacks: Sequence[Stack]) -> list[Encoded]:
         """What each prompt says with its own text encoders."""

@@ -48,7 +48,7 @@ class PipelineParts:
             board=Switchboard(components),
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
-            runner=Runner(Tasks(pipeline), pipeline.scheduler),
+            runner=Runner(Tasks(pipeline), pipeline.scheduler, accelerator.synchronize),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,

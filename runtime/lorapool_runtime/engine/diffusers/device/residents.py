@@ -22,6 +22,9 @@ class DeviceMemory:
 
     The engine's thread brings what it needs; another may prefetch. What is in use or pinned is never evicted: the
     bound is for the rest.
+
+    Attributes:
+        evictions: how many have left so far because others needed the room.
     """
 
     def __init__(self, accelerator: Accelerator, bound_bytes: int, beside: Callable[[], int] = lambda: 0) -> None:
@@ -33,6 +36,7 @@ class DeviceMemory:
         self._residents: OrderedDict[str, DeviceAdapter] = OrderedDict()
         self._in_use: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
+        self.evictions = 0
         self._lock = threading.Lock()
         self._copying = threading.Lock()
 
@@ -126,3 +130,4 @@ class DeviceMemory:
                     return
                 if identity != wanted and identity not in self._in_use and identity not in self._pinned:
                     size -= self._residents.pop(identity).size_bytes
+                    self.evictions += 1

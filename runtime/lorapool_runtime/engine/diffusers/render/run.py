@@ -1,6 +1,7 @@
 """Running a pipeline: pictures of one shape, in one forward per step."""
 
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,21 +37,24 @@ class Run:
         pixels: pictures x height x width x 3 on the host.
         finite: of each picture, whether all of its numbers were.
         latents: that the pictures came from.
+        decode_s: how long the pipeline worked after the last step.
     """
 
     pixels: NDArray[np.uint8]
     finite: tuple[bool, ...]
     latents: torch.Tensor | None
     warning: str | None
+    decode_s: float = 0.0
 
 
 class Runner:
     """Runs the pipeline of a task. For the engine's thread. A scheduler is made for each run."""
 
-    def __init__(self, tasks: Tasks, own_scheduler: Any) -> None:
-        """`own_scheduler` is what the base came with."""
+    def __init__(self, tasks: Tasks, own_scheduler: Any, synchronize: Callable[[], None]) -> None:
+        """`own_scheduler` is what the base came with; `synchronize` waits until the device has done all."""
         self._tasks = tasks
         self._own_scheduler = own_scheduler
+        self._synchronize = synchronize
 
     @torch.inference_mode()
     def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch) -> Run:
@@ -62,11 +66,16 @@ class Runner:
         """
         pipeline = self._tasks.pipeline(task_of(recipe))
         last: torch.Tensor | None = None
+        stepped_s: float | None = None
 
         def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            nonlocal last
+            nonlocal last, stepped_s
             before, last = last, tensors["latents"]
-            watch(step + 1, getattr(pipeline, "num_timesteps", recipe.steps), before, last, pipeline.scheduler)
+            of = getattr(pipeline, "num_timesteps", recipe.steps)
+            watch(step + 1, of, before, last, pipeline.scheduler)
+            if step + 1 >= of:
+                self._synchronize()  # else the steps that the device has yet to do would count as decoding
+                stepped_s = time.monotonic()
             return {}
 
         pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler, recipe.timestep_spacing)
@@ -92,7 +101,8 @@ class Runner:
         finite = made.flatten(1).isfinite().all(dim=1).tolist()
         # On the device: a quarter of the bytes to copy, and nothing for the host to do while the device waits.
         pixels = made.float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        return Run(pixels, tuple(finite), last, warning)
+        decode_s = 0.0 if stepped_s is None else time.monotonic() - stepped_s
+        return Run(pixels, tuple(finite), last, warning, decode_s)
 
 
 def _start(start: Start | None) -> Mapping[str, Any]:

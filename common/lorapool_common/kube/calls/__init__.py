@@ -1,0 +1,1 @@
+"""Calls of the API server, as they are counted."""

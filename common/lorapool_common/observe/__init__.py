@@ -1,0 +1,1 @@
+"""What the parts' metrics and traces have in common."""
