@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from lorapool_common import logs
+from lorapool_common.http.certificate import CertificateError, ServerCertificate
 from lorapool_common.http.listening import bound_socket, listen_host
 from lorapool_common.http.server import Server
 from lorapool_common.kube.client import Kube
@@ -64,6 +65,15 @@ async def run(settings: Settings, process: Process) -> None:
         await Gateway(settings, kube, pods, process, metrics).run()
 
 
+def _certificate(settings: Settings) -> ServerCertificate | None:
+    if settings.tls_dir is None:
+        return None
+    try:
+        return ServerCertificate(settings.tls_dir)
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+
+
 class Pods(Statuses, Renders, Protocol):
     """What a gateway asks of pods."""
 
@@ -92,7 +102,8 @@ class Gateway:
         gate = Gate(
             service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes, Bodies(settings.max_held_bytes)
         )
-        self._inference = self._server(inference_app(gate, settings.cors_origins), settings.http_port)
+        inference = inference_app(gate, settings.cors_origins)
+        self._inference = self._server(inference, settings.http_port, _certificate(settings))
         self._health = self._server(health_app(metrics, self._watcher.synced, self._takes_none), settings.health_port)
 
     async def run(self) -> None:
@@ -124,8 +135,8 @@ class Gateway:
     def _host(self) -> str:
         return listen_host(self._settings.listen, self._settings.pod_ip)
 
-    def _server(self, app: FastAPI, port: int) -> Server:
+    def _server(self, app: FastAPI, port: int, certificate: ServerCertificate | None = None) -> Server:
         try:
-            return Server(app, bound_socket(self._host, port))
+            return Server(app, bound_socket(self._host, port), certificate=certificate)
         except OSError as error:
             raise CannotStart(f"{self._host} port {port}: {error.strerror}") from error

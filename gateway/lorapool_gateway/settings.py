@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     api_keys_dir: Path | None = Field(
         default=None, description="Folder with one API key a file, as a Secret is mounted; None: everyone may ask."
     )
+    tls_dir: Path | None = Field(
+        default=None, description="Folder with `tls.crt` and `tls.key`, as a Secret is mounted; None: plain HTTP."
+    )
     cors_origins: CommaList = Field(default=(), description="Origins whose pages may call; *: all; empty: none.")
     max_body_bytes: int = Field(
         default=GENERATE_MAX_BYTES,

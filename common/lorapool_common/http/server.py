@@ -10,6 +10,8 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from lorapool_common.http.certificate import ServerCertificate
+
 # An idle connection is closed by the client or by a proxy in front of the server, never by the server: one that closes
 # first resets the request that was just being sent. nginx and AWS's balancers keep idle connections for 60 s.
 KEEP_ALIVE_S: Final = 75
@@ -40,11 +42,12 @@ class Server(QuietServer):
         app: App,
         listener: socket.socket,
         *,
+        certificate: ServerCertificate | None = None,
         keep_alive_s: int = KEEP_ALIVE_S,
         head_timeout_s: float = HEAD_TIMEOUT_S,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        """The socket is bound; the server listens there while it runs, and closes it."""
+        """Listens at the socket, which is bound, and closes it in the end. With a certificate it speaks TLS."""
         self._listener = listener
         self._is_draining = False
         connection = type("Connection", (_Connection,), {"head_timeout_s": head_timeout_s})
@@ -61,6 +64,7 @@ class Server(QuietServer):
                 proxy_headers=False,  # nobody here asks for a client's address, and a header could forge it
                 timeout_keep_alive=keep_alive_s,
                 limit_concurrency=max_connections,
+                ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
             )
         )
 
