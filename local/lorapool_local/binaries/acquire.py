@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -18,18 +19,26 @@ from lorapool_local.binaries.build import OnStart, build, go_problem
 from lorapool_local.binaries.download import OnBytes, download, host_of, reachable_hosts
 from lorapool_local.binaries.durations import Durations, spoken
 from lorapool_local.binaries.find import find
-from lorapool_local.binaries.tools import KUBERNETES_NODE, SOURCES, Binaries, NodeBinaries, ProgramSource
+from lorapool_local.binaries.tools import KUBERNETES_NODE, SOURCES, Binaries, NodeBinaries, ProgramSource, sources
 from lorapool_local.errors import BinariesUnavailable
 from lorapool_local.paths import cache_dir
 
+KUBERNETES_ENV: Final = "LORAPOOL_KUBERNETES"
 
-def ensure_binaries(console: Console, *, may_build: bool = True) -> Binaries:
+
+def ensure_binaries(
+    console: Console, *, may_build: bool = True, environment: Mapping[str, str] = os.environ
+) -> Binaries:
     """All programs of a plane, with progress on the console.
+
+    Args:
+        environment: `LORAPOOL_KUBERNETES` names another minor version of Kubernetes than the newest, such as 1.29.
 
     Raises:
         BinariesUnavailable: says which program is missing and what was tried.
     """
-    found = _ensure(SOURCES, console, may_build=may_build)
+    minor = environment.get(KUBERNETES_ENV)
+    found = _ensure(sources(minor) if minor else SOURCES, console, may_build=may_build)
     return Binaries(
         etcd=found["etcd"],
         apiserver=found["kube-apiserver"],

@@ -6,7 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from lorapool_local.errors import BinariesUnavailable
+
 KUBERNETES_VERSION: Final = "1.34.1"
+# What a plane can be of, by minor version: the newest that the chart is for, and the oldest.
+KUBERNETES_VERSIONS: Final = {"1.34": KUBERNETES_VERSION, "1.29": "1.29.15"}
 ETCD_VERSION: Final = "3.6.5"
 HELM_VERSION: Final = "3.19.0"
 
@@ -86,47 +90,64 @@ class ProgramSource:
         return f"{self.name}-{self.version}"
 
 
-_K8S_MINOR = KUBERNETES_VERSION.split(".")[1]
 _K8S_VERSION_PACKAGE = "k8s.io/component-base/version"
-# Controller manager and scheduler must not be newer than the apiserver: all three of one minor version.
-_SAME_MINOR = {"oldest": (1, int(_K8S_MINOR)), "below": (1, int(_K8S_MINOR) + 1)}
 _K8S_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-
-_K8S_ARCHIVE = Archive(
-    url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}",
-    checksum_url=f"https://dl.k8s.io/release/v{KUBERNETES_VERSION}/bin/linux/{ARCHITECTURE}/{{tool}}.sha256",
-    member=None,
-)
-_K8S_LINKER_FLAGS = (
-    f"-X {_K8S_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_VERSION} "
-    f"-X {_K8S_VERSION_PACKAGE}.gitMajor=1 -X {_K8S_VERSION_PACKAGE}.gitMinor={_K8S_MINOR}"
-)
-
-KUBERNETES: Final = ProgramSource(
-    name="kubernetes",
-    version=KUBERNETES_VERSION,
-    tools=(
-        *(Tool(name, ("--version",), **_SAME_MINOR) for name in _K8S_COMPONENTS),
-        # kubectl may be one minor version older or newer.
-        Tool("kubectl", ("version", "--client"), (1, int(_K8S_MINOR) - 1), (1, int(_K8S_MINOR) + 2)),
-    ),
-    archive=_K8S_ARCHIVE,
-    packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in (*_K8S_COMPONENTS, "kubectl")),
-    linker_flags=_K8S_LINKER_FLAGS,
-    usual_build_s=400,
-    packages_in_all=2500,
-)
-
 _K8S_NODE = ("kubelet", "kube-proxy")
+
+
+def kubernetes(version: str) -> ProgramSource:
+    """The control plane's own programs and kubectl, of one of `KUBERNETES_VERSIONS`."""
+    minor = _minor(version)
+    # kubectl may be one minor version older or newer.
+    kubectl = Tool("kubectl", ("version", "--client"), (1, minor - 1), (1, minor + 2))
+    return ProgramSource(
+        name="kubernetes",
+        version=version,
+        tools=(*_of_minor(minor, _K8S_COMPONENTS), kubectl),
+        archive=_k8s_archive(version),
+        packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in (*_K8S_COMPONENTS, "kubectl")),
+        linker_flags=_k8s_linker_flags(version),
+        usual_build_s=400,
+        packages_in_all=2500,
+        module=_k8s_module(version),
+    )
+
+
+def _of_minor(minor: int, names: tuple[str, ...]) -> tuple[Tool, ...]:
+    """Controller manager and scheduler must not be newer than the apiserver: all of one minor version."""
+    return tuple(Tool(name, ("--version",), (1, minor), (1, minor + 1)) for name in names)
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+def _k8s_module(version: str) -> str:
+    return "kubernetes" if version == KUBERNETES_VERSION else f"kubernetes-1.{_minor(version)}"
+
+
+def _k8s_archive(version: str) -> Archive:
+    program = f"https://dl.k8s.io/release/v{version}/bin/linux/{ARCHITECTURE}/{{tool}}"
+    return Archive(url=program, checksum_url=f"{program}.sha256", member=None)
+
+
+def _k8s_linker_flags(version: str) -> str:
+    return (
+        f"-X {_K8S_VERSION_PACKAGE}.gitVersion=v{version} "
+        f"-X {_K8S_VERSION_PACKAGE}.gitMajor=1 -X {_K8S_VERSION_PACKAGE}.gitMinor={_minor(version)}"
+    )
+
+
+KUBERNETES: Final = kubernetes(KUBERNETES_VERSION)
 
 # Apart from the control plane's: only the tests on a real node need them.
 KUBERNETES_NODE: Final = ProgramSource(
     name="kubernetes-node",
     version=KUBERNETES_VERSION,
-    tools=tuple(Tool(name, ("--version",), **_SAME_MINOR) for name in _K8S_NODE),
-    archive=_K8S_ARCHIVE,
+    tools=_of_minor(_minor(KUBERNETES_VERSION), _K8S_NODE),
+    archive=_k8s_archive(KUBERNETES_VERSION),
     packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in _K8S_NODE),
-    linker_flags=_K8S_LINKER_FLAGS,
+    linker_flags=_k8s_linker_flags(KUBERNETES_VERSION),
     usual_build_s=180,
     packages_in_all=2500,
     module="kubernetes",
@@ -163,3 +184,11 @@ HELM: Final = ProgramSource(
 )
 
 SOURCES: Final = (KUBERNETES, ETCD, HELM)
+
+
+def sources(minor: str) -> tuple[ProgramSource, ...]:
+    """The same with another minor version of Kubernetes. Raises: BinariesUnavailable for one that there is not."""
+    if minor not in KUBERNETES_VERSIONS:
+        known = ", ".join(sorted(KUBERNETES_VERSIONS))
+        raise BinariesUnavailable(f"a plane of Kubernetes {minor!r} cannot be had; of {known} it can")
+    return (kubernetes(KUBERNETES_VERSIONS[minor]), ETCD, HELM)
