@@ -28,9 +28,10 @@ demo: setup ## One warm base model, several adapters, by kubectl apply (EXIT=1: 
 check: setup ## Format, lint, types, import contracts, generated files, the rules of the code
 	ruff format --check .
 	ruff check .
-	mypy $(PACKAGES) tests
+	mypy $(PACKAGES) scripts tests
 	lint-imports
 	python -m lorapool_api.crd.generate --check
+	python -m scripts.chart_values --check
 	pytest --collect-only -qq tests/gpu
 	pytest -q tests/unit/helpers
 	python -m lorapool_bench.page --check
@@ -48,6 +49,11 @@ test: setup ## Everything that runs on this machine, fast tests first
 .PHONY: test-fast
 test-fast: setup ## Only what needs no control plane
 	pytest tests/unit tests/runtime $(ARGS)
+
+.PHONY: test-versions
+test-versions: setup ## The tests of the chart and of the CRDs on the oldest Kubernetes that the chart is for
+	LORAPOOL_KUBERNETES=1.29 python -m lorapool_local.binaries
+	LORAPOOL_KUBERNETES=1.29 pytest tests/cluster/test_chart_release.py tests/cluster/test_crds.py tests/cluster/operator/test_adapters.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup ## A hundred thousand hostile adapter files (ARGS: --cases N --seed N)
@@ -68,6 +74,10 @@ test-gpu: setup ## What needs a CUDA device (skipped without one), and its like 
 .PHONY: crds
 crds: setup ## Write the CRDs from the models
 	python -m lorapool_api.crd.generate
+
+.PHONY: chart-values
+chart-values: setup ## Write the chart's table of values and its schema's descriptions from the comments of values.yaml
+	python -m scripts.chart_values
 
 .PHONY: lock
 lock: setup ## Write the locked requirements anew (UPGRADE=1: newest versions)

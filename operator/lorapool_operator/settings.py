@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     stub_image: str | None = Field(
         default=None, description="The same for the stub engine; default: that of all others."
     )
+    runtime_priority_class: str | None = Field(
+        default=None, description="PriorityClass of the pods of pools whose podTemplate names none."
+    )
+    runtime_pull_secrets: CommaList = Field(
+        default=(), description="Names of Secrets in a pool's namespace that may pull images, beside its podTemplate's."
+    )
     namespaces: CommaList = Field(default=(), description="Namespaces to watch; empty: all.")
     url_hosts: CommaList = Field(
         default=(), description="Hosts that sources may name: `host`, `host:port`, `*.example.org`; empty: none."

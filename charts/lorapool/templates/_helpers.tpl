@@ -48,8 +48,25 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* Where a pod runs. Takes the values of a component. */}}
+{{- /* What the gateway's port for requests speaks. */}}
+{{- define "lorapool.gatewayScheme" -}}
+{{ ternary "https" "http" (not (empty (.Values.gateway.tls).secretName)) }}
+{{- end }}
+
+{{- /* Where the images of a pod are pulled from. */}}
+{{- define "lorapool.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Where a pod runs. Takes (dict "root" $ "component" "operator" "values" .Values.operator). */}}
 {{- define "lorapool.placement" -}}
+{{- $component := . }}
+{{- with .values }}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -60,11 +77,37 @@ tolerations: {{- toYaml . | nindent 2 }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .topologySpreadConstraints }}
-topologySpreadConstraints: {{- toYaml . | nindent 2 }}
+topologySpreadConstraints: {{- include "lorapool.spread" (dict "component" $component "constraints" .) | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Constraints that name no pods are about those of the component, of one version: a roll-out keeps them spread. */}}
+{{- define "lorapool.spread" -}}
+{{- $selector := dict "matchLabels" (include "lorapool.selector" .component | fromYaml) }}
+{{- $own := dict "labelSelector" $selector "matchLabelKeys" (list "pod-template-hash") }}
+{{- range .constraints }}
+{{- if hasKey . "labelSelector" }}
+{{ toYaml (list .) }}
+{{- else }}
+{{ toYaml (list (merge (dict) . $own)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Annotations of an object that `helm test` makes. Takes its weight. */}}
+{{- define "lorapool.selfTestHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{- /* Where the pool of `helm test` is made: where the operator may. */}}
+{{- define "lorapool.selfTestNamespace" -}}
+{{ .Values.watchNamespaces | default (list .Release.Namespace) | first }}
 {{- end }}
 
 {{- /*

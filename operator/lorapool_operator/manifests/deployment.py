@@ -28,6 +28,8 @@ class Installation:
     hf_endpoint: str | None = None
     civitai_endpoint: str | None = None
     url_hosts: tuple[str, ...] = ()
+    priority_class: str | None = None
+    pull_secrets: tuple[str, ...] = ()
 
 
 def deployment(pool: Pool, installation: Installation, *, unavailable: int = 0) -> Manifest:
@@ -96,7 +98,18 @@ def _pod_spec(pool: Pool, installation: Installation) -> Manifest:
             {"name": "cache", **_cache_volume(pool.spec.runtime.cache)},
             {"name": "control", "secret": {"secretName": token, "defaultMode": _GROUP_MAY_READ}},
         ],
+        **_of_the_installation(installation),
     }
+
+
+def _of_the_installation(installation: Installation) -> Manifest:
+    """What an installation that says nothing leaves out: its pods stay as they are."""
+    found: Manifest = {}
+    if installation.priority_class:
+        found["priorityClassName"] = installation.priority_class
+    if installation.pull_secrets:
+        found["imagePullSecrets"] = [{"name": name} for name in installation.pull_secrets]
+    return found
 
 
 def _container(pool: Pool, installation: Installation) -> Manifest:

@@ -116,7 +116,14 @@ class Reconciler:
     def _installation(self, objects: WantedObjects) -> Installation:
         settings = self._ctx.settings
         image = settings.image_for(objects.pool.spec.runtime.engine)
-        return Installation(image, settings.hf_endpoint, settings.civitai_endpoint, settings.url_hosts)
+        return Installation(
+            image,
+            settings.hf_endpoint,
+            settings.civitai_endpoint,
+            settings.url_hosts,
+            settings.runtime_priority_class,
+            settings.runtime_pull_secrets,
+        )
 
     async def _register(self, plan: PassPlan, seen: Observed) -> list[Written[Any]]:
         """Tell pods of the adapters that bear our finalizer; those that lack it get it first."""
