@@ -27,3 +27,7 @@ bench-fleet: setup ## Many pods and adapters: what the source is asked, how long
 .PHONY: performance-page
 performance-page: setup ## Write docs/performance.md from the results of the benches
 	$(BENCH).page
+
+.PHONY: dashboard
+dashboard: setup ## Write the chart's Grafana dashboard from its table
+	$(BENCH).dashboard.grafana

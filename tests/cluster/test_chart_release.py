@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,21 @@ def test_nobody_is_granted_more_than_its_role_in_the_watched_namespaces(release:
     assert may("gateway", "list", "pods")
     assert not may("gateway", "list", "pods", NAMESPACE)
     assert not may("gateway", "get", "secrets")
+
+
+def test_the_doctor_finds_nothing_wrong_and_then_the_operator_that_is_gone(release: Tools) -> None:
+    def doctor() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lorapool_common.cli", "doctor", "--kubeconfig", str(release.plane.kubeconfig)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    done = doctor()
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    release.kubectl("-n", NAMESPACE, "scale", "deployment", "lorapool-operator", "--replicas=0")
+    done = doctor()
+    release.kubectl("-n", NAMESPACE, "scale", "deployment", "lorapool-operator", "--replicas=1")
+    assert done.returncode == 1
+    assert "operator lorapool-system/lorapool-operator: is scaled to 0" in done.stdout
+    assert "-> kubectl scale deployment lorapool-operator -n lorapool-system --replicas=1" in done.stdout
 
 
 def test_an_upgrade_keeps_the_operators_key_and_brings_newer_crds(release: Tools, tmp_path: Path) -> None:

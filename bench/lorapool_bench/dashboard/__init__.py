@@ -1,0 +1,1 @@
+"""The Grafana dashboard: a table of panels, its JSON, and its picture from a run."""
