@@ -24,6 +24,10 @@ bench-gateway: setup ## What the gateway adds to a request, beside the pod alone
 bench-fleet: setup ## Many pods and adapters: what the source is asked, how long it takes, what a pod needs (some 8 minutes)
 	$(BENCH).fleet.bench $(ARGS)
 
+.PHONY: bench-operator
+bench-operator: setup ## Thousands of adapters: what they cost the operator, on a real API server (some 6 minutes)
+	$(BENCH).operator.bench $(ARGS)
+
 .PHONY: performance-page
 performance-page: setup ## Write docs/performance.md from the results of the benches
 	$(BENCH).page

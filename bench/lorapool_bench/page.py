@@ -12,6 +12,7 @@ from lorapool_bench.coldstart import page as page_coldstart
 from lorapool_bench.fleet import page as page_fleet
 from lorapool_bench.gateway import page as page_gateway
 from lorapool_bench.measure.result import RESULTS
+from lorapool_bench.operator import page as page_operator
 from lorapool_bench.overhead import page as page_overhead
 from lorapool_bench.queue import page as page_queue
 from lorapool_bench.switch import page as page_switch
@@ -37,6 +38,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     page_queue.section,
     page_gateway.section,
     page_fleet.section,
+    page_operator.section,
 )
 
 
