@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated
 
 import typer
+import uvloop
 
 from lorapool_common.logs import configure
 from lorapool_common.process import CannotStart, Process, run
@@ -35,4 +36,4 @@ def command(
             raise CannotStart(str(error)) from error
         await Operator(settings, key, process).run()
 
-    run("lorapool operator", serve)
+    run("lorapool operator", serve, loop=uvloop.new_event_loop)

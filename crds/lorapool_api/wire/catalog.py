@@ -1,8 +1,8 @@
 """The adapters that a pod may serve, as the operator tells it."""
 
 import hashlib
-import json
 from collections.abc import Iterable
+from functools import cached_property
 
 from pydantic import Field
 
@@ -33,11 +33,17 @@ class CatalogEntry(Wire):
     )
     pin: bool = Field(default=False, description="Bring it to the device at once, and keep it there.")
 
+    @cached_property
+    def digest(self) -> bytes:
+        """sha256 of the entry: made once, for all catalogs that it stands in."""
+        return hashlib.sha256(self.model_dump_json().encode()).digest()
+
 
 def catalog_digest(entries: Iterable[CatalogEntry]) -> str:
-    """sha256 over the entries in order of their keys; the same set has the same digest, on both sides."""
-    rows = sorted((e.model_dump(mode="json") for e in entries), key=lambda row: str(row["key"]))
-    return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """sha256 over the digests of the entries in order of their keys; the same set has the same digest. Pods do not
+    compute it: it says whether what they hold is what they were told."""
+    rows = sorted(entries, key=lambda entry: entry.key)
+    return hashlib.sha256(b"".join(entry.digest for entry in rows)).hexdigest()
 
 
 class Catalog(Wire):
@@ -51,6 +57,11 @@ class Catalog(Wire):
         rows = tuple(sorted(entries, key=lambda e: e.key))
         return cls(digest=catalog_digest(rows), entries=rows)
 
+    @cached_property
+    def encoded(self) -> bytes:
+        """As it is sent: made once for all pods."""
+        return self.model_dump_json().encode()
+
 
 class CatalogDelta(Wire):
     """The change from the catalog with digest `base` to the one with digest `digest`."""
@@ -59,3 +70,8 @@ class CatalogDelta(Wire):
     digest: str
     upsert: tuple[CatalogEntry, ...] = ()
     remove: tuple[str, ...] = ()
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As it is sent: made once for all pods that hold the same."""
+        return self.model_dump_json().encode()

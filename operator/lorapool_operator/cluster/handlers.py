@@ -6,7 +6,8 @@ import kopf
 
 from lorapool_common.kube.kubeconfig import load_access
 from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, PODS, POOLS, REPLICA_SETS, Resource
-from lorapool_operator.cluster.cache import OWNED_KINDS, Indexer, ObjectCache
+from lorapool_operator.cluster.cache import OWNED_KINDS, ObjectCache
+from lorapool_operator.cluster.indexer import Indexer
 
 
 def registry(cache: ObjectCache, *, watch_namespaces: bool) -> kopf.OperatorRegistry:

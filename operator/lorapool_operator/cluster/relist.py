@@ -14,7 +14,8 @@ from lorapool_api.names import POOL_LABEL
 from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, REPLICA_SETS, Resource
-from lorapool_operator.cluster.cache import OWNED_KINDS, Body, Indexer, ObjectCache
+from lorapool_operator.cluster.cache import OWNED_KINDS, ObjectCache
+from lorapool_operator.cluster.indexer import Body, Indexer
 
 log = structlog.get_logger(__name__)
 

@@ -37,7 +37,7 @@ class AdapterDemands:
                 done_s, adapter = total_s - before.get(key, 0.0), adapter_of(key)
                 new[adapter] = new.get(adapter, 0.0) + (done_s if done_s >= 0 else total_s)
         begun = Demand(at_s=seen.clock_s - _REPORT_EACH_S)
-        known = {adapter.key: new[adapter.key] for adapter in seen.adapters if adapter.key in new}
+        known = {key: done_s for key, done_s in new.items() if key in seen.by_key}
         pods, now_s = len(said), seen.clock_s
         demands = {key: noted(self.demands.get(key, begun), done_s, now_s, pods) for key, done_s in known.items()}
         kept = {key: demand for key, demand in demands.items() if demand.copies or demand.load > _NOTHING}

@@ -19,8 +19,14 @@ class EventDraft:
 
 
 def adapter_events(adapter: Adapter, now: AdapterStatus) -> tuple[EventDraft, ...]:
-    """One when the summary changed to something that lasts: served, or what somebody has to do."""
-    if now.summary is None or now.summary == adapter.status.summary or traits(now.summary).is_transient:
+    """One when the summary changed to something that lasts: what somebody has to do, or that this is over.
+
+    That a new adapter is served, or one that waited, its conditions say: an event for each of a thousand is no news.
+    """
+    before = adapter.status.summary
+    if now.summary is None or now.summary == before or traits(now.summary).is_transient:
+        return ()
+    if not traits(now.summary).needs_somebody and (before is None or traits(before).is_transient):
         return ()
     deciding = next((c for c in now.conditions if not c.is_true), find(now.conditions, AdapterCondition.READY))
     if deciding is None:

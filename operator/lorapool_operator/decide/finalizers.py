@@ -7,7 +7,6 @@ from typing import Final
 from lorapool_api import names
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.wire.catalog import Catalog
-from lorapool_operator.decide.adapters.checker import CheckResults
 from lorapool_operator.seen.observed import Observed, PodReport
 
 # How long pods may take to forget an adapter before its deletion goes on without them.
@@ -24,31 +23,35 @@ class FinalizerPlan:
 
 
 def plan_finalizers(
-    seen: Observed, results: CheckResults, distributed: Catalog, terminating_s: Mapping[str, float]
+    seen: Observed,
+    unmarked: Mapping[str, Adapter],
+    terminating: Mapping[str, Adapter],
+    distributed: Catalog,
+    terminating_s: Mapping[str, float],
 ) -> FinalizerPlan:
     """Which finalizers change, of adapters that belong to the pool.
 
     Args:
+        unmarked: adapters that pods shall have and that lack it; all are by adapter's key.
+        terminating: adapters that are being deleted and have it.
         distributed: the catalog that pods were told last.
-        terminating_s: adapter's key -> seconds since its deletion was seen.
+        terminating_s: seconds since its deletion was seen.
     """
-    marked = [a for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a) and a.pool_key == seen.key]
+    marked = [a for a in _in_order(terminating) if a.pool_key == seen.key]
     held = held_by_pods(seen, distributed) if marked else frozenset()
-    elsewhere = {key for key, served in seen.elsewhere.items() if served.is_held}
+    kept = None if held is None else held | {key for key, served in seen.elsewhere.items() if served.is_held}
     late = {a.key for a in marked if terminating_s.get(a.key, 0.0) >= UNREGISTER_GRACE_S}
-    free = {a.key for a in marked if held is not None and a.key not in held | elsewhere} | late
+    free = late | {a.key for a in marked if kept is not None and a.key not in kept}
     is_paused = seen.pool is not None and seen.pool.metadata.is_paused
-    accepted = (r.adapter for r in results.values() if r.entry is not None and r.adapter.pool_key == seen.key)
-    entered = (a for a in accepted if not is_paused and not a.metadata.is_paused)
     return FinalizerPlan(
-        add=tuple(a for a in entered if not has_finalizer(a)),
+        add=tuple(a for a in _in_order(unmarked) if not is_paused and not a.metadata.is_paused),
         remove=tuple(a for a in marked if a.key in free),
         waiting=tuple(a for a in marked if a.key not in free),
     )
 
 
-def has_finalizer(adapter: Adapter) -> bool:
-    return names.ADAPTER_FINALIZER in adapter.metadata.finalizers
+def _in_order(adapters: Mapping[str, Adapter]) -> tuple[Adapter, ...]:
+    return tuple(adapters[key] for key in sorted(adapters))
 
 
 def held_by_pods(seen: Observed, distributed: Catalog) -> frozenset[str] | None:

@@ -4,7 +4,7 @@ from lorapool_api.kinds.adapter import AdapterStatus
 from lorapool_api.kinds.conditions import AdapterCondition
 from lorapool_api.wire.catalog import Catalog
 from lorapool_operator.decide.adapters.checker import CheckResults
-from lorapool_operator.decide.adapters.decisions import AdapterStatuses
+from lorapool_operator.decide.adapters.incremental.statuses import AdapterStatuses
 from lorapool_operator.decide.finalizers import held_by_pods
 from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed

@@ -1,6 +1,6 @@
 """A pure function that is not asked the same again."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Input = TypeVar("Input")
@@ -28,7 +28,10 @@ class Memo(Generic[Input, Result]):
         self._kept[key] = (given, result)
         return result
 
-    def keep_only(self, keys: Collection[str]) -> None:
-        """Forget what is kept under other keys."""
-        for key in self._kept.keys() - keys:
-            del self._kept[key]
+    def __contains__(self, key: str) -> bool:
+        """Whether a result is kept under that key."""
+        return key in self._kept
+
+    def forget(self, key: str) -> None:
+        """Keep nothing under that key."""
+        self._kept.pop(key, None)

@@ -15,10 +15,10 @@ from lorapool_operator.decide.adapters.in_pods.status_input import StatusInput
 from lorapool_operator.decide.adapters.names import Labels
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
 from lorapool_operator.decide.events import adapter_events
-from lorapool_operator.decide.finalizers import has_finalizer
 from lorapool_operator.decide.plan import StatusWrite, status_write
 from lorapool_operator.placement.place import NO_COPIES
 from lorapool_operator.seen.desired import DesiredPool
+from lorapool_operator.seen.finalizer import has_finalizer
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving
 
 

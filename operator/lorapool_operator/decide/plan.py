@@ -1,6 +1,6 @@
 """A pass decided as a whole: from what was seen and what the pass before left, to everything that is to be done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,18 +12,25 @@ from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport
 from lorapool_common.kube.merge_patch import merge_patch
-from lorapool_operator.decide.adapters.decisions import AdapterDecisions, AdapterStatuses, ChecksInput, StatusesInput
+from lorapool_operator.decide.adapters.adapter_status import WantedStatus
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.adapters.incremental.checked import ChecksInput
+from lorapool_operator.decide.adapters.incremental.status_news import due_statuses
+from lorapool_operator.decide.adapters.incremental.statuses import AdapterStatuses, StatusesInput
 from lorapool_operator.decide.adapters.rollout.kept import kept_entries
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
-from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, has_finalizer, plan_finalizers
+from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, plan_finalizers
 from lorapool_operator.decide.leaving import leaving
-from lorapool_operator.decide.placements import NO_PLACEMENTS, PlacementDecisions, PlacementInput
+from lorapool_operator.decide.placements import PlacementDecisions
+from lorapool_operator.decide.placing.assigned import NO_PLACEMENTS
+from lorapool_operator.decide.placing.placement_input import PlacementInput
 from lorapool_operator.decide.pools.gpu_use import GpuUse, gpu_use
 from lorapool_operator.decide.pools.objects import wanted_objects
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.decide.pools.rolling import NO_ROLLOUT, RollingUpdate
 from lorapool_operator.manifests.objects import WantedObjects
+from lorapool_operator.seen.changed import changed_keys
 from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.views import DeploymentView
@@ -46,7 +53,8 @@ class PassMemory:
         catalog: that one, without the adapters that could not be marked.
         behind_since_s: since when some pod that answers has another; None: none has.
         terminating_since_s: adapter's key -> when its deletion was seen first.
-        uids: of the adapters, with their keys.
+        unwritten_since_s: adapter's key -> since when its object has another status than it shall have.
+        adapters: all that there were, by their keys.
         demands: what requests have asked for lately.
         rollout: how far the roll-out of its pods is.
         pool_uid: empty where there was no pool.
@@ -57,7 +65,8 @@ class PassMemory:
     catalog: Catalog = _NO_CATALOG
     behind_since_s: float | None = None
     terminating_since_s: Mapping[str, float] = field(default_factory=dict)
-    uids: Mapping[str, str] = field(default_factory=dict)
+    unwritten_since_s: Mapping[str, float] = field(default_factory=dict)
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
     demands: AdapterDemands = NO_DEMANDS
     rollout: RollingUpdate = NO_ROLLOUT
     pool_uid: str = ""
@@ -94,7 +103,7 @@ class PassPlan:
     """What a pass does, in this order.
 
     Attributes:
-        resolve: adapters whose sources are to be resolved, where that is not done.
+        resolve: adapters whose sources are to be resolved, where that is not done, by their keys.
         gone: uids of adapters that the pool has no more, with their keys.
         gone_pool: uid of the pool that was there before and is not any more.
         objects: None: there is no pool.
@@ -109,7 +118,7 @@ class PassPlan:
         memory: for the next pass.
     """
 
-    resolve: tuple[Adapter, ...]
+    resolve: Mapping[str, Adapter]
     gone: Mapping[str, str]
     gone_pool: str | None
     objects: WantedObjects | None
@@ -132,24 +141,24 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
     placed = (
         placements.placed(PlacementInput.of(seen, seen.pool, checked.results, demands)) if seen.pool else NO_PLACEMENTS
     )
-    since_s = _terminating_since_s(seen, memory)
+    since_s = {key: memory.terminating_since_s.get(key, seen.clock_s) for key in checked.terminating}
     terminating_s = {key: seen.clock_s - since for key, since in since_s.items()}
-    finalizers = plan_finalizers(seen, checked.results, memory.catalog, terminating_s)
+    finalizers = plan_finalizers(seen, checked.unmarked, checked.terminating, memory.catalog, terminating_s)
     is_paused = seen.pool is not None and seen.pool.metadata.is_paused
     paused = checked.results.keys() if is_paused else checked.paused
-    known = frozenset(memory.uids.values()) if paused else ()
-    entries = kept_entries(checked.entries, paused, checked.results, memory.catalog.entries, known)
+    entries = kept_entries(checked.entries, paused, checked.results, memory.catalog.entries, memory.adapters)
     rollout = memory.rollout.after(seen)
     behind_since_s = _behind_since_s(seen, memory, entries)
     settles_in_s = 0.0 if behind_since_s is None else max(0.0, SETTLE_S - (seen.clock_s - behind_since_s))
-    uids = {a.metadata.uid: a.key for a in seen.adapters}
     pool_uid = seen.pool.metadata.uid if seen.pool else ""
     statuses = None if settles_in_s else adapters.statuses(StatusesInput.of(checked, placed.copies, seen))
     moves_in_s = _MOVE_S if statuses is not None and statuses.has_moved else 0.0
-    waits = [settles_in_s, moves_in_s, *(UNREGISTER_GRACE_S - terminating_s[a.key] for a in finalizers.waiting)]
+    due = None if statuses is None else due_statuses(statuses.new, memory.unwritten_since_s, seen.clock_s)
+    waits = [settles_in_s, moves_in_s, due.again_s if due else 0.0]
+    waits += [UNREGISTER_GRACE_S - terminating_s[a.key] for a in finalizers.waiting]
     return PassPlan(
         resolve=checked.accepted,
-        gone={uid: key for uid, key in memory.uids.items() if uid not in uids},
+        gone=_gone(memory.adapters, seen.by_key),
         gone_pool=memory.pool_uid if memory.pool_uid not in ("", pool_uid) else None,
         objects=wanted_objects(seen, rollout),
         is_paused=is_paused,
@@ -158,7 +167,7 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
         entries=entries,
         assignments=placed.assignments,
         leaving=None if statuses is None else leaving(seen, checked.results, statuses, memory.catalog),
-        report=None if statuses is None else _report(seen, statuses),
+        report=None if statuses is None or due is None else _report(seen, statuses, due.now),
         again_s=min((wait_s for wait_s in waits if wait_s), default=None),
         memory=replace(
             memory,
@@ -166,7 +175,8 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
             entries=entries,
             behind_since_s=behind_since_s,
             terminating_since_s=since_s,
-            uids=uids,
+            unwritten_since_s=memory.unwritten_since_s if due is None else due.since_s,
+            adapters=seen.by_key,
             demands=demands,
             rollout=rollout,
             pool_uid=pool_uid,
@@ -189,9 +199,14 @@ def _base(seen: Observed, memory: PassMemory) -> tuple[BaseModelSpec, BaseReport
     return memory.base if memory.base and memory.base[0] == model else None
 
 
-def _terminating_since_s(seen: Observed, memory: PassMemory) -> dict[str, float]:
-    terminating = (a.key for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a))
-    return {key: memory.terminating_since_s.get(key, seen.clock_s) for key in terminating}
+def _gone(before: Mapping[str, Adapter], now: Mapping[str, Adapter]) -> dict[str, str]:
+    """uids of the adapters that are there no more, with their keys. One of the same name is another."""
+    changed = ((before.get(key), now.get(key)) for key in changed_keys(before, now))
+    return {
+        old.metadata.uid: old.key
+        for old, new in changed
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid)
+    }
 
 
 def _behind_since_s(seen: Observed, memory: PassMemory, wanted: tuple[CatalogEntry, ...]) -> float | None:
@@ -210,8 +225,8 @@ def _to_scale_down(seen: Observed) -> DeploymentView | None:
     return None if is_scaled or not seen.is_namespace_terminating else seen.deployment
 
 
-def _report(seen: Observed, statuses: AdapterStatuses) -> Report:
-    writes = [status_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in statuses.new]
+def _report(seen: Observed, statuses: AdapterStatuses, due: Iterable[WantedStatus]) -> Report:
+    writes = [status_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in due]
     if seen.pool is not None:
         status = pool_status(seen.pool, seen, statuses.counts)
         writes.append(status_write(seen.pool, status, pool_events(seen.pool, status)))

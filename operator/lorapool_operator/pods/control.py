@@ -116,7 +116,7 @@ class Control:
             method,
             f"http://{host}:{self._port}/v1/{what}",
             params=query,
-            data=body.model_dump_json().encode() if body else None,
+            data=None if body is None else _encoded(body),
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=answer_s, sock_connect=_CONNECT_S),
             allow_redirects=False,
@@ -141,6 +141,10 @@ class Control:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._opened
+
+
+def _encoded(body: BaseModel) -> bytes:
+    return body.encoded if isinstance(body, Catalog | CatalogDelta) else body.model_dump_json().encode()
 
 
 async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:

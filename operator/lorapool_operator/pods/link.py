@@ -21,7 +21,7 @@ from lorapool_operator.pods.control import (
     state_limit,
 )
 from lorapool_operator.pods.credentials import CredentialsSender, ReadGrants
-from lorapool_operator.pods.delta import delta
+from lorapool_operator.pods.delta import Deltas
 from lorapool_operator.pods.report import ReportLog
 from lorapool_operator.seen.views import PodView
 
@@ -62,6 +62,7 @@ class PodLink:
     knows_base: Callable[[str], bool]
     on_base: Callable[[str, BaseReport], None]
     grants: ReadGrants
+    deltas: Deltas = field(default_factory=Deltas)
     reported: ReportLog = field(default_factory=ReportLog)
     wanted: Catalog | None = None
     assignment: Assignment | None = None
@@ -235,7 +236,7 @@ class PodLink:
         held = self.reported.held
         if held is None or held.digest != self.reported.digest:
             return None
-        change = delta(held, catalog)
+        change = self.deltas.between(held, catalog)
         try:
             state = await self.control.patch(self._ip, self.token, change, limit)
         except DigestMismatch:

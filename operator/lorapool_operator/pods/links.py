@@ -8,6 +8,7 @@ from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.pods.credentials import ReadGrants
+from lorapool_operator.pods.delta import Deltas
 from lorapool_operator.pods.link import ControlPorts, PodLink
 from lorapool_operator.seen.observed import PodReport
 from lorapool_operator.seen.views import PodView
@@ -27,6 +28,8 @@ class PodLinks:
         self._on_change = on_change
         self._grants = grants
         self._links: dict[str, PodLink] = {}
+        self._deltas = Deltas()
+        self._catalog_keys: tuple[Catalog | None, frozenset[str]] = (None, frozenset())
         self.bases: dict[str, BaseReport] = {}
 
     def follow(self, pods: Iterable[PodView], token: str | None) -> None:
@@ -42,7 +45,7 @@ class PodLinks:
 
     def _open(self, pod: PodView, token: str) -> PodLink:
         news = (self._on_change, self._knows_base, self._keep_base)
-        link = PodLink(pod, token, self._control, self._pushes, *news, self._grants)
+        link = PodLink(pod, token, self._control, self._pushes, *news, self._grants, self._deltas)
         link.start()
         return link
 
@@ -56,7 +59,9 @@ class PodLinks:
 
     def distribute(self, catalog: Catalog, adapters: int, assignments: Mapping[str, Assignment]) -> None:
         """Let every pod have the catalog and its assignment, in a pool that so many adapters name. Waits for none."""
-        keys = frozenset(e.key for e in catalog.entries)
+        if self._catalog_keys[0] is not catalog:
+            self._catalog_keys = (catalog, frozenset(e.key for e in catalog.entries))
+        _, keys = self._catalog_keys
         for pod, link in self._links.items():
             link.set_desired(catalog, keys, adapters, assignments.get(pod))
 

@@ -19,8 +19,9 @@ from lorapool_operator.manifests.secret import control_token
 from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.grants import grants
-from lorapool_operator.reconcile.observe import observe
+from lorapool_operator.reconcile.observe import Observer
 from lorapool_operator.reconcile.writer import Writer, Written
+from lorapool_operator.seen.changed import changed_keys
 from lorapool_operator.seen.observed import Observed
 
 T = TypeVar("T")
@@ -48,11 +49,13 @@ class Reconciler:
         self._ctx = context
         self._wake = wake
         self.pods = PodLinks(context.control, context.pushes, wake, self._grants)
+        self._observer = Observer(key, context)
         self._writer = Writer(key, context)
         self._adapters = AdapterDecisions()
         self._placements = PlacementDecisions()
         self._catalog: Memo[tuple[CatalogEntry, ...], Catalog] = Memo(Catalog.of)
         self._memory = PassMemory()
+        self._resolved: Mapping[str, Adapter] = {}
 
     def close(self) -> None:
         """Hang up on the pods. Objects and statuses stay as they are."""
@@ -69,12 +72,12 @@ class Reconciler:
         """One pass. It waits for the API server alone."""
         stage = self._ctx.metrics.pass_stage
         with stage("observe"):
-            seen = observe(self.key, self._ctx, self.pods, self._writer.refusal)
+            seen = self._observer.look(self.pods, self._writer.refusal)
         with stage("decide"):
             plan = decide(seen, self._memory, self._adapters, self._placements)
+        self._resolve(plan, seen)
         self._memory = plan.memory
         self._ctx.metrics.set_behind(self.key, plan.memory.behind_since_s)
-        self._resolve(plan, seen)
         with stage("apply"):
             written = await self._apply(plan, seen)
         with stage("register"):
@@ -84,13 +87,17 @@ class Reconciler:
             written += await self._report(plan.report) if plan.report else []
         if plan.leaving is not None:
             self._ctx.handovers.tell(self.key, plan.leaving)
-        self._writer.keep_only(plan.memory.uids.values())
+        self._writer.keep_only(plan.memory.adapters)
         waits = (plan.again_s, *(w.again_s for w in written))
         return PassResult(sum(not w.is_done for w in written), min((w for w in waits if w is not None), default=None))
 
     def _resolve(self, plan: PassPlan, seen: Observed) -> None:
-        """Have the sources resolved, and forget what is gone."""
-        resolve_sources(self._ctx, plan.resolve, seen.adapters)
+        """Have the sources resolved of which something is new, and forget what is gone."""
+        changed = changed_keys(self._resolved, plan.resolve) | changed_keys(self._memory.adapters, seen.by_key)
+        resolve = {key: adapter for key in changed if (adapter := plan.resolve.get(key)) is not None}
+        resolve_sources(self._ctx, resolve.values(), (seen.by_key[key] for key in changed if key in seen.by_key))
+        self._resolved = plan.resolve
+        self._observer.ask_again(resolve)
         forget_sources(self._ctx, plan.gone)
         if plan.gone_pool is not None:
             self._ctx.bases.forget(plan.gone_pool)

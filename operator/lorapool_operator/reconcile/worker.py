@@ -24,12 +24,16 @@ class Pace:
 
     Attributes:
         coalesce_s: what happens within it makes one pass.
+        quick: passes that may follow each other at that pace; after them one each `sustained_s`, until there was rest:
+            what happens alone is done at once, and what comes without end makes few passes.
         recheck_s: when everything is applied anew although nothing happened.
         jitter: how far that may be from its length, as a fraction of it.
         first_retry_s: after a pass that broke; doubles up to `most_retry_s`.
     """
 
     coalesce_s: float = 0.05
+    quick: int = 4
+    sustained_s: float = 0.25
     recheck_s: float = 60.0
     jitter: float = 0.2
     first_retry_s: float = 0.5
@@ -71,6 +75,7 @@ class Worker:
         self._backoff = Backoff(pace.first_retry_s, pace.most_retry_s)
         self._passes = make(key, context, self.wake)
         self._refresh_at = 0.0
+        self._paid_until_s = -math.inf
 
     def wake(self) -> None:
         """Have a pass soon. Any number of calls before it make one pass."""
@@ -99,11 +104,16 @@ class Worker:
         except TimeoutError:
             pass
         else:
-            await asyncio.sleep(self._pace.coalesce_s)
+            await asyncio.sleep(self._pause_s())
         self._woken.clear()
         if self._ctx.clock() >= self._refresh_at:
             self._passes.refresh()
             self._plan_refresh()
+
+    def _pause_s(self) -> float:
+        """How long what happens is gathered before the next pass (a token bucket)."""
+        in_hand_s = (self._pace.quick - 1) * self._pace.sustained_s
+        return max(self._pace.coalesce_s, self._paid_until_s - in_hand_s - self._ctx.clock())
 
     def _plan_refresh(self) -> None:
         jitter = random.uniform(-self._pace.jitter, self._pace.jitter)  # noqa: S311 -- not for secrets
@@ -112,6 +122,7 @@ class Worker:
     async def _pass(self) -> float | None:
         """Run one; seconds until the next is wanted, None where all was done."""
         began = self._ctx.clock()
+        self._paid_until_s = max(self._paid_until_s, began) + self._pace.sustained_s
         try:
             done = await self._passes.run()
         except Exception:  # whatever goes wrong with a pass must not end its worker

@@ -93,6 +93,11 @@ class Observed:
         return pod.is_running and report.is_warm and (report.reachable or pod.ready)
 
     @cached_property
+    def by_key(self) -> Mapping[str, Adapter]:
+        """The adapters by their keys."""
+        return {adapter.key: adapter for adapter in self.adapters}
+
+    @cached_property
     def leaving(self) -> tuple[Adapter, ...]:
         """Adapters that this pool serves until the pool that they belong to does."""
         return tuple(a for a in self.adapters if a.pool_key != self.key)

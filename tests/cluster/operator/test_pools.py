@@ -199,8 +199,9 @@ async def test_a_pool_without_replicas_says_so_and_so_do_its_adapters(it: Cluste
 
 async def test_events_tell_what_a_person_wants_to_know(it: Cluster) -> None:
     await it.make_pool()
-    await it.make_adapter()
-    await it.adapter_says("Served")
+    await it.make_adapter("refused", source={"url": "https://example.org/x.safetensors"})
+    await it.make_adapter("fine")
+    await it.adapter_says("Served", "fine")
 
     async def reasons() -> set[tuple[str, str]]:
         events = await it.kube.list(CORE_EVENTS, it.namespace)
@@ -210,4 +211,4 @@ async def test_events_tell_what_a_person_wants_to_know(it: Cluster) -> None:
             if e["involvedObject"]["kind"] in ("BaseModelPool", "LoraAdapter")
         }
 
-    await until(reasons, lambda found: found == {("BaseModelPool", "Available"), ("LoraAdapter", "Served")})
+    await until(reasons, lambda found: found == {("BaseModelPool", "Available"), ("LoraAdapter", "SourceForbidden")})

@@ -16,7 +16,6 @@ from lorapool_api.wire.message import MAX_MESSAGE
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BaseState, PodState, ServingStatus, Tier
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.decide.adapters.decisions import adapter_counts
 from lorapool_operator.decide.events import adapter_events, pool_events
 from lorapool_operator.decide.pools.pool_status import pods_by_state
 
@@ -60,7 +59,7 @@ def test_an_unknown_reason_is_not_one_that_waiting_helps_against() -> None:
 
     assert not traits(condition.reason).is_transient
     assert [n.reason for n in adapter_events(make.adapter(), now)] == ["WornOut"]
-    assert adapter_counts([now]).failed == 1
+    assert made.counts([now]).failed == 1
 
 
 def test_an_unknown_reason_of_a_pool_is_told_too() -> None:

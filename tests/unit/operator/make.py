@@ -1,6 +1,6 @@
 """What a pass over a pool sees, built by hand; everything that a test does not say has a plain value."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,11 +9,14 @@ from tests import make
 
 from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.conditions import Condition, find
-from lorapool_api.kinds.pool import Pool
+from lorapool_api.kinds.pool import AdapterCounts, Pool
 from lorapool_api.wire.state import AdapterPhase, AdapterState, BasePhase, BaseReport, BaseState
 from lorapool_operator.decide.adapters.checker import CheckResults
 from lorapool_operator.decide.adapters.checks import Finding
-from lorapool_operator.decide.adapters.decisions import AdapterDecisions, CheckedAdapters, ChecksInput, StatusesInput
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.adapters.incremental.checked import CheckedAdapters, ChecksInput
+from lorapool_operator.decide.adapters.incremental.counted import Tally
+from lorapool_operator.decide.adapters.incremental.statuses import StatusesInput
 from lorapool_operator.placement.place import CopyCount
 from lorapool_operator.seen.observed import Observed, PodReport
 from lorapool_operator.seen.resolution import Outcome, Resolution
@@ -126,10 +129,11 @@ def reason(snapshot: Observed, adapter: Adapter | None = None) -> str | None:
 
 def checked(snapshot: Observed, decisions: AdapterDecisions | None = None) -> CheckResults:
     """Results of the checks of all adapters, by a base that is known although no pod is warm now."""
-    return _checked(snapshot, decisions or AdapterDecisions()).results
+    return all_checked(snapshot, decisions or AdapterDecisions()).results
 
 
-def _checked(snapshot: Observed, decisions: AdapterDecisions) -> CheckedAdapters:
+def all_checked(snapshot: Observed, decisions: AdapterDecisions) -> CheckedAdapters:
+    """The same with what follows from it."""
     return decisions.checked(ChecksInput.of(snapshot, snapshot.bases.get(REVISION)))
 
 
@@ -139,9 +143,17 @@ def statuses(
     """Statuses of all adapters, by their keys; so many pods shall hold each of their versions, and so many further ones
     have no room."""
     by = decisions or AdapterDecisions()
-    found, count = _checked(snapshot, by), CopyCount(copies, unplaced)
+    found, count = all_checked(snapshot, by), CopyCount(copies, unplaced)
     made = by.statuses(StatusesInput.of(found, {entry.key: count for entry in found.entries}, snapshot))
     return {key: wanted.status for key, wanted in made.by_key.items()}
+
+
+def counts(statuses: Iterable[AdapterStatus]) -> AdapterCounts:
+    """How many of them are how."""
+    tally = Tally()
+    for status in statuses:
+        tally.replace(None, status)
+    return tally.counts
 
 
 def condition(conditions: Any, type_: str) -> Condition:

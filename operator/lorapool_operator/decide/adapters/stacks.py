@@ -71,13 +71,13 @@ def with_members(result: CheckResult, claims: Claims, results: CheckResults) -> 
 
 
 def stack_input(result: CheckResult, pool: str, statuses: Mapping[str, WantedStatus], now: datetime) -> StackInput:
-    """What the status of this stack depends on, from the statuses of all adapters that are none."""
+    """What the status of this stack depends on, from the statuses of all adapters."""
     members = tuple(_member(name, key, statuses) for name, key in result.members)
     return StackInput(result.adapter, pool, result.finding, members, now)
 
 
 def _member(name: str, key: str | None, statuses: Mapping[str, WantedStatus]) -> MemberState:
-    if key is None or key not in statuses:
+    if key is None or key not in statuses or statuses[key].adapter.is_stack:
         return MemberState(name, key, is_stack=key is not None)
     status = statuses[key].status
     obstacle = next((c for c in status.conditions if c.type in _ORDER and not c.is_true), None)

@@ -9,7 +9,7 @@ from tests.unit.operator import make as op
 from lorapool_api.kinds.adapter import Adapter, AdapterFormat, AdapterStatus
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState, BasePhase, BaseState
-from lorapool_operator.decide.adapters.decisions import AdapterDecisions, adapter_counts
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.events import adapter_events
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved
@@ -115,7 +115,7 @@ def test_copies_that_found_no_room_are_told_of_the_adapter_and_of_the_pool() -> 
     snapshot = op.seen(make.adapter(), make.adapter("oil"), pool=op.pool(), reports={"a": op.report()})
     found = op.statuses(snapshot, copies=1, unplaced=2)
     assert found["default/pixel"].manifest()["pods"] == {"ready": 0, "total": 1, "copies": 1, "unplaced": 2}
-    counts = adapter_counts(found.values())
+    counts = op.counts(found.values())
     assert (counts.copies, counts.unplaced) == (2, 4)
 
 
@@ -228,7 +228,9 @@ def test_events_tell_of_what_lasts_and_only_once() -> None:
     refused = status(
         op.seen(make.adapter(), pool=op.pool(), outcome=Unresolved(Verdict(Reason.NOT_A_LORA, "a whole model")))
     )
-    assert [(n.reason, n.is_warning) for n in adapter_events(with_status(nothing), served)] == [("Served", False)]
+    assert [(n.reason, n.is_warning) for n in adapter_events(with_status(refused), served)] == [("Served", False)]
+    assert adapter_events(with_status(nothing), served) == ()
+    assert adapter_events(with_status(loading), served) == ()
     assert [(n.reason, n.is_warning) for n in adapter_events(with_status(served), refused)] == [("NotALora", True)]
     assert adapter_events(with_status(served), served) == ()
     assert adapter_events(with_status(nothing), loading) == ()

@@ -7,7 +7,8 @@ from tests import make
 from tests.unit.operator import make as op
 
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
-from lorapool_operator.decide.placements import PlacementDecisions, PlacementInput
+from lorapool_operator.decide.placements import PlacementDecisions
+from lorapool_operator.decide.placing.placement_input import PlacementInput
 from lorapool_operator.placement.place import CopyCount
 from lorapool_operator.seen.observed import Observed
 

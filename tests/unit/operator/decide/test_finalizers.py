@@ -7,6 +7,7 @@ from tests.unit.operator import make as op
 
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_api.wire.catalog import Catalog
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, plan_finalizers
 from lorapool_operator.seen.observed import Observed
 
@@ -16,7 +17,8 @@ EMPTY = Catalog.of(())
 
 def plan(snapshot: Observed, terminating_s: float = 0.0, catalog: Catalog = EMPTY) -> FinalizerPlan:
     seconds = {a.key: terminating_s for a in snapshot.adapters if a.metadata.is_terminating}
-    return plan_finalizers(snapshot, op.checked(snapshot), catalog, seconds)
+    found = op.all_checked(snapshot, AdapterDecisions())
+    return plan_finalizers(snapshot, found.unmarked, found.terminating, catalog, seconds)
 
 
 def test_only_adapters_that_will_be_registered_get_a_finalizer() -> None:
@@ -44,8 +46,9 @@ def test_thousands_that_are_deleted_together_are_let_go_in_a_moment() -> None:
     terminating = tuple(make.adapter(f"a{n}", metadata=TERMINATING) for n in range(3000))
     pods = {"a": op.report(digest=EMPTY.digest)}
     snapshot = op.seen(*terminating, pool=op.pool(), reports=pods)
+    in_order = tuple(sorted(terminating, key=lambda adapter: adapter.key))
     began = time.process_time()
-    assert plan_finalizers(snapshot, {}, EMPTY, {}).remove == terminating
+    assert plan_finalizers(snapshot, {}, snapshot.by_key, EMPTY, {}).remove == in_order
     assert time.process_time() - began < 2.0
 
 

@@ -10,7 +10,9 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.header import parse_header
-from lorapool_operator.decide.placements import PlacementDecisions, PlacementInput, Placements
+from lorapool_operator.decide.placements import PlacementDecisions
+from lorapool_operator.decide.placing.assigned import Placements
+from lorapool_operator.decide.placing.placement_input import PlacementInput
 from lorapool_operator.placement.place import NO_COPIES, CopyCount
 from lorapool_operator.seen.resolution import Resolution
 

@@ -8,6 +8,7 @@ from tests.unit.operator import make as op
 
 from lorapool_api.wire.state import BasePhase, BaseReport, BaseState
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.adapters.incremental.status_news import StatusNews
 from lorapool_operator.decide.placements import PlacementDecisions
 from lorapool_operator.decide.plan import SETTLE_S, PassMemory, PassPlan, decide
 from lorapool_operator.seen.observed import NO_REPORT, Observed
@@ -89,7 +90,7 @@ def test_statuses_wait_a_moment_for_pods_that_are_being_told_and_no_longer() -> 
     assert half.again_s == SETTLE_S / 2
     over = planned(op.seen(adapter, pool=op.pool(), clock_s=10.0 + SETTLE_S), half.memory)
     assert over.report is not None
-    assert over.again_s is None
+    assert over.again_s == StatusNews.PROGRESS.may_wait_s  # the pod says nothing of the adapter: it is loading
 
 
 def test_statuses_wait_for_pods_that_were_not_asked_yet_and_not_for_silent_ones() -> None:

@@ -70,10 +70,26 @@ async def working(passes: Scripted, bench: Bench) -> AsyncIterator[Worker]:
 async def test_an_event_is_heard_while_a_failure_waits(bench: Bench, outcome: PassResult | Exception) -> None:
     passes = Scripted(outcome)
     async with working(passes, bench) as worker:
-        for number in range(1, 6):
+        for number in range(1, PACE.quick):
             assert len(passes.began_s) == number
             worker.wake()
             await elapse(COALESCE_S)
+
+
+async def test_what_comes_without_end_makes_few_passes_and_what_comes_after_a_rest_is_done_at_once(
+    bench: Bench,
+) -> None:
+    passes = Scripted(PassResult())
+    async with working(passes, bench) as worker:
+        for _ in range(1000):
+            worker.wake()
+            await elapse(0.01)
+        assert len(passes.began_s) == pytest.approx(PACE.quick + 10.0 / PACE.sustained_s, abs=1)
+        await elapse(PACE.quick * PACE.sustained_s + 1.0)
+        before = len(passes.began_s)
+        worker.wake()
+        await elapse(COALESCE_S)
+        assert len(passes.began_s) == before + 1
 
 
 async def test_a_failure_is_tried_again_although_nothing_happens(bench: Bench) -> None:

@@ -9,7 +9,8 @@ from tests.unit.operator import make as op
 from lorapool_api.kinds.adapter import Adapter, AdapterFormat, AdapterStatus
 from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase
-from lorapool_operator.decide.adapters.decisions import AdapterDecisions, ChecksInput
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.adapters.incremental.checked import ChecksInput
 from lorapool_operator.seen.observed import Observed
 
 PODS = {"a": op.report(pixel=op.state(), ink=op.state())}
@@ -42,7 +43,7 @@ def test_pods_are_told_nothing_of_a_stack_and_nobody_looks_for_its_file() -> Non
     seen = snapshot(make.adapter("pixel"), stack("pixel"))
     checked = AdapterDecisions().checked(ChecksInput.of(seen, op.NO_MODULES))
     assert [entry.key for entry in checked.entries] == ["default/pixel"]
-    assert [adapter.key for adapter in checked.accepted] == ["default/pixel"]
+    assert list(checked.accepted) == ["default/pixel"]
 
 
 def test_a_member_that_is_not_served_is_named_with_its_own_reason() -> None:

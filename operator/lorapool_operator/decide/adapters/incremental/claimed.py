@@ -1,0 +1,33 @@
+"""Who has which name in a pool, from pass to pass."""
+
+from collections.abc import Iterable
+
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.rules.claims import Claims
+from lorapool_operator.decide.adapters.names import NamesInput, settle_names
+
+
+class NameDecisions:
+    """The names: settled anew where more than statuses and finalizers is another than before."""
+
+    def __init__(self) -> None:
+        self._before: NamesInput | None = None
+        self._claims = Claims("")
+
+    def __call__(self, given: NamesInput, changed: Iterable[tuple[Adapter | None, Adapter | None]]) -> Claims:
+        """`changed`: adapters that are other objects than before, as they were and as they are."""
+        before = self._before
+        if before is None or _rules(before) != _rules(given) or any(not _claims_the_same(*pair) for pair in changed):
+            self._claims = settle_names(given)
+        self._before = given
+        return self._claims
+
+
+def _rules(given: NamesInput) -> tuple[object, ...]:
+    return given.key, given.pool, given.namespace_labels
+
+
+def _claims_the_same(before: Adapter | None, now: Adapter | None) -> bool:
+    if before is None or now is None or before.metadata.uid != now.metadata.uid:
+        return False
+    return before.spec is now.spec or before.spec == now.spec

@@ -1,0 +1,1 @@
+"""Which pods are to hold which adapters: what that depends on, and what each pod is told of it."""
