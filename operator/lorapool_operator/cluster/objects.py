@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+import structlog
 
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Resource, resource_of
@@ -13,7 +16,11 @@ from lorapool_operator.metrics import Metrics
 from lorapool_operator.seen.parse import standing_of
 from lorapool_operator.seen.views import Standing
 
+log = structlog.get_logger(__name__)
+
 Manifest = dict[str, Any]
+# Between two refreshes.
+PUT_BACK_AT_MOST: Final = 10
 _WATCHED = frozenset({"Deployment", *(kind.kind for kind in OWNED_KINDS)})
 
 
@@ -41,6 +48,8 @@ class Objects:
 
     Only what the pool controls is ever written to. An object of the same name that it does not is left as it is: to
     apply over it would take it away from whoever made it, and garbage collection would delete it with the pool.
+
+    Where somebody else changes an object again and again, it is put back ten times, and then with the next refresh.
     """
 
     def __init__(self, api: AppliesObjects, metrics: Metrics, on_written: Callable[[Manifest], None]) -> None:
@@ -50,10 +59,12 @@ class Objects:
         self._on_written = on_written
         self._applied: dict[str, _Applied] = {}
         self._is_fresh: set[str] = set()
+        self._put_back: Counter[str] = Counter()
 
     def refresh(self) -> None:
         """Have everything applied anew by the next pass."""
         self._is_fresh.clear()
+        self._put_back.clear()
 
     def forget(self) -> None:
         """The pool is gone, and its objects with it."""
@@ -72,8 +83,9 @@ class Objects:
         """
         for manifest in manifests:
             name, digest = object_name(manifest), manifest_hash(manifest)
-            if not self._is_as_applied(name, digest, owner, standing.get(name)):
-                await self._write(manifest, digest, owner, standing.get(name))
+            if self._is_as_applied(name, digest, owner, standing.get(name)) or self._is_contested(name, digest):
+                continue
+            await self._write(manifest, digest, owner, standing.get(name))
 
     def _is_as_applied(self, name: str, digest: str, owner: str, now: Standing | None) -> bool:
         applied = self._applied.get(name)
@@ -85,6 +97,19 @@ class Objects:
             return False  # deleted, or its label was taken away
         # A view that is older than our own apply says nothing about drift.
         return (now.uid, now.owner) == (applied.standing.uid, owner) and now.mark <= applied.standing.mark
+
+    def _is_contested(self, name: str, digest: str) -> bool:
+        """Whether it is left to the next refresh, of an object that is not as it was applied."""
+        applied = self._applied.get(name)
+        if applied is None or applied.digest != digest or name not in self._is_fresh:
+            return False
+        self._put_back[name] += 1
+        times = self._put_back[name]
+        if times <= PUT_BACK_AT_MOST:
+            log.info("what somebody changed is put back", object=name)
+        elif times == PUT_BACK_AT_MOST + 1:
+            log.warning("somebody changes an object again and again", object=name, put_back=PUT_BACK_AT_MOST)
+        return times > PUT_BACK_AT_MOST
 
     async def _write(self, manifest: Manifest, digest: str, owner: str, now: Standing | None) -> None:
         name = object_name(manifest)

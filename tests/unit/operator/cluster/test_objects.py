@@ -8,7 +8,7 @@ from tests.unit.operator.context import owner
 
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Resource
-from lorapool_operator.cluster.objects import Objects
+from lorapool_operator.cluster.objects import PUT_BACK_AT_MOST, Objects
 from lorapool_operator.manifests.disruption import disruption_budget
 from lorapool_operator.manifests.secret import control_secret
 from lorapool_operator.manifests.service import service
@@ -160,3 +160,13 @@ async def test_a_secret_that_went_is_made_again_by_the_next_look(server: Server,
         await objects.apply((SECRET,), UID, {})
     await objects.apply((SECRET,), UID, {})
     assert list(server.objects) == ["Secret/shapes-control"]
+
+
+async def test_what_somebody_changes_without_end_is_put_back_now_and_then(server: Server, objects: Objects) -> None:
+    for _ in range(100):
+        await objects.apply((SERVICE,), UID, server.watched())
+        server.edit(NAME)
+    assert len(server.applied) == 1 + PUT_BACK_AT_MOST
+    objects.refresh()
+    await objects.apply((SERVICE,), UID, server.watched())
+    assert len(server.applied) == 2 + PUT_BACK_AT_MOST
