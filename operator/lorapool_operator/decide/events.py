@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lorapool_api.kinds.adapter import Adapter, AdapterStatus
-from lorapool_api.kinds.conditions import AdapterCondition, Condition, PoolCondition, Remedy, find, traits
+from lorapool_api.kinds.conditions import AdapterCondition, Condition, PoolCondition, Reason, Remedy, find, traits
 from lorapool_api.kinds.pool import Pool, PoolStatus
 
 
@@ -36,16 +36,19 @@ def adapter_events(adapter: Adapter, now: AdapterStatus) -> tuple[EventDraft, ..
 
 
 def pool_events(pool: Pool, now: PoolStatus) -> tuple[EventDraft, ...]:
-    """When it becomes available or not, and when it becomes degraded or for another reason."""
+    """When it becomes available or not, degraded or for another reason, and when a roll-out is late."""
     before = pool.status
     available = _change(PoolCondition.AVAILABLE, before.conditions, now.conditions)
     degraded = _change(PoolCondition.DEGRADED, before.conditions, now.conditions)
+    moving = _change(PoolCondition.PROGRESSING, before.conditions, now.conditions)
     events = []
     if available and (available.is_true or find(before.conditions, PoolCondition.AVAILABLE)):
         is_bad = not available.is_true and traits(available.reason).remedy is not Remedy.NOTHING
         events.append(EventDraft(pool, available.reason, available.message, is_bad))
     if degraded and degraded.is_true:
         events.append(EventDraft(pool, degraded.reason, degraded.message, True))
+    if moving and moving.reason == Reason.PROGRESS_DEADLINE_EXCEEDED:
+        events.append(EventDraft(pool, moving.reason, moving.message, True))
     return tuple(events)
 
 

@@ -146,6 +146,7 @@ def deployment_view(body: Manifest) -> DeploymentView:
         failure=failed.get("message", "") if is_failing else None,
         resource_version=meta.get("resourceVersion", ""),
         failing_since=_time(failed.get("lastTransitionTime")) if is_failing else None,
+        is_paused=bool(spec.get("paused")),
         is_late=(moving.get("status"), moving.get("reason")) == ("False", "ProgressDeadlineExceeded"),
         owner=owning_pool(meta),
     )

@@ -116,6 +116,7 @@ class DeploymentView:
     Attributes:
         failure: why pods cannot be made, a quota for example; None: they can. `failing_since`: since when.
         is_late: whether nothing has moved in its roll-out for as long as progressDeadlineSeconds.
+        is_paused: whether somebody has paused its roll-outs (`kubectl rollout pause`).
         owner: uid of the pool that controls it; None: no pool does.
     """
 
@@ -131,6 +132,7 @@ class DeploymentView:
     resource_version: str = ""
     failing_since: datetime | None = None
     is_late: bool = False
+    is_paused: bool = False
     owner: str | None = None
 
     @property

@@ -234,9 +234,9 @@ class Bench:
             else:
                 self.cache.wake(self.cache.adapters.put(item.key, item))
 
-    def put_pod(self, pod: PodView, deployment: str = "uid-shapes-runtime") -> None:
-        """A pod of a ReplicaSet of that Deployment."""
-        replica_set = f"uid-rs-{deployment}"
-        view = ReplicaSetView("rs", pod.namespace, replica_set, pod.pool, deployment)
+    def put_pod(self, pod: PodView, deployment: str = "uid-shapes-runtime", revision: int = 1) -> None:
+        """A pod of a ReplicaSet of that Deployment; each revision has one of its own."""
+        replica_set = f"uid-rs-{deployment}-{revision}"
+        view = ReplicaSetView("rs", pod.namespace, replica_set, pod.pool, deployment, revision=revision)
         self.cache.wake(self.cache.replica_sets.put(f"{pod.namespace}/{replica_set}", view))
         self.cache.wake(self.cache.pods.put(pod.key, replace(pod, replica_set=replica_set)))

@@ -55,6 +55,8 @@ def _under_way(pool: Pool, pods: Sequence[PodView], seen: Observed) -> Verdict |
 
 def _waits_for(new: Sequence[PodView], seen: Observed) -> str | None:
     """What keeps the new pods from taking requests."""
+    if seen.deployment is not None and seen.deployment.is_paused:
+        return f"its Deployment is paused: kubectl rollout resume deployment {seen.deployment.name}"
     if (no_node := unscheduled(new)) is not None:
         return no_node
     if seen.deployment is not None and seen.deployment.failure is not None:

@@ -1,5 +1,7 @@
 """The operator at work in memory: workers, passes and links together."""
 
+from typing import Any
+
 from tests.unit.operator import make as made
 from tests.unit.operator.context import Bench
 from tests.unit.operator.fake_pods import FakePod
@@ -16,9 +18,11 @@ IP, OTHER_IP = "10.0.0.1", "10.0.0.2"
 class Operating(Bench):
     """The operator at work."""
 
-    def start_pod(self, pod: FakePod, ip: str = IP, name: str = "p-1", pool: str = "shapes") -> FakePod:
+    def start_pod(
+        self, pod: FakePod, ip: str = IP, name: str = "p-1", pool: str = "shapes", revision: int = 1, **fields: Any
+    ) -> FakePod:
         self.pods.pods[ip] = pod
-        self.put_pod(made.pod(name, ip=ip, pool=f"default/{pool}"), f"uid-{pool}-runtime")
+        self.put_pod(made.pod(name, ip=ip, pool=f"default/{pool}", **fields), f"uid-{pool}-runtime", revision)
         return pod
 
     def adapter(self, name: str) -> Adapter:

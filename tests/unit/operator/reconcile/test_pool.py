@@ -13,6 +13,7 @@ from tests.virtual_time import elapse, until
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_api.wire.state import AdapterPhase
 from lorapool_operator.decide.adapters.incremental.status_news import StatusNews
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S
 from lorapool_operator.pods.control import ControlError
@@ -158,3 +159,19 @@ async def test_what_is_suspended_is_not_followed(it: Operating, pod: FakePod) ->
     it.put(followed(2, suspend=True))
     await elapse(5.0)
     assert set(it.found.paused) == {"uid-default-pixel"}
+
+
+async def test_a_pod_that_replaces_another_is_told_what_it_must_have_before_it_takes_requests(
+    it: Operating, pod: FakePod
+) -> None:
+    it.put(adapter("pixel"), adapter("late"))
+    pod.phases["default/late"] = AdapterPhase.DOWNLOADING
+    await it.says("Served", "pixel")
+    new = it.start_pod(FakePod(), OTHER_IP, "p-2", revision=2, ready=False)
+    await elapse(5.0)
+    assert new.assignment is not None
+    assert new.assignment.holds == {"default/pixel", "default/late"}
+    assert new.assignment.first == {"default/pixel"}, "the old pod has not got the other"
+    assert pod.assignment is not None
+    assert pod.assignment.first == frozenset()
+    assert new.calls.index("assign") < new.calls.index("put"), "it knows before its catalog makes it ready"

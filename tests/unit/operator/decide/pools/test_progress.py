@@ -6,8 +6,9 @@ import pytest
 from tests.unit.operator import make as op
 
 from lorapool_api.kinds.conditions import Condition, Reason
-from lorapool_api.kinds.pool import AdapterCounts
+from lorapool_api.kinds.pool import AdapterCounts, PoolStatus
 from lorapool_api.wire.state import BasePhase, BaseState
+from lorapool_operator.decide.events import pool_events
 from lorapool_operator.decide.pools.pool_status import pool_status
 from lorapool_operator.seen.views import PodTrouble, PodView, Problem
 
@@ -115,3 +116,19 @@ def test_a_template_of_which_no_pods_can_be_made_is_no_progress() -> None:
     assert (found["Degraded"].status, found["Degraded"].reason) == ("True", Reason.INVALID_SPEC)
     assert "podTemplate.spec.containers" in found["Degraded"].message
     assert found["Available"].is_true
+
+
+def test_a_deployment_whose_roll_outs_somebody_paused_is_said_to_be() -> None:
+    message = progressing(OLD, deployment=op.deployment(is_paused=True))[2]
+    assert message.endswith("its Deployment is paused: kubectl rollout resume deployment shapes-runtime")
+
+
+def test_an_event_tells_that_a_roll_out_is_late() -> None:
+    moving, late = (
+        PoolStatus(conditions=tuple(conditions(OLD, new(), deployment=op.deployment(is_late=is_late)).values()))
+        for is_late in (False, True)
+    )
+    before, after = (op.pool().model_copy(update={"status": status}) for status in (moving, late))
+    (event,) = pool_events(before, late)
+    assert (event.reason, event.is_warning) == (Reason.PROGRESS_DEADLINE_EXCEEDED, True)
+    assert pool_events(after, late) == ()
