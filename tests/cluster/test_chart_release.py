@@ -1,10 +1,17 @@
-"""A release of the chart from its installation to its end, on a plane of its own: it brings cluster-wide objects."""
+"""A release of the chart from its installation to its end, on a plane of its own: it brings cluster-wide objects.
+
+The tests are one story: installed as it was before, upgraded, with TLS, removed, installed again.
+"""
 
 import json
 import shutil
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +19,25 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from tests import make
+from tests import files, make
+from tests.e2e.cluster import Cluster
+from tests.e2e.images import pool_with_files
+from tests.waiting import wait_until
 
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import PlaneConfig
+from lorapool_local.pki import load_or_create_authority
 
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
+# The last released chart, as it was packaged; before there was one: as it was before an Ingress and TLS came.
+PREVIOUS = next((Path(__file__).parent / "previous").glob("lorapool-*.tgz"))
 NAMESPACE = "lorapool-system"
 KEY = "lorapool-operator-key"
-VALUES = ("--set", "watchNamespaces={default},gateway.apiKeysSecret=keys,gateway.drainSeconds=0")
+VALUES = ("--set", "watchNamespaces={default},gateway.apiKeysSecret=keys,gateway.drainSeconds=2")
+KEPT = {"authorization": "Bearer sesame"}
+COMPONENT = "app.kubernetes.io/component"
 KINDS = (
     "deployments,services,serviceaccounts,secrets,leases,pdb,roles,rolebindings,jobs,clusterroles,clusterrolebindings"
 )
@@ -35,16 +50,31 @@ class Tools:
     plane: planes.Plane
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        return self._run(self.plane.kubectl, words, stdin)
+        return self.run(self.plane.kubectl, words, stdin)
 
     def helm(self, *words: str) -> str:
-        return self._run(self.plane.helm, (*words, "--namespace", NAMESPACE, "--wait", "--timeout", "90s"), None)
+        return self.run(self.plane.helm, (*words, "--namespace", NAMESPACE, "--wait", "--timeout", "90s"))
+
+    @property
+    def gateway(self) -> str:
+        """Address of the gateway's Service, without a scheme."""
+        spec = self.get("service", "lorapool-gateway", "-n", NAMESPACE)["spec"]
+        return f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(str(self.plane.kubectl), self.plane.kubeconfig, f"http://{self.gateway}")
 
     def get(self, *words: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-o", "json"))
         return found
 
-    def _run(self, program: Path, words: tuple[str, ...], stdin: str | None) -> str:
+    def helm_test(self) -> str:
+        """What `helm test` says."""
+        words = ("test", "lorapool", "--namespace", NAMESPACE, "--timeout", "90s")
+        return self.run(self.plane.helm, words)
+
+    def run(self, program: Path, words: tuple[str, ...], stdin: str | None = None) -> str:
         command = [str(program), "--kubeconfig", str(self.plane.kubeconfig), *words]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=110)
         assert done.returncode == 0, f"{program.name} {' '.join(words)}: {done.stderr}"
@@ -59,19 +89,85 @@ def tools(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def release(tools: Tools) -> Tools:
-    """The chart, in a namespace that admits only what meets the restricted standard, with an API key."""
+    """The chart before this one, in a namespace that admits only restricted pods, with an API key."""
     tools.kubectl("create", "namespace", NAMESPACE)
     tools.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     tools.kubectl("-n", NAMESPACE, "create", "secret", "generic", "keys", "--from-literal=alice=sesame")
-    tools.helm("install", "lorapool", str(CHART), *VALUES)
+    tools.helm("install", "lorapool", str(PREVIOUS), *VALUES)
+    tools.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": rights(tools)}))
     return tools
 
 
+def rights(tools: Tools) -> list[dict[str, Any]]:
+    """The rights of this chart, beside those of the one before: here its images run the present code."""
+    words = ("template", "lorapool", str(CHART), *VALUES, "--namespace", NAMESPACE, "--kube-version", "1.34.0")
+    made = yaml.safe_load_all(tools.run(tools.plane.helm, words))
+    found = [item for item in made if item and item["kind"] in ("Role", "ClusterRole", "RoleBinding")]
+    found = [item for item in found if item["metadata"]["labels"][COMPONENT] in ("operator", "gateway")]
+    for item in found:
+        item["metadata"]["name"] += "-present"
+        item["metadata"].pop("labels")
+        if "roleRef" in item:
+            item["roleRef"]["name"] += "-present"
+    return found
+
+
+@contextmanager
+def asked_throughout(url: str) -> Iterator[list[str]]:
+    """Images are asked for from before the block to its end: what each request came to.
+
+    By one client that connects anew each time, and one that keeps its connection.
+    """
+    answers: list[str] = []
+    enough = threading.Event()
+
+    def ask(client: httpx.Client) -> None:
+        while not enough.is_set():
+            try:
+                answers.append(str(client.post(url, json={"inputs": "a cat"}).status_code))
+            except httpx.TransportError as lost:
+                answers.append(repr(lost))
+
+    anew = httpx.Client(headers=KEPT, timeout=60, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+    kept = httpx.Client(headers=KEPT, timeout=60, trust_env=False)
+    with ThreadPoolExecutor(2) as threads, anew, kept:
+        running = [threads.submit(ask, client) for client in (anew, kept)]
+        try:
+            wait_until(lambda: len(answers) > 4, "images come")
+            yield answers
+            seen = len(answers)
+            wait_until(lambda: len(answers) > seen + 4, "images come still")
+        finally:
+            enough.set()
+        for thread in running:
+            thread.result()
+
+
+@pytest.mark.timeout(300)  # it starts a plane and installs the release
+def test_adapters_are_served_throughout_an_upgrade(release: Tools) -> None:
+    cluster = release.cluster
+    config, pool = pool_with_files("shapes", "default", {"one.safetensors": files.lora_file(seed=5)})
+    pool["spec"]["runtime"]["stub"] = {"stepMilliseconds": 100}
+    cluster.apply(config, pool, make.adapter_manifest("one"))
+    cluster.wait_ready("bmp", "shapes")
+    cluster.wait_ready("lora", "one")
+    pods = cluster.pods("shapes")
+    gateways = "pods", "-n", NAMESPACE, "-l", f"{COMPONENT}=gateway", "-o", "name"
+    before = set(release.kubectl("get", *gateways).split())
+    with asked_throughout(f"{cluster.gateway}/models/one") as answers:
+        release.helm("upgrade", "lorapool", str(CHART), "--reset-then-reuse-values")
+        wait_until(
+            lambda: not before & set(release.kubectl("get", *gateways).split()), "the gateway before it has gone"
+        )
+    assert set(answers) == {"200"}
+    assert cluster.pods("shapes") == pods
+    cluster.wait_ready("lora", "one")
+
+
 def test_the_gateway_serves_whoever_has_a_key(release: Tools) -> None:
-    spec = release.get("service", "lorapool-gateway", "-n", NAMESPACE)["spec"]
-    models = f"http://{spec['clusterIP']}:{spec['ports'][0]['port']}/v1/models"
+    models = f"http://{release.gateway}/v1/models"
     assert httpx.get(models, trust_env=False).status_code == httpx.codes.UNAUTHORIZED
-    assert httpx.get(models, trust_env=False, headers={"authorization": "Bearer sesame"}).json()["data"] == []
+    assert httpx.get(models, trust_env=False, headers=KEPT).status_code == httpx.codes.OK
 
 
 def test_nobody_is_granted_more_than_its_role_in_the_watched_namespaces(release: Tools) -> None:
@@ -106,7 +202,10 @@ def test_the_doctor_finds_nothing_wrong_and_then_the_operator_that_is_gone(relea
     assert "-> kubectl scale deployment lorapool-operator -n lorapool-system --replicas=1" in done.stdout
 
 
-def test_an_upgrade_keeps_the_operators_key_and_brings_newer_crds(release: Tools, tmp_path: Path) -> None:
+@pytest.mark.timeout(240)
+def test_an_upgrade_keeps_the_operators_key_brings_newer_crds_and_has_the_gateway_speak_tls(
+    release: Tools, tmp_path: Path
+) -> None:
     key = release.get("secret", KEY, "-n", NAMESPACE)["data"]
     newer = tmp_path / "lorapool"
     shutil.copytree(CHART, newer)
@@ -114,9 +213,23 @@ def test_an_upgrade_keeps_the_operators_key_and_brings_newer_crds(release: Tools
     crd = yaml.safe_load(file.read_text())
     crd["spec"]["names"]["shortNames"].append("newer")
     file.write_text(yaml.safe_dump(crd, sort_keys=False))
-    release.helm("upgrade", "lorapool", str(newer), "--reuse-values")
+    authority = load_or_create_authority(tmp_path)
+    pair = authority.issue("gateway", "gateway", addresses=[release.gateway.rpartition(":")[0]])
+    secret = ("-n", NAMESPACE, "create", "secret", "tls", "gateway-tls")
+    release.kubectl(*secret, f"--cert={pair.certificate}", f"--key={pair.key}")
+    release.helm("upgrade", "lorapool", str(newer), "--reuse-values", "--set", "gateway.tls.secretName=gateway-tls")
     assert release.get("secret", KEY, "-n", NAMESPACE)["data"] == key
     assert "newer" in release.get("crd", "loraadapters.lorapool.dev")["spec"]["names"]["shortNames"]
+    trust = ssl.create_default_context(cafile=authority.certificate_file)
+    reply = httpx.get(f"https://{release.gateway}/v1/models", verify=trust, headers=KEPT, trust_env=False)
+    assert [model["id"] for model in reply.json()["data"] if "one" in model["id"]]
+
+
+def test_the_releases_own_test_makes_an_image_with_tls_and_a_key_and_leaves_nothing(release: Tools) -> None:
+    said = release.helm_test()
+    assert "Phase:          Succeeded" in said, said
+    left = release.get("bmp,lora,configmaps", "-A", "-l", f"{COMPONENT}=self-test")["items"]
+    assert left == []
 
 
 def test_an_uninstalled_release_leaves_pools_adapters_and_the_key_and_nothing_that_holds_them(release: Tools) -> None:
