@@ -18,6 +18,9 @@ REFRESH_ANNOTATION: Final = f"{GROUP}/refresh"
 # On a pool or a LoraAdapter: the operator decides and reports, and changes nothing. `false` is as good as none.
 PAUSED_ANNOTATION: Final = f"{GROUP}/paused"
 
+# On a pod, of Kubernetes: the ReplicaSet controller takes those with the lowest first.
+DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
+
 POOL_LABEL: Final = f"{GROUP}/pool"
 NAME_LABEL: Final = "app.kubernetes.io/name"
 INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
@@ -31,6 +34,8 @@ SERVING_PORT: Final = 8080
 CONTROL_PORT: Final = 8081
 SERVING_PORT_NAME: Final = "serving"
 CONTROL_PORT_NAME: Final = "control"
+# Of a gateway pod: health, metrics, and how many requests want which pool.
+GATEWAY_HEALTH_PORT: Final = 8081
 
 # Inside a runtime pod.
 CACHE_DIR: Final = "/var/cache/lorapool"

@@ -24,6 +24,7 @@ from lorapool_common.supervision import Supervisor
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.watcher import Watcher
 from lorapool_gateway.held import Bodies
+from lorapool_gateway.http import demand
 from lorapool_gateway.http.app import health_app, inference_app
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
@@ -31,6 +32,7 @@ from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodClient
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.pods.poller import Poller, Statuses
+from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy, Renders
@@ -97,14 +99,17 @@ class Gateway:
         loads = Loads(directory.changes)
         self._watcher = Watcher(kube, directory, settings.namespaces or (None,))
         self._poller = Poller(directory, loads, pods)
-        proxy = Proxy(Hold(directory, loads), loads, pods, metrics, self._poller.refresh)
+        counts = RequestCounts(metrics)
+        proxy = Proxy(Hold(directory, loads, counts), loads, pods, metrics, counts, self._poller.refresh)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
         gate = Gate(
             service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes, Bodies(settings.max_held_bytes)
         )
         inference = inference_app(gate, settings.cors_origins)
         self._inference = self._server(inference, settings.http_port, _certificate(settings))
-        self._health = self._server(health_app(metrics, self._watcher.synced, self._takes_none), settings.health_port)
+        health = health_app(metrics, self._watcher.synced, self._takes_none)
+        health.include_router(demand.routes(DemandReporter(directory, loads, counts)))
+        self._health = self._server(health, settings.health_port)
 
     async def run(self) -> None:
         """Serve until the process is to stop."""

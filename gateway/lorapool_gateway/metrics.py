@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from lorapool_api.names import split_full_name
 from lorapool_common.observe.collectors import ApiCallMetrics, add_info
 
 _BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
@@ -37,6 +38,13 @@ class Metrics:
         )
         self._in_flight = Gauge(
             "lorapool_gateway_running_requests", "Requests that a pod has.", ["pool"], registry=self._registry
+        )
+        self._demand = Gauge(
+            "lorapool_gateway_demand_requests",
+            "Requests that want the pool's pods: a pod has them, or none is ready for them.",
+            # Apart too: a selector of a HorizontalPodAutoscaler takes no value with a slash.
+            ["pool", "pool_namespace", "pool_name"],
+            registry=self._registry,
         )
         self._retries = Counter(
             "lorapool_gateway_retries",
@@ -73,6 +81,12 @@ class Metrics:
     def running(self, pool: str) -> Iterator[None]:
         """Count a request as running while it lasts."""
         with self._in_flight.labels(pool).track_inprogress():
+            yield
+
+    @contextmanager
+    def demand(self, pool: str) -> Iterator[None]:
+        """Count a request as one that wants a pod while it lasts."""
+        with self._demand.labels(pool, *split_full_name(pool)).track_inprogress():
             yield
 
     def text(self) -> bytes:

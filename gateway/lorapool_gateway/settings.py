@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lorapool_api.names import GATEWAY_HEALTH_PORT
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
 from lorapool_common.settings import CommaList
 from lorapool_gateway.held import MAX_BODIES_BYTES
@@ -23,7 +24,10 @@ class Settings(BaseSettings):
     )
     # Not LORAPOOL_PORT: Kubernetes puts an address under that name where a Service is called lorapool.
     http_port: int = Field(default=8080, description="Inference.")
-    health_port: int = Field(default=8081, description="Health and metrics: never behind an Ingress, needs no API key.")
+    health_port: int = Field(
+        default=GATEWAY_HEALTH_PORT,
+        description="Health, metrics and demand: never behind an Ingress, needs no API key.",
+    )
     namespaces: CommaList = Field(default=(), description="Namespaces to watch; empty: all.")
     api_keys_dir: Path | None = Field(
         default=None, description="Folder with one API key a file, as a Secret is mounted; None: everyone may ask."

@@ -35,7 +35,7 @@ class Metrics:
             registry, "pass_stage_seconds", "How long each stage of a pass takes.", _PASS_BUCKETS_S, "stage"
         )
         self.writes: Final = _counter(
-            registry, "writes", "Objects that were written: apply, finalizer, scale, status.", "what"
+            registry, "writes", "Objects that were written: apply, deletion_cost, finalizer, scale, status.", "what"
         )
         self._adapters = _gauge(
             registry, "adapters", "Adapters, by the reason that their status gives in one word.", "pool", "reason"
@@ -57,6 +57,15 @@ class Metrics:
         )
         self.lookup_seconds: Final = _histogram(
             registry, "source_lookup_seconds", "How long a look at a source takes.", _LOOKUP_BUCKETS_S, "source"
+        )
+        self._desired_replicas = _gauge(
+            registry, "desired_replicas", "Pods that a pool with spec.scaling shall have.", "pool"
+        )
+        self._demand = _gauge(
+            registry,
+            "demand_requests",
+            "Requests for a pool with spec.scaling that its gateways and pods know of.",
+            "pool",
         )
         self.gpus: Final = GpuTime(registry, clock)
         self._behind_since_s: dict[str, float] = {}
@@ -90,6 +99,15 @@ class Metrics:
             self._behind_since_s.pop(pool, None)
         else:
             self._behind_since_s[pool] = since_s
+
+    def set_scaling(self, pool: str, replicas: int, requests: int) -> None:
+        self._desired_replicas.labels(pool).set(replicas)
+        self._demand.labels(pool).set(requests)
+
+    def forget_scaling(self, pool: str) -> None:
+        """The pool has no spec.scaling any more."""
+        for gauge in (self._desired_replicas, self._demand):
+            gauge.remove_by_labels({"pool": pool})
 
     def forget(self, pool: str) -> None:
         """The pool is gone, or another replica's now. What was counted stays."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Any, Final, cast
@@ -13,7 +14,7 @@ from lorapool_api.names import FIELD_MANAGER
 from lorapool_common.http.listening import bound_socket
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError, ApiError
-from lorapool_common.kube.resources import ADAPTERS, POOLS
+from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS, Selection
 from lorapool_common.process import CannotStart, Process
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.events import Recorder
@@ -29,6 +30,8 @@ from lorapool_operator.pods.links import PUSHES_AT_ONCE
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.worker import Workers
+from lorapool_operator.scaling.autoscaler import Autoscaler
+from lorapool_operator.scaling.gateways import GatewayClient
 from lorapool_operator.settings import Settings
 from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.bases import Bases
@@ -87,6 +90,12 @@ class Operator:
         except AccessError as error:
             raise CannotStart(str(error)) from error
 
+    def _autoscaler(self, kube: Kube, stack: AsyncExitStack) -> Autoscaler:
+        client, labels = GatewayClient(), self._settings.gateway_selector
+        stack.push_async_callback(client.close)
+        gateways = Selection(PODS, self._settings.namespace, labels) if labels else None
+        return Autoscaler(self._cache, kube, gateways, client, self._metrics, time.monotonic)
+
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
         control, facts, secrets = Control(), FactsReader(), SecretReader(kube)
         headers = await stack.enter_async_context(Headers(self._settings.url_hosts))
@@ -105,6 +114,7 @@ class Operator:
             control=control,
             bases=Bases(hub, self._wake),
             secrets=secrets,
+            scaler=self._autoscaler(kube, stack),
             resolver=Resolver(reader, self._cache.wake_pools_of, times=times),
             recorder=Recorder(kube, self._settings.identity),
             metrics=self._metrics,
@@ -159,7 +169,7 @@ class Operator:
         self._metrics.leader.set(1)
         try:
             self._cache.wake(self._cache.known_pools())
-            await asyncio.gather(context.recorder.run(), relister.run_now_and_then())
+            await asyncio.gather(context.recorder.run(), relister.run_now_and_then(), context.scaler.run())
         finally:
             self._workers = None
             self._metrics.leader.set(0)

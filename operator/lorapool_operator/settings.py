@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     follow_s: float = Field(
         default=300.0, ge=1.0, description="Seconds between looks at the source of an adapter with `follow`."
     )
+    gateway_selector: str | None = Field(
+        default=None,
+        description="Label selector of this installation's gateway pods, in its own namespace: they are asked how many "
+        "requests there are, for pools with `spec.scaling`. None: nobody can be asked.",
+    )
     lease: str = Field(default="lorapool-operator", description="Name of the Lease.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

@@ -25,7 +25,9 @@ def plane_config(isolation: Isolation = Isolation.AUTO) -> PlaneConfig:
         backoff=BackoffConfig(initial_s=0.5, maximum_s=2.0),
         isolation=isolation,
     )
-    return PlaneConfig(node=node)
+    # 15 s by default, which nobody waits for here.
+    autoscaler = "--horizontal-pod-autoscaler-sync-period=1s"
+    return PlaneConfig(node=node, extra_flags={"kube-controller-manager": [autoscaler]})
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def pool_crd() -> Manifest:
     }
     columns = [
         _column("Ready", _condition("Ready")),
-        _column("Replicas", ".spec.replicas", "integer"),
+        _column("Replicas", ".status.desiredReplicas", "integer"),
         _column("Warm", ".status.readyReplicas", "integer"),
         _column("Adapters", ".status.adapters.ready", "integer"),
         _column("Failed", ".status.adapters.failed", "integer"),

@@ -109,6 +109,7 @@ class Reason(StrEnum):
 
     SOURCE_NOT_FOUND = "SourceNotFound", Remedy.HELP, Subject.SOURCE
     SOURCE_FORBIDDEN = "SourceForbidden", Remedy.HELP, Subject.SOURCE
+    DEMAND_UNKNOWN = "DemandUnknown", Remedy.HELP
     MEMBER_NOT_FOUND = "MemberNotFound", Remedy.HELP
     SECRET_FORBIDDEN = "SecretForbidden", Remedy.HELP, Subject.SOURCE
     SECRET_NOT_FOUND = "SecretNotFound", Remedy.HELP, Subject.SOURCE

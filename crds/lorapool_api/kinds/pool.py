@@ -8,9 +8,11 @@ from pydantic import ConfigDict, Field
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.conditions import Conditions
 from lorapool_api.kinds.metadata import LabelSelector, Metadata
+from lorapool_api.kinds.pods.scaling import MOST_REPLICAS, Scaling
 from lorapool_api.kinds.quantities import ByteQuantity, Copies
 from lorapool_api.kinds.runtime import RuntimeSpec
 from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.status.cold_start import ColdStart
 from lorapool_api.kinds.stores.objects import ObjectPrefix
 from lorapool_api.schema import ApiModel, Rule, rules
 
@@ -120,8 +122,24 @@ class PoolSpec(ApiModel):
     model: BaseModelSpec = Field(description="The base model that every pod holds.")
     runtime: RuntimeSpec = Field(default=RuntimeSpec(), description="How the pods run.")
     adapters: AdaptersSpec = Field(default=AdaptersSpec(), description="Which adapters the pool takes.")
-    replicas: int = Field(default=1, description="Pods, each with a whole base model.", ge=0, le=1000)
+    replicas: int = Field(
+        default=1,
+        description="Pods, each with a whole base model. Means nothing where `scaling` is set; without it, whoever "
+        "scales the pool (kubectl, a HorizontalPodAutoscaler, KEDA) writes it.",
+        ge=0,
+        le=MOST_REPLICAS,
+    )
+    scaling: Scaling | None = Field(
+        default=None,
+        description="The operator decides how many pods there are, by the requests that the gateways have. Absent: "
+        "`replicas` says it.",
+    )
     serving: Serving = Field(default=Serving(), description="How requests are served.")
+
+    @property
+    def most_replicas(self) -> int:
+        """As many pods there may come to be without an edit."""
+        return self.replicas if self.scaling is None else self.scaling.max_replicas
 
 
 class AdapterCounts(ApiModel):
@@ -163,12 +181,22 @@ class PoolStatus(ApiModel):
 
     observed_generation: int | None = Field(default=None, description="The generation that this status is about.")
     replicas: int = Field(default=0, description="Pods that exist.")
+    desired_replicas: int | None = Field(
+        default=None,
+        description="Pods that there shall be: spec.replicas, or what the operator decides by spec.scaling.",
+        exclude_if=lambda replicas: replicas is None,
+    )
     ready_replicas: int = Field(default=0, description="Pods that take requests.")
     selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
     adapters: AdapterCounts = Field(default=AdapterCounts(), description="Adapters of the pool.")
     model: ModelStatus | None = Field(default=None, description="What the base model was found to be.")
     last_cold_start_seconds: float | None = Field(
         default=None, description="How long the newest pod took from its process's start to a warm base."
+    )
+    last_cold_start: ColdStart | None = Field(
+        default=None,
+        description="The same stage by stage, from the pod's creation to its first image.",
+        exclude_if=lambda start: start is None,
     )
     url: str | None = Field(default=None, description="Address of the pool's Service in the cluster.")
     conditions: Conditions = Field(

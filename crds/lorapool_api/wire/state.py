@@ -150,6 +150,12 @@ class PodState(Wire):
         description="Seconds of work with an adapter since the process began, by key, of those that were used last.",
         max_length=MOST_BUSY,
     )
+    start_s: dict[Label, Seconds] = Field(
+        default={},
+        description="Seconds of each stage of the process's start until its first image, in their order, of those that "
+        "are over.",
+        max_length=64,
+    )
     awaits_credentials: frozenset[str] = Field(
         default=frozenset(),
         description="Keys of adapters whose source it is this pod's turn to ask, and whose credentials it lacks.",

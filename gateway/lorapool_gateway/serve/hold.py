@@ -19,6 +19,7 @@ from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.routing.resolve import with_files
 from lorapool_gateway.routing.route import pick_pod
+from lorapool_gateway.serve.demand import RequestCounts
 
 # How long a request is held for an adapter that is on its way. For pods it is held as long as the pool allows.
 ADAPTER_HOLD_S: Final = 30.0
@@ -56,11 +57,14 @@ class Hold:
         self,
         directory: Directory,
         loads: Loads,
+        counts: RequestCounts,
         adapter_hold_s: float = ADAPTER_HOLD_S,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
+        """`counts` is told of the requests that no pod is ready for."""
         self._directory = directory
         self._loads = loads
+        self._counts = counts
         self._adapter_hold_s = adapter_hold_s
         self._first_pause_s = first_pause_s
         self._waiting = WaitingRequests()
@@ -72,6 +76,7 @@ class Hold:
             GatewayError: what waiting does not help against, or has not helped against for too long.
         """
         with ExitStack() as place:
+            wants_pod = False
             while True:
                 seen = self._directory.changes.version
                 try:
@@ -84,6 +89,9 @@ class Hold:
                         raise
                     if flight.obstacle is None:
                         place.enter_context(self._place(flight.pool))
+                    if not wants_pod and _is_about_pods(error):
+                        wants_pod = True
+                        place.enter_context(self._counts.waiting(flight.pool))
                     flight.obstacle = error
                     await self._next_change(seen, error, flight.began)
                 else:
@@ -117,14 +125,12 @@ class Hold:
     def _place(self, key: str) -> AbstractContextManager[None]:
         """One of as many as the pool's pods would let wait, those that are still to come too. Raises: Busy."""
         pool = self.pool(key)
-        pods = max(1, pool.spec.replicas, len(self._directory.snapshot().pods_of(key)))
+        pods = max(1, pool.spec.most_replicas, len(self._directory.snapshot().pods_of(key)))
         return self._waiting.place(key, pods * pool.spec.serving.max_pending)
 
     async def _next_change(self, seen: int, obstacle: GatewayError, began: float) -> None:
         """Wait; raise the obstacle when the adapter's time is up."""
-        if isinstance(obstacle, NoPodReady) or (
-            isinstance(obstacle, AdapterUnavailable) and traits(obstacle.reason).subject is Subject.PODS
-        ):
+        if _is_about_pods(obstacle):
             await self._directory.changes.beyond(seen)
             return
         try:
@@ -151,3 +157,10 @@ class Hold:
         pool = self._directory.snapshot().pools.get(key)
         ready = find(pool.status.conditions, PoolCondition.READY) if pool else None
         return f" ({ready.reason}: {ready.message})" if ready and not ready.is_true else ""
+
+
+def _is_about_pods(obstacle: GatewayError) -> bool:
+    """Whether a pod that becomes ready ends it."""
+    return isinstance(obstacle, NoPodReady) or (
+        isinstance(obstacle, AdapterUnavailable) and traits(obstacle.reason).subject is Subject.PODS
+    )

@@ -18,6 +18,7 @@ from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.routing.limits import check
 from lorapool_gateway.routing.request import ResolvedRequest
+from lorapool_gateway.serve.demand import RequestCounts
 from lorapool_gateway.serve.hold import Hold, InFlight
 
 # Of an encoded image: no format that is served takes more than four bytes for a pixel, base64 a third more.
@@ -57,6 +58,7 @@ class Proxy:
         loads: Loads,
         pods: Renders,
         metrics: Metrics,
+        counts: RequestCounts,
         refresh: Callable[[RuntimePod], None] = lambda pod: None,
     ) -> None:
         """`refresh` is called with each pod that has answered: what is known of its load is old."""
@@ -64,6 +66,7 @@ class Proxy:
         self._loads = loads
         self._client = pods
         self._metrics = metrics
+        self._counts = counts
         self._refresh = refresh
 
     async def generate(self, request: ResolvedRequest) -> ServedReply:
@@ -86,7 +89,7 @@ class Proxy:
                 pod, ready = await self._hold.pod_for(flight)
             sent = loop.time()
             try:
-                with self._metrics.running(pod.pool), self._loads.request(pod):
+                with self._counts.running(pod.pool), self._loads.request(pod):
                     reply, images = await self._client.generate(pod, ready, max_bytes)
             except PodError as error:
                 await self._on_failure(judge(error, pod), pod, flight)

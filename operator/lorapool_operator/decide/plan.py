@@ -29,6 +29,7 @@ from lorapool_operator.decide.pools.gpu_use import GpuUse, gpu_use
 from lorapool_operator.decide.pools.objects import wanted_objects
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.decide.pools.rolling import NO_ROLLOUT, RollingUpdate
+from lorapool_operator.decide.scaling.removals import DeletionCost, deletion_costs
 from lorapool_operator.manifests.objects import WantedObjects
 from lorapool_operator.seen.changed import changed_keys
 from lorapool_operator.seen.handover import ServedElsewhere
@@ -108,6 +109,7 @@ class PassPlan:
         gone_pool: uid of the pool that was there before and is not any more.
         objects: None: there is no pool.
         is_paused: whether they stay as they are.
+        deletion_costs: the pods that go first, and those that did not go, before the objects are applied.
         scale_down: the Deployment of a pool whose namespace is being deleted.
         finalizers: the changes; what gets none is not told to pods.
         entries: what pods shall have, in order of the keys; of these, only those whose adapter has the finalizer.
@@ -123,6 +125,7 @@ class PassPlan:
     gone_pool: str | None
     objects: WantedObjects | None
     is_paused: bool
+    deletion_costs: tuple[DeletionCost, ...]
     scale_down: DeploymentView | None
     finalizers: FinalizerPlan
     entries: tuple[CatalogEntry, ...]
@@ -162,6 +165,7 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
         gone_pool=memory.pool_uid if memory.pool_uid not in ("", pool_uid) else None,
         objects=wanted_objects(seen, rollout),
         is_paused=is_paused,
+        deletion_costs=() if is_paused else deletion_costs(seen),
         scale_down=_to_scale_down(seen),
         finalizers=finalizers,
         entries=entries,

@@ -22,6 +22,7 @@ class ReportLog:
 
     Attributes:
         busy_s: how long its process has worked with which adapters.
+        start_s: how long each stage of its process's start took.
         assignment: digest of the assignment that it follows.
         awaits: keys of adapters whose credentials it waits for.
         held: the catalog that the pod is known to hold, so that a delta can be sent; None: send all of it.
@@ -37,6 +38,7 @@ class ReportLog:
     awaits: frozenset[str] = frozenset()
     base: BaseState | None = None
     busy_s: Mapping[str, float] = field(default_factory=dict)
+    start_s: Mapping[str, float] = field(default_factory=dict)
     adapters: dict[str, AdapterState] = field(default_factory=dict)
     held: Catalog | None = None
     reachable: bool = False
@@ -81,12 +83,13 @@ class ReportLog:
             held=self.held,
             was_asked=self.was_asked,
             busy_s=self.busy_s,
+            start_s=self.start_s,
         )
 
     def _forget(self, instance: str) -> None:
         """Another process: whatever the one before it said is void."""
         self.instance, self.since, self.digest, self.base, self.held = instance, 0, None, None, None
-        self.assignment, self.busy_s, self.awaits = None, {}, frozenset()
+        self.assignment, self.busy_s, self.start_s, self.awaits = None, {}, {}, frozenset()
         self.adapters.clear()
         self._versions.clear()
         self._header_version, self._view = -1, None
@@ -94,8 +97,9 @@ class ReportLog:
     def _apply_header(self, state: PodState) -> bool:
         if state.version < self._header_version:
             return False
-        changed = (state.digest, state.base, state.busy_s) != (self.digest, self.base, self.busy_s)
-        self.busy_s = state.busy_s
+        said = (state.digest, state.base, state.busy_s, state.start_s)
+        changed = said != (self.digest, self.base, self.busy_s, self.start_s)
+        self.busy_s, self.start_s = state.busy_s, state.start_s
         self.assignment, self.awaits = state.assignment, state.awaits_credentials
         self.digest, self.base, self._header_version = state.digest, state.base, state.version
         return changed

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from lorapool_operator.pods.link import ControlPorts
 from lorapool_operator.reconcile.grants import ReadsCredentials
 from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.seen.resolution import BaseResolution, Outcome
+from lorapool_operator.seen.verdict import Verdict
+from lorapool_operator.seen.views import DeploymentView
 from lorapool_operator.settings import Settings
 
 Manifest = dict[str, Any]
@@ -73,6 +75,20 @@ class BaseResolver(Protocol):
     def close(self) -> None: ...
 
 
+class DecidesReplicas(Protocol):
+    """Knows how many pods each pool shall have, from what it hears while it runs."""
+
+    async def run(self) -> None: ...
+
+    def replicas(self, pool: Pool, deployment: DeploymentView | None) -> int: ...
+
+    def requests(self, pods: tuple[str, ...]) -> Mapping[str, int]:
+        """The requests that pods of these uids have, of those that have any, as far as anybody asks."""
+
+    def problem(self, pool: Pool) -> Verdict | None:
+        """Why `spec.scaling` takes no pod away; None: it may."""
+
+
 class EventSink(Protocol):
     """Takes what a person shall read in `kubectl describe`."""
 
@@ -93,6 +109,7 @@ class Context:
     resolver: SourceResolver
     bases: BaseResolver
     secrets: ReadsCredentials
+    scaler: DecidesReplicas
     recorder: EventSink
     metrics: Metrics
     pushes: asyncio.Semaphore

@@ -4,6 +4,7 @@ nothing."""
 from collections.abc import Iterable, Mapping
 
 from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import full_name, runtime_name, split_full_name
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.pods.links import PodLinks
@@ -26,6 +27,7 @@ class Observer:
         self._outcomes: Mapping[str, Outcome] = {}
         self._to_ask: set[str] = set()
         self._moving: Mapping[str, Adapter] = {}
+        self._scaled: Pool | None = None
 
     def look(self, pods: PodLinks, refusal: Verdict | None) -> Observed:
         """A snapshot: what changes later does not change it."""
@@ -35,11 +37,12 @@ class Observer:
         deployment, replica_sets = _deployment(cache, key), cache.replica_sets.of_pool(key)
         adapters = cache.adapters.of_pool(key)
         self._follow({adapter.key: adapter for adapter in adapters})
+        owned = owned_pods(cache.pods.of_pool(key), replica_sets, deployment)
         return Observed(
             key=key,
-            pool=pool,
+            pool=pool and self._at_scale(pool, deployment),
             adapters=adapters,
-            pods=owned_pods(cache.pods.of_pool(key), replica_sets, deployment),
+            pods=owned,
             deployment=deployment,
             outcomes=self._outcomes,
             reports=pods.reports(),
@@ -54,11 +57,23 @@ class Observer:
             is_namespace_terminating=namespace in cache.terminating_namespaces,
             standing=cache.standing(key),
             newest=newest_replica_set(replica_sets, deployment),
+            requests=context.scaler.requests(tuple(pod.uid for pod in owned)),
+            scaling_problem=context.scaler.problem(pool) if pool else None,
         )
 
     def ask_again(self, adapters: Iterable[str]) -> None:
         """The sources of these are being resolved: something else may be known of them without a word about it."""
         self._to_ask.update(adapters)
+
+    def _at_scale(self, pool: Pool, deployment: DeploymentView | None) -> Pool:
+        """The pool with as many replicas as it shall have now; the same object for as long as that is the same."""
+        replicas = self._ctx.scaler.replicas(pool, deployment)
+        if replicas == pool.spec.replicas:
+            return pool
+        scaled = pool.model_copy(update={"spec": pool.spec.model_copy(update={"replicas": replicas})})
+        if self._scaled is None or self._scaled != scaled:
+            self._scaled = scaled
+        return self._scaled
 
     def _follow(self, adapters: Mapping[str, Adapter]) -> None:
         changed = changed_keys(self._adapters, adapters)

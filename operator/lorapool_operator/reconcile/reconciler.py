@@ -79,7 +79,8 @@ class Reconciler:
         self._memory = plan.memory
         self._ctx.metrics.set_behind(self.key, plan.memory.behind_since_s)
         with stage("apply"):
-            written = await self._apply(plan, seen)
+            written: list[Written[Any]] = list(await each(self._writer.set_deletion_cost, plan.deletion_costs))
+            written += await self._apply(plan, seen)
         with stage("register"):
             written += await self._register(plan, seen)
             written += await each(self._writer.remove_finalizer, plan.finalizers.remove)

@@ -8,12 +8,13 @@ import structlog
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_api.names import ADAPTER_FINALIZER, DELETION_COST_ANNOTATION
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, POOLS, Resource
+from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, PODS, POOLS, Resource
 from lorapool_operator.cluster.objects import Objects
 from lorapool_operator.decide.plan import StatusWrite
 from lorapool_operator.decide.pools.refused_objects import refused_object
+from lorapool_operator.decide.scaling.removals import DeletionCost
 from lorapool_operator.manifests.common import Manifest
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.failed_writes import FailedWrites, Write
@@ -108,6 +109,24 @@ class Writer:
             return True
 
         return await self._try(write, "a pool whose namespace is being deleted could not be scaled down", scale)
+
+    async def set_deletion_cost(self, wanted: DeletionCost) -> Written[bool]:
+        """Say which pods go first. Where that is not allowed, the ReplicaSet controller picks by itself."""
+        pod, patch = wanted.pod, {"metadata": {"annotations": {DELETION_COST_ANNOTATION: wanted.cost}}}
+        write = Write(f"deletion cost of Pod {pod.key}", pod.uid, 0, pod.resource_version, patch)
+
+        async def mark() -> bool:
+            try:
+                done = await self._ctx.kube.patch(PODS, pod.namespace, pod.name, patch)
+            except ApiError as error:
+                if not error.is_gone:
+                    raise
+            else:
+                self._ctx.metrics.writes.labels("deletion_cost").inc()
+                self._ctx.cache.wake(self._ctx.cache.pods.refresh(done))
+            return True
+
+        return await self._try(write, "a pod could not be marked as the first to go", mark, pod=pod.name)
 
     async def add_finalizer(self, adapter: Adapter) -> Written[Manifest]:
         return await self._set_finalizers(adapter, [*adapter.metadata.finalizers, ADAPTER_FINALIZER])

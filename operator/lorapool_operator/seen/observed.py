@@ -25,6 +25,7 @@ class PodReport:
         held: the catalog that it took last from this operator; it says by `digest` whether it has that still.
         was_asked: whether it has answered, or failed to.
         busy_s: how long its process has worked with which adapters, by key, of those that it used last.
+        start_s: how long each stage of its process's start took, in their order.
     """
 
     reachable: bool = False
@@ -35,6 +36,7 @@ class PodReport:
     held: Catalog | None = None
     was_asked: bool = True
     busy_s: Mapping[str, float] = field(default_factory=dict)
+    start_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_warm(self) -> bool:
@@ -50,7 +52,7 @@ class Observed:
 
     Attributes:
         pool: None where there is none of that name, where it is being deleted, or its namespace is: what we made for it
-            would only come back, or cannot be created any more.
+            would only come back, or cannot be created any more. `spec.replicas` is what `spec.scaling` came to, if set.
         adapters: all that belong to the pool or are served by it, also those being deleted.
         pods: those that the pool's Deployment made.
         outcomes: adapter's key -> what its source turned out to be.
@@ -63,6 +65,8 @@ class Observed:
         elsewhere: adapter's key -> how it fares in the pool that it leaves.
         standing: the objects of the pool that are known of, by kind and name: `Service/shapes-runtime`.
         newest: uid of the ReplicaSet whose pods are of the newest template; None: there is none yet.
+        requests: uid of a pod -> the requests that it has, as far as anybody asks.
+        scaling_problem: why `spec.scaling` takes no pod away; None: it may.
     """
 
     key: str
@@ -83,6 +87,8 @@ class Observed:
     elsewhere: Mapping[str, ServedElsewhere] = field(default_factory=dict)
     standing: Mapping[str, Standing] = field(default_factory=dict)
     newest: str | None = None
+    requests: Mapping[str, int] = field(default_factory=dict)
+    scaling_problem: Verdict | None = None
 
     def report(self, pod: PodView) -> PodReport:
         return self.reports.get(pod.key, NO_REPORT)

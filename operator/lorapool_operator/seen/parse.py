@@ -54,7 +54,16 @@ def pod_view(body: Manifest) -> PodView:
         resource_version=meta.get("resourceVersion", ""),
         replica_set=controller(meta, "apps/v1", "ReplicaSet"),
         has_node=conditions.get("PodScheduled", {}).get("status") == "True",
+        started=_started(status),
+        deletion_cost=(meta.get("annotations") or {}).get(names.DELETION_COST_ANNOTATION),
     )
+
+
+def _started(status: Manifest) -> datetime | None:
+    ours = (c for c in status.get("containerStatuses") or () if c.get("name") == names.RUNTIME_CONTAINER)
+    container: Manifest = next(ours, {})
+    running = (container.get("state") or {}).get("running") or {}
+    return None if container.get("restartCount") else _time(running.get("startedAt"))
 
 
 def controller(meta: Manifest, api_version: str, kind: str) -> str | None:

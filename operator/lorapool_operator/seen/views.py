@@ -34,6 +34,8 @@ class PodView:
     Attributes:
         replica_set: uid of the ReplicaSet that made it; None: none did.
         has_node: whether the scheduler found one for it.
+        started: when its container began to run, unless it has begun more than once.
+        deletion_cost: the annotation that says which pods go first, as it stands there; None: it has none.
     """
 
     name: str
@@ -49,6 +51,8 @@ class PodView:
     resource_version: str = ""
     replica_set: str | None = None
     has_node: bool = True
+    deletion_cost: str | None = None
+    started: datetime | None = None
 
     @cached_property
     def key(self) -> str:

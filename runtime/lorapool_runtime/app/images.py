@@ -50,8 +50,10 @@ class ImageGenerator:
         undeclared: UndeclaredAdapters,
         dispatcher: Dispatcher,
         metrics: Metrics,
+        on_made: Callable[[float], None] = lambda took_s: None,
     ) -> None:
-        """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm."""
+        """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm;
+        `on_made` is told how long each request took that was answered."""
         self._settings = settings
         self._config = settings.config
         self._check_ready = check_ready
@@ -60,6 +62,7 @@ class ImageGenerator:
         self._undeclared = undeclared
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._on_made = on_made
         self.usage = Usage()
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
@@ -95,6 +98,7 @@ class ImageGenerator:
         Raises:
             RequestError: see `Dispatcher.render`.
         """
+        began = time.monotonic()
         outcome = await self._dispatcher.render(replace(admitted, on_step=on_step))
         start, rendering = time.monotonic(), outcome.rendering
         self.usage.note((scaled.key for scaled in admitted.stack), rendering.busy_s)
@@ -104,6 +108,7 @@ class ImageGenerator:
         reply = self._reply(admitted, outcome, format_, encode_s)
         data = [base64.b64encode(image).decode() if in_json else "" for image in images]
         made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, admitted.recipe.seeds, strict=True))
+        self._on_made(time.monotonic() - began)
         return EncodedReply(images, reply.model_copy(update={"images": made}))
 
     def _full(self, use: AdapterUse) -> AdapterUse:

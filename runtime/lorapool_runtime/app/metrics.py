@@ -26,6 +26,7 @@ class PodFigures:
     running: int
     busy_s: float
     base: BaseState
+    start_s: Mapping[str, float]
     adapters: Mapping[Tier, int]
     held_bytes: Mapping[Tier, int]
     evictions: Mapping[Tier, int]
@@ -123,7 +124,10 @@ class _Figures(Collector):
             "cold_start_seconds", "From the process's start to a warm base; 0: not yet.", now.base.cold_start_s or 0
         )
         yield _by_label(
-            "cold_start_stage_seconds", "What each stage of the cold start took.", "stage", now.base.stages_s
+            "cold_start_stage_seconds",
+            "What each stage from the process's start to its first image took, of those that are over.",
+            "stage",
+            now.start_s,
         )
         tiers = (Tier.DEVICE, Tier.HOST, Tier.DISK)
         adapters = {tier.value: now.adapters.get(tier, 0) for tier in Tier}

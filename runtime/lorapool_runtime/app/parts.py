@@ -19,6 +19,7 @@ from lorapool_runtime.catalog.host.readers import Readers
 from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter
 from lorapool_runtime.control_token import ControlToken
 from lorapool_runtime.credentials import CredentialsDesk
+from lorapool_runtime.engine.cold_start import StartTimes
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.engine.device_adapters import DeviceAdapters
 from lorapool_runtime.engine.loader import BaseLoader
@@ -50,6 +51,7 @@ class RuntimeParts:
         self.changes, self.health = Changes(), Health()
         self.metrics = Metrics(config, self._figures)
         self.base = BaseLoader(load, engine_thread, self.changes, started_s)
+        self.start_times = StartTimes(lambda: self.base.state, started_s, self.changes.note)
         self.device = DeviceAdapters(self.base.warm)
         self._blobs = blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
         self.control_token = ControlToken(settings.control_token_file)
@@ -102,6 +104,7 @@ class RuntimeParts:
             running=self.dispatcher.running,
             busy_s=self.dispatcher.busy_s,
             base=self.base.state,
+            start_s=self.start_times.stages_s,
             adapters=self.registry.tiers.count(),
             held_bytes={Tier.DEVICE: self.device.size_bytes, Tier.HOST: self.host.size_bytes},
             evictions={

@@ -51,6 +51,7 @@ class Runtime:
             parts.undeclared,
             parts.dispatcher,
             parts.metrics,
+            parts.start_times.note_image,
         )
 
     # ---- from start to end -------------------------------------------------------------------------------------
@@ -130,6 +131,7 @@ class Runtime:
         async with self._applying:
             for _ in self._parts.registry.replacing(catalog):
                 await asyncio.sleep(0)
+        self._parts.start_times.note_catalog()
 
     async def patch_catalog(self, delta: CatalogDelta) -> PodState:
         """The state of the adapters that were added. Raises: RequestError (`DigestMismatch`)."""
@@ -159,6 +161,7 @@ class Runtime:
             if saved.held is not None:
                 self._parts.registry.hold(saved.held | saved.ready)
             self._parts.registry.replace(saved.catalog)
+            self._parts.start_times.note_catalog()
 
     # ---- what others are told ----------------------------------------------------------------------------------
 
@@ -233,6 +236,7 @@ class Runtime:
             assignment=assignment.digest if (assignment := self._parts.fleet.assignment) else None,
             base=self._parts.base.state,
             busy_s=dict(self.images.usage.busy_s),
+            start_s=self._parts.start_times.stages_s,
             awaits_credentials=self._parts.credentials.awaited,
             complete=complete,
             adapters=adapters,

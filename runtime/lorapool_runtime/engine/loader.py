@@ -67,7 +67,7 @@ class BaseLoader:
             await self._sleep(backoff.next())
 
     async def _attempt(self) -> bool:
-        loop = asyncio.get_running_loop()
+        loop, began_s = asyncio.get_running_loop(), self._clock()
         try:
             with progress_reporter("loading the base model", partial(_soon, loop, self._loaded)) as progress:
                 engine = await loop.run_in_executor(self._thread, self._load, progress)
@@ -81,7 +81,7 @@ class BaseLoader:
             self._fail(f"{type(error).__name__}: {str(error)[:500]}")
             return False
         self.warm.set_result(engine)
-        self._warm_up_done(engine.info)
+        self._warm_up_done(engine.info, began_s)
         return True
 
     def _loaded(self, percent: int) -> None:
@@ -92,9 +92,11 @@ class BaseLoader:
         log.error("the base model cannot be loaded", error=message)
         self._set(BaseState(phase=BasePhase.FAILED, reason=Reason.MODEL_LOAD_FAILED, message=message))
 
-    def _warm_up_done(self, info: BaseInfo) -> None:
+    def _warm_up_done(self, info: BaseInfo, began_s: float) -> None:
+        """`began_s`: when the try began that went well; what was before is one stage."""
         took_s = self._clock() - self._started_s
-        stages_s = {stage: round(seconds, 3) for stage, seconds in info.stages_s.items()}
+        stages = {"process": began_s - self._started_s, **info.stages_s}
+        stages_s = {stage: round(max(0.0, seconds), 3) for stage, seconds in stages.items()}
         log.info(
             "the base model is warm",
             revision=info.revision,

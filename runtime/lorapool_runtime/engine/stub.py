@@ -6,7 +6,7 @@ adapter is visible in the bytes.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -48,16 +48,24 @@ def load_stub(
     label: str, timings: StubTimings, progress: Progress = no_progress, sleep: Callable[[float], None] = time.sleep
 ) -> "StubEngine":
     """The engine, after as long as a base pretends to take."""
+    start = time.monotonic()
     sleep(timings.load_milliseconds / 1000)
     progress(1.0)
-    return StubEngine(label, timings, sleep)
+    return StubEngine(label, timings, sleep, {"load": time.monotonic() - start})
 
 
 class StubEngine:
     """See `engine.contract.WarmEngine`."""
 
-    def __init__(self, label: str, timings: StubTimings, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.info = BaseInfo(revision=sha256(label.encode()).hexdigest()[:40], size_bytes=0, modules={})
+    def __init__(
+        self,
+        label: str,
+        timings: StubTimings,
+        sleep: Callable[[float], None] = time.sleep,
+        stages_s: Mapping[str, float] | None = None,
+    ) -> None:
+        revision = sha256(label.encode()).hexdigest()[:40]
+        self.info = BaseInfo(revision=revision, size_bytes=0, modules={}, stages_s=stages_s or {})
         self._label = label
         self._timings = timings
         self._sleep = sleep

@@ -30,6 +30,7 @@ from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodError, RequestRefused, Unreachable
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
@@ -180,8 +181,10 @@ class World:
         self.metrics = Metrics()
         self.synced = asyncio.Event()
         self.synced.set()
-        hold = Hold(self.directory, self.loads, adapter_hold_s, first_pause_s=0.0)
-        self.proxy = Proxy(hold, self.loads, self.network, self.metrics)
+        counts = RequestCounts(self.metrics)
+        self.demand = DemandReporter(self.directory, self.loads, counts)
+        hold = Hold(self.directory, self.loads, counts, adapter_hold_s, first_pause_s=0.0)
+        self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts)
         service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
         gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Bodies(max_held_bytes))
         self.app = inference_app(gate, origins)

@@ -60,6 +60,7 @@ def operator() -> str:
     metrics.lookups.labels("hub", "ok").inc()
     metrics.lookup_seconds.labels("hub").observe(0.3)
     metrics.gpus.set(POOL, 1, 3)
+    metrics.set_scaling(POOL, 2, 3)
     return metrics.text().decode()
 
 
@@ -69,7 +70,7 @@ def gateway() -> str:
     metrics.answered("openai", POOL, "ok", 2)
     metrics.retried(POOL, "away")
     metrics.took(POOL, "steps", 1.0)
-    with metrics.waiting(POOL), metrics.running(POOL):
+    with metrics.waiting(POOL), metrics.running(POOL), metrics.demand(POOL):
         return metrics.text().decode()
 
 
@@ -78,6 +79,7 @@ FIGURES = PodFigures(
     running=1,
     busy_s=12.0,
     base=BaseState(phase=BasePhase.WARM, cold_start_s=9.0, stages_s={"load": 6.0, "warm_up": 3.0}),
+    start_s={"load": 6.0, "warm_up": 3.0, "catalog": 0.5, "image": 2.0},
     adapters={Tier.HOST: 2},
     held_bytes={Tier.DEVICE: 10, Tier.HOST: 20},
     evictions={Tier.HOST: 4},

@@ -15,7 +15,7 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import API_VERSION, POOL_KIND, POOL_LABEL, split_full_name
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import DEPLOYMENTS, Resource
+from lorapool_common.kube.resources import DEPLOYMENTS, PODS, Resource
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
@@ -23,7 +23,8 @@ from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome, Resolution
-from lorapool_operator.seen.views import PodView, ReplicaSetView
+from lorapool_operator.seen.verdict import Verdict
+from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
 from lorapool_operator.settings import Settings
 
 Manifest = dict[str, Any]
@@ -89,6 +90,10 @@ class ApiServer:
             meta = {"name": name, "namespace": namespace, "uid": view.uid, "generation": view.generation + 1}
             labels = {"labels": {POOL_LABEL: split_full_name(view.pool)[1]}, "ownerReferences": [owner(view.owner)]}
             return {"metadata": meta | labels | self._version(), **body}
+        if resource is PODS:
+            pod = self.cache.pods.get(key)
+            assert pod is not None
+            return _pod_manifest(pod, body["metadata"]["annotations"], self._version())
         found: Pool | Adapter | None = self.cache.pools.get(key) or self.cache.adapters.get(key)
         assert found is not None
         old = {"metadata": found.metadata.manifest(), "spec": found.spec.manifest(), "status": found.status.manifest()}
@@ -116,6 +121,21 @@ class ApiServer:
 def owner(uid: str | None) -> Manifest:
     """A reference to the pool that controls an object."""
     return {"apiVersion": API_VERSION, "kind": POOL_KIND, "name": "shapes", "uid": uid, "controller": True}
+
+
+def _pod_manifest(pod: PodView, annotations: Manifest, version: Manifest) -> Manifest:
+    """The pod as a watch would bring it, with these annotations."""
+    made_by = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": pod.replica_set, "controller": True}
+    meta = {
+        "name": pod.name,
+        "namespace": pod.namespace,
+        "uid": pod.uid,
+        "labels": {POOL_LABEL: split_full_name(pod.pool)[1]},
+        "annotations": {name: text for name, text in annotations.items() if text is not None},
+        "ownerReferences": [made_by],
+    }
+    ready = {"type": "Ready", "status": "True" if pod.ready else "False"}
+    return {"metadata": meta | version, "status": {"phase": pod.phase, "podIP": pod.ip, "conditions": [ready]}}
 
 
 def merged(old: Any, patch: Any) -> Any:
@@ -165,6 +185,26 @@ class Looked:
     def close(self) -> None: ...
 
 
+class Scaler:
+    """As many pods as the spec says, unless a test sets another number for a pool, by its key."""
+
+    def __init__(self) -> None:
+        self.decided: dict[str, int] = {}
+        self.busy: dict[str, int] = {}
+        self.trouble: Verdict | None = None
+
+    async def run(self) -> None: ...
+
+    def replicas(self, pool: Pool, deployment: DeploymentView | None) -> int:
+        return self.decided.get(pool.key, pool.spec.replicas)
+
+    def requests(self, pods: tuple[str, ...]) -> Mapping[str, int]:
+        return {uid: count for uid, count in self.busy.items() if uid in pods}
+
+    def problem(self, pool: Pool) -> Verdict | None:
+        return self.trouble
+
+
 class Told:
     """The events, kept."""
 
@@ -187,6 +227,7 @@ class Bench:
     pods: FakePods = field(default_factory=FakePods)
     found: Found = field(default_factory=Found)
     secrets: Secrets = field(default_factory=Secrets)
+    scaler: Scaler = field(default_factory=Scaler)
 
     def __post_init__(self) -> None:
         self.woken: list[str] = []
@@ -202,6 +243,7 @@ class Bench:
             resolver=self.found,
             bases=self.looked,
             secrets=self.secrets,
+            scaler=self.scaler,
             recorder=self.told,
             metrics=Metrics(),
             handovers=Handovers(self.cache),

@@ -30,6 +30,7 @@ TEMPLATE: dict[str, Any] = {
 }
 REVISION = "rev"
 WARM = BaseState(phase=BasePhase.WARM, revision=REVISION, size_bytes=7, cold_start_s=2.0)
+LOADING = BaseState(phase=BasePhase.LOADING)
 NO_MODULES = BaseReport(revision=REVISION, modules={})
 
 

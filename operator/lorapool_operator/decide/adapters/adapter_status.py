@@ -10,11 +10,12 @@ from lorapool_api.kinds.adapter import Adapter, AdapterStatus, CandidateVersion
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, Status, traits, with_transition_times
 from lorapool_api.kinds.status.adapter_pods import AdapterPods, PodFailure
 from lorapool_operator.decide.adapters.checks import Finding
-from lorapool_operator.decide.adapters.in_pods.findings import finding_of_pods
+from lorapool_operator.decide.adapters.in_pods.findings import finding_of
 from lorapool_operator.decide.adapters.in_pods.status_input import StatusInput
 from lorapool_operator.decide.adapters.moving import is_let_go, summary, while_moving
 from lorapool_operator.decide.adapters.rollout.takeover import decide_rollout, first_version
 from lorapool_operator.decide.paused import with_paused
+from lorapool_operator.placement.place import NO_COPIES
 from lorapool_operator.seen.verdict import Verdict
 
 log = structlog.get_logger(__name__)
@@ -57,7 +58,8 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
     served = rollout.served
     conditions = with_transition_times(_conditions(served, rollout.candidate), adapter.status.conditions, given.now)
     is_ready = any(c.is_true for c in conditions if c.type == AdapterCondition.READY)
-    placed, unplaced = served.copies
+    # A pod that starts because somebody asked changes nothing yet of what a person wants to know.
+    placed, unplaced = NO_COPIES if pods.scales and not pods.warm else served.copies
     in_pods = AdapterPods(
         ready=served.serving, total=pods.warm, copies=placed, unplaced=unplaced or None, failed=_failures(served)
     )
@@ -75,7 +77,7 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
 
 
 def _conditions(given: StatusInput, candidate: CandidateVersion | None) -> list[Condition]:
-    finding = given.result.finding or finding_of_pods(given)
+    finding = finding_of(given)
     generation = given.result.adapter.metadata.generation
     conditions = conditions_by(finding, lambda type_: _when_true(type_, given), generation)
     if candidate is None:
@@ -136,6 +138,8 @@ def _when_true(type_: AdapterCondition, given: StatusInput) -> Verdict:
 
 
 def _how_it_is_served(given: StatusInput) -> str:
+    if not given.pods.warm:
+        return "no pod runs while nobody asks: a request starts one"
     holders = f"held by {given.serving} of {given.pods.warm} pods"
     return holders if given.serving else f"{holders}: one brings it when a request asks for it"
 

@@ -14,10 +14,11 @@ class PoolPods:
 
     Attributes:
         pool: the pool's key.
-        replicas: that its spec asks for; None: there is no such pool.
+        replicas: that it shall have now; None: there is no such pool.
         running: pods with a process to talk to.
         warm: those of them whose base is loaded.
         token_refusal: what is said of pods that do not know the control token; None: all know it.
+        scales: whether the requests for the pool decide how many pods it has.
     """
 
     pool: str
@@ -25,11 +26,13 @@ class PoolPods:
     running: int
     warm: int
     token_refusal: Verdict | None
+    scales: bool = False
 
     @classmethod
     def of(cls, seen: Observed) -> Self:
         replicas = seen.pool.spec.replicas if seen.pool else None
-        return cls(seen.key, replicas, len(seen.running_pods), len(seen.warm), token_refusal(seen))
+        scales = seen.pool is not None and seen.pool.spec.scaling is not None
+        return cls(seen.key, replicas, len(seen.running_pods), len(seen.warm), token_refusal(seen), scales)
 
 
 def token_refusal(seen: Observed) -> Verdict | None:

@@ -2,21 +2,24 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.kinds.status.cold_start import ColdStart, ColdStartStage
 from lorapool_api.wire.state import BaseState
 from lorapool_operator.manifests.pinned import hub_sources, is_commit
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import BaseResolution
 from lorapool_operator.seen.views import PodView
 
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_FIRST_IMAGE: Final = "image"
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def newest_base(pods: Iterable[PodView], seen: Observed) -> BaseState | None:
-    """The base as the pod that was created last holds it."""
-    warm = [(p.created or _BEGINNING, p.name, t.base) for p in pods if (t := seen.report(p)).is_warm and t.base]
-    return max(warm, key=lambda row: row[:2])[2] if warm else None
+def newest_warm(pods: Iterable[PodView], seen: Observed) -> PodView | None:
+    """Of the pods whose base is loaded, the one that was created last."""
+    warm = (pod for pod in pods if seen.report(pod).is_warm)
+    return max(warm, key=lambda pod: (pod.created or _BEGINNING, pod.name), default=None)
 
 
 def model_status(pool: Pool, base: BaseState | None, seen: Observed) -> ModelStatus | None:
@@ -56,6 +59,18 @@ def _is_rolled_out(seen: Observed) -> bool:
         and deployment.observed_generation >= deployment.generation
         and deployment.updated >= sum(p.counts for p in seen.pods)
     )
+
+
+def cold_start(newest: PodView | None, seen: Observed, before: PoolStatus) -> ColdStart | None:
+    """How the newest pod came up; what is known of it stays while no pod is there."""
+    start_s = {} if newest is None else dict(seen.report(newest).start_s)
+    if newest is None or not start_s:
+        return before.last_cold_start
+    if newest.created is not None and newest.started is not None:
+        start_s = {"pod": max(0.0, (newest.started - newest.created).total_seconds())} | start_s
+    stages = tuple(ColdStartStage(name=name, seconds=round(seconds, 3)) for name, seconds in start_s.items())
+    whole_s = round(sum(stage.seconds for stage in stages), 3) if _FIRST_IMAGE in start_s else None
+    return ColdStart(pod=newest.name, stages=stages, seconds_to_first_image=whole_s)
 
 
 def cold_start_s(base: BaseState | None, before: PoolStatus) -> float | None:

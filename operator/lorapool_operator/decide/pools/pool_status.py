@@ -11,7 +11,7 @@ from lorapool_api.kinds.conditions import (
 from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
 from lorapool_api.wire.state import BasePhase
 from lorapool_operator.decide.paused import PAUSED
-from lorapool_operator.decide.pools.model_status import cold_start_s, model_status, newest_base
+from lorapool_operator.decide.pools.model_status import cold_start, cold_start_s, model_status, newest_warm
 from lorapool_operator.decide.pools.progress import progressing
 from lorapool_operator.decide.pools.rows import Row, false, true
 from lorapool_operator.decide.pools.trouble import pool_trouble, unscheduled
@@ -25,16 +25,19 @@ from lorapool_operator.seen.views import PodTrouble, PodView
 def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts) -> PoolStatus:
     """The whole status; what did not change is equal to what was there, times included."""
     pods = [p for p in seen.pods if p.counts]
-    base = newest_base(pods, seen)
+    newest = newest_warm(pods, seen)
+    base = None if newest is None else seen.report(newest).base
     before = pool.status
     return PoolStatus(
         observed_generation=pool.metadata.generation,
         replicas=len(pods),
         ready_replicas=sum(p.ready for p in pods),
+        desired_replicas=pool.spec.replicas,
         selector=",".join(f"{key}={value}" for key, value in sorted(selector(pool).items())),
         adapters=adapters,
         model=model_status(pool, base, seen),
         last_cold_start_seconds=cold_start_s(base, before),
+        last_cold_start=cold_start(newest, seen, before),
         url=service_url(pool),
         conditions=with_transition_times(_conditions(pool, pods, seen), before.conditions, seen.now),
     )
@@ -70,7 +73,9 @@ def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Conditi
 
 
 def _ready(pool: Pool, ready: int, available: Row, moving: Row, trouble: Verdict | None) -> Row:
-    """All wanted pods, of the wanted template, take requests."""
+    """All wanted pods, of the wanted template, take requests; one that a request starts counts as there."""
+    if available[1].reason is Reason.SCALED_TO_ZERO and pool.spec.scaling is not None and trouble is None:
+        return true(available[1])
     if available[0] != "True":
         return available
     if trouble is not None:
@@ -84,6 +89,10 @@ def _available(pool: Pool, pods: list[PodView], ready: int, trouble: Verdict | N
     """At least one pod takes requests."""
     if ready:
         return true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
+    if pool.spec.replicas == 0 and pool.spec.scaling is not None:
+        idle_s = pool.spec.scaling.idle_seconds
+        text = f"nobody has asked for an image for {idle_s} s: the next request starts a pod"
+        return false(Verdict(Reason.SCALED_TO_ZERO, text))
     if pool.spec.replicas == 0:
         return false(Verdict(Reason.SCALED_TO_ZERO, "spec.replicas is 0: scale it up to serve"))
     return false(trouble or Verdict(Reason.STARTING, _how_far(pods, seen)))
@@ -103,14 +112,15 @@ def _how_far(pods: list[PodView], seen: Observed) -> str:
 
 
 def _shortfall(pods: list[PodView], seen: Observed) -> Verdict | None:
-    """What the pods' devices have no memory for. They serve what fits, so it takes nothing from Ready."""
+    """What the pods' devices have no memory for, and what `spec.scaling` does not know. They serve what they can, so it
+    takes nothing from Ready."""
     for pod in pods:
         base = seen.report(pod).base
         if base is not None and base.shortfall is not None:
             pixels, fits = base.shortfall.pixels, base.shortfall.fits
             message = f"limits.pixels {pixels} does not fit the device's memory: up to {fits} fit (pod {pod.name})"
             return Verdict(Reason.LIMITS_DO_NOT_FIT, message)
-    return None
+    return seen.scaling_problem
 
 
 def pods_by_state(seen: Observed) -> dict[str, int]:

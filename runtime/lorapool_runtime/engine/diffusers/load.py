@@ -59,7 +59,8 @@ def load_engine(
         measured = warm_up(parts.one_step, parts.board, serving, accelerator, accelerator.empty_cache)
         if measured.whole_pixels is not None:
             parts.vae.whole_up_to(measured.whole_pixels)
-        stages_s = {"load": loaded_s, "warm_up": time.monotonic() - start}
+        files_s = loaded.files_s
+        stages_s = {"files": files_s, "load": loaded_s - files_s, "warm_up": time.monotonic() - start}
     stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
     info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall)
     return DiffusersEngine(parts, info, measured, _budget_bytes(device_bytes, measured.budget_bytes))

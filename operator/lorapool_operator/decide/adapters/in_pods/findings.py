@@ -16,6 +16,14 @@ _CONDITION_OF: Final[Mapping[Subject | None, AdapterCondition]] = {
 }
 
 
+def finding_of(given: StatusInput) -> Finding | None:
+    """What keeps a version from being served; None: it is served."""
+    found = given.result.finding
+    if found is not None and not (found.verdict.reason is Reason.WAITING_FOR_PODS and _wakes(given)):
+        return found
+    return finding_of_pods(given)
+
+
 def finding_of_pods(given: StatusInput) -> Finding | None:
     """What keeps a version from being served although no check speaks against it; None: it is served."""
     if given.serving or _is_served_on_request(given):
@@ -32,7 +40,17 @@ def finding_of_pods(given: StatusInput) -> Finding | None:
 
 def _is_served_on_request(given: StatusInput) -> bool:
     """Whether no pod holds it ahead, as the pool wants it, and none that was asked for it has failed."""
-    return not given.copies.placed and bool(given.pods.warm) and not given.failed
+    if given.failed:
+        return False
+    return (not given.copies.placed and bool(given.pods.warm)) or _wakes(given)
+
+
+def _wakes(given: StatusInput) -> bool:
+    """Whether it is the served version, and a request starts a pod that serves it as pods did before."""
+    version, adapter = given.result.version, given.result.adapter
+    serving = adapter.status.serving
+    is_served = version is not None and serving is not None and version.key == serving.key
+    return given.pods.scales and is_served and adapter.is_ready
 
 
 def _failure(state: AdapterState, where: str) -> Finding:
@@ -53,6 +71,8 @@ def _progress(given: StatusInput) -> Verdict:
 
 
 def _why_no_pod(pods: PoolPods) -> str:
+    if pods.replicas == 0 and pods.scales:
+        return f"pool {pods.pool} has no pods while nobody asks: a request starts one"
     if pods.replicas == 0:
         return f"pool {pods.pool} has no replicas: scale it up"
     if pods.running:

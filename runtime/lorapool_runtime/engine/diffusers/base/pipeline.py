@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +41,17 @@ COMPONENTS: Final = ("unet", "transformer", "text_encoder", "text_encoder_2")
 
 @dataclass(frozen=True)
 class LoadedPipeline:
-    """A pipeline on its device, its weights of that dtype."""
+    """A pipeline on its device, its weights of that dtype.
+
+    Attributes:
+        files_s: how long it took until its files were on the disk.
+    """
 
     pipeline: Any
     dtype: torch.dtype
     revision: str
     size_bytes: int
+    files_s: float = 0.0
 
 
 def load_pipeline(
@@ -62,7 +68,9 @@ def load_pipeline(
     """
     _check_device(device)
     _quieten()
+    began = time.monotonic()
     folder = _folder(spec.source)
+    files_s = time.monotonic() - began
     index = _index(folder)
     dtype = _dtype(spec.dtype, index)
     options = _options(index) | _vae(spec, index, dtype)
@@ -86,7 +94,7 @@ def load_pipeline(
         raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
     _settle(pipeline, device, deterministic=deterministic)
     revision = folder.name if spec.source.hub else folder_revision(folder)
-    return LoadedPipeline(pipeline, dtype, revision, folder_size_bytes(folder))
+    return LoadedPipeline(pipeline, dtype, revision, folder_size_bytes(folder), files_s)
 
 
 def _check_device(device: Device) -> None:

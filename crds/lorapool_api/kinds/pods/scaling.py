@@ -1,0 +1,45 @@
+"""How many pods a pool has, by the requests for it."""
+
+from pydantic import ConfigDict, Field
+
+from lorapool_api.schema import ApiModel, Rule, rules
+
+MOST_REPLICAS = 1000
+
+
+class Scaling(ApiModel):
+    """The operator keeps as many pods as the requests need, within these bounds."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule("self.minReplicas <= self.maxReplicas", "minReplicas is at most maxReplicas"),
+        )
+    )
+
+    min_replicas: int = Field(
+        default=1,
+        description="Fewest pods. With 0 the last one goes after idleSeconds without a request; the next request is "
+        "held while a pod starts. A new pool begins with at least one, which finds out whether its base works.",
+        ge=0,
+        le=MOST_REPLICAS,
+    )
+    max_replicas: int = Field(description="Most pods.", ge=1, le=MOST_REPLICAS)
+    target_pending: int = Field(
+        default=2,
+        description="Requests for each pod, those that it works on and those that wait: where there are more, another "
+        "pod is added at once.",
+        ge=1,
+        le=10_000,
+    )
+    scale_down_delay_seconds: int = Field(
+        default=120,
+        description="A pod goes when it was not needed for so long; one that comes back within it costs a cold start.",
+        ge=0,
+        le=86_400,
+    )
+    idle_seconds: int = Field(
+        default=600,
+        description="With minReplicas 0: the last pod goes when nobody has asked for an image for so long.",
+        ge=1,
+        le=604_800,
+    )
