@@ -44,7 +44,8 @@ class Settings(BaseSettings):
         default=None, description="How long a stopping process finishes what runs; default: a request's longest time."
     )
     ready_deadline_seconds: float = Field(
-        default=120.0, description="How long a started pod waits at most for the adapters that it served before."
+        default=120.0,
+        description="How long a started pod waits at most for the adapters that it, or the pod that it replaces, served.",
     )
     hung_seconds: float | None = Field(
         default=None,
