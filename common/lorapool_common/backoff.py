@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 JITTER: Final = 0.2
+# The longest pause that is made because the other side asks for it.
+MOST_ASKED_S: Final = 60.0
 Uniform = Callable[[float, float], float]
 
 
@@ -26,11 +28,11 @@ class Backoff:
         self._uniform = uniform
         self._next_s = first_s
 
-    def next(self) -> float:
-        """The pause before the next try, in seconds."""
+    def next(self, asked_s: float = 0.0) -> float:
+        """The pause before the next try, in seconds; no shorter than the other side asks for, up to `MOST_ASKED_S`."""
         pause_s = self._next_s
         self._next_s = min(pause_s * 2, self.last_s)
-        return pause_s * self._uniform(1 - self._jitter, 1 + self._jitter)
+        return max(pause_s * self._uniform(1 - self._jitter, 1 + self._jitter), min(asked_s, MOST_ASKED_S))
 
     def reset(self) -> None:
         """A try that worked: the next pause is the first again."""

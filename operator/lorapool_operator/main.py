@@ -9,7 +9,7 @@ import uvloop
 from lorapool_common.logs import configure
 from lorapool_common.process import CannotStart, Process, run
 from lorapool_operator.cluster.finalizers import remove_finalizers
-from lorapool_operator.replica import Operator
+from lorapool_operator.replica import serve as serve_until_stopped
 from lorapool_operator.settings import Settings, SettingsError
 
 
@@ -34,6 +34,6 @@ def command(
             key = settings.read_key()
         except SettingsError as error:
             raise CannotStart(str(error)) from error
-        await Operator(settings, key, process).run()
+        await serve_until_stopped(settings, key, process)
 
     run("lorapool operator", serve, loop=uvloop.new_event_loop)

@@ -11,6 +11,7 @@ import kopf
 import structlog
 
 from lorapool_api.names import FIELD_MANAGER
+from lorapool_common.backoff import Backoff
 from lorapool_common.http.listening import bound_socket
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError, ApiError
@@ -19,7 +20,7 @@ from lorapool_common.process import CannotStart, Process
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.handlers import registry
-from lorapool_operator.cluster.kopf_settings import watch_settings
+from lorapool_operator.cluster.kopf_settings import FAILURES_OF_WATCHES, watch_settings
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
 from lorapool_operator.cluster.relist import Relister
 from lorapool_operator.cluster.secrets import SecretReader
@@ -46,6 +47,29 @@ log = structlog.get_logger(__name__)
 
 _CRD_RETRY_S: Final = 2.0
 _KOPF_END_S: Final = 10.0
+# Of watches whose fellow has failed, which never end by themselves.
+_WATCHES_END_S: Final = 0.2
+_FIRST_PAUSE_S: Final = 0.5
+_MOST_PAUSE_S: Final = 5.0
+_LONG_LIFE_S: Final = 30.0
+
+
+class WatchFailed(Exception):
+    """kopf cannot go on with what the API server said in a watch; an operator that lists everything anew can."""
+
+
+async def serve(settings: Settings, key: bytes, process: Process) -> None:
+    """Operators one after the other, until the process is to stop. Raises: CannotStart."""
+    backoff = Backoff(_FIRST_PAUSE_S, _MOST_PAUSE_S)
+    while not process.is_stopping:
+        began = time.monotonic()
+        try:
+            await Operator(settings, key, process).run()
+        except WatchFailed as error:
+            log.warning("a watch has failed; everything is listed anew", error=str(error))
+            if time.monotonic() - began > _LONG_LIFE_S:
+                backoff.reset()
+            await process.unless_stopped(asyncio.sleep(backoff.next()))
 
 
 class Operator:
@@ -66,6 +90,7 @@ class Operator:
 
         Raises:
             CannotStart: the API server is not reached, or the port is taken.
+            WatchFailed: as it says.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
@@ -126,17 +151,24 @@ class Operator:
         stop_watching = asyncio.Event()
         others = asyncio.all_tasks()
         watching = await self._start_kopf(stop_watching)
-        self._process.start("kopf, which watches the cluster", _first_result(watching))
+        failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        watch = self._process.start("kopf, which watches the cluster", _first_result(watching, failed))
         leading = self._process.start("the work of the leader", election.run(lambda: self._lead(context)))
+        stopped = asyncio.create_task(self._process.stopped())
         try:
-            await self._process.stopped()
+            await asyncio.wait((stopped, failed), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            stopped.cancel()
             # At its end kopf waits 5 s for tasks that it does not know, then cancels them: ours end before it does.
-            await self._process.end(leading)
+            await self._process.end(leading, *((watch,) if failed.done() else ()))
             stop_watching.set()
             ending = asyncio.create_task(kopf.run_tasks(watching, ignored=others))
-            done, _ = await asyncio.wait((ending,), timeout=_KOPF_END_S)
+            for wait_s in (_KOPF_END_S if self._process.is_stopping else _WATCHES_END_S, _KOPF_END_S):
+                done, _ = await asyncio.wait((ending,), timeout=wait_s)
+                ending.cancel()
             await asyncio.gather(*done, return_exceptions=True)  # what failed in it was told before
+        if failed.done():
+            raise WatchFailed(failed.result())
 
     async def _start_kopf(self, stop: asyncio.Event) -> Collection[asyncio.Task[None]]:
         """kopf's tasks: none of them ends before it is told to."""
@@ -184,11 +216,15 @@ class Operator:
             await asyncio.sleep(_CRD_RETRY_S)
 
 
-async def _first_result(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Wait until one of them ends; raise what it raised."""
+async def _first_result(tasks: Collection[asyncio.Task[None]], failed: asyncio.Future[str]) -> None:
+    """Wait until one of them ends; raise what it raised, unless that is a watch that cannot go on: `failed` says so."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
+    try:
+        for task in done:
+            task.result()
+    except FAILURES_OF_WATCHES as error:
+        failed.set_result(f"{type(error).__name__}: {error}")
+        await asyncio.Event().wait()
 
 
 async def _serves_both(kube: Kube) -> bool:

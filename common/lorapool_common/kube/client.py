@@ -110,7 +110,7 @@ class Kube:
         query = selection.query | asked | {"timeoutSeconds": str(WATCH_S)}
         async with self._transport.open("GET", selection.path, query, timeout=self._watch_timeout) as reply:
             if reply.status != 200:
-                raise refusal(reply.status, await reply.read())
+                raise refusal(reply.status, await reply.read(), reply.headers)
             async for event in watch_events(reply.content.iter_any(), self._max_line_bytes):
                 yield event
 
@@ -226,5 +226,5 @@ class Kube:
         ):
             content = await reply.read()
             if not 200 <= reply.status < 300:
-                raise refusal(reply.status, content)
+                raise refusal(reply.status, content, reply.headers)
             return reply.status, content

@@ -17,14 +17,18 @@ class ApiError(Exception):
         status: HTTP status; 0 where there was no answer, or none that can be read.
         reason: the machine's word, for example `NotFound`, `Conflict`, `Invalid`.
         causes: more words of that kind.
+        retry_after_s: how long the API server asks to wait before another try; 0 where it does not.
     """
 
-    def __init__(self, status: int, reason: str, message: str, causes: Collection[str] = ()) -> None:
+    def __init__(
+        self, status: int, reason: str, message: str, causes: Collection[str] = (), retry_after_s: float = 0.0
+    ) -> None:
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status = status
         self.reason = reason
         self.message = message
         self.causes = frozenset(causes)
+        self.retry_after_s = retry_after_s
 
     @property
     def is_gone(self) -> bool:

@@ -74,14 +74,15 @@ class Reflector:
     async def run(self) -> None:
         """Never returns."""
         while True:
-            began = self._clock()
+            began, asked_s = self._clock(), 0.0
             try:
                 await self._list_and_watch()
             except ApiError as error:
+                asked_s = error.retry_after_s
                 self._log(error)
             if self._clock() - began > self._backoff.last_s:
                 self._backoff.reset()
-            await self._pause(self._backoff.next())
+            await self._pause(self._backoff.next(asked_s))
 
     async def _list_and_watch(self) -> None:
         listed = await self._source.listing(self._selection)

@@ -28,18 +28,25 @@ def parse_object(text: bytes) -> Manifest:
     return parsed
 
 
-def refusal(status: int, content: bytes) -> ApiError:
+def refusal(status: int, content: bytes, headers: Mapping[str, str]) -> ApiError:
     """The error of an answer with that HTTP status."""
+    retry_after_s = _seconds(headers.get("Retry-After"))
     try:
-        return status_error(parse_object(content), status)
+        return status_error(parse_object(content), status, retry_after_s)
     except ApiError:
-        return ApiError(status, str(status), content.decode(errors="replace")[:300])
+        return ApiError(status, str(status), content.decode(errors="replace")[:300], retry_after_s=retry_after_s)
 
 
-def status_error(said: Manifest, status: int | None = None) -> ApiError:
+def status_error(said: Manifest, status: int | None = None, retry_after_s: float = 0.0) -> ApiError:
     """The error of a `Status` object; without an HTTP status its own code counts."""
     code = status if status is not None else int(said.get("code") or 500)
-    return ApiError(code, str(said.get("reason") or code), str(said.get("message") or said)[:4000], _causes(said))
+    reason, message = str(said.get("reason") or code), str(said.get("message") or said)[:4000]
+    return ApiError(code, reason, message, _causes(said), retry_after_s)
+
+
+def _seconds(text: str | None) -> float:
+    """Of a header; 0 where it says none, or a date, which the API server never sends."""
+    return float(text) if text is not None and text.isascii() and text.isdecimal() else 0.0
 
 
 def _causes(status: Mapping[str, Any]) -> Collection[str]:

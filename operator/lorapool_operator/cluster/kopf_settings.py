@@ -1,14 +1,20 @@
 """How kopf watches for us: settings, each with its reason."""
 
 from collections.abc import Iterator
+from json import JSONDecodeError
 from typing import Any, Final
 
 import kopf
+from kopf._cogs.clients.errors import APIError
+from kopf._cogs.clients.watching import WatchingError
 
 from lorapool_api import names
 from lorapool_operator.cluster.cache import OWNED_KINDS
 
 WATCH_TIMEOUT_S: Final = 300
+# kopf goes on after 410 in a watch alone, and gives up at anything else that the API server, or whoever is in between,
+# says there. It has no public names for these.
+FAILURES_OF_WATCHES: Final = (APIError, WatchingError, JSONDecodeError)
 
 
 class _Endless:

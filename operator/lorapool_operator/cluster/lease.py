@@ -1,6 +1,7 @@
 """Leader election by a Lease: one replica acts, the others watch and wait.
 
-The times are about those of client-go: a Lease lasts 15 s, its holder gives up after 10 s without renewal.
+The times are about those of client-go: a Lease lasts 15 s, its holder gives up after 10 s without renewal. These count
+from before the call that renewed it: its answer may be late, and others see what was written, not when we learn of it.
 Clocks are not compared: a Lease is over when nobody changed it for its duration, by the observer's own clock.
 """
 
@@ -64,6 +65,7 @@ class Election:
         self._seen: tuple[str, float] = ("", 0.0)
         self._holder: str | None = None
         self._logged: tuple[str, int] | None = None
+        self._renewed = 0.0
         self.is_leader = False
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -98,27 +100,36 @@ class Election:
         log.warning("this replica leads no more", identity=self._identity)
 
     async def _win(self) -> None:
-        while not await self._try_to_hold():  # noqa: ASYNC110 -- the Lease is not ours to be told by an event
+        while not (await self._try() and self._left_s > 0):  # noqa: ASYNC110 -- no event tells of the Lease
             await asyncio.sleep(self._times.retry_s)
 
     async def _keep(self) -> None:
         """Renew until that fails for too long, or another holds the Lease."""
-        renewed = self._clock()
-        while self._clock() - renewed < self._times.renew_within_s:
-            await asyncio.sleep(self._times.retry_s)
+        while self._left_s > 0:
+            await asyncio.sleep(min(self._times.retry_s, self._left_s))
             # An API server that hangs must not keep us leading: the deadline holds for the call too.
-            left_s = self._times.renew_within_s - (self._clock() - renewed)
             try:
-                async with asyncio.timeout(max(left_s, 0.1)):
-                    if await self._try_to_hold():
-                        renewed = self._clock()
+                async with asyncio.timeout(self._left_s):
+                    await self._try()
             except TimeoutError:
                 return
             if self._held_by_another():
                 return
 
-    async def _try_to_hold(self) -> bool:
+    @property
+    def _left_s(self) -> float:
+        """For how long it is surely ours without another renewal; not above 0: it may be another's."""
+        return self._times.renew_within_s - (self._clock() - self._renewed)
+
+    async def _try(self) -> bool:
         """Create, take over or renew the Lease; whether it is ours now."""
+        began = self._clock()
+        is_held = await self._try_to_hold()
+        if is_held:
+            self._renewed = began
+        return is_held
+
+    async def _try_to_hold(self) -> bool:
         try:
             lease = await self._kube.get(LEASES, self._namespace, self._name)
         except ApiError as error:

@@ -49,7 +49,7 @@ class Relister:
                 return await self.run()
             except ApiError as error:
                 log.warning("the API server does not list", status=error.status, error=error.message)
-                await asyncio.sleep(backoff.next())
+                await asyncio.sleep(backoff.next(error.retry_after_s))
 
     async def run_now_and_then(self) -> None:
         while True:

@@ -1,7 +1,8 @@
 """Which writes are worth a try: what failed for one object waits by itself and holds up no other.
 
 After client-go's rate-limited queue, with the two kinds of failure told apart. A write that failed for a passing
-reason waits, longer each time, unless its object changed meanwhile. A write that was refused is not tried again until
+reason waits, longer each time, unless its object changed meanwhile; where the API server says how long (`Retry-After`),
+it waits so long whatever changes. A write that was refused is not tried again until
 it would say something else, or the object was edited; only after ten minutes once more, because what refuses (the
 definitions, a webhook) may have been put right, and nothing tells of that.
 """
@@ -48,6 +49,7 @@ class Write:
 class _Failure:
     state: tuple[object, ...]
     until: float
+    asked_until: float = 0.0
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_RETRY_S, MOST_RETRY_S))
 
 
@@ -67,9 +69,10 @@ class FailedWrites:
     def wait_s(self, write: Write) -> float:
         """How long to leave a write alone that failed for a passing reason; 0: it may be tried."""
         failed = self._failed.get(write.what)
-        if failed is None or failed.state != (write.uid, write.version):
+        if failed is None:
             return 0.0
-        return max(0.0, failed.until - self._clock())
+        until = failed.until if failed.state == (write.uid, write.version) else failed.asked_until
+        return max(0.0, until - self._clock())
 
     def failed(self, write: Write, error: ApiError) -> float | None:
         """Note a failure; seconds until the write may be tried again, None where only a change makes it worth that."""
@@ -80,8 +83,9 @@ class FailedWrites:
         self._refused.pop(write.what, None)
         failure = self._failed.setdefault(write.what, _Failure((), 0.0))
         failure.state = (write.uid, write.version)
-        wait_s = failure.backoff.next()
+        wait_s = failure.backoff.next(error.retry_after_s)
         failure.until = self._clock() + wait_s
+        failure.asked_until = failure.until if error.retry_after_s else 0.0
         return wait_s
 
     def succeeded(self, write: Write) -> None:

@@ -67,8 +67,9 @@ class Cluster:
 
     # ---- the operator
 
-    def start_operator(self, identity: str = "one", **env: str) -> subprocess.Popen[bytes]:
-        settings = {
+    def operator_environment(self, identity: str) -> dict[str, str]:
+        """What the chart sets, and the plane's kubeconfig."""
+        return {
             "KUBECONFIG": str(self.kubeconfig),
             "POD_NAME": identity,
             "POD_NAMESPACE": self.namespace,
@@ -81,6 +82,9 @@ class Cluster:
             "HF_ENDPOINT": self.hub_url,
             "LORAPOOL_URL_HOSTS": self.hub_url.removeprefix("http://"),
         }
+
+    def start_operator(self, identity: str = "one", **env: str) -> subprocess.Popen[bytes]:
+        settings = self.operator_environment(identity)
         with (self.folder / f"operator-{identity}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lorapool_common.cli", "operator"],

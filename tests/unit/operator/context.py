@@ -232,6 +232,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.woken: list[str] = []
         self.listeners: list[Callable[[str], None]] = [self.woken.append]
+        self.set_ahead = timedelta()
         self.cache = ObjectCache(self._changed)
         self.api = ApiServer(self.cache)
         self.context = Context(
@@ -266,7 +267,7 @@ class Bench:
         raise AssertionError("passes write without end")
 
     def now(self) -> datetime:
-        return make.EPOCH + timedelta(seconds=self.clock())
+        return make.EPOCH + timedelta(seconds=self.clock()) + self.set_ahead
 
     def put(self, *objects: Pool | Adapter) -> None:
         """As a watch brings them."""

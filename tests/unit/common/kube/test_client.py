@@ -147,6 +147,24 @@ async def test_a_refusal_keeps_its_reason_and_its_causes() -> None:
     assert error.is_refusal
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), (None, 0.0), ("-1", 0.0), ("Fri, 31 Dec", 0.0), ("٣", 0.0)]
+)
+async def test_a_refusal_says_when_to_try_again(header: str | None, seconds: float) -> None:
+    def answer(_: Asked) -> web.Response:
+        answered = refusal(429, "TooManyRequests", "slow down")
+        answered.headers.update({} if header is None else {"Retry-After": header})
+        return answered
+
+    async with client(answer) as (kube, _):
+        with pytest.raises(ApiError, match="slow down") as raised:
+            await kube.get(PODS, "team", "one")
+        assert raised.value.retry_after_s == seconds
+        with pytest.raises(ApiError, match="slow down") as raised:
+            await anext(kube.watch(Selection(PODS), "7"))
+        assert raised.value.retry_after_s == seconds
+
+
 async def test_an_answer_that_is_no_json_is_an_error_of_its_own() -> None:
     async with client(lambda _: web.Response(text="<html>")) as (kube, _):
         with pytest.raises(ApiError, match="no JSON"):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 from tests.virtual_time import elapse, now_s, until
@@ -70,10 +71,10 @@ class View:
 class Replica:
     """A candidate that notes when it acts."""
 
-    def __init__(self, leases: Leases, name: str) -> None:
+    def __init__(self, leases: Leases, name: str, view: View | None = None, clock: Callable[[], float] = now_s) -> None:
         self.acting = False
         self.terms = 0
-        self.election = Election(leases.as_seen_by(name), "n", "l", name, TIMES, now_s)
+        self.election = Election(view or leases.as_seen_by(name), "n", "l", name, TIMES, clock)
 
     async def lead(self) -> None:
         self.acting, self.terms = True, self.terms + 1
@@ -183,3 +184,43 @@ async def test_somebody_who_took_the_lease_is_believed() -> None:
             "spec": {**leases.lease["spec"], "holderIdentity": "b"},
         }
         assert await until(lambda: not first.acting) < 2 * TIMES.retry_s
+
+
+class Unsteady(View):
+    """Now and then a call fails, takes long, or is done and its answer late or lost; the same seed does the same."""
+
+    def __init__(self, leases: Leases, name: str, random: Random) -> None:
+        super().__init__(leases, name)
+        self._random = random
+
+    async def create(self, resource: Resource, namespace: str | None, body: Lease) -> Lease:
+        return await self._answered(await super().create(resource, namespace, body))
+
+    async def replace(self, resource: Resource, namespace: str | None, name: str, body: Lease) -> Lease:
+        return await self._answered(await super().replace(resource, namespace, name, body))
+
+    async def _reach(self) -> None:
+        await asyncio.sleep(self._random.choice((0.0, 0.0, 0.0, 0.5, 5.0, 12.0)))
+        if self._random.random() < 0.3:
+            raise ApiError(0, "Unreachable", "down")
+
+    async def _answered(self, lease: Lease) -> Lease:
+        await asyncio.sleep(self._random.choice((0.0, 0.0, 0.0, 8.0, 14.0)))
+        if self._random.random() < 0.2:
+            raise ApiError(0, "Unreachable", "the answer is lost")
+        return lease
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+async def test_two_never_lead_whatever_their_calls_come_to(seed: int) -> None:
+    """Each has a clock of its own, and none is compared with another: also where one machine's was set."""
+    leases, random = Leases(), Random(seed)  # noqa: S311 -- not for secrets
+    replicas = [
+        Replica(leases, name, Unsteady(leases, name, random), lambda ahead=ahead: now_s() + ahead)  # type: ignore[misc]
+        for name, ahead in (("a", 0.0), ("b", 86_400.0), ("c", -900.0))
+    ]
+    async with replicas[0].running(), replicas[1].running(), replicas[2].running():
+        for _ in range(800):
+            await elapse(0.5)
+            assert sum(r.acting for r in replicas) <= 1
+    assert sum(r.terms for r in replicas) > 3

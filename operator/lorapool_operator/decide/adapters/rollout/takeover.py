@@ -38,8 +38,15 @@ class RolloutState:
 
 
 def is_overdue(candidate: CandidateVersion | None, now: datetime) -> bool:
-    """Whether the verified candidate waits no longer for pods that are late with their copies."""
-    return candidate is not None and candidate.verified_time is not None and now - candidate.verified_time >= LATE_AFTER
+    """Whether the verified candidate waits no longer for pods that are late with their copies.
+
+    A time that is as far ahead is one of a clock that was set back since: nobody waits until it comes.
+    """
+    return (
+        candidate is not None
+        and candidate.verified_time is not None
+        and abs(now - candidate.verified_time) >= LATE_AFTER
+    )
 
 
 def decide_rollout(given: StatusInput) -> RolloutState:
