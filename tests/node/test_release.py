@@ -90,19 +90,25 @@ def test_the_only_gateway_is_replaced_and_no_request_is_lost(cluster: Cluster, s
     assert set(answers) == {"200"}
 
 
-def test_pods_that_ran_on_serve_at_once_after_a_reinstall(cluster: Cluster, system: Cluster) -> None:
+def run_helm(cluster: Cluster, *words: str) -> str:
     helm = shutil.which("helm")
     assert helm, "helm is not in PATH"
+    command = [helm, "--kubeconfig", str(cluster.kubeconfig), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
-    def run_helm(*words: str) -> None:
-        command = [helm, "--kubeconfig", str(cluster.kubeconfig), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
 
+def test_the_releases_own_test_makes_an_image(cluster: Cluster) -> None:
+    said = run_helm(cluster, "test", "lorapool", "--namespace", NAMESPACE, "--timeout=100s")
+    assert "Succeeded" in said, said
+
+
+def test_pods_that_ran_on_serve_at_once_after_a_reinstall(cluster: Cluster, system: Cluster) -> None:
     port = system.get("service", "lorapool-gateway")["spec"]["ports"][0]["nodePort"]
     pods, key = cluster.pods("shapes"), system.get("secret", KEY)["data"]
-    run_helm("uninstall", "lorapool", "--namespace", NAMESPACE, "--wait")
-    run_helm(*INSTALL, *SETTINGS)
+    run_helm(cluster, "uninstall", "lorapool", "--namespace", NAMESPACE, "--wait")
+    run_helm(cluster, *INSTALL, *SETTINGS)
     same_port = [{"op": "replace", "path": "/spec/ports/0/nodePort", "value": port}]
     system.run("patch", "service", "lorapool-gateway", "--type=json", f"--patch={json.dumps(same_port)}")
     cluster.apply(make.adapter_manifest("two", cluster.namespace))
