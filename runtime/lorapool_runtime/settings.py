@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     )
     ready_deadline_seconds: float = Field(
         default=120.0,
-        description="How long a started pod waits at most for the adapters that it, or the pod that it replaces, served.",
+        description="How long a started pod waits at most for adapters that it, or the pod that it replaces, served.",
     )
     hung_seconds: float | None = Field(
         default=None,
