@@ -120,11 +120,12 @@ class Autoscaler:
 
     def _decide(self, pool: Pool, scaling: Scaling) -> None:
         now_s, uid = self._clock(), pool.metadata.uid
-        requests = self._poll.requests(pool.key, [pod.uid for pod in self._cache.pods.of_pool(pool.key)])
+        pods = self._cache.pods.of_pool(pool.key)
+        requests = self._poll.requests(pool.key, [pod.uid for pod in pods])
         deployment = self._cache.deployments.get(full_name(pool.metadata.namespace, runtime_name(pool.metadata.name)))
         is_own = deployment is not None and deployment.owner == uid
         before = self._state(pool, scaling, deployment if is_own else None)
-        after = decided(before, scaling, requests, now_s)
+        after = decided(before, scaling, requests, now_s, is_ready=any(pod.ready for pod in pods))
         old = self._records.get(uid)
         since_s = None if requests.is_complete else now_s if old is None else old.unknown_since_s or now_s
         is_reported = since_s is not None and now_s - since_s >= TELL_AFTER_S

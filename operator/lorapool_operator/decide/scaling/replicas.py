@@ -13,7 +13,7 @@ class ReplicaState:
     Attributes:
         replicas: the decision.
         peaks: when how many pods were needed, of the last `scaleDownDelaySeconds`: none that a later one reaches.
-        wanted_s: when somebody wanted a pod last, or nobody could tell.
+        wanted_s: when somebody wanted a pod last, or nobody could tell, or none was ready yet.
     """
 
     replicas: int
@@ -32,12 +32,20 @@ def begun(scaling: Scaling, deployed: int | None, now_s: float) -> ReplicaState:
     return ReplicaState(replicas, ((now_s, replicas),), now_s)
 
 
-def decided(state: ReplicaState, scaling: Scaling, requests: PoolRequests, now_s: float) -> ReplicaState:
-    """The next decision."""
+def decided(
+    state: ReplicaState, scaling: Scaling, requests: PoolRequests, now_s: float, *, is_ready: bool = True
+) -> ReplicaState:
+    """The next decision.
+
+    Args:
+        is_ready: whether a pod of the pool takes requests. One that still loads is not idle: who asked for it may come
+            back, and a base that takes longer than `idleSeconds` would never be loaded.
+    """
     needed = -(-requests.count // scaling.target_pending)
     if not requests.is_complete:
         needed = max(needed, state.replicas)
-    wanted_s = now_s if requests.count or not requests.is_complete else state.wanted_s
+    is_wanted = requests.count > 0 or not requests.is_complete or not is_ready
+    wanted_s = now_s if is_wanted else state.wanted_s
     since_s = now_s - scaling.scale_down_delay_seconds
     peaks = (*(peak for peak in state.peaks if peak[0] > since_s and peak[1] > needed), (now_s, needed))
     is_idle = state.replicas == 0 or now_s - wanted_s >= scaling.idle_seconds

@@ -78,6 +78,7 @@ class Scaled:
         self.gateways, self.api, self.metrics = Gateways(), PodsOfGateways(), Metrics()
         self.woken: list[str] = []
         self.cache = ObjectCache(self.woken.append)
+        self.cache.pods.put("default/p-1", made.pod())
         self.scaler = Autoscaler(self.cache, self.api, SELECTION, self.gateways, self.metrics, now_s)
         self._generation = 0
 

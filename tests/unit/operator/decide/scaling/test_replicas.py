@@ -47,6 +47,16 @@ def test_the_last_pod_goes_only_when_it_may_and_nobody_has_come_for_long() -> No
     assert after(begun(stays, 1, 0.0), stays, NONE, seconds=2000, at_s=1.0).replicas == 1
 
 
+def test_a_pod_that_still_loads_is_not_idle() -> None:
+    spec = scaling(min_replicas=0, idle_seconds=60, scale_down_delay_seconds=0)
+    state = decided(begun(spec, 0, 0.0), spec, some(1), 1.0)
+    for second in range(2, 1200):
+        state = decided(state, spec, NONE, float(second), is_ready=False)
+    assert state.replicas == 1
+    assert after(state, spec, NONE, seconds=59, at_s=1200.0).replicas == 1
+    assert after(state, spec, NONE, seconds=61, at_s=1200.0).replicas == 0
+
+
 def test_a_short_idle_time_does_not_undercut_the_delay() -> None:
     spec = scaling(min_replicas=0, idle_seconds=1, scale_down_delay_seconds=120)
     state = decided(begun(spec, 1, 0.0), spec, some(1), 10.0)
