@@ -18,6 +18,7 @@ from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError
 from lorapool_common.kube.reflector import ListerWatcher
 from lorapool_common.malloc import give_back_large_blocks
+from lorapool_common.observe.tracing import NO_TRACING, Tracing, tracing_for
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
 from lorapool_common.supervision import Supervisor
@@ -63,8 +64,10 @@ async def run(settings: Settings, process: Process) -> None:
             kube = await resources.enter_async_context(await Kube.connect(observe=metrics.api.observe))
         except AccessError as error:
             raise CannotStart(str(error)) from error
-        pods = await resources.enter_async_context(PodClient())
-        await Gateway(settings, kube, pods, process, metrics).run()
+        tracing = tracing_for("lorapool-gateway", settings.otlp_endpoint)
+        resources.push_async_callback(asyncio.to_thread, tracing.close)
+        pods = await resources.enter_async_context(PodClient(tracing=tracing))
+        await Gateway(settings, kube, pods, process, metrics, tracing).run()
 
 
 def _certificate(settings: Settings) -> ServerCertificate | None:
@@ -90,6 +93,7 @@ class Gateway:
         pods: Pods,
         process: Supervisor,
         metrics: Metrics | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._settings = settings
         self._process = process
@@ -100,11 +104,10 @@ class Gateway:
         self._watcher = Watcher(kube, directory, settings.namespaces or (None,))
         self._poller = Poller(directory, loads, pods)
         counts = RequestCounts(metrics)
-        proxy = Proxy(Hold(directory, loads, counts), loads, pods, metrics, counts, self._poller.refresh)
+        proxy = Proxy(Hold(directory, loads, counts), loads, pods, metrics, counts, self._poller.refresh, tracing)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
-        gate = Gate(
-            service, ApiKeys(settings.api_keys_dir), metrics, settings.max_body_bytes, Bodies(settings.max_held_bytes)
-        )
+        keys, bodies = ApiKeys(settings.api_keys_dir), Bodies(settings.max_held_bytes)
+        gate = Gate(service, keys, metrics, settings.max_body_bytes, bodies, tracing)
         inference = inference_app(gate, settings.cors_origins)
         self._inference = self._server(inference, settings.http_port, _certificate(settings))
         health = health_app(metrics, self._watcher.synced, self._takes_none)

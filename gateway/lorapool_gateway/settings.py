@@ -54,4 +54,9 @@ class Settings(BaseSettings):
     grace_seconds: int = Field(
         default=310, ge=1, description="How long requests may then take to end: a pool allows one 300 s by default."
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Where traces are sent to (OTLP over HTTP); None: there are none.",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")

@@ -67,6 +67,16 @@ class Settings(BaseSettings):
         "requests there are, for pools with `spec.scaling`. None: nobody can be asked.",
     )
     lease: str = Field(default="lorapool-operator", description="Name of the Lease.")
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Where runtime pods send traces to (OTLP over HTTP); None: they make none.",
+    )
+    traces_ratio: str = Field(
+        default="1",
+        validation_alias="OTEL_TRACES_SAMPLER_ARG",
+        description="Share of the requests without a traceparent that runtime pods trace.",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @property
@@ -77,6 +87,15 @@ class Settings(BaseSettings):
     def image_for(self, engine: EngineName) -> str:
         """The image of a pool that names none."""
         return self.stub_image or self.runtime_image if engine is EngineName.STUB else self.runtime_image
+
+    @property
+    def traces_env(self) -> tuple[tuple[str, str], ...]:
+        """OpenTelemetry's variables of runtime pods, by name and value."""
+        if self.otlp_endpoint is None:
+            return ()
+        sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        ratio = ("OTEL_TRACES_SAMPLER_ARG", self.traces_ratio)
+        return ("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp_endpoint), sampler, ratio
 
     def read_key(self) -> bytes:
         """The key that control tokens are derived from.

@@ -51,6 +51,11 @@ class Settings(BaseSettings):
         default=None,
         description="How long the engine may work beyond a request's time; default: 30, on a CPU 600.",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Where traces are sent to (OTLP over HTTP); None: there are none.",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @property

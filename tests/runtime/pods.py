@@ -22,6 +22,7 @@ from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.sources.basic import PathFile
 from lorapool_api.wire.state import AdapterPhase, AdapterState, PodState
 from lorapool_common.http.server import Server
+from lorapool_common.observe.tracing import Tracing
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.engine.choose import engine_loader
@@ -109,10 +110,15 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def started(
-    settings: Settings, load: LoadEngine | None = None, *, fails: bool = False, make_server: MakeServer = Server
+    settings: Settings,
+    load: LoadEngine | None = None,
+    *,
+    fails: bool = False,
+    make_server: MakeServer = Server,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Running]:
     """The pod up, its base on the way. `fails`: a task of it ends unexpectedly, and no other may."""
-    runtime = Runtime(settings, load or engine_loader(settings), time.monotonic())
+    runtime = Runtime(settings, load or engine_loader(settings), time.monotonic(), tracing)
     runtime.restore_catalog()
     auth = {"authorization": f"Bearer {TOKEN}"}
     supervisor = Supervisor()

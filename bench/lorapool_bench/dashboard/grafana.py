@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from lorapool_bench.dashboard.panels import ROWS, Panel, PanelRow
+from lorapool_bench.dashboard.layout import Panel, PanelRow
+from lorapool_bench.dashboard.panels import ROWS
 
 FILE: Final = Path("charts/lorapool/files/dashboards/lorapool.json")
 _WIDTH: Final = 24

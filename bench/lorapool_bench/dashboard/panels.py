@@ -1,53 +1,8 @@
 """The panels of the dashboard: what each shows, by which queries. The one source of its JSON and of its picture."""
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-
-class Unit(StrEnum):
-    """Grafana's words for units."""
-
-    PLAIN = "short"
-    PER_SECOND = "reqps"
-    SECONDS = "s"
-    BYTES = "bytes"
-    SHARE = "percentunit"
-    HOURS = "h"
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query and how its series are called; `{{label}}` is the label's value."""
-
-    expr: str
-    legend: str = ""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel.
-
-    Attributes:
-        is_number: shows the last value alone.
-        is_stacked: series are parts of a whole.
-    """
-
-    title: str
-    unit: Unit
-    queries: tuple[Query, ...]
-    about: str = ""
-    is_number: bool = False
-    is_stacked: bool = False
-
-
-@dataclass(frozen=True)
-class PanelRow:
-    """Panels under one heading."""
-
-    title: str
-    panels: tuple[Panel, ...]
-
+from lorapool_bench.dashboard.layout import Panel, PanelRow, Query, Unit
 
 _W: Final = "[$__rate_interval]"
 _P: Final = 'pool=~"$pool"'

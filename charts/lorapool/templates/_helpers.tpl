@@ -145,3 +145,14 @@ subjects:
   - {kind: ServiceAccount, name: {{ $access.account }}, namespace: {{ $.Release.Namespace }}}
 {{- end }}
 {{- end }}
+
+{{- /* OpenTelemetry's variables, where traces are wanted; the operator gives them on to the pods of pools. */}}
+{{- define "lorapool.tracingEnv" -}}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .sampleRatio | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -8,8 +8,9 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from lorapool_common.http import request_ids
 from lorapool_gateway.errors import GatewayError
-from lorapool_gateway.http import errors, request_id, unserved
+from lorapool_gateway.http import errors, unserved
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.hf import routes as hf_routes
 from lorapool_gateway.http.openai import routes as openai_routes
@@ -32,7 +33,7 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
-    app.add_middleware(request_id.RequestIds)  # added last, so it is around all others
+    app.add_middleware(request_ids.RequestIds)  # added last, so it is around all others
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(Exception, _fail)
@@ -76,7 +77,7 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
 
 async def _fail(request: Request, _: Exception) -> Response:
     """A defect of ours: the log has the traceback."""
-    headers = {request_id.HEADER: getattr(request.state, request_id.STATE)}
+    headers = {request_ids.HEADER: getattr(request.state, request_ids.STATE)}
     return _plain(request, "the gateway failed; its log says why", 500, headers)
 
 

@@ -1,7 +1,7 @@
 """What every request for images passes, whatever its dialect: key, body, names, service, count."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -9,6 +9,8 @@ import structlog
 from fastapi import Request, Response
 
 from lorapool_common.http.clients import ClientGone, unless_gone
+from lorapool_common.http.request_ids import HEADER, request_id_headers
+from lorapool_common.observe.tracing import NO_TRACING, Role, Span, Tracing
 from lorapool_gateway.errors import GatewayError
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import errors
@@ -29,6 +31,8 @@ CLIENT_CLOSED_REQUEST: Final = 499
 # A body of that size is read on the event loop; a larger one, of pictures, would hold up all others meanwhile.
 SMALL_BODY_BYTES: Final = 64 << 10
 
+_OK: Final = "ok"
+
 Asked = TypeVar("Asked", bound=ImageRequest)
 Parsed = TypeVar("Parsed")
 
@@ -42,6 +46,7 @@ class Gate:
     metrics: Metrics
     max_body_bytes: int
     bodies: Bodies = field(default_factory=Bodies)
+    tracing: Tracing = NO_TRACING
 
     async def serve(
         self,
@@ -59,26 +64,44 @@ class Gate:
         Raises:
             GatewayError
         """
-        limit_bytes, pool = min(self.max_body_bytes, body_bytes or self.max_body_bytes), ""
-        images = 1
-        try:
-            caller = self.keys.check(request.headers.get("authorization"))
-            with self.bodies.share() as share:
-                # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
-                asked = await parsed(parse, await read_body(request, limit_bytes, share))
-                resolved = await self.service.resolve(asked, request.headers.get(POOL))
-                pool, images = resolved.pool, resolved.generate.images
-                served = await unless_gone(request.receive, self.service.generate(resolved, caller))
-                response = await respond(asked, served)
-        except ClientGone:
-            self.metrics.answered(dialect, pool, "client_gone", images)
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
-        except GatewayError as error:
-            self.metrics.answered(dialect, pool, errors.outcome(error), images)
-            log.info("refused", dialect=dialect, outcome=errors.outcome(error), error=error.message[:500])
-            raise
-        self.metrics.answered(dialect, pool, "ok", images)
-        return response
+        limit_bytes = min(self.max_body_bytes, body_bytes or self.max_body_bytes)
+        call = _Call(dialect)
+        with self.tracing.span("images", Role.SERVER, request.headers, dialect=dialect) as span:
+            try:
+                caller = self.keys.check(request.headers.get("authorization"))
+                with self.bodies.share() as share:
+                    # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
+                    asked = await parsed(parse, await read_body(request, limit_bytes, share))
+                    resolved = await self.service.resolve(asked, request.headers.get(POOL))
+                    call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
+                    served = await unless_gone(request.receive, self.service.generate(resolved, caller))
+                    response = await respond(asked, served)
+            except ClientGone:
+                self._ended(call, "client_gone", span)
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
+            except GatewayError as error:
+                self._ended(call, errors.outcome(error), span)
+                log.info("refused", dialect=dialect, outcome=errors.outcome(error), error=error.message[:500])
+                raise
+            self._ended(call, _OK, span)
+            return response
+
+    def _ended(self, call: "_Call", outcome: str, span: Span) -> None:
+        self.metrics.answered(call.dialect, call.pool, outcome, call.images)
+        request_id = request_id_headers().get(HEADER, "")
+        span.set(request_id=request_id, outcome=outcome, pool=call.pool, images=call.images, adapters=call.adapters)
+        if outcome != _OK:
+            span.fail(outcome)
+
+
+@dataclass
+class _Call:
+    """What is known of a request, for its metrics and its trace."""
+
+    dialect: str
+    pool: str = ""
+    images: int = 1
+    adapters: Sequence[str] = ()
 
 
 async def parsed(parse: Callable[[bytes], Parsed], body: bytes) -> Parsed:

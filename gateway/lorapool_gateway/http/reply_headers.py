@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lorapool_api.wire import headers
-from lorapool_gateway.http.request_id import HEADER as REQUEST_ID
+from lorapool_common.http.request_ids import HEADER as REQUEST_ID
 from lorapool_gateway.serve.image_service import stages
 from lorapool_gateway.serve.proxy import ServedReply
 

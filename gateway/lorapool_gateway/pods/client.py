@@ -21,6 +21,8 @@ from lorapool_api.wire.reply import ErrorReply, GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import ServingStatus
 from lorapool_common.http.bodies import TooLarge, read_at_most
+from lorapool_common.http.request_ids import request_id_headers
+from lorapool_common.observe.tracing import NO_TRACING, Tracing
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.images import Image, lift
 
@@ -74,9 +76,10 @@ class _Stale(ConnectionLost):
 class PodClient:
     """A client of all pods. Its cost for a request does not depend on how many others are in flight."""
 
-    def __init__(self, stale_s: float = STALE_S) -> None:
+    def __init__(self, stale_s: float = STALE_S, tracing: Tracing = NO_TRACING) -> None:
         """`stale_s`: how soon a pod that has closed a kept connection says so."""
         self._stale_s = stale_s
+        self._tracing = tracing
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -112,8 +115,9 @@ class PodClient:
         Args:
             max_bytes: of the answer; never more than `IMAGES_MAX_BYTES`.
         """
+        about = {**request_id_headers(), **self._tracing.headers()}
         call: dict[str, Any] = {
-            "headers": {"content-type": "application/json", "accept": _ACCEPT},
+            "headers": {"content-type": "application/json", "accept": _ACCEPT, **about},
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         }
         url, limit = f"{pod.url}/v1/generate", min(max_bytes, IMAGES_MAX_BYTES)

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
+
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.names import adapter_of
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GenerateRequest
+from lorapool_common.observe.tracing import NO_TRACING, Role, Tracing
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.errors import GatewayError, TimedOut
 from lorapool_gateway.metrics import Metrics
@@ -20,6 +23,8 @@ from lorapool_gateway.routing.limits import check
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.serve.demand import RequestCounts
 from lorapool_gateway.serve.hold import Hold, InFlight
+
+log = structlog.get_logger(__name__)
 
 # Of an encoded image: no format that is served takes more than four bytes for a pixel, base64 a third more.
 _PIXEL_BYTES: Final = 6
@@ -60,8 +65,10 @@ class Proxy:
         metrics: Metrics,
         counts: RequestCounts,
         refresh: Callable[[RuntimePod], None] = lambda pod: None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """`refresh` is called with each pod that has answered: what is known of its load is old."""
+        self._tracing = tracing
         self._hold = hold
         self._loads = loads
         self._client = pods
@@ -85,12 +92,12 @@ class Proxy:
         """Try until a pod has made the images."""
         loop = asyncio.get_running_loop()
         while True:
-            with self._metrics.waiting(flight.pool):
+            with self._metrics.waiting(flight.pool), self._tracing.span("hold", Role.INTERNAL, pool=flight.pool):
                 pod, ready = await self._hold.pod_for(flight)
             sent = loop.time()
             try:
                 with self._counts.running(pod.pool), self._loads.request(pod):
-                    reply, images = await self._client.generate(pod, ready, max_bytes)
+                    reply, images = await self._ask(pod, ready, max_bytes)
             except PodError as error:
                 await self._on_failure(judge(error, pod), pod, flight)
             else:
@@ -101,6 +108,17 @@ class Proxy:
             finally:
                 self._refresh(pod)
 
+    async def _ask(
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
+    ) -> tuple[GenerateReply, tuple[Image, ...]]:
+        """One attempt. Raises: PodError."""
+        with self._tracing.span("attempt", Role.CLIENT, pool=pod.pool, pod=pod.name) as span:
+            try:
+                return await self._client.generate(pod, request, max_bytes)
+            except PodError as error:
+                span.fail(type(error).__name__)
+                raise
+
     async def _on_failure(self, failure: FailedAttempt | GatewayError, pod: RuntimePod, flight: InFlight) -> None:
         """Note it; raise when the request has been tried often enough, else wait until it may be tried again."""
         if isinstance(failure, GatewayError):
@@ -108,6 +126,9 @@ class Proxy:
         self._note(failure.cause, pod)
         flight.attempts.failed(failure, pod)
         self._metrics.retried(flight.pool, failure.cause.value)
+        log.info(
+            "another try", pool=pod.pool, pod=pod.name, cause=failure.cause.value, error=failure.error.message[:500]
+        )
         if failure.cause is Cause.ADAPTER and not self._hold.has_other(pod, flight):
             await self._hold.pause(flight, failure.error)
 

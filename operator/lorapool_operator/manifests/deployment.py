@@ -30,6 +30,7 @@ class Installation:
     url_hosts: tuple[str, ...] = ()
     priority_class: str | None = None
     pull_secrets: tuple[str, ...] = ()
+    traces_env: tuple[tuple[str, str], ...] = ()
 
 
 def deployment(pool: Pool, installation: Installation, *, unavailable: int = 0) -> Manifest:
@@ -168,6 +169,7 @@ def _env(pool: Pool, installation: Installation) -> list[Manifest]:
         env.append({"name": "HF_ENDPOINT", "value": installation.hf_endpoint})
     if installation.civitai_endpoint:
         env.append({"name": "CIVITAI_ENDPOINT", "value": installation.civitai_endpoint})
+    env += ({"name": name, "value": value} for name, value in installation.traces_env)
     return env
 
 

@@ -131,6 +131,7 @@ class Reconciler:
             settings.url_hosts,
             settings.runtime_priority_class,
             settings.runtime_pull_secrets,
+            settings.traces_env,
         )
 
     async def _register(self, plan: PassPlan, seen: Observed) -> list[Written[Any]]:

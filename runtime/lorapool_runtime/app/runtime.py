@@ -12,6 +12,7 @@ from lorapool_api.wire.credentials import CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus
+from lorapool_common.observe.tracing import Tracing, tracing_for
 from lorapool_runtime.app.images import ImageGenerator
 from lorapool_runtime.app.parts import RuntimeParts
 from lorapool_runtime.app.readiness import Readiness
@@ -30,12 +31,17 @@ class Runtime:
         images: what makes images.
         fleet: what gives files to other pods.
         control_token: what the control port asks callers for.
+        tracing: makes the spans of requests.
         instance: another one for each process.
     """
 
-    def __init__(self, settings: Settings, load: LoadEngine, started_s: float) -> None:
-        """`started_s`: the process's start on the clock of `time.monotonic`. Nothing runs yet."""
+    def __init__(self, settings: Settings, load: LoadEngine, started_s: float, tracing: Tracing | None = None) -> None:
+        """`started_s`: the process's start on the clock of `time.monotonic`. Nothing runs yet.
+
+        `tracing` is by default as the settings say.
+        """
         self.settings = settings
+        self.tracing = tracing or tracing_for("lorapool-runtime", settings.otlp_endpoint)
         self.instance = uuid.uuid4().hex
         self._parts = parts = RuntimeParts(settings, load, started_s)
         self.fleet, self.control_token = parts.fleet, parts.control_token
@@ -84,6 +90,7 @@ class Runtime:
         await parts.fleet.close()
         for part in parts.closing:
             part.close()
+        await asyncio.to_thread(self.tracing.close)
         for executor in parts.threads:
             executor.shutdown(wait=False, cancel_futures=True)
 

@@ -19,6 +19,7 @@ from lorapool_runtime.app.encode import encode
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http.errors import body_of, defect
+from lorapool_runtime.http.requests.records import CLIENT_GONE, OK
 
 log = structlog.get_logger(__name__)
 
@@ -34,39 +35,39 @@ def is_wanted(accept: str) -> bool:
     return accept.split(",")[0].partition(";")[0].strip().lower() == MEDIA_TYPE
 
 
-def streamed(work: Work, on_end: Callable[[str], None]) -> StreamingResponse:
+def streamed(work: Work, on_end: Callable[[str, str], None]) -> StreamingResponse:
     """The response while the work goes on.
 
     Args:
         work: gets the function that hears of its steps.
-        on_end: is told the outcome.
+        on_end: is told the outcome, and the sentence that the client got where it is an error.
     """
     return StreamingResponse(_events(work, on_end), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"})
 
 
-async def _events(work: Work, on_end: Callable[[str], None]) -> AsyncIterator[str]:
+async def _events(work: Work, on_end: Callable[[str, str], None]) -> AsyncIterator[str]:
     steps: asyncio.Queue[Step | None] = asyncio.Queue()
     task = asyncio.ensure_future(work(steps.put_nowait))
     task.add_done_callback(lambda _: steps.put_nowait(None))
-    outcome = "ClientGone"
+    outcome, why = CLIENT_GONE, ""
     try:
         async for event in _steps(steps):
             yield event
         try:
             reply = await task
         except RequestError as error:
-            outcome = error.code.value
+            outcome, why = error.code.value, error.message
             yield _event("error", body_of(error))
         except Exception as error:
             log.exception("a request met a defect")
             outcome = ErrorCode.INTERNAL.value
             yield _event("error", body_of(defect(error)))
         else:
-            outcome = "Ok"
+            outcome = OK
             yield _event("done", reply)
     finally:
         task.cancel()
-        on_end(outcome)
+        on_end(outcome, why)
 
 
 async def _steps(steps: "asyncio.Queue[Step | None]") -> AsyncIterator[str]:

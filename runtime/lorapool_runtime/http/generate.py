@@ -17,6 +17,7 @@ from lorapool_runtime.engine.contract import RenderRequest, Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, events
 from lorapool_runtime.http.accept import image_wanted
+from lorapool_runtime.http.requests.records import CLIENT_GONE, OK, RequestRecord, RequestRecords
 
 # nginx's status for logs: the client has gone, and nobody reads it.
 _CLIENT_CLOSED_REQUEST = 499
@@ -25,14 +26,15 @@ _CLIENT_CLOSED_REQUEST = 499
 class GenerateRoute:
     """Answers requests for images."""
 
-    def __init__(self, images: ImageGenerator, count: Callable[[str], None]) -> None:
-        """`count` is told the outcome of each request."""
+    def __init__(self, images: ImageGenerator, records: RequestRecords) -> None:
         self._images = images
-        self._count = count
+        self._records = records
 
     async def answer(self, request: Request) -> Response:
-        """The response; whatever its end, its outcome is counted. Raises: RequestError."""
-        outcome: str | None = "ClientGone"
+        """The response; whatever its end, it is recorded. Raises: RequestError."""
+        record = self._records.begin(request.headers)
+        outcome: str | None = CLIENT_GONE
+        why = ""
         accept = request.headers.get("accept", "")
         try:
             # Its pictures have some megabytes of text. Whoever decodes them takes the only reference out of the list.
@@ -40,33 +42,40 @@ class GenerateRoute:
             if events.is_wanted(accept):
                 format_ = wanted[0].format
                 admitted = await self._images.admit(wanted.pop())
-                response: Response = events.streamed(partial(self._reply, format_, admitted), self._count)
-                outcome = None  # counted when the stream ends
+                response: Response = events.streamed(partial(self._reply, format_, admitted, record), record.end)
+                outcome = None  # recorded when the stream ends
                 return response
-            response = await unless_gone(request.receive, self._respond(accept, wanted))
-            outcome = "Ok"
+            response = await unless_gone(request.receive, self._respond(accept, wanted, record))
+            outcome = OK
         except ClientGone:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except RequestError as error:
-            outcome = error.code.value
+            outcome, why = error.code.value, error.message
             raise
         finally:
             if outcome is not None:
-                self._count(outcome)
+                record.end(outcome, why)
         return response
 
     async def _reply(
-        self, format_: ImageFormat, admitted: RenderRequest[AdapterFile], on_step: Callable[[Step], None]
+        self,
+        format_: ImageFormat,
+        admitted: RenderRequest[AdapterFile],
+        record: RequestRecord,
+        on_step: Callable[[Step], None],
     ) -> GenerateReply:
-        return (await self._images.make(admitted, format_, on_step)).reply
+        reply = (await self._images.make(admitted, format_, on_step)).reply
+        record.made(reply)
+        return reply
 
-    async def _respond(self, accept: str, wanted: list[GenerateRequest]) -> Response:
+    async def _respond(self, accept: str, wanted: list[GenerateRequest], record: RequestRecord) -> Response:
         format_ = wanted[0].format
         is_bundle = accept.startswith(bundle.MEDIA_TYPE)
         image_format = None if is_bundle else image_wanted(accept, format_)
         admitted = await self._images.admit(wanted.pop())
         in_json = image_format is None and not is_bundle
         made = await self._images.make(admitted, image_format or format_, in_json=in_json)
+        record.made(made.reply)
         if is_bundle:
             return _bundled(made)
         if image_format is None:

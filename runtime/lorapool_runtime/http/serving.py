@@ -6,17 +6,22 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import ServingStatus
+from lorapool_common.http.request_ids import RequestIds
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import errors
 from lorapool_runtime.http.generate import GenerateRoute
+from lorapool_runtime.http.requests.records import RequestRecords
 
 
 def serving_app(runtime: Runtime) -> FastAPI:
     """The routes of the serving port, see `lorapool_api.wire`."""
     app = FastAPI(title="lorapool runtime", openapi_url=None)
     errors.install(app)
-    route = GenerateRoute(runtime.images, runtime.count_request)
+    app.add_middleware(RequestIds)
+    settings = runtime.settings
+    records = RequestRecords(settings.config.pool, settings.pod_name, runtime.count_request, runtime.tracing)
+    route = GenerateRoute(runtime.images, records)
 
     @app.get("/healthz")
     async def health() -> PlainTextResponse:

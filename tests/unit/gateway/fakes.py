@@ -20,6 +20,7 @@ from lorapool_api.names import POOL_LABEL, runtime_name
 from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
+from lorapool_common.observe.tracing import NO_TRACING, Tracing
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
 from lorapool_gateway.cluster.snapshot import RuntimePod, Snapshot
 from lorapool_gateway.held import Bodies
@@ -174,6 +175,7 @@ class World:
         max_held_bytes: int = 1 << 30,
         origins: Sequence[str] = ("*",),
         directory: Directory | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.network = Network()
         self.directory = directory or Directory()
@@ -184,9 +186,9 @@ class World:
         counts = RequestCounts(self.metrics)
         self.demand = DemandReporter(self.directory, self.loads, counts)
         hold = Hold(self.directory, self.loads, counts, adapter_hold_s, first_pause_s=0.0)
-        self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts)
+        self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts, tracing=tracing)
         service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
-        gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Bodies(max_held_bytes))
+        gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Bodies(max_held_bytes), tracing)
         self.app = inference_app(gate, origins)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:

@@ -23,7 +23,7 @@ def _variables(settings: type[BaseSettings]) -> set[str]:
 def _listed(part: str) -> set[str]:
     (readme,) = (path for path in (ROOT / part).rglob("README.md"))
     _, _, table = readme.read_text("utf-8").partition("| environment |")
-    return set(re.findall(r"`((?:LORAPOOL|POD|HF|CIVITAI)_[A-Z_]+)`", table.partition("\n\n")[0]))
+    return set(re.findall(r"`((?:LORAPOOL|POD|HF|CIVITAI|OTEL)_[A-Z_]+)`", table.partition("\n\n")[0]))
 
 
 @pytest.mark.parametrize(("part", "settings"), PARTS, ids=[part for part, _ in PARTS])

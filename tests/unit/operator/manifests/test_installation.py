@@ -27,6 +27,14 @@ def test_its_priority_class_counts_for_pools_that_name_none() -> None:
     assert pod_spec(FULL, {"spec": {"priorityClassName": "mine"}})["priorityClassName"] == "mine"
 
 
+def test_where_traces_go_is_said_to_its_pods_alone_where_there_is_a_place() -> None:
+    env = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318")
+    (container,) = pod_spec(Installation(image="runtime:1", traces_env=(env,)))["containers"]
+    assert {"name": env[0], "value": env[1]} in container["env"]
+    (container,) = pod_spec(PLAIN)["containers"]
+    assert not [row for row in container["env"] if row["name"].startswith("OTEL")]
+
+
 def test_its_pull_secrets_stand_beside_those_of_the_pool() -> None:
     assert pod_spec(FULL)["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
     spec = pod_spec(FULL, {"spec": {"imagePullSecrets": [{"name": "mirror"}, {"name": "mine"}]}})

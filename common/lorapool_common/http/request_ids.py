@@ -1,4 +1,7 @@
-"""An id for each request: the client's own or a new one, in every answer and in every line of the log."""
+"""An id for each request: the client's own or a new one, in every answer and in every line of the log.
+
+The gateway gives it on to the pod, so that the logs of both can be read together.
+"""
 
 import re
 import uuid
@@ -6,7 +9,7 @@ from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 HEADER: Final = "x-request-id"
 STATE: Final = "request_id"
@@ -37,3 +40,9 @@ class RequestIds:
         scope.setdefault("state", {})[STATE] = request_id
         with bound_contextvars(request_id=request_id):
             await self._app(scope, receive, send_with_id)
+
+
+def request_id_headers() -> dict[str, str]:
+    """What tells another process of the request that is being served; empty where none is."""
+    request_id = get_contextvars().get(STATE)
+    return {} if request_id is None else {HEADER: str(request_id)}

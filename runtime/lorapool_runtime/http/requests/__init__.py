@@ -1,0 +1,1 @@
+"""What becomes of requests for images: counted, logged, traced."""
