@@ -84,6 +84,7 @@ class Operator:
         self._workers: Workers | None = None
         self._cache = ObjectCache(self._wake)
         self._watching = asyncio.Event()
+        self._begun_anew = asyncio.Event()
 
     async def run(self) -> None:
         """Until the process is to stop. Gives up leading first, so that another takes over at once.
@@ -175,7 +176,7 @@ class Operator:
         namespaces = self._settings.namespaces
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells of every event that was handled
         tasks = await kopf.spawn_tasks(
-            registry=registry(self._cache, watch_namespaces=not namespaces),
+            registry=registry(self._cache, self._begun_anew.set, watch_namespaces=not namespaces),
             settings=watch_settings(),
             clusterwide=not namespaces,
             namespaces=namespaces,
@@ -195,7 +196,7 @@ class Operator:
 
     async def _lead(self, context: Context) -> None:
         """Act until cancelled."""
-        relister = Relister(context.kube, self._cache, self._settings.namespaces)
+        relister = Relister(context.kube, self._cache, self._settings.namespaces, begun_anew=self._begun_anew)
         await relister.run_until_done()
         workers = self._workers = Workers(context)
         self._metrics.leader.set(1)

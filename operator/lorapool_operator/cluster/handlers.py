@@ -1,6 +1,8 @@
 """kopf's events into the cache. Nothing is decided here, and kopf writes nothing: `on.event` keeps no state."""
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import kopf
 
@@ -9,9 +11,16 @@ from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, PODS, POOLS, R
 from lorapool_operator.cluster.cache import OWNED_KINDS, ObjectCache
 from lorapool_operator.cluster.indexer import Indexer
 
+# However many objects there are.
+_FIRST_LIST_S: Final = 10.0
 
-def registry(cache: ObjectCache, *, watch_namespaces: bool) -> kopf.OperatorRegistry:
-    """The handlers, all of them alike: an object came, changed or went."""
+
+def registry(cache: ObjectCache, begun_anew: Callable[[], None], *, watch_namespaces: bool) -> kopf.OperatorRegistry:
+    """The handlers, all of them alike: an object came, changed or went.
+
+    Args:
+        begun_anew: called when a watch could not go on and began with a list again.
+    """
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login)
     kinds: tuple[tuple[Resource, Indexer[Any]], ...] = (
@@ -23,7 +32,9 @@ def registry(cache: ObjectCache, *, watch_namespaces: bool) -> kopf.OperatorRegi
         *((kind, cache.owned[kind.kind]) for kind in OWNED_KINDS),
     )
     for resource, indexer in kinds:
-        kopf.on.event(resource.group, resource.version, resource.plural, registry=handlers)(_handler(cache, indexer))
+        kopf.on.event(resource.group, resource.version, resource.plural, registry=handlers)(
+            _handler(cache, indexer, begun_anew)
+        )
     if watch_namespaces:
         kopf.on.event("", "v1", "namespaces", registry=handlers)(_namespace_handler(cache))
     return handlers
@@ -46,8 +57,29 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     )
 
 
-def _handler(cache: ObjectCache, indexer: Indexer[Any]) -> Any:
+class FirstList:
+    """Tells the objects that a watch began with from those of a later list. `clock`: seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends_s: float | None = None
+
+    def is_over(self, change: str | None) -> bool:
+        """Whether an object is of another list than the first; of one that changed, its list is long over."""
+        if change is not None:
+            self._ends_s = 0.0
+            return False
+        if self._ends_s is None:
+            self._ends_s = self._clock() + _FIRST_LIST_S
+        return self._clock() >= self._ends_s
+
+
+def _handler(cache: ObjectCache, indexer: Indexer[Any], begun_anew: Callable[[], None]) -> Any:
+    first_list = FirstList()
+
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        if first_list.is_over(event["type"]):
+            begun_anew()
         change = indexer.remove_manifest if event["type"] == "DELETED" else indexer.put_manifest
         cache.wake(change(event["object"]))
 

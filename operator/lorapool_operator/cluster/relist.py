@@ -1,10 +1,11 @@
 """Lists everything and puts the cache right.
 
-Done before a replica leads, so that it never acts on half a list, and now and then while it leads: a watch that was
-interrupted says nothing of what was deleted meanwhile.
+Done before a replica leads, so that it never acts on half a list, while it leads when a watch had to begin anew, and
+now and then: a watch that was interrupted says nothing of what was deleted meanwhile.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
@@ -20,6 +21,8 @@ from lorapool_operator.cluster.indexer import Body, Indexer
 log = structlog.get_logger(__name__)
 
 RELIST_S: Final = 300.0
+# The watches of several kinds begin anew together.
+_TOGETHER_S: Final = 0.5
 
 
 class Lister(Protocol):
@@ -34,12 +37,19 @@ class Relister:
     """Compares the cache with lists of the API server."""
 
     def __init__(
-        self, kube: Lister, cache: ObjectCache, namespaces: tuple[str, ...], every_s: float = RELIST_S
+        self,
+        kube: Lister,
+        cache: ObjectCache,
+        namespaces: tuple[str, ...],
+        every_s: float = RELIST_S,
+        begun_anew: asyncio.Event | None = None,
     ) -> None:
+        """`begun_anew`: set when a watch had to begin with a list again."""
         self._kube = kube
         self._cache = cache
         self._namespaces = namespaces
         self._every_s = every_s
+        self._begun_anew = begun_anew or asyncio.Event()
 
     async def run_until_done(self) -> None:
         """Lists until that worked."""
@@ -53,7 +63,11 @@ class Relister:
 
     async def run_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(self._every_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._every_s):
+                    await self._begun_anew.wait()
+                    await asyncio.sleep(_TOGETHER_S)
+            self._begun_anew.clear()
             await self.run_until_done()
 
     async def run(self) -> None:

@@ -107,6 +107,7 @@ class EndedWatches:
 
 ENDS = {
     "end": (9, b""),
+    "410": (9, error_line(410, "Expired")),
     # kopf cannot go on after these: an operator begins anew each time.
     "500": (1, error_line(500, "InternalError")),
     "429": (1, error_line(429, "TooManyRequests")),

@@ -12,6 +12,7 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import ADAPTERS, NAMESPACES, POOLS, Manifest, Resource
 from lorapool_operator.cluster.cache import ObjectCache
+from lorapool_operator.cluster.handlers import FirstList
 from lorapool_operator.cluster.relist import Relister
 
 pytestmark = pytest.mark.virtual_time
@@ -131,3 +132,26 @@ async def test_it_lists_now_and_then(lists: Lists, cache: ObjectCache) -> None:
     await elapse(3 * EVERY_S)
     relisting.cancel()
     assert [at_s - began_s for at_s in lists.asked_s] == [EVERY_S, 2 * EVERY_S, 3 * EVERY_S]
+
+
+async def test_it_lists_at_once_when_watches_had_to_begin_anew(lists: Lists, cache: ObjectCache) -> None:
+    """kopf says nothing of what was deleted meanwhile."""
+    known = adapter("gone", 1)
+    cache.adapters.put(known.key, known)
+    begun_anew = asyncio.Event()
+    relisting = asyncio.create_task(Relister(lists, cache, (), EVERY_S, begun_anew).run_now_and_then())
+    for _ in range(5):
+        begun_anew.set()
+        await elapse(0.05)
+    await elapse(1.0)
+    assert cache.adapters.get(known.key) is None
+    assert len(lists.asked_s) == 1
+    relisting.cancel()
+
+
+async def test_the_first_list_of_a_watch_is_no_other() -> None:
+    first, later = FirstList(now_s), FirstList(now_s)
+    assert [first.is_over(change) for change in (None, None, "ADDED", None)] == [False, False, False, True]
+    assert not later.is_over(None)
+    await elapse(60.0)
+    assert later.is_over(None)
