@@ -35,14 +35,19 @@ CRASHED = {
 }
 
 
+async def made(it: Cluster, **spec: Any) -> None:
+    """A pool that is ready; the operator may take its time to start on a busy machine."""
+    await it.make_pool(**spec)
+    await it.pool_says("Ready", "True", "Available", timeout_s=60)
+
+
 async def uid(it: Cluster, resource: Resource, name: str) -> Any:
     found = await it.get(resource, name)
     return found and found["metadata"]["uid"]
 
 
 async def test_what_somebody_edits_or_deletes_is_put_back_within_seconds_and_what_is_others_stays(it: Cluster) -> None:
-    await it.make_pool()
-    await it.pool_says("Ready", "True", "Available")
+    await made(it)
     annotated = {"metadata": {"annotations": {"team": "a"}}}
     await it.edit(SERVICES, "shapes-runtime", annotated | {"spec": {"selector": {"app.kubernetes.io/name": "else"}}})
     await it.edit(BUDGETS, "shapes-runtime", annotated | {"spec": {"maxUnavailable": 5}})
@@ -100,7 +105,7 @@ async def test_an_object_that_is_not_the_pools_is_left_as_it_is_and_named(
 async def test_a_roll_out_that_does_not_get_there_says_the_new_pods_last_words_and_the_old_one_serves_on(
     it: Cluster,
 ) -> None:
-    await it.make_pool()
+    await made(it)
     await it.make_adapter()
     await it.adapter_says("Served")
     (old,) = it.kubelet.pods
@@ -130,8 +135,7 @@ async def test_a_roll_out_that_does_not_get_there_says_the_new_pods_last_words_a
 async def test_a_roll_out_that_finds_no_gpu_says_so_and_is_over_at_its_deadline(it: Cluster) -> None:
     rollout = {"maxUnavailable": 0, "progressDeadlineSeconds": 2}
     runtime = {"engine": "stub", "device": "cpu", "podTemplate": TEMPLATE, "rollout": rollout}
-    await it.make_pool(runtime=runtime)
-    await it.pool_says("Ready", "True", "Available")
+    await made(it, runtime=runtime)
     (old,) = it.kubelet.pods
     it.kubelet.template = {"warm": False}
     await it.edit(POOLS, "shapes", {"spec": {"runtime": {"image": "runtime:2"}}})
@@ -149,8 +153,7 @@ async def test_a_roll_out_that_finds_no_gpu_says_so_and_is_over_at_its_deadline(
 
 
 async def test_a_template_that_breaks_the_contract_is_refused_and_the_pods_serve_on(it: Cluster) -> None:
-    await it.make_pool()
-    await it.pool_says("Ready", "True", "Available")
+    await made(it)
     broken = {"spec": {"runtime": {"podTemplate": {"spec": {"hostNetwork": True}}}}}
     await it.edit(POOLS, "shapes", broken)
     degraded = await it.pool_says("Degraded", "True", "InvalidSpec")
@@ -162,8 +165,7 @@ async def test_a_template_that_breaks_the_contract_is_refused_and_the_pods_serve
 
 
 async def test_a_pool_that_is_paused_stays_as_it_is_and_says_so(it: Cluster) -> None:
-    await it.make_pool()
-    await it.pool_says("Ready", "True", "Available")
+    await made(it)
     await it.edit(POOLS, "shapes", {"metadata": {"annotations": {PAUSED_ANNOTATION: ""}}})
     await it.pool_says("Paused", "True", "Paused")
     await it.edit(POOLS, "shapes", {"spec": {"replicas": 2}})

@@ -1,13 +1,18 @@
 """What a podTemplate must leave as it is."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.unit.operator import make as op
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.pool import Pool
+from lorapool_api.names import POOL_KIND
 from lorapool_operator.manifests.contract import template_problem
 
+EXAMPLES = Path(__file__).parents[4] / "examples"
 RUNTIME = 'spec.runtime.podTemplate.spec.containers[name="runtime"]'
 
 
@@ -89,3 +94,11 @@ def test_what_breaks_the_contract_is_refused_with_its_path(template: dict[str, A
 )
 def test_all_else_is_the_pool_owners(template: dict[str, Any]) -> None:
     assert template_problem(op.pool(template=template)) is None
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.name)
+def test_what_the_examples_show_is_allowed(example: Path) -> None:
+    for manifest in yaml.safe_load_all(example.read_text()):
+        if manifest and manifest.get("kind") == POOL_KIND:
+            manifest["metadata"].setdefault("namespace", "default")
+            assert template_problem(Pool.model_validate(manifest)) is None
