@@ -123,9 +123,19 @@ class Objects:
                 self._applied.pop(name, None)  # it is another object now: look again
             raise
         self._metrics.writes.labels("apply").inc()
-        self._applied[name] = _Applied(digest, standing_of(written["metadata"]))
+        applied = _Applied(digest, standing_of(written["metadata"]))
+        self._log(name, meta["namespace"], self._applied.get(name), applied, now)
+        self._applied[name] = applied
         self._is_fresh.add(name)
         self._on_written(written)
+
+    def _log(self, name: str, namespace: str, before: _Applied | None, after: _Applied, now: Standing | None) -> None:
+        """Nothing of an object that is as it was."""
+        known = now if before is None or now is not None else before.standing
+        if known is not None and (known.uid, known.mark) == (after.standing.uid, after.standing.mark):
+            return
+        why = "made" if known is None else "changed" if before is None or before.digest != after.digest else "put back"
+        log.info("object applied", object=name, namespace=namespace, why=why)
 
     async def _own_uid(self, manifest: Manifest, owner: str, now: Standing | None) -> str | None:
         """uid of the object, where there is one. Raises: ApiError, where the pool does not control it."""

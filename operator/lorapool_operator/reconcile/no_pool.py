@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from lorapool_api.kinds.adapter import NO_POOL
 from lorapool_operator.decide.no_pool import NoPoolPlan, SeenWithoutPool, decide_without_pool
 from lorapool_operator.reconcile.context import Context
+from lorapool_operator.reconcile.lines import log_statuses
 from lorapool_operator.reconcile.reconciler import PassResult, each, forget_sources, resolve_sources
 from lorapool_operator.reconcile.writer import Writer
 from lorapool_operator.seen.desired import DesiredPool
@@ -31,6 +32,7 @@ class NoPoolReconciler:
         plan = decide_without_pool(seen)
         self._resolve(seen, plan)
         written = await each(self._writer.write_status, plan.writes)
+        log_statuses(NO_POOL, (w for w, done in zip(plan.writes, written, strict=True) if done.is_done))
         written += await each(self._writer.remove_finalizer, plan.remove)
         self._ctx.metrics.set_adapters(NO_POOL, plan.by_reason)
         self._writer.keep_only(self._uids.values())

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import structlog
+
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.names import adapter_of
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
@@ -19,10 +21,13 @@ from lorapool_operator.manifests.secret import control_token
 from lorapool_operator.pods.links import PodLinks
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.grants import grants
+from lorapool_operator.reconcile.lines import log_adapters, log_statuses
 from lorapool_operator.reconcile.observe import Observer
 from lorapool_operator.reconcile.writer import Writer, Written
 from lorapool_operator.seen.changed import changed_keys
 from lorapool_operator.seen.observed import Observed
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,7 +88,9 @@ class Reconciler:
             written += await self._apply(plan, seen)
         with stage("register"):
             written += await self._register(plan, seen)
-            written += await each(self._writer.remove_finalizer, plan.finalizers.remove)
+            removed = await each(self._writer.remove_finalizer, plan.finalizers.remove)
+            log_adapters("adapters let go", self.key, _done(plan.finalizers.remove, removed))
+            written += removed
         with stage("report"):
             written += await self._report(plan.report) if plan.report else []
         if plan.leaving is not None:
@@ -137,11 +144,14 @@ class Reconciler:
     async def _register(self, plan: PassPlan, seen: Observed) -> list[Written[Any]]:
         """Tell pods of the adapters that bear our finalizer; those that lack it get it first."""
         added = await each(self._writer.add_finalizer, plan.finalizers.add)
+        log_adapters("adapters taken on", self.key, _done(plan.finalizers.add, added))
         unmarked = {a.key for a, done in zip(plan.finalizers.add, added, strict=True) if not done.is_done}
         marked = plan.entries
         if unmarked:
             marked = tuple(e for e in marked if adapter_of(e.key) not in unmarked)
         catalog = self._catalog(marked)
+        if catalog.digest != self._memory.catalog.digest and seen.running_pods:
+            log.info("catalog for pods", pool=self.key, entries=len(marked), pods=len(seen.running_pods))
         self._memory = replace(self._memory, catalog=catalog)
         self.pods.distribute(catalog, max(len(seen.adapters), len(marked)), plan.assignments)
         return list(added)
@@ -153,7 +163,14 @@ class Reconciler:
         self._ctx.metrics.set_adapters(self.key, report.adapters_by_reason)
         self._ctx.metrics.set_pods(self.key, report.pods_by_state)
         self._ctx.metrics.gpus.set(self.key, report.gpus.pooled, report.gpus.dedicated)
-        return list(await each(self._writer.write_status, report.writes))
+        written = await each(self._writer.write_status, report.writes)
+        log_statuses(self.key, (w for w, done in zip(report.writes, written, strict=True) if done.is_done))
+        return list(written)
+
+
+def _done(adapters: Iterable[Adapter], written: Iterable[Written[Any]]) -> list[str]:
+    """Keys of those that were written."""
+    return [adapter.key for adapter, done in zip(adapters, written, strict=True) if done.is_done]
 
 
 def resolve_sources(context: Context, resolve: Iterable[Adapter], adapters: Iterable[Adapter]) -> None:

@@ -105,6 +105,7 @@ class Writer:
                     raise
             else:
                 self._ctx.metrics.writes.labels("scale").inc()
+                log.info("pods of a pool end with their namespace", pool=self._key)
                 self._ctx.cache.wake(self._ctx.cache.deployments.refresh(done))
             return True
 
@@ -123,6 +124,7 @@ class Writer:
                     raise
             else:
                 self._ctx.metrics.writes.labels("deletion_cost").inc()
+                log.info("how soon a pod goes is said", pool=self._key, pod=pod.name, cost=wanted.cost)
                 self._ctx.cache.wake(self._ctx.cache.pods.refresh(done))
             return True
 

@@ -4,12 +4,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.sources import AdapterSource
 from lorapool_api.lora.header import FactsError
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.seen.resolution import Resolution
 from lorapool_operator.sources.resolver import LooksAtSources
+
+log = structlog.get_logger(__name__)
 
 _KINDS: Final = ("hub", "url", "path", "s3", "gcs", "azure", "oci", "civitai", "stack")
 _OK: Final = "ok"
@@ -34,6 +38,7 @@ class MeasuredSources:
             result = _OK
         except (SourceRefused, FactsError) as error:
             result = str(error.reason)
+            log.info("a source is refused", source=source.label, reason=error.reason, error=error.message[:500])
             raise
         finally:
             self._metrics.lookups.labels(kind, result).inc()
