@@ -14,6 +14,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     Reason.STARTING: "wait: the message says how far; a first start downloads the base model",
     Reason.ROLLING_OUT: "wait; where it does not move, look at the pool's pods and at free GPUs",
     Reason.PROGRESS_DEADLINE_EXCEEDED: "look at the newest pods of the pool: kubectl describe pod; old pods serve on",
+    Reason.DEMAND_UNKNOWN: "see that every gateway's pod runs and that the operator reaches it: the message names one",
     Reason.CONTROL_TOKEN_REFUSED: "wait two minutes for the kubelet to bring the new token; then delete the pod",
     Reason.SOURCE_UNAVAILABLE: "see that the operator's and the pods' namespaces reach the source; it is tried again",
     Reason.SOURCE_NOT_FOUND: "correct spec.source: the repository, the revision or the file is not there",
