@@ -34,7 +34,7 @@ POOL: Final = "bench"
 _ACCOUNT: Final = "operator"
 _CRDS: Final = Path("crds")
 _PORT: Final = 8080
-_START_S: Final = 60.0
+_START_S: Final = 120.0
 # No scheduler takes the pods: the bench says that they run.
 _TEMPLATE: Final[Manifest] = {
     "spec": {

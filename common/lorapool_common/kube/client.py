@@ -93,16 +93,23 @@ class Kube:
         return (await self.listing(Selection(resource, namespace, labels))).items
 
     async def listing(self, selection: Selection) -> Listing:
-        """All selected objects, read in pages, so that neither side holds thousands at once."""
+        """All selected objects."""
         items: list[Manifest] = []
+        version = ""
+        async for page in self.pages(selection):
+            items += page.items
+            version = page.version
+        return Listing(items, version)
+
+    async def pages(self, selection: Selection) -> AsyncGenerator[Listing, None]:
+        """All selected objects, some at a time, so that neither side holds thousands at once."""
         query = selection.query | {"limit": str(PAGE_ITEMS)}
         following: str | None = ""
         while following is not None:
             page = await self.request("GET", selection.path, query | ({"continue": following} if following else {}))
-            items += page.get("items") or ()
             metadata = page.get("metadata") or {}
             following = metadata.get("continue") or None
-        return Listing(items, str(metadata.get("resourceVersion", "")))
+            yield Listing(page.get("items") or [], str(metadata.get("resourceVersion", "")))
 
     async def watch(self, selection: Selection, version: str) -> AsyncGenerator[WatchEvent, None]:
         """What changes after the version, until the watch ends. Raises: ApiError."""

@@ -187,11 +187,22 @@ def with_transition_times(
     """
     before = {c.type: c for c in previous}
     stamp = now.astimezone(UTC).replace(microsecond=0)
-    return tuple(c.model_copy(update={"last_transition_time": _since(c, before, stamp)}) for c in wanted)
+    return tuple(_timed(condition, before.get(condition.type), stamp) for condition in wanted)
 
 
-def _since(condition: Condition, before: dict[str, Condition], now: datetime) -> datetime:
-    predecessor = before.get(condition.type)
+def _timed(condition: Condition, before: Condition | None, now: datetime) -> Condition:
+    """The predecessor itself where it says the same: then nobody has to compare what it holds."""
+    since = _since(condition, before, now)
+    if before is not None and before.last_transition_time == since and _words(before) == _words(condition):
+        return before
+    return condition.model_copy(update={"last_transition_time": since})
+
+
+def _words(condition: Condition) -> tuple[object, ...]:
+    return condition.status, condition.reason, condition.message, condition.observed_generation
+
+
+def _since(condition: Condition, predecessor: Condition | None, now: datetime) -> datetime:
     if predecessor is None or predecessor.status != condition.status:
         return now
     return predecessor.last_transition_time or now

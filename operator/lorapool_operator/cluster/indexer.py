@@ -55,9 +55,8 @@ class Indexer(Generic[T]):
         item = self._readable(body)
         return set() if item is None else self.remove(_key(body), item)
 
-    def remove_all_but(self, before: Iterable[tuple[str, T]], listed: Iterable[Body]) -> set[str]:
-        """Remove what was there before a list was asked for, and is not in it."""
-        present = {body["metadata"]["uid"] for body in listed}
+    def remove_all_but(self, before: Iterable[tuple[str, T]], present: Collection[str]) -> set[str]:
+        """Remove what was there before a list was asked for, and is not in it: `present` are the uids of what is."""
         gone = [self.remove(key, item) for key, item in before if _uid(item) not in present]
         return set().union(*gone)
 

@@ -6,7 +6,7 @@ now and then: a watch that was interrupted says nothing of what was deleted mean
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator
 from typing import Any, Final, Protocol
 
 import structlog
@@ -14,9 +14,19 @@ import structlog
 from lorapool_api.names import POOL_LABEL
 from lorapool_common.backoff import Backoff
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, NAMESPACES, PODS, POOLS, REPLICA_SETS, Resource
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import (
+    ADAPTERS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    PODS,
+    POOLS,
+    REPLICA_SETS,
+    Resource,
+    Selection,
+)
 from lorapool_operator.cluster.cache import OWNED_KINDS, ObjectCache
-from lorapool_operator.cluster.indexer import Body, Indexer
+from lorapool_operator.cluster.indexer import Indexer
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +35,10 @@ RELIST_S: Final = 300.0
 _TOGETHER_S: Final = 0.5
 
 
-class Lister(Protocol):
-    """Lists objects of the API server. Raises: ApiError."""
+class ListsPages(Protocol):
+    """Lists objects of the API server, some at a time. Raises: ApiError."""
 
-    async def list(
-        self, resource: Resource, namespace: str | None = None, labels: str | None = None
-    ) -> list[dict[str, Any]]: ...
+    def pages(self, selection: Selection) -> AsyncGenerator[Listing, None]: ...
 
 
 class Relister:
@@ -38,7 +46,7 @@ class Relister:
 
     def __init__(
         self,
-        kube: Lister,
+        kube: ListsPages,
         cache: ObjectCache,
         namespaces: tuple[str, ...],
         every_s: float = RELIST_S,
@@ -84,17 +92,20 @@ class Relister:
             await self._compare_namespaces()
 
     async def _compare(self, resource: Resource, labels: str | None, indexer: Indexer[Any]) -> None:
-        before = indexer.items()
-        spaces: Iterable[str | None] = self._namespaces or (None,)
-        listed: list[Body] = [body for space in spaces for body in await self._kube.list(resource, space, labels)]
-        for body in listed:
-            self._cache.wake(indexer.put_manifest(body))
-        self._cache.wake(indexer.remove_all_but(before, listed))
+        before, present = indexer.items(), set[str]()
+        for namespace in self._namespaces or (None,):
+            async for page in self._kube.pages(Selection(resource, namespace, labels)):
+                present |= {body["metadata"]["uid"] for body in page.items}
+                for body in page.items:
+                    self._cache.wake(indexer.put_manifest(body))
+        self._cache.wake(indexer.remove_all_but(before, present))
 
     async def _compare_namespaces(self) -> None:
         before = set(self._cache.namespaces)
-        listed = await self._kube.list(NAMESPACES)
-        for body in listed:
-            self._cache.put_namespace(body)
-        for name in before - {body["metadata"]["name"] for body in listed}:
+        present = set()
+        async for page in self._kube.pages(Selection(NAMESPACES)):
+            for body in page.items:
+                present.add(body["metadata"]["name"])
+                self._cache.put_namespace(body)
+        for name in before - present:
             self._cache.remove_namespace(name)

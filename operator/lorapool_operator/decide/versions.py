@@ -94,6 +94,8 @@ def last_misfit(adapter: Adapter) -> Verdict | None:
 
 def as_version(adapter: Adapter, version: AdapterVersion) -> Adapter:
     """The adapter as if its spec asked for that version."""
+    if adapter.spec.sha256 == version.sha256 and adapter.spec.source == version.source:
+        return adapter
     spec = adapter.spec.model_copy(update={"source": version.source, "sha256": version.sha256})
     return adapter.model_copy(update={"spec": spec})
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_common.kube.resources import Resource
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import Resource, Selection
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
@@ -31,9 +32,7 @@ def utc_now() -> datetime:
 class ClusterApi(Protocol):
     """The API server, as the leader uses it. Raises: ApiError."""
 
-    async def list(
-        self, resource: Resource, namespace: str | None = None, labels: str | None = None
-    ) -> list[Manifest]: ...
+    def pages(self, selection: Selection) -> AsyncGenerator[Listing, None]: ...
 
     async def apply(self, manifest: Manifest) -> Manifest: ...
 

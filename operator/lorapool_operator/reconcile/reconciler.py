@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -29,6 +29,9 @@ from lorapool_operator.seen.observed import Observed
 
 log = structlog.get_logger(__name__)
 
+# Adapters that are decided about in one turn of the event loop: less than a second where all are new.
+MOST_AT_ONCE: Final = 1000
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -49,9 +52,11 @@ class PassResult:
 class Reconciler:
     """What is remembered from pass to pass about one pool, and the pass itself."""
 
-    def __init__(self, key: str, context: Context, wake: Callable[[], None]) -> None:
+    def __init__(self, key: str, context: Context, wake: Callable[[], None], most_at_once: int = MOST_AT_ONCE) -> None:
+        """`most_at_once`: adapters that are decided about in one turn of the event loop."""
         self.key = key
         self._ctx = context
+        self._most_at_once = most_at_once
         self._wake = wake
         self.pods = PodLinks(context.control, context.pushes, wake, self._grants)
         self._observer = Observer(key, context)
@@ -79,7 +84,7 @@ class Reconciler:
         with stage("observe"):
             seen = self._observer.look(self.pods, self._writer.refusal)
         with stage("decide"):
-            plan = decide(seen, self._memory, self._adapters, self._placements)
+            plan = await self._decide(seen)
         self._resolve(plan, seen)
         self._memory = plan.memory
         self._ctx.metrics.set_behind(self.key, plan.memory.behind_since_s)
@@ -98,6 +103,14 @@ class Reconciler:
         self._writer.keep_only(plan.memory.adapters)
         waits = (plan.again_s, *(w.again_s for w in written))
         return PassResult(sum(not w.is_done for w in written), min((w for w in waits if w is not None), default=None))
+
+    async def _decide(self, seen: Observed) -> PassPlan:
+        """In a thread where it takes long: the Lease, the watches and the talk with pods go on. Nothing else touches
+        what is decided by, and a pass that is cancelled meanwhile leaves a plan that nobody carries out."""
+        asked = (seen, self._memory, self._adapters, self._placements)
+        if len(seen.adapters) <= self._most_at_once:
+            return decide(*asked)
+        return await asyncio.to_thread(decide, *asked)
 
     def _resolve(self, plan: PassPlan, seen: Observed) -> None:
         """Have the sources resolved of which something is new, and forget what is gone."""

@@ -1,7 +1,7 @@
 """The inputs and outputs of a pass without a cluster: an API server that is a list of writes, a clock that is told."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,8 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import API_VERSION, POOL_KIND, POOL_LABEL, split_full_name
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import DEPLOYMENTS, PODS, Resource
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import DEPLOYMENTS, PODS, Resource, Selection
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.decide.events import EventDraft
 from lorapool_operator.metrics import Metrics
@@ -102,8 +103,8 @@ class ApiServer:
             "metadata": new["metadata"] | {"resourceVersion": str(int(found.metadata.resource_version or 0) + 1)}
         }
 
-    async def list(self, resource: Resource, namespace: str | None = None, labels: str | None = None) -> list[Manifest]:
-        return []
+    async def pages(self, selection: Selection) -> AsyncGenerator[Listing, None]:
+        yield Listing([], "1")
 
     def _version(self) -> Manifest:
         return {"resourceVersion": str(len(self.writes))}

@@ -58,7 +58,8 @@ def _first(said: Sequence[AdapterFileFacts | None]) -> AdapterFileFacts | None:
         return None
     first = found[0]
     losses = (facts.merge_loss for facts in found if facts.sha256 == first.sha256)
-    return first.model_copy(update={"merge_loss": next((loss for loss in losses if loss is not None), None)})
+    loss = next((loss for loss in losses if loss is not None), None)
+    return first if loss == first.merge_loss else first.model_copy(update={"merge_loss": loss})
 
 
 def _before(adapter: Adapter, *, was_looked_at: bool) -> dict[str, Any]:

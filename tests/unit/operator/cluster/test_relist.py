@@ -1,7 +1,7 @@
 """A list puts right what the watches missed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +10,8 @@ from tests.virtual_time import elapse, now_s
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_common.kube.errors import ApiError
-from lorapool_common.kube.resources import ADAPTERS, NAMESPACES, POOLS, Manifest, Resource
+from lorapool_common.kube.replies import Listing
+from lorapool_common.kube.resources import ADAPTERS, NAMESPACES, POOLS, Manifest, Resource, Selection
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.handlers import FirstList
 from lorapool_operator.cluster.relist import Relister
@@ -28,12 +29,13 @@ class Lists:
         self.is_away = False
         self.asked_s: list[float] = []
 
-    async def list(self, resource: Resource, namespace: str | None = None, labels: str | None = None) -> list[Manifest]:
-        if resource is POOLS:
+    async def pages(self, selection: Selection) -> AsyncGenerator[Listing, None]:
+        if selection.resource is POOLS:
             self.asked_s.append(now_s())
         if self.is_away:
             raise ApiError(503, "ServiceUnavailable", "away")
-        return self.found.get(resource, [])
+        for manifest in self.found.get(selection.resource, []):
+            yield Listing([manifest], "1")
 
 
 @pytest.fixture
@@ -98,12 +100,10 @@ async def test_what_a_watch_missed_wakes_its_pool(lists: Lists, cache: ObjectCac
 
 async def test_what_came_while_it_listed_is_not_taken_for_gone(lists: Lists, cache: ObjectCache) -> None:
     class Slow(Lists):
-        async def list(
-            self, resource: Resource, namespace: str | None = None, labels: str | None = None
-        ) -> list[Manifest]:
-            if resource is ADAPTERS:
+        async def pages(self, selection: Selection) -> AsyncGenerator[Listing, None]:
+            if selection.resource is ADAPTERS:
                 cache.adapters.put("default/late", adapter("late", 5))
-            return []
+            yield Listing([], "1")
 
     await Relister(Slow(), cache, ()).run()
     assert cache.adapters.get("default/late") is not None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from lorapool_api.kinds.adapter import Resolved
 from lorapool_api.kinds.sources import AdapterSource
@@ -50,12 +51,12 @@ class StatusInput:
     elsewhere: ServedElsewhere | None = None
     is_overdue: bool = False
 
-    @property
+    @cached_property
     def serving(self) -> int:
         """Pods that can serve it: it is ready there, and so is the base."""
         return sum(p.is_warm and p.state.phase is AdapterPhase.READY for p in self.in_pods)
 
-    @property
+    @cached_property
     def failed(self) -> tuple[InPod, ...]:
         return tuple(p for p in self.in_pods if p.state.phase is AdapterPhase.FAILED)
 
@@ -68,13 +69,13 @@ class StatusInput:
         version, adapter = self.result.version, self.result.adapter
         return adapter.spec.source if version is None else version.source
 
-    @property
+    @cached_property
     def facts(self) -> tuple[AdapterFileFacts | None, ...]:
         """What pods found in the file, those first that can serve it."""
         ready_first = sorted(self.in_pods, key=lambda pod: pod.state.phase is not AdapterPhase.READY)
         return tuple(pod.state.facts for pod in ready_first)
 
-    @property
+    @cached_property
     def resolved(self) -> Resolved | None:
         """What was found of the file."""
         adapter, version = self.result.adapter, self.result.version
