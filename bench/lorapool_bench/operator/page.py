@@ -17,8 +17,8 @@ _HOW: Final = """A real API server with etcd, the operator as a process with an 
 few functions in one process: what they hold is ready at once, so that the figures are the operator's. All share the
 cores of one machine, and the API server takes most of them. The adapters lie on a volume, each is held by two pods.
 They are applied with `kubectl apply --server-side` from one file. A restart is over when the operator's metrics say of
-each adapter that it is served. Writes are counted in the API server's audit log. CPU and memory are the operator's
-process alone, its start included where it starts.
+each adapter that it is served. Writes are counted in the API server's audit log; an object is changed where its version
+is another afterwards. CPU and memory are the operator's process alone, its start included where it starts.
 """
 
 
@@ -28,7 +28,7 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
         return page_parts.not_measured(_TITLE, _COMMAND)
     head = [
         "what", "time", "longest", "CPU", "most memory", "finalizers", "statuses", "events",
-        "the pool's objects and status", "the Lease",
+        "the pool's objects and status", "of them changed", "the Lease",
     ]  # fmt: skip
     rows = [_row(scene) for scene in result.scenes]
     picture = plot("operator", "How long the operator takes")
@@ -42,5 +42,5 @@ def _row(scene: OperatorScene) -> list[str]:
     took = f"({seconds(scene.lasted_s)})" if is_idle else seconds(scene.took_s)
     cpu = f"{share(scene.cpu_s / scene.lasted_s)} of a core" if is_idle else seconds(scene.cpu_s)
     slowest = "" if scene.slowest_s is None else seconds(scene.slowest_s)
-    counts = map(str, (writes.finalizers, writes.statuses, writes.events, writes.others, writes.lease))
+    counts = map(str, (writes.finalizers, writes.statuses, writes.events, writes.others, scene.changed, writes.lease))
     return [words(scene), took, slowest, cpu, megabytes(scene.most_bytes), *counts]

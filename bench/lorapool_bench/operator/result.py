@@ -34,10 +34,6 @@ class Writes(Frozen):
     def of_adapters(self) -> int:
         return self.finalizers + self.statuses + self.events
 
-    @property
-    def without_lease(self) -> int:
-        return self.of_adapters + self.others
-
 
 class OperatorScene(Frozen):
     """One thing that was done, and what it cost the operator.
@@ -51,6 +47,7 @@ class OperatorScene(Frozen):
         cpu_s: the operator's, its start included where it starts. Of one more: of each.
         most_bytes: the most memory of the operator's process so far.
         slowest_s: where `took_s` is a median, the longest.
+        changed: the pool and its objects of which the API server has another version than before.
     """
 
     what: str
@@ -61,6 +58,7 @@ class OperatorScene(Frozen):
     most_bytes: int
     writes: Writes
     slowest_s: float | None = None
+    changed: int = 0
 
 
 class OperatorResult(Result):
@@ -116,7 +114,8 @@ def _goals(scene: OperatorScene, *, is_large: bool) -> list[Goal]:
 
 
 def _nothing_written(key: str, what: str, scene: OperatorScene) -> Goal:
-    return _goal(key, what, 1.0, 1.0 + scene.writes.without_lease)
+    """A write that changes nothing is none: a new operator applies the pool's objects as they are."""
+    return _goal(key, what, 1.0, 1.0 + scene.writes.of_adapters + scene.changed)
 
 
 def _goal(key: str, what: str, most: float, measured: float) -> Goal:

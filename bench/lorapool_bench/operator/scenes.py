@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from statistics import median
 from typing import Final
@@ -46,13 +46,13 @@ class SceneCosts:
             at.audit.writes()
 
     def scene(
-        self, what: str, adapters: int, took_s: float, *, of: int = 1, slowest_s: float | None = None
+        self, what: str, adapters: int, took_s: float, *, of: int = 1, slowest_s: float | None = None, changed: int = 0
     ) -> OperatorScene:
         """All of it; the CPU divided among so many."""
         return OperatorScene(
             what=what, adapters=adapters, took_s=took_s, lasted_s=time.monotonic() - self.began_s,
             cpu_s=(self._operator.cpu_s - self._cpu_s) / of, most_bytes=self._operator.most_bytes,
-            writes=self._writes(), slowest_s=slowest_s,
+            writes=self._writes(), slowest_s=slowest_s, changed=changed,
         )  # fmt: skip
 
     def _writes(self) -> Writes:
@@ -100,14 +100,14 @@ async def one_more(at: OperatorBench, running: OperatorProcess) -> OperatorScene
 
 async def idle(at: OperatorBench, running: OperatorProcess, for_s: float) -> OperatorScene:
     """Nothing happens."""
-    costs = SceneCosts(at, running)
+    before, costs = await at.versions(), SceneCosts(at, running)
     await asyncio.sleep(for_s)
-    return costs.scene(result.IDLE, len(at.ready.present), 0.0)
+    return costs.scene(result.IDLE, len(at.ready.present), 0.0, changed=_changed(before, await at.versions()))
 
 
 async def restart(at: OperatorBench) -> OperatorScene:
     """Another operator over adapters that are all served: when it knows of each that it is."""
-    count = len(at.ready.present)
+    count, before = len(at.ready.present), await at.versions()
     at.audit.writes()
     started = await at.start()
 
@@ -119,9 +119,13 @@ async def restart(at: OperatorBench) -> OperatorScene:
         await until(knows_all, 0.02)
         took_s = time.monotonic() - started.started_s
         await asyncio.sleep(_QUIET_S)
-        return costs.scene(result.RESTART, count, took_s)
+        return costs.scene(result.RESTART, count, took_s, changed=_changed(before, await at.versions()))
     finally:
         await started.end()
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> int:
+    return sum(before.get(uid) != version for uid, version in now.items())
 
 
 async def delete(at: OperatorBench, running: OperatorProcess) -> OperatorScene:

@@ -24,7 +24,17 @@ from lorapool_bench.operator.audit import AuditLog, policy
 from lorapool_bench.operator.ready import ReadyWatch, until
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.kubeconfig import read_kubeconfig
-from lorapool_common.kube.resources import NAMESPACES, PODS, POOLS, SERVICE_ACCOUNTS, Manifest
+from lorapool_common.kube.resources import (
+    BUDGETS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    PODS,
+    POOLS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    Manifest,
+)
 from lorapool_local import plane as planes
 from lorapool_local.binaries import ensure_binaries
 from lorapool_local.config import PlaneConfig
@@ -110,6 +120,12 @@ class OperatorBench:
         operator = OperatorProcess(process, f"http://{self.address}:{_PORT}", started_s)
         self.stack.push_async_callback(operator.end)
         return operator
+
+    async def versions(self) -> dict[str, str]:
+        """Of the pool and its objects, by uid."""
+        kinds = (POOLS, DEPLOYMENTS, SERVICES, SECRETS, BUDGETS)
+        found = [body["metadata"] for kind in kinds for body in await self.kube.list(kind, NAMESPACE)]
+        return {meta["uid"]: meta["resourceVersion"] for meta in found}
 
     async def apply(self, manifests: list[Manifest]) -> None:
         """As a person does, with kubectl, from one file. Raises: CalledProcessError."""

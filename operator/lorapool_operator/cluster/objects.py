@@ -44,7 +44,7 @@ class Objects:
     """Remembers what was applied for one pool.
 
     What is watched is applied anew when it went, or when somebody changed it after our own apply. What is not, the
-    Secret, is applied again now and then (`refresh`), which changes nothing where nothing drifted.
+    Secret, is looked at now and then (`refresh`), and applied where it is not as our own apply left it.
 
     Only what the pool controls is ever written to. An object of the same name that it does not is left as it is: to
     apply over it would take it away from whoever made it, and garbage collection would delete it with the pool.
@@ -62,8 +62,8 @@ class Objects:
         self._put_back: Counter[str] = Counter()
 
     def refresh(self) -> None:
-        """Have everything applied anew by the next pass."""
-        self._is_fresh.clear()
+        """Have the next pass look at what no watch tells of."""
+        self._is_fresh = {name for name in self._is_fresh if _is_watched(name)}
         self._put_back.clear()
 
     def forget(self) -> None:
@@ -85,18 +85,30 @@ class Objects:
             name, digest = object_name(manifest), manifest_hash(manifest)
             if self._is_as_applied(name, digest, owner, standing.get(name)) or self._is_contested(name, digest):
                 continue
+            if await self._is_untouched(manifest, digest, owner):
+                self._is_fresh.add(name)
+                continue
             await self._write(manifest, digest, owner, standing.get(name))
 
     def _is_as_applied(self, name: str, digest: str, owner: str, now: Standing | None) -> bool:
         applied = self._applied.get(name)
         if applied is None or applied.digest != digest or name not in self._is_fresh:
             return False
-        if name.partition("/")[0] not in _WATCHED:
+        if not _is_watched(name):
             return True
         if now is None:
             return False  # deleted, or its label was taken away
         # A view that is older than our own apply says nothing about drift.
         return (now.uid, now.owner) == (applied.standing.uid, owner) and now.mark <= applied.standing.mark
+
+    async def _is_untouched(self, manifest: Manifest, digest: str, owner: str) -> bool:
+        """Whether an object that no watch tells of is as our own apply left it. Asks without writing."""
+        name = object_name(manifest)
+        applied = self._applied.get(name)
+        if _is_watched(name) or applied is None or applied.digest != digest:
+            return False
+        now = await self._look(manifest)
+        return now is not None and now == applied.standing and now.owner == owner
 
     def _is_contested(self, name: str, digest: str) -> bool:
         """Whether it is left to the next refresh, of an object that is not as it was applied."""
@@ -156,6 +168,10 @@ class Objects:
         meta = manifest["metadata"]
         found = await self._api.look(resource_of(manifest), meta["namespace"], meta["name"])
         return None if found is None else standing_of(found)
+
+
+def _is_watched(name: str) -> bool:
+    return name.partition("/")[0] in _WATCHED
 
 
 def _not_ours(manifest: Manifest) -> ApiError:

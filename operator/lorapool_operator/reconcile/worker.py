@@ -33,7 +33,7 @@ class Pace:
 
     coalesce_s: float = 0.05
     quick: int = 4
-    sustained_s: float = 0.25
+    sustained_s: float = 0.35
     recheck_s: float = 60.0
     jitter: float = 0.2
     first_retry_s: float = 0.5

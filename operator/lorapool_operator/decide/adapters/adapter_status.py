@@ -49,7 +49,8 @@ def wanted_status(given: StatusInput) -> WantedStatus:
     if given.elsewhere is not None:
         status = while_moving(status, adapter, given.elsewhere, given.now)
     status = with_paused(status, adapter, given.now)
-    return WantedStatus(adapter, status, status != adapter.status)
+    is_new = status != adapter.status
+    return WantedStatus(adapter, status if is_new else adapter.status, is_new)  # nobody needs two that are equal
 
 
 def adapter_status(given: StatusInput) -> AdapterStatus:

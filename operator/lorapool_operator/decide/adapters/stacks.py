@@ -95,7 +95,8 @@ def stack_status(given: StackInput) -> WantedStatus:
         observed_generation=adapter.metadata.generation, pool_name=given.pool, summary=summary, conditions=conditions
     )
     status = with_paused(status, adapter, given.now)
-    return WantedStatus(adapter, status, status != adapter.status)
+    is_new = status != adapter.status
+    return WantedStatus(adapter, status if is_new else adapter.status, is_new)
 
 
 def _conditions(given: StackInput) -> list[Condition]:
