@@ -73,8 +73,12 @@ class ApiServer:
 
     async def apply(self, manifest: Manifest) -> Manifest:
         meta = manifest["metadata"]
-        self._take(f"{manifest['kind']}/{meta['name']}", manifest)
-        return manifest | {"metadata": meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()}
+        name = f"{manifest['kind']}/{meta['name']}"
+        self._take(name, manifest)
+        made = meta | {"uid": f"uid-{meta['name']}", "generation": 1} | self._version()
+        if manifest["kind"] == "Secret":
+            self.there[name] = made
+        return manifest | {"metadata": made}
 
     async def look(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         return self.there.get(f"{resource.kind}/{name}")
