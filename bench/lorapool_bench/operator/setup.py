@@ -21,6 +21,7 @@ from rich.console import Console
 from lorapool_api import names
 from lorapool_bench.measure import processes
 from lorapool_bench.operator.audit import AuditLog, policy
+from lorapool_bench.operator.kubelet import say_that_they_run
 from lorapool_bench.operator.ready import ReadyWatch, until
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.kubeconfig import read_kubeconfig
@@ -28,7 +29,6 @@ from lorapool_common.kube.resources import (
     BUDGETS,
     DEPLOYMENTS,
     NAMESPACES,
-    PODS,
     POOLS,
     SECRETS,
     SERVICE_ACCOUNTS,
@@ -218,7 +218,7 @@ async def _pool(at: OperatorBench, addresses: list[str]) -> None:
     operator = await at.start()
 
     async def run() -> bool:
-        return await _say_that_they_run(at.kube, addresses)
+        return await say_that_they_run(at.kube, NAMESPACE, addresses)
 
     async def is_ready() -> bool:
         found = await at.kube.get(POOLS, NAMESPACE, POOL)
@@ -228,27 +228,6 @@ async def _pool(at: OperatorBench, addresses: list[str]) -> None:
     await until(run, 0.2, _START_S)
     await until(is_ready, 0.2, _START_S)
     await operator.end()
-
-
-async def _say_that_they_run(kube: Kube, addresses: list[str]) -> bool:
-    """Give each pod an address; whether all are there."""
-    found = await kube.list(PODS, NAMESPACE, names.POOL_LABEL)
-    for body, address in zip(sorted(found, key=lambda body: str(body["metadata"]["name"])), addresses, strict=False):
-        if len(found) == len(addresses):
-            await kube.patch(PODS, NAMESPACE, body["metadata"]["name"], {"status": _running(address)}, "status")
-    return len(found) == len(addresses)
-
-
-def _running(ip: str) -> Manifest:
-    conditions = [{"type": type_, "status": "True"} for type_ in ("Ready", "ContainersReady", "PodScheduled")]
-    container = {
-        "name": "runtime", "ready": True, "restartCount": 0, "image": "stub", "imageID": "",
-        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
-    }  # fmt: skip
-    return {
-        "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": conditions,
-        "containerStatuses": [container],
-    }  # fmt: skip
 
 
 async def _kill(process: Process) -> None:

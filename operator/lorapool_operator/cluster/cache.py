@@ -5,6 +5,7 @@ from typing import Final
 
 from lorapool_api.kinds.adapter import NO_POOL, Adapter
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
+from lorapool_api.schema import SharedFields
 from lorapool_common.kube.resources import BUDGETS, SERVICES
 from lorapool_operator.cluster.indexer import Body, Indexer
 from lorapool_operator.seen.parse import deployment_view, owned_view, pod_view, replica_set_view
@@ -23,7 +24,8 @@ class ObjectCache:
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
         self.pools: Indexer[Pool] = Indexer(Pool.model_validate, lambda pool: (pool.key, NO_POOL))
-        self.adapters: Indexer[Adapter] = Indexer(Adapter.model_validate, _pools_of)
+        self._fields = SharedFields()
+        self.adapters: Indexer[Adapter] = Indexer(self._adapter, _pools_of)
         self.pods: Indexer[PodView] = Indexer(pod_view, lambda pod: (pod.pool,))
         self.replica_sets: Indexer[ReplicaSetView] = Indexer(replica_set_view, lambda replica_set: (replica_set.pool,))
         self.deployments: Indexer[DeploymentView] = Indexer(deployment_view, lambda deployment: (deployment.pool,))
@@ -35,6 +37,11 @@ class ObjectCache:
         self._labels: Mapping[str, Mapping[str, str]] | None = None
         self._found: dict[str, set[str]] = {}
         self._on_change = on_change
+
+    def _adapter(self, body: Body) -> Adapter:
+        adapter = Adapter.model_validate(body)
+        self._fields.share(adapter)  # there are thousands
+        return adapter
 
     def namespace_labels(self) -> Mapping[str, Mapping[str, str]]:
         """As they are now; what changes later does not change it."""

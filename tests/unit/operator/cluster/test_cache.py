@@ -89,3 +89,17 @@ def test_its_pools_are_woken_when_it_begins_to_go_and_when_it_is_there_again() -
     woken.clear()
     tell(cache)
     assert sorted(woken) == [NO_POOL, "default/a", "default/b"]
+
+
+def test_adapters_that_are_alike_share_what_pydantic_keeps_of_them_and_no_copy_of_one_changes_another() -> None:
+    cache = ObjectCache(lambda _: None)
+    for name in ("a", "b"):
+        cache.adapters.put_manifest(make.adapter(name).manifest())
+    one, other = (cache.adapters.get(f"default/{name}") for name in ("a", "b"))
+    assert one is not None
+    assert other is not None
+    assert one.spec.model_fields_set is other.spec.model_fields_set
+    pinned = one.spec.model_copy(update={"sha256": "0" * 64})
+    assert "sha256" in pinned.model_fields_set
+    assert "sha256" not in other.spec.model_fields_set
+    assert one == make.adapter("a")
