@@ -29,6 +29,10 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 RUNTIME_APP: Final = "lorapool-runtime"
 MANAGED_BY: Final = "lorapool-operator"
 
+# Who signs calls to pods; keys are derived for each.
+OPERATOR: Final = "operator"
+GATEWAY: Final = "gateway"
+
 RUNTIME_CONTAINER: Final = "runtime"
 SERVING_PORT: Final = 8080
 CONTROL_PORT: Final = 8081
@@ -50,11 +54,6 @@ MAX_POOL_NAME: Final = 50
 def runtime_name(pool: str) -> str:
     """The Deployment, Service and PodDisruptionBudget of a pool."""
     return f"{pool}-runtime"
-
-
-def control_secret_name(pool: str) -> str:
-    """The Secret with the token that the control port of the pool's pods asks for."""
-    return f"{pool}-control"
 
 
 def full_name(namespace: str, name: str) -> str:

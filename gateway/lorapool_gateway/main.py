@@ -10,6 +10,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from lorapool_api.names import GATEWAY
 from lorapool_common import logs
 from lorapool_common.http.certificate import CertificateError, ServerCertificate
 from lorapool_common.http.listening import bound_socket, listen_host
@@ -21,6 +22,8 @@ from lorapool_common.malloc import give_back_large_blocks
 from lorapool_common.observe.tracing import NO_TRACING, Tracing, tracing_for
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
+from lorapool_common.signed.calls import Signer
+from lorapool_common.signed.keys import KeyUnusable, read_keys, signing_key
 from lorapool_common.supervision import Supervisor
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.watcher import Watcher
@@ -66,7 +69,7 @@ async def run(settings: Settings, process: Process) -> None:
             raise CannotStart(str(error)) from error
         tracing = tracing_for("lorapool-gateway", settings.otlp_endpoint)
         resources.push_async_callback(asyncio.to_thread, tracing.close)
-        pods = await resources.enter_async_context(PodClient(tracing=tracing))
+        pods = await resources.enter_async_context(PodClient(tracing=tracing, signer=_signer(settings)))
         await Gateway(settings, kube, pods, process, metrics, tracing).run()
 
 
@@ -77,6 +80,16 @@ def _certificate(settings: Settings) -> ServerCertificate | None:
         return ServerCertificate(settings.tls_dir)
     except CertificateError as error:
         raise CannotStart(str(error)) from error
+
+
+def _signer(settings: Settings) -> Signer | None:
+    """Raises: CannotStart."""
+    if settings.key_file is None:
+        return None
+    try:
+        return Signer([signing_key(key, GATEWAY) for key in read_keys(settings.key_file)])
+    except KeyUnusable as error:
+        raise CannotStart(f"{error}; see LORAPOOL_KEY_FILE") from error
 
 
 class Pods(Statuses, Renders, Protocol):

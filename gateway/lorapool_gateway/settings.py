@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     tls_dir: Path | None = Field(
         default=None, description="Folder with `tls.crt` and `tls.key`, as a Secret is mounted; None: plain HTTP."
     )
+    key_file: Path | None = Field(
+        default=None,
+        description="Random bytes from which the key is derived that requests to pods are signed with, the ones before "
+        "them in `<file>.previous`; None: they are not signed.",
+    )
     cors_origins: CommaList = Field(default=(), description="Origins whose pages may call; *: all; empty: none.")
     max_body_bytes: int = Field(
         default=GENERATE_MAX_BYTES,

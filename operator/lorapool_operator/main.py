@@ -8,9 +8,10 @@ import uvloop
 
 from lorapool_common.logs import configure
 from lorapool_common.process import CannotStart, Process, run
+from lorapool_common.signed.keys import KeyUnusable
 from lorapool_operator.cluster.finalizers import remove_finalizers
 from lorapool_operator.replica import serve as serve_until_stopped
-from lorapool_operator.settings import Settings, SettingsError
+from lorapool_operator.settings import Settings
 
 
 def command(
@@ -31,9 +32,9 @@ def command(
 
     async def serve(process: Process) -> None:
         try:
-            key = settings.read_key()
-        except SettingsError as error:
-            raise CannotStart(str(error)) from error
-        await serve_until_stopped(settings, key, process)
+            keys = settings.read_keys()
+        except KeyUnusable as error:
+            raise CannotStart(f"{error}; see LORAPOOL_KEY_FILE and LORAPOOL_GATEWAY_KEY_FILE") from error
+        await serve_until_stopped(settings, keys, process)
 
     run("lorapool operator", serve, loop=uvloop.new_event_loop)

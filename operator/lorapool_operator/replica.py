@@ -18,6 +18,7 @@ from lorapool_common.kube.errors import AccessError, ApiError
 from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS, Selection
 from lorapool_common.process import CannotStart, Process
 from lorapool_operator.cluster.cache import ObjectCache
+from lorapool_operator.cluster.dropped_policies import drop_policies
 from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.handlers import registry
 from lorapool_operator.cluster.kopf_settings import FAILURES_OF_WATCHES, watch_settings
@@ -33,7 +34,7 @@ from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.reconcile.worker import Workers
 from lorapool_operator.scaling.autoscaler import Autoscaler
 from lorapool_operator.scaling.gateways import GatewayClient
-from lorapool_operator.settings import Settings
+from lorapool_operator.settings import InstallationKeys, Settings
 from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.bases import Bases
 from lorapool_operator.sources.facts import FactsReader
@@ -58,13 +59,13 @@ class WatchFailed(Exception):
     """kopf cannot go on with what the API server said in a watch; an operator that lists everything anew can."""
 
 
-async def serve(settings: Settings, key: bytes, process: Process) -> None:
+async def serve(settings: Settings, keys: InstallationKeys, process: Process) -> None:
     """Operators one after the other, until the process is to stop. Raises: CannotStart."""
     backoff = Backoff(_FIRST_PAUSE_S, _MOST_PAUSE_S)
     while not process.is_stopping:
         began = time.monotonic()
         try:
-            await Operator(settings, key, process).run()
+            await Operator(settings, keys, process).run()
         except WatchFailed as error:
             log.warning("a watch has failed; everything is listed anew", error=str(error))
             if time.monotonic() - began > _LONG_LIFE_S:
@@ -75,9 +76,11 @@ async def serve(settings: Settings, key: bytes, process: Process) -> None:
 class Operator:
     """One replica."""
 
-    def __init__(self, settings: Settings, key: bytes, process: Process, times: Times = DEFAULT_TIMES) -> None:
+    def __init__(
+        self, settings: Settings, keys: InstallationKeys, process: Process, times: Times = DEFAULT_TIMES
+    ) -> None:
         self._settings = settings
-        self._key = key
+        self._keys = keys
         self._process = process
         self._times = times
         self._metrics = Metrics()
@@ -108,7 +111,7 @@ class Operator:
             # A connection of its own: behind a thousand waiting writes the Lease would be over before it is renewed.
             lease_kube = await stack.enter_async_context(await self._connect())
             election = Election(lease_kube, settings.namespace, settings.lease, settings.identity, self._times)
-            await self._watch_and_lead(context, election)
+            await self._watch_and_lead(context, election, kube)
 
     async def _connect(self) -> Kube:
         try:
@@ -123,7 +126,7 @@ class Operator:
         return Autoscaler(self._cache, kube, gateways, client, self._metrics, time.monotonic)
 
     async def _context(self, kube: Kube, stack: AsyncExitStack) -> Context:
-        control, facts, secrets = Control(), FactsReader(), SecretReader(kube)
+        control, facts, secrets = Control(signer=self._keys.signer), FactsReader(), SecretReader(kube)
         headers = await stack.enter_async_context(Headers(self._settings.url_hosts))
         artifacts = ArtifactClients(self._settings.url_hosts, self._settings.civitai_endpoint)
         await stack.enter_async_context(artifacts)
@@ -134,7 +137,7 @@ class Operator:
         stack.push_async_callback(control.close)
         return Context(
             settings=self._settings,
-            key=self._key,
+            keys=self._keys,
             cache=self._cache,
             kube=kube,
             control=control,
@@ -148,13 +151,15 @@ class Operator:
             pushes=asyncio.Semaphore(PUSHES_AT_ONCE),
         )
 
-    async def _watch_and_lead(self, context: Context, election: Election) -> None:
+    async def _watch_and_lead(self, context: Context, election: Election, kube: Kube) -> None:
         stop_watching = asyncio.Event()
         others = asyncio.all_tasks()
         watching = await self._start_kopf(stop_watching)
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         watch = self._process.start("kopf, which watches the cluster", _first_result(watching, failed))
-        leading = self._process.start("the work of the leader", election.run(lambda: self._lead(context)))
+        leading = self._process.start(
+            "the work of the leader", election.run(lambda: self._clean_and_lead(context, kube))
+        )
         stopped = asyncio.create_task(self._process.stopped())
         try:
             await asyncio.wait((stopped, failed), return_when=asyncio.FIRST_COMPLETED)
@@ -193,6 +198,11 @@ class Operator:
         """Whoever does not lead wakes nobody."""
         if self._workers is not None:
             self._workers.wake(pool)
+
+    async def _clean_and_lead(self, context: Context, kube: Kube) -> None:
+        if self._settings.network_peers is None:
+            await drop_policies(kube, self._settings.namespaces)
+        await self._lead(context)
 
     async def _lead(self, context: Context) -> None:
         """Act until cancelled."""

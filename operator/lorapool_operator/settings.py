@@ -1,21 +1,61 @@
 """The operator's settings, from the environment of its pod."""
 
 import socket
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lorapool_api.kinds.runtime import EngineName
+from lorapool_api.names import GATEWAY, OPERATOR
+from lorapool_api.wire.config import TrustedKeys
 from lorapool_common.http.listening import listen_host
 from lorapool_common.settings import CommaList
+from lorapool_common.signed.calls import Signer
+from lorapool_common.signed.keys import MIN_KEY_BYTES, public_text, read_keys, signing_key
 
-MIN_KEY_BYTES: Final = 16
+
+class NetworkPeers(BaseModel):
+    """Who may reach the pods of pools, each as a `NetworkPolicyPeer` of Kubernetes.
+
+    Attributes:
+        gateways: at the serving port; operators: at the control port.
+        metrics: at the serving port too, to read metrics.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    gateways: tuple[dict[str, Any], ...]
+    operators: tuple[dict[str, Any], ...]
+    metrics: tuple[dict[str, Any], ...] = ()
 
 
-class SettingsError(Exception):
-    """The installation is not complete; the message says what is missing."""
+@dataclass(frozen=True)
+class InstallationKeys:
+    """Random bytes of the installation's Secrets, each with those before them: pods trust the first of each.
+
+    Attributes:
+        gateways: empty: pods take requests of everybody.
+    """
+
+    operators: tuple[bytes, ...]
+    gateways: tuple[bytes, ...] = ()
+
+    @cached_property
+    def trusted(self) -> TrustedKeys:
+        """What pods are told of them; of the first alone, so that dropping the ones before starts no pod anew."""
+        return TrustedKeys(
+            operators=tuple(public_text(signing_key(key, OPERATOR)) for key in self.operators[:1]),
+            gateways=tuple(public_text(signing_key(key, GATEWAY)) for key in self.gateways[:1]),
+        )
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Of the operator's calls: pods take them that trust the key, or still the one before."""
+        return Signer([signing_key(key, OPERATOR) for key in self.operators])
 
 
 class Settings(BaseSettings):
@@ -36,7 +76,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, description="Health and metrics.")
     key_file: Path = Field(
         default=Path("/etc/lorapool/operator/key"),
-        description=f"Random bytes, at least {MIN_KEY_BYTES}: the control tokens are derived from them.",
+        description=f"Random bytes, at least {MIN_KEY_BYTES}: keys for signing calls are derived from them, and tokens "
+        "by which pods know each other. The ones before them may be in `<file>.previous`.",
+    )
+    gateway_key_file: Path | None = Field(
+        default=None, description="The gateways' key, whose calls pods take; None: their serving ports are open."
     )
     runtime_image: str = Field(default="lorapool-runtime", description="Image of pools that name none.")
     stub_image: str | None = Field(
@@ -65,6 +109,9 @@ class Settings(BaseSettings):
         default=None,
         description="Label selector of this installation's gateway pods, in its own namespace: they are asked how many "
         "requests there are, for pools with `spec.scaling`. None: nobody can be asked.",
+    )
+    network_peers: NetworkPeers | None = Field(
+        default=None, description="Who may reach the pods of pools, in JSON; None: no NetworkPolicies are made."
     )
     lease: str = Field(default="lorapool-operator", description="Name of the Lease.")
     otlp_endpoint: str | None = Field(
@@ -97,16 +144,7 @@ class Settings(BaseSettings):
         ratio = ("OTEL_TRACES_SAMPLER_ARG", self.traces_ratio)
         return ("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp_endpoint), sampler, ratio
 
-    def read_key(self) -> bytes:
-        """The key that control tokens are derived from.
-
-        Raises:
-            SettingsError: the file cannot be read or holds too little.
-        """
-        try:
-            key = self.key_file.read_bytes()
-        except OSError as error:
-            raise SettingsError(f"the operator's key cannot be read: {error}; set LORAPOOL_KEY_FILE") from error
-        if len(key) < MIN_KEY_BYTES:
-            raise SettingsError(f"{self.key_file} holds {len(key)} bytes; at least {MIN_KEY_BYTES} are needed")
-        return key
+    def read_keys(self) -> InstallationKeys:
+        """Raises: KeyUnusable."""
+        gateways = () if self.gateway_key_file is None else read_keys(self.gateway_key_file)
+        return InstallationKeys(read_keys(self.key_file), gateways)

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, NoReturn
 
 import structlog
@@ -12,13 +12,15 @@ from lorapool_api.wire.catalog import Catalog
 from lorapool_common.http.listening import bound_socket
 from lorapool_common.http.server import App, Server
 from lorapool_common.process import CannotStart, Process, run
+from lorapool_common.signed.calls import Verifier
+from lorapool_common.signed.keys import KeyUnusable
 from lorapool_common.supervision import Supervisor
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.app.uptime import process_start_s
 from lorapool_runtime.engine.choose import engine_loader
 from lorapool_runtime.engine.contract import LoadEngine
-from lorapool_runtime.http.control import control_app
-from lorapool_runtime.http.serving import serving_app
+from lorapool_runtime.http.control import control_app, gated_control
+from lorapool_runtime.http.serving import gated_serving, serving_app
 from lorapool_runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -77,10 +79,29 @@ async def running(runtime: Runtime, supervisor: Supervisor, make_server: MakeSer
 
 
 def _servers(settings: Settings, runtime: Runtime, make: MakeServer) -> dict[str, Server]:
-    servers = {"requests": _server(settings, serving_app(runtime), settings.serving_port, make)}
+    serving, port = serving_app(runtime), settings.serving_port
+    trusted = settings.config.trusted
+    requests = gated_serving(serving, _verifier(settings, trusted.gateways, port))
+    servers = {"requests": _server(settings, requests, port, make)}
     if settings.control_port is not None:
-        servers["control"] = _server(settings, control_app(runtime, runtime.control_token), settings.control_port, make)
+        port = settings.control_port
+        control = gated_control(
+            control_app(runtime), runtime.control_token, _verifier(settings, trusted.operators, port)
+        )
+        servers["control"] = _server(settings, control, port, make)
     return servers
+
+
+def _verifier(settings: Settings, keys: Sequence[str], port: int) -> Verifier | None:
+    """None: no calls are signed. Raises: CannotStart."""
+    if not keys:
+        return None
+    if settings.place is None:
+        raise CannotStart("calls are signed for the pod's address, and POD_IP does not say which that is")
+    try:
+        return Verifier(keys, f"{settings.place}:{port}")
+    except KeyUnusable as error:
+        raise CannotStart(f"a trusted key of the configuration: {error}") from error
 
 
 def _server(settings: Settings, app: App, port: int, make: MakeServer) -> Server:

@@ -10,7 +10,7 @@ from lorapool_api import names
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
-from lorapool_common.http.listening import listen_host
+from lorapool_common.http.listening import host_of, listen_host
 
 
 class Settings(BaseSettings):
@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """Where the cache really is."""
         return Path(f"{self.pod_root}{self.cache_dir}")
+
+    @property
+    def place(self) -> str | None:
+        """The pod's address as callers know it, without a port; None outside of a pod."""
+        return None if self.pod_ip is None else host_of(self.pod_ip)
 
     @property
     def control_token_file(self) -> Path:

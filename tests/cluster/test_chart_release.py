@@ -35,6 +35,7 @@ CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 PREVIOUS = next((Path(__file__).parent / "previous").glob("lorapool-*.tgz"))
 NAMESPACE = "lorapool-system"
 KEY = "lorapool-operator-key"
+KEYS = ("lorapool-gateway-key", KEY)
 VALUES = ("--set", "watchNamespaces={default},gateway.apiKeysSecret=keys,gateway.drainSeconds=2")
 KEPT = {"authorization": "Bearer sesame"}
 COMPONENT = "app.kubernetes.io/component"
@@ -172,15 +173,16 @@ def test_the_gateway_serves_whoever_has_a_key(release: Tools) -> None:
 
 def test_nobody_is_granted_more_than_its_role_in_the_watched_namespaces(release: Tools) -> None:
     def may(account: str, verb: str, what: str, namespace: str = "default") -> bool:
-        asked = {"verb": verb, "resource": what, "namespace": namespace}
+        resource, _, group = what.partition(".")
+        asked = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
         spec = {"user": f"system:serviceaccount:{NAMESPACE}:lorapool-{account}", "resourceAttributes": asked}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
         answer = release.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(review))
         return bool(json.loads(answer)["status"]["allowed"])
 
-    assert may("operator", "create", "secrets")
-    assert not may("operator", "get", "secrets")
-    assert not may("operator", "create", "secrets", "kube-system")
+    assert may("operator", "create", "deployments.apps")
+    assert not may("operator", "create", "deployments.apps", "kube-system")
+    assert not any(may("operator", verb, "secrets") for verb in ("get", "list", "create", "patch", "update"))
     assert not may("operator", "delete", "pods")
     assert may("gateway", "list", "pods")
     assert not may("gateway", "list", "pods", NAMESPACE)
@@ -240,7 +242,7 @@ def test_an_uninstalled_release_leaves_pools_adapters_and_the_key_and_nothing_th
     release.helm("uninstall", "lorapool")
     assert "finalizers" not in release.get("lora", "held")["metadata"]
     left = release.get(KINDS, "-A", "-l", "app.kubernetes.io/instance=lorapool")["items"]
-    assert [(item["kind"], item["metadata"]["name"]) for item in left] == [("Secret", KEY)]
+    assert sorted((item["kind"], item["metadata"]["name"]) for item in left) == [("Secret", key) for key in KEYS]
     release.kubectl("delete", "lora", "held", "--timeout=20s")
     # Pods that ran on know the next installation by what was derived from the same key.
     release.helm("install", "lorapool", str(CHART), *VALUES)

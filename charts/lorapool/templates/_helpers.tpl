@@ -33,6 +33,32 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 {{ .Values.operator.existingKeySecret | default (printf "%s-operator-key" (include "lorapool.fullname" .)) }}
 {{- end }}
 
+{{- define "lorapool.gatewayKeySecret" -}}
+{{ .Values.gateway.existingKeySecret | default (printf "%s-gateway-key" (include "lorapool.fullname" .)) }}
+{{- end }}
+
+{{- /*
+Random bytes from which a component derives the key that its calls to pods are signed with. Made once; an upgrade finds
+them and keeps them. So does an installation after an uninstall: pods that run on trust calls that are signed with them.
+Takes (dict "root" $ "component" "operator" "existing" "name of a Secret of one's own").
+*/}}
+{{- define "lorapool.keySecret" -}}
+{{- if not .existing }}
+{{- $name := printf "%s-%s-key" (include "lorapool.fullname" .root) .component }}
+{{- $found := lookup "v1" "Secret" .root.Release.Namespace $name | default dict }}
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ $name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels: {{- include "lorapool.labels" . | nindent 4 }}
+  annotations: {helm.sh/resource-policy: keep}
+type: Opaque
+data:
+  key: {{ dig "data" "key" (randBytes 32) $found }}
+{{- end }}
+{{- end }}
+
 {{- /* The `restricted` Pod Security Standard, and no writable root. */}}
 {{- define "lorapool.podSecurity" -}}
 runAsNonRoot: true
@@ -108,6 +134,18 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- /* Where the pool of `helm test` is made: where the operator may. */}}
 {{- define "lorapool.selfTestNamespace" -}}
 {{ .Values.watchNamespaces | default (list .Release.Namespace) | first }}
+{{- end }}
+
+{{- /* Who may reach the pods of pools, as the operator puts it into their NetworkPolicies: JSON. */}}
+{{- define "lorapool.networkPeers" -}}
+{{- $release := dict "matchLabels" (dict "kubernetes.io/metadata.name" .Release.Namespace) }}
+{{- $peers := dict "metrics" .Values.networkPolicy.metricsFrom }}
+{{- range $component := list "gateway" "operator" }}
+{{- $labels := include "lorapool.selector" (dict "root" $ "component" $component) | fromYaml }}
+{{- $peer := dict "namespaceSelector" $release "podSelector" (dict "matchLabels" $labels) }}
+{{- $peers = set $peers (printf "%ss" $component) (list $peer) }}
+{{- end }}
+{{- toJson $peers }}
 {{- end }}
 
 {{- /*

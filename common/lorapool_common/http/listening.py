@@ -60,3 +60,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def host_of(address: str) -> str:
+    """An address as it stands in a URL. Raises: ValueError."""
+    parsed = ipaddress.ip_address(address)
+    return f"[{parsed}]" if parsed.version == 6 else str(parsed)

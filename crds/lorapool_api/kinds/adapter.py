@@ -14,6 +14,7 @@ from lorapool_api.kinds.quantities import Copies
 from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults, Rollout
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.kinds.status.adapter_pods import AdapterPods
+from lorapool_api.kinds.status.names import HeldNames
 from lorapool_api.names import full_name
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.schema import ApiModel, Rule, rules
@@ -189,6 +190,7 @@ class AdapterStatus(ApiModel):
     previous: AdapterVersion | None = Field(
         default=None, description="The version that was served before: an edit back to it takes effect at once."
     )
+    names: HeldNames = ()
     pods: AdapterPods | None = Field(default=None, description="The pods that serve it.")
     summary: str | None = Field(default=None, description="The reason of the first condition that is not true.")
     conditions: Conditions = Field(default=(), description="Accepted, Resolved, Compatible, Ready and UpToDate.")

@@ -111,6 +111,7 @@ class Reason(StrEnum):
     SOURCE_FORBIDDEN = "SourceForbidden", Remedy.HELP, Subject.SOURCE
     DEMAND_UNKNOWN = "DemandUnknown", Remedy.HELP
     MEMBER_NOT_FOUND = "MemberNotFound", Remedy.HELP
+    QUOTA_EXCEEDED = "QuotaExceeded", Remedy.HELP
     SECRET_FORBIDDEN = "SecretForbidden", Remedy.HELP, Subject.SOURCE
     SECRET_NOT_FOUND = "SecretNotFound", Remedy.HELP, Subject.SOURCE
     INVALID_SECRET = "InvalidSecret", Remedy.HELP, Subject.SOURCE

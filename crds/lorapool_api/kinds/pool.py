@@ -13,6 +13,7 @@ from lorapool_api.kinds.quantities import ByteQuantity, Copies
 from lorapool_api.kinds.runtime import RuntimeSpec
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.status.cold_start import ColdStart
+from lorapool_api.kinds.status.names import MOST_KEPT_NAMES, HeldNames, KeptName
 from lorapool_api.kinds.stores.objects import ObjectPrefix
 from lorapool_api.schema import ApiModel, Rule, rules
 
@@ -62,6 +63,14 @@ class Undeclared(StrEnum):
     HUB = "Hub"
 
 
+class NamespaceQuota(ApiModel):
+    """The most that the adapters of one other namespace may take. What is left out is not bounded."""
+
+    count: int | None = Field(default=None, description="Adapters that name the pool.", ge=0, le=1_000_000)
+    bytes: ByteQuantity | None = Field(default=None, description="The sizes of their files together.")
+    pins: int | None = Field(default=None, description="Adapters with `pin`.", ge=0, le=1_000_000)
+
+
 class AdaptersSpec(ApiModel):
     """Which adapters the pool takes, and where they are held."""
 
@@ -72,6 +81,11 @@ class AdaptersSpec(ApiModel):
         default=Undeclared.DENY,
         description="Hub: a request may name any public repository of the Hub, `owner/name`, that is a LoRA and whose "
         "card names this base model in base_model; a pod brings it on demand. Deny: only what a LoraAdapter declares.",
+    )
+    per_namespace: NamespaceQuota | None = Field(
+        default=None,
+        description="What the adapters of each namespace other than the pool's own may take. The oldest keep their "
+        "place; what goes beyond is not accepted (QuotaExceeded).",
     )
     path_volumes: tuple[VolumeName, ...] = Field(
         default=(),
@@ -199,6 +213,13 @@ class PoolStatus(ApiModel):
         exclude_if=lambda start: start is None,
     )
     url: str | None = Field(default=None, description="Address of the pool's Service in the cluster.")
+    names: HeldNames = ()
+    kept_names: tuple[KeptName, ...] = Field(
+        default=(),
+        description="Names of adapters that went, kept for their namespaces for a while.",
+        max_length=MOST_KEPT_NAMES,
+        exclude_if=lambda names: not names,
+    )
     conditions: Conditions = Field(
         default=(), description="Ready, Available, Progressing, Degraded; Paused where it is."
     )

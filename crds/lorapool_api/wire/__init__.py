@@ -1,6 +1,7 @@
 """What operator, gateway and runtime say to each other over HTTP.
 
-Control port of a runtime pod (`Authorization: Bearer <control token>`, else 401):
+Control port of a runtime pod (a call signed by the operator, else 401: `lorapool_common.signed`; in pods whose
+configuration trusts no operator's key `Authorization: Bearer <control token>`):
 
 | call | body | answer |
 | --- | --- | --- |
@@ -11,7 +12,7 @@ Control port of a runtime pod (`Authorization: Bearer <control token>`, else 401
 | PUT /v1/credentials | `CredentialsDelivery` | 200 `PodState`, without adapters; what it does not wait for is dropped |
 | GET /v1/state?since=N&instance=I&wait=S | | 200 `PodState`, as soon as its version exceeds N, or after S <= 60 s |
 
-The pods of a pool ask each other there too, with the same token:
+The pods of a pool ask each other there too, with the token of their assignments (`Authorization: Bearer <token>`):
 
 | call | body | answer |
 | --- | --- | --- |
@@ -21,7 +22,8 @@ The pods of a pool ask each other there too, with the same token:
 Instead of a file: 409 `AdapterNotReady`, it is on its way; 503 `NotReady`, the pod itself waits for another one; 404
 `UnknownAdapter`; 422 `AdapterFailed` with the reason.
 
-Serving port (no token; NetworkPolicy keeps it to the gateway):
+Serving port (`/v1` is for calls that a gateway has signed, else 401; in pods whose configuration trusts no gateway's
+key it is open; a NetworkPolicy keeps it to gateways besides):
 
 | call | answer |
 | --- | --- |

@@ -17,6 +17,18 @@ class Budgets(Wire):
     disk_bytes: int | None = None
 
 
+class TrustedKeys(Wire):
+    """Whose signed calls a pod takes: public parts of Ed25519 keys, in base64.
+
+    Attributes:
+        operators: at the control port; none: who has the token in the pod's file.
+        gateways: at the serving port; none: everybody.
+    """
+
+    operators: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+
+
 class RuntimeConfig(Wire):
     """All that the process of a runtime pod is configured with; JSON in the environment variable `CONFIG_ENV`."""
 
@@ -32,6 +44,7 @@ class RuntimeConfig(Wire):
     undeclared: Undeclared = Field(
         default=Undeclared.DENY, description="Whether requests may name repositories of the Hub that nobody declared."
     )
+    trusted: TrustedKeys = TrustedKeys()
     path_roots: tuple[str, ...] = Field(
         default=(), description="Folders below which `path` sources may lie: mounts of the volumes named for them."
     )

@@ -35,6 +35,12 @@ class Assignment(Wire):
         default=frozenset(),
         description="Keys of those that it has before it takes requests: a pod that it replaces serves them.",
     )
+    token: str | None = Field(
+        default=None,
+        description="By which the pods of the pool know each other. None: it is in a file of the pod.",
+        max_length=256,
+        repr=False,
+    )
 
     @classmethod
     def of(
@@ -51,6 +57,11 @@ class Assignment(Wire):
         parts = [name, sorted(peers.items()), sorted(held), in_memory, *([sorted(needed)] if needed else [])]
         digest = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
         return cls(digest=digest, name=name, peers=dict(peers), holds=held, in_memory=in_memory, first=needed)
+
+    def with_token(self, token: str) -> "Assignment":
+        """The assignment with the token; its digest says of the token no more than whether it is the same."""
+        digest = hashlib.sha256(f"{self.digest} {token}".encode()).hexdigest()
+        return self.model_copy(update={"digest": digest, "token": token})
 
 
 class FileQuery(Wire):

@@ -26,7 +26,7 @@ class Model:
 class Names:
     """Attributes:
     models: every name with all that it may stand for. The full name of an object stands for that object alone.
-    wanted: how many objects want the name, whether they got it or not.
+    wanted: how many objects want the name, whether they got it or not; who a name is kept for counts too.
     """
 
     models: Mapping[str, frozenset[Model]] = field(default_factory=dict)
@@ -58,9 +58,9 @@ class Names:
 def facts(known: Pool | Adapter) -> tuple[object, ...]:
     """All of the object that names depend on: while it stays the same, so do they."""
     if isinstance(known, Pool):
-        return known.key, pool_names(known), known.spec.adapters.namespaces.from_
-    made = known.metadata.creation_timestamp
-    return known.key, known.serving_pool, adapter_names(known), made, _is_let_in(known)
+        return known.key, pool_names(known), known.spec.adapters.namespaces.from_, known.status.kept_names
+    made, held = known.metadata.creation_timestamp, frozenset(row.name for row in known.status.names)
+    return known.key, known.serving_pool, adapter_names(known), made, held, _is_let_in(known)
 
 
 def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Names:
@@ -72,7 +72,7 @@ def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Name
         (members[pool.key] if pool and may_join(adapter, pool) else orphans).append(adapter)
     names: defaultdict[str, set[Model]] = defaultdict(set)
     for pool in pools.values():
-        claims = settle(pool, members[pool.key])
+        claims = settle(pool, members[pool.key], pool.status.kept_names)
         orphans += (adapters[key] for key in claims.conflicts)
         for name, owner in claims.owners.items():
             names[name].add(Model(pool.key, None if owner == pool.key else owner))
@@ -82,6 +82,7 @@ def name_all(pools: Mapping[str, Pool], adapters: Mapping[str, Adapter]) -> Name
     models |= {key: frozenset({Model(key)}) for key in pools}
     wanted = Counter(name for adapter in adapters.values() for name in _wanted_by(adapter))
     wanted.update(name for pool in pools.values() for name in {*pool_names(pool), pool.key})
+    wanted.update(row.name for pool in pools.values() for row in pool.status.kept_names)
     return Names(models, wanted)
 
 

@@ -4,18 +4,20 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
-from lorapool_api.names import POOL_LABEL, SERVING_PORT, full_name, runtime_name
+from lorapool_api.names import POOL_LABEL, SERVING_PORT, full_name, runtime_name, split_full_name
 from lorapool_api.rules.claims import adapter_names, pool_names
 from lorapool_gateway.cluster.names import Model, Names, name_all
 
 __all__ = ["Model", "RuntimePod", "Snapshot", "by_pool", "other_names", "read_pod", "shortest_name"]
 
 _HASH_LABEL = "pod-template-hash"
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,21 @@ class Snapshot:
     def all_names(self) -> Names:
         return name_all(self.pools, self.adapters) if self.named is None else self.named
 
+    def meant_by(self, name: str) -> frozenset[Model]:
+        """What the name stands for: of models in several namespaces, those of the one that had it first. No namespace
+        can take a name from another so, or make it ambiguous; each has its full names besides."""
+        models = self.names.get(name, frozenset())
+        if len(models) < 2:
+            return models
+        first = min(models, key=lambda model: self._had_since(model, name))
+        return frozenset(m for m in models if _namespace(m) == _namespace(first))
+
+    def _had_since(self, model: Model, name: str) -> tuple[datetime, datetime, str]:
+        """By its status, else by its creation, else by its full name."""
+        found = self.adapters[model.adapter] if model.adapter else self.pools[model.pool]
+        since = next((held.since for held in found.status.names if held.name == name), _NEVER)
+        return since, found.metadata.creation_timestamp or _NEVER, model.full_name
+
     @property
     def known_names(self) -> Names | None:
         """The names where they are known or have been asked for: making them takes a while."""
@@ -114,7 +131,7 @@ class Snapshot:
 def shortest_name(model: Model, snapshot: Snapshot) -> str:
     """The name to show: the object's own where it is unambiguous, else its full one."""
     short = model.full_name.partition("/")[2]
-    return short if snapshot.names.get(short) == frozenset({model}) else model.full_name
+    return short if snapshot.meant_by(short) == frozenset({model}) else model.full_name
 
 
 def other_names(model: Model, snapshot: Snapshot) -> tuple[str, ...]:
@@ -122,4 +139,8 @@ def other_names(model: Model, snapshot: Snapshot) -> tuple[str, ...]:
     adapter = snapshot.adapters.get(model.adapter) if model.adapter else None
     claimed: Iterable[str] = adapter_names(adapter) if adapter else pool_names(snapshot.pools[model.pool])
     wanted = dict.fromkeys((*claimed, model.full_name))
-    return tuple(n for n in wanted if snapshot.names.get(n) == frozenset({model}))
+    return tuple(n for n in wanted if snapshot.meant_by(n) == frozenset({model}))
+
+
+def _namespace(model: Model) -> str:
+    return split_full_name(model.full_name)[0]

@@ -23,7 +23,7 @@ def find_model(name: str, snapshot: Snapshot) -> dict[str, Any]:
     """One model, under the name that was asked for. Raises: UnknownModel, AmbiguousModel,
     VersionNotServed, BadRequest."""
     whole, pin = split_pin(name, snapshot.names)
-    models = snapshot.names.get(whole)
+    models = snapshot.meant_by(whole)
     if not models:
         raise UnknownModel(name, near_misses(name, snapshot))
     if len(models) > 1:

@@ -69,6 +69,11 @@ def _refusal(reply: ErrorReply, pod: RuntimePod) -> FailedAttempt | GatewayError
             return OutOfMemory(reply.message)
         case ErrorCode.TOO_MANY_PENDING:
             return FailedAttempt(Busy(f"pool {pod.pool} is busy: {reply.message}"), Cause.FULL)
+        case ErrorCode.UNAUTHORIZED:
+            # It may have started with a newer key than this gateway's, or with an older one: others may take it.
+            return FailedAttempt(
+                NoPodReady(f"pod {pod.name} takes no requests of this gateway: {reply.message}"), Cause.AWAY
+            )
         case ErrorCode.NOT_READY:
             return FailedAttempt(NoPodReady(f"pod {pod.name} is not ready: {reply.message}"), Cause.AWAY)
         case ErrorCode.UNKNOWN_ADAPTER | ErrorCode.ADAPTER_NOT_READY:

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 from pydantic import ValidationError
+from yarl import URL
 
 from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import ErrorReply, GenerateReply
@@ -23,6 +24,8 @@ from lorapool_api.wire.state import ServingStatus
 from lorapool_common.http.bodies import TooLarge, read_at_most
 from lorapool_common.http.request_ids import request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Tracing
+from lorapool_common.signed.calls import Signer
+from lorapool_common.signed.headers import signature_of
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.images import Image, lift
 
@@ -76,10 +79,15 @@ class _Stale(ConnectionLost):
 class PodClient:
     """A client of all pods. Its cost for a request does not depend on how many others are in flight."""
 
-    def __init__(self, stale_s: float = STALE_S, tracing: Tracing = NO_TRACING) -> None:
-        """`stale_s`: how soon a pod that has closed a kept connection says so."""
+    def __init__(self, stale_s: float = STALE_S, tracing: Tracing = NO_TRACING, signer: Signer | None = None) -> None:
+        """
+        Args:
+            stale_s: how soon a pod that has closed a kept connection says so.
+            signer: of this installation's gateways; None: requests are not signed.
+        """
         self._stale_s = stale_s
         self._tracing = tracing
+        self._signer = signer
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -97,9 +105,9 @@ class PodClient:
     async def status(self, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
         """What the pod says of itself; it is only asked for what changed since what is known. Raises: PodError."""
         timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
-        url = f"{pod.url}/v1/status"
+        url = URL(f"{pod.url}/v1/status")
         params = {"since": str(known.version), "instance": known.instance} if known and known.version else {}
-        answer, body = await self._ask(self._kept, "GET", url, STATUS_MAX_BYTES, timeout=timeout, params=params)
+        answer, body = await self._ask(self._kept, "GET", url.with_query(params), STATUS_MAX_BYTES, timeout=timeout)
         if answer.status != _OK:
             raise _refusal(answer, body)
         try:
@@ -120,20 +128,23 @@ class PodClient:
             "headers": {"content-type": "application/json", "accept": _ACCEPT, **about},
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         }
-        url, limit = f"{pod.url}/v1/generate", min(max_bytes, IMAGES_MAX_BYTES)
+        url, limit = URL(f"{pod.url}/v1/generate"), min(max_bytes, IMAGES_MAX_BYTES)
         sent = await _json(request)
         try:
-            answer, body = await self._ask(self._kept, "POST", url, limit, data=_payload(sent), **call)
+            answer, body = await self._ask(self._kept, "POST", url, limit, sent, **call)
         except _Stale:
-            answer, body = await self._ask(self._fresh, "POST", url, limit, data=_payload(sent), **call)
+            answer, body = await self._ask(self._fresh, "POST", url, limit, sent, **call)
         if answer.status != _OK:
             raise _refusal(answer, body)
         return await (_bundled(body) if answer.content_type == bundle.MEDIA_TYPE else _images(body))
 
     async def _ask(
-        self, session: aiohttp.ClientSession, method: str, url: str, limit: int, **call: Any
+        self, session: aiohttp.ClientSession, method: str, url: URL, limit: int, body: bytes = b"", **call: Any
     ) -> tuple[aiohttp.ClientResponse, bytes]:
+        """Each try is signed anew: a pod takes a signature once."""
         loop = asyncio.get_running_loop()
+        call["headers"] = call.get("headers", {}) | await signature_of(self._signer, method, url, body)
+        call["data"] = _payload(body) if body else None
         sent = SimpleNamespace(kept=False)
         began, has_begun = loop.time(), False
         try:

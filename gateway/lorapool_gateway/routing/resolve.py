@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import islice
 
 from rapidfuzz import fuzz, process
@@ -22,6 +23,7 @@ from lorapool_gateway.routing.versions import pinned_version, served_version, sp
 
 NEAR_MISSES = 3
 NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
+_NEVER = datetime.max.replace(tzinfo=UTC)
 # Comparing so many takes some 5 ms, and anybody may ask for a name that does not exist.
 MAX_COMPARED = 20_000
 
@@ -72,7 +74,7 @@ def _stack(
         return (_only_pool(snapshot),), ()
     split = [split_pin(name, snapshot.names) for name in names]
     wanted = [_candidates(name, snapshot) for name, _ in split]
-    pools = _common_pools(names, wanted, _named_pool(pool, snapshot), snapshot)
+    pools = _common_pools([whole for whole, _ in split], wanted, _named_pool(pool, snapshot), snapshot)
     models = [_one(name, {m for m in found if m.pool == pools[0]}) for name, found in zip(names, wanted, strict=True)]
     pins = _pins(models, [pin for _, pin in split], snapshot)
     uses = _adapters(models, loras, has_model=model is not None)
@@ -95,11 +97,13 @@ def _pins(models: Sequence[Model], pins: Sequence[str | None], snapshot: Snapsho
 
 
 def _only_pool(snapshot: Snapshot) -> str:
-    """The pool of a request that names nothing: the only one that there is."""
-    if len(snapshot.pools) == 1:
-        return next(iter(snapshot.pools))
+    """The pool of a request that names nothing: the only one of the namespace that had one first."""
     if not snapshot.pools:
         raise UnknownModel("(default)")
+    first = min(snapshot.pools.values(), key=lambda pool: (pool.metadata.creation_timestamp or _NEVER, pool.key))
+    near = [key for key, pool in snapshot.pools.items() if pool.metadata.namespace == first.metadata.namespace]
+    if len(near) == 1:
+        return near[0]
     raise BadRequest(f"name a model: there is more than one base ({', '.join(sorted(snapshot.pools))})", param="model")
 
 
@@ -109,7 +113,7 @@ def _named_pool(name: str | None, snapshot: Snapshot) -> str | None:
     bases = {m for m in snapshot.names.get(name, ()) if m.adapter is None}
     if not bases:
         raise UnknownModel(name, sorted(snapshot.pools)[:NEAR_MISSES])
-    return _one(name, bases).pool
+    return _one(name, (bases & snapshot.meant_by(name)) or bases).pool
 
 
 def _candidates(name: str, snapshot: Snapshot) -> frozenset[Model]:
@@ -127,6 +131,9 @@ def _common_pools(
     common = set.intersection(*pools)
     if len(common) == 1 or (common and all(map(is_undeclared, wanted))):
         return in_turn(common, snapshot)
+    meant = [(found & snapshot.meant_by(name)) or found for name, found in zip(names, wanted, strict=True)]
+    if len(first := common.intersection(*({m.pool for m in found} for found in meant))) == 1:
+        return tuple(first)
     if common:
         name, found = max(zip(names, wanted, strict=True), key=lambda pair: len(pair[1]))
         raise AmbiguousModel(name, sorted(m.full_name for m in found if m.pool in common))

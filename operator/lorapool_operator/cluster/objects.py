@@ -44,7 +44,7 @@ class Objects:
     """Remembers what was applied for one pool.
 
     What is watched is applied anew when it went, or when somebody changed it after our own apply. What is not, the
-    Secret, is looked at now and then (`refresh`), and applied where it is not as our own apply left it.
+    NetworkPolicy, is looked at now and then (`refresh`), and applied where it is not as our own apply left it.
 
     Only what the pool controls is ever written to. An object of the same name that it does not is left as it is: to
     apply over it would take it away from whoever made it, and garbage collection would delete it with the pool.

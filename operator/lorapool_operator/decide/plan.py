@@ -8,6 +8,7 @@ from typing import Any, Final
 from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.pool import Pool, PoolStatus
+from lorapool_api.kinds.status.names import KeptName
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport
@@ -18,10 +19,11 @@ from lorapool_operator.decide.adapters.incremental.checked import ChecksInput
 from lorapool_operator.decide.adapters.incremental.status_news import due_statuses
 from lorapool_operator.decide.adapters.incremental.statuses import AdapterStatuses, StatusesInput
 from lorapool_operator.decide.adapters.rollout.kept import kept_entries
+from lorapool_operator.decide.adapters.tenants.kept_names import NO_NAMES, NamesMemory
 from lorapool_operator.decide.demands import NO_DEMANDS, AdapterDemands
 from lorapool_operator.decide.events import EventDraft, adapter_events, pool_events
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S, FinalizerPlan, plan_finalizers
-from lorapool_operator.decide.leaving import leaving
+from lorapool_operator.decide.leaving import gone_adapters, leaving
 from lorapool_operator.decide.placements import PlacementDecisions
 from lorapool_operator.decide.placing.assigned import NO_PLACEMENTS
 from lorapool_operator.decide.placing.placement_input import PlacementInput
@@ -31,7 +33,6 @@ from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_statu
 from lorapool_operator.decide.pools.rolling import NO_ROLLOUT, RollingUpdate
 from lorapool_operator.decide.scaling.removals import DeletionCost, deletion_costs
 from lorapool_operator.manifests.objects import WantedObjects
-from lorapool_operator.seen.changed import changed_keys
 from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.views import DeploymentView
@@ -71,6 +72,7 @@ class PassMemory:
     demands: AdapterDemands = NO_DEMANDS
     rollout: RollingUpdate = NO_ROLLOUT
     pool_uid: str = ""
+    names: NamesMemory = NO_NAMES
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,9 @@ class PassPlan:
 
 def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, placements: PlacementDecisions) -> PassPlan:
     """The plan of a pass. `adapters` and `placements` only save work: other ones make the same plan."""
-    base = _base(seen, memory)
-    checked = adapters.checked(ChecksInput.of(seen, base[1] if base else None))
+    base, gone = _base(seen, memory), gone_adapters(memory.adapters, seen.by_key)
+    kept = memory.names.after(seen.pool, gone.values(), seen.adapters, seen.now)
+    checked = adapters.checked(ChecksInput.of(seen, base[1] if base else None, kept))
     demands = memory.demands.after(seen)
     placed = (
         placements.placed(PlacementInput.of(seen, seen.pool, checked.results, demands)) if seen.pool else NO_PLACEMENTS
@@ -158,10 +161,11 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
     moves_in_s = _MOVE_S if statuses is not None and statuses.has_moved else 0.0
     due = None if statuses is None else due_statuses(statuses.new, memory.unwritten_since_s, seen.clock_s)
     waits = [settles_in_s, moves_in_s, due.again_s if due else 0.0]
+    waits += [(row.until - seen.now).total_seconds() for row in kept[-1:]]
     waits += [UNREGISTER_GRACE_S - terminating_s[a.key] for a in finalizers.waiting]
     return PassPlan(
         resolve=checked.accepted,
-        gone=_gone(memory.adapters, seen.by_key),
+        gone=gone,
         gone_pool=memory.pool_uid if memory.pool_uid not in ("", pool_uid) else None,
         objects=wanted_objects(seen, rollout),
         is_paused=is_paused,
@@ -171,7 +175,7 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
         entries=entries,
         assignments=placed.assignments,
         leaving=None if statuses is None else leaving(seen, checked.results, statuses, memory.catalog),
-        report=None if statuses is None or due is None else _report(seen, statuses, due.now),
+        report=None if statuses is None or due is None else _report(seen, statuses, due.now, kept),
         again_s=min((wait_s for wait_s in waits if wait_s), default=None),
         memory=replace(
             memory,
@@ -184,6 +188,7 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
             demands=demands,
             rollout=rollout,
             pool_uid=pool_uid,
+            names=NamesMemory(pool_uid, checked.claims.owners, kept),
         ),
     )
 
@@ -203,16 +208,6 @@ def _base(seen: Observed, memory: PassMemory) -> tuple[BaseModelSpec, BaseReport
     return memory.base if memory.base and memory.base[0] == model else None
 
 
-def _gone(before: Mapping[str, Adapter], now: Mapping[str, Adapter]) -> dict[str, str]:
-    """uids of the adapters that are there no more, with their keys. One of the same name is another."""
-    changed = ((before.get(key), now.get(key)) for key in changed_keys(before, now))
-    return {
-        old.metadata.uid: old.key
-        for old, new in changed
-        if old is not None and (new is None or new.metadata.uid != old.metadata.uid)
-    }
-
-
 def _behind_since_s(seen: Observed, memory: PassMemory, wanted: tuple[CatalogEntry, ...]) -> float | None:
     """Since when some pod that answers, or was not asked yet, has another catalog than it shall have."""
     is_new = wanted != memory.entries
@@ -229,10 +224,12 @@ def _to_scale_down(seen: Observed) -> DeploymentView | None:
     return None if is_scaled or not seen.is_namespace_terminating else seen.deployment
 
 
-def _report(seen: Observed, statuses: AdapterStatuses, due: Iterable[WantedStatus]) -> Report:
+def _report(
+    seen: Observed, statuses: AdapterStatuses, due: Iterable[WantedStatus], kept: tuple[KeptName, ...]
+) -> Report:
     writes = [status_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in due]
     if seen.pool is not None:
-        status = pool_status(seen.pool, seen, statuses.counts)
+        status = pool_status(seen.pool, seen, statuses.counts, kept)
         writes.append(status_write(seen.pool, status, pool_events(seen.pool, status)))
     gpus = gpu_use(seen, statuses.counts.ready)
     return Report(tuple(w for w in writes if w.patch), statuses.by_reason, pods_by_state(seen), gpus)

@@ -23,7 +23,6 @@ from lorapool_operator.seen.verdict import Verdict
 _ENV: Final = (names.CONFIG_ENV, "POD_NAME", "POD_NAMESPACE", "POD_IP")
 _PROBES: Final = ("startupProbe", "livenessProbe", "readinessProbe")
 _HANDLERS: Final = ("httpGet", "exec", "tcpSocket", "grpc")
-_CONTROL_VOLUME: Final = "control"
 
 # (where, why): what is broken.
 Breach = tuple[str, str]
@@ -117,16 +116,9 @@ def _environment(_pool: Pool, built: Manifest, merged: Manifest) -> Iterator[Bre
             yield _in_runtime(f'env[name="{name}"]'), "is the operator's"
 
 
-def _mounts(_pool: Pool, built: Manifest, merged: Manifest) -> Iterator[Breach]:
-    """The control token comes from the Secret, and the cache is somewhere."""
-    volumes = [{v.get("name"): v for v in _items(t["spec"], "volumes")} for t in (merged, built)]
-    if volumes[0].get(_CONTROL_VOLUME) != volumes[1].get(_CONTROL_VOLUME):
-        yield item_path("spec.volumes", "name", _CONTROL_VOLUME), "is the operator's"
-    found, wanted = ({m.get("mountPath"): m for m in _items(_runtime(t), "volumeMounts")} for t in (merged, built))
-    control = names.CONTROL_TOKEN_DIR
-    if found.get(control) != wanted.get(control):
-        yield _in_runtime(f'volumeMounts[mountPath="{control}"]'), "is the operator's"
-    if names.CACHE_DIR not in found:
+def _mounts(_pool: Pool, _built: Manifest, merged: Manifest) -> Iterator[Breach]:
+    """The cache is somewhere."""
+    if names.CACHE_DIR not in {mount.get("mountPath") for mount in _items(_runtime(merged), "volumeMounts")}:
         yield _in_runtime(f'volumeMounts[mountPath="{names.CACHE_DIR}"]'), "must stay: files are brought there"
 
 

@@ -1,11 +1,13 @@
 """The Deployment of a pool: pods that each hold the whole base model."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from lorapool_api import names
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.quantities import is_nothing
 from lorapool_api.kinds.runtime import Cache, CacheEmptyDir, PodRollout
+from lorapool_api.wire.config import TrustedKeys
 from lorapool_operator.manifests.common import Manifest, labels, metadata, selector
 from lorapool_operator.manifests.merge import merge
 from lorapool_operator.manifests.runtime_config import runtime_config
@@ -13,11 +15,12 @@ from lorapool_operator.manifests.runtime_config import runtime_config
 USER_ID = 65532
 # What a stopping pod needs besides its longest request: to be taken out of routing, and to write its state.
 STOP_MARGIN_S = 15
-# Files of a Secret belong to root and to the pod's fsGroup.
-_GROUP_MAY_READ = 0o440
 # Of the merged template, as people know it.
 TEMPLATE_PATH = "spec.runtime.podTemplate"
 POOL_UID_ANNOTATION = f"{names.GROUP}/pool-uid"
+
+
+NOBODY: Final = TrustedKeys()
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Installation:
     priority_class: str | None = None
     pull_secrets: tuple[str, ...] = ()
     traces_env: tuple[tuple[str, str], ...] = ()
+    trusted: TrustedKeys = NOBODY
 
 
 def deployment(pool: Pool, installation: Installation, *, unavailable: int = 0) -> Manifest:
@@ -80,7 +84,6 @@ def built_template(pool: Pool, installation: Installation) -> Manifest:
 
 
 def _pod_spec(pool: Pool, installation: Installation) -> Manifest:
-    token = names.control_secret_name(pool.metadata.name)
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -97,7 +100,6 @@ def _pod_spec(pool: Pool, installation: Installation) -> Manifest:
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
             {"name": "cache", **_cache_volume(pool.spec.runtime.cache)},
-            {"name": "control", "secret": {"secretName": token, "defaultMode": _GROUP_MAY_READ}},
         ],
         **_of_the_installation(installation),
     }
@@ -134,7 +136,6 @@ def _container(pool: Pool, installation: Installation) -> Manifest:
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 -- a volume of its own in the pod
             {"name": "cache", "mountPath": names.CACHE_DIR},
-            {"name": "control", "mountPath": names.CONTROL_TOKEN_DIR, "readOnly": True},
         ],
     }
     if pool.spec.runtime.resources is not None:
@@ -155,7 +156,7 @@ def _probes() -> Manifest:
 
 
 def _env(pool: Pool, installation: Installation) -> list[Manifest]:
-    config = runtime_config(pool, installation.url_hosts).model_dump_json()
+    config = runtime_config(pool, installation.url_hosts, installation.trusted).model_dump_json()
     env: list[Manifest] = [
         {"name": names.CONFIG_ENV, "value": config},
         _from_field("POD_NAME", "metadata.name"),

@@ -4,11 +4,11 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.quantities import quantity_bytes
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.kinds.serving import Serving
-from lorapool_api.wire.config import Budgets, RuntimeConfig
+from lorapool_api.wire.config import Budgets, RuntimeConfig, TrustedKeys
 from lorapool_operator.manifests.path_roots import path_roots
 
 
-def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
+def runtime_config(pool: Pool, url_hosts: tuple[str, ...], trusted: TrustedKeys) -> RuntimeConfig:
     runtime, adapters, paths = pool.spec.runtime, pool.spec.adapters, path_roots(pool.spec)
     return RuntimeConfig(
         pool=pool.key,
@@ -26,6 +26,7 @@ def runtime_config(pool: Pool, url_hosts: tuple[str, ...]) -> RuntimeConfig:
             host_bytes=quantity_bytes(adapters.host_budget),
             disk_bytes=quantity_bytes(adapters.disk_budget) if adapters.disk_budget else None,
         ),
+        trusted=trusted,
         path_roots=paths.roots,
         path_hidden=paths.hidden,
         url_hosts=url_hosts,

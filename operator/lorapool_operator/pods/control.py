@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
+from yarl import URL
 
 from lorapool_api.names import CONTROL_PORT
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
@@ -16,6 +17,9 @@ from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_common.http.bodies import TooLarge, read_at_most
+from lorapool_common.http.listening import host_of
+from lorapool_common.signed.calls import Signer
+from lorapool_common.signed.headers import signature_of
 
 POLL_S: Final = 30
 _ANSWER_S: Final = 10.0
@@ -60,8 +64,10 @@ class TokenRefused(ControlError):
 class Control:
     """Calls to the control ports of pods. Never through a proxy: they are in the cluster."""
 
-    def __init__(self, port: int = CONTROL_PORT) -> None:
+    def __init__(self, port: int = CONTROL_PORT, signer: Signer | None = None) -> None:
+        """`signer`: of this operator; None: calls are not signed, and the token alone says whose they are."""
         self._port = port
+        self._signer = signer
         self._opened: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -111,13 +117,15 @@ class Control:
         answer_s: float = _ANSWER_S,
     ) -> bytes:
         """The body of a good answer, whole within `answer_s`."""
-        host = f"[{ip}]" if ":" in ip else ip
+        url = URL(f"http://{host_of(ip)}:{self._port}/v1/{what}").with_query(query)
+        data = b"" if body is None else _encoded(body)
+        signed = await signature_of(self._signer, method, url, data)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         call = self._session().request(
             method,
-            f"http://{host}:{self._port}/v1/{what}",
-            params=query,
-            data=None if body is None else _encoded(body),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            url,
+            data=data or None,
+            headers=headers | signed,
             timeout=aiohttp.ClientTimeout(total=answer_s, sock_connect=_CONNECT_S),
             allow_redirects=False,
         )
@@ -157,7 +165,7 @@ async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 def _refusal(method: str, what: str, status: int, body: bytes) -> ControlError:
     if status == HTTPStatus.UNAUTHORIZED:
-        return TokenRefused(f"{method} {what}: the pod knows another control token")
+        return TokenRefused(f"{method} {what}: the pod does not take this operator's calls: {_message(body)}")
     if status == HTTPStatus.NOT_FOUND:
         return NotSupported(f"{method} {what}: the pod does not know it")
     try:
@@ -169,6 +177,14 @@ def _refusal(method: str, what: str, status: int, body: bytes) -> ControlError:
     if reply.code is ErrorCode.NOT_READY:
         return NotLoaded(reply.message)
     return ControlError(f"{method} {what}: {reply.code}: {reply.message}")
+
+
+def _message(body: bytes) -> str:
+    """What a pod says to it, as far as it says anything."""
+    try:
+        return ErrorReply.model_validate_json(body).message
+    except ValidationError:
+        return "it does not say why"
 
 
 def _read(model: type[M], body: bytes) -> M:

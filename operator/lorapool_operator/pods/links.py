@@ -63,7 +63,8 @@ class PodLinks:
             self._catalog_keys = (catalog, frozenset(e.key for e in catalog.entries))
         _, keys = self._catalog_keys
         for pod, link in self._links.items():
-            link.set_desired(catalog, keys, adapters, assignments.get(pod))
+            place = assignments.get(pod)
+            link.set_desired(catalog, keys, adapters, None if place is None else place.with_token(link.token))
 
     def reports(self) -> Mapping[str, PodReport]:
         """Pod's key -> what it said."""

@@ -20,7 +20,7 @@ from lorapool_operator.reconcile.handovers import Handovers
 from lorapool_operator.seen.resolution import BaseResolution, Outcome
 from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.seen.views import DeploymentView
-from lorapool_operator.settings import Settings
+from lorapool_operator.settings import InstallationKeys, Settings
 
 Manifest = dict[str, Any]
 
@@ -98,10 +98,10 @@ class EventSink(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The operator's inputs and outputs, given to each worker. `key` derives the control tokens."""
+    """The operator's inputs and outputs, given to each worker."""
 
     settings: Settings
-    key: bytes
+    keys: InstallationKeys
     cache: ObjectCache
     kube: ClusterApi
     control: ControlPorts

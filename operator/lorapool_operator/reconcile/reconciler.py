@@ -17,8 +17,8 @@ from lorapool_operator.decide.placements import PlacementDecisions
 from lorapool_operator.decide.plan import PassMemory, PassPlan, Report, decide
 from lorapool_operator.manifests.deployment import Installation
 from lorapool_operator.manifests.objects import WantedObjects, manifests
-from lorapool_operator.manifests.secret import control_token
 from lorapool_operator.pods.links import PodLinks
+from lorapool_operator.pods.pool_token import pool_token
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.grants import grants
 from lorapool_operator.reconcile.lines import log_adapters, log_statuses
@@ -130,11 +130,12 @@ class Reconciler:
             self._writer.forget_objects()
             self.pods.follow((), None)
             return [await self._writer.scale_down(plan.scale_down)] if plan.scale_down else []
-        token = control_token(self._ctx.key, plan.objects.pool)
+        token = pool_token(self._ctx.keys.operators[0], plan.objects.pool)
         if plan.is_paused:
             self.pods.follow(seen.pods, token)
             return []
-        wanted = manifests(plan.objects, self._installation(plan.objects), token)
+        peers = self._ctx.settings.network_peers
+        wanted = manifests(plan.objects, self._installation(plan.objects), peers)
         written = await self._writer.apply(plan.objects.pool, wanted, seen.standing)
         if self._writer.refusal != seen.refusal:
             self._wake()  # the pool's status shall say it
@@ -152,6 +153,7 @@ class Reconciler:
             settings.runtime_priority_class,
             settings.runtime_pull_secrets,
             settings.traces_env,
+            self._ctx.keys.trusted,
         )
 
     async def _register(self, plan: PassPlan, seen: Observed) -> list[Written[Any]]:

@@ -8,6 +8,7 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.catalog.registry import Registry
+from lorapool_runtime.control_token import ControlToken
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.sources.blobs import BlobFolder
 from lorapool_runtime.sources.pods.peers import Peers
@@ -16,8 +17,11 @@ from lorapool_runtime.sources.pods.peers import Peers
 class Fleet:
     """Lives on the event loop."""
 
-    def __init__(self, peers: Peers, registry: Registry, blobs: BlobFolder, changes: Changes) -> None:
+    def __init__(
+        self, peers: Peers, token: ControlToken, registry: Registry, blobs: BlobFolder, changes: Changes
+    ) -> None:
         self._peers = peers
+        self._token = token
         self._registry = registry
         self._blobs = blobs
         self._changes = changes
@@ -27,6 +31,7 @@ class Fleet:
         """Follow this assignment from now on."""
         if self.assignment is None or assignment.digest != self.assignment.digest:
             self.assignment = assignment
+            self._token.tell(assignment.token)
             self._peers.follow(assignment)
             self._registry.hold(assignment.holds, in_memory=assignment.in_memory)
             self._changes.note()

@@ -71,7 +71,7 @@ class RuntimeParts:
         )
         cards = HubCards(config.model, config.max_file_bytes)
         self.undeclared = UndeclaredAdapters(self.registry, cards.look if config.undeclared is Undeclared.HUB else None)
-        self.fleet = Fleet(peers, self.registry, blobs, self.changes)
+        self.fleet = Fleet(peers, self.control_token, self.registry, blobs, self.changes)
         self.dispatcher = Dispatcher(
             self.base.engine,
             engine_thread,

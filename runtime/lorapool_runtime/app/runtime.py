@@ -30,7 +30,7 @@ class Runtime:
     Attributes:
         images: what makes images.
         fleet: what gives files to other pods.
-        control_token: what the control port asks callers for.
+        control_token: what the control port asks other pods for.
         tracing: makes the spans of requests.
         instance: another one for each process.
     """

@@ -1,4 +1,4 @@
-"""The control port: the catalog comes in, the state goes out. Only for who has the pool's token."""
+"""The control port: the catalog comes in, the state goes out. Only for the operator; files also for the pool's pods."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -10,15 +10,18 @@ from fastapi.responses import JSONResponse
 from lorapool_api.wire.catalog import Catalog, CatalogDelta, CatalogEntry
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import BaseReport
+from lorapool_common.http.server import App
+from lorapool_common.signed.calls import Verifier
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, errors, long_state
 from lorapool_runtime.http.fleet import MAX_WAIT_S, add_fleet_routes
-from lorapool_runtime.http.token_gate import TokenGate
+from lorapool_runtime.http.gates.by_signature import SignatureGate
+from lorapool_runtime.http.gates.by_token import TokenGate
 
 
-def control_app(runtime: Runtime, token: Callable[[], str]) -> TokenGate:
-    """The routes of the control port, see `lorapool_api.wire`, for who has the token as it is now."""
+def control_app(runtime: Runtime) -> FastAPI:
+    """The routes of the control port, see `lorapool_api.wire`."""
     app = FastAPI(title="lorapool runtime control", openapi_url=None)
     errors.install(app)
 
@@ -57,4 +60,15 @@ def control_app(runtime: Runtime, token: Callable[[], str]) -> TokenGate:
         await runtime.until_changed(since, min(wait, MAX_WAIT_S))
         return await long_state.reply(*runtime.state_rows(since, names_gone=gone))
 
-    return TokenGate(app, token)
+    return app
+
+
+def gated_control(app: FastAPI, token: Callable[[], str], verifier: Verifier | None) -> App:
+    """The port for calls that the operator has signed; what pods ask each other needs the token as it is now. None: the
+    token opens all of it."""
+    by_token = TokenGate(app, token)
+    return by_token if verifier is None else SignatureGate(app, verifier, by_token, _is_for_pods)
+
+
+def _is_for_pods(path: str) -> bool:
+    return path.startswith(("/v1/files", "/v1/blobs/"))

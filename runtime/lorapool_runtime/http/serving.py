@@ -1,5 +1,7 @@
 """The serving port: health, metrics, status and images."""
 
+from typing import Final
+
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -7,11 +9,17 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import ServingStatus
 from lorapool_common.http.request_ids import RequestIds
+from lorapool_common.http.server import App
+from lorapool_common.signed.calls import Verifier
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import errors
+from lorapool_runtime.http.gates.by_signature import SignatureGate
 from lorapool_runtime.http.generate import GenerateRoute
 from lorapool_runtime.http.requests.records import RequestRecords
+
+# What the kubelet and Prometheus read.
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 def serving_app(runtime: Runtime) -> FastAPI:
@@ -49,3 +57,10 @@ def serving_app(runtime: Runtime) -> FastAPI:
         return await route.answer(request)
 
     return app
+
+
+def gated_serving(app: FastAPI, verifier: Verifier | None) -> App:
+    """The port for gateways: what is no probe and no metric is for calls that they have signed. None: for everybody."""
+    if verifier is None:
+        return app
+    return SignatureGate(app, verifier, unsigned=app, may_be_unsigned=_OPEN.__contains__)

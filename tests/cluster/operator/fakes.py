@@ -28,6 +28,7 @@ from lorapool_api.wire.state import (
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import PODS, Resource
+from lorapool_common.signed.calls import SIGNATURE_HEADER
 
 
 class Admin(Kube):
@@ -64,7 +65,7 @@ class FakePod:
         self.version = 1
         self.ip = ""
         self.calls: list[str] = []
-        self.tokens: set[str] = set()
+        self.signed: list[tuple[str, str, str]] = []
         self.entries: dict[str, CatalogEntry] | None = None
         self._changed_at: dict[str, int] = {}
         self._digest: tuple[dict[str, CatalogEntry], str] | None = None
@@ -131,7 +132,7 @@ class FakePod:
             self._news.notify_all()
 
     async def _admit(self, request: web.Request, what: str) -> None:
-        self.tokens.add(request.headers.get("Authorization", ""))
+        self.signed.append((request.headers.get(SIGNATURE_HEADER, ""), request.method, request.raw_path))
         self.calls.append(what)
         if self.hangs:
             await asyncio.sleep(3600)

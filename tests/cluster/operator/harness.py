@@ -79,6 +79,7 @@ class Cluster:
             "LORAPOOL_LEASE": self.lease,
             "LORAPOOL_KEY_FILE": str(self.folder / "key"),
             "LORAPOOL_RUNTIME_IMAGE": "runtime:test",
+            "LORAPOOL_NETWORK_PEERS": '{"gateways": [{"podSelector": {}}], "operators": [{"podSelector": {}}]}',
             "HF_ENDPOINT": self.hub_url,
             "LORAPOOL_URL_HOSTS": self.hub_url.removeprefix("http://"),
         }

@@ -1,6 +1,5 @@
 """A pool becomes objects, and its status says how they fare."""
 
-import base64
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,36 +9,54 @@ from tests.cluster.operator.fakes import FakeKubelet
 from tests.cluster.operator.harness import TEMPLATE, Cluster, cluster, until
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.names import CONFIG_ENV, CONTROL_PORT
+from lorapool_api.wire.config import RuntimeConfig
 from lorapool_common.kube.resources import (
     ADAPTERS,
     BUDGETS,
     CORE_EVENTS,
     DEPLOYMENTS,
     NAMESPACES,
+    NETWORK_POLICIES,
     POOLS,
     SECRETS,
     SERVICES,
 )
+from lorapool_common.signed.calls import Verifier
 
 pytestmark = pytest.mark.plane
 
 
-async def test_a_pool_becomes_a_deployment_a_service_a_token_and_a_disruption_budget(it: Cluster) -> None:
+async def test_a_pool_becomes_a_deployment_a_service_a_policy_and_a_disruption_budget(it: Cluster) -> None:
     await it.make_pool()
     await it.pool_says("Ready", "True", "Available")
 
     deployment = await it.get(DEPLOYMENTS, "shapes-runtime")
     service = await it.get(SERVICES, "shapes-runtime")
-    secret = await it.get(SECRETS, "shapes-control")
+    policy = await it.get(NETWORK_POLICIES, "shapes-runtime")
     assert await it.get(BUDGETS, "shapes-runtime")
     assert deployment is not None
     assert service is not None
-    assert secret is not None
+    assert policy is not None
+    assert await it.get(SECRETS, "shapes-control") is None
+    assert [rule["ports"][0]["port"] for rule in policy["spec"]["ingress"]] == [8080, 8081]
     assert [p["port"] for p in service["spec"]["ports"]] == [8080]
-    token = base64.b64decode(secret["data"]["token"]).decode()
-    assert it.kubelet.only().tokens == {f"Bearer {token}"}
     (owner,) = deployment["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["controller"], owner["blockOwnerDeletion"]) == ("BaseModelPool", True, False)
+
+
+async def test_the_operators_calls_are_signed_for_the_pod_and_its_configuration_says_by_which_key(it: Cluster) -> None:
+    await it.make_pool()
+    await it.pool_says("Ready", "True", "Available")
+    deployment = await it.get(DEPLOYMENTS, "shapes-runtime")
+    assert deployment is not None
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    (text,) = (row["value"] for row in env if row["name"] == CONFIG_ENV)
+    pod = it.kubelet.only()
+    verifier = Verifier(RuntimeConfig.model_validate_json(text).trusted.operators, f"{pod.ip}:{CONTROL_PORT}")
+    assert pod.signed
+    for signature, method, target in pod.signed:
+        verifier.check(signature, method, target)
 
 
 async def test_status_says_how_many_pods_there_are_and_where_they_are(it: Cluster) -> None:

@@ -2,6 +2,8 @@
 
 from tests import make
 
+from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.status.names import HeldName, KeptName
 from lorapool_api.rules.claims import settle
 
 
@@ -39,3 +41,62 @@ def test_the_name_of_a_loser_is_free_for_the_next() -> None:
         make.adapter("third", age_s=1, modelIds=["x/2"]),
     ]
     assert settle(make.pool(), adapters).owners["x/2"] == "default/third"
+
+
+ALL = {"namespaces": {"from": "All"}}
+HERE = {"name": "shapes", "namespace": "default"}
+
+
+def named(adapter: Adapter, *names: str, pool: str = "default/shapes") -> Adapter:
+    """The adapter with these names in its status."""
+    rows = tuple(HeldName(name=name, since=make.EPOCH) for name in names)
+    status = adapter.status.model_copy(update={"names": rows, "pool_name": pool})
+    return adapter.model_copy(update={"status": status})
+
+
+def test_who_had_a_name_keeps_it_whoever_is_older() -> None:
+    older = make.adapter("older", "team-a", age_s=9, poolRef=HERE, modelIds=["brand"])
+    younger = named(make.adapter("younger", "team-b", poolRef=HERE, modelIds=["brand"]), "younger", "brand")
+    claims = settle(make.pool(adapters=ALL), [older, younger])
+    assert claims.owners["brand"] == "team-b/younger"
+    assert claims.conflicts == {"team-a/older": {"brand": "team-b/younger"}}
+    assert claims.names_of(younger) == ("younger", "brand")
+
+
+def test_a_name_in_another_pool_is_none_here() -> None:
+    mover = named(make.adapter("mover", age_s=1, modelIds=["brand"]), "brand", pool="default/other")
+    stays = named(make.adapter("stays", modelIds=["brand"]), "brand")
+    assert settle(make.pool(), [mover, stays]).owners["brand"] == "default/stays"
+
+
+def test_the_pools_own_namespace_goes_before_others_that_are_older() -> None:
+    theirs = make.adapter("a", "team", age_s=9, poolRef=HERE, modelIds=["brand"])
+    assert (
+        settle(make.pool(adapters=ALL), [theirs, make.adapter("b", modelIds=["brand"])]).owners["brand"] == "default/b"
+    )
+
+
+def test_an_edit_that_asks_for_anothers_name_frees_none_of_ones_own() -> None:
+    edited = named(make.adapter("edited", age_s=9, modelIds=["mine", "theirs"]), "edited", "mine")
+    other = named(make.adapter("other", modelIds=["theirs"]), "other", "theirs")
+    waiting = make.adapter("waiting", age_s=5, modelIds=["mine"])
+    claims = settle(make.pool(), [edited, other, waiting])
+    assert claims.conflicts["default/edited"] == {"theirs": "default/other"}
+    assert claims.conflicts["default/waiting"] == {"mine": "default/edited"}
+    assert claims.names_of(edited) == ("edited", "mine")
+
+
+def test_no_namespace_keeps_anothers_adapter_out_by_its_short_name() -> None:
+    one = make.adapter("pixel", "team-a", age_s=9, poolRef=HERE)
+    two = make.adapter("pixel", "team-b", poolRef=HERE, modelIds=["b/pixel"])
+    claims = settle(make.pool(adapters=ALL), [one, two, make.adapter("shapes", "team-b", poolRef=HERE)])
+    assert not claims.conflicts
+    assert (claims.owners["pixel"], claims.names_of(two)) == ("team-a/pixel", ("b/pixel",))
+
+
+def test_a_kept_name_is_for_its_namespace_alone() -> None:
+    kept = (KeptName(name="brand", namespace="team-b", until=make.EPOCH),)
+    waiting = make.adapter("waiting", "team-a", age_s=9, poolRef=HERE, modelIds=["brand"])
+    assert settle(make.pool(adapters=ALL), [waiting], kept).conflicts == {"team-a/waiting": {"brand": "team-b/"}}
+    again = make.adapter("brand", "team-b", poolRef=HERE)
+    assert settle(make.pool(adapters=ALL), [waiting, again], kept).owners["brand"] == "team-b/brand"

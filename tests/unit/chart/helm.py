@@ -100,3 +100,14 @@ def container(workload: Manifest) -> Manifest:
 def environment(workload: Manifest) -> dict[str, str]:
     """The container's variables that have a plain value."""
     return {row["name"]: row["value"] for row in container(workload)["env"] if "value" in row}
+
+
+def rules(role: Manifest) -> set[tuple[str, str, str]]:
+    """What a role lets do: (group, resource, verb)."""
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }

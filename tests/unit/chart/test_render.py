@@ -23,6 +23,7 @@ from tests.unit.chart.helm import (
     pod,
     refusal,
     render,
+    rules,
     run,
     template,
 )
@@ -99,25 +100,15 @@ def test_the_crds_can_be_left_out_or_go_with_the_release() -> None:
         assert "annotations" not in crd["metadata"]
 
 
-def rules(role: Manifest) -> set[tuple[str, str, str]]:
-    return {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
 def test_the_gateway_may_only_list_and_watch_what_it_routes_by() -> None:
     reads = [("lorapool.dev", "basemodelpools"), ("lorapool.dev", "loraadapters"), ("", "pods")]
     expected = {(group, resource, verb) for group, resource in reads for verb in ("list", "watch")}
     assert rules(one(render(), "ClusterRole", "lorapool-gateway")) == expected
 
 
-def test_the_operator_can_read_no_secret_and_delete_nothing() -> None:
+def test_the_operator_touches_no_secret_and_deletes_nothing() -> None:
     given = rules(one(render(), "ClusterRole", "lorapool-operator"))
-    assert {verb for _, resource, verb in given if resource == "secrets"} == {"create", "patch"}
+    assert not [rule for rule in given if rule[1] == "secrets"]
     assert not {verb for _, _, verb in given} & {"delete", "deletecollection", "*", "escalate", "bind", "impersonate"}
     assert not [rule for rule in given if "*" in rule]
 
@@ -188,22 +179,36 @@ def test_a_digest_goes_before_a_tag() -> None:
     assert container(found)["image"] == f"r.test/lorapool-operator@{digest}"
 
 
-def test_the_operators_key_is_random_and_can_be_ones_own() -> None:
+def mounted(objects: list[Manifest], part: str) -> list[str]:
+    """Secrets that its pods mount."""
+    volumes = one(objects, "Deployment", f"lorapool-{part}")["spec"]["template"]["spec"]["volumes"]
+    return [v["secret"]["secretName"] for v in volumes if "secret" in v]
+
+
+def test_the_keys_are_random_and_can_be_ones_own() -> None:
     anew = [parsed(template({}).stdout) for _ in range(2)]
-    keys = {one(objects, "Secret", "lorapool-operator-key")["data"]["key"] for objects in anew}
-    assert len(keys) == 2
+    keys = {secret["data"]["key"] for objects in anew for secret in kinds(objects, "Secret")}
+    assert len(keys) == 4
     assert {len(base64.b64decode(key)) for key in keys} == {32}
-    objects = render(operator__existingKeySecret="mine")
+    objects = render(operator__existingKeySecret="mine", gateway__existingKeySecret="ours")
     assert not kinds(objects, "Secret")
-    volumes = one(objects, "Deployment", "lorapool-operator")["spec"]["template"]["spec"]["volumes"]
-    assert [v["secret"]["secretName"] for v in volumes if "secret" in v] == ["mine"]
+    assert (mounted(objects, "operator"), mounted(objects, "gateway")) == (["mine", "ours"], ["ours"])
 
 
-def test_the_operators_key_outlives_an_uninstall_and_the_notes_say_how_to_remove_it() -> None:
-    secret = one(render(), "Secret", "lorapool-operator-key")
-    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+def test_the_gateway_holds_its_own_key_alone_and_the_operator_both() -> None:
+    objects = render()
+    assert mounted(objects, "gateway") == ["lorapool-gateway-key"]
+    assert mounted(objects, "operator") == ["lorapool-operator-key", "lorapool-gateway-key"]
+
+
+def test_the_keys_outlive_an_uninstall_and_the_notes_say_how_to_remove_them() -> None:
+    for secret in kinds(render(), "Secret"):
+        assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     notes = (CHART / "templates" / "NOTES.txt").read_text()
-    assert 'delete secret {{ include "lorapool.operatorKeySecret" . }}' in notes
+    assert (
+        'delete secret {{ include "lorapool.operatorKeySecret" . }} {{ include "lorapool.gatewayKeySecret" . }}'
+        in notes
+    )
 
 
 def test_api_keys_are_mounted_where_the_gateway_looks() -> None:

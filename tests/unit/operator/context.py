@@ -26,7 +26,7 @@ from lorapool_operator.reconcile.reconciler import PassResult, Reconciler
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome, Resolution
 from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.seen.views import DeploymentView, PodView, ReplicaSetView
-from lorapool_operator.settings import Settings
+from lorapool_operator.settings import InstallationKeys, Settings
 
 Manifest = dict[str, Any]
 Refuse = Callable[[str, Manifest], ApiError | None]
@@ -242,7 +242,7 @@ class Bench:
         self.api = ApiServer(self.cache)
         self.context = Context(
             settings=Settings(namespace="default", identity="test"),
-            key=b"k" * 32,
+            keys=InstallationKeys((b"k" * 32,)),
             cache=self.cache,
             kube=self.api,
             control=self.pods,

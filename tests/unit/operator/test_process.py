@@ -135,4 +135,4 @@ async def test_a_missing_key_is_said_in_a_sentence(tmp_path: Path, unused_tcp_po
     async with operator(tmp_path, unused_tcp_port, ApiServer(), patch) as it:
         code, errors = await it.end()
     assert code == 1
-    assert errors.startswith("lorapool operator: the operator's key cannot be read")
+    assert errors.startswith("lorapool operator: the key cannot be read")

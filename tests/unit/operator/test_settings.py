@@ -9,8 +9,10 @@ import pytest
 from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_common.http.listening import listen_host
+from lorapool_common.signed.calls import SignedCall
+from lorapool_common.signed.keys import KeyUnusable
 from lorapool_operator.cluster.kopf_settings import watch_settings
-from lorapool_operator.settings import Settings, SettingsError
+from lorapool_operator.settings import Settings
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,11 +33,23 @@ def test_the_stub_has_its_own_image_where_there_is_one() -> None:
 
 
 def test_a_missing_or_short_key_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="LORAPOOL_KEY_FILE"):
-        Settings(key_file=tmp_path / "none").read_key()
+    with pytest.raises(KeyUnusable, match="cannot be read"):
+        Settings(key_file=tmp_path / "none").read_keys()
     (tmp_path / "short").write_bytes(b"x")
-    with pytest.raises(SettingsError, match="at least 16"):
-        Settings(key_file=tmp_path / "short").read_key()
+    with pytest.raises(KeyUnusable, match="at least 16"):
+        Settings(key_file=tmp_path / "short").read_keys()
+
+
+def test_pods_trust_the_newest_keys_alone_and_calls_are_signed_with_all(tmp_path: Path) -> None:
+    for name in ("key", "key.previous", "gateway"):
+        (tmp_path / name).write_bytes(name.encode() * 16)
+    settings = Settings(key_file=tmp_path / "key", gateway_key_file=tmp_path / "gateway")
+    keys = settings.read_keys()
+    assert (len(keys.operators), len(keys.trusted.operators), len(keys.trusted.gateways)) == (2, 1, 1)
+    assert len(keys.signer.token(SignedCall("p:1", "GET", "/")).split(",")) == 2
+    (tmp_path / "key.previous").unlink()
+    assert settings.read_keys().trusted == keys.trusted  # so no pod starts anew
+    assert Settings(key_file=tmp_path / "key").read_keys().trusted.gateways == ()
 
 
 def test_the_operator_outlives_an_api_server_that_is_away_for_minutes() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -9,10 +10,12 @@ import structlog
 from lorapool_api.kinds.adapter import Adapter, AdapterStatus, CandidateVersion
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, Status, traits, with_transition_times
 from lorapool_api.kinds.status.adapter_pods import AdapterPods, PodFailure
+from lorapool_api.kinds.status.names import HeldName
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.decide.adapters.in_pods.findings import finding_of
 from lorapool_operator.decide.adapters.in_pods.status_input import StatusInput
 from lorapool_operator.decide.adapters.moving import is_let_go, summary, while_moving
+from lorapool_operator.decide.adapters.names import held_names
 from lorapool_operator.decide.adapters.rollout.takeover import decide_rollout, first_version
 from lorapool_operator.decide.paused import with_paused
 from lorapool_operator.placement.place import NO_COPIES
@@ -71,10 +74,18 @@ def adapter_status(given: StatusInput) -> AdapterStatus:
         serving=first_version(served) if is_ready and rollout.serving is None else rollout.serving,
         candidate=rollout.candidate,
         previous=rollout.previous,
+        names=names_held(adapter, given.result.names, given.now),
         pods=None if pods.replicas is None else in_pods,
         summary=summary(conditions),
         conditions=conditions,
     )
+
+
+def names_held(adapter: Adapter, names: Sequence[str], now: datetime) -> tuple[HeldName, ...]:
+    """The names that its status records. An adapter that an older operator has served had them from the beginning."""
+    status = adapter.status
+    first = adapter.metadata.creation_timestamp if status.conditions and not status.names else None
+    return held_names(names, status.names, now, first)
 
 
 def _conditions(given: StatusInput, candidate: CandidateVersion | None) -> list[Condition]:
@@ -127,7 +138,7 @@ def _state(type_: AdapterCondition, past: int, finding: Finding | None) -> tuple
 def _when_true(type_: AdapterCondition, given: StatusInput) -> Verdict:
     match type_:
         case AdapterCondition.ACCEPTED:
-            return Verdict(Reason.ACCEPTED, f"pool {given.pods.pool} takes it")
+            return Verdict(Reason.ACCEPTED, f"pool {given.pods.pool} takes it{_without_short_name(given)}")
         case AdapterCondition.RESOLVED:
             return Verdict(Reason.RESOLVED, _what_was_found(given))
         case AdapterCondition.COMPATIBLE:
@@ -136,6 +147,14 @@ def _when_true(type_: AdapterCondition, given: StatusInput) -> Verdict:
             return Verdict(Reason.SERVED, _how_it_is_served(given))
         case AdapterCondition.UP_TO_DATE:
             return Verdict(Reason.UP_TO_DATE, "what is served is what the spec asks for")
+
+
+def _without_short_name(given: StatusInput) -> str:
+    adapter = given.result.adapter
+    if not given.result.names and not given.pods.pool:
+        return ""
+    has_it = adapter.metadata.name in given.result.names
+    return "" if has_it else f"; {adapter.metadata.name!r} is another namespace's there: ask for {adapter.key}"
 
 
 def _how_it_is_served(given: StatusInput) -> str:

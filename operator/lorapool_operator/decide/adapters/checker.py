@@ -32,6 +32,7 @@ class CheckResult:
         candidate: the same of the version that an edit asks for; None: what is served is what is asked for.
         previous: what the pods are told of the version that was served before.
         members: of a stack, each by its name, with its key; None: the pool has none of that name.
+        names: those that it has in the pool.
     """
 
     adapter: Adapter
@@ -42,6 +43,7 @@ class CheckResult:
     candidate: "CheckResult | None" = None
     previous: CatalogEntry | None = None
     members: tuple[tuple[str, str | None], ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def is_accepted(self) -> bool:
@@ -80,9 +82,9 @@ def check(given: CheckInput, fit: Fit = misfit) -> CheckResult:
         finding = Finding(AdapterCondition.ACCEPTED, verdict)
     is_refused = finding is not None and finding.condition is AdapterCondition.ACCEPTED
     if adapter.is_stack or is_refused or not isinstance(given.outcome, Resolution):
-        return CheckResult(adapter, finding, None, None, given.version)
+        return CheckResult(adapter, finding, None, None, given.version, names=given.names)
     entry = None if _keeps_out(finding) else catalog_entry(adapter, given.outcome, given.version)
-    return CheckResult(adapter, finding, given.outcome, entry, given.version)
+    return CheckResult(adapter, finding, given.outcome, entry, given.version, names=given.names)
 
 
 def _keeps_out(finding: Finding | None) -> bool:

@@ -10,10 +10,12 @@ from lorapool_api.kinds.pool import PoolSpec
 from lorapool_api.kinds.quantities import human_bytes, quantity_bytes
 from lorapool_api.lora.fit import check_rank
 from lorapool_api.lora.header import FactsError
+from lorapool_api.names import split_full_name
 from lorapool_api.rules.bases import is_base
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.adapters.fit import FitInput, misfit
 from lorapool_operator.decide.adapters.names import Labels, admits
+from lorapool_operator.decide.adapters.tenants.quotas import UNBOUNDED, NamespaceShare
 from lorapool_operator.decide.allowed_sources import forbidden
 from lorapool_operator.seen.desired import DesiredPool
 from lorapool_operator.seen.resolution import Outcome, Resolution, Resolving, Unresolved
@@ -28,7 +30,9 @@ class CheckInput:
         pool_key: of the pool that it names, or that was found for it, or that it leaves.
         pool: None where there is none of that name.
         namespace_labels: of the adapter's own namespace; None where unknown.
-        conflicts: names that it claims and another has, each with that owner's key.
+        conflicts: names that it claims and may not have, each with who has it, as `Claims` says it.
+        names: those that it has.
+        share: what its namespace's quota leaves for it.
         outcome: what its source turned out to be.
         base: the modules of the base; None until a pod has loaded it.
         url_hosts: hosts that sources may name.
@@ -44,6 +48,8 @@ class CheckInput:
     base: BaseReport | None
     url_hosts: tuple[str, ...]
     version: AdapterVersion | None = None
+    names: tuple[str, ...] = ()
+    share: NamespaceShare = UNBOUNDED
 
     @property
     def key(self) -> str:
@@ -114,7 +120,14 @@ def has_its_names(given: CheckInput) -> Verdict | None:
 
 
 def _owner(owner: str, given: CheckInput) -> str:
-    return f"the pool {owner} itself" if owner == given.pool_key else f"adapter {owner}"
+    if owner == given.pool_key:
+        return f"the pool {owner} itself"
+    namespace, name = split_full_name(owner)
+    return f"adapter {owner}" if name else f"namespace {namespace}, whose adapter had it last, for an hour"
+
+
+def is_within_quota(given: CheckInput) -> Verdict | None:
+    return given.share.refused
 
 
 def is_not_suspended(given: CheckInput) -> Verdict | None:
@@ -168,6 +181,10 @@ def file_is_the_pinned_one(given: CheckInput) -> Verdict | None:
     )
 
 
+def file_is_within_quota(given: CheckInput) -> Verdict | None:
+    return given.share.refuses(given.resolution.size_bytes)
+
+
 def rank_is_low_enough(given: CheckInput) -> Verdict | None:
     facts = given.resolution.facts
     if facts is None:
@@ -187,11 +204,13 @@ CHAIN: Final[tuple[tuple[AdapterCondition, Check], ...]] = (
     (AdapterCondition.ACCEPTED, namespace_is_allowed),
     (AdapterCondition.ACCEPTED, base_is_the_cards),
     (AdapterCondition.ACCEPTED, has_its_names),
+    (AdapterCondition.ACCEPTED, is_within_quota),
     (AdapterCondition.ACCEPTED, is_not_suspended),
     (AdapterCondition.ACCEPTED, defaults_are_allowed),
     (AdapterCondition.ACCEPTED, source_is_allowed),
     (AdapterCondition.RESOLVED, is_resolved),
     (AdapterCondition.RESOLVED, file_is_small_enough),
+    (AdapterCondition.RESOLVED, file_is_within_quota),
     (AdapterCondition.RESOLVED, file_is_the_pinned_one),
     (AdapterCondition.COMPATIBLE, rank_is_low_enough),
 )

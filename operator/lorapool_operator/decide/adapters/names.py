@@ -1,10 +1,12 @@
 """Which adapters may join a pool, and which of them has which name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import NamespacesFrom
+from lorapool_api.kinds.status.names import HeldName, KeptName
 from lorapool_api.rules.claims import Claims, settle
 from lorapool_operator.seen.desired import DesiredPool
 
@@ -17,12 +19,14 @@ class NamesInput:
 
     Attributes:
         namespace_labels: labels by namespace, as far as they are known.
+        kept: names that nobody has, kept for a namespace.
     """
 
     key: str
     pool: DesiredPool | None
     adapters: tuple[Adapter, ...]
     namespace_labels: Mapping[str, Labels]
+    kept: tuple[KeptName, ...] = ()
 
 
 def settle_names(given: NamesInput) -> Claims:
@@ -31,7 +35,21 @@ def settle_names(given: NamesInput) -> Claims:
     if pool is None:
         return Claims(given.key)
     namespaces = ((a, a.metadata.namespace) for a in given.adapters)
-    return settle(pool.stripped, (a for a, space in namespaces if admits(pool, space, labels.get(space))))
+    members = (a for a, space in namespaces if admits(pool, space, labels.get(space)))
+    return settle(pool.stripped, members, given.kept)
+
+
+def held_names(
+    names: Iterable[str], before: Iterable[HeldName], now: datetime, first: datetime | None = None
+) -> tuple[HeldName, ...]:
+    """The names as a status records them: one that it has had before with the time since when.
+
+    Args:
+        first: since when it has those that no status has recorded yet; None: since now.
+    """
+    since = {held.name: held.since for held in before}
+    stamp = first or now.replace(microsecond=0)
+    return tuple(HeldName(name=name, since=since.get(name, stamp)) for name in names)
 
 
 def admits(pool: DesiredPool, namespace: str, labels: Labels | None) -> bool:

@@ -15,7 +15,7 @@ from lorapool_api.kinds.conditions import (
 )
 from lorapool_api.rules.claims import Claims
 from lorapool_api.rules.members import member_key
-from lorapool_operator.decide.adapters.adapter_status import WantedStatus, conditions_by
+from lorapool_operator.decide.adapters.adapter_status import WantedStatus, conditions_by, names_held
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
 from lorapool_operator.decide.adapters.checks import Finding
 from lorapool_operator.decide.paused import with_paused
@@ -56,6 +56,7 @@ class StackInput:
     finding: Finding | None
     members: tuple[MemberState, ...]
     now: datetime = field(compare=False)
+    names: tuple[str, ...] = ()
 
 
 def with_members(result: CheckResult, claims: Claims, results: CheckResults) -> CheckResult:
@@ -73,7 +74,7 @@ def with_members(result: CheckResult, claims: Claims, results: CheckResults) -> 
 def stack_input(result: CheckResult, pool: str, statuses: Mapping[str, WantedStatus], now: datetime) -> StackInput:
     """What the status of this stack depends on, from the statuses of all adapters."""
     members = tuple(_member(name, key, statuses) for name, key in result.members)
-    return StackInput(result.adapter, pool, result.finding, members, now)
+    return StackInput(result.adapter, pool, result.finding, members, now, result.names)
 
 
 def _member(name: str, key: str | None, statuses: Mapping[str, WantedStatus]) -> MemberState:
@@ -92,7 +93,11 @@ def stack_status(given: StackInput) -> WantedStatus:
     conditions = with_transition_times(_conditions(given), adapter.status.conditions, given.now)
     summary = next((c.reason for c in conditions if not c.is_true), conditions[-1].reason)
     status = AdapterStatus(
-        observed_generation=adapter.metadata.generation, pool_name=given.pool, summary=summary, conditions=conditions
+        observed_generation=adapter.metadata.generation,
+        pool_name=given.pool,
+        names=names_held(adapter, given.names, given.now),
+        summary=summary,
+        conditions=conditions,
     )
     status = with_paused(status, adapter, given.now)
     is_new = status != adapter.status

@@ -1,5 +1,7 @@
 """What the status of a pool says."""
 
+from datetime import datetime
+
 from lorapool_api.kinds.conditions import (
     PAUSED_CONDITION,
     Condition,
@@ -9,7 +11,10 @@ from lorapool_api.kinds.conditions import (
     with_transition_times,
 )
 from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
+from lorapool_api.kinds.status.names import KeptName
+from lorapool_api.rules.claims import pool_names
 from lorapool_api.wire.state import BasePhase
+from lorapool_operator.decide.adapters.names import held_names
 from lorapool_operator.decide.paused import PAUSED
 from lorapool_operator.decide.pools.model_status import cold_start, cold_start_s, model_status, newest_warm
 from lorapool_operator.decide.pools.progress import progressing
@@ -22,7 +27,7 @@ from lorapool_operator.seen.verdict import Verdict
 from lorapool_operator.seen.views import PodTrouble, PodView
 
 
-def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts) -> PoolStatus:
+def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts, kept: tuple[KeptName, ...] = ()) -> PoolStatus:
     """The whole status; what did not change is equal to what was there, times included."""
     pods = [p for p in seen.pods if p.counts]
     newest = newest_warm(pods, seen)
@@ -39,8 +44,15 @@ def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts) -> PoolStat
         last_cold_start_seconds=cold_start_s(base, before),
         last_cold_start=cold_start(newest, seen, before),
         url=service_url(pool),
+        names=held_names(dict.fromkeys(pool_names(pool)), before.names, seen.now, _first_named(pool)),
+        kept_names=kept,
         conditions=with_transition_times(_conditions(pool, pods, seen), before.conditions, seen.now),
     )
+
+
+def _first_named(pool: Pool) -> datetime | None:
+    """A pool that an older operator has served had its names from the beginning."""
+    return pool.metadata.creation_timestamp if pool.status.conditions and not pool.status.names else None
 
 
 def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:

@@ -19,6 +19,7 @@ from lorapool_api.wire.sources.basic import HubFile
 from lorapool_common.kube.kubeconfig import read_kubeconfig
 from lorapool_common.kube.resources import ADAPTERS
 from lorapool_operator.manifests.deployment import Installation
+from lorapool_operator.settings import InstallationKeys
 
 NAME = "pytorch_lora_weights.safetensors"
 FILES = {"a/one": lora_file(seed=1), "a/two": lora_file(seed=2), "a/three": lora_file(seed=3)}
@@ -97,8 +98,9 @@ class Scene:
     async def differences(self) -> list[str]:
         catalogs = {name: self.catalog(pod) for name, pod in self.it.kubelet.pods.items()}
         found = await look(self.it, catalogs)
-        installation = Installation("runtime:test", self.hub.url, None, (self.hub.host,))
-        return differences(found, Specs(self.specs), (self.it.folder / "key").read_bytes(), installation)
+        trusted = InstallationKeys(((self.it.folder / "key").read_bytes(),)).trusted
+        installation = Installation("runtime:test", self.hub.url, None, (self.hub.host,), trusted=trusted)
+        return differences(found, Specs(self.specs), installation)
 
     def catalog(self, pod: FakePod) -> Mapping[str, str | None]:
         """Key and content of what the pod may serve."""

@@ -9,23 +9,21 @@ from tests.cluster.operator.harness import Cluster
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import PoolCondition, find
 from lorapool_api.kinds.pool import Pool
-from lorapool_api.names import ADAPTER_FINALIZER, POOL_LABEL, control_secret_name, runtime_name
+from lorapool_api.names import ADAPTER_FINALIZER, POOL_LABEL, runtime_name
 from lorapool_common.kube.resources import (
     ADAPTERS,
     BUDGETS,
     DEPLOYMENTS,
     PODS,
     POOLS,
-    SECRETS,
     SERVICES,
     Resource,
 )
 from lorapool_operator.manifests.deployment import Installation
 from lorapool_operator.manifests.objects import WantedObjects, manifests
-from lorapool_operator.manifests.secret import control_token
 
 Manifest = dict[str, Any]
-OWNED = (DEPLOYMENTS, SERVICES, SECRETS, BUDGETS)
+OWNED = (DEPLOYMENTS, SERVICES, BUDGETS)
 
 
 @dataclass(frozen=True)
@@ -78,14 +76,14 @@ async def look(it: Cluster, catalogs: Mapping[str, Mapping[str, str | None]]) ->
     )
 
 
-def differences(found: Found, specs: Specs, key: bytes, installation: Installation) -> list[str]:
-    """In words; none where all is as it shall be. `key`: of the control tokens."""
+def differences(found: Found, specs: Specs, installation: Installation) -> list[str]:
+    """In words; none where all is as it shall be."""
     return [
         *_names("adapters", found.adapters, specs.adapters),
         *_names("pools", found.pools, specs.pools),
         *(d for name, wanted in specs.adapters.items() for d in _of_adapter(found.adapters.get(name), wanted)),
         *(d for pool in found.pools.values() for d in _of_pool(pool, found)),
-        *(d for pool in found.pools.values() for d in _of_objects(pool, found, key, installation)),
+        *(d for pool in found.pools.values() for d in _of_objects(pool, found, installation)),
         *_strangers(found),
     ]
 
@@ -137,8 +135,8 @@ def _of_catalog(pod: str, held: Mapping[str, str | None], adapters: Sequence[Ada
         yield f"pod {pod} holds {surplus}, which nobody may have of it"
 
 
-def _of_objects(pool: Pool, found: Found, key: bytes, installation: Installation) -> Iterator[str]:
-    for manifest in manifests(WantedObjects(pool, pool, 0), installation, control_token(key, pool)):
+def _of_objects(pool: Pool, found: Found, installation: Installation) -> Iterator[str]:
+    for manifest in manifests(WantedObjects(pool, pool, 0), installation):
         manifest.get("spec", {}).pop("strategy", None)  # of a roll-out, which comes and goes
         name = (manifest["kind"], manifest["metadata"]["name"])
         there = found.owned.get(name)
@@ -162,6 +160,6 @@ def _lacking(wanted: Any, there: Any, path: str) -> Iterator[str]:
 
 def _strangers(found: Found) -> Iterator[str]:
     """Owned objects of pools that there are not."""
-    names = {name for pool in found.pools for name in (runtime_name(pool), control_secret_name(pool))}
+    names = {runtime_name(pool) for pool in found.pools}
     if strangers := [name for name in found.owned if name[1] not in names]:
         yield f"nobody owns {strangers}"

@@ -9,7 +9,7 @@ from tests.cluster.operator.harness import TEMPLATE, Cluster, until
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.names import PAUSED_ANNOTATION
-from lorapool_common.kube.resources import BUDGETS, DEPLOYMENTS, POOLS, SECRETS, SERVICES, Resource
+from lorapool_common.kube.resources import BUDGETS, DEPLOYMENTS, NETWORK_POLICIES, POOLS, SERVICES, Resource
 
 pytestmark = pytest.mark.plane
 
@@ -81,9 +81,9 @@ async def test_what_somebody_edits_or_deletes_is_put_back_within_seconds_and_wha
     ("resource", "name", "spec"),
     [
         (SERVICES, "shapes-runtime", {"spec": {"ports": [{"port": 80}]}}),
-        (SECRETS, "shapes-control", {"stringData": {"password": "mine"}}),
+        (NETWORK_POLICIES, "shapes-runtime", {"spec": {"podSelector": {}}}),
     ],
-    ids=["Service", "Secret"],
+    ids=["Service", "NetworkPolicy"],
 )
 async def test_an_object_that_is_not_the_pools_is_left_as_it_is_and_named(
     it: Cluster, resource: Resource, name: str, spec: dict[str, Any]

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from tests import make
 from tests.unit.gateway.fakes import FakePod, World, read, with_ready
 
+from lorapool_api.kinds.status.names import HeldName, KeptName
 from lorapool_api.wire.request import AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.directory import Directory, ObjectKind
 from lorapool_gateway.cluster.names import name_all
@@ -135,7 +136,11 @@ def put_an_adapter(directory: Directory, chance: random.Random) -> None:
         modelIds=ids,
         poolRef={"name": chance.choice(["one", "two", "none"]), "namespace": "default"},
     )
-    directory.put(ObjectKind.ADAPTER, read(chance.choice([made, with_ready(made)])))
+    served = with_ready(made)
+    has = [HeldName(name=name, since=make.EPOCH) for name in chance.sample([*ids, made.metadata.name], 1)]
+    holding = served.status.model_copy(update={"names": tuple(has), "pool_name": made.pool_key})
+    holder = served.model_copy(update={"status": holding})
+    directory.put(ObjectKind.ADAPTER, read(chance.choice([made, served, holder])))
 
 
 def drop_an_adapter(directory: Directory, chance: random.Random) -> None:
@@ -146,7 +151,10 @@ def drop_an_adapter(directory: Directory, chance: random.Random) -> None:
 
 def put_a_pool(directory: Directory, chance: random.Random) -> None:
     namespaces = {"namespaces": {"from": chance.choice(["All", "Same"])}}
-    directory.put(ObjectKind.POOL, read(make.pool(chance.choice(["one", "two"]), adapters=namespaces)))
+    pool = make.pool(chance.choice(["one", "two"]), adapters=namespaces)
+    row = KeptName(name=chance.choice(["x", "a1"]), namespace=chance.choice(["default", "team"]), until=make.EPOCH)
+    status = pool.status.model_copy(update={"kept_names": tuple(chance.sample([row], chance.randrange(2)))})
+    directory.put(ObjectKind.POOL, read(pool.model_copy(update={"status": status})))
 
 
 def drop_a_pool(directory: Directory, chance: random.Random) -> None:

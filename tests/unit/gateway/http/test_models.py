@@ -10,7 +10,7 @@ def test_models_are_listed_by_the_shortest_name_that_is_unambiguous() -> None:
     other = make.pool("other", "team")
     adapters = (ready("pixel"), with_ready(make.adapter("pixel", "team", poolRef={"name": "other"})), ready("ink"))
     rows = served_models(snapshot((make.pool(), other), adapters))
-    assert [row["id"] for row in rows] == ["other", "shapes", "default/pixel", "ink", "team/pixel"]
+    assert [row["id"] for row in rows] == ["other", "shapes", "ink", "pixel", "team/pixel"]
 
 
 def test_an_adapter_that_is_not_ready_is_not_listed_but_found() -> None:

@@ -57,14 +57,14 @@ def test_an_unknown_name_gets_near_misses() -> None:
     assert "watercolor" not in refused.value.near
 
 
-def test_a_name_in_two_pools_is_ambiguous_until_the_pool_is_named() -> None:
-    other = make.pool("shapes", "team")
-    known = snapshot((make.pool(), other), (ready("pixel"), ready("pixel", namespace="team")))
+def test_a_name_in_two_pools_of_a_namespace_is_ambiguous_until_the_pool_is_named() -> None:
+    adapters = (ready("a", pool="one", modelIds=["x/y"]), ready("b", pool="two", modelIds=["x/y"]))
+    known = snapshot((make.pool("one"), make.pool("two")), adapters)
     with pytest.raises(AmbiguousModel) as refused:
-        resolved("pixel", (), known)
-    assert refused.value.choices == ("default/pixel", "team/pixel")
-    assert resolved("pixel", (), known, pool="team/shapes").adapters == ("team/pixel",)
-    assert resolved("team/pixel", (), known).pool == "team/shapes"
+        resolved("x/y", (), known)
+    assert refused.value.choices == ("default/a", "default/b")
+    assert resolved("x/y", (), known, pool="two").adapters == ("default/b",)
+    assert resolved("default/b", (), known).pool == "default/two"
 
 
 def test_the_other_names_of_a_stack_can_settle_an_ambiguous_one() -> None:

@@ -10,16 +10,17 @@ from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Resource
 from lorapool_operator.cluster.objects import PUT_BACK_AT_MOST, Objects
 from lorapool_operator.manifests.disruption import disruption_budget
-from lorapool_operator.manifests.secret import control_secret
+from lorapool_operator.manifests.network import network_policy
 from lorapool_operator.manifests.service import service
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.seen.parse import standing_of
 from lorapool_operator.seen.views import Standing
+from lorapool_operator.settings import NetworkPeers
 
 Manifest = dict[str, Any]
 POOL = op.pool()
 UID = POOL.metadata.uid
-SERVICE, SECRET = service(POOL), control_secret(POOL, "token")
+SERVICE, POLICY = service(POOL), network_policy(POOL, NetworkPeers(gateways=(), operators=()))
 NAME = "Service/shapes-runtime"
 
 
@@ -62,7 +63,7 @@ class Server:
 
     def watched(self) -> dict[str, Standing]:
         """What a watch tells of: those of the pool, but Secrets."""
-        return {n: standing_of(o["metadata"]) for n, o in self.objects.items() if not n.startswith("Secret")}
+        return {n: standing_of(o["metadata"]) for n, o in self.objects.items() if not n.startswith("NetworkPolicy")}
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ def objects(server: Server) -> Objects:
 
 async def test_what_is_as_it_was_applied_is_left_alone(server: Server, objects: Objects) -> None:
     for _ in range(3):
-        await objects.apply((SECRET, SERVICE), UID, server.watched())
-    assert server.applied == ["Secret/shapes-control", NAME]
+        await objects.apply((POLICY, SERVICE), UID, server.watched())
+    assert server.applied == ["NetworkPolicy/shapes-runtime", NAME]
 
 
 async def test_what_somebody_edits_or_deletes_is_put_back(server: Server, objects: Objects) -> None:
@@ -109,7 +110,7 @@ async def test_an_owner_that_was_taken_away_is_put_back(server: Server, objects:
     assert server.objects[NAME]["metadata"]["ownerReferences"] == SERVICE["metadata"]["ownerReferences"]
 
 
-@pytest.mark.parametrize("manifest", [SERVICE, SECRET, disruption_budget(POOL)], ids=lambda m: str(m["kind"]))
+@pytest.mark.parametrize("manifest", [SERVICE, POLICY, disruption_budget(POOL)], ids=lambda m: str(m["kind"]))
 @pytest.mark.parametrize("owners", [(), (owner("another pool"),)], ids=["nobody's", "another's"])
 @pytest.mark.parametrize("is_seen", [True, False])
 async def test_what_is_not_the_pools_is_never_written_to(
@@ -129,11 +130,11 @@ async def test_what_is_not_the_pools_is_never_written_to(
     assert server.applied == [f"{kind}/{name}"]
 
 
-@pytest.mark.parametrize("manifest", [SERVICE, SECRET], ids=lambda m: str(m["kind"]))
+@pytest.mark.parametrize("manifest", [SERVICE, POLICY], ids=lambda m: str(m["kind"]))
 async def test_what_took_the_place_of_the_pools_object_is_not_written_to(
     server: Server, objects: Objects, manifest: Manifest
 ) -> None:
-    """A Secret is not watched: the API server says it, by the uid."""
+    """A NetworkPolicy is not watched: the API server says it, by the uid."""
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     await objects.apply((manifest,), UID, server.watched())
     server.put(kind, name)
@@ -146,20 +147,20 @@ async def test_what_took_the_place_of_the_pools_object_is_not_written_to(
 
 
 async def test_after_a_restart_what_is_the_pools_is_applied_again(server: Server, objects: Objects) -> None:
-    await objects.apply((SECRET, SERVICE), UID, server.watched())
+    await objects.apply((POLICY, SERVICE), UID, server.watched())
     again = Objects(server, Metrics(), lambda _: None)
-    await again.apply((SECRET, SERVICE), UID, server.watched())
-    assert server.applied == ["Secret/shapes-control", NAME] * 2
+    await again.apply((POLICY, SERVICE), UID, server.watched())
+    assert server.applied == ["NetworkPolicy/shapes-runtime", NAME] * 2
 
 
-async def test_a_secret_that_went_is_made_again_by_the_next_look(server: Server, objects: Objects) -> None:
-    await objects.apply((SECRET,), UID, {})
+async def test_a_policy_that_went_is_made_again_by_the_next_look(server: Server, objects: Objects) -> None:
+    await objects.apply((POLICY,), UID, {})
     server.objects.clear()
     objects.refresh()
     with pytest.raises(ApiError):
-        await objects.apply((SECRET,), UID, {})
-    await objects.apply((SECRET,), UID, {})
-    assert list(server.objects) == ["Secret/shapes-control"]
+        await objects.apply((POLICY,), UID, {})
+    await objects.apply((POLICY,), UID, {})
+    assert list(server.objects) == ["NetworkPolicy/shapes-runtime"]
 
 
 async def test_what_somebody_changes_without_end_is_put_back_now_and_then(server: Server, objects: Objects) -> None:

@@ -56,14 +56,6 @@ BROKEN = [
     ),
     (runtime(env=[{"name": "POD_IP", "$patch": "delete"}]), f'{RUNTIME}.env[name="POD_IP"]'),
     (
-        {"spec": {"volumes": [{"name": "control", "emptyDir": {}}]}},
-        'spec.runtime.podTemplate.spec.volumes[name="control"]',
-    ),
-    (
-        runtime(volumeMounts=[{"mountPath": "/etc/lorapool/control", "name": "tmp"}]),
-        f'{RUNTIME}.volumeMounts[mountPath="/etc/lorapool/control"]',
-    ),
-    (
         runtime(volumeMounts=[{"mountPath": "/var/cache/lorapool", "$patch": "delete"}]),
         f'{RUNTIME}.volumeMounts[mountPath="/var/cache/lorapool"]',
     ),

@@ -1,6 +1,5 @@
 """The objects of a pool, as manifests."""
 
-import base64
 from typing import Any
 
 import kubernetes_validate
@@ -8,14 +7,17 @@ import pytest
 from tests import make
 from tests.unit.operator import make as op
 
-from lorapool_api.wire.config import RuntimeConfig
+from lorapool_api.wire.config import RuntimeConfig, TrustedKeys
 from lorapool_operator.manifests.deployment import Installation, deployment
 from lorapool_operator.manifests.disruption import disruption_budget
-from lorapool_operator.manifests.secret import control_secret, control_token
+from lorapool_operator.manifests.network import network_policy
 from lorapool_operator.manifests.service import service
+from lorapool_operator.pods.pool_token import pool_token
+from lorapool_operator.settings import NetworkPeers
 
 HERE = Installation(image="runtime:1", hf_endpoint="http://hub:1", url_hosts=("files.example.org",))
 KEY = b"k" * 32
+EVERYBODY: dict[str, Any] = {"namespaceSelector": {}}
 
 
 def pod_spec(pool: Any, **more: Any) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def env(pool: Any) -> dict[str, Any]:
         deployment(op.pool(), HERE),
         service(op.pool()),
         disruption_budget(op.pool()),
-        control_secret(op.pool(), "token"),
+        network_policy(op.pool(), NetworkPeers(gateways=(EVERYBODY,), operators=(EVERYBODY,))),
     ],
     ids=lambda m: str(m["kind"]),
 )
@@ -112,11 +114,12 @@ def test_the_service_has_both_families_where_the_cluster_has_both() -> None:
     assert service(op.pool())["spec"]["ipFamilyPolicy"] == "PreferDualStack"
 
 
-def test_the_control_token_is_for_the_pods_group_alone() -> None:
-    spec = pod_spec(op.pool())
-    (volume,) = (v for v in spec["volumes"] if v["name"] == "control")
-    assert volume["secret"]["defaultMode"] == 0o440
-    assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+def test_a_pod_holds_no_secret_of_ours_and_knows_whose_calls_to_take() -> None:
+    assert not [v for v in pod_spec(op.pool())["volumes"] if "secret" in v]
+    trusting = Installation(image="runtime:1", trusted=TrustedKeys(operators=("o",), gateways=("g",)))
+    (container,) = deployment(op.pool(), trusting)["spec"]["template"]["spec"]["containers"]
+    config = RuntimeConfig.model_validate_json(container["env"][0]["value"])
+    assert (config.trusted.operators, config.trusted.gateways) == (("o",), ("g",))
 
 
 @pytest.mark.parametrize(
@@ -171,14 +174,12 @@ def test_a_pool_says_how_long_a_roll_out_may_take() -> None:
     assert deployment(op.pool(), HERE)["spec"]["progressDeadlineSeconds"] == 3600
 
 
-def test_the_control_token_is_the_same_after_a_restart_and_another_for_another_pool() -> None:
+def test_the_token_of_a_pools_pods_is_the_same_after_a_restart_and_another_for_another_pool() -> None:
     pool = op.pool()
-    assert control_token(KEY, pool) == control_token(KEY, op.pool())
-    assert control_token(KEY, pool) != control_token(KEY, op.pool("other"))
-    assert control_token(KEY, pool) != control_token(b"x" * 32, pool)
-    assert len(control_token(KEY, pool)) == 64
-    data = control_secret(pool, "abc")["data"]
-    assert base64.b64decode(data["token"]) == b"abc"
+    assert pool_token(KEY, pool) == pool_token(KEY, op.pool())
+    assert pool_token(KEY, pool) != pool_token(KEY, op.pool("other"))
+    assert pool_token(KEY, pool) != pool_token(b"x" * 32, pool)
+    assert len(pool_token(KEY, pool)) == 64
 
 
 def test_pods_of_a_pool_that_was_made_again_start_anew() -> None:

@@ -19,7 +19,7 @@ async def test_a_pod_knows_what_it_holds_before_it_gets_its_catalog(pool: Pool) 
     pod = pool.start(FakePod())
     await pool.distribute(catalog("a", "b"), assignment("a"))
     assert [call for call in pod.calls if call in ("assign", "put")] == ["assign", "put"]
-    assert pod.assignment == assignment("a")
+    assert pod.assignment == assignment("a").with_token("token")
     assert set(pool.report().adapters) == {"default/a"}
 
 
@@ -27,7 +27,7 @@ async def test_another_assignment_is_sent_without_a_catalog(pool: Pool) -> None:
     pod = pool.start(FakePod())
     await pool.distribute(catalog("a", "b"), assignment("a"))
     await pool.distribute(catalog("a", "b"), assignment("b"))
-    assert pod.assignment == assignment("b")
+    assert pod.assignment == assignment("b").with_token("token")
     assert pod.pushes == ["put"]
 
 
@@ -51,7 +51,7 @@ async def test_a_restarted_container_gets_its_assignment_again(pool: Pool) -> No
     await pool.distribute(catalog("a"), assignment("a"))
     pod.restart("another")
     await until(lambda: pod.digest == catalog("a").digest)
-    assert pod.assignment == assignment("a")
+    assert pod.assignment == assignment("a").with_token("token")
 
 
 async def test_a_pod_of_an_earlier_version_gets_its_catalog_all_the_same(pool: Pool) -> None:

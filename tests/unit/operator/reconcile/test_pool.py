@@ -77,7 +77,7 @@ async def test_a_restart_writes_nothing_of_what_is_as_it_was(it: Operating, pod:
     await elapse(30.0)
     await again.stop()
 
-    applied = {"Secret", "Service", "PodDisruptionBudget", "Deployment"}
+    applied = {"Service", "PodDisruptionBudget", "Deployment"}
     assert {w.body.get("kind") for w in it.api.writes[before:]} == applied
     assert pod.pushes == pushes
 

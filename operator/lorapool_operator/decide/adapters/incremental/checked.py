@@ -1,11 +1,12 @@
 """The checks of all adapters of a pool, from pass to pass."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeVar
 
 from lorapool_api.kinds.adapter import Adapter
-from lorapool_api.rules.claims import Claims
+from lorapool_api.kinds.status.names import KeptName
+from lorapool_api.rules.claims import NO_CLAIMS, Claims
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
@@ -14,6 +15,7 @@ from lorapool_operator.decide.adapters.incremental.claimed import NameDecisions
 from lorapool_operator.decide.adapters.names import NamesInput
 from lorapool_operator.decide.adapters.rollout.version_checks import check_versions
 from lorapool_operator.decide.adapters.stacks import with_members
+from lorapool_operator.decide.adapters.tenants.quotas import NamespaceShare, QuotaInput, Shares
 from lorapool_operator.decide.memo import Memo
 from lorapool_operator.seen.changed import changed_keys, differing_keys
 from lorapool_operator.seen.desired import DesiredPool
@@ -37,9 +39,9 @@ class ChecksInput:
     url_hosts: tuple[str, ...]
 
     @classmethod
-    def of(cls, seen: Observed, base: BaseReport | None) -> Self:
+    def of(cls, seen: Observed, base: BaseReport | None, kept: tuple[KeptName, ...] = ()) -> Self:
         pool = DesiredPool.of(seen.pool) if seen.pool else None
-        names = NamesInput(seen.key, pool, seen.adapters, seen.namespace_labels)
+        names = NamesInput(seen.key, pool, seen.adapters, seen.namespace_labels, kept)
         return cls(names, seen.by_key, seen.outcomes, base, seen.url_hosts)
 
     def concerns_all(self, before: Self) -> bool:
@@ -62,6 +64,7 @@ class CheckedAdapters:
         paused: keys of those about which nothing is to be done.
         unmarked: adapters that pods shall have and that lack our finalizer, by key.
         terminating: adapters that are being deleted and have it, by key.
+        claims: who has which name.
     """
 
     results: CheckResults = field(default_factory=dict)
@@ -71,6 +74,7 @@ class CheckedAdapters:
     paused: frozenset[str] = frozenset()
     unmarked: Mapping[str, Adapter] = field(default_factory=dict)
     terminating: Mapping[str, Adapter] = field(default_factory=dict)
+    claims: Claims = NO_CLAIMS
 
 
 class CheckDecisions:
@@ -81,7 +85,7 @@ class CheckDecisions:
         self._fit = Memo(fit, lambda given: given.key)
         self._check = Memo(self._check_one, lambda given: given.adapter.key)
         self._before: ChecksInput | None = None
-        self._conflicts: Mapping[str, Mapping[str, str]] = {}
+        self._shares = Shares()
         self._stacks: set[str] = set()
         self._entries: dict[str, CatalogEntry] = {}
         self._made = CheckedAdapters()
@@ -94,10 +98,14 @@ class CheckDecisions:
             keys |= given.adapters.keys()
         else:
             keys |= changed_keys(before.outcomes, given.outcomes)
-            keys |= differing_keys(self._conflicts, claims.conflicts)
+            keys |= _renamed(self._made.claims, claims)
         if keys:
+            live = (a for a in given.adapters.values() if not a.metadata.is_terminating)
+            keys |= self._shares.changed_by(QuotaInput(given.names, live, given.outcomes))
             self._made = self._decided(given, keys, claims)
-        self._before, self._conflicts = given, claims.conflicts
+        if self._made.claims is not claims:
+            self._made = replace(self._made, claims=claims)
+        self._before = given
         return self._made
 
     def _decided(self, given: ChecksInput, keys: set[str], claims: Claims) -> CheckedAdapters:
@@ -109,8 +117,7 @@ class CheckDecisions:
                 results.pop(key, None)
                 self._stacks.discard(key)
                 continue
-            conflicts = claims.conflicts.get(key, _NO_CONFLICTS)
-            results[key] = self._check(_check_input(given, adapter, conflicts))
+            results[key] = self._check(_check_input(given, adapter, claims, self._shares.of(key)))
             (self._stacks.add if adapter.is_stack else self._stacks.discard)(key)
         for key in self._stacks:
             results[key] = _kept(self._made.results.get(key), with_members(results[key], claims, results))
@@ -155,17 +162,28 @@ class CheckDecisions:
         return True
 
 
-def _check_input(given: ChecksInput, adapter: Adapter, conflicts: Mapping[str, str]) -> CheckInput:
+def _renamed(before: Claims, now: Claims) -> set[str]:
+    """Keys of adapters that have other names than before, or lost or got one that they want."""
+    if before is now:
+        return set()
+    names = differing_keys(before.owners, now.owners)
+    owners = {claims.owners.get(name) for claims in (before, now) for name in names}
+    return differing_keys(before.conflicts, now.conflicts) | {key for key in owners if key is not None}
+
+
+def _check_input(given: ChecksInput, adapter: Adapter, claims: Claims, share: NamespaceShare) -> CheckInput:
     names = given.names
     return CheckInput(
         adapter=adapter,
         pool_key=names.key,
         pool=names.pool,
         namespace_labels=names.namespace_labels.get(adapter.metadata.namespace),
-        conflicts=conflicts,
+        conflicts=claims.conflicts.get(adapter.key, _NO_CONFLICTS),
         outcome=given.outcomes.get(adapter.key, _NOT_ASKED),
         base=given.base,
         url_hosts=given.url_hosts,
+        names=claims.names_of(adapter),
+        share=share,
     )
 
 

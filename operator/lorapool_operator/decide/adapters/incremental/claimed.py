@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from lorapool_api.kinds.adapter import Adapter
-from lorapool_api.rules.claims import Claims
+from lorapool_api.rules.claims import Claims, held_in
 from lorapool_operator.decide.adapters.names import NamesInput, settle_names
 
 
@@ -17,17 +17,22 @@ class NameDecisions:
     def __call__(self, given: NamesInput, changed: Iterable[tuple[Adapter | None, Adapter | None]]) -> Claims:
         """`changed`: adapters that are other objects than before, as they were and as they are."""
         before = self._before
-        if before is None or _rules(before) != _rules(given) or any(not _claims_the_same(*pair) for pair in changed):
+        is_new = before is None or _rules(before) != _rules(given)
+        if is_new or any(not self._claims_the_same(*pair) for pair in changed):
             self._claims = settle_names(given)
         self._before = given
         return self._claims
 
+    def _claims_the_same(self, before: Adapter | None, now: Adapter | None) -> bool:
+        if before is None or now is None or before.metadata.uid != now.metadata.uid:
+            return False
+        return (before.spec is now.spec or before.spec == now.spec) and self._holds_the_same(before, now)
+
+    def _holds_the_same(self, before: Adapter, now: Adapter) -> bool:
+        """Whether its status records the names as before, or more of those that were its own anyway."""
+        had, has = (held_in(adapter, self._claims.pool) for adapter in (before, now))
+        return had == has or (had < has and all(self._claims.owners.get(name) == now.key for name in has - had))
+
 
 def _rules(given: NamesInput) -> tuple[object, ...]:
-    return given.key, given.pool, given.namespace_labels
-
-
-def _claims_the_same(before: Adapter | None, now: Adapter | None) -> bool:
-    if before is None or now is None or before.metadata.uid != now.metadata.uid:
-        return False
-    return before.spec is now.spec or before.spec == now.spec
+    return given.key, given.pool, given.namespace_labels, given.kept

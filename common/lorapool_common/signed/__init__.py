@@ -1,0 +1,1 @@
+"""Calls that say who makes them: signed, for one place, once, for a moment."""

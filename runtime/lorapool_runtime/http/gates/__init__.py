@@ -1,0 +1,1 @@
+"""Who comes in at a port: asked before any route is looked for."""
