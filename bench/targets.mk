@@ -35,3 +35,7 @@ performance-page: setup ## Write docs/performance.md from the results of the ben
 .PHONY: dashboard
 dashboard: setup ## Write the chart's Grafana dashboard from its table
 	$(BENCH).dashboard.grafana
+
+.PHONY: dashboard-picture
+dashboard-picture: setup ## Draw the dashboard from a real run of some minutes (needs Go)
+	$(BIN)/python -m tests.dashboard $(ARGS)
