@@ -13,7 +13,7 @@ COMMIT = "c0ffee" + "0" * 34
 @dataclass
 class Repo:
     """A repository of the Hub. `status` answers every call about it with that HTTP status; one with a `token` is there
-    for who has that alone."""
+    for who has that alone; of one that `hangs` nobody learns anything."""
 
     files: dict[str, bytes]
     base_model: str | list[str] | None = None
@@ -21,6 +21,7 @@ class Repo:
     status: int = 200
     error_code: str = ""
     token: str | None = None
+    hangs: bool = False
 
 
 @dataclass
@@ -78,6 +79,8 @@ class FakeHub:
         if name in self.moved:
             return web.Response(status=307, headers={"Location": f"/api/models/{self.moved[name]}/revision/main"})
         repo = self.repos.get(name)
+        if repo is not None and repo.hangs:
+            await asyncio.sleep(3600)
         if repo is not None and not self._is_let_in(request, repo.token):
             return web.Response(status=401, headers={"X-Error-Code": "RepoNotFound"})
         if repo is None:

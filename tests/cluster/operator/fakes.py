@@ -9,6 +9,7 @@ from secrets import randbelow
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
@@ -47,7 +48,8 @@ class Admin(Kube):
 class FakePod:
     """The control port of a pod. Tests set what it shall do, and read what it was told.
 
-    `holds_back_only`: the beginning of keys that it never gets; `files`: sha256 of what lies at an address.
+    `holds_back_only`: the beginning of keys that it never gets; `files`: sha256 of what lies at an address; `garbage`:
+    what it answers to everything.
     """
 
     warm: bool = True
@@ -55,6 +57,7 @@ class FakePod:
     failures: dict[str, tuple[Reason, str]] = field(default_factory=dict)
     base_failure: tuple[Reason, str] | None = None
     hangs: bool = False
+    garbage: bytes | None = None
     slow_s: float = 0.0
     holds_back: bool = False
     holds_back_only: str = ""
@@ -105,15 +108,9 @@ class FakePod:
     # ---- the server
 
     async def start(self) -> None:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.add_routes(
-            [
-                web.get("/v1/base", self._base),
-                web.get("/v1/state", self._get_state),
-                web.put("/v1/catalog", self._put),
-                web.patch("/v1/catalog", self._patch),
-            ]
-        )
+        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[self._misbehave])
+        app.add_routes([web.get("/v1/base", self._base), web.get("/v1/state", self._get_state)])
+        app.add_routes([web.put("/v1/catalog", self._put), web.patch("/v1/catalog", self._patch)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         while True:
@@ -131,11 +128,17 @@ class FakePod:
         async with self._news:
             self._news.notify_all()
 
+    @web.middleware
+    async def _misbehave(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.hangs:
+            await asyncio.sleep(3600)
+        if self.garbage is not None:
+            return web.Response(body=self.garbage, content_type="application/json")
+        return await handler(request)
+
     async def _admit(self, request: web.Request, what: str) -> None:
         self.signed.append((request.headers.get(SIGNATURE_HEADER, ""), request.method, request.raw_path))
         self.calls.append(what)
-        if self.hangs:
-            await asyncio.sleep(3600)
         await asyncio.sleep(self.slow_s)
 
     async def _base(self, request: web.Request) -> web.Response:
@@ -146,8 +149,6 @@ class FakePod:
 
     async def _get_state(self, request: web.Request) -> web.Response:
         since, instance = int(request.query["since"]), request.query["instance"]
-        if self.hangs:
-            await asyncio.sleep(3600)
         if instance != self.instance:
             return _json(self.state(complete=True))
         with contextlib.suppress(TimeoutError):
