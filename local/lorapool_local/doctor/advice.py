@@ -26,6 +26,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     Reason.POOL_NOT_FOUND: "apply the pool, or correct spec.poolRef",
     Reason.POOL_AMBIGUOUS: "name the pool in spec.poolRef",
     Reason.NAMESPACE_NOT_ALLOWED: "allow the namespace in the pool's spec.adapters.namespaces",
+    Reason.QUOTA_EXCEEDED: "raise the pool's spec.adapters.perNamespace, or delete adapters of that namespace",
     Reason.NAME_CONFLICT: "rename it, or take the name out of modelIds: the message says who has it",
     Reason.INVALID_SPEC: "correct the spec: the message names the field or the object that is refused",
     Reason.CHECKSUM_MISMATCH: "find out why the file is another one before you change spec.sha256",
