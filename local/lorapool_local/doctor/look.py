@@ -21,12 +21,11 @@ RIGHTS: Final = (
     ("lorapool.dev", "basemodelpools/status", ("patch",)),
     ("lorapool.dev", "loraadapters", ("list", "watch", "patch")),
     ("lorapool.dev", "loraadapters/status", ("patch",)),
-    ("", "pods", ("list", "watch")),
+    ("", "pods", ("list", "watch", "patch")),
     ("apps", "deployments", ("list", "watch", "create", "patch")),
     ("apps", "replicasets", ("list", "watch")),
-    ("", "services", ("create", "patch")),
-    ("", "secrets", ("create", "patch")),
-    ("policy", "poddisruptionbudgets", ("create", "patch")),
+    ("", "services", ("list", "watch", "create", "patch")),
+    ("policy", "poddisruptionbudgets", ("list", "watch", "create", "patch")),
     ("events.k8s.io", "events", ("create",)),
 )
 

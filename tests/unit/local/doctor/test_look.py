@@ -46,9 +46,9 @@ class FakeCluster:
 
 
 async def test_rights_are_asked_for_the_operators_account_in_the_namespaces_that_it_watches() -> None:
-    cluster = FakeCluster(denied={"patch secrets"})
+    cluster = FakeCluster(denied={"patch pods"})
     facts = await Look(cluster, None).facts(NOW)
-    assert facts.denied == ("patch secrets in team-a",)
+    assert facts.denied == ("patch pods in team-a",)
     assert {spec["user"] for spec in cluster.asked} == {f"system:serviceaccount:lorapool-system:{OPERATOR}"}
     assert {spec["resourceAttributes"]["namespace"] for spec in cluster.asked} == {"team-a"}
 
