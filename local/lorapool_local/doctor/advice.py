@@ -19,6 +19,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     Reason.SOURCE_UNAVAILABLE: "see that the operator's and the pods' namespaces reach the source; it is tried again",
     Reason.SOURCE_NOT_FOUND: "correct spec.source: the repository, the revision or the file is not there",
     Reason.SOURCE_FORBIDDEN: "give it a token (spec.source.tokenSecretRef), or accept the repository's terms",
+    Reason.DEMAND_UNKNOWN: "see that every gateway is ready, and that the operator reaches its port 8081",
     Reason.MEMBER_NOT_FOUND: "apply the missing member, or take it out of spec.source.stack",
     Reason.SECRET_FORBIDDEN: "let the operator get the Secret: secretReaders of the chart, or a Role of the namespace",
     Reason.SECRET_NOT_FOUND: "make the Secret in the adapter's own namespace",

@@ -31,5 +31,7 @@ async def test_stages_hits_and_tiers_of_requests_are_counted(tmp_path: Path) -> 
     assert value(text, f"{prefix}busy_seconds_total") > 0
     assert value(text, f"{prefix}base_warm") == 1
     assert value(text, f"{prefix}cold_start_seconds") > 0
+    for stage in ("process", "load", "catalog", "image"):
+        assert value(text, f"{prefix}cold_start_stage_seconds", stage=stage) >= 0
     assert value(text, f"{prefix}evictions_total", tier="disk") == 0
     assert value(text, f"{prefix}info", pool="default/shapes", engine="stub") == 1

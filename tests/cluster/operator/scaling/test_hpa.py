@@ -37,7 +37,7 @@ async def test_an_autoscaler_owns_the_replicas_of_a_pool_and_nobody_else_writes_
     metrics = ExternalMetrics()
     async with metrics.served(it.kube, it.namespace, tmp_path):
         await it.make_pool()
-        await it.pool_says("Ready", "True", "Available")
+        await it.pool_says("Ready", "True", "Available", timeout_s=60)
         await it.kube.request("POST", HPAS.format(it.namespace), body=_example("shapes"))
 
         metrics.value = 6
