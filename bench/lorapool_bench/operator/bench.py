@@ -26,7 +26,10 @@ async def run(given: argparse.Namespace, step: Callable[[str], None]) -> Operato
     async with bench(given.pods) as at:
         found += await _some(at, given, step)
         if given.large:
-            found += await _many(at, given.large, step)
+            try:
+                found += await _many(at, given.large, step)
+            except TimeoutError:
+                print("the large pool was not served in time; the other is reported")
     settings = {"pods": given.pods, "idle in s": given.idle}
     return OperatorResult(
         measured=today(), took_s=time.monotonic() - began_s, machine=on, versions=versions(), settings=settings,

@@ -29,8 +29,8 @@ from lorapool_common.kube.resources import (
     BUDGETS,
     DEPLOYMENTS,
     NAMESPACES,
+    NETWORK_POLICIES,
     POOLS,
-    SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
     Manifest,
@@ -123,7 +123,7 @@ class OperatorBench:
 
     async def versions(self) -> dict[str, str]:
         """Of the pool and its objects, by uid."""
-        kinds = (POOLS, DEPLOYMENTS, SERVICES, SECRETS, BUDGETS)
+        kinds = (POOLS, DEPLOYMENTS, SERVICES, BUDGETS, NETWORK_POLICIES)
         found = [body["metadata"] for kind in kinds for body in await self.kube.list(kind, NAMESPACE)]
         return {meta["uid"]: meta["resourceVersion"] for meta in found}
 

@@ -88,7 +88,8 @@ class Shares:
     def changed_by(self, given: QuotaInput) -> set[str]:
         """Decide them anew; keys of those with another share than before."""
         before, self._by_key = self._by_key, shares(given)
-        return differing_keys(before, self._by_key) & {a.key for a in given.names.adapters}
+        changed = differing_keys(before, self._by_key)
+        return changed & {a.key for a in given.names.adapters} if changed else changed
 
     def of(self, key: str) -> NamespaceShare:
         return self._by_key.get(key, UNBOUNDED)
