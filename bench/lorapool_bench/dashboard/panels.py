@@ -180,7 +180,10 @@ ROWS: Final = (
                 (
                     Query(
                         _rate(
-                            "lorapool_operator_api_requests_total", "verb", "resource", where='verb!~"get|list|watch"'
+                            "lorapool_operator_api_requests_total",
+                            "verb",
+                            "resource",
+                            where='verb!~"get|list|watch|dry-run"',
                         ),
                         "{{verb}} {{resource}}",
                     ),
@@ -193,7 +196,13 @@ ROWS: Final = (
                 Unit.PER_SECOND,
                 (
                     Query(
-                        _rate("lorapool_operator_api_requests_total", "verb", "resource", "code", where='code!~"2.."'),
+                        _rate(
+                            "lorapool_operator_api_requests_total",
+                            "verb",
+                            "resource",
+                            "code",
+                            where='verb!="dry-run", code!~"2.."',
+                        ),
                         "{{verb}} {{resource}} {{code}}",
                     ),
                 ),

@@ -8,6 +8,8 @@ from typing import Final
 UNREACHABLE: Final = "unreachable"
 # Health, discovery and logs: what is no kind.
 OTHER: Final = "other"
+# A question that is put as a write: a refusal is an answer.
+DRY_RUN: Final = "dry-run"
 
 _VERBS: Final = {"POST": "create", "PUT": "update", "DELETE": "delete"}
 _APPLY: Final = "application/apply-patch+yaml"
@@ -18,7 +20,7 @@ class ApiCall:
     """A call that is over.
 
     Attributes:
-        verb: as RBAC names it; `apply` for server-side apply.
+        verb: as RBAC names it; `apply` for server-side apply; `dry-run` for what only asks.
         resource: plural and, where there is one, subresource: `loraadapters/status`.
         code: the answer's HTTP status, or `unreachable`.
         seconds: until the answer was read; of a watch, until it ended.
@@ -53,6 +55,8 @@ def verb_and_resource(method: str, path: str, query: Mapping[str, str], content_
 def _verb(method: str, query: Mapping[str, str], content_type: str, *, is_named: bool) -> str:
     if method == "GET":
         return "watch" if query.get("watch") == "true" else "get" if is_named else "list"
+    if "dryRun" in query:
+        return DRY_RUN
     if method == "PATCH":
         return "apply" if content_type == _APPLY else "patch"
     return _VERBS.get(method, method.lower())

@@ -20,6 +20,7 @@ LORAS = "/apis/lorapool.dev/v1alpha1/namespaces/team-a/loraadapters"
         ("GET", "/apis/lorapool.dev/v1alpha1/loraadapters", {"watch": "true"}, "", ("watch", "loraadapters")),
         ("PATCH", f"{LORAS}/pixel-art/status", {}, "application/merge-patch+json", ("patch", "loraadapters/status")),
         ("PATCH", "/apis/apps/v1/namespaces/a/deployments/x", {}, APPLY, ("apply", "deployments")),
+        ("PATCH", "/apis/apps/v1/namespaces/a/deployments/x", {"dryRun": "All"}, APPLY, ("dry-run", "deployments")),
         ("GET", "/api/v1/namespaces/a/secrets/hub-token", {}, "", ("get", "secrets")),
         ("GET", "/api/v1/namespaces", {}, "", ("list", "namespaces")),
         ("GET", "/api/v1/namespaces/team-a", {}, "", ("get", "namespaces")),
