@@ -155,8 +155,8 @@ class RuntimeSpec(ApiModel):
         description=(
             "A PodTemplateSpec that is merged over the one that the operator builds (strategic merge: containers, "
             "volumes, mounts and env by name; null or `$patch: delete` removes): nodeSelector, tolerations, volumes, "
-            "env and the like. The runtime's container is called runtime; its command, ports, probes and control token "
-            "stay as they are."
+            "env and the like. The runtime's container is called runtime; its command, ports and probes stay as "
+            "they are."
         ),
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )

@@ -6,14 +6,13 @@ from typing import Final
 from lorapool_api.kinds.adapter import NO_POOL, Adapter
 from lorapool_api.kinds.pool import NamespacesFrom, Pool
 from lorapool_api.schema import SharedFields
-from lorapool_common.kube.resources import BUDGETS, SERVICES
+from lorapool_common.kube.resources import BUDGETS, NETWORK_POLICIES, SERVICES
 from lorapool_operator.cluster.indexer import Body, Indexer
 from lorapool_operator.seen.parse import deployment_view, owned_view, pod_view, replica_set_view
 from lorapool_operator.seen.views import DeploymentView, OwnedView, PodView, ReplicaSetView, Standing
 
-# Small objects of pools that are watched, so that what somebody does to them is seen at once. Secrets are not: whoever
-# may watch them may read them.
-OWNED_KINDS: Final = (SERVICES, BUDGETS)
+# Small objects of pools. They are watched, as Deployments are: what somebody does to them is seen at once.
+OWNED_KINDS: Final = (SERVICES, BUDGETS, NETWORK_POLICIES)
 
 
 class ObjectCache:

@@ -11,7 +11,6 @@ import structlog
 
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Resource, resource_of
-from lorapool_operator.cluster.cache import OWNED_KINDS
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.seen.parse import standing_of
 from lorapool_operator.seen.views import Standing
@@ -21,7 +20,6 @@ log = structlog.get_logger(__name__)
 Manifest = dict[str, Any]
 # Between two refreshes.
 PUT_BACK_AT_MOST: Final = 10
-_WATCHED = frozenset({"Deployment", *(kind.kind for kind in OWNED_KINDS)})
 
 
 class AppliesObjects(Protocol):
@@ -43,8 +41,8 @@ class _Applied:
 class Objects:
     """Remembers what was applied for one pool.
 
-    What is watched is applied anew when it went, or when somebody changed it after our own apply. What is not, the
-    NetworkPolicy, is looked at now and then (`refresh`), and applied where it is not as our own apply left it.
+    All of them are watched. One is applied anew when it went, or when somebody changed it after our own apply; while
+    nothing happens, nothing is.
 
     Only what the pool controls is ever written to. An object of the same name that it does not is left as it is: to
     apply over it would take it away from whoever made it, and garbage collection would delete it with the pool.
@@ -58,70 +56,56 @@ class Objects:
         self._metrics = metrics
         self._on_written = on_written
         self._applied: dict[str, _Applied] = {}
-        self._is_fresh: set[str] = set()
         self._put_back: Counter[str] = Counter()
 
     def refresh(self) -> None:
-        """Have the next pass look at what no watch tells of."""
-        self._is_fresh = {name for name in self._is_fresh if _is_watched(name)}
+        """Have the next pass put back again what it left as somebody changes it without end."""
         self._put_back.clear()
 
     def forget(self) -> None:
         """The pool is gone, and its objects with it."""
         self._applied.clear()
-        self._is_fresh.clear()
+        self._put_back.clear()
 
     async def apply(self, manifests: Sequence[Manifest], owner: str, standing: Mapping[str, Standing]) -> None:
         """Apply in the given order: what pods need comes before the Deployment.
 
         Args:
             owner: uid of the pool.
-            standing: what is known of the objects that are watched.
+            standing: what the watches tell of.
 
         Raises:
             ApiError: `AlreadyExists` for an object that the pool does not control.
         """
         for manifest in manifests:
             name, digest = object_name(manifest), manifest_hash(manifest)
-            if self._is_as_applied(name, digest, owner, standing.get(name)) or self._is_contested(name, digest):
+            if self._is_as_applied(manifest, digest, owner, standing.get(name)):
                 continue
-            if await self._is_untouched(manifest, digest, owner):
-                self._is_fresh.add(name)
+            is_drift = self._is_drift(name, digest)
+            if is_drift and self._put_back[name] >= PUT_BACK_AT_MOST:
                 continue
             await self._write(manifest, digest, owner, standing.get(name))
+            if is_drift:
+                self._count(name)
 
-    def _is_as_applied(self, name: str, digest: str, owner: str, now: Standing | None) -> bool:
-        applied = self._applied.get(name)
-        if applied is None or applied.digest != digest or name not in self._is_fresh:
+    def _is_as_applied(self, manifest: Manifest, digest: str, owner: str, now: Standing | None) -> bool:
+        applied = self._applied.get(object_name(manifest))
+        if applied is None or applied.digest != digest:
             return False
-        if not _is_watched(name):
-            return True
-        if now is None:
-            return False  # deleted, or its label was taken away
+        if now is None or not manifest["metadata"]["labels"].items() <= now.labels.items():
+            return False  # deleted, or a label was taken away
         # A view that is older than our own apply says nothing about drift.
         return (now.uid, now.owner) == (applied.standing.uid, owner) and now.mark <= applied.standing.mark
 
-    async def _is_untouched(self, manifest: Manifest, digest: str, owner: str) -> bool:
-        """Whether an object that no watch tells of is as our own apply left it. Asks without writing."""
-        name = object_name(manifest)
+    def _is_drift(self, name: str, digest: str) -> bool:
+        """Whether what is not as it was applied shall be what it was then."""
         applied = self._applied.get(name)
-        if _is_watched(name) or applied is None or applied.digest != digest:
-            return False
-        now = await self._look(manifest)
-        return now is not None and now == applied.standing and now.owner == owner
+        return applied is not None and applied.digest == digest
 
-    def _is_contested(self, name: str, digest: str) -> bool:
-        """Whether it is left to the next refresh, of an object that is not as it was applied."""
-        applied = self._applied.get(name)
-        if applied is None or applied.digest != digest or name not in self._is_fresh:
-            return False
+    def _count(self, name: str) -> None:
         self._put_back[name] += 1
-        times = self._put_back[name]
-        if times <= PUT_BACK_AT_MOST:
-            log.info("what somebody changed is put back", object=name)
-        elif times == PUT_BACK_AT_MOST + 1:
+        if self._put_back[name] == PUT_BACK_AT_MOST:
             log.warning("somebody changes an object again and again", object=name, put_back=PUT_BACK_AT_MOST)
-        return times > PUT_BACK_AT_MOST
 
     async def _write(self, manifest: Manifest, digest: str, owner: str, now: Standing | None) -> None:
         name = object_name(manifest)
@@ -138,7 +122,6 @@ class Objects:
         applied = _Applied(digest, standing_of(written["metadata"]))
         self._log(name, meta["namespace"], self._applied.get(name), applied, now)
         self._applied[name] = applied
-        self._is_fresh.add(name)
         self._on_written(written)
 
     def _log(self, name: str, namespace: str, before: _Applied | None, after: _Applied, now: Standing | None) -> None:
@@ -154,12 +137,11 @@ class Objects:
         applied = self._applied.get(object_name(manifest))
         known = None if applied is None else applied.standing.uid
         if now is None:
-            if known is not None and manifest["kind"] not in _WATCHED:
-                return known
             now = await self._look(manifest)
         if now is None:
             return None
         if now.uid != known and now.owner != owner:
+            self._applied.pop(object_name(manifest), None)
             raise _not_ours(manifest)
         return now.uid
 
@@ -168,10 +150,6 @@ class Objects:
         meta = manifest["metadata"]
         found = await self._api.look(resource_of(manifest), meta["namespace"], meta["name"])
         return None if found is None else standing_of(found)
-
-
-def _is_watched(name: str) -> bool:
-    return name.partition("/")[0] in _WATCHED
 
 
 def _not_ours(manifest: Manifest) -> ApiError:

@@ -96,7 +96,7 @@ def owned_view(body: Manifest) -> OwnedView:
 def standing_of(meta: Manifest) -> Standing:
     """An object of a pool from its metadata."""
     mark = meta.get("generation") or _number(meta.get("resourceVersion"))
-    return Standing(meta["uid"], owning_pool(meta), mark)
+    return Standing(meta["uid"], owning_pool(meta), mark, meta.get("labels") or {})
 
 
 def replica_set_view(body: Manifest) -> ReplicaSetView:
@@ -158,6 +158,7 @@ def deployment_view(body: Manifest) -> DeploymentView:
         is_paused=bool(spec.get("paused")),
         is_late=(moving.get("status"), moving.get("reason")) == ("False", "ProgressDeadlineExceeded"),
         owner=owning_pool(meta),
+        labels=meta.get("labels") or {},
     )
 
 

@@ -1,7 +1,7 @@
 """Pods, ReplicaSets and Deployments, cut down to what decisions need."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -94,11 +94,13 @@ class Standing:
     Attributes:
         owner: uid of the pool that controls it; None: no pool does.
         mark: grows with each change of what an owner writes: the generation, or where a kind has none the version.
+        labels: no generation tells of them.
     """
 
     uid: str
     owner: str | None
     mark: int
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,11 @@ class DeploymentView:
     is_late: bool = False
     is_paused: bool = False
     owner: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def standing(self) -> Standing:
-        return Standing(self.uid, self.owner, self.generation)
+        return Standing(self.uid, self.owner, self.generation, self.labels)
 
 
 def newest_replica_set(replica_sets: Iterable[ReplicaSetView], deployment: DeploymentView | None) -> str | None:

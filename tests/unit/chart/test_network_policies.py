@@ -44,7 +44,7 @@ def test_without_them_nothing_is_closed_and_the_operator_may_take_away_what_it_m
     off = render(networkPolicy__enabled=False)
     assert not kinds(off, "NetworkPolicy")
     assert "LORAPOOL_NETWORK_PEERS" not in environment(one(off, "Deployment", "lorapool-operator"))
-    assert (may(render()), may(off)) == ({"create", "patch"}, {"list", "delete"})
+    assert (may(render()), may(off)) == ({"list", "watch", "create", "patch"}, {"list", "watch", "delete"})
 
 
 def peers_json(objects: list[dict[str, object]]) -> str:

@@ -67,7 +67,7 @@ async def test_what_somebody_edits_or_deletes_is_put_back_within_seconds_and_wha
     assert service
     assert service["metadata"]["annotations"] == {"team": "a"}
 
-    for resource in (SERVICES, BUDGETS):
+    for resource in (SERVICES, BUDGETS, NETWORK_POLICIES):
         before = await uid(it, resource, "shapes-runtime")
         await it.delete(resource, "shapes-runtime")
         await until(
