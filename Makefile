@@ -59,6 +59,11 @@ test-versions: setup ## The tests of the chart and of the CRDs on the oldest Kub
 fuzz: setup ## A hundred thousand hostile adapter files (ARGS: --cases N --seed N)
 	@python -m tests.fuzz $(ARGS)
 
+.PHONY: chaos
+chaos: setup ## Random users and a longer absence of the API server (SEEDS=1,2,3 ACTIONS=200 AWAY=60)
+	LORAPOOL_CHAOS_SEEDS=$(or $(SEEDS),1,2,3,4,5) LORAPOOL_CHAOS_ACTIONS=$(or $(ACTIONS),200) \
+	LORAPOOL_CHAOS_AWAY_S=$(or $(AWAY),60) pytest tests/cluster/operator/faults $(ARGS)
+
 .PHONY: test-kind
 test-kind: setup ## The e2e tests on a kind cluster with both images (needs a Docker engine and kind)
 	scripts/test-kind.sh

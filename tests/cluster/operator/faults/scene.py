@@ -98,9 +98,16 @@ class Scene:
     async def differences(self) -> list[str]:
         catalogs = {name: self.catalog(pod) for name, pod in self.it.kubelet.pods.items()}
         found = await look(self.it, catalogs)
-        trusted = InstallationKeys(((self.it.folder / "key").read_bytes(),)).trusted
-        installation = Installation("runtime:test", self.hub.url, None, (self.hub.host,), trusted=trusted)
-        return differences(found, Specs(self.specs), installation)
+        return differences(found, Specs(self.specs), self.installation)
+
+    @property
+    def keys(self) -> InstallationKeys:
+        return InstallationKeys(((self.it.folder / "key").read_bytes(),))
+
+    @property
+    def installation(self) -> Installation:
+        """What the operator is told of it."""
+        return Installation("runtime:test", self.hub.url, None, (self.hub.host,), trusted=self.keys.trusted)
 
     def catalog(self, pod: FakePod) -> Mapping[str, str | None]:
         """Key and content of what the pod may serve."""
