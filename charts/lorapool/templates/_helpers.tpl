@@ -149,38 +149,41 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
 {{- /*
-A role and its binding: for the whole cluster, or one binding in each watched namespace.
-Takes (dict "root" $ "component" "operator" "name" NAME "rules" YAML "annotations" DICT).
+A role and its binding, for the whole cluster; or both in each watched namespace, and then nothing is cluster-wide. These
+bindings have names of their own: what a binding is to cannot be changed, and earlier charts bound ClusterRoles there.
+Takes (dict "root" $ "component" "operator" "name" NAME "account" NAME "rules" YAML "annotations" DICT).
 */}}
 {{- define "lorapool.access" -}}
 {{- $ := .root }}
-{{- $labels := include "lorapool.labels" (dict "root" $ "component" .component) }}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: {{ .name }}
-  labels: {{- $labels | nindent 4 }}
-  {{- with .annotations }}
-  annotations: {{- toYaml . | nindent 4 }}
-  {{- end }}
-rules: {{- .rules | nindent 2 }}
 {{- $access := . }}
 {{- range $namespace := ($.Values.watchNamespaces | default (list "")) }}
+{{- $where := ternary "" "Cluster" (ne $namespace "") }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
-kind: {{ ternary "RoleBinding" "ClusterRoleBinding" (ne $namespace "") }}
+kind: {{ $where }}Role
 metadata:
   name: {{ $access.name }}
-  {{- with $namespace }}
-  namespace: {{ . }}
-  {{- end }}
-  labels: {{- $labels | nindent 4 }}
-  {{- with $access.annotations }}
-  annotations: {{- toYaml . | nindent 4 }}
-  {{- end }}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $access.name }}}
+  {{- include "lorapool.accessMetadata" (dict "access" $access "namespace" $namespace) | nindent 2 }}
+rules: {{- $access.rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $where }}RoleBinding
+metadata:
+  name: {{ $access.name }}{{ ternary "-watched" "" (ne $namespace "") }}
+  {{- include "lorapool.accessMetadata" (dict "access" $access "namespace" $namespace) | nindent 2 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ $where }}Role, name: {{ $access.name }}}
 subjects:
   - {kind: ServiceAccount, name: {{ $access.account }}, namespace: {{ $.Release.Namespace }}}
+{{- end }}
+{{- end }}
+
+{{- define "lorapool.accessMetadata" -}}
+{{- with .namespace }}
+namespace: {{ . }}
+{{- end }}
+labels: {{- include "lorapool.labels" (dict "root" .access.root "component" .access.component) | nindent 2 }}
+{{- with .access.annotations }}
+annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
