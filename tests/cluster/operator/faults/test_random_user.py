@@ -16,9 +16,9 @@ from tests.files import lora_file, sha256, whole_model_file
 
 pytestmark = pytest.mark.plane
 
-ACTIONS = int(os.environ.get("LORAPOOL_CHAOS_ACTIONS", "50"))
+ACTIONS = int(os.environ.get("LORAPOOL_CHAOS_ACTIONS", "40"))
 # After so many the user looks whether all is as it shall be.
-AT_ONCE = 25
+AT_ONCE = 20
 SEEDS = [int(seed) for seed in os.environ.get("LORAPOOL_CHAOS_SEEDS", "1").split(",")]
 FILES = {name: lora_file(seed=number) for number, name in enumerate(("one", "two", "three", "four"))}
 
