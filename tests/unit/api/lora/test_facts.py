@@ -147,7 +147,7 @@ def test_adapters_of_one_layout_share_what_describes_it() -> None:
     first = facts_in(answer)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    others = [facts_in(answer) for _ in range(50)] + [read_facts(parse_header(*text)) for _ in range(50)]
+    others = [facts_in(answer) for _ in range(15)] + [read_facts(parse_header(*text)) for _ in range(15)]
     each = (tracemalloc.get_traced_memory()[0] - before) / len(others)
     tracemalloc.stop()
     assert all(facts == first for facts in others)
