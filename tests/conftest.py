@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from rich.console import Console
 
 from lorapool_local.binaries import Binaries, ensure_binaries
@@ -21,6 +22,13 @@ def binaries() -> Binaries:
         if os.environ.get("CI") == "true":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """What a program under test says of logs holds for its test alone."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

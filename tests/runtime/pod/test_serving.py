@@ -175,8 +175,8 @@ async def test_status_and_metrics_tell_where_adapters_are(pod: Running) -> None:
 
     assert status.ready
     assert status.tiers == {"default/one": Tier.DEVICE, "default/two": Tier.HOST}
-    assert 'lorapool_requests_total{outcome="Ok"} 1.0' in metrics
-    assert 'lorapool_adapters{tier="device"} 1.0' in metrics
+    assert 'lorapool_runtime_requests_total{outcome="Ok"} 1.0' in metrics
+    assert 'lorapool_runtime_adapters{tier="device"} 1.0' in metrics
 
 
 async def test_a_pod_without_a_catalog_is_alive_but_not_ready(tmp_path: Path) -> None:

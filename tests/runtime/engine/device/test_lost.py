@@ -14,9 +14,14 @@ from lorapool_runtime.errors import DeviceLost, ModelError, OutOfDeviceMemory
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def fails(card: Card, error: Exception, *, of: Callable[[tuple[int, ...]], bool] = lambda shape: True) -> None:
+def fails(
+    card: Card, error: Exception, *, of: Callable[[tuple[int, ...]], bool] = lambda shape: True, lost: bool = False
+) -> None:
+    """In the denoiser; `lost`: the device does nothing more from then on."""
+
     def fail(shape: tuple[int, ...]) -> bool:
         if of(shape):
+            card.cuda.lost = card.cuda.lost or lost
             raise error
         return True
 
@@ -33,8 +38,7 @@ def fails(card: Card, error: Exception, *, of: Callable[[tuple[int, ...]], bool]
 )
 def test_an_error_that_stays_means_that_the_device_is_lost(model: Path, card: Card, error: Exception) -> None:
     engine = make(model, card)
-    card.cuda.lost = True
-    fails(card, error)
+    fails(card, error, lost=True)
     with pytest.raises(DeviceLost, match="does not work any more"):
         image(engine)
 
@@ -42,8 +46,7 @@ def test_an_error_that_stays_means_that_the_device_is_lost(model: Path, card: Ca
 def test_an_error_that_shows_late_is_found_by_the_canary(model: Path, card: Card) -> None:
     """Kernels run after their call: the canary waits for its own."""
     engine = make(model, card)
-    card.cuda.lost = True
-    fails(card, RuntimeError("unspecified"), of=lambda shape: shape[2] == 16)
+    fails(card, RuntimeError("unspecified"), of=lambda shape: shape[2] == 16, lost=True)
     with pytest.raises(DeviceLost):
         image(engine)
 
@@ -70,8 +73,7 @@ def test_a_request_that_is_at_fault_itself_does_not_end_the_process(model: Path,
 
 def test_a_library_that_finds_no_room_of_its_own_is_a_full_device_and_no_lost_one(model: Path, card: Card) -> None:
     engine = make(model, card)
-    card.cuda.lost = True
-    fails(card, RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    fails(card, RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), lost=True)
     with pytest.raises(OutOfDeviceMemory):
         image(engine)
 
