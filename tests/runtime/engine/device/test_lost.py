@@ -73,7 +73,7 @@ def test_a_request_that_is_at_fault_itself_does_not_end_the_process(model: Path,
 
 def test_a_library_that_finds_no_room_of_its_own_is_a_full_device_and_no_lost_one(model: Path, card: Card) -> None:
     engine = make(model, card)
-    fails(card, RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), lost=True)
+    fails(card, RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
     with pytest.raises(OutOfDeviceMemory):
         image(engine)
 
