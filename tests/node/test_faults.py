@@ -36,6 +36,9 @@ def system(installation: Cluster) -> Iterator[Cluster]:
     made.run("rollout", "status", "deployment/lorapool-gateway", "--timeout=60s")
     yield made
     made.run("scale", "deployment/lorapool-gateway", "--replicas=1")
+    # Who finds the release next finds one gateway, and none that still finishes its requests.
+    gateways = "app.kubernetes.io/component=gateway"
+    wait_until(lambda: len(made.list("pods", gateways)) == 1, "one gateway is left", 100)
 
 
 @pytest.fixture(scope="module")
