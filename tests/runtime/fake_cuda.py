@@ -77,6 +77,7 @@ class FakeCuda:
     recorded: list[tuple[torch.Tensor, object]] = field(default_factory=list)
     pinned_bytes: int = 0
     emptied: int = 0
+    waited_for_all: int = 0
 
     main: Stream = field(default_factory=Stream)
 
@@ -116,6 +117,7 @@ class FakeCuda:
         self.peak_bytes = 0
 
     def synchronize(self, device: torch.device) -> None:
+        self.waited_for_all += 1
         if self.lost:
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 

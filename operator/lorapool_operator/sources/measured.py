@@ -15,7 +15,7 @@ from lorapool_operator.sources.resolver import LooksAtSources
 
 log = structlog.get_logger(__name__)
 
-_KINDS: Final = ("hub", "url", "path", "s3", "gcs", "azure", "oci", "civitai", "stack")
+_KINDS: Final = AdapterSource.model_fields.keys() - {"token_secret_ref"}
 _OK: Final = "ok"
 # It took too long, or nobody waits for it any more.
 _UNANSWERED: Final = "unanswered"

@@ -139,7 +139,7 @@ class DiffusersEngine:
     def _render(
         self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int, rows: int | None
     ) -> Sequence[Result]:
-        watch = Stopwatch(self.parts.accelerator.synchronize)
+        watch = Stopwatch(self.parts.accelerator.wait_for_render)
         for request in requests:
             _check_stack([lora(scaled.adapter) for scaled in request.stack])
         in_use = tuple(dict.fromkeys(scaled.adapter.identity for request in requests for scaled in request.stack))

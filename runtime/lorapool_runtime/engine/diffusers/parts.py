@@ -48,7 +48,7 @@ class PipelineParts:
             board=Switchboard(components),
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
-            runner=Runner(Tasks(pipeline), pipeline.scheduler, accelerator.synchronize),
+            runner=Runner(Tasks(pipeline), pipeline.scheduler, accelerator.wait_for_render),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,

@@ -46,6 +46,9 @@ class Accelerator(Protocol):
     def synchronize(self) -> None:
         """Wait for all that was launched. Raises: RuntimeError: what has failed on the device."""
 
+    def wait_for_render(self) -> None:
+        """Wait for what the engine launched; uploads for requests that wait go on."""
+
     def empty_cache(self) -> None:
         """Give back what the allocator keeps for later."""
 
@@ -71,6 +74,9 @@ class Cpu:
         return time.perf_counter() - start
 
     def synchronize(self) -> None:
+        pass
+
+    def wait_for_render(self) -> None:
         pass
 
     def empty_cache(self) -> None:
@@ -203,6 +209,9 @@ class Cuda:
 
     def synchronize(self) -> None:
         self._api.synchronize(self.device)
+
+    def wait_for_render(self) -> None:
+        self._api.main_stream(self.device).synchronize()
 
     def empty_cache(self) -> None:
         self._api.empty_cache()

@@ -50,11 +50,11 @@ class Run:
 class Runner:
     """Runs the pipeline of a task. For the engine's thread. A scheduler is made for each run."""
 
-    def __init__(self, tasks: Tasks, own_scheduler: Any, synchronize: Callable[[], None]) -> None:
-        """`own_scheduler` is what the base came with; `synchronize` waits until the device has done all."""
+    def __init__(self, tasks: Tasks, own_scheduler: Any, wait_for_render: Callable[[], None]) -> None:
+        """`own_scheduler` is what the base came with; `wait_for_render` returns when the device has done its part."""
         self._tasks = tasks
         self._own_scheduler = own_scheduler
-        self._synchronize = synchronize
+        self._wait_for_render = wait_for_render
 
     @torch.inference_mode()
     def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch) -> Run:
@@ -74,7 +74,7 @@ class Runner:
             of = getattr(pipeline, "num_timesteps", recipe.steps)
             watch(step + 1, of, before, last, pipeline.scheduler)
             if step + 1 >= of:
-                self._synchronize()  # else the steps that the device has yet to do would count as decoding
+                self._wait_for_render()  # else the steps that the device has yet to do would count as decoding
                 stepped_s = time.monotonic()
             return {}
 
