@@ -111,7 +111,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{- /* Constraints that name no pods are about those of the component, of one version: a roll-out keeps them spread. */}}
+{{- /* Constraints that name no pods are about those of the component, of one version: a rollout keeps them spread. */}}
 {{- define "lorapool.spread" -}}
 {{- $selector := dict "matchLabels" (include "lorapool.selector" .component | fromYaml) }}
 {{- $own := dict "labelSelector" $selector "matchLabelKeys" (list "pod-template-hash") }}

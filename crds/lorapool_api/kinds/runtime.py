@@ -117,7 +117,7 @@ class PodRollout(ApiModel):
     max_unavailable: IntOrPercent | None = Field(
         default=None,
         description="Pods that may be missing while pods are replaced. Default: 0 for as long as new pods find room. "
-        "Once one has found none for three minutes (no node, a quota), old pods make room in the rest of the roll-out.",
+        "Once one has found none for three minutes (no node, a quota), old pods make room in the rest of the rollout.",
     )
     progress_deadline_seconds: int = Field(
         default=3600,

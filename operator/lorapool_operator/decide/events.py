@@ -36,7 +36,7 @@ def adapter_events(adapter: Adapter, now: AdapterStatus) -> tuple[EventDraft, ..
 
 
 def pool_events(pool: Pool, now: PoolStatus) -> tuple[EventDraft, ...]:
-    """When it becomes available or not, degraded or for another reason, and when a roll-out is late."""
+    """When it becomes available or not, degraded or for another reason, and when a rollout is late."""
     before = pool.status
     available = _change(PoolCondition.AVAILABLE, before.conditions, now.conditions)
     degraded = _change(PoolCondition.DEGRADED, before.conditions, now.conditions)

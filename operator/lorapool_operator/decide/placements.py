@@ -17,7 +17,7 @@ from lorapool_operator.placement.ranks import Ranks
 _SHARE_OF_DISK: Final = 0.8
 # Of a file whose size nobody knows yet.
 _USUAL_BYTES: Final = 100 << 20
-# Of pods that a roll-out has yet to make; no key of a pod begins so.
+# Of pods that a rollout has yet to make; no key of a pod begins so.
 _TO_COME: Final = "~"
 
 
@@ -46,7 +46,7 @@ class PlacementDecisions:
         return self._made
 
     def _all(self, given: PlacementInput) -> Placements:
-        """In a roll-out the pods that are replaced hold what they held. Their successors share what will be due to them
+        """In a rollout the pods that are replaced hold what they held. Their successors share what will be due to them
         when all are there, so that each brings its part and nobody all of it."""
         justified = dict(given.justified)
         self._wanted = {key: tuple(_wanted_versions(given, r, justified)) for key, r in given.results.items()}

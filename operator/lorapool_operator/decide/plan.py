@@ -58,7 +58,7 @@ class PassMemory:
         unwritten_since_s: adapter's key -> since when its object has another status than it shall have.
         adapters: all that there were, by their keys.
         demands: what requests have asked for lately.
-        rollout: how far the roll-out of its pods is.
+        rollout: how far the rollout of its pods is.
         pool_uid: empty where there was no pool.
     """
 
@@ -194,7 +194,7 @@ def decide(seen: Observed, memory: PassMemory, adapters: AdapterDecisions, place
 
 
 def _base(seen: Observed, memory: PassMemory) -> tuple[BaseModelSpec, BaseReport] | None:
-    """The modules of the base as the newest warm pod holds it: during a roll-out that is the one to come. While no pod
+    """The modules of the base as the newest warm pod holds it: during a rollout that is the one to come. While no pod
     is warm: what the last one reported, if it held the same model."""
     if seen.pool is None:
         return memory.base

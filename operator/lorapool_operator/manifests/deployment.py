@@ -41,7 +41,7 @@ def deployment(pool: Pool, installation: Installation, *, unavailable: int = 0) 
     """The Deployment of the pool.
 
     Args:
-        unavailable: how many old pods a roll-out may take down before their successors run, where the pool does not
+        unavailable: how many old pods a rollout may take down before their successors run, where the pool does not
             say it itself. A new pod beside the old ones costs no request, so there are none by default; where no node
             has another GPU it would wait for ever.
     """

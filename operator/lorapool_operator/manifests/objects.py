@@ -17,7 +17,7 @@ class WantedObjects:
 
     Attributes:
         at_commits: the pool as its pods shall read it; None: its Deployment stays as it is for now.
-        unavailable: how many old pods a roll-out may take down before their successors run.
+        unavailable: how many old pods a rollout may take down before their successors run.
     """
 
     pool: Pool

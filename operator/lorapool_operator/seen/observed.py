@@ -115,7 +115,7 @@ class Observed:
 
     @cached_property
     def outdated(self) -> frozenset[str]:
-        """Keys of the pods that a roll-out replaces: of an older template than the newest."""
+        """Keys of the pods that a rollout replaces: of an older template than the newest."""
         return frozenset(p.key for p in self.pods if p.counts and p.replica_set != self.newest)
 
     @cached_property

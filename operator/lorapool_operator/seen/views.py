@@ -121,8 +121,8 @@ class DeploymentView:
 
     Attributes:
         failure: why pods cannot be made, a quota for example; None: they can. `failing_since`: since when.
-        is_late: whether nothing has moved in its roll-out for as long as progressDeadlineSeconds.
-        is_paused: whether somebody has paused its roll-outs (`kubectl rollout pause`).
+        is_late: whether nothing has moved in its rollout for as long as progressDeadlineSeconds.
+        is_paused: whether somebody has paused its rollouts (`kubectl rollout pause`).
         owner: uid of the pool that controls it; None: no pool does.
     """
 

@@ -15,7 +15,7 @@ from lorapool_operator.seen.observed import Observed
 
 @dataclass(frozen=True)
 class Succession:
-    """Pods of a roll-out, by their keys.
+    """Pods of a rollout, by their keys.
 
     Attributes:
         newest: uid of the ReplicaSet of those that come.

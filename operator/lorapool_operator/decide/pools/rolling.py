@@ -1,7 +1,7 @@
-"""How far a roll-out gives way: how many old pods it may take down before their successors run.
+"""How far a rollout gives way: how many old pods it may take down before their successors run.
 
 A new pod beside the old ones costs no request, and needs a GPU that nobody uses. Nobody knows whether there is one
-before a pod has looked for it. So a roll-out begins with surge alone; where a new pod finds no room, old ones make it.
+before a pod has looked for it. So a rollout begins with surge alone; where a new pod finds no room, old ones make it.
 """
 
 import re
@@ -22,7 +22,7 @@ _QUOTA: Final = "exceeded quota"
 
 @dataclass(frozen=True)
 class RollingUpdate:
-    """What is remembered of a roll-out until it is done.
+    """What is remembered of a rollout until it is done.
 
     Attributes:
         newest: uid of the ReplicaSet that it makes pods of; None: there is none yet.

@@ -137,7 +137,7 @@ def _of_catalog(pod: str, held: Mapping[str, str | None], adapters: Sequence[Ada
 
 def _of_objects(pool: Pool, found: Found, installation: Installation) -> Iterator[str]:
     for manifest in manifests(WantedObjects(pool, pool, 0), installation):
-        manifest.get("spec", {}).pop("strategy", None)  # of a roll-out, which comes and goes
+        manifest.get("spec", {}).pop("strategy", None)  # of a rollout, which comes and goes
         name = (manifest["kind"], manifest["metadata"]["name"])
         there = found.owned.get(name)
         if there is None:

@@ -1,4 +1,4 @@
-"""What a pool says of a roll-out: what it waits for, and that it does not get there."""
+"""What a pool says of a rollout: what it waits for, and that it does not get there."""
 
 from typing import Any
 

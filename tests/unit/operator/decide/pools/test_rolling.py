@@ -1,4 +1,4 @@
-"""When a roll-out takes old pods down before their successors run."""
+"""When a rollout takes old pods down before their successors run."""
 
 from dataclasses import replace
 from datetime import timedelta

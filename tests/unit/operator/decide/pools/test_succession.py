@@ -1,4 +1,4 @@
-"""In a roll-out new pods hold their part of what the old ones hold before they take requests."""
+"""In a rollout new pods hold their part of what the old ones hold before they take requests."""
 
 from dataclasses import replace
 
