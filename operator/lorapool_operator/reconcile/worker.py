@@ -26,6 +26,9 @@ class Pace:
         coalesce_s: what happens within it makes one pass.
         quick: passes that may follow each other at that pace; after them one each `sustained_s`, until there was rest:
             what happens alone is done at once, and what comes without end makes few passes.
+        gather_s: where those are used up, how long a pass may wait for a stream of changes to pause: each pass asks all
+            pods, so thousands of adapters that are applied one after the other make few passes, and the last ones wait
+            no longer for it.
         recheck_s: when everything is applied anew although nothing happened.
         jitter: how far that may be from its length, as a fraction of it.
         first_retry_s: after a pass that broke; doubles up to `most_retry_s`.
@@ -34,6 +37,7 @@ class Pace:
     coalesce_s: float = 0.05
     quick: int = 4
     sustained_s: float = 0.35
+    gather_s: float = 1.0
     recheck_s: float = 60.0
     jitter: float = 0.2
     first_retry_s: float = 0.5
@@ -73,12 +77,17 @@ class Worker:
         self._pace = pace
         self._woken = asyncio.Event()
         self._backoff = Backoff(pace.first_retry_s, pace.most_retry_s)
-        self._passes = make(key, context, self.wake)
+        self._passes = make(key, context, self._woken.set)
+        self._changed_at = -math.inf
         self._refresh_at = 0.0
         self._paid_until_s = -math.inf
 
     def wake(self) -> None:
-        """Have a pass soon. Any number of calls before it make one pass."""
+        """Have a pass soon, for a change in the cluster. Any number of calls before it make one pass.
+
+        What its pods answer is no such change: the next pass does not wait for an end of that.
+        """
+        self._changed_at = self._ctx.clock()
         self._woken.set()
 
     async def run(self) -> None:
@@ -104,16 +113,25 @@ class Worker:
         except TimeoutError:
             pass
         else:
-            await asyncio.sleep(self._pause_s())
+            await self._gather()
         self._woken.clear()
         if self._ctx.clock() >= self._refresh_at:
             self._passes.refresh()
             self._plan_refresh()
 
-    def _pause_s(self) -> float:
-        """How long what happens is gathered before the next pass (a token bucket)."""
-        in_hand_s = (self._pace.quick - 1) * self._pace.sustained_s
-        return max(self._pace.coalesce_s, self._paid_until_s - in_hand_s - self._ctx.clock())
+    async def _gather(self) -> None:
+        """Let come what belongs to the next pass: for a moment, or where passes are used up until a stream pauses."""
+        pace, clock, began = self._pace, self._ctx.clock, self._ctx.clock()
+        in_hand_s = (pace.quick - 1) * pace.sustained_s
+        owed_s = self._paid_until_s - in_hand_s - began
+        await asyncio.sleep(max(pace.coalesce_s, owed_s))
+        if owed_s <= pace.coalesce_s:
+            return
+        most_at = began + pace.gather_s
+        while (left_s := min(self._changed_at + pace.coalesce_s, most_at) - clock()) > 0:  # noqa: ASYNC110 -- a time
+            await asyncio.sleep(left_s)
+        if self._changed_at + pace.coalesce_s > clock():
+            self._paid_until_s = clock() + in_hand_s  # a stream is no rest: it saves up no quick passes
 
     def _plan_refresh(self) -> None:
         jitter = random.uniform(-self._pace.jitter, self._pace.jitter)  # noqa: S311 -- not for secrets

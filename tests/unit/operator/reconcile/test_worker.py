@@ -66,6 +66,13 @@ async def working(passes: Scripted, bench: Bench) -> AsyncIterator[Worker]:
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def stream(worker: Worker, for_s: float) -> None:
+    """A change each hundredth of a second."""
+    for _ in range(round(for_s / 0.01)):
+        worker.wake()
+        await elapse(0.01)
+
+
 @pytest.mark.parametrize("outcome", [PassResult(failures=1, again_s=30.0), RuntimeError("broken")])
 async def test_an_event_is_heard_while_a_failure_waits(bench: Bench, outcome: PassResult | Exception) -> None:
     passes = Scripted(outcome)
@@ -81,15 +88,41 @@ async def test_what_comes_without_end_makes_few_passes_and_what_comes_after_a_re
 ) -> None:
     passes = Scripted(PassResult())
     async with working(passes, bench) as worker:
-        for _ in range(1000):
-            worker.wake()
-            await elapse(0.01)
-        assert len(passes.began_s) == pytest.approx(PACE.quick + 10.0 / PACE.sustained_s, abs=1)
+        await stream(worker, 10.0)
+        assert len(passes.began_s) == pytest.approx(PACE.quick + 10.0 / PACE.gather_s, abs=1)
         await elapse(PACE.quick * PACE.sustained_s + 1.0)
         before = len(passes.began_s)
         worker.wake()
         await elapse(COALESCE_S)
         assert len(passes.began_s) == before + 1
+
+
+async def test_a_pass_follows_the_last_change_of_a_stream_at_once(bench: Bench) -> None:
+    passes = Scripted(PassResult())
+    async with working(passes, bench) as worker:
+        await stream(worker, 10.0)
+        while passes.began_s[-1] + PACE.sustained_s > now_s():
+            await stream(worker, 0.1)
+        ended, before = now_s() - 0.01, len(passes.began_s)
+        await elapse(PACE.gather_s)
+        assert passes.began_s[before] - ended == pytest.approx(COALESCE_S, abs=0.001)
+        assert len(passes.began_s) == before + 1
+
+
+async def test_what_pods_answer_during_a_stream_holds_up_no_pass(bench: Bench) -> None:
+    passes, wakes = Scripted(PassResult()), list[Callable[[], None]]()
+
+    def make_passes(key: str, context: Context, wake: Callable[[], None]) -> Scripted:
+        wakes.append(wake)
+        return passes
+
+    running = asyncio.create_task(Worker("default/shapes", bench.context, PACE, make_passes).run())
+    await rest()
+    for _ in range(1000):
+        wakes[0]()
+        await elapse(0.01)
+    running.cancel()
+    assert len(passes.began_s) == pytest.approx(PACE.quick + 10.0 / PACE.sustained_s, abs=1)
 
 
 async def test_a_failure_is_tried_again_although_nothing_happens(bench: Bench) -> None:
