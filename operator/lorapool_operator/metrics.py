@@ -67,6 +67,12 @@ class Metrics:
             "Requests for a pool with spec.scaling that its gateways and pods know of.",
             "pool",
         )
+        self._demand_unknown = _gauge(
+            registry,
+            "demand_unknown",
+            "1 while some gateway does not say how many requests it has for a pool with spec.scaling; 0: all do.",
+            "pool",
+        )
         self.gpus: Final = GpuTime(registry, clock)
         self._behind_since_s: dict[str, float] = {}
 
@@ -100,13 +106,15 @@ class Metrics:
         else:
             self._behind_since_s[pool] = since_s
 
-    def set_scaling(self, pool: str, replicas: int, requests: int) -> None:
+    def set_scaling(self, pool: str, replicas: int, requests: int, is_complete: bool) -> None:
+        """`is_complete`: every gateway has said how many requests it has."""
         self._desired_replicas.labels(pool).set(replicas)
         self._demand.labels(pool).set(requests)
+        self._demand_unknown.labels(pool).set(not is_complete)
 
     def forget_scaling(self, pool: str) -> None:
         """The pool has no spec.scaling any more."""
-        for gauge in (self._desired_replicas, self._demand):
+        for gauge in (self._desired_replicas, self._demand, self._demand_unknown):
             gauge.remove_by_labels({"pool": pool})
 
     def forget(self, pool: str) -> None:

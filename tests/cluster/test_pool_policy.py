@@ -18,6 +18,7 @@ pytestmark = pytest.mark.plane
 
 Manifest = dict[str, Any]
 Asks = Callable[..., str]
+Edits = Callable[[Manifest], str]
 CONTAINER = {"name": "runtime"}
 
 
@@ -68,18 +69,29 @@ def policy(plane: Plane, namespace: str, *values: str) -> str:
     return yaml.safe_dump_all(found)
 
 
+def pool_with(runtime: Manifest, name: str, namespace: str) -> str:
+    return json.dumps(make.pool_manifest(name, namespace, runtime={"engine": "stub", "device": "cpu"} | runtime))
+
+
 @pytest.fixture(scope="module")
-def asks(plane: Plane) -> Iterator[Asks]:
-    """Asks for a pool with that runtime: what kubectl says, once the policy is in force."""
-    namespace = f"policy-{uuid.uuid4().hex[:6]}"
+def namespace() -> str:
+    return f"policy-{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture(scope="module")
+def asks(plane: Plane, namespace: str) -> Iterator[Asks]:
+    """Asks for a pool with that runtime: what kubectl says, once the policy is in force. The pool `older` was there
+    before it."""
     install_crds(plane.kubectl, plane.kubeconfig)
     made = policy(plane, namespace, "--set", "poolPolicy.serviceAccounts={loras-reader}")
     assert kubectl(plane, "create", "namespace", namespace).returncode == 0
+    older = pool_with(pod(hostNetwork=True), "older", namespace)
+    assert kubectl(plane, "create", "-f", "-", stdin=older).returncode == 0
     assert kubectl(plane, "apply", "-f", "-", stdin=made).returncode == 0
 
-    def ask(runtime: Manifest, *how: str) -> str:
-        spec = make.pool_manifest("shapes", namespace, runtime={"engine": "stub", "device": "cpu"} | runtime)
-        done = kubectl(plane, *(how or ("create", "--dry-run=server")), "-f", "-", stdin=json.dumps(spec))
+    def ask(runtime: Manifest) -> str:
+        spec = pool_with(runtime, "shapes", namespace)
+        done = kubectl(plane, "create", "--dry-run=server", "-f", "-", stdin=spec)
         return done.stdout + done.stderr
 
     try:
@@ -88,6 +100,18 @@ def asks(plane: Plane) -> Iterator[Asks]:
     finally:
         kubectl(plane, "delete", "--ignore-not-found", "-f", "-", stdin=made)
         kubectl(plane, "delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def edits(plane: Plane, namespace: str, asks: Asks) -> Edits:
+    """Edits the pool that was there before the policy, and keeps it as it is: what kubectl says."""
+
+    def edit(patch: Manifest) -> str:
+        words = ("patch", "bmp", "older", "-n", namespace, "--dry-run=server", "--type=merge", "-p", json.dumps(patch))
+        done = kubectl(plane, *words)
+        return done.stdout + done.stderr
+
+    return edit
 
 
 @pytest.mark.parametrize(("word", "runtime"), REFUSED)
@@ -100,3 +124,24 @@ def test_a_pool_gets_no_pods_that_its_owner_may_not_have(asks: Asks, word: str, 
 @pytest.mark.parametrize("runtime", TAKEN)
 def test_what_is_usual_is_taken(asks: Asks, runtime: Manifest) -> None:
     assert "created (server dry run)" in asks(runtime)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"spec": {"replicas": 3}},
+        {"spec": {"adapters": {"copies": 3}}},
+        {"metadata": {"labels": {"team": "a"}, "finalizers": ["example.org/kept"]}},
+        {"spec": {"runtime": {"podTemplate": {"spec": {"hostNetwork": None}}}}},
+    ],
+)
+def test_a_pool_from_before_the_policy_can_be_edited_and_mended(edits: Edits, patch: Manifest) -> None:
+    assert "basemodelpool.lorapool.dev/older patched" in edits(patch)
+
+
+@pytest.mark.parametrize(
+    "runtime", [{"image": "example.org/another:1"}, {"podTemplate": {"spec": {"hostPID": True}}}, pod(nodeName="a")]
+)
+def test_an_edit_of_its_runtime_must_be_one_that_is_allowed(edits: Edits, runtime: Manifest) -> None:
+    said = edits({"spec": {"runtime": runtime}})
+    assert "hostNetwork, hostPID and hostIPC are not allowed" in said

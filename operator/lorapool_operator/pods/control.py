@@ -65,7 +65,10 @@ class Control:
     """Calls to the control ports of pods. Never through a proxy: they are in the cluster."""
 
     def __init__(self, port: int = CONTROL_PORT, signer: Signer | None = None) -> None:
-        """`signer`: of this operator; None: calls are not signed, and the token alone says whose they are."""
+        """`signer`: of this operator; None: calls are not signed, and the token alone says whose they are.
+
+        Each call takes the token that the pod knows its operator by; empty: it knows it by the signature.
+        """
         self._port = port
         self._signer = signer
         self._opened: aiohttp.ClientSession | None = None
@@ -120,7 +123,7 @@ class Control:
         url = URL(f"http://{host_of(ip)}:{self._port}/v1/{what}").with_query(query)
         data = b"" if body is None else _encoded(body)
         signed = await signature_of(self._signer, method, url, data)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         call = self._session().request(
             method,
             url,

@@ -27,17 +27,23 @@ class PodLinks:
         self._pushes = pushes
         self._on_change = on_change
         self._grants = grants
+        self._token: str | None = None
         self._links: dict[str, PodLink] = {}
         self._deltas = Deltas()
         self._catalog_keys: tuple[Catalog | None, frozenset[str]] = (None, frozenset())
         self.bases: dict[str, BaseReport] = {}
 
     def follow(self, pods: Iterable[PodView], token: str | None) -> None:
-        """Open links to new pods, close those to pods that went, were replaced or may not be talked to."""
+        """Open links to new pods, close those to pods that went, were replaced or may not be talked to.
+
+        Args:
+            token: by which the pods know each other; None: nobody is talked to.
+        """
         wanted = {p.key: p for p in pods if p.is_running} if token else {}
+        is_same, self._token = token == self._token, token
         for key, link in list(self._links.items()):
             pod = wanted.get(key)
-            if pod is None or (pod.uid, pod.ip, token) != (link.pod.uid, link.pod.ip, link.token):
+            if pod is None or not is_same or (pod.uid, pod.ip) != (link.pod.uid, link.pod.ip):
                 self._links.pop(key).stop()
         for key, pod in wanted.items():
             if key not in self._links and token:
@@ -45,7 +51,9 @@ class PodLinks:
 
     def _open(self, pod: PodView, token: str) -> PodLink:
         news = (self._on_change, self._knows_base, self._keep_base)
-        link = PodLink(pod, token, self._control, self._pushes, *news, self._grants, self._deltas)
+        # A call goes over the network as it is. Pods that verify its signature have no use for the token in it.
+        shown = token if pod.mounts_token else ""
+        link = PodLink(pod, shown, self._control, self._pushes, *news, self._grants, self._deltas)
         link.start()
         return link
 
@@ -64,7 +72,8 @@ class PodLinks:
         _, keys = self._catalog_keys
         for pod, link in self._links.items():
             place = assignments.get(pod)
-            link.set_desired(catalog, keys, adapters, None if place is None else place.with_token(link.token))
+            placed = None if place is None or self._token is None else place.with_token(self._token)
+            link.set_desired(catalog, keys, adapters, placed)
 
     def reports(self) -> Mapping[str, PodReport]:
         """Pod's key -> what it said."""

@@ -130,7 +130,7 @@ class Autoscaler:
         since_s = None if requests.is_complete else now_s if old is None else old.unknown_since_s or now_s
         is_reported = since_s is not None and now_s - since_s >= TELL_AFTER_S
         self._records[uid] = _PoolRecord(pool.key, after, since_s, is_reported)
-        self._metrics.set_scaling(pool.key, after.replicas, requests.count)
+        self._metrics.set_scaling(pool.key, after.replicas, requests.count, requests.is_complete)
         if after.replicas != before.replicas:
             counts = {"replicas": after.replicas, "before": before.replicas, "requests": requests.count}
             log.info("a pool is scaled", pool=pool.key, **counts)

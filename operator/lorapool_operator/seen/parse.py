@@ -56,7 +56,14 @@ def pod_view(body: Manifest) -> PodView:
         has_node=conditions.get("PodScheduled", {}).get("status") == "True",
         started=_started(status),
         deletion_cost=(meta.get("annotations") or {}).get(names.DELETION_COST_ANNOTATION),
+        mounts_token=_mounts_token(spec),
     )
+
+
+def _mounts_token(spec: Manifest) -> bool:
+    ours = (c for c in spec.get("containers") or () if c.get("name") == names.RUNTIME_CONTAINER)
+    mounts = (mount for container in ours for mount in container.get("volumeMounts") or ())
+    return any(mount.get("mountPath") == names.CONTROL_TOKEN_DIR for mount in mounts)
 
 
 def _started(status: Manifest) -> datetime | None:

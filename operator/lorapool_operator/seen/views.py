@@ -36,6 +36,7 @@ class PodView:
         has_node: whether the scheduler found one for it.
         started: when its container began to run, unless it has begun more than once.
         deletion_cost: the annotation that says which pods go first, as it stands there; None: it has none.
+        mounts_token: whether it is a pod of 0.1.0, which knows its operator by a token of a Secret, not by signatures.
     """
 
     name: str
@@ -53,6 +54,7 @@ class PodView:
     has_node: bool = True
     deletion_cost: str | None = None
     started: datetime | None = None
+    mounts_token: bool = False
 
     @cached_property
     def key(self) -> str:

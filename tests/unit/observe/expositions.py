@@ -60,7 +60,7 @@ def operator() -> str:
     metrics.lookups.labels("hub", "ok").inc()
     metrics.lookup_seconds.labels("hub").observe(0.3)
     metrics.gpus.set(POOL, 1, 3)
-    metrics.set_scaling(POOL, 2, 3)
+    metrics.set_scaling(POOL, 2, 3, is_complete=True)
     return metrics.text().decode()
 
 

@@ -25,6 +25,7 @@ class FakePod:
         calls: names of the calls that came.
         awaits: keys of adapters whose credentials it waits for, until they are delivered.
         delivered: what it was given.
+        tokens: what calls have shown.
     """
 
     def __init__(self, base: BaseState = WARM, modules: BaseReport = NO_MODULES) -> None:
@@ -39,6 +40,7 @@ class FakePod:
         self.assignment: Assignment | None = None
         self.forgets_assignments = False
         self.calls: list[str] = []
+        self.tokens: set[str] = set()
         self.awaits: frozenset[str] = frozenset()
         self.deliver_error: ControlError | None = None
         self.delivered: list[CredentialsDelivery] = []
@@ -133,27 +135,28 @@ class FakePods:
     def __init__(self, pods: Mapping[str, FakePod] | None = None) -> None:
         self.pods = dict(pods or {})
 
-    def _at(self, ip: str) -> FakePod:
+    def _at(self, ip: str, token: str) -> FakePod:
         if ip not in self.pods:
             raise ControlError("nobody answers")
+        self.pods[ip].tokens.add(token)
         return self.pods[ip]
 
     async def state(self, ip: str, token: str, since: int, instance: str | None, max_bytes: int) -> PodState:
-        return await self._at(ip).state(since, instance)
+        return await self._at(ip, token).state(since, instance)
 
     async def base(self, ip: str, token: str) -> BaseReport:
-        return self._at(ip).report()
+        return self._at(ip, token).report()
 
     async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState:
-        return self._at(ip).assign(assignment)
+        return self._at(ip, token).assign(assignment)
 
     async def deliver(self, ip: str, token: str, delivery: CredentialsDelivery) -> PodState:
-        return self._at(ip).deliver(delivery)
+        return self._at(ip, token).deliver(delivery)
 
     async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState:
-        await asyncio.sleep(self._at(ip).takes_s)
-        return self._at(ip).put(catalog)
+        await asyncio.sleep(self._at(ip, token).takes_s)
+        return self._at(ip, token).put(catalog)
 
     async def patch(self, ip: str, token: str, delta: CatalogDelta, max_bytes: int) -> PodState:
-        await asyncio.sleep(self._at(ip).takes_s)
-        return self._at(ip).patch(delta)
+        await asyncio.sleep(self._at(ip, token).takes_s)
+        return self._at(ip, token).patch(delta)

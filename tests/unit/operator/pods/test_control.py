@@ -56,6 +56,19 @@ async def test_an_answer_is_not_read_beyond_its_limit() -> None:
     assert sent < 20_000_000  # what sockets hold on the way is not counted
 
 
+async def test_no_token_is_no_header() -> None:
+    shown: list[str | None] = []
+
+    async def seen(request: web.Request) -> web.StreamResponse:
+        shown.append(request.headers.get("Authorization"))
+        return web.json_response(state())
+
+    async with pod(seen) as control:
+        await control.state("127.0.0.1", "", 0, None)
+        await control.state("127.0.0.1", "t", 0, None)
+    assert shown == [None, "Bearer t"]
+
+
 async def test_nothing_is_unpacked() -> None:
     """A megabyte on the wire was hundreds in memory."""
     asked: list[str] = []

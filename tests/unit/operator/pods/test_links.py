@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.unit.operator import make as made
 from tests.unit.operator.fake_pods import FakePod
-from tests.unit.operator.pods.linked import Pool, catalog
+from tests.unit.operator.pods.linked import IP, Pool, catalog
 from tests.virtual_time import elapse, now_s, rest, until
 
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseReport, BaseState, PodState
@@ -125,6 +125,17 @@ async def test_a_pod_that_knows_another_token_is_told_apart(pool: Pool) -> None:
     pod.error = None
     await elapse(3.0)
     assert (pool.report().reachable, pool.report().accepts_token) == (True, True)
+
+
+async def test_only_a_pod_of_the_first_version_is_shown_the_token(pool: Pool) -> None:
+    """Others know the operator by its signature: what a pod is sent that has another's address now is worth nothing."""
+    pod, old = pool.start(FakePod()), FakePod()
+    pool.ports.pods[OTHER_IP] = old
+    pods = (made.pod("p-1", ip=IP), made.pod("old", ip=OTHER_IP, mounts_token=True))
+    pool.links.follow(pods, "token")
+    await pool.distribute(catalog("a"))
+    assert (pod.pushes, old.pushes) == (["put"], ["put"])
+    assert (pod.tokens, old.tokens) == ({""}, {"token"})
 
 
 async def test_a_hung_pod_delays_no_other(pool: Pool) -> None:

@@ -77,9 +77,11 @@ async def test_a_gateway_that_goes_away_takes_no_pod_along(it: Scaled) -> None:
     it.gateways.waiting[ONE] = None
     await elapse(3600.0)
     assert (it.replicas(), it.problem()) == (4, "DemandUnknown")
+    assert b'demand_unknown{pool="default/shapes"} 1.0' in it.metrics.text()
     it.gateways.waiting[ONE] = 0
     await elapse(2.0)
     assert it.problem() is None
+    assert b'demand_unknown{pool="default/shapes"} 0.0' in it.metrics.text()
     assert await until(lambda: it.replicas() == 0) < 65
 
 

@@ -29,6 +29,21 @@ def test_a_pods_manifest_becomes_a_view() -> None:
 
 
 @pytest.mark.parametrize(
+    ("container", "folder", "mounts_token"),
+    [
+        ("runtime", "/etc/lorapool/control", True),
+        ("runtime", "/var/cache/lorapool", False),
+        ("sidecar", "/etc/lorapool/control", False),
+    ],
+)
+def test_a_pod_of_the_first_version_is_known_by_its_mount(container: str, folder: str, mounts_token: bool) -> None:
+    mount = {"name": "control", "mountPath": folder, "readOnly": True}
+    spec = {"containers": [{"name": container, "volumeMounts": [mount]}]}
+    assert pod_view(pod_manifest() | {"spec": spec}).mounts_token is mounts_token
+    assert not pod_view(pod_manifest()).mounts_token
+
+
+@pytest.mark.parametrize(
     ("container", "words"),
     [
         ({"state": {"waiting": {"reason": "ErrImagePull", "message": "not found: x"}}}, "not found: x"),
