@@ -3,7 +3,9 @@
 The tests are one story: installed as it was before, upgraded, with TLS, removed, installed again.
 """
 
+import base64
 import json
+import secrets
 import shutil
 import ssl
 import subprocess
@@ -12,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ import httpx
 import pytest
 import yaml
 from tests import files, make
-from tests.e2e.cluster import Cluster
+from tests.cluster.release import COMPONENT, NAMESPACE, Tools
 from tests.e2e.images import pool_with_files
 from tests.waiting import wait_until
+from yarl import URL
 
-from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_api.names import ADAPTER_FINALIZER, GATEWAY, SERVING_PORT
+from lorapool_common.signed.calls import Signer
+from lorapool_common.signed.headers import signature
+from lorapool_common.signed.keys import signing_key
 from lorapool_local import plane as planes
 from lorapool_local.binaries import Binaries
 from lorapool_local.config import PlaneConfig
@@ -33,53 +38,14 @@ from lorapool_local.pki import load_or_create_authority
 CHART = Path(__file__).parents[2] / "charts" / "lorapool"
 # The last released chart, as it was packaged; before there was one: as it was before an Ingress and TLS came.
 PREVIOUS = next((Path(__file__).parent / "previous").glob("lorapool-*.tgz"))
-NAMESPACE = "lorapool-system"
 KEY = "lorapool-operator-key"
-KEYS = ("lorapool-gateway-key", KEY)
+GATEWAY_KEY = "lorapool-gateway-key"
+KEYS = (GATEWAY_KEY, KEY)
 VALUES = ("--set", "watchNamespaces={default},gateway.apiKeysSecret=keys,gateway.drainSeconds=2")
 KEPT = {"authorization": "Bearer sesame"}
-COMPONENT = "app.kubernetes.io/component"
 KINDS = (
     "deployments,services,serviceaccounts,secrets,leases,pdb,roles,rolebindings,jobs,clusterroles,clusterrolebindings"
 )
-
-
-@dataclass(frozen=True)
-class Tools:
-    """kubectl and helm on the plane."""
-
-    plane: planes.Plane
-
-    def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        return self.run(self.plane.kubectl, words, stdin)
-
-    def helm(self, *words: str) -> str:
-        return self.run(self.plane.helm, (*words, "--namespace", NAMESPACE, "--wait", "--timeout", "90s"))
-
-    @property
-    def gateway(self) -> str:
-        """Address of the gateway's Service, without a scheme."""
-        spec = self.get("service", "lorapool-gateway", "-n", NAMESPACE)["spec"]
-        return f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
-
-    @property
-    def cluster(self) -> Cluster:
-        return Cluster(str(self.plane.kubectl), self.plane.kubeconfig, f"http://{self.gateway}")
-
-    def get(self, *words: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-o", "json"))
-        return found
-
-    def helm_test(self) -> str:
-        """What `helm test` says."""
-        words = ("test", "lorapool", "--namespace", NAMESPACE, "--timeout", "90s")
-        return self.run(self.plane.helm, words)
-
-    def run(self, program: Path, words: tuple[str, ...], stdin: str | None = None) -> str:
-        command = [str(program), "--kubeconfig", str(self.plane.kubeconfig), *words]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=110)
-        assert done.returncode == 0, f"{program.name} {' '.join(words)}: {done.stderr}"
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -152,17 +118,52 @@ def test_adapters_are_served_throughout_an_upgrade(release: Tools) -> None:
     cluster.apply(config, pool, make.adapter_manifest("one"))
     cluster.wait_ready("bmp", "shapes")
     cluster.wait_ready("lora", "one")
-    gateways = "pods", "-n", NAMESPACE, "-l", f"{COMPONENT}=gateway", "-o", "name"
-    before = set(release.kubectl("get", *gateways).split())
+    before = release.pods("gateway")
     with asked_throughout(f"{cluster.gateway}/models/one") as answers:
         release.helm("upgrade", "lorapool", str(CHART), "--reset-then-reuse-values")
-        wait_until(
-            lambda: not before & set(release.kubectl("get", *gateways).split()), "the gateway before it has gone"
-        )
+        wait_until(lambda: not before & release.pods("gateway"), "the gateway before it has gone")
         # Where the operator now builds other pods they are rolled out meanwhile.
         cluster.run("rollout", "status", "deployment", "-l", "lorapool.dev/pool=shapes", "--timeout=60s")
     assert set(answers) == {"200"}
     cluster.wait_ready("lora", "one")
+
+
+def key_of(tools: Tools, secret: str) -> bytes:
+    return base64.b64decode(tools.get("secret", secret, "-n", NAMESPACE)["data"]["key"])
+
+
+@pytest.mark.timeout(240)
+def test_keys_are_replaced_while_requests_flow_and_none_is_refused(release: Tools) -> None:
+    """As docs/security.md has it, both keys at once; then a pod takes what is signed with the new key alone."""
+    cluster, before = release.cluster, set(release.cluster.pods("shapes"))
+    old = key_of(release, GATEWAY_KEY)
+    with asked_throughout(f"{cluster.gateway}/models/one") as answers:
+        for secret in KEYS:
+            data = {"key": secrets.token_bytes(32), "key.previous": key_of(release, secret)}
+            patch = {"data": {name: base64.b64encode(value).decode() for name, value in data.items()}}
+            release.kubectl("-n", NAMESPACE, "patch", "secret", secret, "--type=merge", "-p", json.dumps(patch))
+        release.restart("gateway")
+        seen = len(answers)
+        wait_until(lambda: len(answers) > seen + 4, "the pods of before take what the new gateway signs")
+        assert set(cluster.pods("shapes")) == before
+        release.restart("operator")
+        wait_until(lambda: not before & set(cluster.pods("shapes")), "the pods are new", deadline_s=90)
+        for secret in KEYS:
+            drop = json.dumps([{"op": "remove", "path": "/data/key.previous"}])
+            release.kubectl("-n", NAMESPACE, "patch", "secret", secret, "--type=json", "-p", drop)
+        after = cluster.pods("shapes")
+        release.restart("gateway")
+        release.restart("operator")
+    assert set(answers) == {"200"}
+    assert cluster.pods("shapes") == after
+    (pod,) = after.values()
+    status = URL(f"http://{cluster.get('pod', pod)['status']['podIP']}:{SERVING_PORT}/v1/status")
+
+    def answer(key: bytes) -> int:
+        signed = signature(Signer([signing_key(key, GATEWAY)]), "GET", status)
+        return httpx.get(str(status), headers=signed, trust_env=False).status_code
+
+    assert (answer(old), answer(key_of(release, GATEWAY_KEY))) == (401, 200)
 
 
 def test_the_gateway_serves_whoever_has_a_key(release: Tools) -> None:

@@ -14,7 +14,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     Reason.STARTING: "wait: the message says how far; a first start downloads the base model",
     Reason.ROLLING_OUT: "wait; where it does not move, look at the pool's pods and at free GPUs",
     Reason.PROGRESS_DEADLINE_EXCEEDED: "look at the newest pods of the pool: kubectl describe pod; old pods serve on",
-    Reason.CONTROL_TOKEN_REFUSED: "read what the pod says: a clock is wrong, or it trusts another key until the rollout",
+    Reason.CONTROL_TOKEN_REFUSED: "read what the pod says: a clock is wrong, or it has another key until the rollout",
     Reason.SOURCE_UNAVAILABLE: "see that the operator's and the pods' namespaces reach the source; it is tried again",
     Reason.SOURCE_NOT_FOUND: "correct spec.source: the repository, the revision or the file is not there",
     Reason.SOURCE_FORBIDDEN: "give it a token (spec.source.tokenSecretRef), or accept the repository's terms",

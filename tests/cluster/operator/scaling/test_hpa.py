@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.cluster.metrics_api import ExternalMetrics, served
 from tests.cluster.operator.harness import Cluster, until
-from tests.cluster.operator.scaling.fake_metrics import ExternalMetrics
 
 from lorapool_api.names import FIELD_MANAGER
 from lorapool_common.kube.resources import DEPLOYMENTS, POOLS
@@ -35,7 +35,7 @@ async def test_an_autoscaler_owns_the_replicas_of_a_pool_and_nobody_else_writes_
     it: Cluster, tmp_path: Path
 ) -> None:
     metrics = ExternalMetrics()
-    async with metrics.served(it.kube, it.namespace, tmp_path):
+    async with served(metrics, it.kube, it.namespace, tmp_path):
         await it.make_pool()
         await it.pool_says("Ready", "True", "Available", timeout_s=60)
         await it.kube.request("POST", HPAS.format(it.namespace), body=_example("shapes"))
