@@ -113,7 +113,7 @@ def read_facts(header: Header) -> AdapterFacts:
     if facts.target_count > MAX_TARGETS:
         message = f"the file changes {facts.target_count} modules; at most {MAX_TARGETS}"
         raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
-    _check_once(facts.targets)
+    check_once(facts.targets)
     return facts
 
 
@@ -151,8 +151,12 @@ def _family(modules: Iterable[FileModule]) -> Family | None:
     return family_of_modules({(t.component, t.module): t.weight.inputs or t.weight.columns for t in targets})
 
 
-def _check_once(targets: Iterable[TargetFacts]) -> None:
-    """Names that a base may take for one module are one: many layouts call a transformer `unet` too."""
+def check_once(targets: Iterable[TargetFacts]) -> None:
+    """Names that a base may take for one module are one: many layouts call a transformer `unet` too.
+
+    Raises:
+        FactsError: a module that is changed twice (`UnsupportedFormat`).
+    """
     seen: set[tuple[str, str]] = set()
     for target in targets:
         name = (UNET if target.component == TRANSFORMER else target.component, flat_name(target.module))
@@ -182,6 +186,7 @@ _OTHER_NETWORKS: Final = (
     (re.compile(r"\bvera_(lambda_[bd]|[AB])"), "VeRA"),
     (re.compile(r"\.[ab][12]\.weight$"), "GLoRA"),
     (re.compile(r"\.[wb]_norm$"), "a change of norms"),
+    (re.compile(r"\.(query|key)_norm\.scale$"), "a control LoRA of Flux (depth, canny), which needs a control image"),
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.lora.facts import TRANSFORMER, UNET, AdapterFacts
+from lorapool_api.lora.facts import TRANSFORMER, UNET, AdapterFacts, check_once
 from lorapool_api.lora.families import TEXT_WIDTHS
 from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.keys import flat_name
@@ -27,14 +27,23 @@ def check_fits(facts: AdapterFacts, modules: Modules) -> None:
         modules: `BaseReport.modules`; empty means that the base has none to judge by, and everything fits.
 
     Raises:
-        FactsError: `BaseModelMismatch`, with what was found and what the base has.
+        FactsError: `BaseModelMismatch`, with what was found and what the base has; `UnsupportedFormat` where two names
+            of the file are one module of this base.
     """
     if not modules:
         return
     shapes = {
         (component, flat_name(module)): shape for component, named in modules.items() for module, shape in named.items()
     }
-    for target in facts.targets:
+    targets = [
+        target
+        for module in facts.modules
+        for target in module.targets_in(
+            lambda component, name: (denoiser(component, modules), flat_name(name)) in shapes
+        )
+    ]
+    check_once(targets)
+    for target in targets:
         component = denoiser(target.component, modules)
         shape = shapes.get((component, flat_name(target.module)))
         if shape is None:

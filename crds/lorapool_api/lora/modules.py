@@ -1,7 +1,7 @@
 """The modules of an adapter file: tensors, the weights that these change, and the base's modules that have the rows."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -9,7 +9,8 @@ from weakref import WeakValueDictionary
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import FactsError, TensorInfo, size_bytes_of
-from lorapool_api.lora.layouts.mmdit import RowRanges, split_fused, split_rows
+from lorapool_api.lora.layouts.mmdit import Fused, RowRanges, split_rows
+from lorapool_api.lora.layouts.originals import readings
 from lorapool_api.lora.networks import WeightShape, weight_shape
 
 
@@ -49,14 +50,29 @@ class FileModule:
     Attributes:
         parts: by their names.
         weight: what they make.
-        targets: several where the file fuses what the base has apart.
+        readings: what it can mean, the likeliest first: each the modules of a base, several where the file fuses what
+            the base has apart.
     """
 
     component: str
     module: str
     parts: tuple[PartInfo, ...]
     weight: WeightShape
-    targets: tuple[TargetFacts, ...]
+    readings: tuple[tuple[TargetFacts, ...], ...]
+
+    @property
+    def targets(self) -> tuple[TargetFacts, ...]:
+        """The modules that it changes where no base says otherwise."""
+        return self.readings[0]
+
+    def targets_in(self, has: Callable[[str, str], bool]) -> tuple[TargetFacts, ...]:
+        """The modules of a base that it changes; as without one, where the base has those of no reading.
+
+        Args:
+            has: whether the base has a module of that component, `_` for `.`.
+        """
+        fitting = (found for found in self.readings if all(has(target.component, target.module) for target in found))
+        return next(fitting, self.targets)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -124,12 +140,21 @@ def _weight(parts: Parts) -> tuple[Parts, WeightShape]:
 
 
 def _judged(component: str, module: str, parts: Parts, weight: WeightShape) -> FileModule:
-    fused = split_fused(module)
-    names = ", ".join(fused.modules)
+    meant = readings(module)
+    cut = [targets for fused in meant if (targets := _targets(component, fused, weight)) is not None]
+    names = ", ".join(meant[0].modules)
+    if not cut:
+        raise FactsError(Reason.INVALID_WEIGHTS, f"{weight.outputs} rows are not those of {names}")
+    found = [targets for targets in cut if len(targets) == 1 or not weight.scaled_inputs]
+    if not found:
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"dora_scale along the inputs, over {names}")
+    return FileModule(component, module, parts, weight, tuple(found))
+
+
+def _targets(component: str, fused: Fused, weight: WeightShape) -> tuple[TargetFacts, ...] | None:
+    """The modules of one reading, or None where the weight's rows cannot be theirs."""
     cut = split_rows(fused, weight.outputs, weight.columns)
     if cut is None:
-        raise FactsError(Reason.INVALID_WEIGHTS, f"{weight.outputs} rows are not those of {names}")
-    if len(fused.modules) > 1 and weight.scaled_inputs:
-        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"dora_scale along the inputs, over {names}")
-    targets = (TargetFacts(component, name, weight, rows) for name, rows in zip(fused.modules, cut, strict=True))
-    return FileModule(component, module, parts, weight, tuple(targets))
+        return None
+    named = zip(fused.modules, cut, strict=True)
+    return tuple(TargetFacts(component, name, weight, rows) for name, rows in named)

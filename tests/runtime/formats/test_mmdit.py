@@ -10,7 +10,8 @@ from diffusers.loaders.single_file_utils import (
     convert_sd3_transformer_checkpoint_to_diffusers,
 )
 
-from lorapool_api.lora.layouts.mmdit import split_fused, split_rows
+from lorapool_api.lora.layouts.mmdit import split_rows
+from lorapool_api.lora.layouts.originals import readings
 
 WIDTH = 3072
 STRIDE = 1_000_000
@@ -65,7 +66,7 @@ def test_every_row_is_where_the_conversion_of_the_base_puts_it(
         if kind != "weight" or "norm." in module or ".ln_" in module or module == "pos_embed":
             continue
         flat = module.replace(".", "_")
-        fused = split_fused(flat)
+        fused = readings(flat)[0]
         mine = fused.modules.index(name.removesuffix(".weight").replace(".", "_"))
         cut = split_rows(fused, outputs(source), WIDTH)
         assert cut is not None

@@ -36,7 +36,7 @@ WORDS = {
     "sitting": "ForwardBatch",
     "sittings": "ForwardBatch",
     "stir": "_notify",
-    "taken_apart": "split_fused",
+    "taken_apart": "readings",
     "told": "progress_reporter",
     "travel": "run",
     "unheard": "no_steps",

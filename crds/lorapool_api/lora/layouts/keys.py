@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from lorapool_api.kinds.adapter import AdapterFormat
-from lorapool_api.lora.layouts.mmdit import is_mmdit
+from lorapool_api.lora.layouts.originals import is_original
 from lorapool_api.lora.layouts.sgm import diffusers_name
 
 UNET: Final = "unet"
@@ -21,7 +21,7 @@ class ParsedKey(NamedTuple):
     Attributes:
         component: unet also where the key does not tell a UNet from a transformer; the base then decides.
         module: with `_` for `.` as kohya writes it, so that all layouts compare; in diffusers' names, but for the
-            fused modules of Flux and SD3, which `lorapool_api.lora.layouts.mmdit` splits.
+            modules of the original transformers, of which `lorapool_api.lora.layouts.originals` says what they are.
     """
 
     layout: AdapterFormat
@@ -45,9 +45,14 @@ _DOTTED_PREFIXES: Final = {
     "unet.": UNET,
     "transformer.": TRANSFORMER,
     "diffusion_model.": UNET,
+    "conditional_transformer.": TRANSFORMER,
     "text_encoder.": TEXT_ENCODER,
     "text_encoder_2.": TEXT_ENCODER_2,
     "text_encoder_3.": TEXT_ENCODER_3,
+    # Of ComfyUI.
+    "text_encoders.clip_l.transformer.": TEXT_ENCODER,
+    "text_encoders.clip_g.transformer.": TEXT_ENCODER_2,
+    "text_encoders.t5xxl.transformer.": TEXT_ENCODER_3,
 }
 # What follows a module's name, and the part that it stands for.
 PARTS: Final = {
@@ -139,5 +144,5 @@ def _dotted(layout: AdapterFormat, name: str, part: str) -> ParsedKey:
 
 def _parsed(layout: AdapterFormat, component: str, module: str, part: str) -> ParsedKey:
     if component == UNET:
-        return ParsedKey(layout, TRANSFORMER if is_mmdit(module) else UNET, diffusers_name(module), part)
+        return ParsedKey(layout, TRANSFORMER if is_original(module) else UNET, diffusers_name(module), part)
     return ParsedKey(layout, component, module, part)

@@ -1,9 +1,9 @@
-"""Modules of the original layouts of Flux and SD3 in terms of diffusers' modules, which hold some of their rows.
+"""Modules of the original layouts of Flux, Flux.2 and SD3 as diffusers' modules, which hold some of their rows.
 
 The original code computes queries, keys and values in one matrix, and in Flux's single blocks the MLP as well; kohya's
 trainer and others name these fused modules. diffusers has a module for each. The correspondences, and the exchange of
 shift and scale in the last normalisations, are those of diffusers' own conversions of the base models
-(`scripts/convert_flux_to_diffusers.py`, `scripts/convert_sd3_to_diffusers.py`).
+(`diffusers.loaders.single_file_utils`). Flux and Flux.2 call modules alike that differ in diffusers.
 """
 
 import re
@@ -21,6 +21,7 @@ class Cut(Enum):
     WHOLE = "as they are"
     EVEN = "evenly"
     SQUARES_AND_REST = "as many as there are inputs for each but the last, which gets the rest"
+    SQUARE_AND_HALVES = "as many as there are inputs for the first, half of the rest for each of the others"
     SWAPPED = "one module with its halves exchanged"
     SWAPPED_IF_TWO = "exchanged where there are two rows for each input: shift and scale of a last block"
 
@@ -53,6 +54,16 @@ _FLUX_SINGLE: Final = {
     "modulation_lin": Fused(("norm_linear",)),
     "attn_qkv": Fused(_QKV, Cut.EVEN),  # of XLabs, which leaves the MLP alone
 }
+_FLUX2_DOUBLE: Final = {
+    "img_mlp_0": Fused(("ff_linear_in",)),
+    "img_mlp_2": Fused(("ff_linear_out",)),
+    "txt_mlp_0": Fused(("ff_context_linear_in",)),
+    "txt_mlp_2": Fused(("ff_context_linear_out",)),
+}
+_FLUX2_SINGLE: Final = {
+    "linear1": Fused(("attn_to_qkv_mlp_proj",)),
+    "linear2": Fused(("attn_to_out",)),
+}
 _SD3_JOINT: Final = {
     "x_block_attn_qkv": Fused(_QKV, Cut.EVEN),
     "context_block_attn_qkv": Fused(_ADDED_QKV, Cut.EVEN),
@@ -68,9 +79,18 @@ _SD3_JOINT: Final = {
     "context_block_adaLN_modulation_1": Fused(("norm1_context_linear",), Cut.SWAPPED_IF_TWO),
 }
 _BLOCKS: Final = {
-    "double_blocks": ("transformer_blocks", _FLUX_DOUBLE),
-    "single_blocks": ("single_transformer_blocks", _FLUX_SINGLE),
-    "joint_blocks": ("transformer_blocks", _SD3_JOINT),
+    "double_blocks": ("transformer_blocks", (_FLUX_DOUBLE, _FLUX2_DOUBLE)),
+    "single_blocks": ("single_transformer_blocks", (_FLUX_SINGLE, _FLUX2_SINGLE)),
+    "joint_blocks": ("transformer_blocks", (_SD3_JOINT,)),
+}
+_FLUX2_OUTSIDE: Final = {
+    "time_in_in_layer": Fused(("time_guidance_embed_timestep_embedder_linear_1",)),
+    "time_in_out_layer": Fused(("time_guidance_embed_timestep_embedder_linear_2",)),
+    "guidance_in_in_layer": Fused(("time_guidance_embed_guidance_embedder_linear_1",)),
+    "guidance_in_out_layer": Fused(("time_guidance_embed_guidance_embedder_linear_2",)),
+    "double_stream_modulation_img_lin": Fused(("double_stream_modulation_img_linear",)),
+    "double_stream_modulation_txt_lin": Fused(("double_stream_modulation_txt_linear",)),
+    "single_stream_modulation_lin": Fused(("single_stream_modulation_linear",)),
 }
 _OUTSIDE: Final = {
     "img_in": Fused(("x_embedder",)),
@@ -92,20 +112,13 @@ _OUTSIDE: Final = {
 _BLOCK: Final = re.compile(r"^(double_blocks|single_blocks|joint_blocks)_(\d{1,4})_(.+)$")
 
 
-def is_mmdit(module: str) -> bool:
-    """Whether a module, `_` for `.`, is of the original layout of Flux or SD3."""
-    return module in _OUTSIDE or _BLOCK.match(module) is not None
-
-
-def split_fused(module: str) -> Fused:
-    """diffusers' modules for a module of an original layout; any other stands for itself."""
-    if module in _OUTSIDE:
-        return _OUTSIDE[module]
+def mmdit_readings(module: str) -> tuple[Fused, ...]:
+    """What a module, `_` for `.`, is in Flux, Flux.2 or SD3, the likeliest first; (): it is of none of them."""
     if block := _BLOCK.match(module):
-        blocks, known = _BLOCKS[block[1]]
-        if found := known.get(block[3]):
-            return Fused(tuple(f"{blocks}_{block[2]}_{m}" for m in found.modules), found.cut)
-    return Fused((module,))
+        blocks, families = _BLOCKS[block[1]]
+        found = (known[block[3]] for known in families if block[3] in known)
+        return tuple(Fused(tuple(f"{blocks}_{block[2]}_{m}" for m in fused.modules), fused.cut) for fused in found)
+    return tuple(known[module] for known in (_OUTSIDE, _FLUX2_OUTSIDE) if module in known)
 
 
 def split_rows(fused: Fused, outputs: int, inputs: int) -> Sequence[RowRanges] | None:
@@ -119,6 +132,9 @@ def split_rows(fused: Fused, outputs: int, inputs: int) -> Sequence[RowRanges] |
         case Cut.SQUARES_AND_REST:
             squares = [inputs] * (len(fused.modules) - 1)
             return _ranges([*squares, outputs - sum(squares)], outputs)
+        case Cut.SQUARE_AND_HALVES:
+            rest = (outputs - inputs) // (len(fused.modules) - 1)
+            return _ranges([inputs, *[rest] * (len(fused.modules) - 1)], outputs)
         case Cut.SWAPPED:
             return _swapped(outputs)
         case Cut.SWAPPED_IF_TWO if outputs == 2 * inputs:

@@ -52,6 +52,13 @@ LAYOUTS = {
         pair(f"lora_unet_{FLAT}.lora_down.weight", f"lora_unet_{FLAT}.lora_up.weight")
         | {f"lora_unet_{FLAT}.alpha": ()},
     ),
+    "ComfyUI, original block names": (
+        AdapterFormat.DIFFUSERS,
+        pair(
+            "diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.lora_down.weight",
+            "diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.lora_up.weight",
+        ),
+    ),
     "kohya, original block names": (
         AdapterFormat.KOHYA,
         pair(

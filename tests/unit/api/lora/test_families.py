@@ -84,6 +84,7 @@ def misfit_of(tensors: Shapes) -> str:
         (["base_model.model.x.to_k.boft_R", "base_model.model.x.to_k.boft_s"], "BOFT"),
         (["base_model.model.x.vera_lambda_b", "base_model.vera_A"], "VeRA"),
         (["lora_unet_x.a1.weight", "lora_unet_x.b1.weight"], "GLoRA"),
+        (["double_blocks.0.img_attn.norm.query_norm.scale", "img_in.lora_A.weight"], "control LoRA"),
         (["lora_unet_x.w_norm", "lora_unet_y.lora_down.weight", "lora_unet_y.lora_up.weight"], "norms"),
     ],
 )
@@ -93,8 +94,14 @@ def test_networks_that_are_not_read_are_called_by_their_names(keys: list[str], n
     assert refusal.value.reason is Reason.UNSUPPORTED_FORMAT
 
 
-def test_a_t5_encoder_is_refused_as_what_it_is() -> None:
-    name = "lora_te3_encoder_block_0_layer_0_SelfAttention_q"
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lora_te3_encoder_block_0_layer_0_SelfAttention_q",
+        "text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q",
+    ],
+)
+def test_a_t5_encoder_is_refused_as_what_it_is(name: str) -> None:
     with pytest.raises(FactsError, match="T5") as refusal:
         facts_of(pair(f"{name}.lora_down.weight", f"{name}.lora_up.weight"))
     assert refusal.value.reason is Reason.UNSUPPORTED_FORMAT

@@ -43,12 +43,15 @@ def parts_of(board: Switchboard, module: FileModule, tensors: Tensors) -> list[M
     Raises:
         AdapterError: a module or a bias that the base lacks.
     """
-    targets = [_found(board, facts) for facts in module.targets]
+    meant = module.targets_in(
+        lambda component, name: board.find(denoiser(component, board.components), name) is not None
+    )
+    targets = [_found(board, facts) for facts in meant]
     if "diff_b" in tensors and (bare := [str(target) for target in targets if not target.has_bias]):
         message = f"{', '.join(bare)} has no bias in the base; the file has its diff_b"
         raise AdapterError(Reason.BASE_MODEL_MISMATCH, message)
     parts = arranged(module.weight, targets[0].shape[1:], tensors)
-    return [_cut(target, facts, parts) for target, facts in zip(targets, module.targets, strict=True)]
+    return [_cut(target, facts, parts) for target, facts in zip(targets, meant, strict=True)]
 
 
 def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> dict[str, torch.Tensor]:

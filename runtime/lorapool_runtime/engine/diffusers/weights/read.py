@@ -12,6 +12,7 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora import peft_config
 from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.mmdit import RowRanges
+from lorapool_api.lora.layouts.originals import is_original
 from lorapool_api.lora.networks import Network, WeightShape
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
@@ -126,7 +127,10 @@ class _Scales:
             self._sidecar = None if config is None else peft_config.from_file(config)
         except FactsError as error:
             raise AdapterError.of(error) from error
-        if file.facts.format is AdapterFormat.PEFT and not self._by_component and self._sidecar is None:
+        # Who trains the original code of a transformer with PEFT uploads the weights alone. diffusers and ComfyUI take
+        # alpha for the rank there.
+        is_bare = any(is_original(module.module) for module in file.facts.modules)
+        if file.facts.format is AdapterFormat.PEFT and not (self._by_component or self._sidecar or is_bare):
             message = "a PEFT file without its adapter_config.json: nothing says its alpha"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
 

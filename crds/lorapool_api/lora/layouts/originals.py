@@ -1,0 +1,23 @@
+"""The modules of a base that a name in an adapter file can mean: the same name is another module in another family."""
+
+from functools import lru_cache
+
+from lorapool_api.lora.layouts.mmdit import Fused, mmdit_readings
+from lorapool_api.lora.layouts.single_stream import single_stream_readings
+
+
+# A file has some hundred modules, and those of a base are the same in all of its files.
+@lru_cache(maxsize=1 << 13)
+def readings(module: str) -> tuple[Fused, ...]:
+    """All that a module, `_` for `.`, can be in diffusers' names, the likeliest first; the base says which it is.
+
+    A name that is of no original layout is itself.
+    """
+    found = (*mmdit_readings(module), *single_stream_readings(module))
+    own = Fused((module,))
+    return found if own in found else (*found, own)
+
+
+def is_original(module: str) -> bool:
+    """Whether a module is called so in the original code of a transformer, and not by diffusers."""
+    return readings(module)[0] != Fused((module,))
