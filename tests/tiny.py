@@ -68,13 +68,13 @@ def _unet() -> Any:
     )
 
 
-def make_vae(shift: float | None = None) -> Any:
+def make_vae(shift: float | None = None, channels: int = 4) -> Any:
     blocks = 2
     return AutoencoderKL(
         block_out_channels=(32, 64),
         down_block_types=("DownEncoderBlock2D",) * blocks,
         up_block_types=("UpDecoderBlock2D",) * blocks,
-        latent_channels=4,
+        latent_channels=channels,
         sample_size=SIZE,
         shift_factor=shift,
     )

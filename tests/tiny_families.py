@@ -23,7 +23,7 @@ TEXT_WIDTH = 24
 POOLED = 20
 WIDTH = 32
 # SD3 puts the words of both CLIP encoders side by side and pads them to the width of T5's.
-_T5_WIDTH = 2 * tiny.WIDTH
+T5_WIDTH = 2 * tiny.WIDTH
 
 
 def make_sd15(folder: Path, seed: int = 0) -> Path:
@@ -54,19 +54,23 @@ def make_sd15(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def make_flux_pipeline(folder: Path, seed: int = 0) -> Path:
-    """Write a Flux pipeline: latents packed two by two, one CLIP for the whole prompt, T5 for its words."""
+def make_flux_pipeline(folder: Path, seed: int = 0, kind: Any = FluxPipeline, **transformer: Any) -> Path:
+    """Write a Flux pipeline: latents packed two by two, one CLIP for the whole prompt, T5 for its words.
+
+    Args:
+        transformer: what its configuration has otherwise.
+    """
     torch.manual_seed(seed)
     tokenizer = tiny.make_tokenizer(folder.parent / f"{folder.name}-vocabulary")
-    words = _t5_tokenizer()
-    pipeline = FluxPipeline(
+    words = t5_tokenizer()
+    pipeline = kind(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=tiny.make_vae(shift=0.1),
         text_encoder=CLIPTextModel(tiny.text_config(len(tokenizer))),
         tokenizer=tokenizer,
-        text_encoder_2=_t5(len(words)),
+        text_encoder_2=make_t5(len(words)),
         tokenizer_2=words,
-        transformer=_flux(channels=16, words=_T5_WIDTH, pooled=tiny.WIDTH),
+        transformer=_flux(**{"channels": 16, "words": T5_WIDTH, "pooled": tiny.WIDTH} | transformer),
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
@@ -76,18 +80,18 @@ def make_sd3_pipeline(folder: Path, seed: int = 0) -> Path:
     """Write an SD3 pipeline with all three of its text encoders."""
     torch.manual_seed(seed)
     tokenizer = tiny.make_tokenizer(folder.parent / f"{folder.name}-vocabulary")
-    words = _t5_tokenizer()
+    words = t5_tokenizer()
     text = tiny.text_config(len(tokenizer))
     pipeline = StableDiffusion3Pipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=tiny.make_vae(shift=0.1),
+        vae=tiny.make_vae(shift=0.1, channels=16),
         text_encoder=CLIPTextModelWithProjection(text),
         tokenizer=tokenizer,
         text_encoder_2=CLIPTextModelWithProjection(text),
         tokenizer_2=tokenizer,
-        text_encoder_3=_t5(len(words)),
+        text_encoder_3=make_t5(len(words)),
         tokenizer_3=words,
-        transformer=_sd3(words=_T5_WIDTH, pooled=2 * tiny.WIDTH, size=tiny.SIZE // 2),
+        transformer=_sd3(words=T5_WIDTH, pooled=2 * tiny.WIDTH, size=tiny.SIZE // 2, channels=16),
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
@@ -103,7 +107,7 @@ def make_sd3() -> Any:
     return _still(_sd3(words=TEXT_WIDTH, pooled=POOLED, size=8))
 
 
-def _flux(channels: int, words: int, pooled: int) -> Any:
+def _flux(channels: int, words: int, pooled: int, **others: Any) -> Any:
     return FluxTransformer2DModel(
         in_channels=channels,
         num_layers=2,
@@ -112,16 +116,15 @@ def _flux(channels: int, words: int, pooled: int) -> Any:
         num_attention_heads=WIDTH // 16,
         joint_attention_dim=words,
         pooled_projection_dim=pooled,
-        guidance_embeds=True,
-        axes_dims_rope=(4, 4, 8),
+        **{"guidance_embeds": True, "axes_dims_rope": (4, 4, 8)} | others,
     )
 
 
-def _sd3(words: int, pooled: int, size: int) -> Any:
+def _sd3(words: int, pooled: int, size: int, channels: int = 4) -> Any:
     return SD3Transformer2DModel(
         sample_size=size,
-        in_channels=4,
-        out_channels=4,
+        in_channels=channels,
+        out_channels=channels,
         num_layers=2,
         attention_head_dim=8,
         num_attention_heads=WIDTH // 8,
@@ -133,13 +136,11 @@ def _sd3(words: int, pooled: int, size: int) -> Any:
     )
 
 
-def _t5(vocabulary: int) -> Any:
-    return T5EncoderModel(
-        T5Config(vocab_size=vocabulary, d_model=_T5_WIDTH, d_kv=8, d_ff=96, num_layers=2, num_heads=4)
-    )
+def make_t5(vocabulary: int) -> Any:
+    return T5EncoderModel(T5Config(vocab_size=vocabulary, d_model=T5_WIDTH, d_kv=8, d_ff=96, num_layers=2, num_heads=4))
 
 
-def _t5_tokenizer() -> Any:
+def t5_tokenizer() -> Any:
     """One token per letter, as that of CLIP here."""
     letters = string.ascii_lowercase + string.digits + string.punctuation
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]

@@ -13,7 +13,7 @@ from tests.runtime.files import EVERY
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.runtime import Device
 from lorapool_runtime.adapters.file import ScaledAdapter
-from lorapool_runtime.engine.diffusers.base.pipeline import DTYPES
+from lorapool_runtime.engine.diffusers.base.by_family import DTYPES
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.layers.adapted import Unmerged
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta

@@ -15,7 +15,8 @@ from lorapool_api.kinds.sources import ModelSource
 from lorapool_bench.measure.machine import peak_bytes
 from lorapool_bench.measure.quiet import quiet
 from lorapool_runtime.engine.contract import no_progress
-from lorapool_runtime.engine.diffusers.base.pipeline import DTYPES, load_pipeline
+from lorapool_runtime.engine.diffusers.base.by_family import DTYPES
+from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
 
 
 def by_lorapool(folder: Path, dtype: Dtype, device: Device) -> Any:

@@ -1,16 +1,18 @@
 """What the engine works with in a pipeline of diffusers: the parts of a base that is on its device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 import torch
+from PIL import Image
 
-from lorapool_api.kinds.serving import SchedulerName, Serving
-from lorapool_runtime.engine.contract import Recipe
+from lorapool_api.kinds.serving import Serving
+from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.device.vae import Vae
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
 from lorapool_runtime.engine.diffusers.layers.embeddings import TokenEmbeddings
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
@@ -26,6 +28,7 @@ class PipelineParts:
     """A pipeline, its modules wrapped, and what works on it. For the engine's thread."""
 
     pipeline: Any
+    family: FamilyTraits
     dtype: torch.dtype
     board: Switchboard
     embeddings: TokenEmbeddings
@@ -44,11 +47,12 @@ class PipelineParts:
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
         return cls(
             pipeline=pipeline,
+            family=loaded.family,
             dtype=loaded.dtype,
             board=Switchboard(components),
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
-            runner=Runner(Tasks(pipeline), pipeline.scheduler, accelerator.wait_for_render),
+            runner=Runner(Tasks(pipeline, loaded.family), pipeline.scheduler, accelerator.wait_for_render),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,
@@ -57,7 +61,8 @@ class PipelineParts:
     def one_step(self, width: int, height: int, rows: int, *, tiled: bool | None = None) -> None:
         """Make pictures of the bare base, in one step."""
         guidance = self.serving.defaults.guidance_scale
-        recipe = Recipe("warm up", "", width, height, 1, guidance, SchedulerName.EULER_A, seed=0, images=rows)
+        recipe = Recipe("warm up", "", width, height, 1, guidance, None, seed=0, images=rows)
+        recipe = replace(recipe, start=_start(self.family.first_task, (width, height)))
         prompts = self.prompts.encoded(recipe, text_key((), merge=False))
         if tiled is None:
             self.vae.prepare(width * height)
@@ -67,3 +72,11 @@ class PipelineParts:
         self.accelerator.synchronize()
         if not all(run.finite):
             log.warning("the base model makes pixels that are not finite", width=width, height=height)
+
+
+def _start(task: Task, size: tuple[int, int]) -> Start | None:
+    """What the task needs to begin with: a grey picture, all of it to be painted anew."""
+    if task is Task.TEXT_TO_IMAGE:
+        return None
+    mask = Image.new("L", size, 255) if task is Task.INPAINTING else None
+    return Start(Image.new("RGB", size, (127, 127, 127)), mask, 1.0)

@@ -8,7 +8,9 @@ import torch
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.runtime import Device
-from lorapool_runtime.engine.diffusers.base.pipeline import _dtype, _settle
+from lorapool_runtime.engine.diffusers.base.by_family import dtype_of
+from lorapool_runtime.engine.diffusers.base.pipeline import _settle
+from lorapool_runtime.engine.diffusers.families.find import family_of
 
 
 @pytest.mark.parametrize(
@@ -21,13 +23,16 @@ from lorapool_runtime.engine.diffusers.base.pipeline import _dtype, _settle
     ],
 )
 def test_a_family_has_the_dtype_that_it_was_trained_in(family: str, dtype: torch.dtype) -> None:
-    index = {"_class_name": family}
-    assert _dtype(None, index) is dtype
-    assert _dtype(Dtype.FLOAT32, index) is torch.float32
+    found = family_of({"_class_name": family}, {})
+    assert found is not None
+    assert dtype_of(None, found) is dtype
+    assert dtype_of(Dtype.FLOAT32, found) is torch.float32
 
 
 def test_float16_for_a_family_that_it_is_too_narrow_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _dtype(Dtype.FLOAT16, {"_class_name": "FluxPipeline"}) is torch.float16
+    flux = family_of({"_class_name": "FluxPipeline"}, {})
+    assert flux is not None
+    assert dtype_of(Dtype.FLOAT16, flux) is torch.float16
     assert "too narrow" in capsys.readouterr().out
 
 

@@ -3,35 +3,37 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, assert_never
 
 import structlog
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from huggingface_hub.errors import HfHubHTTPError
 
-from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.sources import HubModel, ModelSource, PathSource, UnknownSource
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.assemble import assemble
+from lorapool_runtime.engine.diffusers.base.by_family import (
+    NEVER_LOADED,
+    dtype_of,
+    family_in,
+    load_options,
+    trained_side,
+    vae_class,
+)
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
 from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
+from lorapool_runtime.engine.diffusers.families.find import sized
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
 log = structlog.get_logger(__name__)
 
-DTYPES: Final = {
-    Dtype.FLOAT16: torch.float16,
-    Dtype.BFLOAT16: torch.bfloat16,
-    Dtype.FLOAT32: torch.float32,
-}
-# Their activations leave float16's range: they were trained in bfloat16.
-_WIDE: Final = ("Flux", "StableDiffusion3")
 # SDXL's own VAE overflows in float16 and makes black images.
 _SDXL_FP16_VAE: Final = HubModel(repo="madebyollin/sdxl-vae-fp16-fix")
 _LIBRARIES: Final = {"diffusers", "transformers"}
@@ -48,6 +50,7 @@ class LoadedPipeline:
     """
 
     pipeline: Any
+    family: FamilyTraits
     dtype: torch.dtype
     revision: str
     size_bytes: int
@@ -72,8 +75,9 @@ def load_pipeline(
     folder = _folder(spec.source)
     files_s = time.monotonic() - began
     index = _index(folder)
-    dtype = _dtype(spec.dtype, index)
-    options = _options(index) | _vae(spec, index, dtype)
+    family = family_in(folder, index)
+    dtype = dtype_of(spec.dtype, family)
+    options = load_options(index) | _vae(spec, index, dtype)
     variant = spec.source.hub.variant if spec.source.hub else None
     if variant:
         options["variant"] = variant
@@ -94,7 +98,9 @@ def load_pipeline(
         raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
     _settle(pipeline, device, deterministic=deterministic)
     revision = folder.name if spec.source.hub else folder_revision(folder)
-    return LoadedPipeline(pipeline, dtype, revision, folder_size_bytes(folder), files_s)
+    return LoadedPipeline(
+        pipeline, sized(family, trained_side(pipeline)), dtype, revision, folder_size_bytes(folder), files_s
+    )
 
 
 def _check_device(device: Device) -> None:
@@ -102,16 +108,6 @@ def _check_device(device: Device) -> None:
         raise ModelError("the pool asks for device cuda, but this pod sees no CUDA device")
     if device is Device.CUDA and (count := torch.cuda.device_count()) > 1:
         log.warning("only the first CUDA device is used; give each pod one, and the pool more replicas", devices=count)
-
-
-def _dtype(wanted: Dtype | None, index: Mapping[str, Any]) -> torch.dtype:
-    """What the pool says, or what the family of the base can be had in."""
-    family = next((f for f in _WIDE if index["_class_name"].startswith(f)), None)
-    if wanted is None:
-        return torch.float16 if family is None else torch.bfloat16
-    if wanted is Dtype.FLOAT16 and family is not None:
-        log.warning("float16 is too narrow for this family: pictures may not be finite; bfloat16 is not", family=family)
-    return DTYPES[wanted]
 
 
 def _quieten() -> None:
@@ -169,19 +165,11 @@ def _index(folder: Path) -> dict[str, Any]:
     if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
         raise ModelError(f"{path} does not name the class of a pipeline of diffusers")
     for name, entry in index.items():
+        if name == NEVER_LOADED:
+            continue
         if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None and entry[0] not in _LIBRARIES:
             raise ModelError(f"{path}: {name} comes from {str(entry[0])[:80]!r}; code of a model is never run")
     return index
-
-
-def _options(index: dict[str, Any]) -> dict[str, Any]:
-    """What this class of pipeline is loaded with: no checker of content, no watermark."""
-    options: dict[str, Any] = {}
-    if "safety_checker" in index:
-        options |= {"safety_checker": None, "requires_safety_checker": False}
-    if index["_class_name"].startswith("StableDiffusionXL"):
-        options["add_watermarker"] = False
-    return options
 
 
 def _vae(spec: BaseModelSpec, index: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
@@ -194,7 +182,7 @@ def _vae(spec: BaseModelSpec, index: dict[str, Any], dtype: torch.dtype) -> dict
         return {}
     revision = {"revision": source.hub.revision, "variant": source.hub.variant} if source.hub else {}
     try:
-        vae = AutoencoderKL.from_pretrained(source.label, dtype=dtype, use_safetensors=True, **revision)
+        vae = vae_class(index).from_pretrained(source.label, dtype=dtype, use_safetensors=True, **revision)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         why = (source.hub and hub_trouble(source.hub, error)) or first_line(error)
         raise ModelError(f"the VAE {source.label} cannot be loaded: {why}") from error

@@ -1,8 +1,7 @@
 """Running a pipeline: pictures of one shape, in one forward per step."""
 
-import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.render.arguments import arguments, known_to, unused
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, together
-from lorapool_runtime.engine.diffusers.render.schedulers import eta, make_scheduler
+from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks, task_of
 from lorapool_runtime.errors import RecipeError
 
@@ -64,7 +64,7 @@ class Runner:
             RecipeError: what the pipeline or the scheduler refuses.
             Whatever `watch` raises.
         """
-        pipeline = self._tasks.pipeline(task_of(recipe))
+        family, pipeline = self._tasks.family, self._tasks.pipeline(task_of(recipe))
         last: torch.Tensor | None = None
         stepped_s: float | None = None
 
@@ -78,24 +78,19 @@ class Runner:
                 stepped_s = time.monotonic()
             return {}
 
-        pipeline.scheduler, warning = make_scheduler(self._own_scheduler, recipe.scheduler, recipe.timestep_spacing)
+        pipeline.scheduler, warning = make_scheduler(
+            self._own_scheduler, recipe.scheduler, recipe.timestep_spacing, family.defaults.sampler
+        )
+        warning = warning or unused(family, recipe)
         generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
         wanted = {
-            **together([row.prompts for row in rows]),
-            "width": recipe.width,
-            "height": recipe.height,
-            "num_inference_steps": recipe.steps,
-            "guidance_scale": recipe.guidance_scale,
+            **arguments(family, recipe, together([row.prompts for row in rows])),
             "generator": generators if len(generators) > 1 else generators[0],
             "output_type": "pt",
             "callback_on_step_end": between_steps,
-            **eta(recipe.scheduler),
-            **_start(recipe.start),
         }
-        # Pipelines of other families or tasks lack some of these, for example a negative prompt.
-        known = inspect.signature(pipeline.__call__).parameters
         try:
-            made = pipeline(**{k: v for k, v in wanted.items() if k in known}).images
+            made = pipeline(**known_to(pipeline, wanted)).images
         except ValueError as error:  # how pipelines and schedulers refuse their arguments
             raise RecipeError(first_line(error)) from error
         finite = made.flatten(1).isfinite().all(dim=1).tolist()
@@ -103,10 +98,3 @@ class Runner:
         pixels = made.float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         decode_s = 0.0 if stepped_s is None else time.monotonic() - stepped_s
         return Run(pixels, tuple(finite), last, warning, decode_s)
-
-
-def _start(start: Start | None) -> Mapping[str, Any]:
-    if start is None:
-        return {}
-    mask = {} if start.mask is None else {"mask_image": start.mask}
-    return {"image": start.image, "strength": start.strength, **mask}

@@ -29,19 +29,24 @@ _TCD_ETA: Final = 0.3
 
 
 def make_scheduler(
-    own: Any, name: SchedulerName | None, spacing: TimestepSpacing | None = None
+    own: Any,
+    name: SchedulerName | None,
+    spacing: TimestepSpacing | None = None,
+    usual: SchedulerName | None = None,
 ) -> tuple[Any, str | None]:
     """A scheduler of that name with the pipeline's own noise schedule.
 
     Args:
         own: the scheduler that the pipeline was loaded with; it is never used nor changed.
-        name: None: euler-a where the base can be sampled so, else the base's own kind.
+        name: None: `usual` where the base can be sampled so, else the base's own kind.
         spacing: None: as `own` has it.
+        usual: of bases of this family; None: the base's own kind.
 
     Returns:
         The scheduler; and a warning where not all of that is possible with this base.
     """
-    kind, options = _kind(own, name or SchedulerName.EULER_A)
+    wanted = name or usual
+    kind, options = _kind(own, wanted) if wanted else (None, {})
     warning = None
     if kind is None:
         kind = type(own)

@@ -1,23 +1,14 @@
-"""What a base can do besides text-to-image: pipelines for other tasks over the same components."""
+"""What a base can do: pipelines for each of its tasks over the same components."""
 
-from enum import StrEnum
-from typing import Any, Final
+import inspect
+from typing import Any
 
-from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
+import diffusers
 
 from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.diffusers.families.find import tasks_of
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
 from lorapool_runtime.errors import RecipeError
-
-
-class Task(StrEnum):
-    """What a picture begins with."""
-
-    TEXT_TO_IMAGE = "text-to-image"
-    IMAGE_TO_IMAGE = "image-to-image"
-    INPAINTING = "inpainting"
-
-
-_CLASSES: Final = {Task.IMAGE_TO_IMAGE: AutoPipelineForImage2Image, Task.INPAINTING: AutoPipelineForInpainting}
 
 
 def task_of(recipe: Recipe) -> Task:
@@ -28,23 +19,32 @@ def task_of(recipe: Recipe) -> Task:
 
 
 class Tasks:
-    """The pipelines of one base. All share its modules, so an adapter that is active is active in each."""
+    """The pipelines of one base. All share its modules, so an adapter that is active is active in each.
 
-    def __init__(self, pipeline: Any) -> None:
-        self._pipelines: dict[Task, Any] = {Task.TEXT_TO_IMAGE: pipeline}
+    Attributes:
+        family: what decides about the tasks.
+    """
+
+    def __init__(self, pipeline: Any, family: FamilyTraits) -> None:
+        self.family = family
+        self._base = pipeline
+        self._pipelines: dict[str, Any] = {type(pipeline).__name__: pipeline}
 
     def pipeline(self, task: Task) -> Any:
-        """Raises: RecipeError where diffusers has no pipeline of this family for the task."""
-        found = self._pipelines.get(task)
-        if found is None:
-            found = self._pipelines[task] = self._make(task)
-        return found
+        """Raises: RecipeError where bases of this family do not do the task."""
+        name = self.family.pipelines.get(task)
+        if name is None:
+            can = " and ".join(tasks_of(self.family))
+            raise RecipeError(f"this base model, a {type(self._base).__name__}, does no {task}: it does {can}")
+        if name not in self._pipelines:
+            self._pipelines[name] = self._make(name)
+        return self._pipelines[name]
 
-    def _make(self, task: Task) -> Any:
-        base = self._pipelines[Task.TEXT_TO_IMAGE]
-        try:
-            made = _CLASSES[task].from_pipe(base)
-        except ValueError as error:
-            raise RecipeError(f"this base model, a {type(base).__name__}, does no {task}") from error
+    def _make(self, name: str) -> Any:
+        """Not by `from_pipe`: it converts the components that are shared to one dtype, float32 by default."""
+        kind = getattr(diffusers, name)
+        known = inspect.signature(kind.__init__).parameters
+        given = {**self._base.config, **self._base.components}
+        made = kind(**{key: value for key, value in given.items() if key in known})
         made.set_progress_bar_config(disable=True)
         return made

@@ -1,0 +1,71 @@
+"""What of loading a base depends on its family."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import diffusers
+import structlog
+import torch
+
+from lorapool_api.kinds.base_model import Dtype
+from lorapool_runtime.engine.diffusers.families.find import family_of, unlisted
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
+
+log = structlog.get_logger(__name__)
+
+DTYPES: Final = {
+    Dtype.FLOAT16: torch.float16,
+    Dtype.BFLOAT16: torch.bfloat16,
+    Dtype.FLOAT32: torch.float32,
+}
+# Of a module of diffusers' own, which repositories of SD 1.x name by its folder there.
+NEVER_LOADED: Final = "safety_checker"
+
+
+def family_in(folder: Path, index: Mapping[str, Any]) -> FamilyTraits:
+    """What the base is; of a class that the table does not have, what is true of most."""
+    denoisers = (folder / name / "config.json" for name in ("unet", "transformer"))
+    config: dict[str, Any] = next((json.loads(path.read_text()) for path in denoisers if path.is_file()), {})
+    if (found := family_of(index, config)) is not None:
+        return found
+    name = index["_class_name"]
+    log.warning("this class of pipeline is in no table of families: only text-to-image is tried", pipeline=name)
+    return unlisted(name)
+
+
+def dtype_of(wanted: Dtype | None, family: FamilyTraits) -> torch.dtype:
+    """What the pool says, or what bases of the family are usually had in."""
+    if wanted is Dtype.FLOAT16 and family.dtype is not Dtype.FLOAT16:
+        log.warning(
+            "float16 is too narrow for this family: pictures may not be finite; bfloat16 is not", family=family.name
+        )
+    return DTYPES[wanted or family.dtype]
+
+
+def trained_side(pipeline: Any) -> int | None:
+    """Pixels of a side of the pictures that the base was trained with, by its configuration."""
+    denoiser: Any = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    config = getattr(denoiser, "config", None)
+    latents = getattr(pipeline, "default_sample_size", None) or getattr(config, "sample_size", None)
+    factor = getattr(pipeline, "vae_scale_factor", None)
+    return latents * factor if isinstance(latents, int) and isinstance(factor, int) else None
+
+
+def load_options(index: dict[str, Any]) -> dict[str, Any]:
+    """What this class of pipeline is loaded with: no checker of content, no watermark."""
+    options: dict[str, Any] = {}
+    if NEVER_LOADED in index:
+        options |= {NEVER_LOADED: None, "requires_safety_checker": False}
+    if index["_class_name"].startswith("StableDiffusionXL"):
+        options["add_watermarker"] = False
+    return options
+
+
+def vae_class(index: Mapping[str, Any]) -> Any:
+    """Of the pipeline's own VAE: families have classes of their own."""
+    match index.get("vae"):
+        case ["diffusers", str(name)] if isinstance(found := getattr(diffusers, name, None), type):
+            return found
+    return diffusers.AutoencoderKL

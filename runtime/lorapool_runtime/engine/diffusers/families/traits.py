@@ -1,0 +1,87 @@
+"""What may differ between families of base models, for whatever works with all of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lorapool_api.kinds.base_model import Dtype
+from lorapool_api.kinds.serving import SchedulerName
+
+
+class Task(StrEnum):
+    """What a picture begins with."""
+
+    TEXT_TO_IMAGE = "text-to-image"
+    IMAGE_TO_IMAGE = "image-to-image"
+    INPAINTING = "inpainting"
+
+
+class Guidance(StrEnum):
+    """What `guidance_scale` of a request means to a base."""
+
+    CLASSIFIER_FREE = "classifier-free"
+    """Above 1 each step has a second forward, with the negative prompt (arXiv:2207.12598)."""
+    EMBEDDED = "embedded"
+    """An input of the denoiser, which was distilled from classifier-free guidance: no second forward, and nothing that
+    reads a negative prompt (arXiv:2210.03142)."""
+    TRUE_SCALE = "true scale"
+    """Classifier-free; the pipeline calls it `true_cfg_scale`, and takes none without a negative prompt."""
+
+
+class Latents(StrEnum):
+    """What the pipeline's latents are between two steps."""
+
+    GRID = "grid"
+    """(pictures, channels, height, width)"""
+    PACKED = "packed"
+    """(pictures, tokens, 4 channels): each token a square of 2 x 2"""
+
+
+@dataclass(frozen=True)
+class FamilyDefaults:
+    """What a request gets where neither it, nor its adapters, nor the pool says.
+
+    Attributes:
+        side: of the picture in pixels, where the configuration of the denoiser does not say what it was trained for.
+        sampler: None: the one that the base comes with.
+    """
+
+    steps: int
+    guidance_scale: float
+    side: int = 1024
+    sampler: SchedulerName | None = None
+
+
+@dataclass(frozen=True)
+class FamilyTraits:
+    """One family.
+
+    Attributes:
+        name: as people call it.
+        pipelines: diffusers' class for each task that the base can do.
+        defaults: as the base's authors have it, or diffusers' pipeline where they say nothing.
+        dtype: of the weights; bfloat16 where activations leave float16's range.
+        side_multiple: sides of pictures are multiples of so many pixels.
+        text_encoders: the pipeline's components that read the prompt.
+        edits: its image-to-image takes the picture as something to look at, not as what the noise is laid over: it has
+            no strength.
+    """
+
+    name: str
+    pipelines: Mapping[Task, str]
+    defaults: FamilyDefaults
+    dtype: Dtype = Dtype.BFLOAT16
+    guidance: Guidance = Guidance.CLASSIFIER_FREE
+    latents: Latents = Latents.GRID
+    side_multiple: int = 16
+    text_encoders: tuple[str, ...] = ("text_encoder",)
+    edits: bool = False
+
+    @property
+    def reads_negative_prompts(self) -> bool:
+        return self.guidance is not Guidance.EMBEDDED
+
+    @property
+    def first_task(self) -> Task:
+        """What a picture to try the base with begins with: the least that the base needs."""
+        return next(task for task in Task if task in self.pipelines)

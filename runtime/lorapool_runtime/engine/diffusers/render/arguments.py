@@ -1,0 +1,71 @@
+"""What the pipeline of a family is called with for a recipe."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Guidance
+from lorapool_runtime.engine.diffusers.render.schedulers import eta
+from lorapool_runtime.errors import RecipeError
+
+# A pipeline that guides by a true scale does so only where there is a negative prompt; its authors' examples give this.
+_NOTHING: Final = " "
+
+
+def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a pipeline of the family might be called with, but for what a run adds.
+
+    Args:
+        prompts: what the pipeline is called with for the prompts.
+
+    Raises:
+        RecipeError: a size that the family cannot make.
+    """
+    _check_size(family, recipe)
+    return {
+        **prompts,
+        **_guidance(family, recipe, prompts),
+        "width": recipe.width,
+        "height": recipe.height,
+        # Of exactly that size: some pipelines would make one of a list of sizes, and scale the picture.
+        "use_resolution_binning": False,
+        "max_area": recipe.width * recipe.height,
+        "_auto_resize": False,
+        "num_inference_steps": recipe.steps,
+        **eta(recipe.scheduler),
+        **_start(recipe.start),
+    }
+
+
+def known_to(pipeline: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Those arguments that the pipeline has: others lack for example a negative prompt."""
+    known = inspect.signature(pipeline.__call__).parameters
+    return {name: value for name, value in wanted.items() if name in known}
+
+
+def unused(family: FamilyTraits, recipe: Recipe) -> str | None:
+    """What of the recipe has no effect with a base of this family; None where all of it has."""
+    if recipe.negative_prompt and not family.reads_negative_prompts:
+        return f"{family.name} reads no negative prompt: it had no effect"
+    return None
+
+
+def _guidance(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) -> dict[str, Any]:
+    if family.guidance is not Guidance.TRUE_SCALE:
+        return {"guidance_scale": recipe.guidance_scale}
+    negative = prompts.get("negative_prompt") or _NOTHING
+    return {"true_cfg_scale": recipe.guidance_scale, "negative_prompt": negative}
+
+
+def _check_size(family: FamilyTraits, recipe: Recipe) -> None:
+    for name, side in (("width", recipe.width), ("height", recipe.height)):
+        if side % family.side_multiple:
+            raise RecipeError(f"{name} {side} is not a multiple of {family.side_multiple}, which {family.name} needs")
+
+
+def _start(start: Start | None) -> Mapping[str, Any]:
+    if start is None:
+        return {}
+    mask = {} if start.mask is None else {"mask_image": start.mask}
+    return {"image": start.image, "strength": start.strength, **mask}

@@ -1,0 +1,1 @@
+"""Tiny pipelines of every family that is served, with random weights of a fixed seed."""
