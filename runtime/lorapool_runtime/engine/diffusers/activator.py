@@ -1,9 +1,11 @@
 """Activating stacks, merged or unmerged, within the budget that residents and merged weights share."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 import torch
+from cachetools import LRUCache
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.serving import ApplyMode
@@ -18,6 +20,9 @@ from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import AdapterError
 
 log = structlog.get_logger(__name__)
+
+# A float each: far more adapters than a host's memory holds.
+_LOSSES: Final = 4096
 
 
 class Activator:
@@ -39,7 +44,13 @@ class Activator:
         self._accelerator = accelerator
         self._mode = mode
         self._itemsize = itemsize
+        self._losses: LRUCache[str, float] = LRUCache(_LOSSES)
         self._logged: tuple[list[str], bool] = ([], False)
+
+    def note_loss(self, identity: str, loss: float | None) -> None:
+        """What a merge loses of that adapter, as `weights.rounding` has it; None: nothing can be told."""
+        if loss is not None:
+            self._losses[identity] = loss
 
     def load(self, stack: Sequence[ScaledAdapter[HostAdapter]]) -> Stack:
         """The stack on the device. Raises: AdapterError: there is no room."""
@@ -98,7 +109,8 @@ class Activator:
         rows = 2 if recipe.guidance_scale > 1 else 1
         pixels = rows * recipe.width * recipe.height
         work = self.plans.work(stack)
-        return choose(self._mode, self.costs, work, self._itemsize, room, recipe.steps * pictures, pixels)
+        loss = max((self._losses.get(scaled.adapter.identity, 0.0) for scaled in stack), default=0.0)
+        return choose(self._mode, self.costs, work, self._itemsize, room, recipe.steps * pictures, pixels, loss)
 
     def _merged(self, stack: Stack, choice: Choice) -> Choice:
         """Merge it; where that was a choice and there is no room after all, leave it to be added."""

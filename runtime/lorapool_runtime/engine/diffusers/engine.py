@@ -99,7 +99,9 @@ class DiffusersEngine:
 
     def merge_loss(self, adapter: HostAdapter, stop: Stop) -> float | None:
         here = lora(adapter)
-        return merge_loss(here.device_adapter(here.flat).deltas, stop)
+        loss = merge_loss(here.device_adapter(here.flat).deltas, stop)
+        self.activator.note_loss(here.identity, loss)
+        return loss
 
     def check(self) -> None:
         with self._rendering:

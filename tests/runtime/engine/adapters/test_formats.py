@@ -17,7 +17,7 @@ from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into
 from lorapool_runtime.errors import AdapterError, RecipeError, Stopped
 
 ROUNDING = 1
@@ -105,10 +105,10 @@ def test_the_base_is_the_same_after_a_thousand_switches_and_failures(
 ) -> None:
     is_full = False
 
-    def merge(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor:
+    def merge(out: torch.Tensor, weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> None:
         if is_full:
             raise torch.OutOfMemoryError("no room")
-        return merged(weight, deltas)
+        merge_into(out, weight, deltas)
 
     engine = measured_as(engine, merge=merge)
     before, weights = image(engine, steps=1), _digest(engine)

@@ -93,7 +93,7 @@ def test_weights_that_find_no_room_when_they_are_merged_are_added_instead(
     narrow = measured_as(engine, costs=merging, bound_bytes=lora.size_bytes)
     assert rendered(narrow, request((lora, 0.9))).applied is Applied.UNMERGED
 
-    def no_room(*_: object) -> torch.Tensor:
+    def no_room(*_: object) -> None:
         raise torch.OutOfMemoryError("no room")
 
     full = measured_as(engine, costs=merging, merge=no_room)

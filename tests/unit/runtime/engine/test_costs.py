@@ -50,6 +50,17 @@ def test_where_merged_weights_find_no_room_beside_what_runs_the_reason_has_the_n
     assert not usual(budget=6, kept=2).merge
 
 
+def test_what_merging_would_round_away_is_added_instead() -> None:
+    room = BudgetRoom(12 * GIB, 0)
+
+    def chosen(mode: ApplyMode, loss: float) -> Choice:
+        return choose(mode, GPU, USUAL, 2, room, 25, 2 * 1024 * 1024, loss)
+
+    assert chosen(ApplyMode.AUTO, 0.1).merge
+    assert chosen(ApplyMode.AUTO, 0.43) == Choice(False, "merged it would lose 43% of its change to rounding")
+    assert chosen(ApplyMode.MERGED, 0.43).merge
+
+
 def test_a_choice_says_why() -> None:
     assert usual(budget=12).why == "25 forwards are cheaper with it merged"
     slow = replace(GPU, merge_s=4e-7)

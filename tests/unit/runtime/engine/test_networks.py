@@ -16,7 +16,7 @@ from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.keys import PARTS
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.adapted import activate
-from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into
 from lorapool_runtime.engine.diffusers.layers.merged import Merge
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
@@ -36,7 +36,7 @@ class Bench:
     target: TargetModule
 
     @classmethod
-    def of(cls, shape: Shape, dtype: torch.dtype, dice: torch.Generator, merge: Merge = merged) -> "Bench":
+    def of(cls, shape: Shape, dtype: torch.dtype, dice: torch.Generator, merge: Merge = merge_into) -> "Bench":
         plain: Any = nn.Linear(shape[1], shape[0])
         if len(shape) == 4:
             plain = nn.Conv2d(shape[1], shape[0], (shape[2], shape[3]), padding="same")
@@ -143,9 +143,9 @@ def test_the_difference_of_a_bias_is_applied_with_the_weight(kind: str, shape: S
 def test_a_switch_back_and_forth_merges_no_weight_again() -> None:
     merges: list[Tensor] = []
 
-    def merge(weight: Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> Tensor:
+    def merge(out: Tensor, weight: Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> None:
         merges.append(weight)
-        return merged(weight, deltas)
+        merge_into(out, weight, deltas)
 
     dice = torch.Generator().manual_seed(1)
     bench = Bench.of((12, 8), torch.float32, dice, merge)
@@ -163,10 +163,10 @@ def test_a_switch_back_and_forth_merges_no_weight_again() -> None:
 def test_what_fails_in_the_middle_of_a_merge_leaves_the_base_active() -> None:
     is_full = False
 
-    def merge(weight: Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> Tensor:
+    def merge(out: Tensor, weight: Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> None:
         if is_full:
             raise torch.OutOfMemoryError("no room")
-        return merged(weight, deltas)
+        merge_into(out, weight, deltas)
 
     dice = torch.Generator().manual_seed(1)
     bench = Bench.of((12, 8), torch.float32, dice, merge)

@@ -11,7 +11,7 @@ from lorapool_api.kinds.serving import ApplyMode
 from lorapool_api.lora.facts import Network
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.layers.adapted import Branch, branch_of
-from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
@@ -19,6 +19,8 @@ _RANK: Final = 16
 _TIMES: Final = 5
 # As many modules as tell the mix of sizes, and keep a device busy while the next ones are launched.
 SAMPLES: Final = 48
+# The share of an adapter's change, as `merge_loss` has it, that Auto gives up for speed.
+MOST_LOSS: Final = 0.1
 # Eight pixels a side for a latent, and most of a UNet's work two levels further down, on average.
 PER_PIXEL: Final = 1 / (8 * 8 * 8)
 
@@ -95,18 +97,28 @@ def prefers_merging(costs: Costs, work: StackWork, forwards: int, positions: flo
 
 
 def choose(
-    mode: ApplyMode, costs: Costs | None, work: StackWork, itemsize: int, room: BudgetRoom, forwards: int, pixels: int
+    mode: ApplyMode,
+    costs: Costs | None,
+    work: StackWork,
+    itemsize: int,
+    room: BudgetRoom,
+    forwards: int,
+    pixels: int,
+    loss: float = 0.0,
 ) -> Choice:
     """The way for one run.
 
     Args:
         itemsize: bytes of an element of the base's weights.
         pixels: of all rows of one forward.
+        loss: the share of its change that an adapter of the stack would lose; 0 where it has not been measured yet.
     """
     if mode is not ApplyMode.AUTO or costs is None:
         return Choice(mode is ApplyMode.MERGED, f"mode {mode}")
     if not work.branches:
         return Choice(merge=False, why="nothing to merge")
+    if loss > MOST_LOSS:
+        return Choice(merge=False, why=f"merged it would lose {loss:.0%} of its change to rounding")
     if not prefers_merging(costs, work, forwards, pixels * costs.per_pixel):
         return Choice(merge=False, why=f"{forwards} forwards are cheaper with it added")
     size = work.elements * itemsize
@@ -170,7 +182,7 @@ def measure(
     def merge() -> None:
         for pair in pairs:
             target = pair.target.module.weight
-            merged_weight[: target.numel()].view_as(target).copy_(merged(target, [(pair.delta, 1.0)]))
+            merge_into(merged_weight[: target.numel()].view_as(target), target, [(pair.delta, 1.0)])
 
     few_s, real_s = (_median_s(lambda m=m: add(m), accelerator) for m in (1, max(positions)))  # type: ignore[misc]
     products = _RANK * sum((p.count - 1) * sum(p.target.shape) for p in pairs)

@@ -6,7 +6,7 @@ at an attribute more than the base's own.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,8 +17,8 @@ class Branch(NamedTuple):
     """A low-rank pair that one module applies, in the module's dtype, as `branch_of` makes it.
 
     Attributes:
-        down: the module's own shape but for (rank) outputs.
-        up: as the product takes it: (rank, out) for a Linear, (out, rank) for a Conv2d.
+        down: as the product takes it: (in, rank) for a Linear, (rank, in, height, width) for a Conv2d.
+        up: likewise: (rank, out) for a Linear, (out, rank) for a Conv2d.
         scale: alpha / rank and the strength of the request.
     """
 
@@ -58,12 +58,14 @@ class Stacked(NamedTuple):
     Attributes:
         downs: (pictures, in, ranks).
         ups: (pictures, ranks, out).
-        scales: (pictures, 1, ranks).
+        scale: of all pairs, where it is the same.
+        scales: (pictures, 1, ranks) in float32, where it is not; `scale` is 1 then.
     """
 
     downs: torch.Tensor
     ups: torch.Tensor
-    scales: torch.Tensor
+    scale: float
+    scales: torch.Tensor | None = None
 
 
 class PerRow(NamedTuple):
@@ -84,30 +86,44 @@ Active = Unmerged | PerRow | Merged | None
 
 
 class AdaptedLinear(nn.Linear):
-    """A Linear that applies what is active in it."""
+    """A Linear that applies what is active in it.
+
+    Hundreds of them are in one forward, and a device may wait for the host to launch them: parameters are read past
+    `nn.Module.__getattr__`, and what is usual is added here rather than by a call.
+    """
 
     active: Active = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        active = self.active
+        own: Any = self._parameters
+        active, weight, bias = self.active, own["weight"], own["bias"]
         if active is None:
-            return functional.linear(input, self.weight, self.bias)
+            return functional.linear(input, weight, bias)
         if isinstance(active, Merged):
-            return functional.linear(input, active.weight, self.bias if active.bias is None else active.bias)
+            return functional.linear(input, active.weight, bias if active.bias is None else active.bias)
         if isinstance(active, PerRow):
-            return _sum_rows(self, active, input, functional.linear(input, self.weight, self.bias))
-        return _sum(self, active, input, functional.linear(input, self.weight, _early_bias(self, active)))
+            return _sum_rows(self, active, input, functional.linear(input, weight, bias))
+        branches, ratio = active
+        if ratio is not None:
+            return _sum_dora(self, branches, ratio, input, functional.linear(input, weight))
+        out = functional.linear(input, weight, bias)
+        rows, sums = input.flatten(0, -2), out.flatten(0, -2)
+        for down, up, scale in branches:
+            sums.addmm_(rows.mm(down), up, alpha=scale)
+        return out
 
     def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
         """out += s · B (A x): in place, and B (A x) never stands alone where its dtype may not hold it."""
         down, up, scale = branch
-        low = functional.linear(input.flatten(0, -2), down)
-        out.view(-1, out.shape[-1]).addmm_(low, up, alpha=scale)
+        out.view(-1, out.shape[-1]).addmm_(input.flatten(0, -2).mm(down), up, alpha=scale)
 
     def add_stacked(self, input: torch.Tensor, stacked: Stacked, out: torch.Tensor) -> None:
         """To each picture its own; (pictures, ..., in) and (pictures, ..., out)."""
-        low = torch.bmm(input.flatten(1, -2), stacked.downs).mul_(stacked.scales)
-        out.view(len(out), -1, out.shape[-1]).baddbmm_(low, stacked.ups)
+        downs, ups, scale, scales = stacked
+        low = input.flatten(1, -2).bmm(downs)
+        if scales is not None:
+            low.mul_(scales)
+        out.flatten(1, -2).baddbmm_(low, ups, alpha=scale)
 
 
 class AdaptedConv2d(nn.Conv2d):
@@ -123,7 +139,13 @@ class AdaptedConv2d(nn.Conv2d):
             return self._convolve(input, active.weight, self.bias if active.bias is None else active.bias)
         if isinstance(active, PerRow):
             return _sum_rows(self, active, input, self._convolve(input, self.weight, self.bias))
-        return _sum(self, active, input, self._convolve(input, self.weight, _early_bias(self, active)))
+        branches, ratio = active
+        if ratio is not None:
+            return _sum_dora(self, branches, ratio, input, self._convolve(input, self.weight, None))
+        out = self._convolve(input, self.weight, self.bias)
+        for branch in branches:
+            self.add_branch(input, branch, out)
+        return out
 
     def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
         """As for a Linear: the 1 x 1 kernel `up` is a product for each picture."""
@@ -142,22 +164,16 @@ class AdaptedConv2d(nn.Conv2d):
 Adapted = AdaptedLinear | AdaptedConv2d
 
 
-def _early_bias(module: Adapted, active: Unmerged) -> torch.Tensor | None:
-    """The ratio is of the weight, not of the bias: with one, the bias is added after it."""
-    return module.bias if active.magnitude_ratio is None else None
-
-
-def _sum(module: Adapted, active: Unmerged, input: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """Add the branches to the base's output, which is ours to write into."""
-    branches = active.branches
-    if active.magnitude_ratio is not None:
-        first, *rest = branches
-        module.add_branch(input, first, out)
-        out.mul_(active.magnitude_ratio)
-        if module.bias is not None:
-            out.add_(module.bias.view(-1, *(1,) * (active.magnitude_ratio.dim() - 1)))
-        branches = tuple(rest)
-    for branch in branches:
+def _sum_dora(
+    module: Adapted, branches: Sequence[Branch], ratio: torch.Tensor, input: torch.Tensor, out: torch.Tensor
+) -> torch.Tensor:
+    """Add the branches, and the bias, to W x, which is ours to write into. The ratio is of the weight alone."""
+    first, *rest = branches
+    module.add_branch(input, first, out)
+    out.mul_(ratio)
+    if module.bias is not None:
+        out.add_(module.bias.view(-1, *(1,) * (ratio.dim() - 1)))
+    for branch in rest:
         module.add_branch(input, branch, out)
     return out
 
@@ -167,6 +183,9 @@ def _sum_rows(module: Adapted, active: PerRow, input: torch.Tensor, out: torch.T
     copies, rest = divmod(input.shape[0], active.pictures)
     if rest:
         raise ValueError(f"{input.shape[0]} rows are no batch of {active.pictures} pictures")
+    if copies == 1 and active.stacked is not None and isinstance(module, AdaptedLinear):
+        module.add_stacked(input, active.stacked, out)
+        return out
     pictures = input.view(copies, active.pictures, *input.shape[1:])
     outputs = out.view(copies, active.pictures, *out.shape[1:])
     if active.stacked is not None and isinstance(module, AdaptedLinear):
@@ -186,30 +205,7 @@ def branch_of(module: Adapted, down: torch.Tensor, up: torch.Tensor, scale: floa
     if down.dtype is not dtype:
         # A module that its library keeps in another dtype than the base.
         down, up = down.to(dtype), up.to(dtype)
-    return Branch(down, up.t() if up.dim() == 2 else up.flatten(1), scale)
-
-
-def stacked_of(module: Adapted, pictures: int, rows: Sequence[RowSlice]) -> Stacked | None:
-    """The branches of a Linear side by side; None for a convolution, or where one product after the other does as
-    well."""
-    if not isinstance(module, AdaptedLinear) or pictures == 1:
-        return None
-    ranks = max(sum(len(branch.down) for branch in row.branches) for row in rows)
-    weight = module.weight
-    outputs, inputs = weight.shape
-    downs, ups = weight.new_zeros(pictures, inputs, ranks), weight.new_zeros(pictures, ranks, outputs)
-    scales: list[list[float]] = [[0.0] * ranks for _ in range(pictures)]
-    for start, stop, branches in rows:
-        begin = 0
-        for down, up, scale in branches:
-            end = begin + len(down)
-            downs[start:stop, :, begin:end] = down.t()
-            ups[start:stop, begin:end] = up
-            for picture in scales[start:stop]:
-                picture[begin:end] = [scale] * (end - begin)
-            begin = end
-    # In float32: a strength that is rounded to bfloat16 is another strength.
-    return Stacked(downs, ups, weight.new_tensor(scales, dtype=torch.float32).unsqueeze(1))
+    return Branch(down.t(), up.t(), scale) if up.dim() == 2 else Branch(down, up.flatten(1), scale)
 
 
 def adapt(module: nn.Module) -> Adapted | None:

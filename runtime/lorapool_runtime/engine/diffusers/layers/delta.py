@@ -54,6 +54,34 @@ class ModuleDelta:
         return not self.must_merge and not self.has_magnitude
 
 
+def merge_into(out: torch.Tensor, weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> None:
+    """out = W', rounded once to the dtype of both; each delta comes with its strength.
+
+    One low-rank pair is one product, which reads W and writes W' as they are: matrix products of half precision add up
+    in float32 and round at their end, on CUDA and on CPUs alike (`tests/unit/runtime/engine/test_launches.py` and
+    `tests/gpu/test_exact.py` compare it with float64). All else is computed in float32 beside them.
+
+    Raises: torch.OutOfMemoryError: no room for W' in float32.
+    """
+    pair = _only_pair(weight, deltas)
+    if pair is None or not (weight.is_contiguous() and out.is_contiguous()):
+        out.copy_(merged(weight, deltas))
+        return
+    up, down, scale = pair
+    torch.addmm(weight.flatten(1), up.flatten(1), down.flatten(1), alpha=scale, out=out.flatten(1))
+
+
+def _only_pair(
+    weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]
+) -> tuple[torch.Tensor, torch.Tensor, float] | None:
+    """(up, down, s) where W' is W + s · up down, of the weight's own dtype; else None."""
+    (delta, strength), *others = deltas
+    up, down = delta.parts.get("up"), delta.parts.get("down")
+    if others or delta.network is not Network.LORA or up is None or down is None or up.dtype is not weight.dtype:
+        return None
+    return up, down, strength * delta.scale
+
+
 def merged(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor:
     """W' in float32; each delta comes with its strength. The one with a magnitude comes first, whatever the order."""
     out = weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, Merged
-from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merged, merged_bias
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into, merged_bias
 
 # What a buffer holds: identities of the files that change this module, with their strengths.
 Content = tuple[tuple[str, float], ...]
 
 
-# W' in float32 from W and the deltas, each with its strength.
-Merge = Callable[[torch.Tensor, Sequence[tuple[ModuleDelta, float]]], torch.Tensor]
+# Writes W' of W and the deltas, each with its strength, into the first tensor.
+Merge = Callable[[torch.Tensor, torch.Tensor, Sequence[tuple[ModuleDelta, float]]], None]
 
 
 class MergedWeights:
     """The buffers of one base. Only the engine's thread writes; a buffer's address never changes while it lives."""
 
-    def __init__(self, merge: Merge = merged) -> None:
+    def __init__(self, merge: Merge = merge_into) -> None:
         self._merge = merge
         self._merged: dict[int, Merged] = {}
         self._content: dict[int, Content] = {}
@@ -49,7 +49,7 @@ class MergedWeights:
         if self._content.get(key) != content:
             # Half-written is nobody's: what it holds is said only when it is whole.
             self._content.pop(key, None)
-            found.weight.copy_(self._merge(module.weight, deltas))
+            self._merge(found.weight, module.weight, deltas)
             self._content[key] = content
         return found._replace(bias=merged_bias(module.bias, deltas))
 

@@ -18,10 +18,10 @@ from lorapool_runtime.engine.diffusers.layers.adapted import (
     activate,
     adapt,
     branch_of,
-    stacked_of,
 )
-from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, magnitude_ratio, merged
+from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, magnitude_ratio, merge_into
 from lorapool_runtime.engine.diffusers.layers.merged import Content, Merge, MergedWeights
+from lorapool_runtime.engine.diffusers.layers.stacked import stacked_of
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
 
@@ -62,8 +62,8 @@ class Plan:
 class Switchboard:
     """Wraps the modules of a base once. Only the engine's thread plans and switches."""
 
-    def __init__(self, components: Mapping[str, nn.Module], merge: Merge = merged) -> None:
-        """`merge` computes merged weights."""
+    def __init__(self, components: Mapping[str, nn.Module], merge: Merge = merge_into) -> None:
+        """`merge` writes merged weights."""
         self._targets = {
             (component, flat_name(name)): TargetModule(component, name, adapted)
             for component, model in components.items()
