@@ -20,11 +20,12 @@ from lorapool_common.process import CannotStart, Process
 from lorapool_operator.cluster.cache import ObjectCache
 from lorapool_operator.cluster.dropped_policies import drop_policies
 from lorapool_operator.cluster.events import Recorder
-from lorapool_operator.cluster.handlers import registry
-from lorapool_operator.cluster.kopf_settings import FAILURES_OF_WATCHES, watch_settings
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
-from lorapool_operator.cluster.relist import Relister
 from lorapool_operator.cluster.secrets import SecretReader
+from lorapool_operator.cluster.watching.adapters import adapter_reflectors
+from lorapool_operator.cluster.watching.handlers import registry
+from lorapool_operator.cluster.watching.kopf_settings import FAILURES_OF_WATCHES, watch_settings
+from lorapool_operator.cluster.watching.relist import Relister
 from lorapool_operator.health import serve_health
 from lorapool_operator.metrics import Metrics
 from lorapool_operator.pods.control import Control
@@ -154,6 +155,8 @@ class Operator:
     async def _watch_and_lead(self, context: Context, election: Election, kube: Kube) -> None:
         stop_watching = asyncio.Event()
         others = asyncio.all_tasks()
+        reflectors = adapter_reflectors(kube, self._cache, self._settings.namespaces)
+        adapters = [self._process.start("the watch of the adapters", each.run()) for each in reflectors]
         watching = await self._start_kopf(stop_watching)
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         watch = self._process.start("kopf, which watches the cluster", _first_result(watching, failed))
@@ -166,7 +169,7 @@ class Operator:
         finally:
             stopped.cancel()
             # At its end kopf waits 5 s for tasks that it does not know, then cancels them: ours end before it does.
-            await self._process.end(leading, *((watch,) if failed.done() else ()))
+            await self._process.end(leading, *adapters, *((watch,) if failed.done() else ()))
             stop_watching.set()
             ending = asyncio.create_task(kopf.run_tasks(watching, ignored=others))
             for wait_s in (_KOPF_END_S if self._process.is_stopping else _WATCHES_END_S, _KOPF_END_S):

@@ -42,7 +42,7 @@ main()
 
 @dataclass
 class ApiServer:
-    """Knows no objects but one Lease. `watch`: what the first watch says before it ends."""
+    """Knows no objects but one Lease. `watch`: what the first of kopf's watches says before it ends."""
 
     has_crds: bool = True
     answers_discovery: bool = True
@@ -73,7 +73,7 @@ class ApiServer:
             return web.json_response({"groups": [_group(*group) for group in groups]})
         if request.path in KINDS:
             return web.json_response({"resources": [_kind(plural) for plural in KINDS[request.path]]})
-        if "watch" in request.query and self.watch:
+        if "watch" in request.query and self.watch and not request.path.endswith(names.ADAPTER_PLURAL):
             said, self.watch = self.watch, b""
             return web.Response(body=said)
         if "watch" in request.query:

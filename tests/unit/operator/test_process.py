@@ -111,8 +111,8 @@ async def test_after_an_error_in_a_watch_everything_is_listed_anew(tmp_path: Pat
 
 
 LEADER_FAILS: Final = """
-from lorapool_operator.cluster.relist import Relister
-async def fail(self):
+from lorapool_operator.cluster.watching.relist import Relister
+async def fail(self, **_):
     raise RuntimeError("a defect")
 Relister.run_until_done = fail
 """

@@ -11,7 +11,7 @@ from lorapool_api.names import ADAPTER_FINALIZER
 from lorapool_common.http.listening import listen_host
 from lorapool_common.signed.calls import SignedCall
 from lorapool_common.signed.keys import KeyUnusable
-from lorapool_operator.cluster.kopf_settings import watch_settings
+from lorapool_operator.cluster.watching.kopf_settings import watch_settings
 from lorapool_operator.settings import Settings
 
 

@@ -13,8 +13,8 @@ from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.replies import Listing
 from lorapool_common.kube.resources import ADAPTERS, NAMESPACES, POOLS, Manifest, Resource, Selection
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.handlers import FirstList
-from lorapool_operator.cluster.relist import Relister
+from lorapool_operator.cluster.watching.handlers import FirstList
+from lorapool_operator.cluster.watching.relist import Relister
 
 pytestmark = pytest.mark.virtual_time
 
@@ -136,15 +136,15 @@ async def test_it_lists_now_and_then(lists: Lists, cache: ObjectCache) -> None:
 
 async def test_it_lists_at_once_when_watches_had_to_begin_anew(lists: Lists, cache: ObjectCache) -> None:
     """kopf says nothing of what was deleted meanwhile."""
-    known = adapter("gone", 1)
-    cache.adapters.put(known.key, known)
+    known = make.pool()
+    cache.pools.put(known.key, known)
     begun_anew = asyncio.Event()
     relisting = asyncio.create_task(Relister(lists, cache, (), EVERY_S, begun_anew).run_now_and_then())
     for _ in range(5):
         begun_anew.set()
         await elapse(0.05)
     await elapse(1.0)
-    assert cache.adapters.get(known.key) is None
+    assert cache.pools.get(known.key) is None
     assert len(lists.asked_s) == 1
     relisting.cancel()
 

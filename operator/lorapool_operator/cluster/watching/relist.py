@@ -1,7 +1,8 @@
 """Lists everything and puts the cache right.
 
 Done before a replica leads, so that it never acts on half a list, while it leads when a watch had to begin anew, and
-now and then: a watch that was interrupted says nothing of what was deleted meanwhile.
+now and then: a watch of kopf's that was interrupted says nothing of what was deleted meanwhile. Adapters are listed by
+their own watch each time that it begins.
 """
 
 import asyncio
@@ -59,12 +60,12 @@ class Relister:
         self._every_s = every_s
         self._begun_anew = begun_anew or asyncio.Event()
 
-    async def run_until_done(self) -> None:
-        """Lists until that worked."""
+    async def run_until_done(self, *, adapters: bool = True) -> None:
+        """Lists until that worked. `adapters`: whether they are too."""
         backoff = Backoff(0.5, 5.0)
         while True:
             try:
-                return await self.run()
+                return await self.run(adapters=adapters)
             except ApiError as error:
                 log.warning("the API server does not list", status=error.status, error=error.message)
                 await asyncio.sleep(backoff.next(error.retry_after_s))
@@ -76,13 +77,14 @@ class Relister:
                     await self._begun_anew.wait()
                     await asyncio.sleep(_TOGETHER_S)
             self._begun_anew.clear()
-            await self.run_until_done()
+            await self.run_until_done(adapters=False)
 
-    async def run(self) -> None:
+    async def run(self, *, adapters: bool = True) -> None:
         """Raises: ApiError."""
         cache = self._cache
         await self._compare(POOLS, None, cache.pools)
-        await self._compare(ADAPTERS, None, cache.adapters)
+        if adapters:
+            await self._compare(ADAPTERS, None, cache.adapters)
         await self._compare(PODS, POOL_LABEL, cache.pods)
         await self._compare(REPLICA_SETS, POOL_LABEL, cache.replica_sets)
         await self._compare(DEPLOYMENTS, POOL_LABEL, cache.deployments)

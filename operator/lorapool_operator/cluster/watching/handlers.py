@@ -1,4 +1,5 @@
-"""kopf's events into the cache. Nothing is decided here, and kopf writes nothing: `on.event` keeps no state."""
+"""kopf's events into the cache, of all kinds but adapters. Nothing is decided here, and kopf writes nothing: `on.event`
+keeps no state."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any, Final
 import kopf
 
 from lorapool_common.kube.kubeconfig import load_access
-from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, PODS, POOLS, REPLICA_SETS, Resource
+from lorapool_common.kube.resources import DEPLOYMENTS, PODS, POOLS, REPLICA_SETS, Resource
 from lorapool_operator.cluster.cache import OWNED_KINDS, ObjectCache
 from lorapool_operator.cluster.indexer import Indexer
 
@@ -16,7 +17,7 @@ _FIRST_LIST_S: Final = 10.0
 
 
 def registry(cache: ObjectCache, begun_anew: Callable[[], None], *, watch_namespaces: bool) -> kopf.OperatorRegistry:
-    """The handlers, all of them alike: an object came, changed or went.
+    """The handlers, all of them alike: an object came, changed or went. Adapters have a watch of their own.
 
     Args:
         begun_anew: called when a watch could not go on and began with a list again.
@@ -25,7 +26,6 @@ def registry(cache: ObjectCache, begun_anew: Callable[[], None], *, watch_namesp
     kopf.on.login(registry=handlers)(_login)
     kinds: tuple[tuple[Resource, Indexer[Any]], ...] = (
         (POOLS, cache.pools),
-        (ADAPTERS, cache.adapters),
         (PODS, cache.pods),
         (REPLICA_SETS, cache.replica_sets),
         (DEPLOYMENTS, cache.deployments),

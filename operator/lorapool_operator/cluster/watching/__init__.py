@@ -1,0 +1,1 @@
+"""How the cache comes to know what the API server has."""
