@@ -39,6 +39,13 @@ class PromptLoras(StrEnum):
     ALLOW = "Allow"
 
 
+class PromptSyntax(StrEnum):
+    """How the words of a prompt are read."""
+
+    PLAIN = "Plain"
+    COMPEL = "Compel"
+
+
 class TimestepSpacing(StrEnum):
     """How the steps of a sampler are spread over the noise levels that the base was trained on.
 
@@ -156,6 +163,12 @@ class Serving(ApiModel):
         default=PromptLoras.REFUSE,
         description="What becomes of `<lora:name:0.8>` in a prompt. Refuse: the request is refused, adapters are named "
         "in `loras` or by the header. Allow: the adapter is used with that scale, and the tag taken out of the prompt.",
+    )
+    prompt_syntax: PromptSyntax = Field(
+        default=PromptSyntax.PLAIN,
+        description="How prompts are read whose request does not say. Plain: each character is text. Compel: "
+        '`(words)1.3` and `word++` weigh words, `("a", "b").blend(0.7, 0.3)` mixes prompts and `.and()` joins them, '
+        "as the library of that name does it; for bases of SD 1.x, SD 2.x and SDXL.",
     )
     deterministic: bool = Field(
         default=True,

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
+from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
 from lorapool_api.kinds.stacks import MAX_MEMBERS
 from lorapool_api.wire.message import Wire
 
@@ -46,6 +46,9 @@ class GenerateRequest(Wire):
 
     prompt: str = Field(max_length=MAX_PROMPT_CHARACTERS)
     negative_prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
+    prompt_syntax: PromptSyntax | None = Field(
+        default=None, description="How both prompts are read; None: as the pool says."
+    )
     adapters: tuple[AdapterUse, ...] = Field(default=(), max_length=MAX_STACK)
     width: int | None = None
     height: int | None = None

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from lorapool_api.kinds.serving import AdapterDefaults, Serving
+from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, Serving
 from lorapool_api.rules.defaults import NO_DEFAULTS
 from lorapool_api.rules.limits import SIDE_MULTIPLE, excess
 from lorapool_api.rules.prompt_loras import split_prompt
+from lorapool_api.rules.prompt_syntax.compel import read_compel
+from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app import pictures
@@ -38,6 +40,7 @@ def complete(
         scheduler=wanted.scheduler or of_stack.scheduler or defaults.scheduler,
         seed=_or(wanted.seed, random_seed),
         images=wanted.images,
+        prompt_syntax=wanted.prompt_syntax or serving.prompt_syntax,
         timestep_spacing=wanted.timestep_spacing or of_stack.timestep_spacing or defaults.timestep_spacing,
     )
     _check(wanted, recipe, serving)
@@ -82,9 +85,20 @@ def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:
         raise _invalid("prompt must not be empty")
     if split_prompt(wanted.prompt)[1]:
         raise _invalid("<lora:...> in a prompt is not served by a pod: name the adapter in adapters")
+    if recipe.prompt_syntax is PromptSyntax.COMPEL:
+        _check_syntax("prompt", recipe.prompt)
+        _check_syntax("negative_prompt", recipe.negative_prompt)
     found = excess(serving.limits, width=recipe.width, height=recipe.height, steps=recipe.steps, images=recipe.images)
     if found:
         raise _invalid(found.message)
+
+
+def _check_syntax(name: str, text: str) -> None:
+    """Before it waits: in the engine it would fail those in its batch too."""
+    try:
+        read_compel(text)
+    except PromptSyntaxError as error:
+        raise _invalid(f"{name}: {error}") from error
 
 
 def _first(said: T | None, of_stack: T | None, default: T) -> T:

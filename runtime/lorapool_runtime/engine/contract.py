@@ -7,7 +7,7 @@ from typing import Generic, Protocol
 
 from PIL.Image import Image
 
-from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
+from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.errors import RuntimeFailure
@@ -58,6 +58,7 @@ class Recipe:
     """One request, complete: defaults are filled in and limits are kept.
 
     Attributes:
+        prompt_syntax: of both prompts, which can be read by it.
         scheduler: None where neither request nor pool says: what suits the base.
         timestep_spacing: None: as the base's own sampler has it.
     """
@@ -73,6 +74,7 @@ class Recipe:
     images: int
     start: Start | None = None
     timestep_spacing: TimestepSpacing | None = None
+    prompt_syntax: PromptSyntax = PromptSyntax.PLAIN
 
     @property
     def shape(self) -> Hashable:

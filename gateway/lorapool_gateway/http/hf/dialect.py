@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lorapool_api.kinds.serving import TimestepSpacing
+from lorapool_api.kinds.serving import PromptSyntax, TimestepSpacing
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras, pictures
 from lorapool_gateway.http.fields.accept import preferred_format
@@ -34,6 +34,7 @@ class Parameters(BaseModel):
 
     prompt: str | None = None
     negative_prompt: str | None = None
+    prompt_syntax: PromptSyntax | None = None
     height: int | None = None
     width: int | None = None
     target_size: TargetSize | None = None
@@ -78,6 +79,7 @@ def parse(body: bytes, sent: Sent) -> ImageRequest:
     generate = generate_request(
         prompt=prompt,
         negative_prompt=loras.untagged(parameters.negative_prompt),
+        prompt_syntax=parameters.prompt_syntax,
         width=width,
         height=height,
         steps=parameters.num_inference_steps,

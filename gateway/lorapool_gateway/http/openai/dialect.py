@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lorapool_api.kinds.serving import TimestepSpacing
+from lorapool_api.kinds.serving import PromptSyntax, TimestepSpacing
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.errors import BadRequest
@@ -35,6 +35,7 @@ class Body(BaseModel):
     stream: bool | None = None
 
     negative_prompt: str | None = None
+    prompt_syntax: PromptSyntax | None = None
     steps: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -66,6 +67,7 @@ def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
     generate = generate_request(
         prompt=prompt,
         negative_prompt=loras.untagged(fields.negative_prompt),
+        prompt_syntax=fields.prompt_syntax,
         width=width,
         height=height,
         steps=fields.num_inference_steps if fields.num_inference_steps is not None else fields.steps,

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.unit.gateway.fakes import SHA, FakePod, World, encoded_image
 from tests.waiting import until
 
-from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
+from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
 from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.http.fields.accept import preferred_format
 
@@ -51,6 +51,7 @@ async def test_json_parameters_reach_the_pod(world: World, pod: FakePod) -> None
         "guidance_scale": 0,
         "scheduler": "LCMScheduler",
         "timestep_spacing": "trailing",
+        "prompt_syntax": "Compel",
         "seed": 42,
     }
     async with world.client(accept="image/png") as client:
@@ -60,6 +61,7 @@ async def test_json_parameters_reach_the_pod(world: World, pod: FakePod) -> None
     assert (got.negative_prompt, got.width, got.height, got.steps) == ("blur", 128, 64, 4)
     assert (got.guidance_scale, got.scheduler, got.seed) == (0, SchedulerName.LCM, 42)
     assert got.timestep_spacing is TimestepSpacing.TRAILING
+    assert got.prompt_syntax is PromptSyntax.COMPEL
     assert [use.key for use in got.adapters] == ["default/pixel"]
 
 

@@ -6,7 +6,7 @@ import io
 import pytest
 from PIL import Image
 
-from lorapool_api.kinds.serving import AdapterDefaults, SchedulerName, Serving, TimestepSpacing
+from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, SchedulerName, Serving, TimestepSpacing
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app.recipe import complete
@@ -39,6 +39,22 @@ def test_adapters_go_before_the_pool() -> None:
 def test_the_request_goes_before_both() -> None:
     said = {"steps": 8, "guidance_scale": 2, "scheduler": "ddim", "timestep_spacing": "leading", "negative_prompt": ""}
     assert sampling(LIGHTNING, **said) == (8, 2.0, "ddim", "leading", "")
+
+
+def test_prompts_are_read_as_the_request_says_else_as_the_pool() -> None:
+    weighted = Serving.model_validate({"promptSyntax": "Compel"})
+    said = GenerateRequest(prompt="a cat++")
+    assert complete(said, SERVING, 1).prompt_syntax is PromptSyntax.PLAIN
+    assert complete(said, weighted, 1).prompt_syntax is PromptSyntax.COMPEL
+    plain = said.model_copy(update={"prompt_syntax": PromptSyntax.PLAIN})
+    assert complete(plain, weighted, 1).prompt_syntax is PromptSyntax.PLAIN
+
+
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
+def test_a_prompt_that_cannot_be_read_is_refused_before_it_waits(field: str) -> None:
+    said = {"prompt": "a", "prompt_syntax": "Compel", field: "a (cat)99"}
+    with pytest.raises(RequestError, match=f"{field}: weight 99"):
+        complete(GenerateRequest.model_validate(said), SERVING, 1)
 
 
 def test_a_strength_that_leaves_none_of_the_adapters_few_steps_is_refused_with_their_number() -> None:

@@ -54,7 +54,7 @@ def texts_of(pipeline: Any) -> tuple[Text, ...]:
 
 def chunks_of(pipeline: Any, texts: Sequence[str]) -> int:
     """How many chunks these prompts take side by side: those of the longest, `MAX_CHUNKS` at most."""
-    counts = (part.chunks(_words(pipeline, text, part)) for part in texts_of(pipeline) for text in texts)
+    counts = (part.chunks(words(pipeline, text, part)) for part in texts_of(pipeline) for text in texts)
     return min(MAX_CHUNKS, max(counts, default=1))
 
 
@@ -76,7 +76,7 @@ def encode(pipeline: Any, text: str, count: int) -> Mapping[str, torch.Tensor]:
     parts = texts_of(pipeline)
     is_xl = getattr(pipeline, "text_encoder_2", None) is not None
     for part in parts:
-        ids = part.inputs(_words(pipeline, text, part), count).to(pipeline._execution_device)
+        ids = part.inputs(words(pipeline, text, part), count).to(pipeline._execution_device)
         mask = (ids != part.tokenizer.pad_token_id).long() if _uses_mask(part.encoder) else None
         # One row at a time: so the first chunk is bit for bit what it is by itself.
         rows = [part.encoder(row[None], attention_mask=m, output_hidden_states=True) for row, m in _rows(ids, mask)]
@@ -88,6 +88,11 @@ def encode(pipeline: Any, text: str, count: int) -> Mapping[str, torch.Tensor]:
     return {"embeds": together} | ({} if pooled is None else {"pooled": pooled})
 
 
+def encode_each(pipeline: Any, texts: Sequence[str], count: int) -> list[Mapping[str, torch.Tensor]]:
+    """Each of these prompts, in so many chunks."""
+    return [encode(pipeline, text, count) for text in texts]
+
+
 def _rows(ids: torch.Tensor, mask: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
     return [(row, None if mask is None else mask[i : i + 1]) for i, row in enumerate(ids)]
 
@@ -96,7 +101,7 @@ def _uses_mask(encoder: Any) -> bool:
     return bool(getattr(encoder.config, "use_attention_mask", False))
 
 
-def _words(pipeline: Any, text: str, part: Text) -> str:
-    """With words of several vectors, which some embeddings are, written out."""
+def words(pipeline: Any, text: str, part: Text) -> str:
+    """The text with words of several vectors, which some embeddings are, written out."""
     convert = getattr(pipeline, "maybe_convert_prompt", None)
     return convert(text, part.tokenizer) if convert else text

@@ -1,7 +1,8 @@
 """Encoded prompts, kept: the same prompt with the same text encoders is encoded once."""
 
 import inspect
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -9,14 +10,16 @@ from cachetools import LRUCache
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import T5EncoderModel
 
+from lorapool_api.kinds.serving import PromptSyntax
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
-from lorapool_runtime.engine.diffusers.render import long_prompts
+from lorapool_runtime.engine.diffusers.render import long_prompts, weighted_prompts
 
 # Chunks of 77 tokens, of SDXL's some 0.6 MB each in half precision.
 _KEPT: Final = 64
 
 Encoded = Mapping[str, Any]
+EncodeTexts = Callable[[Sequence[str]], Sequence[Mapping[str, torch.Tensor]]]
 
 
 def text_key(stack: Stack, *, merge: bool) -> Hashable:
@@ -71,7 +74,7 @@ class Prompts:
         if names is None:
             return {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt or None}
         guided = recipe.guidance_scale > 1
-        key = (text, recipe.prompt, recipe.negative_prompt, guided)
+        key = (text, recipe.prompt, recipe.negative_prompt, recipe.prompt_syntax, guided)
         if key not in self._kept:
             self._kept[key] = self._encode(recipe, names, guided=guided)
         return self._kept[key][0]
@@ -81,12 +84,26 @@ class Prompts:
         said = {"prompt": recipe.prompt, "negative prompt": recipe.negative_prompt if recipe.guidance_scale > 1 else ""}
         limits = self._limits()
         found = []
+        if recipe.prompt_syntax is PromptSyntax.COMPEL:
+            return self._unread(said)
         for name, text in said.items():
             cut = [(room, rest) for part, room in limits if (rest := long_prompts.cut_off(part, text, room))]
             if cut and len(cut) == len(limits):
                 room, rest = max(cut)
                 found.append(f"the {name} is longer than the {room} tokens that this base reads; cut off: {rest!r}")
         return tuple(found)
+
+    def _unread(self, said: Mapping[str, str]) -> tuple[str, ...]:
+        """What of prompts with weights has no effect."""
+        if not self.are_apart:
+            return (
+                f"prompt syntax {PromptSyntax.COMPEL} does not work with this base model; prompts were read as plain",
+            )
+        counts = {name: weighted_prompts.chunks(self._pipeline, text) for name, text in said.items() if text}
+        most = long_prompts.MAX_CHUNKS
+        return tuple(
+            f"the {n} takes {c} chunks of tokens; this base reads {most}" for n, c in counts.items() if c > most
+        )
 
     def _limits(self) -> list[tuple[Any, int]]:
         """The tokenizers that a prompt goes through, and how many tokens of it their encoders get."""
@@ -105,7 +122,13 @@ class Prompts:
         """The embeddings, and of how many chunks they are."""
         texts = [recipe.prompt, recipe.negative_prompt] if guided else [recipe.prompt]
         chunks = long_prompts.chunks_of(self._pipeline, texts)
-        made = self._in_chunks(recipe, chunks, guided=guided) if chunks > 1 else self._in_one(recipe, guided=guided)
+        if recipe.prompt_syntax is PromptSyntax.COMPEL:
+            made = self._apart(recipe, partial(weighted_prompts.encode, self._pipeline), guided=guided)
+            chunks = max(weighted_prompts.chunks(self._pipeline, text) for text in texts)
+        elif chunks > 1:
+            made = self._apart(recipe, partial(long_prompts.encode_each, self._pipeline, count=chunks), guided=guided)
+        else:
+            made = self._in_one(recipe, guided=guided)
         return {name: e for name, e in zip(names, made, strict=False) if e is not None}, chunks
 
     @torch.inference_mode()
@@ -120,17 +143,14 @@ class Prompts:
         return made
 
     @torch.inference_mode()
-    def _in_chunks(self, recipe: Recipe, chunks: int, *, guided: bool) -> Sequence[torch.Tensor | None]:
+    def _apart(self, recipe: Recipe, encode: EncodeTexts, *, guided: bool) -> Sequence[torch.Tensor | None]:
         """As `encode_prompt` returns them: embeddings of prompt and negative prompt, then pooled ones."""
-        wanted = long_prompts.encode(self._pipeline, recipe.prompt, chunks)
+        zeros = not recipe.negative_prompt and getattr(self._pipeline.config, "force_zeros_for_empty_prompt", False)
+        said = [recipe.prompt, recipe.negative_prompt] if guided and not zeros else [recipe.prompt]
+        wanted, *others = encode(said)
         if not guided:
             return wanted["embeds"], None, wanted.get("pooled"), None
-        zeros = not recipe.negative_prompt and getattr(self._pipeline.config, "force_zeros_for_empty_prompt", False)
-        unwanted = (
-            {name: torch.zeros_like(e) for name, e in wanted.items()}
-            if zeros
-            else long_prompts.encode(self._pipeline, recipe.negative_prompt, chunks)
-        )
+        unwanted = others[0] if others else {name: torch.zeros_like(e) for name, e in wanted.items()}
         return wanted["embeds"], unwanted["embeds"], wanted.get("pooled"), unwanted.get("pooled")
 
 

@@ -1,0 +1,1 @@
+"""Prompts whose words have weights: pure."""
