@@ -22,8 +22,8 @@ from lorapool_common.malloc import give_back_large_blocks
 from lorapool_common.observe.tracing import NO_TRACING, Tracing, tracing_for
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
-from lorapool_common.signed.calls import Signer
-from lorapool_common.signed.keys import KeyUnusable, read_keys, signing_key
+from lorapool_common.signed.keys import KeyUnusable
+from lorapool_common.signed.renewed import RenewedSigner
 from lorapool_common.supervision import Supervisor
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.watcher import Watcher
@@ -82,12 +82,12 @@ def _certificate(settings: Settings) -> ServerCertificate | None:
         raise CannotStart(str(error)) from error
 
 
-def _signer(settings: Settings) -> Signer | None:
+def _signer(settings: Settings) -> RenewedSigner | None:
     """Raises: CannotStart."""
     if settings.key_file is None:
         return None
     try:
-        return Signer([signing_key(key, GATEWAY) for key in read_keys(settings.key_file)])
+        return RenewedSigner(settings.key_file, GATEWAY)
     except KeyUnusable as error:
         raise CannotStart(f"{error}; see LORAPOOL_KEY_FILE") from error
 

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         default=None,
         description="Random bytes from which the key is derived that requests to pods are signed with, the ones before "
-        "them in `<file>.previous`; None: they are not signed.",
+        "them in `<file>.previous`; both are read anew now and then. None: they are not signed.",
     )
     cors_origins: CommaList = Field(default=(), description="Origins whose pages may call; *: all; empty: none.")
     max_body_bytes: int = Field(

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -56,6 +56,13 @@ class SignedCall:
     method: str
     target: str
     sha256: str = NO_BODY
+
+
+class Signs(Protocol):
+    """Whoever signs calls."""
+
+    def token(self, call: SignedCall) -> str:
+        """The tokens by commas."""
 
 
 class Signer:

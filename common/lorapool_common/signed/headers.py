@@ -6,19 +6,19 @@ from typing import Final
 
 from yarl import URL
 
-from lorapool_common.signed.calls import SIGNATURE_HEADER, SignedCall, Signer
+from lorapool_common.signed.calls import SIGNATURE_HEADER, SignedCall, Signs
 
 _LARGE_BYTES: Final = 1 << 20
 
 
-async def signature_of(signer: Signer | None, method: str, url: URL, body: bytes) -> dict[str, str]:
+async def signature_of(signer: Signs | None, method: str, url: URL, body: bytes) -> dict[str, str]:
     """As `signature`; a large body is looked at in a thread."""
     if signer is None or len(body) < _LARGE_BYTES:
         return signature(signer, method, url, body)
     return await asyncio.to_thread(signature, signer, method, url, body)
 
 
-def signature(signer: Signer | None, method: str, url: URL, body: bytes = b"") -> dict[str, str]:
+def signature(signer: Signs | None, method: str, url: URL, body: bytes = b"") -> dict[str, str]:
     """The header for one request; none where nobody signs. Each request needs another one: a pod takes each once."""
     if signer is None:
         return {}

@@ -24,7 +24,7 @@ from lorapool_api.wire.state import ServingStatus
 from lorapool_common.http.bodies import TooLarge, read_at_most
 from lorapool_common.http.request_ids import request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Tracing
-from lorapool_common.signed.calls import Signer
+from lorapool_common.signed.calls import Signs
 from lorapool_common.signed.headers import signature_of
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.images import Image, lift
@@ -79,7 +79,7 @@ class _Stale(ConnectionLost):
 class PodClient:
     """A client of all pods. Its cost for a request does not depend on how many others are in flight."""
 
-    def __init__(self, stale_s: float = STALE_S, tracing: Tracing = NO_TRACING, signer: Signer | None = None) -> None:
+    def __init__(self, stale_s: float = STALE_S, tracing: Tracing = NO_TRACING, signer: Signs | None = None) -> None:
         """
         Args:
             stale_s: how soon a pod that has closed a kept connection says so.

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,13 +49,19 @@ class Forks:
     def __init__(self, orders: IO[str], answers: IO[str]) -> None:
         self._orders = orders
         self._answers = answers
+        self._one_order = threading.Lock()
 
     async def start(self, part: str, env: Mapping[str, str], log: Path) -> Fork:
         """`lorapool PART` with that environment; what it says is added to the log."""
         order = json.dumps({"part": part, "env": {"PATH": os.environ["PATH"], **env}, "log": str(log)})
-        self._orders.write(f"{order}\n")
-        self._orders.flush()
-        return Fork(int(await asyncio.to_thread(self._answers.readline)))
+        return Fork(await asyncio.to_thread(self._pid_of, order))
+
+    def _pid_of(self, order: str) -> int:
+        """One order after the other: two that wait for an answer could each take the other's."""
+        with self._one_order:
+            self._orders.write(f"{order}\n")
+            self._orders.flush()
+            return int(self._answers.readline())
 
 
 @contextmanager

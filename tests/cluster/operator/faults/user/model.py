@@ -91,11 +91,13 @@ class Model:
         return {name: self._expected(declared, found.get(name)) for name, declared in self.living.items()}
 
     def _expected(self, declared: Declared, adapter: Adapter | None) -> Expected:
-        if declared.off_s is not None:
-            return Expected("Suspended")
-        if declared.file in self.sha256s:
-            return Expected("Served", self.sha256s[declared.file])
         served = adapter.status.serving.sha256 if adapter and adapter.status.serving else None
+        wanted = self.sha256s.get(declared.file)
+        if declared.off_s is not None:
+            # What was edited meanwhile takes over when it is in service again and the pods have it.
+            return Expected("Suspended", None, served not in (None, wanted))
+        if wanted is not None:
+            return Expected("Served", wanted)
         was_asked_for = served in {self.sha256s[f] for _, f in declared.files if f in self.sha256s}
         return Expected(REASONS[declared.file], served if was_asked_for else None, served is not None)
 
