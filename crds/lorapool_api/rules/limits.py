@@ -22,6 +22,11 @@ class Excess:
     message: str
 
 
+def scaled_side(side: int, scale: float) -> int:
+    """The side of a picture that is made larger: a multiple of `SIDE_MULTIPLE`, rounded down."""
+    return max(SIDE_MULTIPLE, int(side * scale) // SIDE_MULTIPLE * SIDE_MULTIPLE)
+
+
 def excess(limits: ServingLimits, *, width: int, height: int, steps: int, images: int) -> Excess | None:
     """What exceeds the limits, or is no picture at all; None where everything is allowed."""
     for name, side in (("width", width), ("height", height)):

@@ -29,6 +29,26 @@ class ImageFormat(StrEnum):
         return f"image/{self.value}"
 
 
+class Upscaler(StrEnum):
+    """What of a picture is made larger before its second pass."""
+
+    PIXEL = "Pixel"
+    LATENT = "Latent"
+
+
+class HiresPass(Wire):
+    """A second pass over a picture that was made larger; width and height of the request are those of the first."""
+
+    scale: float = Field(default=2.0, gt=1, le=4, description="Of both sides; rounded down to multiples of 8.")
+    upscaler: Upscaler = Field(
+        default=Upscaler.PIXEL,
+        description="Pixel: the decoded picture, by Lanczos' filter. Latent: the latents, bilinear; where the base's "
+        "are a grid.",
+    )
+    steps: int | None = Field(default=None, ge=1, description="None: as many as the first pass has.")
+    strength: float = Field(default=0.5, gt=0, le=1, description="Of the steps so many are done, rounded down.")
+
+
 class AdapterUse(Wire):
     """An adapter of a stack."""
 
@@ -76,6 +96,7 @@ class GenerateRequest(Wire):
         le=1,
         description="How far the result may go from `image`; default 0.8, with a mask 1.",
     )
+    hires: HiresPass | None = Field(default=None, description="A second pass over the picture, made larger.")
     previews: int = Field(
         default=0,
         ge=0,

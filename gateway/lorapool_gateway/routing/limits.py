@@ -3,7 +3,7 @@
 from typing import Final
 
 from lorapool_api.kinds.serving import Serving
-from lorapool_api.rules.limits import excess
+from lorapool_api.rules.limits import Excess, excess, scaled_side
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.errors import BadRequest
 
@@ -20,12 +20,16 @@ def check(request: GenerateRequest, serving: Serving) -> None:
         BadRequest: the first thing that the pool does not allow.
     """
     defaults = serving.defaults
-    found = excess(
-        serving.limits,
-        width=defaults.width if request.width is None else request.width,
-        height=defaults.height if request.height is None else request.height,
-        steps=defaults.steps if request.steps is None else request.steps,
-        images=request.images,
-    )
+    width = defaults.width if request.width is None else request.width
+    height = defaults.height if request.height is None else request.height
+    steps = defaults.steps if request.steps is None else request.steps
+    found = _excess(request, serving, width, height, steps)
+    if found is None and (hires := request.hires):
+        width, height = scaled_side(width, hires.scale), scaled_side(height, hires.scale)
+        found = _excess(request, serving, width, height, steps if hires.steps is None else hires.steps)
     if found:
         raise BadRequest(found.message, param=_PARAMS.get(found.field, found.field))
+
+
+def _excess(request: GenerateRequest, serving: Serving, width: int, height: int, steps: int) -> Excess | None:
+    return excess(serving.limits, width=width, height=height, steps=steps, images=request.images)

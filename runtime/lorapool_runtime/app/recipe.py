@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, Serving
 from lorapool_api.rules.defaults import NO_DEFAULTS
-from lorapool_api.rules.limits import SIDE_MULTIPLE, excess
+from lorapool_api.rules.limits import SIDE_MULTIPLE, excess, scaled_side
 from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_api.rules.prompt_syntax.compel import read_compel
 from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
@@ -13,6 +13,7 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app import pictures
 from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.engine.hires import Hires
 from lorapool_runtime.errors import RequestError
 
 # As the first Stable Diffusion had it.
@@ -44,7 +45,22 @@ def complete(
         timestep_spacing=wanted.timestep_spacing or of_stack.timestep_spacing or defaults.timestep_spacing,
     )
     _check(wanted, recipe, serving)
-    return replace(recipe, start=_start(wanted, recipe))
+    return _in_two_passes(wanted, replace(recipe, start=_start(wanted, recipe)), serving)
+
+
+def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> Recipe:
+    """Of the size that the second pass has, where there is one."""
+    said = wanted.hires
+    if said is None:
+        return recipe
+    if recipe.start is not None:
+        raise _invalid("hires goes over a picture that is made of noise: leave image out")
+    hires = Hires(recipe.width, recipe.height, said.upscaler, _or(said.steps, recipe.steps), said.strength)
+    width, height = (scaled_side(side, said.scale) for side in (recipe.width, recipe.height))
+    larger = replace(recipe, width=width, height=height, hires=hires)
+    _check_limits(replace(larger, steps=hires.steps), serving)
+    _check_strength(hires.strength, hires.steps)
+    return larger
 
 
 def _size(wanted: GenerateRequest, serving: Serving) -> tuple[int, int]:
@@ -72,12 +88,16 @@ def _start(wanted: GenerateRequest, recipe: Recipe) -> Start | None:
 def _strength(wanted: GenerateRequest, recipe: Recipe, default: float) -> float:
     """Of a picture to begin with so many of the steps are done, rounded down; none would be no picture at all."""
     strength = _or(wanted.strength, default)
-    if int(recipe.steps * strength) < 1:
-        raise _invalid(
-            f"strength {strength:g} of {recipe.steps} steps leaves none to do: "
-            f"ask for a strength of {1 / recipe.steps:.2g} or more, or for more steps"
-        )
+    _check_strength(strength, recipe.steps)
     return strength
+
+
+def _check_strength(strength: float, steps: int) -> None:
+    if int(steps * strength) < 1:
+        raise _invalid(
+            f"strength {strength:g} of {steps} steps leaves none to do: "
+            f"ask for a strength of {1 / steps:.2g} or more, or for more steps"
+        )
 
 
 def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:
@@ -88,6 +108,10 @@ def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:
     if recipe.prompt_syntax is PromptSyntax.COMPEL:
         _check_syntax("prompt", recipe.prompt)
         _check_syntax("negative_prompt", recipe.negative_prompt)
+    _check_limits(recipe, serving)
+
+
+def _check_limits(recipe: Recipe, serving: Serving) -> None:
     found = excess(serving.limits, width=recipe.width, height=recipe.height, steps=recipe.steps, images=recipe.images)
     if found:
         raise _invalid(found.message)

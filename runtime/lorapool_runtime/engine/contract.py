@@ -10,6 +10,7 @@ from PIL.Image import Image
 from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
+from lorapool_runtime.engine.hires import Hires
 from lorapool_runtime.errors import RuntimeFailure
 
 Stop = Callable[[], bool]
@@ -59,6 +60,7 @@ class Recipe:
 
     Attributes:
         prompt_syntax: of both prompts, which can be read by it.
+        hires: None: one pass.
         scheduler: None where neither request nor pool says: what suits the base.
         timestep_spacing: None: as the base's own sampler has it.
     """
@@ -75,11 +77,12 @@ class Recipe:
     start: Start | None = None
     timestep_spacing: TimestepSpacing | None = None
     prompt_syntax: PromptSyntax = PromptSyntax.PLAIN
+    hires: Hires | None = None
 
     @property
     def shape(self) -> Hashable:
         """What must agree for pictures to be made in one forward; None where there is nothing to agree on."""
-        if self.start is not None:
+        if self.start is not None or self.hires is not None:
             return None
         return self.width, self.height, self.steps, self.guidance_scale, self.scheduler, self.timestep_spacing
 

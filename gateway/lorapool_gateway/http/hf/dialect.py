@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lorapool_api.kinds.serving import PromptSyntax, TimestepSpacing
+from lorapool_api.wire.request import HiresPass
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras, pictures
 from lorapool_gateway.http.fields.accept import preferred_format
@@ -43,6 +44,7 @@ class Parameters(BaseModel):
     scheduler: str | None = None
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
+    hires: HiresPass | None = None
     strength: float | None = None
     image: Any = None
     mask_image: Any = None
@@ -87,6 +89,7 @@ def parse(body: bytes, sent: Sent) -> ImageRequest:
         scheduler=scheduler(parameters.scheduler),
         timestep_spacing=parameters.timestep_spacing,
         seed=chosen_seed(parameters.seed),
+        hires=parameters.hires,
         format=preferred_format(sent.accept),
         image=image,
         mask=_mask(either["mask_image"], either["mask"], image),

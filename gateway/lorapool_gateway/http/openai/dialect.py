@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lorapool_api.kinds.serving import PromptSyntax, TimestepSpacing
 from lorapool_api.wire.reply import GenerateReply
-from lorapool_api.wire.request import ImageFormat
+from lorapool_api.wire.request import HiresPass, ImageFormat
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
@@ -42,6 +42,7 @@ class Body(BaseModel):
     scheduler: str | None = None
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
+    hires: HiresPass | None = None
     loras: Any = None
     lora: Any = None
 
@@ -75,6 +76,7 @@ def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
         scheduler=scheduler(fields.scheduler),
         timestep_spacing=fields.timestep_spacing,
         seed=chosen_seed(fields.seed),
+        hires=fields.hires,
         images=1 if fields.n is None else fields.n,
         format=ImageFormat(fields.output_format or ImageFormat.PNG),
     )

@@ -10,7 +10,7 @@ from tests.unit.gateway.fakes import FakePod, World, encoded_image
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
-from lorapool_api.wire.request import ImageFormat
+from lorapool_api.wire.request import HiresPass, ImageFormat, Upscaler
 
 
 async def post(world: World, **body: Any) -> Any:
@@ -45,8 +45,10 @@ async def test_a_url_is_the_image_itself(world: World, pod: FakePod) -> None:
 async def test_extra_fields_make_a_stack_and_steer_the_sampler(world: World, pod: FakePod) -> None:
     loras = [{"name": "pixel", "scale": 0.8}, {"name": "ink", "scale": 0.5}]
     sampler = {"steps": 7, "scheduler": "euler-a", "timestep_spacing": "trailing", "prompt_syntax": "Compel"}
-    await post(world, model="shapes", prompt="a", loras=loras, guidance_scale=1.5, **sampler)
+    hires = {"scale": 1.5, "upscaler": "Latent"}
+    await post(world, model="shapes", prompt="a", loras=loras, guidance_scale=1.5, hires=hires, **sampler)
     got = pod.received[0]
+    assert got.hires == HiresPass(scale=1.5, upscaler=Upscaler.LATENT)
     assert (got.timestep_spacing, got.prompt_syntax) == ("trailing", "Compel")
     assert [(use.key, use.scale) for use in got.adapters] == [("default/pixel", 0.8), ("default/ink", 0.5)]
     assert (got.steps, got.scheduler, got.guidance_scale) == (7, "euler-a", 1.5)

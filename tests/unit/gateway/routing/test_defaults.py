@@ -7,7 +7,7 @@ from tests import make
 from tests.unit.gateway.fakes import ready, snapshot
 
 from lorapool_api.kinds.adapter import Resolved
-from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.request import GenerateRequest, HiresPass
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.models import find_model
 from lorapool_gateway.routing.limits import check
@@ -62,3 +62,11 @@ def test_what_the_file_declares_fills_in_what_its_object_does_not_say() -> None:
 def test_a_menu_sees_the_defaults() -> None:
     assert find_model("fast", KNOWN)["defaults"] == {"steps": 4, "guidance_scale": 1.0, "scheduler": "lcm"}
     assert "defaults" not in find_model("shapes", KNOWN)
+
+
+def test_a_second_pass_is_judged_by_its_own_size() -> None:
+    pool = make.pool(serving={"limits": {"pixels": 256 * 256}, "defaults": {"width": 128, "height": 128}})
+    request = generate("shapes")
+    check(request.model_copy(update={"hires": HiresPass(scale=2)}), pool.spec.serving)
+    with pytest.raises(BadRequest, match="264 x 264"):
+        check(request.model_copy(update={"hires": HiresPass(scale=2.1)}), pool.spec.serving)

@@ -8,8 +8,9 @@ from PIL import Image
 
 from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, SchedulerName, Serving, TimestepSpacing
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.request import GenerateRequest, Upscaler
 from lorapool_runtime.app.recipe import complete
+from lorapool_runtime.engine.hires import Hires
 from lorapool_runtime.errors import RequestError
 
 SERVING = Serving.model_validate(
@@ -54,6 +55,29 @@ def test_prompts_are_read_as_the_request_says_else_as_the_pool() -> None:
 def test_a_prompt_that_cannot_be_read_is_refused_before_it_waits(field: str) -> None:
     said = {"prompt": "a", "prompt_syntax": "Compel", field: "a (cat)99"}
     with pytest.raises(RequestError, match=f"{field}: weight 99"):
+        complete(GenerateRequest.model_validate(said), SERVING, 1)
+
+
+def test_a_second_pass_has_the_size_of_the_result() -> None:
+    said = {"prompt": "a", "width": 512, "height": 256, "hires": {"scale": 1.5, "upscaler": "Latent", "steps": 9}}
+    recipe = complete(GenerateRequest.model_validate(said), SERVING, 1)
+    assert (recipe.width, recipe.height) == (768, 384)
+    assert recipe.hires == Hires(512, 256, Upscaler.LATENT, 9, 0.5)
+    assert recipe.shape is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"width": 1024, "height": 1024}, "at most 2359296"),
+        ({"steps": 101}, "steps 101"),
+        ({"hires": {"steps": 101}}, "steps 101"),
+        ({"hires": {"steps": 4, "strength": 0.2}}, "leaves none"),
+    ],
+)
+def test_a_second_pass_keeps_the_limits_of_the_pool(changes: dict[str, object], why: str) -> None:
+    said = {"prompt": "a", "width": 256, "height": 256, "hires": {"scale": 2}, **changes}
+    with pytest.raises(RequestError, match=why):
         complete(GenerateRequest.model_validate(said), SERVING, 1)
 
 

@@ -1,17 +1,25 @@
 """Running a pipeline: pictures of one shape, in one forward per step."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lorapool_api.wire.request import Upscaler
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.families.traits import Task
 from lorapool_runtime.engine.diffusers.render.arguments import arguments, known_to, unused
+from lorapool_runtime.engine.diffusers.render.passes.second import (
+    StepsOfPasses,
+    check_hires,
+    larger_latents,
+    larger_pictures,
+)
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, together
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks, task_of
@@ -56,7 +64,6 @@ class Runner:
         self._own_scheduler = own_scheduler
         self._wait_for_render = wait_for_render
 
-    @torch.inference_mode()
     def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch) -> Run:
         """Make the pictures; of the recipe all counts but prompts and seed.
 
@@ -64,7 +71,29 @@ class Runner:
             RecipeError: what the pipeline or the scheduler refuses.
             Whatever `watch` raises.
         """
-        family, pipeline = self._tasks.family, self._tasks.pipeline(task_of(recipe))
+        hires = recipe.hires
+        if hires is None:
+            return self._pass(recipe, rows, watch, task_of(recipe), {"output_type": "pt"})
+        check_hires(self._tasks.family, hires)
+        steps = StepsOfPasses(watch, hires)
+        smaller = replace(recipe, width=hires.width, height=hires.height)
+        output = {"output_type": "pt" if hires.upscaler is Upscaler.PIXEL else "latent"}
+        first = self._pass(smaller, rows, steps.first, Task.TEXT_TO_IMAGE, output)
+        image = (
+            larger_pictures(first.pixels, recipe)
+            if first.latents is None or hires.upscaler is Upscaler.PIXEL
+            else (larger_latents(first.latents, recipe, hires))
+        )
+        given = {"image": image, "strength": hires.strength, "output_type": "pt"}
+        made = self._pass(replace(recipe, steps=hires.steps), rows, steps.second, Task.IMAGE_TO_IMAGE, given)
+        finite = tuple(a and b for a, b in zip(first.finite, made.finite, strict=True))
+        decode_s = first.decode_s + made.decode_s
+        return replace(made, finite=finite, warning=first.warning or made.warning, decode_s=decode_s)
+
+    @torch.inference_mode()
+    def _pass(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, task: Task, given: Mapping[str, Any]) -> Run:
+        """One run of the pipeline; `given`: what it is called with besides."""
+        family, pipeline = self._tasks.family, self._tasks.pipeline(task)
         last: torch.Tensor | None = None
         stepped_s: float | None = None
 
@@ -86,14 +115,16 @@ class Runner:
         wanted = {
             **arguments(family, recipe, together([row.prompts for row in rows])),
             "generator": generators if len(generators) > 1 else generators[0],
-            "output_type": "pt",
             "callback_on_step_end": between_steps,
+            **given,
         }
         try:
             made = pipeline(**known_to(pipeline, wanted)).images
         except ValueError as error:  # how pipelines and schedulers refuse their arguments
             raise RecipeError(first_line(error)) from error
         finite = made.flatten(1).isfinite().all(dim=1).tolist()
+        if given["output_type"] == "latent":
+            return Run(np.empty((0, 0, 0, 3), np.uint8), tuple(finite), made, warning)
         # On the device: a quarter of the bytes to copy, and nothing for the host to do while the device waits.
         pixels = made.float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         decode_s = 0.0 if stepped_s is None else time.monotonic() - stepped_s
