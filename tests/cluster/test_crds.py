@@ -54,6 +54,8 @@ REFUSED_POOLS = [
     ("model.source", {"path": "/models/../etc"}, "spec.model.source.path"),
     ("model.source", {"path": "models"}, "spec.model.source.path"),
     ("model.dtype", "float8", "spec.model.dtype"),
+    ("model.quantization", {"method": "int3"}, "spec.model.quantization.method"),
+    ("model.quantization", {"method": "int8", "skip": ["unet/x"]}, "spec.model.quantization.skip"),
     ("replica", 2, "replica"),
     ("replicas", -1, "spec.replicas"),
     ("scaling", {"minReplicas": 1}, "spec.scaling.maxReplicas"),
@@ -96,6 +98,14 @@ def test_a_roll_out_may_do_without_surge_or_without_anybody_missing(kubectl: Kub
 def test_stub_timings_need_the_stub_engine(kubectl: Kubectl) -> None:
     with pytest.raises(Refused, match="stub timings need engine: stub"):
         kubectl("apply", "-f", "-", stdin=pool_with("runtime", {"stub": {"stepMilliseconds": 1}}))
+
+
+def test_a_quantized_base_is_not_merged_into(kubectl: Kubectl) -> None:
+    pool = pool_with("model.quantization", {"method": "int8"})
+    kubectl("create", "--dry-run=server", "-f", "-", stdin=pool)
+    pool["spec"]["serving"] = {"mode": "Merged"}
+    with pytest.raises(Refused, match=r"serving\.mode is Auto or Unmerged"):
+        kubectl("create", "--dry-run=server", "-f", "-", stdin=pool)
 
 
 def test_a_pool_has_a_name_that_its_service_can_have(kubectl: Kubectl) -> None:

@@ -27,6 +27,34 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
 
 
+class QuantizationMethod(StrEnum):
+    """How weights are kept in fewer bits."""
+
+    INT8 = "int8"
+    FP8 = "fp8"
+    NF4 = "nf4"
+
+
+# A component of the pipeline, or one of its modules by its dotted name.
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", min_length=1, max_length=253)]
+
+
+class Quantization(ApiModel):
+    """The base's weights in fewer bits; adapters are added to the products with them in `dtype`."""
+
+    method: QuantizationMethod = Field(
+        description="int8: 8 bits and a scale for each output (torchao). fp8: 8-bit floats and a scale for each output "
+        "(torchao). nf4: 4 bits, blocks of 64 (bitsandbytes). Linear modules of the denoiser and of the text encoders "
+        "are packed, each while it is loaded."
+    )
+    skip: tuple[ModuleName, ...] = Field(
+        default=(),
+        description="What stays as it is, with all below it: a component (`text_encoder`), or one of its modules "
+        "(`transformer.proj_out`).",
+        max_length=64,
+    )
+
+
 class BaseModelSpec(ApiModel):
     """The base model that every pod of the pool holds."""
 
@@ -42,6 +70,11 @@ class BaseModelSpec(ApiModel):
         default=None,
         description="Type of the weights on the device. Default: float16, and bfloat16 for Flux and Stable Diffusion "
         "3, whose numbers float16 cannot hold.",
+    )
+    quantization: Quantization | None = Field(
+        default=None,
+        description="The weights in fewer bits than `dtype` has, for cards on which the base finds no room. Adapters "
+        "are never merged into packed weights.",
     )
     aliases: tuple[ModelId, ...] = Field(
         default=(),

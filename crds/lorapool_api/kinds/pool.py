@@ -133,6 +133,15 @@ class AdaptersSpec(ApiModel):
 class PoolSpec(ApiModel):
     """The wanted state of a pool."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "!has(self.model.quantization) || self.serving.mode != 'Merged'",
+                "a quantized base has no whole weights to merge into: serving.mode is Auto or Unmerged",
+            )
+        )
+    )
+
     model: BaseModelSpec = Field(description="The base model that every pod holds.")
     runtime: RuntimeSpec = Field(default=RuntimeSpec(), description="How the pods run.")
     adapters: AdaptersSpec = Field(default=AdaptersSpec(), description="Which adapters the pool takes.")

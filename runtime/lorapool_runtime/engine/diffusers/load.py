@@ -11,13 +11,14 @@ import torch
 
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.runtime import Device
-from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.serving import ApplyMode, Serving
 from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line, load_pipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.engine.diffusers.device.warm_up import warm_up
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.errors import DeviceLost, ModelError
 
@@ -54,6 +55,7 @@ def load_engine(
         start = time.monotonic()
         loaded = load_pipeline(model, device, progress, deterministic=serving.deterministic)
         parts = PipelineParts.of(loaded, serving, accelerator)
+        _check_mode(parts.board, serving.mode)
         loaded_s = time.monotonic() - start
         start = time.monotonic()
         measured = warm_up(parts.one_step, parts.board, serving, accelerator, accelerator.empty_cache)
@@ -64,6 +66,12 @@ def load_engine(
     stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
     info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall)
     return DiffusersEngine(parts, info, measured, _budget_bytes(device_bytes, measured.budget_bytes))
+
+
+def _check_mode(board: Switchboard, mode: ApplyMode) -> None:
+    """Raises: ModelError where whole weights are to be written beside packed ones, which would spare nothing."""
+    if board.is_packed and mode is ApplyMode.MERGED:
+        raise ModelError("the base is quantized, and serving.mode Merged needs whole weights: take Auto or Unmerged")
 
 
 @contextmanager

@@ -4,7 +4,7 @@
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from transformers.initialization import no_init_weights
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions, Source, converting, sources
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile, files_of
+from lorapool_runtime.engine.diffusers.packed.packing import settle
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,16 @@ class EmptyTensor:
     source: Source
 
 
+@dataclass(frozen=True)
+class EmptyComponent:
+    """A component that waits for its tensors; those of `packed` among them come packed."""
+
+    name: str
+    module: nn.Module
+    slots: Sequence[EmptyTensor]
+    packed: Sequence[EmptyTensor]
+
+
 def assemble(folder: Path, index: Mapping[str, Any], target: LoadOptions, progress: Progress) -> dict[str, nn.Module]:
     """The pipeline's modules by the names of its `model_index.json`, on the device.
 
@@ -58,20 +69,34 @@ def assemble(folder: Path, index: Mapping[str, Any], target: LoadOptions, progre
     wanted = [source for part in parts.values() for source in part.stored.values()]
     found: dict[str, nn.Module] = {}
     slots: list[EmptyTensor] = []
-    with converting(wanted, target, progress) as converted:
-        for name, part in parts.items():
-            module = _empty(part, target.dtype)
-            filled = _slots(module, part.stored) if module is not None else None
-            if module is None or filled is None:
-                log.info("component left to its own library's loader", component=name)
-                continue
-            found[name] = module
-            slots += filled
+    packed: set[Source] = set()
+    components: Iterable[EmptyComponent] = _components(parts, target)
+    if target.packing is not None:
+        # Only a module tells which of its tensors are to be packed; else it is built while they are converted.
+        components = list(components)
+        packed = {slot.source for component in components for slot in component.packed}
+    with converting(wanted, target, progress, packed) as converted:
+        for component in components:
+            found[component.name] = component.module
+            slots += component.slots
         for slot in slots:
             _set(slot, converted)
     for module in found.values():
         _finish(module, target.device)
     return found
+
+
+def _components(parts: Mapping[str, Part], target: LoadOptions) -> Iterator[EmptyComponent]:
+    for name, part in parts.items():
+        module = _empty(part, target.dtype)
+        slots = _slots(module, part.stored) if module is not None else None
+        if module is None or slots is None:
+            log.info("component left to its own library's loader", component=name)
+            continue
+        linears = target.packing.names(name, module) if target.packing is not None else ()
+        packed = {id(module.get_submodule(linear)) for linear in linears}
+        weights = [slot for slot in slots if id(slot.module) in packed and slot.attribute == "weight"]
+        yield EmptyComponent(name, module, slots, weights)
 
 
 def _part(folder: Path, entry: object, target: LoadOptions) -> Part | None:
@@ -152,7 +177,10 @@ def _has_ties(state: Mapping[str, torch.Tensor]) -> bool:
 
 def _set(slot: EmptyTensor, converted: Callable[[Source], torch.Tensor]) -> None:
     value = converted(slot.source)
-    if slot.attribute in slot.module._parameters:
+    if isinstance(value, nn.Parameter) and isinstance(slot.module, nn.Linear):
+        slot.module._parameters[slot.attribute] = value
+        settle(slot.module)
+    elif slot.attribute in slot.module._parameters:
         slot.module._parameters[slot.attribute] = nn.Parameter(value, requires_grad=False)
     else:
         slot.module._buffers[slot.attribute] = value

@@ -1,7 +1,7 @@
 """The tensors of mapped files, brought to dtype and device on several threads while others build the modules."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import torch
 from lorapool_api.lora.header import TensorInfo
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile
+from lorapool_runtime.engine.diffusers.packed.packing import Packing
 
 _MOST_THREADS: Final = 8
 
@@ -24,6 +25,7 @@ class LoadOptions:
     dtype: torch.dtype
     device: torch.device
     variant: str | None = None
+    packing: Packing | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +51,10 @@ def sources(files: Sequence[MappedFile]) -> dict[str, Source]:
 
 @contextmanager
 def converting(
-    wanted: Sequence[Source], target: LoadOptions, progress: Progress
+    wanted: Sequence[Source], target: LoadOptions, progress: Progress, packed: Collection[Source] = ()
 ) -> Iterator[Callable[[Source], torch.Tensor]]:
-    """What waits for one of the tensors; what was not asked for at the end may never have been read.
+    """What waits for one of the tensors; what was not asked for at the end may never have been read. Those of `packed`
+    are packed as soon as they are there: no more than one for each thread is on the device as a whole.
 
     Largest first: one tensor's pages come from disk while others are converted, and small ones fill the end.
     Of a tensor that is asked for: ModelError for a dtype that no base has, torch.OutOfMemoryError.
@@ -62,6 +65,8 @@ def converting(
     def convert(source: Source) -> torch.Tensor:
         nonlocal done
         value = _converted(source, target)
+        if source in packed and target.packing is not None:
+            value = target.packing.pack(value)
         with lock:
             done += source.size_bytes
             progress(done / total)

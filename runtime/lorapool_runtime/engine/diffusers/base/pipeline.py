@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -29,6 +30,7 @@ from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
 from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.diffusers.families.find import sized
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
+from lorapool_runtime.engine.diffusers.packed.packing import Packing, packing_of
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
@@ -81,9 +83,11 @@ def load_pipeline(
     variant = spec.source.hub.variant if spec.source.hub else None
     if variant:
         options["variant"] = variant
-    target = LoadOptions(dtype, torch.device(device.value), variant)
+    packing = packing_of(spec.quantization)
+    target = LoadOptions(dtype, torch.device(device.value), variant, packing)
     try:
-        options |= assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
+        assembled = assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
+        options |= assembled
         pipeline = DiffusionPipeline.from_pretrained(
             str(folder),
             dtype=dtype,
@@ -96,6 +100,8 @@ def load_pipeline(
         raise
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
+    if packing is not None:
+        _pack(pipeline, packing, assembled, target)
     _settle(pipeline, device, deterministic=deterministic)
     revision = folder.name if spec.source.hub else folder_revision(folder)
     return LoadedPipeline(
@@ -187,6 +193,15 @@ def _vae(spec: BaseModelSpec, index: dict[str, Any], dtype: torch.dtype) -> dict
         why = (source.hub and hub_trouble(source.hub, error)) or first_line(error)
         raise ModelError(f"the VAE {source.label} cannot be loaded: {why}") from error
     return {"vae": vae}
+
+
+def _pack(pipeline: Any, packing: Packing, assembled: Collection[str], target: LoadOptions) -> None:
+    """What was not assembled is packed here. Raises: ModelError for a name to skip that the base does not have."""
+    modules = {n: c for n, c in pipeline.components.items() if isinstance(c, torch.nn.Module)}
+    packing.check(modules)
+    for name, module in modules.items():
+        if name not in assembled:
+            packing.apply(name, module, target.dtype, target.device)
 
 
 def _settle(pipeline: Any, device: Device, *, deterministic: bool) -> None:

@@ -80,7 +80,7 @@ class Choice:
 def work_of(stack: Stack) -> StackWork:
     """The stack's low-rank pairs; what can only be merged is merged either way and does not count."""
     pairs = [c for scaled in stack for c in scaled.adapter.deltas if not c.must_merge]
-    weights = {id(c.target.module): c.target.module.weight.numel() for c in pairs}
+    weights = {id(c.target.module): c.target.elements for c in pairs}
     products = sum(c.parts["down"].numel() + c.parts["up"].numel() for c in pairs)
     return StackWork(len(pairs), products, sum(weights.values()))
 

@@ -105,7 +105,8 @@ def _on_its_own_memory(
 def _costs(
     serving: Serving, targets: Sequence[TargetModule], positions: Sequence[int], each: float, accelerator: Accelerator
 ) -> Costs | None:
-    if serving.mode is not ApplyMode.AUTO or not targets:
+    # Where weights are packed, nothing is to be chosen.
+    if serving.mode is not ApplyMode.AUTO or not targets or any(target.is_packed for target in targets):
         return None
     costs = measure(targets, positions, each, accelerator)
     log.info("costs of applying adapters measured", **asdict(costs))

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, has_state, product
+
 
 class Branch(NamedTuple):
     """A low-rank pair that one module applies, in the module's dtype, as `branch_of` makes it.
@@ -126,6 +128,24 @@ class AdaptedLinear(nn.Linear):
         out.flatten(1, -2).baddbmm_(low, ups, alpha=scale)
 
 
+class AdaptedPackedLinear(AdaptedLinear):
+    """One whose weight torch cannot multiply with: its library does."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        active = self.active
+        if isinstance(active, Merged):
+            return functional.linear(input, active.weight, self.bias if active.bias is None else active.bias)
+        if isinstance(active, Unmerged) and active.magnitude_ratio is not None:
+            out = product(input, self.weight, None)
+            return _sum_dora(self, active.branches, active.magnitude_ratio, input, out)
+        out = product(input, self.weight, self.bias)
+        if isinstance(active, PerRow):
+            return _sum_rows(self, active, input, out)
+        for branch in active.branches if active is not None else ():
+            self.add_branch(input, branch, out)
+        return out
+
+
 class AdaptedConv2d(nn.Conv2d):
     """A convolution that applies what is active in it; a branch's `down` moves as the base's kernel does."""
 
@@ -201,7 +221,7 @@ def _sum_rows(module: Adapted, active: PerRow, input: torch.Tensor, out: torch.T
 
 def branch_of(module: Adapted, down: torch.Tensor, up: torch.Tensor, scale: float) -> Branch:
     """The pair for that module; `down` is (rank, in, ...), `up` (out, rank) or (out, rank, 1, 1)."""
-    dtype = module.weight.dtype
+    dtype = dtype_of(module.weight)
     if down.dtype is not dtype:
         # A module that its library keeps in another dtype than the base.
         down, up = down.to(dtype), up.to(dtype)
@@ -213,7 +233,9 @@ def adapt(module: nn.Module) -> Adapted | None:
 
     Subclasses are left alone: they compute something else. So are grouped convolutions.
     """
-    if type(module) is nn.Linear:
+    if has_state(module):
+        module.__class__ = AdaptedPackedLinear
+    elif type(module) is nn.Linear:
         module.__class__ = AdaptedLinear
     elif type(module) is nn.Conv2d and module.groups == 1:
         module.__class__ = AdaptedConv2d

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from math import prod
 
 import torch
 
 from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, Merged
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into, merged_bias
+from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, plain, shape_of
 
 # What a buffer holds: identities of the files that change this module, with their strengths.
 Content = tuple[tuple[str, float], ...]
@@ -32,7 +34,7 @@ class MergedWeights:
 
     def missing_bytes(self, modules: Iterable[Adapted]) -> int:
         """What buffers for these would take that are not there yet."""
-        return sum(m.weight.numel() * m.weight.element_size() for m in modules if id(m) not in self._merged)
+        return sum(prod(shape_of(m)) * dtype_of(m.weight).itemsize for m in modules if id(m) not in self._merged)
 
     def of(self, module: Adapted, content: Content, deltas: Sequence[tuple[ModuleDelta, float]]) -> Merged:
         """The module's buffer with W' of these deltas in it; nothing is computed where it holds that already.
@@ -43,13 +45,13 @@ class MergedWeights:
         key = id(module)
         found = self._merged.get(key)
         if found is None:
-            found = Merged(torch.empty_like(module.weight))
+            found = Merged(torch.empty_like(plain(module.weight)))
             with self._lock:
                 self._merged[key] = found
         if self._content.get(key) != content:
             # Half-written is nobody's: what it holds is said only when it is whole.
             self._content.pop(key, None)
-            self._merge(found.weight, module.weight, deltas)
+            self._merge(found.weight, plain(module.weight), deltas)
             self._content[key] = content
         return found._replace(bias=merged_bias(module.bias, deltas))
 

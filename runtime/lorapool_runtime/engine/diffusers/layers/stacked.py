@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, AdaptedLinear, RowSlice, Stacked
+from lorapool_runtime.engine.diffusers.packed.weights import shape_of
 
 
 def stacked_of(module: Adapted, pictures: int, rows: Sequence[RowSlice]) -> Stacked | None:
@@ -13,9 +14,9 @@ def stacked_of(module: Adapted, pictures: int, rows: Sequence[RowSlice]) -> Stac
     if not isinstance(module, AdaptedLinear) or pictures == 1:
         return None
     ranks = max(sum(len(branch.up) for branch in row.branches) for row in rows)
-    weight = module.weight
-    outputs, inputs = weight.shape
-    downs, ups = weight.new_zeros(pictures, inputs, ranks), weight.new_zeros(pictures, ranks, outputs)
+    outputs, inputs = shape_of(module)
+    like = rows[0].branches[0].down  # a plain tensor on the device, whatever the weight is
+    downs, ups = like.new_zeros(pictures, inputs, ranks), like.new_zeros(pictures, ranks, outputs)
     scales: list[list[float]] = [[0.0] * ranks for _ in range(pictures)]
     for start, stop, branches in rows:
         begin = 0
@@ -31,4 +32,4 @@ def stacked_of(module: Adapted, pictures: int, rows: Sequence[RowSlice]) -> Stac
         # A factor of the product: a launch less for each module and step.
         return Stacked(downs, ups, different.pop())
     # In float32: a strength that is rounded to bfloat16 is another strength.
-    return Stacked(downs, ups, 1.0, weight.new_tensor(scales, dtype=torch.float32).unsqueeze(1))
+    return Stacked(downs, ups, 1.0, like.new_tensor(scales, dtype=torch.float32).unsqueeze(1))

@@ -23,6 +23,7 @@ from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delt
 from lorapool_runtime.engine.diffusers.layers.merged import Content, Merge, MergedWeights
 from lorapool_runtime.engine.diffusers.layers.stacked import stacked_of
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
+from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +96,16 @@ class Switchboard:
             named.setdefault(target.component, {})[target.name] = target.shape
         return named
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether any weight is kept in fewer bits than its dtype says."""
+        return any(target.is_packed for target in self._targets.values())
+
     def linears(self, component: str, most: int) -> list[TargetModule]:
         """So many at most of a component's Linears, of every size: a stand-in for all of them where costs are
         measured."""
         found = [p for p in self._targets.values() if p.component == component and len(p.shape) == 2]
-        found.sort(key=lambda target: target.module.weight.numel())
+        found.sort(key=lambda target: target.elements)
         return found[:: max(-(-len(found) // most), 1)]
 
     def missing_bytes(self, plan: Plan) -> int:
@@ -200,8 +206,8 @@ def _unmerged(module: Adapted, uses: Sequence[tuple[ModuleDelta, float, str]]) -
     first, strength, _ = ordered[0]
     if not first.has_magnitude:
         return Unmerged(branches)
-    moved = module.weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    moved = plain(module.weight).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     add_delta(moved, first, strength)
     # (out, 1, ...) as the module's output takes it: its channels come last, or before height and width.
     lengths = magnitude_ratio(first, moved)
-    return Unmerged(branches, lengths.reshape(-1, *lengths.shape[2:]).to(module.weight.dtype))
+    return Unmerged(branches, lengths.reshape(-1, *lengths.shape[2:]).to(dtype_of(module.weight)))

@@ -1,8 +1,10 @@
 """The modules of a base that an adapter can change."""
 
 from dataclasses import dataclass
+from math import prod
 
 from lorapool_runtime.engine.diffusers.layers.adapted import Adapted
+from lorapool_runtime.engine.diffusers.packed.weights import is_packed, shape_of
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,17 @@ class TargetModule:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.module.weight.shape)
+        return shape_of(self.module)
+
+    @property
+    def elements(self) -> int:
+        """Of the weight, packed or not."""
+        return prod(self.shape)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the weight is kept in fewer bits."""
+        return is_packed(self.module.weight)
 
     @property
     def is_text(self) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from lorapool_runtime.engine.contract import Stop
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, merged
+from lorapool_runtime.engine.diffusers.packed.weights import plain
 from lorapool_runtime.errors import Stopped
 
 # A file changes up to a few thousand modules, and those of a kind round alike. So many are looked at, evenly over the
@@ -58,7 +59,7 @@ def merge_loss(
 @torch.inference_mode()
 def _norms(delta: ModuleDelta) -> tuple[float, float]:
     """(the squared norm of what rounding loses, that of the whole change) of one module."""
-    weight = delta.target.module.weight
+    weight = plain(delta.target.module.weight)
     there = replace(delta, parts={name: part.to(weight.device) for name, part in delta.parts.items()})
     base = weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     if there.has_magnitude:

@@ -1,0 +1,1 @@
+"""Weights of a base that are kept packed in fewer bits."""
