@@ -1,7 +1,7 @@
 """What adapter files mean, in float64 and as slowly as can be read: what the engine is judged by.
 
 `weight_with` is W' of one module from W and the module's tensors, named as in the file behind the module's name. The
-formulas are those of the libraries that define the formats: PEFT for LoRA and DoRA, LyCORIS for LoCon, LoHa and LoKr.
+formulas are those of the libraries that define the formats: PEFT for LoRA and DoRA, LyCORIS for the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,54 @@ def weight_with(weight: Tensor, stack: Sequence[Part]) -> Tensor:
     for part in dora:
         out = stretched(out + part.strength * delta(part, weight.shape), part.tensors)
     for part in others:
-        out = out + part.strength * delta(part, weight.shape)
+        out = out + part.strength * change(part, weight)
     return out
+
+
+def change(part: Part, weight: Tensor) -> Tensor:
+    """dW of one file, which may depend on the base's W."""
+    t = {name: value.double() for name, value in part.tensors.items()}
+    base = weight.double()
+    if "a1.weight" in t:
+        rank = t["b2.weight"].shape[0]
+        mix = t["a1.weight"].flatten(1) @ t["a2.weight"].flatten(1)
+        mixed = torch.stack([base[:, i] for i in range(base.shape[1])], dim=-1) @ mix
+        added = (t["b1.weight"].flatten(1) @ t["b2.weight"].flatten(1)).reshape(base.shape)
+        return (mixed.movedim(-1, 1) + added) * (float(t.get("alpha", rank)) / rank)
+    if "oft_blocks" in t:
+        turned = (rotation(t) @ base.flatten(1)).reshape(base.shape)
+        return turned * t.get("rescale", torch.ones(())) - base
+    return delta(part, weight.shape)
+
+
+def rotation(t: File) -> Tensor:
+    """The whole matrix that an OFT or a BOFT multiplies a weight with, from the left."""
+    blocks = t["oft_blocks"]
+    skew = blocks - blocks.transpose(-1, -2)
+    *stages, count, size = blocks.shape[:-1]
+    bound = float(t["alpha"]) * count * size
+    if 0 < bound < float(skew.norm()):
+        skew = skew * bound / skew.norm()
+    eye = torch.eye(size, dtype=torch.float64)
+    each = (eye + skew) @ torch.linalg.inv(eye - skew)
+    if not stages:
+        return block_diagonal(each).T
+    whole = torch.eye(count * size, dtype=torch.float64)
+    for stage, rotations in enumerate(each):
+        # The rows of a stage's blocks, in the order that LyCORIS takes them in.
+        distance = 2**stage * size // 2
+        order = torch.arange(count * size).reshape(-1, 2, distance).transpose(1, 2).flatten()
+        shuffled = torch.eye(count * size, dtype=torch.float64)[order]
+        whole = shuffled.T @ block_diagonal(rotations) @ shuffled @ whole
+    return whole
+
+
+def block_diagonal(blocks: Tensor) -> Tensor:
+    count, size, _ = blocks.shape
+    whole = torch.zeros(count * size, count * size, dtype=blocks.dtype)
+    for i, block in enumerate(blocks):
+        whole[i * size : (i + 1) * size, i * size : (i + 1) * size] = block
+    return whole
 
 
 def delta(part: Part, shape: Sequence[int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -115,10 +116,44 @@ def lokr_core(shape: Shape, rank: int, dice: torch.Generator) -> Made:
     } | _alpha(rank)
 
 
+def glora(shape: Shape, rank: int, dice: torch.Generator) -> Made:
+    kernel, ones = shape[2:], (1,) * (len(shape) - 2)
+    return {
+        "a1.weight": _random((shape[1], rank, *ones), dice),
+        "a2.weight": _random((rank, shape[1], *ones), dice),
+        "b1.weight": _random((shape[0], rank, *ones), dice),
+        "b2.weight": _random((rank, shape[1], *kernel), dice),
+    } | _alpha(rank)
+
+
+def oft(shape: Shape, rank: int, dice: torch.Generator) -> Made:
+    """Blocks as large as the outputs allow, up to that rank; alpha of 0 bounds nothing."""
+    size = max(n for n in range(1, rank + 1) if shape[0] % n == 0)
+    return {"oft_blocks": _random((shape[0] // size, size, size), dice), "alpha": torch.tensor(0.0)}
+
+
+def oft_bounded(shape: Shape, rank: int, dice: torch.Generator) -> Made:
+    """Its alpha makes the rotation smaller, and its rows are rescaled."""
+    lengths = 1 + _random((shape[0], *(1 for _ in shape[1:])), dice)
+    return oft(shape, rank, dice) | {"rescale": lengths, "alpha": torch.tensor(0.02)}
+
+
+def boft(shape: Shape, rank: int, dice: torch.Generator) -> Made:
+    """Blocks of two rows, in as many stages as there can be."""
+    if shape[0] % 2:
+        return oft(shape, rank, dice)
+    count = shape[0] // 2
+    stages = (count & -count).bit_length()
+    return {"oft_blocks": _random((stages, count, 2, 2), dice), "alpha": torch.tensor(0.0)}
+
+
+ROTATIONS: Final = frozenset({"oft", "oft_bounded", "boft"})
+"""Those that say nothing of a weight's inputs."""
 MAKERS: dict[str, Callable[[Shape, int, torch.Generator], Made]] = {
     made.__name__: made
     for made in (
         lora, locon_mid, dora, dora_of_inputs, loha, loha_core, loha_dora, lokr, lokr_both, lokr_full, lokr_core,
+        glora, oft, oft_bounded, boft,
     )
 }  # fmt: skip
 

@@ -182,9 +182,8 @@ def _check_dtypes(modules: Mapping[tuple[str, str], Parts]) -> None:
 _OTHER_NETWORKS: Final = (
     (re.compile(r"\.ia3_l|\.on_input$"), "IA3"),
     (re.compile(r"\.boft_[Rs]"), "BOFT"),
-    (re.compile(r"\.oft_blocks$|\.oft_diag$|\.oft_[rRs]\b"), "OFT or BOFT"),
+    (re.compile(r"\.oft_diag$|\.oft_[rRs]\b"), "OFT of PEFT or kohya"),
     (re.compile(r"\bvera_(lambda_[bd]|[AB])"), "VeRA"),
-    (re.compile(r"\.[ab][12]\.weight$"), "GLoRA"),
     (re.compile(r"\.[wb]_norm$"), "a change of norms"),
     (re.compile(r"\.(query|key)_norm\.scale$"), "a control LoRA of Flux (depth, canny), which needs a control image"),
 )

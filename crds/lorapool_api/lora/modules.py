@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import FactsError, TensorInfo, size_bytes_of
-from lorapool_api.lora.layouts.mmdit import Fused, RowRanges, split_rows
+from lorapool_api.lora.layouts.mmdit import Cut, Fused, RowRanges, split_rows
 from lorapool_api.lora.layouts.originals import readings
 from lorapool_api.lora.networks import WeightShape, weight_shape
 
@@ -143,6 +143,8 @@ def _judged(component: str, module: str, parts: Parts, weight: WeightShape) -> F
     meant = readings(module)
     cut = [targets for fused in meant if (targets := _targets(component, fused, weight)) is not None]
     names = ", ".join(meant[0].modules)
+    if not cut and not weight.has_scale:
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{weight.network}, whose blocks cannot be cut, over {names}")
     if not cut:
         raise FactsError(Reason.INVALID_WEIGHTS, f"{weight.outputs} rows are not those of {names}")
     found = [targets for targets in cut if len(targets) == 1 or not weight.scaled_inputs]
@@ -154,7 +156,7 @@ def _judged(component: str, module: str, parts: Parts, weight: WeightShape) -> F
 def _targets(component: str, fused: Fused, weight: WeightShape) -> tuple[TargetFacts, ...] | None:
     """The modules of one reading, or None where the weight's rows cannot be theirs."""
     cut = split_rows(fused, weight.outputs, weight.columns)
-    if cut is None:
+    if cut is None or not (weight.has_scale or fused.cut is Cut.WHOLE):
         return None
     named = zip(fused.modules, cut, strict=True)
     return tuple(TargetFacts(component, name, weight, rows) for name, rows in named)

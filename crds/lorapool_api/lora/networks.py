@@ -26,6 +26,15 @@ class Network(StrEnum):
     LOKR = "lokr"
     FULL = "full"
     """The difference itself: `diff` of LyCORIS, with that of the bias in `diff_b`."""
+    GLORA = "glora"
+    OFT = "oft"
+    """Blocks that turn the rows of a weight, as LyCORIS' diag-OFT has them."""
+    BOFT = "boft"
+
+
+OF_THE_WEIGHT: Final = frozenset({Network.GLORA, Network.OFT, Network.BOFT})
+"""Networks whose change depends on the weight that it changes."""
+ROTATIONS: Final = frozenset({Network.OFT, Network.BOFT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +42,10 @@ class WeightShape:
     """The change of one weight.
 
     Attributes:
-        rank: 0 where the parts have no rank of their own (a full LoKr, a full difference).
+        rank: 0 where the parts have no rank of their own (a full LoKr, a full difference); of a rotation its blocks'
+            size, which its cost depends on.
         outputs: rows of the weight.
-        columns: the weight's other sides multiplied: inputs, and those of the kernel.
+        columns: the weight's other sides multiplied: inputs, and those of the kernel; 0 where a rotation fits any.
         inputs: None where the parts do not tell inputs from kernel.
         kernel: (height, width) where it is larger than 1 x 1.
         scaled_inputs: how many lengths a `dora_scale` has that is of the inputs, as LyCORIS may write it; None where
@@ -50,12 +60,19 @@ class WeightShape:
     kernel: tuple[int, int] | None = None
     scaled_inputs: int | None = None
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether alpha / rank scales the change: a rotation's alpha is a bound."""
+        return self.network not in ROTATIONS
+
 
 _COMMON: Final = frozenset({"alpha", "dora_scale", "magnitude", "diff_b"})
 _LORA: Final = frozenset({"down", "up", "mid"})
 _LOHA: Final = frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"})
 _LOKR: Final = frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"})
 _FULL: Final = frozenset({"diff"})
+_GLORA: Final = frozenset({"a1", "a2", "b1", "b2"})
+_OFT: Final = frozenset({"oft_blocks", "rescale"})
 
 
 def weight_shape(parts: Parts) -> WeightShape:
@@ -69,7 +86,8 @@ def weight_shape(parts: Parts) -> WeightShape:
     if not kinds:
         raise _invalid(f"{', '.join(sorted(parts))} without weights")
     own, judge = kinds[0]
-    if odd := sorted(parts.keys() - own - _COMMON):
+    others = _COMMON if own.isdisjoint(_GLORA | _OFT) else {"alpha"}
+    if odd := sorted(parts.keys() - own - others):
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"nothing reads {', '.join(odd)} beside {min(own)}")
     if {"dora_scale", "magnitude"} <= parts.keys():
         raise FactsError(Reason.UNSUPPORTED_FORMAT, "lengths (DoRA) of two layouts")
@@ -169,7 +187,32 @@ def _full(parts: Parts) -> WeightShape:
     return WeightShape(Network.FULL, 0, shape[0], prod(shape[1:]), shape[1], _kernel(shape[2:]))
 
 
-_JUDGES: Final = ((_LORA, _low_rank), (_LOHA, _loha), (_LOKR, _lokr), (_FULL, _full))
+def _glora(parts: Parts) -> WeightShape:
+    a1, a2, b1, b2 = (_shape(parts, name) for name in ("a1", "a2", "b1", "b2"))
+    if any(len(shape) not in (2, 4) for shape in (a1, a2, b1, b2)) or prod((*a1[2:], *a2[2:], *b1[2:])) != 1:
+        raise _invalid(f"weights of shapes {', '.join(map(_x, (a1, a2, b1, b2)))}")
+    if not a1[1] == a2[0] == b1[1] == b2[0] or not a1[0] == a2[1] == b2[1]:
+        raise _invalid(f"the pairs {_x(a1)}, {_x(a2)} and {_x(b1)}, {_x(b2)} do not fit")
+    kernel = b2[2:]
+    return WeightShape(Network.GLORA, b2[0], b1[0], b2[1] * prod(kernel), b2[1], _kernel(kernel))
+
+
+def _oft(parts: Parts) -> WeightShape:
+    blocks = _shape(parts, "oft_blocks")
+    if len(blocks) not in (3, 4) or blocks[-1] != blocks[-2]:
+        raise _invalid(f"oft_blocks of shape {_x(blocks)}")
+    count, size = blocks[-3:-1]
+    stages = blocks[0] if len(blocks) == 4 else 1
+    # Stage i of a butterfly turns rows that lie 2^i halves of a block apart.
+    if len(blocks) == 4 and (size % 2 or stages > count.bit_length() or count % 2 ** (stages - 1)):
+        raise _invalid(f"oft_blocks of shape {_x(blocks)} is no butterfly")
+    outputs = count * size
+    if prod(parts.get("rescale", (outputs,))) != outputs:
+        raise _invalid(f"rescale has shape {_x(parts['rescale'])} for {outputs} outputs")
+    return WeightShape(Network.OFT if len(blocks) == 3 else Network.BOFT, size, outputs, 0, None)
+
+
+_JUDGES: Final = ((_LORA, _low_rank), (_LOHA, _loha), (_LOKR, _lokr), (_FULL, _full), (_GLORA, _glora), (_OFT, _oft))
 _WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL})
 
 

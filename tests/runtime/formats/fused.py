@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from tests import tiny_families
-from tests.reference import Part, delta
+from tests.reference import Part, change
 from tests.runtime.ask import adapter_file
 from tests.runtime.networks import MAKERS
 from torch import Tensor
@@ -143,9 +143,12 @@ def is_swapped(name: str, rows: int) -> bool:
 
 def merge(model: Any, name: str, shape: tuple[int, ...], tensors: Mapping[str, Tensor]) -> None:
     """W' = W + dW in float64 for each module that the original one stands for."""
-    made = delta(Part(tensors), shape)
+    whole = torch.cat([model.get_submodule(module).weight for module, _, _ in cut(name, shape[0])])
     if is_swapped(name, shape[0]):
+        made = change(Part(tensors), torch.cat([whole[WIDTH:], whole[:WIDTH]]))
         made = torch.cat([made[WIDTH:], made[:WIDTH]])
+    else:
+        made = change(Part(tensors), whole)
     for module, begin, end in cut(name, shape[0]):
         weight = model.get_submodule(module).weight
         weight.data = (weight.double() + made[begin:end]).float()

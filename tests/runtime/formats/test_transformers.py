@@ -27,6 +27,7 @@ from tests.runtime.formats.fused import (
 )
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.lora.header import FactsError
 from lorapool_runtime.errors import AdapterError
 
 
@@ -61,7 +62,7 @@ def _metadata(alpha: int, rank: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("kind", ["lora", "loha", "lokr", "lokr_full", "lokr_both"])
+@pytest.mark.parametrize("kind", ["lora", "loha", "lokr", "lokr_full", "lokr_both", "glora"])
 def test_a_file_of_kohya_with_fused_modules(name: str, kind: str, tmp_path: Path) -> None:
     family, modules = CASES[name]
     path = tmp_path / "a.safetensors"
@@ -145,7 +146,7 @@ def test_pieces_share_what_cannot_be_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "reason"),
     [
-        pytest.param("single_blocks.0.linear1", (2 * WIDTH, WIDTH), Reason.INVALID_WEIGHTS, id="too few rows"),
+        pytest.param("single_blocks.0.linear1", (2 * WIDTH, WIDTH), Reason.BASE_MODEL_MISMATCH, id="too few rows"),
         pytest.param("double_blocks.0.img_attn.qkv", (3 * WIDTH + 1, WIDTH), Reason.INVALID_WEIGHTS, id="no thirds"),
     ],
 )
@@ -155,8 +156,9 @@ def test_rows_that_are_not_those_of_the_modules_are_refused(
     path = tmp_path / "a.safetensors"
     file = networks.lora(shape, 4, torch.Generator())
     save_file({f"lora_unet_{name.replace('.', '_')}.{k}": v for k, v in file.items()}, path)
-    with pytest.raises(AdapterError) as error:
-        adapter_file(path)
+    with pytest.raises((AdapterError, FactsError)) as error:
+        read(FLUX, path)
+    assert isinstance(error.value, AdapterError | FactsError)
     assert error.value.reason is reason
 
 

@@ -75,6 +75,9 @@ PARTS: Final = {
     "lora_magnitude_vector.default.weight": "magnitude",
     **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
     **{name: name for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2")},
+    **{f"{name}.weight": name for name in ("a1", "a2", "b1", "b2")},
+    "oft_blocks": "oft_blocks",
+    "rescale": "rescale",
     "diff": "diff",
     "diff_b": "diff_b",
 }

@@ -49,13 +49,15 @@ FILES = {
     "lokr, full factors": _made("lokr", 0.15, Network.LOKR, full_matrix=True),
     "lokr by LyCORIS' own wrapper": _made("lokr", 0.25, Network.LOKR, prefix="lycoris"),
     "full": _made("full", 0.02, Network.FULL),
+    "glora": _made("glora", 0.1, Network.GLORA),
+    "oft": _made("diag-oft", 0.3, Network.OFT),
+    "oft, bounded and rescaled": _made("diag-oft", 0.3, Network.OFT, constraint=0.01, rescaled=True),
+    "boft": _made("boft", 0.2, Network.BOFT),
+    "boft, rescaled": _made("boft", 0.2, Network.BOFT, rescaled=True),
 }
 REFUSED = {
     "norms": _made("locon", 0.1, train_norm=True),
     "ia3": _made("ia3", 0.1),
-    "oft": _made("diag-oft", 0.1),
-    "boft": _made("boft", 0.1),
-    "glora": _made("glora", 0.1),
 }
 
 
@@ -94,6 +96,14 @@ def test_a_file_of_lycoris_draws_as_lycoris_does(
     assert distance(wanted, base) > SEEN
     assert distance(image(engine, (read(engine, path), 1.0)), wanted) <= ROUNDING
     assert distance(image(engine), base) <= ROUNDING
+
+
+def test_a_dylora_is_read_as_the_lora_of_its_full_rank(engine: DiffusersEngine, reference: Any, tmp_path: Path) -> None:
+    """LyCORIS draws with another rank at each step of its training, and reads no file of it back."""
+    base = reference_image(reference)
+    path = put_on(reference, _made("dylora", 0.1), tmp_path / "a.safetensors")
+    assert read_facts(read_header(path)).networks == {Network.LORA}
+    assert distance(image(engine, (read(engine, path), 1.0)), base) > SEEN
 
 
 @pytest.mark.parametrize("name", REFUSED)

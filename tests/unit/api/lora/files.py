@@ -70,6 +70,12 @@ LAYOUTS = {
 
 
 LORA = pair("lora_unet_x.lora_down.weight", "lora_unet_x.lora_up.weight", width=8, out=8)
+GLORA: Shapes = {
+    "lora_unet_x.a1.weight": (8, 4),
+    "lora_unet_x.a2.weight": (4, 8),
+    "lora_unet_x.b1.weight": (8, 4),
+    "lora_unet_x.b2.weight": (4, 8),
+}
 
 
 def loha(width: int, core: bool = False) -> Shapes:

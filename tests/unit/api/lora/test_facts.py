@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests import make
-from tests.unit.api.lora.files import BASE, FLAT, LAYOUTS, LORA, Shapes, facts_of, loha, pair, refusal_of
+from tests.unit.api.lora.files import BASE, FLAT, GLORA, LAYOUTS, LORA, Shapes, facts_of, loha, pair, refusal_of
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.facts import AdapterFacts, Network, read_facts
@@ -58,6 +58,8 @@ def test_weights_that_are_no_floats_are_refused() -> None:
         ({"lora_unet_x.lokr_w1": (2, 2)}, "lokr_w1"),
         ({"lora_unet_x.diff": (8, 8)}, "diff"),
         ({"lora_unet_x.dora_scale": (8, 1), "lora_unet_x.lora_magnitude_vector": (8,)}, "two layouts"),
+        ({"lora_unet_y.oft_blocks": (2, 4, 4), "lora_unet_y.dora_scale": (8, 1)}, "dora_scale"),
+        ({"lora_unet_double_blocks_0_img_attn_qkv.oft_blocks": (6, 4, 4)}, "cannot be cut"),
         ({"lora_unet_norm.w_norm": (8,), "lora_unet_norm.b_norm": (8,)}, "w_norm"),
         ({"lora_unet_x.on_input": ()}, "on_input"),
         ({"lora_unet_y.diff": (8,)}, "no Linear and no convolution"),
@@ -123,6 +125,17 @@ def test_alpha_may_be_an_integer_and_weights_may_not() -> None:
         LORA | {"lora_unet_x.lora_mid.weight": (4, 3, 3, 3)},
         {"unet.x.lora_A.weight": (4, 8, 3, 3), "unet.x.lora_B.weight": (8, 4, 3, 3)},
         loha(2048) | {f"lora_unet_{FLAT}.hada_w2_a": (65, 4)},
+        GLORA | {"lora_unet_x.a2.weight": (3, 8)},
+        GLORA | {"lora_unet_x.b2.weight": (4, 9)},
+        {key: shape for key, shape in GLORA.items() if "a1" not in key},
+        {"lora_unet_x.oft_blocks": (2, 4, 3)},
+        {"lora_unet_x.oft_blocks": (8, 8)},
+        {"lora_unet_x.oft_blocks": (2, 4, 4), "lora_unet_x.rescale": (7, 1)},
+        {"lora_unet_x.rescale": (8, 1)},
+        {"lora_unet_x.oft_blocks": (1, 4, 3, 3)},
+        {"lora_unet_x.oft_blocks": (2, 3, 4, 4)},
+        {"lora_unet_x.oft_blocks": (4, 4, 2, 2)},
+        {"lora_unet_x.oft_blocks": (10_000, 4, 2, 2)},
     ],
 )
 def test_parts_that_do_not_belong_together_are_refused(tensors: Shapes) -> None:
@@ -133,8 +146,11 @@ def test_each_network_type_is_recognised() -> None:
     dora: Shapes = LAYOUTS["kohya"][1] | {f"lora_unet_{FLAT}.dora_scale": (64, 1)}
     loha: Shapes = {f"lora_unet_{FLAT}.hada_w{i}_{p}": s for i in (1, 2) for p, s in (("a", (64, 4)), ("b", (4, 2048)))}
     lokr: Shapes = {f"lora_unet_{FLAT}.lokr_w1": (8, 8), f"lora_unet_{FLAT}.lokr_w2": (8, 256)}
-    found = [facts_of(t).networks for t in (dora, loha, lokr)]
-    assert found == [{Network.DORA}, {Network.LOHA}, {Network.LOKR}]
+    oft: Shapes = {"lora_unet_x.oft_blocks": (2, 4, 4), "lora_unet_x.alpha": ()}
+    boft: Shapes = {"lora_unet_x.oft_blocks": (2, 2, 4, 4), "lora_unet_x.alpha": ()}
+    found = [facts_of(t).networks for t in (dora, loha, lokr, GLORA, oft, boft)]
+    wanted = [Network.DORA, Network.LOHA, Network.LOKR, Network.GLORA, Network.OFT, Network.BOFT]
+    assert found == [{network} for network in wanted]
 
 
 def test_adapters_of_one_layout_share_what_describes_it() -> None:

@@ -2,7 +2,7 @@
 
 LoRA and LoCon (arXiv:2106.09685): dW = B A. DoRA (arXiv:2402.09353): W' = m (W + s dW) / |W + s dW|. LoHa and LoKr
 (arXiv:2309.14859): dW = (B1 A1) * (B2 A2) element by element, and dW = C (x) B A, the Kronecker product. A full
-difference (LyCORIS): dW itself.
+difference (LyCORIS): dW itself. What depends on W is in `layers.of_the_weight`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from lorapool_api.lora.layouts.mmdit import RowRanges
-from lorapool_api.lora.networks import Network
+from lorapool_api.lora.networks import OF_THE_WEIGHT, Network
+from lorapool_runtime.engine.diffusers.layers.of_the_weight import change_of
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
 Parts = Mapping[str, torch.Tensor]
@@ -86,6 +87,9 @@ def merged(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) ->
     """W' in float32; each delta comes with its strength. The one with a magnitude comes first, whatever the order."""
     out = weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     for delta, strength in sorted(deltas, key=lambda c: not c[0].has_magnitude):
+        if delta.network in OF_THE_WEIGHT:
+            out.add_(change_of(weight.float(), delta.network, delta.parts), alpha=strength * delta.scale)
+            continue
         add_delta(out, delta, strength)
         if delta.has_magnitude:
             out *= magnitude_ratio(delta, out)

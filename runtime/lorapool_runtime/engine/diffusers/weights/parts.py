@@ -5,6 +5,7 @@ What does not fit is refused before: `lorapool_api.lora` judges the shapes of a 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import torch
@@ -63,6 +64,9 @@ def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> di
     parts = {name: tensor for name, tensor in tensors.items() if name != "alpha"}
     if "mid" in parts:
         parts["down"] = _with_mid(parts["down"], parts.pop("mid"))
+    if "oft_blocks" in parts:
+        alpha = tensors.get("alpha")
+        parts["rotation"] = _rotation(parts.pop("oft_blocks"), 0.0 if alpha is None else float(alpha) * weight.outputs)
     if "dora_scale" in parts:
         parts["magnitude_in" if weight.scaled_inputs else "magnitude"] = parts.pop("dora_scale")
     ones = (1,) * (len(inputs) - 1)
@@ -73,6 +77,11 @@ def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> di
         "magnitude": (weight.outputs, 1, *ones),
         "magnitude_in": (1, inputs[0], *ones),
         "diff_b": (weight.outputs,),
+        "a1": (inputs[0], weight.rank),
+        "a2": (weight.rank, inputs[0]),
+        "b1": (weight.outputs, weight.rank),
+        "b2": (weight.rank, prod(inputs)),
+        "rescale": (weight.outputs, 1, *ones),
     }
     return {name: tensor.reshape(shapes.get(name, tensor.shape)) for name, tensor in parts.items()}
 
@@ -80,6 +89,25 @@ def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> di
 def _with_mid(down: torch.Tensor, mid: torch.Tensor) -> torch.Tensor:
     """LoCon's three parts as two: a 1 x 1 convolution before a larger one is one larger convolution."""
     return torch.einsum("rshw,si->rihw", mid.double(), down.flatten(1).double())
+
+
+def _rotation(blocks: torch.Tensor, most: float) -> torch.Tensor:
+    """R - I of each block in float64: R is Cayley's transform of Q, the block less its transpose.
+
+    Args:
+        blocks: (..., size, size).
+        most: the largest length of Q over all blocks; 0 bounds nothing. As LyCORIS' `diag_oft` and `boft` compute it.
+    """
+    turned = blocks.double()
+    if not turned.isfinite().all():
+        raise AdapterError(Reason.INVALID_WEIGHTS, "the blocks of a rotation hold NaN or infinity")
+    skew = turned - turned.mT
+    length = float(skew.norm()) + 1e-8
+    if 0 < most < length:
+        skew = skew * (most / length)
+    eye = torch.eye(skew.shape[-1], dtype=skew.dtype)
+    found: torch.Tensor = torch.linalg.solve_ex(eye - skew, 2 * skew).result
+    return found
 
 
 def _found(board: Switchboard, facts: TargetFacts) -> TargetModule:
@@ -91,7 +119,13 @@ def _found(board: Switchboard, facts: TargetFacts) -> TargetModule:
 
 
 # The part of each network that has the weight's rows, and along which of its sides.
-_ROWS: Final = {Network.LORA: {"up": 0}, Network.DORA: {"up": 0}, Network.FULL: {"diff": 0}, Network.LOKR: {}}
+_ROWS: Final = {
+    Network.LORA: {"up": 0},
+    Network.DORA: {"up": 0},
+    Network.FULL: {"diff": 0},
+    Network.LOKR: {},
+    Network.GLORA: {"b1": 0},
+}
 
 
 def _cut(target: TargetModule, facts: TargetFacts, whole: Tensors) -> ModuleParts:

@@ -135,6 +135,8 @@ class _Scales:
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
 
     def of(self, target: TargetModule, weight: WeightShape, alpha: torch.Tensor | None) -> float:
+        if not weight.has_scale:
+            return 1.0
         if alpha is not None:
             # LyCORIS writes an alpha for two full factors too, often a huge one, and does not use it.
             return self._checked(float(alpha.item()), weight.rank, target) if weight.rank else 1.0

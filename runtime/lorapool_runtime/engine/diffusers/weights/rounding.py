@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 
+from lorapool_api.lora.networks import OF_THE_WEIGHT
 from lorapool_runtime.engine.contract import Stop
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, merged
 from lorapool_runtime.engine.diffusers.packed.weights import plain
@@ -62,7 +63,7 @@ def _norms(delta: ModuleDelta) -> tuple[float, float]:
     weight = plain(delta.target.module.weight)
     there = replace(delta, parts={name: part.to(weight.device) for name, part in delta.parts.items()})
     base = weight.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-    if there.has_magnitude:
+    if there.has_magnitude or there.network in OF_THE_WEIGHT:
         moved = merged(weight, [(there, 1.0)])
         change = moved - base
     else:
