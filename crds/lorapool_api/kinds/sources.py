@@ -215,14 +215,15 @@ class AdapterSource(ApiModel):
     @property
     def value(self) -> "AnySource":
         """The one that is set."""
-        url = UrlSource(self.url) if self.url is not None else None
-        path = PathSource(self.path) if self.path is not None else None
-        stack = StackSource(self.stack) if self.stack is not None else None
-        fields = (self.hub, url, path, self.s3, self.gcs, self.azure, self.oci, self.civitai, stack)
-        match [source for source in fields if source is not None]:
-            case [source]:
-                return source
-        return UnknownSource()
+        others = (self.hub, self.s3, self.gcs, self.azure, self.oci, self.civitai)
+        found: list[AnySource] = [source for source in others if source is not None]
+        if self.url is not None:
+            found.append(UrlSource(self.url))
+        if self.path is not None:
+            found.append(PathSource(self.path))
+        if self.stack is not None:
+            found.append(StackSource(self.stack))
+        return found[0] if len(found) == 1 else UnknownSource()
 
     @property
     def label(self) -> str:

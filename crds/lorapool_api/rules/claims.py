@@ -80,6 +80,22 @@ def settle(pool: Pool, adapters: Iterable[Adapter], kept: Sequence[KeptName] = (
     return Claims(pool.key, names.owners, names.conflicts)
 
 
+def settled_with(before: Claims, came: Iterable[Adapter], kept: Sequence[KeptName] = ()) -> Claims | None:
+    """What `settle` says once these have come too, where nobody else may want their names; None: it has to be asked.
+
+    Without conflicts every name that some adapter wants has an owner, or is kept for another namespace.
+    """
+    if before.conflicts:
+        return None
+    owners, reserved = dict(before.owners), {row.name for row in kept}
+    for adapter in came:
+        wanted = adapter_names(adapter)
+        if any(name in owners or name in reserved for name in wanted):
+            return None
+        owners |= dict.fromkeys(wanted, adapter.key)
+    return Claims(before.pool, owners)
+
+
 class _Names:
     """The names of a pool while they are settled.
 

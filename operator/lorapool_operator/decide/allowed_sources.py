@@ -1,7 +1,7 @@
 """Which sources an installation and a pool let adapters name."""
 
 from collections.abc import Collection
-from typing import assert_never
+from typing import Final, assert_never
 
 from lorapool_api.fetch.hosts import is_allowed, may_carry_credentials
 from lorapool_api.fetch.oci.reference import OciReference
@@ -12,8 +12,12 @@ from lorapool_api.kinds.pool import PoolSpec
 from lorapool_api.kinds.sources import AdapterSource, HubSource, PathSource, UnknownSource, UrlSource
 from lorapool_api.kinds.stacks import StackSource
 from lorapool_api.kinds.stores.objects import AnyStoredObject, AzureSource, GcsSource, S3Source
+from lorapool_operator.decide.memo import Memo
 from lorapool_operator.manifests.path_roots import path_roots
 from lorapool_operator.seen.verdict import Verdict
+
+# Of thousands of adapters one after the other the pool is the same.
+_path_roots: Final = Memo(path_roots)
 
 
 def forbidden(source: AdapterSource, pool: PoolSpec, url_hosts: Collection[str]) -> Verdict | None:
@@ -30,7 +34,7 @@ def forbidden(source: AdapterSource, pool: PoolSpec, url_hosts: Collection[str])
         case UrlSource(url):
             return None if is_allowed(url, url_hosts) else _other_host(source.label, url_hosts)
         case PathSource(path):
-            paths = path_roots(pool)
+            paths = _path_roots(pool)
             return None if paths.allow(path) else _below_no_volume(path, paths.roots)
         case S3Source() | GcsSource() | AzureSource() as wanted:
             return _refused_object(wanted, pool, url_hosts)

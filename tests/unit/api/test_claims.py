@@ -1,10 +1,12 @@
 """Who has which name."""
 
+import random
+
 from tests import make
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.status.names import HeldName, KeptName
-from lorapool_api.rules.claims import settle
+from lorapool_api.rules.claims import settle, settled_with
 
 
 def test_every_adapter_has_its_own_name_and_its_model_ids() -> None:
@@ -100,3 +102,28 @@ def test_a_kept_name_is_for_its_namespace_alone() -> None:
     assert settle(make.pool(adapters=ALL), [waiting], kept).conflicts == {"team-a/waiting": {"brand": "team-b/"}}
     again = make.adapter("brand", "team-b", poolRef=HERE)
     assert settle(make.pool(adapters=ALL), [waiting, again], kept).owners["brand"] == "team-b/brand"
+
+
+def test_those_that_came_are_settled_as_all_would_be_together() -> None:
+    rng, pool, compared = random.Random(7), make.pool(adapters=ALL), 0  # noqa: S311 -- not for secrets
+    for _ in range(300):
+        adapters = [
+            make.adapter(
+                name, rng.choice(["default", "team-a"]), age_s=rng.randrange(3), poolRef=HERE,
+                modelIds=rng.sample(["x", "y", "z", "a", "b"], rng.randrange(2)),
+            )
+            for name in rng.sample(["a", "b", "c", "d", "e", "x"], rng.randrange(1, 5))
+        ]  # fmt: skip
+        kept = [KeptName(name=rng.choice("abx"), namespace="team-a", until=make.EPOCH)] * rng.randrange(2)
+        there = rng.randrange(len(adapters) + 1)
+        together = settled_with(settle(pool, adapters[:there], kept), adapters[there:], kept)
+        if together is not None:
+            assert together == settle(pool, adapters, kept)
+            compared += len(adapters) > there > 0
+    assert compared > 30
+
+
+def test_those_whose_names_nobody_wants_need_no_other_look_at_all() -> None:
+    before = settle(make.pool(), [make.adapter("one", modelIds=["x/one"])])
+    assert settled_with(before, [make.adapter("two", modelIds=["x/two"])]) is not None
+    assert settled_with(before, [make.adapter("two", modelIds=["x/one"])]) is None

@@ -1,13 +1,13 @@
 """Which adapters may join a pool, and which of them has which name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import NamespacesFrom
 from lorapool_api.kinds.status.names import HeldName, KeptName
-from lorapool_api.rules.claims import Claims, settle
+from lorapool_api.rules.claims import Claims, settle, settled_with
 from lorapool_operator.seen.desired import DesiredPool
 
 Labels = Mapping[str, str]
@@ -31,12 +31,22 @@ class NamesInput:
 
 def settle_names(given: NamesInput) -> Claims:
     """Who has which name. Adapters that may not join claim nothing; one that is being deleted keeps its names."""
-    pool, labels = given.pool, given.namespace_labels
-    if pool is None:
+    if given.pool is None:
         return Claims(given.key)
-    namespaces = ((a, a.metadata.namespace) for a in given.adapters)
-    members = (a for a, space in namespaces if admits(pool, space, labels.get(space)))
-    return settle(pool.stripped, members, given.kept)
+    return settle(given.pool.stripped, _members(given, given.pool, given.adapters), given.kept)
+
+
+def names_with(before: Claims, given: NamesInput, came: Iterable[Adapter]) -> Claims | None:
+    """What `settle_names` says, where nothing is new but that these have come; None: it has to be asked."""
+    if given.pool is None:
+        return before
+    return settled_with(before, _members(given, given.pool, came), given.kept)
+
+
+def _members(given: NamesInput, pool: DesiredPool, adapters: Iterable[Adapter]) -> Iterator[Adapter]:
+    labels = given.namespace_labels
+    namespaces = ((adapter, adapter.metadata.namespace) for adapter in adapters)
+    return (adapter for adapter, space in namespaces if admits(pool, space, labels.get(space)))
 
 
 def held_names(

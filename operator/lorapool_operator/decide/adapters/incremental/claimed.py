@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.rules.claims import Claims, held_in
-from lorapool_operator.decide.adapters.names import NamesInput, settle_names
+from lorapool_operator.decide.adapters.names import NamesInput, names_with, settle_names
 
 
 class NameDecisions:
-    """The names: settled anew where more than statuses and finalizers is another than before."""
+    """The names: all settled anew where adapters went or claim other names, or those that came may not be the only ones
+    to want theirs."""
 
     def __init__(self) -> None:
         self._before: NamesInput | None = None
@@ -16,12 +17,21 @@ class NameDecisions:
 
     def __call__(self, given: NamesInput, changed: Iterable[tuple[Adapter | None, Adapter | None]]) -> Claims:
         """`changed`: adapters that are other objects than before, as they were and as they are."""
-        before = self._before
-        is_new = before is None or _rules(before) != _rules(given)
-        if is_new or any(not self._claims_the_same(*pair) for pair in changed):
-            self._claims = settle_names(given)
+        self._claims = self._known(given, changed) or settle_names(given)
         self._before = given
         return self._claims
+
+    def _known(self, given: NamesInput, changed: Iterable[tuple[Adapter | None, Adapter | None]]) -> Claims | None:
+        """What follows from the names of before; None: all are to be settled."""
+        if self._before is None or _rules(self._before) != _rules(given):
+            return None
+        came: list[Adapter] = []
+        for before, now in changed:
+            if before is None and now is not None:
+                came.append(now)
+            elif not self._claims_the_same(before, now):
+                return None
+        return names_with(self._claims, given, came) if came else self._claims
 
     def _claims_the_same(self, before: Adapter | None, now: Adapter | None) -> bool:
         if before is None or now is None or before.metadata.uid != now.metadata.uid:
