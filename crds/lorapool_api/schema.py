@@ -1,5 +1,6 @@
 """The base of every model of the API, and the marks that the CRD generator reads from it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +46,14 @@ class SharedFields:
         if isinstance(value, BaseModel):
             given = self._sets.setdefault(frozenset(value.model_fields_set), value.model_fields_set)
             object.__setattr__(value, "__pydantic_fields_set__", given)
-            for part in value.__dict__.values():
-                self.share(part)
+            self._share_parts(value.__dict__.values())
         elif isinstance(value, tuple):
-            for part in value:
+            self._share_parts(value)
+
+    def _share_parts(self, parts: Iterable[Any]) -> None:
+        for part in parts:
+            # Most are strings and numbers, of which there are dozens in each object.
+            if isinstance(part, BaseModel | tuple):
                 self.share(part)
 
 

@@ -31,7 +31,7 @@ class StatusNews(Enum):
 
 def news_of(before: AdapterStatus, now: AdapterStatus) -> StatusNews:
     """What is new in a status that differs from the one before."""
-    if _without_counts(before) == _without_counts(now):
+    if before.summary == now.summary and _without_counts(before) == _without_counts(now):
         return StatusNews.COUNTS
     is_same_way = before.observed_generation in (None, now.observed_generation)
     if is_same_way and before.summary in (None, *_QUICK) and now.summary in _QUICK and not _is_ready(before):
