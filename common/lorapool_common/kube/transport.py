@@ -31,8 +31,12 @@ class Transport:
         self._observe = observe
         self._clock = clock
         # No limit of connections: watches hold theirs. Proxies of the environment are not asked, as kopf does not.
+        # Nor are cookies kept: no client of Kubernetes does, and looking for them takes its time with each call.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers={"User-Agent": "lorapool"}, trust_env=False
+            connector=aiohttp.TCPConnector(limit=0),
+            headers={"User-Agent": "lorapool"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
         )
 
     async def close(self) -> None:

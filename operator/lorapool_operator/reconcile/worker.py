@@ -29,6 +29,7 @@ class Pace:
         gather_s: where those are used up, how long a pass may wait for a stream of changes to pause: each pass asks all
             pods, so thousands of adapters that are applied one after the other make few passes, and the last ones wait
             no longer for it.
+        pause_s: without a change it is one.
         recheck_s: when everything is applied anew although nothing happened.
         jitter: how far that may be from its length, as a fraction of it.
         first_retry_s: after a pass that broke; doubles up to `most_retry_s`.
@@ -38,6 +39,7 @@ class Pace:
     quick: int = 4
     sustained_s: float = 0.35
     gather_s: float = 1.0
+    pause_s: float = 0.1
     recheck_s: float = 60.0
     jitter: float = 0.2
     first_retry_s: float = 0.5
@@ -128,9 +130,9 @@ class Worker:
         if owed_s <= pace.coalesce_s:
             return
         most_at = began + pace.gather_s
-        while (left_s := min(self._changed_at + pace.coalesce_s, most_at) - clock()) > 0:  # noqa: ASYNC110 -- a time
+        while (left_s := min(self._changed_at + pace.pause_s, most_at) - clock()) > 0:  # noqa: ASYNC110 -- a time
             await asyncio.sleep(left_s)
-        if self._changed_at + pace.coalesce_s > clock():
+        if self._changed_at + pace.pause_s > clock():
             self._paid_until_s = clock() + in_hand_s  # a stream is no rest: it saves up no quick passes
 
     def _plan_refresh(self) -> None:

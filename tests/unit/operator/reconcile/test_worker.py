@@ -105,7 +105,7 @@ async def test_a_pass_follows_the_last_change_of_a_stream_at_once(bench: Bench) 
             await stream(worker, 0.1)
         ended, before = now_s() - 0.01, len(passes.began_s)
         await elapse(PACE.gather_s)
-        assert passes.began_s[before] - ended == pytest.approx(COALESCE_S, abs=0.001)
+        assert passes.began_s[before] - ended == pytest.approx(PACE.pause_s, abs=0.001)
         assert len(passes.began_s) == before + 1
 
 
