@@ -5,9 +5,9 @@ Reads a JSON object a line: what to do, the cache folder, arguments. Answers wit
 
 import json
 import sys
-import time
 from pathlib import Path
 
+import structlog
 from pydantic import SecretStr
 
 from lorapool_api.kinds.adapter import AdapterFormat
@@ -30,9 +30,9 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
     try:
         if what == "resolve":
             return resolve(HubSource.model_validate(arguments)).model_dump(exclude_none=True)
-        entry = CatalogEntry(
-            key="default/a", source=HubFile.model_validate(arguments["source"]), sha256=arguments.get("sha256")
-        )
+        known = {name: arguments[name] for name in ("sha256", "alone") if name in arguments}
+        source = HubFile.model_validate(arguments["source"])
+        entry = CatalogEntry.model_validate({"key": "default/a", "source": source, **known})
         if what == "beside":
             beside = fetcher.sidecars(entry, AdapterFormat.PEFT)
             found = {"config": beside.peft_config, "embeddings": beside.embeddings}
@@ -47,7 +47,7 @@ def answer(what: str, cache: Path, arguments: dict[str, object]) -> dict[str, ob
 
 if __name__ == "__main__":
     prepare_environment(Path(sys.argv[1]))
-    time.sleep = lambda _: None  # the library waits between its own tries; here nobody wants to
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps(answer(asked["what"], Path(asked["cache"]), asked["arguments"])), flush=True)

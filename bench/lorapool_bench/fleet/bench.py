@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from safetensors.numpy import save_file
 
+from lorapool_api.fetch.hub_files import is_alone
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.sources.basic import HubFile
 from lorapool_bench.fleet import plot, scenes
@@ -42,7 +43,8 @@ def make_repositories(root: Path, adapters: int, size_bytes: int) -> Catalog:
         save_file(tensors, folder / _FILE)
         repo = repos.read(f"{OWNER}/{folder.name}", folder)
         source = HubFile(repo=repo.id, revision=repo.commit, file=_FILE)
-        entries.append(CatalogEntry(key=f"bench/{folder.name}", source=source, sha256=repo.files[_FILE].sha256))
+        sha256, alone = repo.files[_FILE].sha256, is_alone(_FILE, repo.files.keys())  # as the operator would say
+        entries.append(CatalogEntry(key=f"bench/{folder.name}", source=source, sha256=sha256, alone=alone))
     return Catalog.of(entries)
 
 

@@ -1,9 +1,12 @@
-"""Which file of a repository holds an adapter's weights, where nobody says."""
+"""Which file of a repository holds an adapter's weights, where nobody says, and what lies beside it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import PurePosixPath
 from typing import Final
 
+PEFT_CONFIG: Final = "adapter_config.json"
+EMBEDDINGS: Final = "embeddings.safetensors"
 DEFAULT_FILE: Final = "pytorch_lora_weights.safetensors"
 _EMBEDDING: Final = re.compile(r"(^|[-_./])(embeddings?|emb)\.safetensors$", re.IGNORECASE)
 
@@ -21,3 +24,9 @@ def choose_file(files: Iterable[str], wanted: str | None) -> str | None:
     if DEFAULT_FILE in names:
         return DEFAULT_FILE
     return next((n for n in names if n.endswith(".safetensors") and not is_embedding(n)), None)
+
+
+def is_alone(name: str, files: Collection[str]) -> bool:
+    """Whether nothing that may belong to the file lies in its folder, of all files of its repository."""
+    folder = PurePosixPath(name).parent
+    return not any(str(folder / beside) in files for beside in (PEFT_CONFIG, EMBEDDINGS))

@@ -117,14 +117,12 @@ class Resolved(ApiModel):
     )
     trigger_words: tuple[str, ...] | None = Field(
         default=None,
-        description="Words that call it, as the file's metadata or the repository's card says; those of the spec go "
-        "before them.",
+        description="Words that call it, as metadata or card say; those of the spec go before them.",
         max_length=8,
     )
     merge_loss: float | None = Field(
         default=None,
-        description="The share of its change, by the squared norm, that the base's type cannot hold when it is merged; "
-        "a pod measures it when it has nothing else to do.",
+        description="The share of its change, by the squared norm, that merging would round away; a pod measures it.",
     )
     defaults: FoundDefaults | None = Field(
         default=None,
@@ -136,6 +134,11 @@ class Resolved(ApiModel):
         description="What the card says that it was trained for.",
         max_length=MOST_BASE_MODELS,
         exclude_if=lambda names: not names,
+    )
+    alone: bool | None = Field(
+        default=None,
+        description="True where nothing that may belong to the file lies beside it: pods need not ask for that.",
+        exclude_if=lambda alone: alone is None,
     )
 
 
@@ -210,10 +213,8 @@ class Adapter(ApiModel):
 
     @cached_property
     def pool_key(self) -> str:
-        """`namespace/name` of the pool that it belongs to: the one that it names, else the one that was found for it;
-        `NO_POOL` while there is none."""
-        ref = self.spec.pool_ref
-        if ref is None:
+        """Key of the pool that it belongs to: of the one that it names, or that was found for it, else `NO_POOL`."""
+        if (ref := self.spec.pool_ref) is None:
             return self.status.pool_name or NO_POOL
         return full_name(ref.namespace or self.metadata.namespace, ref.name)
 
@@ -245,6 +246,5 @@ class Adapter(ApiModel):
         An operator that names no version speaks of the spec as it was at that generation alone.
         """
         ready = find(self.status.conditions, AdapterCondition.READY)
-        if ready is None or not ready.is_true:
-            return False
-        return self.status.serving is not None or ready.observed_generation == self.metadata.generation
+        is_of_now = ready is not None and ready.observed_generation == self.metadata.generation
+        return ready is not None and ready.is_true and (self.status.serving is not None or is_of_now)

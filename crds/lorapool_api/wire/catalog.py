@@ -24,6 +24,9 @@ class CatalogEntry(Wire):
     source: FileSource
     sha256: str | None = Field(default=None, description="Expected sha256; None: the pod reports what it finds.")
     size_bytes: int | None = None
+    alone: bool = Field(
+        default=False, description="Nothing that may belong to the file lies beside it; false: that is to be asked."
+    )
     scale: float = 1.0
     defaults: FoundDefaults | None = Field(
         default=None, description="What requests with it get that do not say; before what its file declares."

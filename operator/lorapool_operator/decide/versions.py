@@ -51,14 +51,15 @@ def is_unmoved(known: Resolution, found: Resolution) -> bool:
     """Whether a source that is followed still holds the file that is known of it.
 
     Where the source tells the sha256, another commit with the same file is no other version, and whoever edits a README
-    rolls nothing out. Files in PEFT's layout are read with the configuration beside them: they roll with every commit.
+    rolls nothing out. Files in PEFT's layout are read with the configuration beside them: they roll with every commit,
+    and others when something comes to lie beside them.
     """
     if found.file != known.file:
         return False
     if found.sha256 is None or known.sha256 is None:
         return (found.revision, found.tag) == (known.revision, known.tag)
-    has_config = AdapterFormat.PEFT in (found.format, known.format)
-    return found.sha256 == known.sha256 and (found.revision == known.revision or not has_config)
+    may_differ = AdapterFormat.PEFT in (found.format, known.format) or (known.alone and not found.alone)
+    return found.sha256 == known.sha256 and (found.revision == known.revision or not may_differ)
 
 
 def version_of(adapter: Adapter, found: Resolution, key: str | None = None) -> AdapterVersion:

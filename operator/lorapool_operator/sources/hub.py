@@ -13,7 +13,7 @@ from huggingface_hub import constants, hf_hub_url
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from lorapool_api.fetch.hub_errors import refused_by_answer
-from lorapool_api.fetch.hub_files import choose_file
+from lorapool_api.fetch.hub_files import choose_file, is_alone
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch, own_hosts
 from lorapool_api.kinds.adapter import MOST_BASE_MODELS
 from lorapool_api.kinds.conditions import Reason
@@ -39,6 +39,7 @@ class HubRepoFile:
         base_models: the card's `base_model`, a string or a list there; empty where it says nothing.
         url: where the file is, at that commit.
         words: the card's `instance_prompt`, which calls what was learned.
+        alone: whether nothing that may belong to it lies beside it.
     """
 
     revision: str
@@ -48,6 +49,7 @@ class HubRepoFile:
     base_models: tuple[str, ...]
     url: str
     words: tuple[str, ...] = ()
+    alone: bool = False
 
 
 class _Lfs(BaseModel):
@@ -92,6 +94,7 @@ class HubClient:
             base_models=base_models(found.card),
             url=hf_hub_url(source.repo, name, revision=found.sha, endpoint=self._endpoint),
             words=instance_words(found.card),
+            alone=is_alone(name, files.keys()),
         )
 
     async def commit(self, source: HubModel) -> str:

@@ -67,7 +67,14 @@ class RuntimeParts:
         self.catalog_file = CatalogFile(settings.cache, config.pool)
         self.catalog_writer = CatalogWriter(self.catalog_file, lambda: self.registry.saved())
         self.registry = OpenRegistry(
-            self.changes, files, self.host, self.device, fit.check, self._to_device, self.catalog_writer.changed
+            self.changes,
+            files,
+            self.host,
+            self.device,
+            fit.check,
+            self._to_device,
+            self.catalog_writer.changed,
+            is_own=peers.is_own,
         )
         cards = HubCards(config.model, config.max_file_bytes)
         self.undeclared = UndeclaredAdapters(self.registry, cards.look if config.undeclared is Undeclared.HUB else None)

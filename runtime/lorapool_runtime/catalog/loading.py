@@ -1,10 +1,9 @@
 """Making the adapters of the catalog ready: each by a task of its own, so that none waits for another."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -17,6 +16,8 @@ from lorapool_common.backoff import Backoff
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.catalog.holdings import Holdings
 from lorapool_runtime.catalog.index import CatalogIndex
+from lorapool_runtime.catalog.order.own_first import OwnFirst, is_always_own
+from lorapool_runtime.catalog.order.pacing import Pacing
 from lorapool_runtime.catalog.slot import CatalogSlot
 from lorapool_runtime.catalog.tiers import TierIndex
 from lorapool_runtime.errors import AdapterError
@@ -24,8 +25,6 @@ from lorapool_runtime.errors import AdapterError
 log = structlog.get_logger(__name__)
 
 MakeBackoff = Callable[[], Backoff]
-# The first step of a load takes some 100 us.
-_AT_ONCE: Final = 8
 SOURCE_BACKOFF: MakeBackoff = partial(Backoff, 2.0, 300.0)
 
 
@@ -35,38 +34,6 @@ class Sources(Protocol):
     async def load(self, entry: CatalogEntry) -> AdapterFile: ...
     def forget(self, source: FileSource) -> None: ...
     def discard(self, file: AdapterFile) -> None: ...
-
-
-class Pacing:
-    """Thousands of tasks that begin at once: a few per turn of the event loop, first come, first served."""
-
-    def __init__(self, at_once: int = _AT_ONCE) -> None:
-        """`at_once`: so many go on in each turn of the loop."""
-        self._at_once = at_once
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._is_called = False
-
-    async def turn(self) -> None:
-        """Return when it is the caller's turn."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        self._call()
-        await future
-
-    def _call(self) -> None:
-        if self._waiting and not self._is_called:
-            self._is_called = True
-            asyncio.get_running_loop().call_soon(self._admit)
-
-    def _admit(self) -> None:
-        self._is_called = False
-        admitted = 0
-        while self._waiting and admitted < self._at_once:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                admitted += 1
-        self._call()
 
 
 class SlotLoader:
@@ -82,11 +49,13 @@ class SlotLoader:
         holdings: Holdings,
         to_memory: Callable[[AdapterFile], Awaitable[None]],
         backoff: MakeBackoff = SOURCE_BACKOFF,
+        is_own: Callable[[str], bool] = is_always_own,
     ) -> None:
         """Args:
         check: waits until the base is warm; raises AdapterError or FactsError for a file that it cannot serve.
         on_settled: called when an adapter is ready, or has failed.
         to_memory: reads an adapter into host memory where that has room. Raises: AdapterError.
+        is_own: whether this pod fetches the adapter's file for all pods, by the adapter's key.
         """
         self._index = index
         self._sources = sources
@@ -97,6 +66,7 @@ class SlotLoader:
         self._to_memory = to_memory
         self._backoff = backoff
         self._pacing = Pacing()
+        self._own_first = OwnFirst(is_own)
 
     def start(self, slot: CatalogSlot) -> None:
         """Load the adapter; what may pass is tried again, ever more rarely, as long as the pod shall hold it."""
@@ -107,14 +77,20 @@ class SlotLoader:
         slot = self._index.get(key)
         if slot is not None and (slot.phase is AdapterPhase.REMOTE or slot.may_try_again):
             self._start(slot, is_urgent=is_urgent)
+        elif is_urgent:
+            self._own_first.hurry(key)
 
     def _start(self, slot: CatalogSlot, *, is_urgent: bool) -> None:
         self._progress(slot, AdapterPhase.DOWNLOADING, "")
         self._begin(slot, is_urgent=is_urgent)
 
     def _begin(self, slot: CatalogSlot, *, is_urgent: bool) -> None:
-        load = self._load_until_ready(slot, is_urgent=is_urgent)
-        slot.task = asyncio.create_task(load, name=f"load {slot.entry.key}")
+        key = slot.entry.key
+        load = self._load_now(slot) if is_urgent else self._load_in_turn(slot)
+        slot.task = asyncio.create_task(load, name=f"load {key}")
+        if not is_urgent:
+            self._own_first.begin(key)
+            slot.task.add_done_callback(lambda _: self._own_first.fetched(key))
 
     async def refetch(self, slot: CatalogSlot) -> AdapterFile:
         """The file of an adapter that is ready, once more, however many ask. Raises: AdapterError."""
@@ -137,15 +113,24 @@ class SlotLoader:
             self._index.set_file(slot, None)
             self._begin(slot, is_urgent=True)
 
-    async def _load_until_ready(self, slot: CatalogSlot, *, is_urgent: bool) -> None:
-        if not is_urgent:
-            await self._pacing.turn()
+    async def _load_in_turn(self, slot: CatalogSlot) -> None:
+        await self._own_first.turn(slot.entry.key)
+        await self._pacing.turn()
+        error = await self._attempt(slot)
+        self._own_first.fetched(slot.entry.key)
+        await self._until_ready(slot, error)
+
+    async def _load_now(self, slot: CatalogSlot) -> None:
+        await self._until_ready(slot, await self._attempt(slot))
+
+    async def _until_ready(self, slot: CatalogSlot, error: AdapterError | None) -> None:
         backoff = self._backoff()
-        while (error := await self._attempt(slot)) is not None:
+        while error is not None:
             self.fail(slot, error)
             if not error.transient or slot.entry.key not in self._holdings:
                 return
             await asyncio.sleep(backoff.next())
+            error = await self._attempt(slot)
 
     async def _attempt(self, slot: CatalogSlot) -> AdapterError | None:
         try:
@@ -164,6 +149,7 @@ class SlotLoader:
 
     async def _load(self, slot: CatalogSlot) -> None:
         file = await self._sources.load(slot.entry)
+        self._own_first.fetched(slot.entry.key)
         self._index.set_file(slot, file)
         self._progress(slot, AdapterPhase.LOADING, "waiting for the base model")
         await self._check(file)

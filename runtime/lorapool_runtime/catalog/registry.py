@@ -14,6 +14,7 @@ from lorapool_runtime.catalog.holdings import Holdings
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.index import CatalogIndex
 from lorapool_runtime.catalog.loading import SOURCE_BACKOFF, MakeBackoff, SlotLoader, Sources
+from lorapool_runtime.catalog.order.own_first import is_always_own
 from lorapool_runtime.catalog.pins import DeviceCache, Pins
 from lorapool_runtime.catalog.saved import SavedCatalog
 from lorapool_runtime.catalog.slot import CatalogSlot, must_start_over
@@ -46,12 +47,13 @@ class Registry:
         on_changed: Callable[[], None] = lambda: None,
         backoff: MakeBackoff = SOURCE_BACKOFF,
         index: CatalogIndex | None = None,
+        is_own: Callable[[str], bool] = is_always_own,
     ) -> None:
         """Args:
         check: waits until the base is warm; raises AdapterError or FactsError for a file that it cannot serve.
         to_device: copies an adapter to the device.
         on_changed: called when the catalog, or what of it can be served, has changed.
-        index: an empty one.
+        is_own: whether this pod fetches the adapter's file for all pods, by the adapter's key.
         """
         self._changes = changes
         self._sources = sources
@@ -63,7 +65,7 @@ class Registry:
         self._pins = Pins(device, memory, to_device, self.tiers.refresh)
         self._holdings = Holdings()
         self._loader = SlotLoader(
-            self._index, sources, check, self.tiers, self._settled, self._holdings, memory.check, backoff
+            self._index, sources, check, self.tiers, self._settled, self._holdings, memory.check, backoff, is_own
         )
         self.weights = Weights(self._index, memory, self._loader, self.tiers.refresh)
         self._digest: str | None = None
@@ -83,8 +85,8 @@ class Registry:
             return None
         entries = tuple(slot.entry for slot in self._index if is_declared(slot.entry.key))
         catalog = Catalog.model_construct(digest=self._digest, entries=entries)
-        texts = tuple(self._index.remote.texts)
-        return SavedCatalog(catalog, frozenset(filter(is_declared, self._index.ready)), self._holdings.keys, texts)
+        ready = frozenset(filter(is_declared, self._index.ready))
+        return SavedCatalog(catalog, ready, self._holdings.keys, tuple(self._index.remote.texts))
 
     def replace(self, catalog: Catalog) -> None:
         """Serve these adapters and no others; what is unchanged goes on undisturbed."""
@@ -98,8 +100,8 @@ class Registry:
 
     def replacing(self, catalog: Catalog) -> Iterator[None]:
         """`replace` in slices, between which the loop may do other things, but not to the catalog."""
-        wanted = {e.key for e in catalog.entries}
-        yield from self._apply(catalog.digest, catalog.entries, list(filter(is_declared, self._index.keys() - wanted)))
+        gone = self._index.keys() - {e.key for e in catalog.entries}
+        yield from self._apply(catalog.digest, catalog.entries, list(filter(is_declared, gone)))
 
     def patching(self, delta: CatalogDelta) -> Iterator[None]:
         """`patch` in slices, as `replacing`. Raises: RequestError (`DigestMismatch`), before anything is changed."""
@@ -142,8 +144,7 @@ class Registry:
         if slot is not None:
             self._index.pop(entry.key, is_replaced=True)
             self._let_go(slot)
-        fresh = CatalogSlot(entry)
-        self._index.put(fresh)
+        self._index.put(fresh := CatalogSlot(entry))
         if entry.key in self._holdings or (slot is not None and slot.phase is not AdapterPhase.REMOTE):
             self._loader.start(fresh)
 
@@ -208,8 +209,7 @@ class Registry:
 
     def is_on_its_way(self, key: str) -> bool:
         """Whether an adapter of the catalog is neither ready nor refused yet."""
-        slot = self._index.find(key)
-        return slot is not None and slot.is_on_its_way
+        return (slot := self._index.find(key)) is not None and slot.is_on_its_way
 
     def states(self, since: int | None = None, keys: Iterable[str] | None = None) -> dict[str, AdapterState]:
         """The states of all adapters of the catalog, or of those of these keys, or of those that changed since a

@@ -7,6 +7,7 @@ import structlog
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.wait import wait_base
 
+from lorapool_api.fetch.hub_files import EMBEDDINGS, PEFT_CONFIG
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.rules.undeclared import undeclared_repo
@@ -22,8 +23,6 @@ from lorapool_runtime.sources.sidecars import SidecarNotes
 
 log = structlog.get_logger(__name__)
 
-PEFT_CONFIG: Final = "adapter_config.json"
-EMBEDDINGS: Final = "embeddings.safetensors"
 # A configuration is JSON, and small; 256 words of two encoders in float32 take 2 MiB.
 _CONFIG_MAX_BYTES: Final = 256 * 1024
 _EMBEDDINGS_MAX_BYTES: Final = 4 * 1024 * 1024
@@ -54,7 +53,7 @@ class Fetcher:
         """Whether neither the source nor another pod need be asked. A file on a volume is not brought by others."""
         if entry.source.is_local:
             return True
-        return self._known(entry) is not None and self._noted(entry.source) is not None
+        return self._known(entry) is not None and self._noted(entry) is not None
 
     def fetch(
         self,
@@ -103,7 +102,7 @@ class Fetcher:
             log.warning("no other pod gives the file; asking its source", adapter=entry.key, error=error.message)
             return None
         self._blobs.remember(entry.source, sha256)
-        if entry.source.has_sidecars:
+        if entry.source.has_sidecars and not entry.alone:
             self._notes.put(entry.source, given.sidecars)
         return blob
 
@@ -112,18 +111,18 @@ class Fetcher:
 
         Raises: AdapterError, CredentialsNeeded.
         """
-        noted = self._noted(entry.source)
+        noted = self._noted(entry)
         if noted is None:
             noted = self._sidecars(entry, layout, credentials)
             if not entry.source.is_local:
                 self._notes.put(entry.source, noted)
         return noted
 
-    def _noted(self, source: FileSource) -> Sidecars | None:
+    def _noted(self, entry: CatalogEntry) -> Sidecars | None:
         """What is known to lie beside the file; None: that has to be looked up."""
-        if not source.has_sidecars:
+        if entry.alone or not entry.source.has_sidecars:
             return Sidecars()
-        return None if source.is_local else self._notes.get(source)
+        return None if entry.source.is_local else self._notes.get(entry.source)
 
     def forget(self, source: FileSource) -> None:
         """The next time that the source is asked for, it is read anew."""

@@ -47,6 +47,13 @@ class Expected:
 
 # Whether nobody wants the file any more.
 Cancelled = Callable[[], bool]
+
+
+def never() -> bool:
+    """It is wanted until it is there."""
+    return False
+
+
 # `write_hashed`, or what does the same.
 Write = Callable[[Iterable[bytes], Path, "Expected", Callable[[], bool]], str]
 

@@ -102,10 +102,10 @@ def origin(source: FileSource, rules: SourceRules, credentials: Credentials | No
 class _HubOrigin:
     source: HubFile
     token: SecretStr | None
-    attempts: ClassVar[int] = 1  # huggingface_hub tries again by itself
+    attempts: ClassVar[int] = 1  # whoever waits for a file asks again, and the Hub counts what it is asked
 
-    def fetch(self, folder: Path, expected: Expected, _cancelled: Cancelled, _write: Write) -> tuple[Path, str]:
-        return hub.fetch(self.source, folder, expected, self.token)
+    def fetch(self, folder: Path, expected: Expected, cancelled: Cancelled, write: Write) -> tuple[Path, str]:
+        return hub.fetch(self.source, folder, expected, self.token, cancelled, write)
 
     def sidecar(self, name: str, folder: Path, max_bytes: int) -> bytes | None:
         return hub.fetch_sidecar(self.source, name, folder, max_bytes, self.token)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def worker(server: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator["s
     """A process whose Hub is the server of these tests."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.runtime.hub_calls", str(tmp_path_factory.mktemp("hf"))],
-        env=os.environ | {"HF_ENDPOINT": server.url, "HF_TOKEN": "hf_secret", "HF_HUB_ETAG_TIMEOUT": "2"},
+        env=os.environ | {"HF_ENDPOINT": server.url, "HF_TOKEN": "hf_secret", "HF_HUB_DOWNLOAD_TIMEOUT": "2"},
         cwd=Path(__file__).parents[3],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -80,16 +81,40 @@ def call(worker: "subprocess.Popen[str]", tmp_path: Path) -> Call:
     return run
 
 
-def test_a_file_comes_at_its_commit_and_is_kept_once(call: Call, hub: Web) -> None:
+def test_a_file_comes_at_its_commit_by_one_request_and_is_kept_once(call: Call, hub: Web) -> None:
     answer = call("fetch", source=SOURCE, sha256=SHA256)
     assert answer == {"sha256": SHA256, "left": []}, "the blob has no suffix: nothing else may be left"
-    assert hub.count("GET", f"/{REPO}/resolve/{COMMIT}/{FILE}") == 1
+    assert hub.seen == [("GET", f"/{REPO}/resolve/{COMMIT}/{FILE}")]
 
 
-def test_another_content_than_the_hub_promised_is_refused(call: Call) -> None:
+def test_a_download_that_breaks_off_goes_on_where_it_was(call: Call, hub: Web) -> None:
+    whole, half, ranges = hub_file(CONTENT), len(CONTENT) // 2, list[str | None]()
+
+    def answer(request: BaseHTTPRequestHandler) -> Reply:
+        ranges.append(request.headers["range"])
+        if len(ranges) == 1:
+            return Reply(body=CONTENT[:half], headers={**whole.headers, "content-length": str(len(CONTENT))})
+        rest = {**whole.headers, "content-range": f"bytes {half}-{len(CONTENT) - 1}/{len(CONTENT)}"}
+        return Reply(206, CONTENT[half:], rest)
+
+    hub.answers[f"/{REPO}/resolve/{COMMIT}/{FILE}"] = answer
+    assert call("fetch", source=SOURCE)["sha256"] == SHA256
+    assert ranges == [None, f"bytes={half}-"]
+
+
+def test_a_hub_that_goes_on_at_another_byte_is_refused(call: Call, hub: Web) -> None:
+    half = len(CONTENT) // 2
+    cut = Reply(body=CONTENT[:half], headers={"content-length": str(len(CONTENT))})
+    hub.answers[f"/{REPO}/resolve/{COMMIT}/{FILE}"] = cut
+    answer = call("fetch", source=SOURCE)
+    assert (answer["reason"], answer["transient"]) == ("SourceUnavailable", True), answer
+
+
+def test_another_content_than_the_hub_promised_is_refused(call: Call, hub: Web) -> None:
     answer = call("fetch", source=SOURCE, sha256="0" * 64)
     assert answer["reason"] == "ChecksumMismatch"
     assert SHA256 in answer["message"]
+    assert hub.count("GET", f"/{REPO}/resolve/{COMMIT}/{FILE}") == 1
 
 
 @pytest.mark.parametrize(
@@ -108,11 +133,13 @@ def test_what_the_hub_answers_has_its_reason(call: Call, hub: Web, reply: Reply,
     assert (answer["reason"], answer["transient"]) == (reason, transient), answer
 
 
-def test_a_file_over_the_limit_is_refused_before_its_first_byte(call: Call, hub: Web) -> None:
-    path = f"/{REPO}/resolve/{COMMIT}/{FILE}"
-    hub.answers[path] = hub_file(b"x" * (10**6 + 1))
-    assert call("fetch", source=SOURCE)["reason"] == "FileTooLarge"
-    assert hub.count("GET", path) == 0
+def test_a_file_over_the_limit_is_refused_before_it_is_read(call: Call, hub: Web) -> None:
+    path, over = f"/{REPO}/resolve/{COMMIT}/{FILE}", threading.Event()
+    hub.answers[path] = replace(hub_file(b"x" * (10**6 + 1)), hold=over)
+    try:
+        assert call("fetch", source=SOURCE)["reason"] == "FileTooLarge"
+    finally:
+        over.set()
 
 
 def test_a_hub_that_does_not_answer_is_given_up_after_one_question(call: Call, hub: Web) -> None:
@@ -128,7 +155,7 @@ def test_a_hub_that_does_not_answer_is_given_up_after_one_question(call: Call, h
     finally:
         over.set()
     assert (answer["reason"], answer["transient"]) == ("SourceUnavailable", True), answer
-    assert hub.count("HEAD", path) == 1
+    assert hub.count("GET", path) == 1
 
 
 def beside(hub: Web, **files: Reply) -> None:
@@ -146,6 +173,12 @@ def test_the_configuration_beside_a_peft_file_comes_along(call: Call, hub: Web) 
 def test_the_words_beside_a_file_come_along(call: Call, hub: Web) -> None:
     beside(hub, embeddings=hub_file(b"words"))
     assert call("beside", source=SOURCE) == {"config": None, "embeddings": "words"}
+
+
+def test_of_a_file_that_is_known_to_be_alone_nothing_else_is_asked(call: Call, hub: Web) -> None:
+    beside(hub, embeddings=hub_file(b"words"))
+    assert call("beside", source=SOURCE, alone=True) == {"config": None, "embeddings": None}
+    assert hub.seen == []
 
 
 def test_words_that_are_too_many_are_not_left_out_in_silence(call: Call, hub: Web) -> None:

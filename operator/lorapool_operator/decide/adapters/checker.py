@@ -101,6 +101,7 @@ def catalog_entry(adapter: Adapter, resolution: Resolution, version: AdapterVers
         source=_file_source(adapter, resolution, key),
         sha256=adapter.spec.sha256 or resolution.sha256,
         size_bytes=resolution.size_bytes,
+        alone=resolution.alone or False,
         scale=adapter.spec.scale,
         defaults=None if adapter.spec.defaults is None else first_said(adapter.spec.defaults),
         recognised=recognised_defaults(adapter, resolution),

@@ -11,7 +11,7 @@ from lorapool_api.wire.state import AdapterFileFacts
 from lorapool_operator.seen.resolution import Resolution
 
 # Of a file that was looked at anew, none of these is what it was before only because it is not there any more.
-_MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults", "base_models"})
+_MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults", "base_models", "alone"})
 
 
 def recognised_defaults(adapter: Adapter, resolution: Resolution) -> FoundDefaults | None:

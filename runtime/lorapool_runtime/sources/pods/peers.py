@@ -122,6 +122,11 @@ class Peers:
         for host in self._asking.keys() - set(assignment.peers.values()):
             del self._asking[host]
 
+    def is_own(self, key: str) -> bool:
+        """Whether this pod is the first of all to ask the source of the adapter of that key."""
+        first = self._nodes.ranked(adapter_of(key), 1)
+        return not first or first[0] == self._assignment.name
+
     async def find(self, entry: CatalogEntry) -> PeerFile | None:
         """Where the entry's file is among the pods, as soon as it is there; None: it is this pod's turn to ask.
 

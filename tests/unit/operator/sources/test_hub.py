@@ -14,6 +14,8 @@ from lorapool_api.fetch.policy import SourceRefused
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubSource
+from lorapool_operator.decide.adapters.checker import catalog_entry
+from lorapool_operator.decide.versions import resolution_of, version_of
 from lorapool_operator.sources.artifacts.clients import ArtifactClients
 from lorapool_operator.sources.facts import FactsReader
 from lorapool_operator.sources.header import Headers
@@ -76,6 +78,27 @@ async def test_a_hub_file_is_known_without_its_download(hub: FakeHub, resolver: 
     found = await resolved(resolver, from_hub())
     assert (found.revision, found.file, found.sha256) == (COMMIT, NAME, sha256(content))
     assert (found.rank, found.targets, found.size_bytes) == (8, 1, len(content))
+
+
+@pytest.mark.parametrize(
+    ("beside", "alone"),
+    [
+        ("README.md", True),
+        ("other/embeddings.safetensors", True),
+        ("lora/embeddings.safetensors", None),
+        ("lora/adapter_config.json", None),
+    ],
+)
+async def test_it_is_known_whether_something_lies_beside_a_file(
+    hub: FakeHub, resolver: Resolver, beside: str, alone: bool | None
+) -> None:
+    hub.repos["a/b"] = Repo({"lora/a.safetensors": lora_file(), beside: b"{}"})
+    adapter = from_hub(file="lora/a.safetensors")
+    found = await resolved(resolver, adapter)
+    assert found.alone is alone
+    assert catalog_entry(adapter, found).alone is bool(alone)
+    version = version_of(adapter, found, "default/a")
+    assert resolution_of(version).alone is alone, "also after a restart"
 
 
 async def test_a_large_file_costs_only_its_header(hub: FakeHub, resolver: Resolver) -> None:

@@ -24,6 +24,7 @@ from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Ticket
 from lorapool_runtime.catalog.index import CatalogIndex
+from lorapool_runtime.catalog.order.own_first import is_always_own
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import AdapterError
 from lorapool_runtime.undeclared.registry import OpenRegistry
@@ -101,6 +102,7 @@ class Bench:
     warm: asyncio.Event = field(default_factory=asyncio.Event)
     reads: list[str] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
+    is_own: Callable[[str], bool] = is_always_own
 
     def __post_init__(self) -> None:
         self.warm.set()
@@ -114,6 +116,7 @@ class Bench:
             self._near,
             backoff=lambda: Backoff(0.0, 0.0),
             index=self.make_index(self.changes),
+            is_own=self.is_own,
         )
 
     async def _check(self, file: AdapterFile) -> None:

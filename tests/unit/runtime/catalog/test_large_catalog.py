@@ -10,7 +10,7 @@ from tests.unit.runtime.catalog.bench import Bench, entry
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterPhase
-from lorapool_runtime.catalog.loading import Pacing
+from lorapool_runtime.catalog.order.pacing import Pacing
 from lorapool_runtime.catalog.saved import CatalogFile, CatalogWriter, SavedCatalog
 from lorapool_runtime.errors import RequestError
 

@@ -1,0 +1,1 @@
+"""In which order the adapters that a pod holds are brought."""
