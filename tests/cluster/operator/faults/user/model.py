@@ -7,7 +7,7 @@ from tests.cluster.operator.faults.specs import Expected
 
 from lorapool_api.kinds.adapter import Adapter
 
-# A watch, a pass and a write, on a busy machine, of an operator that was just killed.
+# A watch, a pass and a write, on a busy machine, of an operator that has just been started.
 LAG_S = 15.0
 REASONS = {"model": "NotALora", "missing": "SourceNotFound"}
 
@@ -42,9 +42,15 @@ class Declared:
 
 @dataclass
 class Model:
-    """All that was declared. `sha256s`: of the good files, by their names."""
+    """All that was declared.
+
+    Attributes:
+        sha256s: of the good files, by their names.
+        operator_since_s: when the operator was started that there is. Nobody writes a status while there is none.
+    """
 
     sha256s: Mapping[str, str]
+    operator_since_s: float = 0.0
     living: dict[str, Declared] = field(default_factory=dict)
     dead: dict[str, list[Declared]] = field(default_factory=dict)
 
@@ -73,12 +79,17 @@ class Model:
         comes back by an edit alone.
         """
         candidates = [*self.dead.get(name, ()), *([self.living[name]] if name in self.living else ())]
-        serving = [d for d in candidates if _may_serve(d, asked_s)]
+        serving = [d for d in candidates if self._may_serve(d, asked_s)]
         for declared in reversed(serving):
             if self._may_be_made_by(declared, sha256, asked_s, answered_s):
                 declared.seen = (sha256, asked_s)
                 return None
         return f"{name} is answered by {sha256[:8]} at {asked_s:.1f}; it is {serving or 'not there, or suspended'}"
+
+    def _may_serve(self, declared: Declared, asked_s: float) -> bool:
+        """Whether requests that came then may be answered by it: it was there and in service lately."""
+        known = (max(s, self.operator_since_s) for s in (declared.gone_s, declared.off_s) if s is not None)
+        return all(since > asked_s - LAG_S for since in known)
 
     def _may_be_made_by(self, declared: Declared, sha256: str, asked_s: float, answered_s: float) -> bool:
         if declared.seen is not None and declared.seen[0] == sha256:
@@ -100,8 +111,3 @@ class Model:
             return Expected("Served", wanted)
         was_asked_for = served in {self.sha256s[f] for _, f in declared.files if f in self.sha256s}
         return Expected(REASONS[declared.file], served if was_asked_for else None, served is not None)
-
-
-def _may_serve(declared: Declared, asked_s: float) -> bool:
-    """Whether requests that came then may be answered by it: it was there and in service lately."""
-    return all(since is None or since > asked_s - LAG_S for since in (declared.gone_s, declared.off_s))

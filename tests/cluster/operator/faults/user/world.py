@@ -93,6 +93,7 @@ class World:
     async def restart_operator(self, how: int) -> None:
         await self.operator.end(how)
         self.operator = await self.scene.start_operator()
+        self.model.operator_since_s = self.now_s()
 
     async def is_as_specified(self) -> None:
         await until(self.differences, lambda found: found == [], SETTLED_S)
