@@ -31,6 +31,7 @@ from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.diffusers.families.find import sized
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
 from lorapool_runtime.engine.diffusers.packed.packing import Packing, packing_of
+from lorapool_runtime.engine.diffusers.packed.stored import check_dtypes, check_stored
 from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
@@ -84,6 +85,7 @@ def load_pipeline(
     if variant:
         options["variant"] = variant
     packing = packing_of(spec.quantization)
+    check_stored(folder, {n: e for n, e in index.items() if n not in options}, spec.quantization)
     target = LoadOptions(dtype, torch.device(device.value), variant, packing)
     try:
         assembled = assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
@@ -100,8 +102,7 @@ def load_pipeline(
         raise
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
-    if packing is not None:
-        _pack(pipeline, packing, assembled, target)
+    _pack(pipeline, packing, assembled, target)
     _settle(pipeline, device, deterministic=deterministic)
     revision = folder.name if spec.source.hub else folder_revision(folder)
     return LoadedPipeline(
@@ -195,9 +196,12 @@ def _vae(spec: BaseModelSpec, index: dict[str, Any], dtype: torch.dtype) -> dict
     return {"vae": vae}
 
 
-def _pack(pipeline: Any, packing: Packing, assembled: Collection[str], target: LoadOptions) -> None:
+def _pack(pipeline: Any, packing: Packing | None, assembled: Collection[str], target: LoadOptions) -> None:
     """What was not assembled is packed here. Raises: ModelError for a name to skip that the base does not have."""
     modules = {n: c for n, c in pipeline.components.items() if isinstance(c, torch.nn.Module)}
+    check_dtypes(modules, target.dtype)
+    if packing is None:
+        return
     packing.check(modules)
     for name, module in modules.items():
         if name not in assembled:
