@@ -104,3 +104,6 @@ def prepare_environment(cache_dir: Path) -> None:
     os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "20")
     os.environ.setdefault("HF_XET_CACHE", str(cache_dir / "xet"))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # What a denoiser was compiled to: the next process finds it there.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir / "compiled"))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(cache_dir / "compiled" / "triton"))

@@ -17,6 +17,14 @@ class ApplyMode(StrEnum):
     MERGED = "Merged"
 
 
+class CompileMode(StrEnum):
+    """Whether the denoiser is compiled, and how long its kernels are looked for."""
+
+    OFF = "Off"
+    DEFAULT = "Default"
+    MAX_AUTOTUNE = "MaxAutotune"
+
+
 class SchedulerName(StrEnum):
     """Samplers that a request or a pool may name."""
 
@@ -158,6 +166,13 @@ class Serving(ApiModel):
         description="How adapters are applied: Unmerged adds each low-rank pair to its module's output at every step, "
         "Merged computes the changed weights once per switch into memory of their own, Auto chooses for each run by "
         "what a pod measured on its device. The two differ in rounding only. LoHa and LoKr are always merged.",
+    )
+    compile: CompileMode = Field(
+        default=CompileMode.OFF,
+        description="Whether pods compile the denoiser (torch.compile). Off: it runs eagerly. Default: one graph for "
+        "each size, in the background while requests are served eagerly; a switch of adapters writes the weights that "
+        "the graph reads, and never compiles again. MaxAutotune: kernels are chosen by timing, which takes minutes. It "
+        "takes memory for the denoiser's adapted weights once more.",
     )
     prompt_loras: PromptLoras = Field(
         default=PromptLoras.REFUSE,

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_api.wire.state import BaseState, Tier
 from lorapool_common.observe.collectors import add_info
+from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.queue.entry import Outcome
 
 _BUCKETS_S: Final = (0.001, 0.005, 0.02, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
@@ -30,6 +31,7 @@ class PodFigures:
     adapters: Mapping[Tier, int]
     held_bytes: Mapping[Tier, int]
     evictions: Mapping[Tier, int]
+    compiled: CompileFigures
 
 
 class Metrics:
@@ -140,6 +142,18 @@ class _Figures(Collector):
         for tier in tiers:
             evictions.add_metric([tier.value], now.evictions.get(tier, 0))
         yield evictions
+        compiled = now.compiled
+        yield _gauge("compiled_graphs", "Graphs of the denoiser that are there, one for each shape.", compiled.graphs)
+        yield CounterMetricFamily(
+            f"{_PREFIX}graph_misses",
+            "Forwards that ran eagerly though a graph was there for their shape: each a recompilation, were it made.",
+            compiled.misses,
+        )
+        yield CounterMetricFamily(
+            f"{_PREFIX}eager_batches",
+            "Batches of a denoiser to be compiled that ran without a graph.",
+            compiled.eager_runs,
+        )
 
 
 def _gauge(name: str, help_: str, value: float) -> GaugeMetricFamily:

@@ -119,6 +119,7 @@ class RuntimeParts:
                 Tier.HOST: self.host.evictions,
                 Tier.DISK: self._blobs.evictions,
             },
+            compiled=self.device.compiled,
         )
 
     def _rendered(self, outcome: Outcome) -> None:

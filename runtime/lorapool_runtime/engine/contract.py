@@ -10,6 +10,7 @@ from PIL.Image import Image
 from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
+from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.hires import Hires
 from lorapool_runtime.errors import RuntimeFailure
 
@@ -215,6 +216,10 @@ class WarmEngine(Protocol):
         Raises:
             Stopped: somebody does.
         """
+
+    @property
+    def compiled(self) -> CompileFigures | None:
+        """None where the pool asks for no graphs."""
 
     @property
     def device_bytes(self) -> int:

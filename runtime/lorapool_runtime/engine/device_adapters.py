@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 
+from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import WarmEngine
 
 
@@ -23,6 +24,11 @@ class DeviceAdapters:
     def evictions(self) -> int:
         """How many have left it so far because others needed the room."""
         return self._warm.result().device_evictions if self._is_warm else 0
+
+    @property
+    def compiled(self) -> CompileFigures:
+        """What became of the denoiser's graphs; zeros where there are none."""
+        return (self._warm.result().compiled if self._is_warm else None) or CompileFigures(0, 0, 0)
 
     def on_device(self) -> frozenset[str]:
         """Their identities."""

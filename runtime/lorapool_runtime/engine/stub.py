@@ -15,6 +15,7 @@ from PIL import Image
 
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
+from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import (
     Applied,
     BaseInfo,
@@ -72,6 +73,7 @@ class StubEngine:
         self._active: tuple[tuple[str, float], ...] = ()
         self._on_device: OrderedDict[str, None] = OrderedDict()
         self.device_evictions = 0
+        self.compiled: CompileFigures | None = None
 
     def read(self, file: AdapterFile) -> HostAdapter:
         return StubAdapter(file.identity, file.sha256, file.facts.size_bytes)

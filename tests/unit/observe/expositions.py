@@ -14,6 +14,7 @@ from lorapool_gateway.metrics import Metrics as GatewayMetrics
 from lorapool_operator.metrics import Metrics as OperatorMetrics
 from lorapool_runtime.app.metrics import Metrics as RuntimeMetrics
 from lorapool_runtime.app.metrics import PodFigures
+from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import Applied, Rendering
 from lorapool_runtime.queue.entry import Outcome
 
@@ -83,6 +84,7 @@ FIGURES = PodFigures(
     adapters={Tier.HOST: 2},
     held_bytes={Tier.DEVICE: 10, Tier.HOST: 20},
     evictions={Tier.HOST: 4},
+    compiled=CompileFigures(1, 0, 2),
 )
 
 

@@ -12,7 +12,7 @@ from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.contract import Applied, Recipe
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
-from lorapool_runtime.engine.diffusers.device.costs import BudgetRoom, Choice, Costs, choose
+from lorapool_runtime.engine.diffusers.device.costs import BudgetRoom, Choice, Costs, choose, choose_compiled
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Stack, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
@@ -110,6 +110,8 @@ class Activator:
         pixels = rows * recipe.width * recipe.height
         work = self.plans.work(stack)
         loss = max((self._losses.get(scaled.adapter.identity, 0.0) for scaled in stack), default=0.0)
+        if self._board.has_fixed and self._mode is ApplyMode.AUTO:
+            return choose_compiled(work, loss)
         return choose(self._mode, self.costs, work, self._itemsize, room, recipe.steps * pictures, pixels, loss)
 
     def _merged(self, stack: Stack, choice: Choice) -> Choice:

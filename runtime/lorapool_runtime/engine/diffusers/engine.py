@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import structlog
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
+from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import Applied, BaseInfo, Recipe, Rendering, RenderRequest, Result, Stop
 from lorapool_runtime.engine.diffusers.activator import Activator, lora
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
@@ -59,6 +61,10 @@ class DiffusersEngine:
 
     def on_device(self) -> frozenset[str]:
         return self.memory.identities()
+
+    @property
+    def compiled(self) -> CompileFigures | None:
+        return None if self.parts.compiled is None else self.parts.compiled.figures
 
     @property
     def device_bytes(self) -> int:
@@ -217,7 +223,9 @@ class DiffusersEngine:
         recipe = batch.requests[0].recipe
         self.parts.vae.prepare(recipe.width * recipe.height)
         rows = [Row(prompts[i], seed) for i, seed in batch.rows]
-        run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview))
+        compiled = self.parts.compiled
+        with nullcontext() if compiled is None else compiled.one_run():
+            run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview))
         wanted = any(request.previews for request in batch.requests) or not self._preview.is_fitted
         if run.latents is not None and run.finite[0] and wanted:
             self._preview.fit(run.latents[0], run.pixels[0] / np.float32(255))

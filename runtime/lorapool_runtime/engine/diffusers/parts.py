@@ -10,6 +10,8 @@ from PIL import Image
 from lorapool_api.kinds.serving import Serving
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
+from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
+from lorapool_runtime.engine.diffusers.compiled.make import compiled_denoiser
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.device.vae import Vae
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
@@ -37,6 +39,7 @@ class PipelineParts:
     vae: Vae
     serving: Serving
     accelerator: Accelerator
+    compiled: CompiledDenoiser | None = None
 
     @classmethod
     def of(cls, loaded: LoadedPipeline, serving: Serving, accelerator: Accelerator) -> "PipelineParts":
@@ -45,17 +48,19 @@ class PipelineParts:
         components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
         if not {"unet", "transformer"} & components.keys():
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
+        board = Switchboard(components)
         return cls(
             pipeline=pipeline,
             family=loaded.family,
             dtype=loaded.dtype,
-            board=Switchboard(components),
+            board=board,
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
             runner=Runner(Tasks(pipeline, loaded.family), pipeline.scheduler, accelerator.wait_for_render),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,
+            compiled=compiled_denoiser(pipeline, board, serving.compile),
         )
 
     def one_step(self, width: int, height: int, rows: int, *, tiled: bool | None = None) -> None:

@@ -16,6 +16,7 @@ from lorapool_api.lora.modules import file_layout
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Readers
+from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import (
     Recipe,
     Rendering,
@@ -48,6 +49,7 @@ class ScriptedEngine:
     checks: int = 0
     measuring: threading.Event = field(default_factory=threading.Event)
     broken: Exception | None = None
+    compiled: CompileFigures | None = None
 
     def batch(self, recipe: Recipe) -> int:
         return self.rows

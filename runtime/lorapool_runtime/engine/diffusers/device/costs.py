@@ -128,6 +128,15 @@ def choose(
     return Choice(merge=True, why=f"{forwards} forwards are cheaper with it merged")
 
 
+def choose_compiled(work: StackWork, loss: float) -> Choice:
+    """The way for one run where mode is Auto and the denoiser is compiled: its graph knows merged weights alone."""
+    if not work.branches:
+        return Choice(merge=False, why="nothing to merge")
+    if loss > MOST_LOSS:
+        return Choice(merge=False, why=f"merged it would lose {loss:.0%} of its change to rounding")
+    return Choice(merge=True, why="the denoiser is compiled")
+
+
 @contextmanager
 def positions_of(targets: Sequence[TargetModule]) -> Iterator[dict[int, int]]:
     """While it lasts, notes how many positions the input of each of these Linears has, by the target's number."""

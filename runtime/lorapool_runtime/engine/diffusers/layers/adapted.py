@@ -109,7 +109,7 @@ class AdaptedLinear(nn.Linear):
         if ratio is not None:
             return _sum_dora(self, branches, ratio, input, functional.linear(input, weight))
         out = functional.linear(input, weight, bias)
-        rows, sums = input.flatten(0, -2), out.flatten(0, -2)
+        rows, sums = input.flatten(0, -2), out.view(-1, out.shape[-1])
         for down, up, scale in branches:
             sums.addmm_(rows.mm(down), up, alpha=scale)
         return out
@@ -122,10 +122,10 @@ class AdaptedLinear(nn.Linear):
     def add_stacked(self, input: torch.Tensor, stacked: Stacked, out: torch.Tensor) -> None:
         """To each picture its own; (pictures, ..., in) and (pictures, ..., out)."""
         downs, ups, scale, scales = stacked
-        low = input.flatten(1, -2).bmm(downs)
+        low = input.reshape(len(input), -1, input.shape[-1]).bmm(downs)
         if scales is not None:
             low.mul_(scales)
-        out.flatten(1, -2).baddbmm_(low, ups, alpha=scale)
+        out.view(len(out), -1, out.shape[-1]).baddbmm_(low, ups, alpha=scale)
 
 
 class AdaptedPackedLinear(AdaptedLinear):

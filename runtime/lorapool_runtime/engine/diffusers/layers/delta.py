@@ -78,9 +78,9 @@ def _only_pair(
     """(up, down, s) where W' is W + s · up down, of the weight's own dtype; else None."""
     (delta, strength), *others = deltas
     up, down = delta.parts.get("up"), delta.parts.get("down")
-    if others or delta.network is not Network.LORA or up is None or down is None or up.dtype is not weight.dtype:
+    if others or delta.network is not Network.LORA or up is None or down is None:
         return None
-    return up, down, strength * delta.scale
+    return (up, down, strength * delta.scale) if {up.dtype, down.dtype} == {weight.dtype} else None
 
 
 def merged(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor:

@@ -1,13 +1,14 @@
 """Merged weights: buffers beside the base's, allocated once for a module and written again for each stack."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import prod
 
 import torch
 
 from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, Merged
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into, merged_bias
+from lorapool_runtime.engine.diffusers.layers.twin import FixedWeights
 from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, plain, shape_of
 
 # What a buffer holds: identities of the files that change this module, with their strengths.
@@ -25,12 +26,31 @@ class MergedWeights:
         self._merge = merge
         self._merged: dict[int, Merged] = {}
         self._content: dict[int, Content] = {}
+        self._fixed: dict[int, FixedWeights] = {}
         self._lock = threading.Lock()
+
+    def fix(self, weights: Iterable[FixedWeights]) -> None:
+        """From now on these are the buffers of their modules, for ever. They hold the base's weights now."""
+        self._fixed = {id(w.module): w for w in weights}
+        with self._lock:
+            self._merged.update((key, w.fixed) for key, w in self._fixed.items())
+        self._content.update((key, ()) for key in self._fixed)
+
+    def settle(self, touched: Collection[int]) -> None:
+        """Write the base's weights into all fixed buffers but those of these modules, where they hold others."""
+        for key, (module, fixed) in self._fixed.items():
+            if key not in touched and self._content.get(key) != ():
+                self._content.pop(key, None)
+                fixed.weight.copy_(module.weight)
+                _set_bias(fixed, module.bias)
+                self._content[key] = ()
 
     @property
     def size_bytes(self) -> int:
+        """Without fixed ones: those are there as long as the base is."""
         with self._lock:
-            return sum(m.weight.numel() * m.weight.element_size() for m in self._merged.values())
+            found = [m for key, m in self._merged.items() if key not in self._fixed]
+        return sum(m.weight.numel() * m.weight.element_size() for m in found)
 
     def missing_bytes(self, modules: Iterable[Adapted]) -> int:
         """What buffers for these would take that are not there yet."""
@@ -52,11 +72,19 @@ class MergedWeights:
             # Half-written is nobody's: what it holds is said only when it is whole.
             self._content.pop(key, None)
             self._merge(found.weight, plain(module.weight), deltas)
+            if key in self._fixed:
+                moved = merged_bias(module.bias, deltas)
+                _set_bias(found, module.bias if moved is None else moved)
             self._content[key] = content
-        return found._replace(bias=merged_bias(module.bias, deltas))
+        return found if key in self._fixed else found._replace(bias=merged_bias(module.bias, deltas))
 
     def release(self) -> None:
-        """Give the memory back; no merged weight may be active."""
+        """Give the memory back, but of fixed buffers; no merged weight may be active."""
         with self._lock:
-            self._merged.clear()
-        self._content.clear()
+            self._merged = {key: w.fixed for key, w in self._fixed.items()}
+        self._content = {key: content for key, content in self._content.items() if key in self._fixed}
+
+
+def _set_bias(fixed: Merged, bias: torch.Tensor | None) -> None:
+    if fixed.bias is not None and bias is not None:
+        fixed.bias.copy_(bias)

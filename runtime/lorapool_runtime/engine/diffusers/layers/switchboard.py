@@ -23,6 +23,7 @@ from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delt
 from lorapool_runtime.engine.diffusers.layers.merged import Content, Merge, MergedWeights
 from lorapool_runtime.engine.diffusers.layers.stacked import stacked_of
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
+from lorapool_runtime.engine.diffusers.layers.twin import FixedWeights
 from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, plain
 
 
@@ -61,7 +62,11 @@ class Plan:
 
 
 class Switchboard:
-    """Wraps the modules of a base once. Only the engine's thread plans and switches."""
+    """Wraps the modules of a base once. Only the engine's thread plans and switches.
+
+    Attributes:
+        is_fixed_whole: whether the fixed weights are all that is active, so that their twin says what the base does.
+    """
 
     def __init__(self, components: Mapping[str, nn.Module], merge: Merge = merge_into) -> None:
         """`merge` writes merged weights."""
@@ -74,11 +79,18 @@ class Switchboard:
         self.components = frozenset(components)
         self._merged_weights = MergedWeights(merge)
         self._active: list[Adapted] = []
+        self._fixed: frozenset[int] = frozenset()
+        self.is_fixed_whole = False
 
     @property
     def merged_bytes(self) -> int:
         """Memory that merged weights take."""
         return self._merged_weights.size_bytes
+
+    @property
+    def has_fixed(self) -> bool:
+        """Whether a twin reads weights that a switch writes."""
+        return bool(self._fixed)
 
     @property
     def is_bare(self) -> bool:
@@ -162,6 +174,11 @@ class Switchboard:
             start += count
         return Plan(tuple((module, _per_row(module, start, rows)) for module, rows in touched.values()), ())
 
+    def fix(self, weights: Sequence[FixedWeights]) -> None:
+        """Merge into these from now on, and bring back the base's weights there where a stack does not touch them."""
+        self._fixed = frozenset(id(w.module) for w in weights)
+        self._merged_weights.fix(weights)
+
     def switch(self, plan: Plan) -> None:
         """Activate exactly this. What fails leaves the bare base active.
 
@@ -173,12 +190,16 @@ class Switchboard:
             self._put(merge.module, self._merged_weights.of(merge.module, merge.content, merge.deltas))
         for module, delta in plan.unmerged:
             self._put(module, delta)
+        if self._fixed and self._fixed.isdisjoint(id(module) for module, _ in plan.unmerged):
+            self._merged_weights.settle({id(merge.module) for merge in plan.merges})
+            self.is_fixed_whole = True
 
     def clear(self) -> None:
         """The bare base."""
         for module in self._active:
             activate(module, None)
         self._active.clear()
+        self.is_fixed_whole = False
 
     def release(self) -> None:
         """The bare base, and the memory of merged weights given back."""

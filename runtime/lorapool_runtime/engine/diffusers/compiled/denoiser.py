@@ -1,0 +1,140 @@
+"""A denoiser that is compiled while it serves: eagerly until its graph is there, then by the graph."""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+import torch
+from torch import nn
+
+from lorapool_runtime.engine.compile_figures import CompileFigures
+from lorapool_runtime.engine.diffusers.compiled.shapes import Arguments, kept, shape_key
+
+log = structlog.get_logger(__name__)
+
+# One for each size, number of pictures and kind of sampler that is asked for; fewer than dynamo keeps of a function.
+MOST_GRAPHS: Final = 6
+
+Forward = Callable[..., Any]
+# Makes of a function another that runs it by graphs.
+Compiler = Callable[[Forward], Forward]
+
+
+class CompiledDenoiser:
+    """Stands in for a model's forward. For the engine's thread; graphs are made on a thread of their own, one by one.
+
+    A graph is of the twin, whose weights a switch writes: no switch asks for another one. What a graph does not fit is
+    run eagerly, never compiled while a request waits, and counted.
+
+    Attributes:
+        twin: what the graphs are of.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        twin: nn.Module,
+        is_whole: Callable[[], bool],
+        compiler: Compiler,
+        *,
+        stance: str = "eager_on_recompile",
+        most: int = MOST_GRAPHS,
+    ) -> None:
+        """Takes the place of the model's forward.
+
+        Args:
+            is_whole: whether the twin's weights are what is active.
+            stance: of `torch.compiler.set_stance`, for a graph's forwards.
+            most: graphs that are made at all.
+        """
+        self.twin = twin
+        self._eager: Forward = model.forward
+        self._is_whole = is_whole
+        self._stance = stance
+        self._most = most
+        self._graph = compiler(self._through(twin))
+        self._ready: set[Hashable] = set()
+        self._requested: set[Hashable] = set()
+        # One of both: dynamo's state is the process's, and a graph may not run while another is traced.
+        self._lock = threading.Lock()
+        self._making = threading.Event()
+        self._is_run = False
+        self._by_graph: bool | None = None
+        self._misses = 0
+        self._eager_runs = 0
+
+        @functools.wraps(self._eager)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return self._forward((args, kwargs))
+
+        model.__dict__["forward"] = forward
+
+    @property
+    def figures(self) -> CompileFigures:
+        """Any thread."""
+        return CompileFigures(len(self._ready), self._misses, self._eager_runs)
+
+    @contextmanager
+    def one_run(self) -> Iterator[None]:
+        """While it lasts, all forwards go one way: a picture whose steps were rounded in two ways would be neither."""
+        self._is_run, self._by_graph = True, None
+        try:
+            yield
+        finally:
+            if self._by_graph:
+                self._lock.release()
+            else:
+                self._eager_runs += 1
+            self._is_run, self._by_graph = False, None
+
+    def _forward(self, arguments: Arguments) -> Any:
+        args, kwargs = arguments
+        if not (self._is_run and self._is_whole()):
+            return self._eager(*args, **kwargs)
+        key = shape_key(arguments)
+        if self._by_graph is None:
+            self._by_graph = key in self._ready and not self._making.is_set() and self._lock.acquire(blocking=False)
+        if not self._by_graph or key not in self._ready:
+            self._request(key, arguments)
+            return self._eager(*args, **kwargs)
+        with torch.compiler.set_stance(self._stance):  # type: ignore[arg-type]
+            return self._graph(*args, **kwargs)
+
+    def _through(self, twin: nn.Module) -> Forward:
+        def through(*args: Any, **kwargs: Any) -> Any:
+            if not torch.compiler.is_compiling():
+                self._misses += 1  # no graph fits, though one was made for these arguments
+            return twin(*args, **kwargs)
+
+        return through
+
+    def _request(self, key: Hashable | None, arguments: Arguments) -> None:
+        if key is None or key in self._requested or len(self._requested) >= self._most or self._making.is_set():
+            return
+        self._requested.add(key)
+        self._making.set()
+        # Ends with the process, whatever it is at: nobody waits for a graph.
+        threading.Thread(target=self._make, args=(key, kept(arguments)), name="compile", daemon=True).start()
+
+    def _make(self, key: Hashable, arguments: Arguments) -> None:
+        args, kwargs = arguments
+        began_s = time.monotonic()
+        try:
+            with self._lock, torch.inference_mode():
+                misses = self._misses
+                self._graph(*args, **kwargs)
+                made = self._misses == misses
+                self._misses = misses
+        except Exception as error:
+            # Whatever a compiler says of a model, the pod serves on without it.
+            log.exception("the denoiser cannot be compiled; it runs eagerly", error=type(error).__name__)
+        else:
+            if made:
+                self._ready.add(key)
+            log.info("the denoiser is compiled", graphs=len(self._ready), took_s=round(time.monotonic() - began_s, 3))
+        finally:
+            self._making.clear()
