@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from lorapool_api.schema import SharedFields
 from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.state import AdapterState, BaseState, PodState
 from lorapool_operator.seen.observed import PodReport
@@ -49,6 +50,7 @@ class ReportLog:
     _versions: dict[str, int] = field(default_factory=dict)
     _view: Mapping[str, AdapterState] | None = None
     _overflowed: bool = False
+    _fields: SharedFields = field(default_factory=SharedFields)
 
     @property
     def answers(self) -> tuple[bool, bool, bool]:
@@ -110,6 +112,7 @@ class ReportLog:
             if state.version >= self._versions.get(key, -1) and self._has_room_for(key):
                 if self.adapters.get(key) != adapter:
                     changed, self._view = True, None
+                    self._fields.share(adapter)  # each pod speaks of hundreds
                     self.adapters[key] = adapter
                 self._versions[key] = state.version
         spoken_of = self._versions if state.complete else self._versions.keys() & set(state.gone)

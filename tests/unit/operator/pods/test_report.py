@@ -122,3 +122,10 @@ def test_what_a_pass_has_seen_stays_as_it_was() -> None:
     assert before.adapters["default/pixel"].phase is AdapterPhase.READY
     assert "default/other" not in before.adapters
     assert log.report().adapters["default/pixel"].phase is AdapterPhase.FAILED
+
+
+def test_what_is_said_of_adapters_that_are_alike_shares_what_is_the_same_of_all() -> None:
+    log = ReportLog()
+    log.apply(said(1, complete=True, one="ready", two="ready"))
+    one, two = log.adapters["default/one"], log.adapters["default/two"]
+    assert one.model_fields_set is two.model_fields_set

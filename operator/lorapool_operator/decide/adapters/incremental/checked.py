@@ -7,6 +7,7 @@ from typing import Final, Self, TypeVar
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.status.names import KeptName
 from lorapool_api.rules.claims import NO_CLAIMS, Claims
+from lorapool_api.schema import SharedFields
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import BaseReport
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
@@ -88,6 +89,7 @@ class CheckDecisions:
         self._shares = Shares()
         self._stacks: set[str] = set()
         self._entries: dict[str, CatalogEntry] = {}
+        self._fields = SharedFields()
         self._made = CheckedAdapters()
 
     def __call__(self, given: ChecksInput) -> CheckedAdapters:
@@ -124,7 +126,10 @@ class CheckDecisions:
         return self._after(given, keys | self._stacks, results)
 
     def _check_one(self, given: CheckInput) -> CheckResult:
-        return check_versions(given, self._fit)
+        result = check_versions(given, self._fit)
+        for kept in (*result.entries, result.version):
+            self._fields.share(kept)  # there are thousands
+        return result
 
     def _after(self, given: ChecksInput, keys: Collection[str], results: CheckResults) -> CheckedAdapters:
         """What is known of all, where these keys may have other results than before."""

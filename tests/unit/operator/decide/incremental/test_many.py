@@ -1,11 +1,16 @@
-"""A pass over many adapters: the event loop goes on."""
+"""A pass over many adapters: the event loop goes on, and what is alike is kept once."""
 
 import asyncio
 
 from tests import make
+from tests.unit.operator import make as op
 from tests.unit.operator.context import Bench
 
+from lorapool_operator.decide.adapters.decisions import AdapterDecisions
+from lorapool_operator.decide.placements import PlacementDecisions
+from lorapool_operator.decide.plan import PassMemory, decide
 from lorapool_operator.reconcile.reconciler import Reconciler
+from lorapool_operator.seen.resolution import Resolution
 
 
 async def test_the_event_loop_goes_on_while_a_pass_over_many_adapters_is_decided() -> None:
@@ -25,3 +30,22 @@ async def test_the_event_loop_goes_on_while_a_pass_over_many_adapters_is_decided
     # Before the first write there were turns in which the plan was made.
     assert turns.count(0) > 10
     assert bench.api.count("loraadapters/a7/status") == 1
+
+
+def test_entries_of_adapters_that_are_alike_share_what_is_the_same_of_all() -> None:
+    adapters = [make.adapter(name, source={"path": f"/adapters/{name}"}) for name in ("one", "two")]
+    pool = op.pool(
+        adapters={"pathVolumes": ["files"]},
+        runtime={
+            "podTemplate": {
+                "spec": {
+                    "containers": [{"name": "runtime", "volumeMounts": [{"name": "files", "mountPath": "/adapters"}]}],
+                    "volumes": [{"name": "files", "emptyDir": {}}],
+                }
+            }
+        },
+    )
+    seen = op.seen(*adapters, pool=pool, outcomes={a.key: Resolution() for a in adapters})
+    one, two = decide(seen, PassMemory(), AdapterDecisions(), PlacementDecisions()).entries
+    assert one.model_fields_set is two.model_fields_set
+    assert one.source.model_fields_set is two.source.model_fields_set
