@@ -1,7 +1,7 @@
 """What an adapter file is, from its header alone: layout, networks, ranks and the modules that it changes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.declared import NOTHING_DECLARED, DeclaredUse, declared_use
-from lorapool_api.lora.families import Family, family_in_metadata, family_of_modules
+from lorapool_api.lora.families import Family, family_in_metadata, family_of_modules, is_gated_flux
 from lorapool_api.lora.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo
 from lorapool_api.lora.layouts.keys import (
     TEXT_ENCODER,
@@ -146,7 +146,9 @@ def _network_name(weight: WeightShape) -> str:
     return "locon" if weight.network is Network.LORA and weight.kernel else weight.network.value
 
 
-def _family(modules: Iterable[FileModule]) -> Family | None:
+def _family(modules: Sequence[FileModule]) -> Family | None:
+    if any(is_gated_flux(m.module, m.weight.outputs, m.weight.columns) for m in modules):
+        return Family.FLUX_2
     targets = (target for module in modules for target in module.targets)
     return family_of_modules({(t.component, t.module): t.weight.inputs or t.weight.columns for t in targets})
 

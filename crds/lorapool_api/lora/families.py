@@ -16,10 +16,14 @@ class Family(StrEnum):
     SDXL = "SDXL"
     SD3 = "SD 3.x"
     FLUX = "Flux"
+    FLUX_2 = "Flux.2"
     QWEN_IMAGE = "Qwen-Image"
     HUNYUAN_VIDEO = "HunyuanVideo"
     WAN = "Wan"
     Z_IMAGE = "Z-Image"
+    LUMINA_2 = "Lumina 2"
+    KREA_2 = "Krea 2"
+    IDEOGRAM_4 = "Ideogram 4"
     LTX_VIDEO = "LTX-Video"
 
 
@@ -29,6 +33,12 @@ _WIDTHS: Final = {1536: Family.SD3, 2432: Family.SD3, 3072: Family.FLUX}
 # Names that no other of these families has, of diffusers' classes and of the original code. Flux and HunyuanVideo share
 # most of theirs, and so do Flux and Qwen-Image: Flux has 19 double and 38 single blocks, HunyuanVideo 20 and 40.
 _NAMES: Final = (
+    (re.compile(r"(single|double)_stream_modulation_|time_guidance_embed_"), Family.FLUX_2),
+    (re.compile(r"single_transformer_blocks_\d+_attn_to_(qkv_mlp_proj|out)$"), Family.FLUX_2),
+    (re.compile(r"transformer_blocks_\d+_ff(_context)?_linear_(in|out)$"), Family.FLUX_2),
+    (re.compile(r"text_fusion_|transformer_blocks_\d+_(attn_to_gate|ff_(gate|up|down))$"), Family.KREA_2),
+    (re.compile(r"(layers|noise_refiner|context_refiner)_\d+_(attn_|norm1_|feed_forward_linear_)"), Family.LUMINA_2),
+    (re.compile(r"layers_\d+_adaln_modulation$"), Family.IDEOGRAM_4),
     (re.compile(r"blocks_\d+_(attn[12]|self_attn|cross_attn|ffn)_"), Family.WAN),
     (
         re.compile(r"(layers|noise_refiner|context_refiner)_\d+_(attention|feed_forward|adaLN_modulation)_"),
@@ -39,6 +49,11 @@ _NAMES: Final = (
     (re.compile(r"(double|single)_blocks_\d+_\w*(mlp_fc[12]|mod_linear|modulation_linear)$"), Family.HUNYUAN_VIDEO),
     (re.compile(r"single_transformer_blocks_(38|39)_"), Family.HUNYUAN_VIDEO),
     (re.compile(r"transformer_blocks_\d+_attn[12]_"), Family.LTX_VIDEO),
+)
+# Rows for each input of modules that Flux and Flux.2 call alike: Flux.2's MLPs are gated, and three times as wide.
+_GATED: Final = (
+    (re.compile(r"single_blocks_\d+_linear1$"), 9),
+    (re.compile(r"double_blocks_\d+_(img|txt)_mlp_0$"), 6),
 )
 _LTX_WIDTH: Final = 2048
 _FLUX_DOUBLE_BLOCKS: Final = 19
@@ -61,6 +76,11 @@ _HINT_KEYS: Final = ("modelspec.architecture", "ss_base_model_version")
 
 Widths = Mapping[tuple[str, str], int | None]
 """(component, module with underscores) -> the width of what it reads."""
+
+
+def is_gated_flux(module: str, outputs: int, inputs: int) -> bool:
+    """Whether a module of the original layout, `_` for `.`, has the rows of Flux.2, and not those of Flux."""
+    return any(outputs == rows * inputs and pattern.match(module) for pattern, rows in _GATED)
 
 
 def family_of_modules(widths: Widths) -> Family | None:

@@ -21,6 +21,16 @@ DIFFUSERS_KEY: Final = "lora_adapter_metadata"
 _ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
 # Ways to start a training that change the base, so that the weights alone mean something else.
 _MOVE_THE_BASE: Final = ("olora", "loftq", "corda", "lora_ga")
+# Options of PEFT's LoRA with which its weights mean something else than a low-rank sum, by the name of the method.
+_OTHER_MEANINGS: Final = {
+    "alora_invocation_tokens": "Activated LoRA",
+    "arrow_config": "Arrow",
+    "kasa_config": "KaSA",
+    "layer_replication": "a base with repeated layers",
+    "monteclora_config": "Monteclora",
+    "use_bdlora": "BD-LoRA",
+    "use_qalora": "QALoRA",
+}
 # What PEFT takes for an alpha and an r that nobody names (LoraConfig, LoHaConfig and LoKrConfig alike).
 _DEFAULT: Final = 8
 # Letters for themselves, a dot for any one character, or for a dot with a backslash before it. Any other expression of
@@ -87,6 +97,8 @@ def _config(values: Mapping[str, Any]) -> PeftConfig:
         raise _unsupported(f"{_ALPHA[kind]} or r is not a number")
     if (start := values.get("init_lora_weights")) in _MOVE_THE_BASE or str(start).startswith("pissa"):
         raise _unsupported(f"{str(start)[:40]!r} starts from a base whose weights it moved; convert it to a plain LoRA")
+    if methods := [method for option, method in _OTHER_MEANINGS.items() if values.get(option)]:
+        raise _unsupported(f"{methods[0]} is not read")
     return PeftConfig(
         alpha,
         _pattern(values, "alpha_pattern"),

@@ -38,8 +38,9 @@ def diffusers_pair(module: str, width: int) -> Shapes:
     return pair(f"{name}.lora_A.weight", f"{name}.lora_B.weight", width=width, out=width)
 
 
-def kohya_pair(module: str, width: int) -> Shapes:
-    return pair(f"lora_unet_{module}.lora_down.weight", f"lora_unet_{module}.lora_up.weight", width=width, out=width)
+def kohya_pair(module: str, width: int, out: int | None = None) -> Shapes:
+    name = f"lora_unet_{module}"
+    return pair(f"{name}.lora_down.weight", f"{name}.lora_up.weight", width=width, out=out or width)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,22 @@ def kohya_pair(module: str, width: int) -> Shapes:
         (kohya_pair("blocks_0_cross_attn_k", 5120), Family.WAN),
         (diffusers_pair("layers.0.attention.to_q", 3840), Family.Z_IMAGE),
         (diffusers_pair("noise_refiner.0.feed_forward.w1", 3840), Family.Z_IMAGE),
+        (diffusers_pair("single_transformer_blocks.0.attn.to_qkv_mlp_proj", 6144), Family.FLUX_2),
+        (diffusers_pair("transformer_blocks.0.ff_context.linear_out", 6144), Family.FLUX_2),
+        (kohya_pair("double_stream_modulation_img_lin", 6144), Family.FLUX_2),
+        (kohya_pair("single_blocks_0_linear1", 3072, 9 * 3072), Family.FLUX_2),
+        (kohya_pair("double_blocks_0_img_mlp_0", 4096, 6 * 4096), Family.FLUX_2),
+        (kohya_pair("single_blocks_0_linear1", 3072, 7 * 3072), Family.FLUX),
+        (kohya_pair("blocks_0_mlp_gate", 6144), Family.KREA_2),
+        (diffusers_pair("transformer_blocks.0.attn.to_gate", 6144), Family.KREA_2),
+        (diffusers_pair("layers.0.attn.to_q", 2304), Family.LUMINA_2),
+        (kohya_pair("noise_refiner_0_adaLN_modulation_1", 1024), Family.LUMINA_2),
+        (diffusers_pair("layers.0.adaln_modulation", 512), Family.IDEOGRAM_4),
         (diffusers_pair("transformer_blocks.0.attn2.to_k", 2048), Family.LTX_VIDEO),
         (kohya_pair("transformer_blocks_0_attn2_to_k", 2048), Family.LTX_VIDEO),
     ],
 )  # fmt: skip
-def test_families_that_no_pool_serves_are_called_by_their_names(tensors: Shapes, family: Family) -> None:
+def test_families_are_called_by_their_names_where_the_base_is_another(tensors: Shapes, family: Family) -> None:
     assert facts_of(tensors).made_for is family
     assert f"trained for {family}" in misfit_of(tensors)
 

@@ -62,6 +62,28 @@ def test_an_alpha_that_nobody_names_is_the_default_of_peft(kind: Any) -> None:
     assert in_metadata.scale([NAME], rank=4) == LoraConfig(r=4).lora_alpha / 4
 
 
+METHODS: dict[str, object] = {
+    "alora_invocation_tokens": [1, 2],
+    "arrow_config": {"top_k": 3},
+    "kasa_config": {"beta": 1e-4},
+    "layer_replication": [[0, 2], [1, 3]],
+    "monteclora_config": {"num_samples": 4},
+    "use_bdlora": {"nblocks": 2},
+    "use_qalora": True,
+}
+
+
+@pytest.mark.parametrize("option", METHODS)
+def test_methods_of_peft_that_are_no_low_rank_sum_are_refused_by_name(option: str) -> None:
+    """All of them are options of a LoRA, with the same names of tensors."""
+    usual = json.loads(json.dumps(LoraConfig().to_dict(), default=list))
+    assert option in usual
+    assert from_file(json.dumps(usual).encode()).scale([NAME], 8) == 1
+    with pytest.raises(FactsError, match="is not read") as refused:
+        from_file(json.dumps(usual | {option: METHODS[option]}).encode())
+    assert refused.value.reason is Reason.UNSUPPORTED_FORMAT
+
+
 def test_patterns_of_many_modules_take_no_time() -> None:
     made = config(alpha_pattern={f"{'.' * 300}{i}": 1 for i in range(100)})
     began = time.process_time()
