@@ -9,7 +9,7 @@ from typing import Any, Final
 from diffusers import FluxFillPipeline, FluxKontextPipeline
 
 from tests import tiny, tiny_families
-from tests.families import unets
+from tests.families import smaller, transformers, unets
 
 ATTENTION: Final = ("to_q", "to_k", "to_v", "to_out.0")
 
@@ -23,6 +23,8 @@ class TinyFamily:
         guided: by 3, as the pipeline's call has it.
         call: what else of the call differs from that of most.
         changed: endings of the modules that an adapter changes.
+        alpha: how strongly it does so: random weights hear less of it in some families.
+        side: of the picture in pixels; pipelines that look at a picture ask for 64.
         scheduler: what the pipeline's own is replaced with, where the family is not sampled by its own.
     """
 
@@ -31,10 +33,15 @@ class TinyFamily:
     guided: Mapping[str, Any] = field(default_factory=lambda: {"guidance_scale": 3.0})
     call: Mapping[str, Any] = field(default_factory=dict)
     changed: tuple[str, ...] = ATTENTION
+    alpha: float = 16.0
+    side: int = tiny.SIZE
     scheduler: str | None = None
 
 
 _unet = partial(TinyFamily, denoiser="unet", scheduler="EulerAncestralDiscreteScheduler")
+# Their pipelines would choose another size, and scale the picture.
+_exact_size: Final = {"use_resolution_binning": False}
+_flux2 = partial(TinyFamily, alpha=64.0, side=64)
 _flux = tiny_families.make_flux_pipeline
 
 TINY: Final[Mapping[str, TinyFamily]] = {
@@ -51,5 +58,19 @@ TINY: Final[Mapping[str, TinyFamily]] = {
     "Flux.1 Kontext": TinyFamily(
         partial(_flux, kind=FluxKontextPipeline), call={"max_area": tiny.SIZE**2, "_auto_resize": False}
     ),
+    "Qwen-Image": TinyFamily(
+        transformers.make_qwen_image, guided={"true_cfg_scale": 3.0}, call={"negative_prompt": " "}, alpha=64.0
+    ),
+    "Z-Image": TinyFamily(transformers.make_z_image),
+    "Flux.2": _flux2(transformers.make_flux2),
+    "Flux.2 klein base": _flux2(transformers.make_klein),
+    "Flux.2 klein": _flux2(partial(transformers.make_klein, is_distilled=True)),
+    "Chroma": TinyFamily(transformers.make_chroma),
+    "PixArt-alpha": TinyFamily(smaller.make_pixart_alpha, call=_exact_size),
+    "PixArt-Sigma": TinyFamily(smaller.make_pixart, call=_exact_size),
+    "Sana": TinyFamily(smaller.make_sana, call=_exact_size, changed=("to_q", "to_k", "to_v")),
+    "Lumina 2": TinyFamily(smaller.make_lumina2, side=64),
+    "AuraFlow": TinyFamily(smaller.make_auraflow, changed=(*ATTENTION, "linear_1", "out_projection"), alpha=64.0),
+    "CogView4": TinyFamily(smaller.make_cogview4),
 }
 """By the name in the table of traits."""

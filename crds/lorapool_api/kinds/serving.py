@@ -1,7 +1,7 @@
 """How a pool serves requests."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -65,15 +65,31 @@ class TimestepSpacing(StrEnum):
     TRAILING = "trailing"
 
 
+# An older pod has defaults of its own where nothing is said; it does not know null.
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+_BY_FAMILY: Final = "Default: what suits the family of the base (docs/models.md)."
+
+
 class ServingDefaults(ApiModel):
     """What a request gets that does not say."""
 
-    steps: int = Field(default=25, description="Inference steps.", ge=1, le=1000)
-    guidance_scale: float = Field(default=5.0, description="Classifier-free guidance.", ge=0, le=100)
-    width: int = Field(default=1024, description="Width in pixels.", ge=8, le=8192, multiple_of=8)
-    height: int = Field(default=1024, description="Height in pixels.", ge=8, le=8192, multiple_of=8)
+    steps: int | None = Field(
+        default=None, description=f"Inference steps. {_BY_FAMILY}", ge=1, le=1000, exclude_if=_is_none
+    )
+    guidance_scale: float | None = Field(
+        default=None, description=f"Classifier-free guidance. {_BY_FAMILY}", ge=0, le=100, exclude_if=_is_none
+    )
+    width: int | None = Field(
+        default=None, description=f"Width in pixels. {_BY_FAMILY}", ge=8, le=8192, multiple_of=8, exclude_if=_is_none
+    )
+    height: int | None = Field(
+        default=None, description=f"Height in pixels. {_BY_FAMILY}", ge=8, le=8192, multiple_of=8, exclude_if=_is_none
+    )
     scheduler: SchedulerName | None = Field(
-        default=None, description="Sampler. Default: euler-a where the base can be sampled so, else the base's own."
+        default=None, description="Sampler. Default: euler-a for SD 1.x, 2.x and SDXL, else the base's own."
     )
     timestep_spacing: TimestepSpacing | None = Field(
         default=None,
@@ -133,13 +149,18 @@ class Serving(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            Rule("self.defaults.steps <= self.limits.steps", "defaults.steps must not exceed limits.steps"),
             Rule(
+                "!has(self.defaults.steps) || self.defaults.steps <= self.limits.steps",
+                "defaults.steps must not exceed limits.steps",
+            ),
+            Rule(
+                "!has(self.defaults.width) || !has(self.defaults.height) || "
                 "self.defaults.width * self.defaults.height <= self.limits.pixels",
                 "defaults.width times defaults.height must not exceed limits.pixels",
             ),
             Rule(
-                "self.defaults.width <= self.limits.side && self.defaults.height <= self.limits.side",
+                "(!has(self.defaults.width) || self.defaults.width <= self.limits.side) && "
+                "(!has(self.defaults.height) || self.defaults.height <= self.limits.side)",
                 "defaults.width and defaults.height must not exceed limits.side",
             ),
         )

@@ -22,9 +22,9 @@ class Excess:
     message: str
 
 
-def scaled_side(side: int, scale: float) -> int:
-    """The side of a picture that is made larger: a multiple of `SIDE_MULTIPLE`, rounded down."""
-    return max(SIDE_MULTIPLE, int(side * scale) // SIDE_MULTIPLE * SIDE_MULTIPLE)
+def scaled_side(side: int, scale: float, multiple: int = SIDE_MULTIPLE) -> int:
+    """The side of a picture that is made larger: rounded down to a multiple of that."""
+    return max(multiple, int(side * scale) // multiple * multiple)
 
 
 def excess(limits: ServingLimits, *, width: int, height: int, steps: int, images: int) -> Excess | None:

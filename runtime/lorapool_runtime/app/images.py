@@ -79,7 +79,7 @@ class ImageGenerator:
         defaults = self._weights.defaults(uses, self._config.serving.limits)
         seed = secrets.randbelow(_RANDOM_SEEDS)
         # Pictures take their time to decode.
-        recipe = await asyncio.to_thread(complete, wanted, self._config.serving, seed, defaults)
+        recipe = await asyncio.to_thread(complete, wanted, self._config.serving, seed, defaults, self._base().usual)
         return RenderRequest(recipe, stack, previews=wanted.previews)
 
     async def make(

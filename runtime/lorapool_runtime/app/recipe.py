@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, Serving
 from lorapool_api.rules.defaults import NO_DEFAULTS
-from lorapool_api.rules.limits import SIDE_MULTIPLE, excess, scaled_side
+from lorapool_api.rules.limits import excess, scaled_side
 from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_api.rules.prompt_syntax.compel import read_compel
 from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
@@ -14,6 +14,7 @@ from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app import pictures
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.hires import Hires
+from lorapool_runtime.engine.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_runtime.errors import RequestError
 
 # As the first Stable Diffusion had it.
@@ -22,15 +23,20 @@ T = TypeVar("T")
 
 
 def complete(
-    wanted: GenerateRequest, serving: Serving, random_seed: int, of_stack: AdapterDefaults = NO_DEFAULTS
+    wanted: GenerateRequest,
+    said: Serving,
+    random_seed: int,
+    of_stack: AdapterDefaults = NO_DEFAULTS,
+    usual: UsualRequest = OF_SDXL,
 ) -> Recipe:
-    """The recipe of a request: what it says, else what its adapters say, else the pool.
+    """The recipe of a request: what it says, else what its adapters say, else the pool, else what suits the base.
 
     Raises:
         RequestError: `InvalidRequest`, which names the value and the limit.
     """
+    serving = completed(said, usual)
     defaults = serving.defaults
-    width, height = _size(wanted, serving)
+    width, height = _size(wanted, serving, usual.side_multiple)
     recipe = Recipe(
         prompt=wanted.prompt,
         negative_prompt=_first(wanted.negative_prompt, of_stack.negative_prompt, ""),
@@ -45,10 +51,10 @@ def complete(
         timestep_spacing=wanted.timestep_spacing or of_stack.timestep_spacing or defaults.timestep_spacing,
     )
     _check(wanted, recipe, serving)
-    return _in_two_passes(wanted, replace(recipe, start=_start(wanted, recipe)), serving)
+    return _in_two_passes(wanted, replace(recipe, start=_start(wanted, recipe)), serving, usual.side_multiple)
 
 
-def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> Recipe:
+def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving, multiple: int) -> Recipe:
     """Of the size that the second pass has, where there is one."""
     said = wanted.hires
     if said is None:
@@ -56,19 +62,19 @@ def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving) ->
     if recipe.start is not None:
         raise _invalid("hires goes over a picture that is made of noise: leave image out")
     hires = Hires(recipe.width, recipe.height, said.upscaler, _or(said.steps, recipe.steps), said.strength)
-    width, height = (scaled_side(side, said.scale) for side in (recipe.width, recipe.height))
+    width, height = (scaled_side(side, said.scale, multiple) for side in (recipe.width, recipe.height))
     larger = replace(recipe, width=width, height=height, hires=hires)
     _check_limits(replace(larger, steps=hires.steps), serving)
     _check_strength(hires.strength, hires.steps)
     return larger
 
 
-def _size(wanted: GenerateRequest, serving: Serving) -> tuple[int, int]:
+def _size(wanted: GenerateRequest, serving: CompleteServing, multiple: int) -> tuple[int, int]:
     """What the request says, or its picture, or the pool."""
     width, height = serving.defaults.width, serving.defaults.height
     if wanted.image is not None:
         sent = pictures.size_of("image", wanted.image, serving.limits.pixels, serving.limits.side)
-        width, height = (max(SIDE_MULTIPLE, side // SIDE_MULTIPLE * SIDE_MULTIPLE) for side in sent)
+        width, height = (max(multiple, side // multiple * multiple) for side in sent)
     return _or(wanted.width, width), _or(wanted.height, height)
 
 

@@ -12,6 +12,7 @@ from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.hires import Hires
+from lorapool_runtime.engine.usual import OF_SDXL, UsualRequest
 from lorapool_runtime.errors import RuntimeFailure
 
 Stop = Callable[[], bool]
@@ -31,6 +32,7 @@ class BaseInfo:
     Attributes:
         stages_s: seconds that each part of it took, in their order.
         shortfall: what of the pool's limits finds no room on the device.
+        usual: what a request gets that does not say.
     """
 
     revision: str
@@ -38,6 +40,7 @@ class BaseInfo:
     modules: Modules
     stages_s: Mapping[str, float] = field(default_factory=dict)
     shortfall: LimitShortfall | None = None
+    usual: UsualRequest = OF_SDXL
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, ac
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.engine.diffusers.device.warm_up import warm_up
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.diffusers.families.find import usual_of
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
+from lorapool_runtime.engine.usual import completed
 from lorapool_runtime.errors import DeviceLost, ModelError
 
 log = structlog.get_logger(__name__)
@@ -54,17 +56,19 @@ def load_engine(
     with _device_errors():
         start = time.monotonic()
         loaded = load_pipeline(model, device, progress, deterministic=serving.deterministic)
-        parts = PipelineParts.of(loaded, serving, accelerator)
+        usual = usual_of(loaded.family)
+        complete = completed(serving, usual)
+        parts = PipelineParts.of(loaded, complete, accelerator)
         _check_mode(parts.board, serving.mode)
         loaded_s = time.monotonic() - start
         start = time.monotonic()
-        measured = warm_up(parts.one_step, parts.board, serving, accelerator, accelerator.empty_cache)
+        measured = warm_up(parts.one_step, parts.board, complete, accelerator, accelerator.empty_cache)
         if measured.whole_pixels is not None:
             parts.vae.whole_up_to(measured.whole_pixels)
         files_s = loaded.files_s
         stages_s = {"files": files_s, "load": loaded_s - files_s, "warm_up": time.monotonic() - start}
     stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
-    info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall)
+    info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall, usual)
     return DiffusersEngine(parts, info, measured, _budget_bytes(device_bytes, measured.budget_bytes))
 
 

@@ -7,7 +7,6 @@ import structlog
 import torch
 from PIL import Image
 
-from lorapool_api.kinds.serving import Serving
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
 from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
@@ -20,6 +19,7 @@ from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Runner
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks
+from lorapool_runtime.engine.usual import CompleteServing
 from lorapool_runtime.errors import ModelError
 
 log = structlog.get_logger(__name__)
@@ -37,12 +37,12 @@ class PipelineParts:
     prompts: Prompts
     runner: Runner
     vae: Vae
-    serving: Serving
+    serving: CompleteServing
     accelerator: Accelerator
     compiled: CompiledDenoiser | None = None
 
     @classmethod
-    def of(cls, loaded: LoadedPipeline, serving: Serving, accelerator: Accelerator) -> "PipelineParts":
+    def of(cls, loaded: LoadedPipeline, serving: CompleteServing, accelerator: Accelerator) -> "PipelineParts":
         """The parts of a pipeline, whose modules are wrapped here. Raises: ModelError."""
         pipeline = loaded.pipeline
         components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}

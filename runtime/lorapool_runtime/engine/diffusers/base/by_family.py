@@ -24,15 +24,15 @@ DTYPES: Final = {
 NEVER_LOADED: Final = "safety_checker"
 
 
-def family_in(folder: Path, index: Mapping[str, Any]) -> FamilyTraits:
-    """What the base is; of a class that the table does not have, what is true of most."""
+def family_in(folder: Path, index: Mapping[str, Any], name: str) -> FamilyTraits:
+    """What the base is; of a class that the table does not have, what is true of most. `name`: of its source."""
     denoisers = (folder / name / "config.json" for name in ("unet", "transformer"))
     config: dict[str, Any] = next((json.loads(path.read_text()) for path in denoisers if path.is_file()), {})
-    if (found := family_of(index, config)) is not None:
+    if (found := family_of(index, config, name)) is not None:
         return found
-    name = index["_class_name"]
-    log.warning("this class of pipeline is in no table of families: only text-to-image is tried", pipeline=name)
-    return unlisted(name)
+    kind = index["_class_name"]
+    log.warning("this class of pipeline is in no table of families: only text-to-image is tried", pipeline=kind)
+    return unlisted(kind)
 
 
 def dtype_of(wanted: Dtype | None, family: FamilyTraits) -> torch.dtype:

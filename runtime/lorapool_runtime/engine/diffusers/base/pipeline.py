@@ -78,7 +78,7 @@ def load_pipeline(
     folder = _folder(spec.source)
     files_s = time.monotonic() - began
     index = _index(folder)
-    family = family_in(folder, index)
+    family = family_in(folder, index, spec.source.label)
     dtype = dtype_of(spec.dtype, family)
     options = load_options(index) | _vae(spec, index, dtype)
     variant = spec.source.hub.variant if spec.source.hub else None

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from lorapool_api.kinds.serving import ApplyMode, Serving
+from lorapool_api.kinds.serving import ApplyMode
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.engine.diffusers.device import batching, fitting
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
@@ -14,6 +14,7 @@ from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.costs import PER_PIXEL, SAMPLES, Costs, measure, per_pixel, positions_of
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
+from lorapool_runtime.engine.usual import CompleteServing
 
 log = structlog.get_logger(__name__)
 
@@ -45,13 +46,13 @@ class Measured:
     shortfall: LimitShortfall | None = None
 
 
-def small_side(serving: Serving) -> int:
+def small_side(serving: CompleteServing) -> int:
     """Of a picture that goes through all of the base, and takes no time."""
     return min(_SMALL_SIDE, serving.defaults.width, serving.defaults.height)
 
 
 def warm_up(
-    one_step: OneStep, board: Switchboard, serving: Serving, accelerator: Accelerator, free: Callable[[], None]
+    one_step: OneStep, board: Switchboard, serving: CompleteServing, accelerator: Accelerator, free: Callable[[], None]
 ) -> Measured:
     """Make pictures of the sizes that will be asked for.
 
@@ -73,7 +74,7 @@ def warm_up(
 def _on_its_own_memory(
     one_step: OneStep,
     targets: Sequence[TargetModule],
-    serving: Serving,
+    serving: CompleteServing,
     accelerator: Accelerator,
     free: Callable[[], None],
 ) -> Measured:
@@ -103,7 +104,11 @@ def _on_its_own_memory(
 
 
 def _costs(
-    serving: Serving, targets: Sequence[TargetModule], positions: Sequence[int], each: float, accelerator: Accelerator
+    serving: CompleteServing,
+    targets: Sequence[TargetModule],
+    positions: Sequence[int],
+    each: float,
+    accelerator: Accelerator,
 ) -> Costs | None:
     # Where weights are packed, nothing is to be chosen.
     if serving.mode is not ApplyMode.AUTO or not targets or any(target.is_packed for target in targets):
@@ -129,7 +134,7 @@ def _shortfall(fit: fitting.Fit, limit: int) -> LimitShortfall | None:
     return LimitShortfall(pixels=limit, fits=fit.pixels)
 
 
-def _batching(one_step: OneStep, serving: Serving, free: Callable[[], None]) -> Batching:
+def _batching(one_step: OneStep, serving: CompleteServing, free: Callable[[], None]) -> Batching:
     if serving.max_batch == 1:
         return Batching()
     usual = serving.defaults

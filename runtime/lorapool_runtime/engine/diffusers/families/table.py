@@ -10,6 +10,13 @@ from lorapool_runtime.engine.diffusers.families.traits import FamilyDefaults, Fa
 _TEXT, _IMAGE, _MASK = Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINTING
 _TWO: Final = ("text_encoder", "text_encoder_2")
 
+
+def _with_distilled(family: FamilyTraits, name: str, defaults: FamilyDefaults) -> FamilyTraits:
+    """The family, some of whose bases were distilled; their samplers are those of the family."""
+    few = replace(defaults, side=family.defaults.side, sampler=family.defaults.sampler)
+    return replace(family, distilled=replace(family, name=name, defaults=few))
+
+
 _SD1: Final = FamilyTraits(
     name="SD 1.x",
     pipelines={
@@ -20,6 +27,9 @@ _SD1: Final = FamilyTraits(
     defaults=FamilyDefaults(steps=25, guidance_scale=7.5, side=512, sampler=SchedulerName.EULER_A),
     dtype=Dtype.FLOAT16,
     side_multiple=8,
+)
+SD2: Final = _with_distilled(
+    replace(_SD1, name="SD 2.x", defaults=replace(_SD1.defaults, side=768)), "SD turbo", FamilyDefaults(4, 0.0)
 )
 _SDXL: Final = FamilyTraits(
     name="SDXL",
@@ -33,6 +43,22 @@ _SDXL: Final = FamilyTraits(
     side_multiple=8,
     text_encoders=_TWO,
 )
+SDXL_REFINER: Final = replace(
+    _SDXL,
+    name="SDXL refiner",
+    pipelines={task: name for task, name in _SDXL.pipelines.items() if task is not _TEXT},
+    text_encoders=("text_encoder_2",),
+)
+_SD3: Final = FamilyTraits(
+    name="SD 3.x",
+    pipelines={
+        _TEXT: "StableDiffusion3Pipeline",
+        _IMAGE: "StableDiffusion3Img2ImgPipeline",
+        _MASK: "StableDiffusion3InpaintPipeline",
+    },
+    defaults=FamilyDefaults(steps=28, guidance_scale=7.0),
+    text_encoders=(*_TWO, "text_encoder_3"),
+)
 _FLUX: Final = FamilyTraits(
     name="Flux.1",
     pipelines={_TEXT: "FluxPipeline", _IMAGE: "FluxImg2ImgPipeline", _MASK: "FluxInpaintPipeline"},
@@ -40,45 +66,72 @@ _FLUX: Final = FamilyTraits(
     guidance=Guidance.EMBEDDED,
     latents=Latents.PACKED,
     text_encoders=_TWO,
+    negative_prompts=False,
 )
-
-SD2: Final = replace(_SD1, name="SD 2.x", defaults=replace(_SD1.defaults, side=768))
-SDXL_REFINER: Final = replace(
-    _SDXL,
-    name="SDXL refiner",
-    pipelines={task: name for task, name in _SDXL.pipelines.items() if task is not _TEXT},
-    text_encoders=("text_encoder_2",),
+_QWEN_IMAGE: Final = FamilyTraits(
+    name="Qwen-Image",
+    pipelines={
+        _TEXT: "QwenImagePipeline",
+        _IMAGE: "QwenImageImg2ImgPipeline",
+        _MASK: "QwenImageInpaintPipeline",
+    },
+    defaults=FamilyDefaults(steps=50, guidance_scale=4.0),
+    guidance=Guidance.TRUE_SCALE,
+    latents=Latents.PACKED,
 )
-FLUX_SCHNELL: Final = replace(_FLUX, name="Flux.1 schnell", defaults=FamilyDefaults(steps=4, guidance_scale=0.0))
+_Z_IMAGE: Final = FamilyTraits(
+    name="Z-Image",
+    pipelines={_TEXT: "ZImagePipeline", _IMAGE: "ZImageImg2ImgPipeline", _MASK: "ZImageInpaintPipeline"},
+    defaults=FamilyDefaults(steps=50, guidance_scale=4.0),
+)
+# Above 1 klein's guidance is classifier-free against an empty prompt.
+_KLEIN: Final = FamilyTraits(
+    name="Flux.2 klein base",
+    pipelines={_TEXT: "Flux2KleinPipeline", _IMAGE: "Flux2KleinPipeline", _MASK: "Flux2KleinInpaintPipeline"},
+    defaults=FamilyDefaults(steps=50, guidance_scale=4.0),
+    latents=Latents.PACKED,
+    negative_prompts=False,
+    edits=True,
+)
+_FLUX2: Final = replace(
+    _KLEIN,
+    name="Flux.2",
+    pipelines={_TEXT: "Flux2Pipeline", _IMAGE: "Flux2Pipeline"},
+    guidance=Guidance.EMBEDDED,
+)
 
 FAMILIES: Final = (
     _SD1,
-    _SDXL,
+    _with_distilled(_SDXL, "SDXL turbo", FamilyDefaults(4, 0.0)),
     replace(_SD1, name="SD 1.x inpainting", pipelines={_MASK: "StableDiffusionInpaintPipeline"}),
     replace(_SDXL, name="SDXL inpainting", pipelines={_MASK: "StableDiffusionXLInpaintPipeline"}),
-    FamilyTraits(
-        name="SD 3.x",
-        pipelines={
-            _TEXT: "StableDiffusion3Pipeline",
-            _IMAGE: "StableDiffusion3Img2ImgPipeline",
-            _MASK: "StableDiffusion3InpaintPipeline",
-        },
-        defaults=FamilyDefaults(steps=28, guidance_scale=7.0),
-        text_encoders=(*_TWO, "text_encoder_3"),
-    ),
-    _FLUX,
-    replace(
-        _FLUX,
-        name="Flux.1 Fill",
-        pipelines={_MASK: "FluxFillPipeline"},
-        defaults=FamilyDefaults(steps=50, guidance_scale=30.0),
-    ),
+    _with_distilled(_SD3, "SD 3.x turbo", FamilyDefaults(4, 0.0)),
+    _with_distilled(_FLUX, "Flux.1 schnell", FamilyDefaults(4, 0.0)),
+    replace(_FLUX, name="Flux.1 Fill", pipelines={_MASK: "FluxFillPipeline"}, defaults=FamilyDefaults(50, 30.0)),
     replace(
         _FLUX,
         name="Flux.1 Kontext",
         pipelines={_TEXT: "FluxKontextPipeline", _IMAGE: "FluxKontextPipeline", _MASK: "FluxKontextInpaintPipeline"},
-        defaults=FamilyDefaults(steps=28, guidance_scale=2.5),
+        defaults=FamilyDefaults(28, 2.5),
         edits=True,
     ),
+    _QWEN_IMAGE,
+    _with_distilled(_Z_IMAGE, "Z-Image turbo", FamilyDefaults(9, 0.0)),
+    _FLUX2,
+    _with_distilled(_KLEIN, "Flux.2 klein", FamilyDefaults(4, 1.0)),
+    # Its inpainting of diffusers 0.42 asks for a key that its configuration does not have.
+    FamilyTraits(
+        name="Chroma",
+        pipelines={_TEXT: "ChromaPipeline", _IMAGE: "ChromaImg2ImgPipeline"},
+        defaults=FamilyDefaults(steps=35, guidance_scale=5.0),
+        latents=Latents.PACKED,
+    ),
+    FamilyTraits("PixArt-alpha", {_TEXT: "PixArtAlphaPipeline"}, FamilyDefaults(20, 4.5), Dtype.FLOAT16),
+    FamilyTraits("PixArt-Sigma", {_TEXT: "PixArtSigmaPipeline"}, FamilyDefaults(20, 4.5), Dtype.FLOAT16),
+    FamilyTraits("Sana", {_TEXT: "SanaPipeline"}, FamilyDefaults(20, 4.5), side_multiple=32),
+    FamilyTraits("Lumina 2", {_TEXT: "Lumina2Pipeline"}, FamilyDefaults(30, 4.0)),
+    # The size in its configuration is half of what it was trained for.
+    FamilyTraits("AuraFlow", {_TEXT: "AuraFlowPipeline"}, FamilyDefaults(50, 3.5), Dtype.FLOAT16, is_sized=False),
+    FamilyTraits("CogView4", {_TEXT: "CogView4Pipeline"}, FamilyDefaults(50, 5.0)),
 )
 """By the class that a `model_index.json` names, the first that has it; `find` knows those that share a class."""

@@ -42,7 +42,7 @@ class FamilyDefaults:
     """What a request gets where neither it, nor its adapters, nor the pool says.
 
     Attributes:
-        side: of the picture in pixels, where the configuration of the denoiser does not say what it was trained for.
+        side: of the picture in pixels, where the base does not say what it was trained for.
         sampler: None: the one that the base comes with.
     """
 
@@ -63,8 +63,11 @@ class FamilyTraits:
         dtype: of the weights; bfloat16 where activations leave float16's range.
         side_multiple: sides of pictures are multiples of so many pixels.
         text_encoders: the pipeline's components that read the prompt.
+        negative_prompts: whether anything reads them.
         edits: its image-to-image takes the picture as something to look at, not as what the noise is laid over: it has
             no strength.
+        is_sized: whether the configuration of the denoiser says for which size a base was trained.
+        distilled: bases of the same class that were distilled for few steps without guidance.
     """
 
     name: str
@@ -75,11 +78,10 @@ class FamilyTraits:
     latents: Latents = Latents.GRID
     side_multiple: int = 16
     text_encoders: tuple[str, ...] = ("text_encoder",)
+    negative_prompts: bool = True
     edits: bool = False
-
-    @property
-    def reads_negative_prompts(self) -> bool:
-        return self.guidance is not Guidance.EMBEDDED
+    is_sized: bool = True
+    distilled: "FamilyTraits | None" = None
 
     @property
     def first_task(self) -> Task:

@@ -39,14 +39,14 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
 
 
 def known_to(pipeline: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Those arguments that the pipeline has: others lack for example a negative prompt."""
+    """Those arguments that the pipeline has: others lack for example a negative prompt. None says nothing."""
     known = inspect.signature(pipeline.__call__).parameters
-    return {name: value for name, value in wanted.items() if name in known}
+    return {name: value for name, value in wanted.items() if name in known and value is not None}
 
 
 def unused(family: FamilyTraits, recipe: Recipe) -> str | None:
     """What of the recipe has no effect with a base of this family; None where all of it has."""
-    if recipe.negative_prompt and not family.reads_negative_prompts:
+    if recipe.negative_prompt and not family.negative_prompts:
         return f"{family.name} reads no negative prompt: it had no effect"
     return None
 
