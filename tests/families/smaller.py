@@ -15,7 +15,6 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
-    PixArtAlphaPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
     SanaPipeline,
@@ -27,11 +26,11 @@ from tests import tiny, tiny_families
 from tests.families import text
 
 
-def make_pixart(folder: Path, kind: Any = PixArtSigmaPipeline) -> Path:
+def make_pixart(folder: Path) -> Path:
     """Write a PixArt: T5 alone, and a transformer that says variances too."""
     torch.manual_seed(0)
     words = tiny_families.t5_tokenizer()
-    pipeline = kind(
+    pipeline = PixArtSigmaPipeline(
         scheduler=DPMSolverMultistepScheduler(),
         vae=tiny.make_vae(),
         text_encoder=tiny_families.make_t5(len(words)),
@@ -47,11 +46,6 @@ def make_pixart(folder: Path, kind: Any = PixArtSigmaPipeline) -> Path:
         ),
     )
     return _written(pipeline, folder)
-
-
-def make_pixart_alpha(folder: Path) -> Path:
-    """Write a PixArt-alpha."""
-    return make_pixart(folder, PixArtAlphaPipeline)
 
 
 def make_sana(folder: Path) -> Path:

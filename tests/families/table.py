@@ -66,7 +66,6 @@ TINY: Final[Mapping[str, TinyFamily]] = {
     "Flux.2 klein base": _flux2(transformers.make_klein),
     "Flux.2 klein": _flux2(partial(transformers.make_klein, is_distilled=True)),
     "Chroma": TinyFamily(transformers.make_chroma),
-    "PixArt-alpha": TinyFamily(smaller.make_pixart_alpha, call=_exact_size),
     "PixArt-Sigma": TinyFamily(smaller.make_pixart, call=_exact_size),
     "Sana": TinyFamily(smaller.make_sana, call=_exact_size, changed=("to_q", "to_k", "to_v")),
     "Lumina 2": TinyFamily(smaller.make_lumina2, side=64),

@@ -126,7 +126,6 @@ FAMILIES: Final = (
         defaults=FamilyDefaults(steps=35, guidance_scale=5.0),
         latents=Latents.PACKED,
     ),
-    FamilyTraits("PixArt-alpha", {_TEXT: "PixArtAlphaPipeline"}, FamilyDefaults(20, 4.5), Dtype.FLOAT16),
     FamilyTraits("PixArt-Sigma", {_TEXT: "PixArtSigmaPipeline"}, FamilyDefaults(20, 4.5), Dtype.FLOAT16),
     FamilyTraits("Sana", {_TEXT: "SanaPipeline"}, FamilyDefaults(20, 4.5), side_multiple=32),
     FamilyTraits("Lumina 2", {_TEXT: "Lumina2Pipeline"}, FamilyDefaults(30, 4.0)),
