@@ -9,12 +9,12 @@ from lorapool_api.rules.limits import excess, scaled_side
 from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_api.rules.prompt_syntax.compel import read_compel
 from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
+from lorapool_api.rules.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app import pictures
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.hires import Hires
-from lorapool_runtime.engine.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_runtime.errors import RequestError
 
 # As the first Stable Diffusion had it.

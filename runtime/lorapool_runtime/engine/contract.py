@@ -8,11 +8,11 @@ from typing import Generic, Protocol
 from PIL.Image import Image
 
 from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
+from lorapool_api.rules.usual import OF_SDXL, UsualRequest
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.hires import Hires
-from lorapool_runtime.engine.usual import OF_SDXL, UsualRequest
 from lorapool_runtime.errors import RuntimeFailure
 
 Stop = Callable[[], bool]

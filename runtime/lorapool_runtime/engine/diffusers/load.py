@@ -12,6 +12,7 @@ import torch
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import ApplyMode, Serving
+from lorapool_api.rules.usual import completed
 from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line, load_pipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
@@ -21,7 +22,6 @@ from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.families.find import usual_of
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
-from lorapool_runtime.engine.usual import completed
 from lorapool_runtime.errors import DeviceLost, ModelError
 
 log = structlog.get_logger(__name__)

@@ -7,6 +7,7 @@ import structlog
 import torch
 from PIL import Image
 
+from lorapool_api.rules.usual import CompleteServing
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
 from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
@@ -19,7 +20,6 @@ from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Runner
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks
-from lorapool_runtime.engine.usual import CompleteServing
 from lorapool_runtime.errors import ModelError
 
 log = structlog.get_logger(__name__)

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import structlog
 
 from lorapool_api.kinds.serving import ApplyMode
+from lorapool_api.rules.usual import CompleteServing
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.engine.diffusers.device import batching, fitting
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
@@ -14,7 +15,6 @@ from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.costs import PER_PIXEL, SAMPLES, Costs, measure, per_pixel, positions_of
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
-from lorapool_runtime.engine.usual import CompleteServing
 
 log = structlog.get_logger(__name__)
 

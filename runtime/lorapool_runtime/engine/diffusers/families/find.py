@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from lorapool_api.rules.usual import UsualRequest
 from lorapool_runtime.engine.diffusers.families.table import FAMILIES, SD2, SDXL_REFINER
 from lorapool_runtime.engine.diffusers.families.traits import FamilyDefaults, FamilyTraits, Task
-from lorapool_runtime.engine.usual import UsualRequest
 
 # Width of the text states that SD 2.x's cross-attention reads; SD 1.x's has 768.
 _SD2_WIDTH: Final = 1024

@@ -3,9 +3,9 @@
 import pytest
 
 from lorapool_api.kinds.serving import Serving
+from lorapool_api.rules.usual import UsualRequest, completed
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app.recipe import complete
-from lorapool_runtime.engine.usual import UsualRequest, completed
 
 SCHNELL = UsualRequest(steps=4, guidance_scale=0.0, side=1024, side_multiple=16)
 
