@@ -18,7 +18,8 @@ few functions in one process: what they hold is ready at once, so that the figur
 cores of one machine, and the API server takes most of them. The adapters lie on a volume, each is held by two pods.
 They are applied with `kubectl apply --server-side` from one file. A restart is over when the operator's metrics say of
 each adapter that it is served. Writes are counted in the API server's audit log; an object is changed where its version
-is another afterwards. CPU and memory are the operator's process alone, its start included where it starts.
+is another afterwards. CPU and memory are the operator's process alone, its start included where it starts; it has the
+packages of its image.
 """
 
 
