@@ -46,6 +46,9 @@ def change(part: Part, weight: Tensor) -> Tensor:
         mixed = torch.stack([base[:, i] for i in range(base.shape[1])], dim=-1) @ mix
         added = (t["b1.weight"].flatten(1) @ t["b2.weight"].flatten(1)).reshape(base.shape)
         return (mixed.movedim(-1, 1) + added) * (float(t.get("alpha", rank)) / rank)
+    if "ia3_l" in t:
+        factors = t["ia3_l"].reshape(*t["ia3_l"].shape, *(1 for _ in base.shape[2:]))
+        return base * factors - base
     if "oft_blocks" in t:
         turned = (rotation(t) @ base.flatten(1)).reshape(base.shape)
         return turned * t.get("rescale", torch.ones(())) - base

@@ -99,6 +99,8 @@ def _dotted() -> Iterator[Seed]:
     down, up = pairs[f"{ATTENTION}.to_k"]
     old = {f"{ATTENTION}.processor.to_k_lora.{side}.weight": t for side, t in (("down", down), ("up", up))}
     yield Seed("old diffusers", _save(old), "unet")
+    factors = {f"base_model.model.{ATTENTION}.to_k.ia3_l": torch.full((12, 1), 1.25)}
+    yield Seed("peft ia3", _save(factors), "unet", peft_config=b'{"peft_type": "IA3"}')
 
 
 def _with_words() -> Iterator[Seed]:

@@ -50,7 +50,7 @@ def check_fits(facts: AdapterFacts, modules: Modules) -> None:
             raise _mismatch(facts, modules, f"the base has no module {component} {target.module}")
         if not _fits(target, shape):
             weight = target.weight
-            found = (target.outputs, *filter(None, (weight.inputs or weight.columns,)), *(weight.kernel or ()))
+            found = filter(None, (target.outputs, weight.inputs or weight.columns, *(weight.kernel or ())))
             raise _mismatch(
                 facts,
                 modules,
@@ -65,7 +65,7 @@ def denoiser(component: str, components: Iterable[str]) -> str:
 
 def _fits(target: TargetFacts, shape: tuple[int, ...]) -> bool:
     weight = target.weight
-    if target.outputs != shape[0] or weight.columns not in (0, prod(shape[1:])):
+    if target.outputs not in (0, shape[0]) or weight.columns not in (0, prod(shape[1:])):
         return False
     if weight.scaled_inputs not in (None, shape[1]):
         return False

@@ -144,7 +144,7 @@ def _judged(component: str, module: str, parts: Parts, weight: WeightShape) -> F
     cut = [targets for fused in meant if (targets := _targets(component, fused, weight)) is not None]
     names = ", ".join(meant[0].modules)
     if not cut and not weight.has_scale:
-        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{weight.network}, whose blocks cannot be cut, over {names}")
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{weight.network}, which cannot be cut, over {names}")
     if not cut:
         raise FactsError(Reason.INVALID_WEIGHTS, f"{weight.outputs} rows are not those of {names}")
     found = [targets for targets in cut if len(targets) == 1 or not weight.scaled_inputs]

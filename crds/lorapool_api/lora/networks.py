@@ -4,67 +4,19 @@ The shapes are those of the libraries that define the parts: PEFT and kohya's tr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from math import prod
 from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import FactsError
+from lorapool_api.lora.weight_shape import OF_THE_WEIGHT, Network, WeightShape
+
+__all__ = ["OF_THE_WEIGHT", "Network", "Parts", "Shape", "WeightShape", "weight_shape"]
 
 Shape = tuple[int, ...]
 Parts = Mapping[str, Shape]
 """The shape of each part of a module, by the names of `layouts.keys`."""
-
-
-class Network(StrEnum):
-    """Kinds of change."""
-
-    LORA = "lora"
-    DORA = "dora"
-    LOHA = "loha"
-    LOKR = "lokr"
-    FULL = "full"
-    """The difference itself: `diff` of LyCORIS, with that of the bias in `diff_b`."""
-    GLORA = "glora"
-    OFT = "oft"
-    """Blocks that turn the rows of a weight, as LyCORIS' diag-OFT has them."""
-    BOFT = "boft"
-
-
-OF_THE_WEIGHT: Final = frozenset({Network.GLORA, Network.OFT, Network.BOFT})
-"""Networks whose change depends on the weight that it changes."""
-ROTATIONS: Final = frozenset({Network.OFT, Network.BOFT})
-
-
-@dataclass(frozen=True, slots=True)
-class WeightShape:
-    """The change of one weight.
-
-    Attributes:
-        rank: 0 where the parts have no rank of their own (a full LoKr, a full difference); of a rotation its blocks'
-            size, which its cost depends on.
-        outputs: rows of the weight.
-        columns: the weight's other sides multiplied: inputs, and those of the kernel; 0 where a rotation fits any.
-        inputs: None where the parts do not tell inputs from kernel.
-        kernel: (height, width) where it is larger than 1 x 1.
-        scaled_inputs: how many lengths a `dora_scale` has that is of the inputs, as LyCORIS may write it; None where
-            DoRA's lengths are of the outputs, or there are none.
-    """
-
-    network: Network
-    rank: int
-    outputs: int
-    columns: int
-    inputs: int | None
-    kernel: tuple[int, int] | None = None
-    scaled_inputs: int | None = None
-
-    @property
-    def has_scale(self) -> bool:
-        """Whether alpha / rank scales the change: a rotation's alpha is a bound."""
-        return self.network not in ROTATIONS
-
 
 _COMMON: Final = frozenset({"alpha", "dora_scale", "magnitude", "diff_b"})
 _LORA: Final = frozenset({"down", "up", "mid"})
@@ -73,6 +25,7 @@ _LOKR: Final = frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_
 _FULL: Final = frozenset({"diff"})
 _GLORA: Final = frozenset({"a1", "a2", "b1", "b2"})
 _OFT: Final = frozenset({"oft_blocks", "rescale"})
+_IA3: Final = frozenset({"ia3_l"})
 
 
 def weight_shape(parts: Parts) -> WeightShape:
@@ -86,7 +39,7 @@ def weight_shape(parts: Parts) -> WeightShape:
     if not kinds:
         raise _invalid(f"{', '.join(sorted(parts))} without weights")
     own, judge = kinds[0]
-    others = _COMMON if own.isdisjoint(_GLORA | _OFT) else {"alpha"}
+    others = _COMMON if own.isdisjoint(_GLORA | _OFT | _IA3) else {"alpha"}
     if odd := sorted(parts.keys() - own - others):
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"nothing reads {', '.join(odd)} beside {min(own)}")
     if {"dora_scale", "magnitude"} <= parts.keys():
@@ -212,8 +165,29 @@ def _oft(parts: Parts) -> WeightShape:
     return WeightShape(Network.OFT if len(blocks) == 3 else Network.BOFT, size, outputs, 0, None)
 
 
-_JUDGES: Final = ((_LORA, _low_rank), (_LOHA, _loha), (_LOKR, _lokr), (_FULL, _full), (_GLORA, _glora), (_OFT, _oft))
-_WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL})
+def _ia3(parts: Parts) -> WeightShape:
+    """Factors of a Linear: (outputs, 1), or (1, inputs) where PEFT calls it a feed-forward module."""
+    shape = parts["ia3_l"]
+    if len(shape) == 4:
+        message = "IA3 of a convolution is not read: its shape does not tell inputs from outputs"
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
+    if len(shape) != 2 or 1 not in shape:
+        raise _invalid(f"ia3_l of shape {_x(shape)}")
+    if shape[1] == 1:
+        return WeightShape(Network.IA3, 0, shape[0], 0, None)
+    return WeightShape(Network.IA3, 0, 0, shape[1], shape[1])
+
+
+_JUDGES: Final = (
+    (_LORA, _low_rank),
+    (_LOHA, _loha),
+    (_LOKR, _lokr),
+    (_FULL, _full),
+    (_GLORA, _glora),
+    (_OFT, _oft),
+    (_IA3, _ia3),
+)
+_WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL, Network.IA3})
 
 
 def _shape(parts: Parts, part: str) -> Shape:

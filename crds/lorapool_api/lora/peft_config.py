@@ -17,8 +17,8 @@ from lorapool_api.lora.header import FactsError
 
 DIFFUSERS_KEY: Final = "lora_adapter_metadata"
 """Where diffusers' `save_lora_weights` keeps PEFT's configuration, each name after its component's."""
-# Kinds of adapters, and what each calls its alpha.
-_ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
+# Kinds of adapters, and what each calls its alpha; None: it has none, and low-rank weights beside it mean nothing.
+_ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha", "IA3": None}
 # Ways to start a training that change the base, so that the weights alone mean something else.
 _MOVE_THE_BASE: Final = ("olora", "loftq", "corda", "lora_ga")
 # Options of PEFT's LoRA with which its weights mean something else than a low-rank sum, by the name of the method.
@@ -92,9 +92,10 @@ def _config(values: Mapping[str, Any]) -> PeftConfig:
     kind = values.get("peft_type", "LORA")
     if not isinstance(kind, str) or kind not in _ALPHA:
         raise _unsupported(f"its type is {str(kind)[:40]!r}, not one of {', '.join(_ALPHA)}")
-    alpha, rank = values.get(_ALPHA[kind], _DEFAULT), values.get("r", _DEFAULT)
+    name = _ALPHA[kind]
+    alpha, rank = values.get(name, _DEFAULT) if name else 0, values.get("r", _DEFAULT)
     if not _is_number(alpha) or not _is_number(rank):
-        raise _unsupported(f"{_ALPHA[kind]} or r is not a number")
+        raise _unsupported(f"{name or 'alpha'} or r is not a number")
     if (start := values.get("init_lora_weights")) in _MOVE_THE_BASE or str(start).startswith("pissa"):
         raise _unsupported(f"{str(start)[:40]!r} starts from a base whose weights it moved; convert it to a plain LoRA")
     if methods := [method for option, method in _OTHER_MEANINGS.items() if values.get(option)]:

@@ -57,6 +57,8 @@ def flux_blocks(width: int, double: range, single: range) -> Shapes:
 
 FLUX_BLOCKS = flux_blocks(3072, range(2), range(2))
 FLUX_ALL = flux_blocks(3072, range(19), range(38)) | {"final_layer.linear": (64, 3072)}
+# Chroma's modulation has no weights of its own.
+CHROMA_BLOCKS = {name: shape for name, shape in FLUX_BLOCKS.items() if not name.endswith(".lin")}
 FLUX_ATTENTION: Shapes = {
     f"{blocks}.{i}.attn.{name}": (3072, 3072)
     for blocks, names in (
@@ -145,6 +147,7 @@ CASES: dict[str, tuple[Family, Write, Shapes | None]] = {
     "Ideogram 4, ComfyUI": (IDEOGRAM4, AI_TOOLKIT, IDEOGRAM_BLOCKS),
     "Ideogram 4, ComfyUI with alpha": (IDEOGRAM4, COMFY, IDEOGRAM_BLOCKS),
     "Ideogram 4, diffusers": (IDEOGRAM4, DIFFUSERS, None),
+    "Chroma, kohya": (CHROMA, KOHYA, CHROMA_BLOCKS),
     "Chroma, diffusers": (CHROMA, DIFFUSERS, None),
     "AuraFlow, diffusers": (AURA, DIFFUSERS, None),
     "Sana, diffusers": (SANA, DIFFUSERS, None),

@@ -17,6 +17,7 @@ from tests.runtime.ask import adapter_file
 from tests.runtime.formats.layouts.families import (
     AI_TOOLKIT,
     BARE_PEFT,
+    KOHYA,
     Family,
     Shapes,
     board,
@@ -96,6 +97,16 @@ def test_the_last_modulation_of_flux2_is_exchanged_as_in_the_base(tmp_path: Path
     (found,) = by_lorapool(FLUX2, path).values()
     exchanged = torch.cat([up[6144:], up[:6144]]).double() @ (down.double() @ x.double())
     assert torch.allclose(found, exchanged)
+
+
+@pytest.mark.parametrize("base", ["z-image", "lumina2", "krea2"])
+def test_in_the_keys_of_kohya_the_same_names_mean_the_same(base: str, tmp_path: Path) -> None:
+    """diffusers reads none of these; alpha / rank is 0.5 there."""
+    family, _, shapes = BASES[base]
+    kohya = by_lorapool(family, KOHYA(tmp_path / "a.safetensors", shapes))
+    dotted = by_lorapool(family, AI_TOOLKIT(tmp_path / "b.safetensors", shapes))
+    assert kohya.keys() == dotted.keys()
+    assert all(torch.allclose(kohya[name], 0.5 * dotted[name]) for name in kohya)
 
 
 def test_one_name_is_another_module_in_another_base(tmp_path: Path) -> None:

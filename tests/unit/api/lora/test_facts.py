@@ -26,6 +26,16 @@ def test_each_layout_names_the_same_module(layout: str) -> None:
     check_fits(facts, BASE)
 
 
+def test_comfyui_names_the_text_encoders_of_a_transformer() -> None:
+    module = "transformer.text_model.encoder.layers.0.self_attn.q_proj"
+    found = {}
+    for encoder in ("clip_l", "clip_g"):
+        name = f"text_encoders.{encoder}.{module}"
+        found[encoder] = facts_of(pair(f"{name}.lora_down.weight", f"{name}.lora_up.weight")).targets[0]
+    assert [found[e].component for e in ("clip_l", "clip_g")] == ["text_encoder", "text_encoder_2"]
+    assert {target.module for target in found.values()} == {"text_model_encoder_layers_0_self_attn_q_proj"}
+
+
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
@@ -60,6 +70,7 @@ def test_weights_that_are_no_floats_are_refused() -> None:
         ({"lora_unet_x.dora_scale": (8, 1), "lora_unet_x.lora_magnitude_vector": (8,)}, "two layouts"),
         ({"lora_unet_y.oft_blocks": (2, 4, 4), "lora_unet_y.dora_scale": (8, 1)}, "dora_scale"),
         ({"lora_unet_double_blocks_0_img_attn_qkv.oft_blocks": (6, 4, 4)}, "cannot be cut"),
+        ({"lora_unet_z.ia3_l": (1, 8, 1, 1)}, "convolution"),
         ({"lora_unet_norm.w_norm": (8,), "lora_unet_norm.b_norm": (8,)}, "w_norm"),
         ({"lora_unet_x.on_input": ()}, "on_input"),
         ({"lora_unet_y.diff": (8,)}, "no Linear and no convolution"),
@@ -136,6 +147,8 @@ def test_alpha_may_be_an_integer_and_weights_may_not() -> None:
         {"lora_unet_x.oft_blocks": (2, 3, 4, 4)},
         {"lora_unet_x.oft_blocks": (4, 4, 2, 2)},
         {"lora_unet_x.oft_blocks": (10_000, 4, 2, 2)},
+        {"base_model.model.x.ia3_l": (4, 8)},
+        {"base_model.model.x.ia3_l": (8,)},
     ],
 )
 def test_parts_that_do_not_belong_together_are_refused(tensors: Shapes) -> None:

@@ -89,7 +89,6 @@ def misfit_of(tensors: Shapes) -> str:
 @pytest.mark.parametrize(
     ("keys", "name"),
     [
-        (["base_model.model.x.to_k.ia3_l"], "IA3"),
         (["lora_unet_x.weight", "lora_unet_x.on_input"], "IA3"),
         (["base_model.model.x.to_k.oft_r.default"], "OFT"),
         (["base_model.model.x.to_k.boft_R", "base_model.model.x.to_k.boft_s"], "BOFT"),

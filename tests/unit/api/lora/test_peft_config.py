@@ -62,6 +62,11 @@ def test_an_alpha_that_nobody_names_is_the_default_of_peft(kind: Any) -> None:
     assert in_metadata.scale([NAME], rank=4) == LoraConfig(r=4).lora_alpha / 4
 
 
+def test_low_rank_weights_with_the_configuration_of_an_ia3_have_no_scale() -> None:
+    """An alpha of 0 is refused where a file is read."""
+    assert from_file(b'{"peft_type": "IA3", "r": 4}').scale([NAME], rank=4) == 0
+
+
 METHODS: dict[str, object] = {
     "alora_invocation_tokens": [1, 2],
     "arrow_config": {"top_k": 3},
@@ -108,7 +113,8 @@ def test_a_file_without_metadata_says_nothing() -> None:
     [
         b"not json",
         b"[]",
-        b'{"peft_type": "IA3"}',
+        b'{"peft_type": "VERA"}',
+        b'{"peft_type": "OFT"}',
         b'{"lora_alpha": "8"}',
         b'{"alpha_pattern": {"a": "b"}}',
         b'{"alpha_pattern": {"(a+)+$": 1}}',

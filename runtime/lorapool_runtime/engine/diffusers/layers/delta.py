@@ -12,7 +12,7 @@ import torch
 
 from lorapool_api.lora.layouts.mmdit import RowRanges
 from lorapool_api.lora.networks import OF_THE_WEIGHT, Network
-from lorapool_runtime.engine.diffusers.layers.of_the_weight import change_of
+from lorapool_runtime.engine.diffusers.layers.of_the_weight import change_of, change_of_bias
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 
 Parts = Mapping[str, torch.Tensor]
@@ -98,8 +98,13 @@ def merged(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) ->
 
 def merged_bias(bias: torch.Tensor | None, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor | None:
     """b' = b + sum of s · db in the bias's dtype, computed in float32; None where nothing changes it."""
+    if bias is None:
+        return None
     moved = [(delta.parts["diff_b"], strength) for delta, strength in deltas if "diff_b" in delta.parts]
-    if bias is None or not moved:
+    for delta, strength in deltas:
+        if (change := change_of_bias(bias, delta.network, delta.parts)) is not None:
+            moved.append((change, strength))
+    if not moved:
         return None
     return (bias.float() + sum(strength * part.float() for part, strength in moved)).to(bias.dtype)
 

@@ -3,7 +3,8 @@
 GLoRA (arXiv:2306.07967): dW = W A + B, both of low rank. OFT (arXiv:2306.07280): W' = R W, R a rotation of each block
 of rows. BOFT (arXiv:2311.06243): several such rotations one after the other, of rows further and further apart. All as
 LyCORIS computes them, whose blocks turn the other way round for OFT than for BOFT. W is always the base's, whatever
-else a stack adds, so that the order of a stack does not matter.
+else a stack adds, so that the order of a stack does not matter. IA3 (arXiv:2205.05638): W' = l * W along the outputs or
+the inputs, as in PEFT, which has no strength: l counts as 1 + s (l - 1) here, and for the bias along with the outputs.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,8 @@ def change_of(weight: torch.Tensor, network: Network, parts: Parts) -> torch.Ten
 
     Args:
         parts: in the shapes of `weights.parts`: GLoRA's four; of a rotation R - I, (blocks, size, size) or
-            (stages, blocks, size, size), and `rescale`, (out, 1, ...), what the rows of W' are multiplied with.
+            (stages, blocks, size, size), and `rescale`, (out, 1, ...), what the rows of W' are multiplied with; of an
+            IA3 `factors`, l - 1, (out, 1, ...) or (1, in, ...).
 
     Raises:
         ValueError: a network that does not depend on the weight.
@@ -35,8 +37,18 @@ def change_of(weight: torch.Tensor, network: Network, parts: Parts) -> torch.Ten
             return _rescaled(weight, _turned(weight, parts["rotation"].mT), parts)
         case Network.BOFT:
             return _rescaled(weight, _butterfly(weight, parts["rotation"]), parts)
+        case Network.IA3:
+            return weight * parts["factors"]
         case _:
             raise ValueError(f"{network} does not depend on the weight")
+
+
+def change_of_bias(bias: torch.Tensor, network: Network, parts: Parts) -> torch.Tensor | None:
+    """db of a bias (out,) in float32, where the network changes it with its weight."""
+    factors = parts.get("factors")
+    if network is not Network.IA3 or factors is None or factors.shape[0] != bias.shape[0] or factors.shape[1] != 1:
+        return None
+    return bias.float() * factors.float().flatten()
 
 
 def _turned(weight: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:

@@ -67,6 +67,8 @@ def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> di
     if "oft_blocks" in parts:
         alpha = tensors.get("alpha")
         parts["rotation"] = _rotation(parts.pop("oft_blocks"), 0.0 if alpha is None else float(alpha) * weight.outputs)
+    if "ia3_l" in parts:
+        parts["factors"] = parts.pop("ia3_l").double() - 1
     if "dora_scale" in parts:
         parts["magnitude_in" if weight.scaled_inputs else "magnitude"] = parts.pop("dora_scale")
     ones = (1,) * (len(inputs) - 1)
@@ -82,6 +84,7 @@ def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> di
         "b1": (weight.outputs, weight.rank),
         "b2": (weight.rank, prod(inputs)),
         "rescale": (weight.outputs, 1, *ones),
+        "factors": (weight.outputs or 1, weight.inputs or 1, *ones),
     }
     return {name: tensor.reshape(shapes.get(name, tensor.shape)) for name, tensor in parts.items()}
 

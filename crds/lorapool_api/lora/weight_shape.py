@@ -1,0 +1,57 @@
+"""Kinds of networks, and what the parts of one module say of the weight that they change."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Network(StrEnum):
+    """Kinds of change."""
+
+    LORA = "lora"
+    DORA = "dora"
+    LOHA = "loha"
+    LOKR = "lokr"
+    FULL = "full"
+    """The difference itself: `diff` of LyCORIS, with that of the bias in `diff_b`."""
+    GLORA = "glora"
+    OFT = "oft"
+    """Blocks that turn the rows of a weight, as LyCORIS' diag-OFT has them."""
+    BOFT = "boft"
+    IA3 = "ia3"
+    """A factor for each output or each input of a Linear, as PEFT has them."""
+
+
+OF_THE_WEIGHT: Final = frozenset({Network.GLORA, Network.OFT, Network.BOFT, Network.IA3})
+"""Networks whose change depends on the weight that it changes."""
+_WITHOUT_SCALE: Final = frozenset({Network.OFT, Network.BOFT, Network.IA3})
+
+
+@dataclass(frozen=True, slots=True)
+class WeightShape:
+    """The change of one weight.
+
+    Attributes:
+        rank: 0 where the parts have no rank of their own (a full LoKr, a full difference); of a rotation its blocks'
+            size, which its cost depends on.
+        outputs: rows of the weight; 0 where factors of the inputs fit any.
+        columns: the weight's other sides multiplied: inputs, and those of the kernel; 0 where a rotation or factors of
+            the outputs fit any.
+        inputs: None where the parts do not tell inputs from kernel.
+        kernel: (height, width) where it is larger than 1 x 1.
+        scaled_inputs: how many lengths a `dora_scale` has that is of the inputs, as LyCORIS may write it; None where
+            DoRA's lengths are of the outputs, or there are none.
+    """
+
+    network: Network
+    rank: int
+    outputs: int
+    columns: int
+    inputs: int | None
+    kernel: tuple[int, int] | None = None
+    scaled_inputs: int | None = None
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether alpha / rank scales the change: a rotation's alpha is a bound, factors have none."""
+        return self.network not in _WITHOUT_SCALE
