@@ -87,7 +87,8 @@ class Settings(BaseSettings):
         """The base model, its folders where they really are."""
         spec = self.config.model
         vae = spec.vae and self._located(spec.vae)
-        return spec.model_copy(update={"source": self._located(spec.source), "vae": vae})
+        controls = tuple(c.model_copy(update={"source": self._located(c.source)}) for c in spec.controls)
+        return spec.model_copy(update={"source": self._located(spec.source), "vae": vae, "controls": controls})
 
     def _located(self, source: ModelSource) -> ModelSource:
         return source.model_copy(update={"path": f"{self.pod_root}{source.path}"}) if source.path else source

@@ -55,6 +55,24 @@ class Quantization(ApiModel):
     )
 
 
+class ControlKind(StrEnum):
+    """Networks that let a picture control another."""
+
+    CONTROL_NET = "ControlNet"
+
+
+class ControlSpec(ApiModel):
+    """A network beside the base, which requests name with a picture of theirs."""
+
+    name: str = Field(
+        description="What requests call it.", pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=63
+    )
+    kind: ControlKind = Field(
+        default=ControlKind.CONTROL_NET, description="ControlNet: a ControlNetModel of diffusers, for this base."
+    )
+    source: ModelSource = Field(description="Where its diffusers folder comes from.")
+
+
 class BaseModelSpec(ApiModel):
     """The base model that every pod of the pool holds."""
 
@@ -75,6 +93,13 @@ class BaseModelSpec(ApiModel):
         default=None,
         description="The weights in fewer bits than `dtype` has, for cards on which the base finds no room. Adapters "
         "are never merged into packed weights.",
+    )
+    controls: tuple[ControlSpec, ...] = Field(
+        default=(),
+        description="Networks that pictures of requests control the base with; they take memory of the device. "
+        "For bases of SD 1.x, SD 2.x and SDXL.",
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     aliases: tuple[ModelId, ...] = Field(
         default=(),

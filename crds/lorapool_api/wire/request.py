@@ -9,9 +9,10 @@ from lorapool_api.kinds.stacks import MAX_MEMBERS
 from lorapool_api.wire.message import Wire
 
 MAX_STACK = MAX_MEMBERS
+MAX_CONTROLS = 3
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024
-# A request's body: a picture, a mask, and a few words.
+# A request's body: a picture, a mask or others as long together, and a few words.
 GENERATE_MAX_BYTES = 2 * MAX_PICTURE_CHARACTERS + 1024 * 1024
 
 
@@ -47,6 +48,20 @@ class HiresPass(Wire):
     )
     steps: int | None = Field(default=None, ge=1, description="None: as many as the first pass has.")
     strength: float = Field(default=0.5, gt=0, le=1, description="Of the steps so many are done, rounded down.")
+
+
+class ControlUse(Wire):
+    """A picture that controls the result."""
+
+    name: str = Field(description="Of the pool's `model.controls`.", max_length=63)
+    image: str = Field(
+        max_length=MAX_PICTURE_CHARACTERS,
+        description="What the control reads, already edges, depth or a pose (PNG, JPEG or WebP in base64); resized to "
+        "the result.",
+    )
+    scale: float = Field(default=1.0, ge=0, le=2, description="How strongly it counts.")
+    start: float = Field(default=0.0, ge=0, lt=1, description="The share of the steps from which on it counts.")
+    end: float = Field(default=1.0, gt=0, le=1, description="The share of the steps up to which it counts.")
 
 
 class AdapterUse(Wire):
@@ -96,6 +111,7 @@ class GenerateRequest(Wire):
         le=1,
         description="How far the result may go from `image`; default 0.8, with a mask 1.",
     )
+    controls: tuple[ControlUse, ...] = Field(default=(), max_length=MAX_CONTROLS)
     hires: HiresPass | None = Field(default=None, description="A second pass over the picture, made larger.")
     previews: int = Field(
         default=0,

@@ -17,7 +17,8 @@ def is_commit(revision: str) -> bool:
 
 def hub_sources(model: BaseModelSpec) -> tuple[HubModel, ...]:
     """The repositories that the model names."""
-    return tuple(source.hub for source in (model.source, model.vae) if source is not None and source.hub is not None)
+    sources = (model.source, model.vae, *(control.source for control in model.controls))
+    return tuple(source.hub for source in sources if source is not None and source.hub is not None)
 
 
 def pinned(pool: Pool, commits: Mapping[tuple[str, str], str]) -> Pool:
@@ -31,6 +32,9 @@ def pinned(pool: Pool, commits: Mapping[tuple[str, str], str]) -> Pool:
         update={
             "source": _pinned(model.source, commits),
             "vae": _pinned(model.vae, commits) if model.vae is not None else None,
+            "controls": tuple(
+                control.model_copy(update={"source": _pinned(control.source, commits)}) for control in model.controls
+            ),
         }
     )
     return pool.model_copy(update={"spec": pool.spec.model_copy(update={"model": changed})})

@@ -64,6 +64,7 @@ class ImageGenerator:
         self._metrics = metrics
         self._on_made = on_made
         self.usage = Usage()
+        self._controls = tuple(control.name for control in settings.config.model.controls)
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
     async def admit(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:
@@ -79,7 +80,9 @@ class ImageGenerator:
         defaults = self._weights.defaults(uses, self._config.serving.limits)
         seed = secrets.randbelow(_RANDOM_SEEDS)
         # Pictures take their time to decode.
-        recipe = await asyncio.to_thread(complete, wanted, self._config.serving, seed, defaults, self._base().usual)
+        usual = self._base().usual
+        serving = self._config.serving
+        recipe = await asyncio.to_thread(complete, wanted, serving, seed, defaults, usual, self._controls)
         return RenderRequest(recipe, stack, previews=wanted.previews)
 
     async def make(

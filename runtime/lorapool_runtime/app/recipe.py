@@ -1,5 +1,6 @@
 """From a request to a complete recipe: the defaults of adapters and pool filled in, the pool's limits kept."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -14,7 +15,7 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app import pictures
 from lorapool_runtime.engine.contract import Recipe, Start
-from lorapool_runtime.engine.hires import Hires
+from lorapool_runtime.engine.passes import ControlPicture, Hires
 from lorapool_runtime.errors import RequestError
 
 # As the first Stable Diffusion had it.
@@ -28,8 +29,12 @@ def complete(
     random_seed: int,
     of_stack: AdapterDefaults = NO_DEFAULTS,
     usual: UsualRequest = OF_SDXL,
+    controls: Sequence[str] = (),
 ) -> Recipe:
     """The recipe of a request: what it says, else what its adapters say, else the pool, else what suits the base.
+
+    Args:
+        controls: names of those that the pool has.
 
     Raises:
         RequestError: `InvalidRequest`, which names the value and the limit.
@@ -51,7 +56,23 @@ def complete(
         timestep_spacing=wanted.timestep_spacing or of_stack.timestep_spacing or defaults.timestep_spacing,
     )
     _check(wanted, recipe, serving)
-    return _in_two_passes(wanted, replace(recipe, start=_start(wanted, recipe)), serving, usual.side_multiple)
+    started = replace(recipe, start=_start(wanted, recipe), controls=_controls(wanted, recipe, controls))
+    return _in_two_passes(wanted, started, serving, usual.side_multiple)
+
+
+def _controls(wanted: GenerateRequest, recipe: Recipe, known: Sequence[str]) -> tuple[ControlPicture, ...]:
+    """The pictures that control the result. Names are checked first: pictures take their time."""
+    for use in wanted.controls:
+        if use.name not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise _invalid(f"this pool has no control {use.name!r}: {has}")
+        if use.start >= use.end:
+            raise _invalid(f"control {use.name} ends at {use.end:g} of the steps, before it starts at {use.start:g}")
+    size = (recipe.width, recipe.height)
+    return tuple(
+        ControlPicture(u.name, pictures.decode("controls.image", u.image, "RGB", size), u.scale, u.start, u.end)
+        for u in wanted.controls
+    )
 
 
 def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving, multiple: int) -> Recipe:
@@ -61,6 +82,8 @@ def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving, mu
         return recipe
     if recipe.start is not None:
         raise _invalid("hires goes over a picture that is made of noise: leave image out")
+    if recipe.controls:
+        raise _invalid("hires together with controls is not served")
     hires = Hires(recipe.width, recipe.height, said.upscaler, _or(said.steps, recipe.steps), said.strength)
     width, height = (scaled_side(side, said.scale, multiple) for side in (recipe.width, recipe.height))
     larger = replace(recipe, width=width, height=height, hires=hires)

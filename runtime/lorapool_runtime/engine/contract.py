@@ -12,7 +12,7 @@ from lorapool_api.rules.usual import OF_SDXL, UsualRequest
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
-from lorapool_runtime.engine.hires import Hires
+from lorapool_runtime.engine.passes import ControlPicture, Hires
 from lorapool_runtime.errors import RuntimeFailure
 
 Stop = Callable[[], bool]
@@ -82,11 +82,12 @@ class Recipe:
     timestep_spacing: TimestepSpacing | None = None
     prompt_syntax: PromptSyntax = PromptSyntax.PLAIN
     hires: Hires | None = None
+    controls: tuple[ControlPicture, ...] = ()
 
     @property
     def shape(self) -> Hashable:
         """What must agree for pictures to be made in one forward; None where there is nothing to agree on."""
-        if self.start is not None or self.hires is not None:
+        if self.start is not None or self.hires is not None or self.controls:
             return None
         return self.width, self.height, self.steps, self.guidance_scale, self.scheduler, self.timestep_spacing
 

@@ -22,14 +22,20 @@ def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed
     Args:
         adapters: (identity of the file, scale); not its name: the same file makes the same picture under any.
     """
-    plain = asdict(replace(recipe, start=None))
-    what = {**plain, "start": _start(recipe), "seed": seed, "images": 1, "base": label, "adapters": list(adapters)}
+    plain = asdict(replace(recipe, start=None, controls=()))
+    sent = {"start": _start(recipe), "controls": _controls(recipe)}
+    what = {**plain, **sent, "seed": seed, "images": 1, "base": label, "adapters": list(adapters)}
     digest = sha256(json.dumps(what, sort_keys=True).encode()).digest()
     picture = _mosaic(digest).resize((recipe.width, recipe.height), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(picture)
     _bands(pen, recipe, adapters)
     _words(pen, recipe, _caption(label, recipe, adapters, seed))
     return picture
+
+
+def _controls(recipe: Recipe) -> list[list[str | float]]:
+    """What pictures that control the result have to say."""
+    return [[c.name, c.scale, c.start, c.end, sha256(c.image.tobytes()).hexdigest()] for c in recipe.controls]
 
 
 def _start(recipe: Recipe) -> list[str | float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lorapool_api import names
-from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.base_model import BaseModelSpec, ControlSpec
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_common.http.listening import listen_host
@@ -44,7 +44,12 @@ def test_an_address_to_listen_on_can_be_named(environment: pytest.MonkeyPatch) -
 
 def test_without_mounts_every_path_lies_below_the_pods_folder(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("LORAPOOL_POD_ROOT", "/run/pod")
+    control = {"name": "edges", "source": {"path": "/models/edges"}}
+    model = CONFIG.model.model_copy(update={"controls": (ControlSpec.model_validate(control),)})
+    with_control = CONFIG.model_copy(update={"model": model})
+    environment.setenv("LORAPOOL_RUNTIME_CONFIG", with_control.model_dump_json())
     settings = Settings()
+    assert settings.model.controls[0].source.path == "/run/pod/models/edges"
     assert settings.cache == Path(f"/run/pod{names.CACHE_DIR}")
     assert settings.control_token_file.is_relative_to("/run/pod")
     assert settings.model.source.path == "/run/pod/models/shapes-xl"

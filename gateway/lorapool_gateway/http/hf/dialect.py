@@ -11,6 +11,7 @@ from lorapool_api.wire.request import HiresPass
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras, pictures
 from lorapool_gateway.http.fields.accept import preferred_format
+from lorapool_gateway.http.fields.controls import controls
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
 from lorapool_gateway.http.fields.schedulers import scheduler
 from lorapool_gateway.routing.request import ImageRequest
@@ -45,6 +46,7 @@ class Parameters(BaseModel):
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     hires: HiresPass | None = None
+    controls: Any = None
     strength: float | None = None
     image: Any = None
     mask_image: Any = None
@@ -90,6 +92,7 @@ def parse(body: bytes, sent: Sent) -> ImageRequest:
         timestep_spacing=parameters.timestep_spacing,
         seed=chosen_seed(parameters.seed),
         hires=parameters.hires,
+        controls=controls(parameters.controls),
         format=preferred_format(sent.accept),
         image=image,
         mask=_mask(either["mask_image"], either["mask"], image),

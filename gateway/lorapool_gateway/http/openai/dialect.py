@@ -13,6 +13,7 @@ from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import HiresPass, ImageFormat
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras
+from lorapool_gateway.http.fields.controls import controls
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
 from lorapool_gateway.http.fields.schedulers import scheduler
 from lorapool_gateway.pods.images import Image
@@ -43,6 +44,7 @@ class Body(BaseModel):
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     hires: HiresPass | None = None
+    controls: Any = None
     loras: Any = None
     lora: Any = None
 
@@ -77,6 +79,7 @@ def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
         timestep_spacing=fields.timestep_spacing,
         seed=chosen_seed(fields.seed),
         hires=fields.hires,
+        controls=controls(fields.controls),
         images=1 if fields.n is None else fields.n,
         format=ImageFormat(fields.output_format or ImageFormat.PNG),
     )

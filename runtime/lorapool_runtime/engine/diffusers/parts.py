@@ -49,6 +49,7 @@ class PipelineParts:
         if not {"unet", "transformer"} & components.keys():
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
         board = Switchboard(components)
+        tasks = Tasks(pipeline, loaded.family, loaded.controls)
         return cls(
             pipeline=pipeline,
             family=loaded.family,
@@ -56,7 +57,7 @@ class PipelineParts:
             board=board,
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
-            runner=Runner(Tasks(pipeline, loaded.family), pipeline.scheduler, accelerator.wait_for_render),
+            runner=Runner(tasks, pipeline.scheduler, accelerator.wait_for_render),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,

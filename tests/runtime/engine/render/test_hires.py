@@ -18,7 +18,7 @@ from lorapool_api.wire.request import Upscaler
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
-from lorapool_runtime.engine.hires import Hires
+from lorapool_runtime.engine.passes import Hires
 
 SIDE = tiny.SIZE
 LARGE = {"width": 2 * SIDE, "height": SIDE}

@@ -16,7 +16,7 @@ from PIL import Image
 from tests.unit.gateway.fakes import FakePod, World
 from tests.waiting import until
 
-from lorapool_api.wire.request import GENERATE_MAX_BYTES
+from lorapool_api.wire.request import GENERATE_MAX_BYTES, ControlUse
 from lorapool_gateway.http.gate import parsed
 from lorapool_gateway.settings import Settings
 
@@ -195,3 +195,31 @@ async def test_a_held_request_keeps_its_picture_once_and_no_body() -> None:
         finally:
             tracemalloc.stop()
         held.cancel()
+
+
+@pytest.mark.parametrize("dialect", ["openai", "hf"])
+async def test_pictures_that_control_reach_the_pod(world: World, pod: FakePod, dialect: str) -> None:
+    controls = [{"name": "edges", "image": f"data:image/png;base64,{text(PNG)}", "scale": 0.5, "end": 0.8}]
+    if dialect == "openai":
+        reply = await post(world, "/v1/images/generations", json={"prompt": "a cat", "controls": controls})
+    else:
+        reply = await post(world, json={"inputs": "a cat", "parameters": {"controls": controls}})
+    assert reply.status_code == 200, reply.text
+    assert pod.received[0].controls == (ControlUse(name="edges", image=text(PNG), scale=0.5, end=0.8),)
+
+
+@pytest.mark.parametrize(
+    ("controls", "why"),
+    [
+        ({"name": "edges"}, "a list of at most 3"),
+        ([{"name": "edges", "image": text(PNG)}] * 4, "a list of at most 3"),
+        (["edges"], "a list of at most 3"),
+        ([{"name": "edges"}], "controls.image must be an image"),
+        ([{"name": "edges", "image": text(PNG), "weight": 1}], "no field 'weight'"),
+        ([{"name": "edges", "image": text(PNG), "scale": 9}], "controls.scale"),
+        ([{"image": text(PNG)}], "controls.name"),
+    ],
+)
+async def test_what_is_no_control_is_refused_in_one_sentence(world: World, controls: Any, why: str) -> None:
+    reply = await post(world, json={"inputs": "a cat", "parameters": {"controls": controls}})
+    assert (reply.status_code, why in reply.text) == (400, True), reply.text

@@ -182,3 +182,31 @@ def test_a_strength_that_leaves_no_step_is_the_requests_fault(steps: int, streng
         recipe_of(image=encoded(), steps=steps, strength=strength)
     assert refused.value.code is ErrorCode.INVALID_REQUEST
     assert recipe_of(image=encoded(), steps=steps, strength=1 / steps)[1] == 1 / steps
+
+
+def test_pictures_that_control_have_the_size_of_the_result() -> None:
+    edges = {"name": "edges", "image": encoded((90, 30)), "scale": 0.5, "end": 0.8}
+    wanted = GenerateRequest.model_validate({"prompt": "a", "width": 64, "height": 32, "controls": [edges]})
+    recipe = complete(wanted, SERVING, 1, controls=("depth", "edges"))
+    (made,) = recipe.controls
+    assert (made.name, made.image.mode, made.image.size) == ("edges", "RGB", (64, 32))
+    assert (made.scale, made.start, made.end) == (0.5, 0.0, 0.8)
+    assert recipe.shape is None, "it shares no forward with others"
+
+
+@pytest.mark.parametrize(
+    ("control", "changes", "why"),
+    [
+        ({"name": "pose"}, {}, "no control 'pose': it has edges"),
+        ({"start": 0.5, "end": 0.5}, {}, "ends at 0.5"),
+        ({"image": "?"}, {}, "controls.image is not base64"),
+        ({}, {"hires": {"scale": 2}}, "hires together with controls"),
+    ],
+)
+def test_a_control_that_makes_no_sense_is_refused(
+    control: dict[str, object], changes: dict[str, object], why: str
+) -> None:
+    controls = [{"name": "edges", "image": encoded(), **control}]
+    wanted = GenerateRequest.model_validate({"prompt": "a", "controls": controls, **changes})
+    with pytest.raises(RequestError, match=why):
+        complete(wanted, SERVING, 1, controls=("edges",))

@@ -10,7 +10,7 @@ from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, SchedulerN
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest, Upscaler
 from lorapool_runtime.app.recipe import complete
-from lorapool_runtime.engine.hires import Hires
+from lorapool_runtime.engine.passes import Hires
 from lorapool_runtime.errors import RequestError
 
 SERVING = Serving.model_validate(

@@ -3,8 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -26,6 +26,7 @@ from lorapool_runtime.engine.diffusers.base.by_family import (
     trained_side,
     vae_class,
 )
+from lorapool_runtime.engine.diffusers.base.controls import load_controls
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
 from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.diffusers.families.find import sized
@@ -49,6 +50,7 @@ class LoadedPipeline:
     """A pipeline on its device, its weights of that dtype.
 
     Attributes:
+        controls: what pictures of requests control it with, by name.
         files_s: how long it took until its files were on the disk.
     """
 
@@ -58,6 +60,7 @@ class LoadedPipeline:
     revision: str
     size_bytes: int
     files_s: float = 0.0
+    controls: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_pipeline(
@@ -104,9 +107,10 @@ def load_pipeline(
         raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
     _pack(pipeline, packing, assembled, target)
     _settle(pipeline, device, deterministic=deterministic)
+    controls = load_controls(spec.controls, pipeline, family, dtype)
     revision = folder.name if spec.source.hub else folder_revision(folder)
     return LoadedPipeline(
-        pipeline, sized(family, trained_side(pipeline)), dtype, revision, folder_size_bytes(folder), files_s
+        pipeline, sized(family, trained_side(pipeline)), dtype, revision, folder_size_bytes(folder), files_s, controls
     )
 
 

@@ -27,6 +27,11 @@ _SD1: Final = FamilyTraits(
     defaults=FamilyDefaults(steps=25, guidance_scale=7.5, side=512, sampler=SchedulerName.EULER_A),
     dtype=Dtype.FLOAT16,
     side_multiple=8,
+    controlled={
+        _TEXT: "StableDiffusionControlNetPipeline",
+        _IMAGE: "StableDiffusionControlNetImg2ImgPipeline",
+        _MASK: "StableDiffusionControlNetInpaintPipeline",
+    },
 )
 SD2: Final = _with_distilled(
     replace(_SD1, name="SD 2.x", defaults=replace(_SD1.defaults, side=768)), "SD turbo", FamilyDefaults(4, 0.0)
@@ -42,12 +47,18 @@ _SDXL: Final = FamilyTraits(
     dtype=Dtype.FLOAT16,
     side_multiple=8,
     text_encoders=_TWO,
+    controlled={
+        _TEXT: "StableDiffusionXLControlNetPipeline",
+        _IMAGE: "StableDiffusionXLControlNetImg2ImgPipeline",
+        _MASK: "StableDiffusionXLControlNetInpaintPipeline",
+    },
 )
 SDXL_REFINER: Final = replace(
     _SDXL,
     name="SDXL refiner",
     pipelines={task: name for task, name in _SDXL.pipelines.items() if task is not _TEXT},
     text_encoders=("text_encoder_2",),
+    controlled={},
 )
 _SD3: Final = FamilyTraits(
     name="SD 3.x",
@@ -103,8 +114,8 @@ _FLUX2: Final = replace(
 FAMILIES: Final = (
     _SD1,
     _with_distilled(_SDXL, "SDXL turbo", FamilyDefaults(4, 0.0)),
-    replace(_SD1, name="SD 1.x inpainting", pipelines={_MASK: "StableDiffusionInpaintPipeline"}),
-    replace(_SDXL, name="SDXL inpainting", pipelines={_MASK: "StableDiffusionXLInpaintPipeline"}),
+    replace(_SD1, name="SD 1.x inpainting", pipelines={_MASK: "StableDiffusionInpaintPipeline"}, controlled={}),
+    replace(_SDXL, name="SDXL inpainting", pipelines={_MASK: "StableDiffusionXLInpaintPipeline"}, controlled={}),
     _with_distilled(_SD3, "SD 3.x turbo", FamilyDefaults(4, 0.0)),
     _with_distilled(_FLUX, "Flux.1 schnell", FamilyDefaults(4, 0.0)),
     replace(_FLUX, name="Flux.1 Fill", pipelines={_MASK: "FluxFillPipeline"}, defaults=FamilyDefaults(50, 30.0)),

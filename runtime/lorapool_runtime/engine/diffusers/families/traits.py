@@ -1,7 +1,7 @@
 """What may differ between families of base models, for whatever works with all of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lorapool_api.kinds.base_model import Dtype
@@ -68,6 +68,7 @@ class FamilyTraits:
             no strength.
         is_sized: whether the configuration of the denoiser says for which size a base was trained.
         distilled: bases of the same class that were distilled for few steps without guidance.
+        controlled: diffusers' class for each task that ControlNets can steer.
     """
 
     name: str
@@ -82,6 +83,7 @@ class FamilyTraits:
     edits: bool = False
     is_sized: bool = True
     distilled: "FamilyTraits | None" = None
+    controlled: Mapping[Task, str] = field(default_factory=dict)
 
     @property
     def first_task(self) -> Task:

@@ -14,6 +14,7 @@ from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.families.traits import Task
 from lorapool_runtime.engine.diffusers.render.arguments import arguments, known_to, unused
+from lorapool_runtime.engine.diffusers.render.passes.control import control_arguments
 from lorapool_runtime.engine.diffusers.render.passes.second import (
     StepsOfPasses,
     check_hires,
@@ -93,7 +94,8 @@ class Runner:
     @torch.inference_mode()
     def _pass(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, task: Task, given: Mapping[str, Any]) -> Run:
         """One run of the pipeline; `given`: what it is called with besides."""
-        family, pipeline = self._tasks.family, self._tasks.pipeline(task)
+        family, controls = self._tasks.family, recipe.controls
+        pipeline = self._tasks.controlled(task, controls) if controls else self._tasks.pipeline(task)
         last: torch.Tensor | None = None
         stepped_s: float | None = None
 
@@ -116,6 +118,7 @@ class Runner:
             **arguments(family, recipe, together([row.prompts for row in rows])),
             "generator": generators if len(generators) > 1 else generators[0],
             "callback_on_step_end": between_steps,
+            **control_arguments(task, controls),
             **given,
         }
         try:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from lorapool_api.wire.request import Upscaler
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Latents
-from lorapool_runtime.engine.hires import Hires
+from lorapool_runtime.engine.passes import Hires
 from lorapool_runtime.errors import RecipeError
 
 # As `run.Watch`.

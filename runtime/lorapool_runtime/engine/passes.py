@@ -1,0 +1,41 @@
+"""What a picture is made by besides its prompt: a pass before it, pictures that control it."""
+
+from dataclasses import dataclass
+
+from PIL.Image import Image
+
+from lorapool_api.wire.request import Upscaler
+
+
+@dataclass(frozen=True)
+class Hires:
+    """The first pass makes a picture of this size; the second goes over it, made as large as the recipe says.
+
+    Attributes:
+        width, height: of the first pass, in pixels.
+        steps, strength: of the second pass; of its steps `steps x strength` are done, rounded down, at least one.
+    """
+
+    width: int
+    height: int
+    upscaler: Upscaler
+    steps: int
+    strength: float
+
+
+@dataclass(frozen=True)
+class ControlPicture:
+    """A picture that one of the pool's controls reads at each step: edges, depth, a pose.
+
+    Attributes:
+        name: of the control.
+        image: RGB, of the recipe's size.
+        scale: how strongly it counts.
+        start, end: the share of the steps from which, and up to which, it counts.
+    """
+
+    name: str
+    image: Image
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0

@@ -1,0 +1,17 @@
+"""What pods read of a base has commits where the pool has branches, so that all of them hold the same."""
+
+from tests import make
+
+from lorapool_operator.manifests.pinned import hub_sources, pinned
+
+
+def test_controls_are_pinned_as_the_base_is() -> None:
+    source = {"hub": {"repo": "them/base", "revision": "main"}}
+    edges = {"name": "edges", "source": {"hub": {"repo": "them/edges", "revision": "v2"}}}
+    mounted = {"name": "depth", "source": {"path": "/models/depth"}}
+    pool = make.pool(model={"source": source, "controls": [edges, mounted]})
+    assert [hub.repo for hub in hub_sources(pool.spec.model)] == ["them/base", "them/edges"]
+    base, control = "a" * 40, "b" * 40
+    seen = pinned(pool, {("them/base", "main"): base, ("them/edges", "v2"): control}).spec.model
+    assert [hub.revision for hub in hub_sources(seen)] == [base, control]
+    assert seen.controls[1].source.path == "/models/depth"
