@@ -75,8 +75,13 @@ REFUSED_POOLS = [
     ("runtime.rollout", {"maxSurge": "0%", "maxUnavailable": 0}, "maxSurge and maxUnavailable must not both be 0"),
     ("runtime.rollout", {"maxSurge": "101%"}, "spec.runtime.rollout.maxSurge"),
     ("runtime.rollout", {"maxUnavailable": -1}, "spec.runtime.rollout.maxUnavailable"),
-    ("serving.limits", {"steps": 5}, "defaults.steps must not exceed limits.steps"),
-    ("serving.limits", {"pixels": 4096}, "must not exceed limits.pixels"),
+    ("serving", {"limits": {"steps": 5}, "defaults": {"steps": 6}}, "defaults.steps must not exceed limits.steps"),
+    (
+        "serving",
+        {"limits": {"pixels": 4096}, "defaults": {"width": 128, "height": 64}},
+        "must not exceed limits.pixels",
+    ),
+    ("serving", {"limits": {"side": 64}, "defaults": {"height": 72}}, "must not exceed limits.side"),
     ("serving.defaults", {"width": 100}, "width"),
 ]
 
