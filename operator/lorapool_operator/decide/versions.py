@@ -5,7 +5,7 @@ import json
 from typing import Any, Final
 
 from lorapool_api.kinds.adapter import Adapter, AdapterFormat, AdapterVersion, Resolved
-from lorapool_api.kinds.conditions import AdapterCondition, find
+from lorapool_api.kinds.conditions import AdapterCondition, Reason, Subject, find, traits
 from lorapool_api.kinds.sources import AdapterSource
 from lorapool_api.names import REFRESH_ANNOTATION, version_key
 from lorapool_operator.seen.resolution import Resolution
@@ -86,11 +86,15 @@ def resolution_of(version: AdapterVersion, last_misfit: Verdict | None = None) -
 
 
 def last_misfit(adapter: Adapter) -> Verdict | None:
-    """What the status says against the fit of the served version. Of a path only the pods can say it."""
+    """What the status says against the fit of the served version. Of a path only the pods can say it.
+
+    A condition before it that is not true has left its own reason there, Suspended for example: that is no misfit.
+    """
     fit = find(adapter.status.conditions, AdapterCondition.COMPATIBLE)
     if fit is None or fit.is_true or adapter.spec.source.value.is_seen_by_pods_only:
         return None
-    return Verdict(fit.reason, fit.message)
+    is_about_fit = fit.reason == Reason.WAITING_FOR_PODS or traits(fit.reason).subject is Subject.FIT
+    return Verdict(fit.reason, fit.message) if is_about_fit else None
 
 
 def as_version(adapter: Adapter, version: AdapterVersion) -> Adapter:

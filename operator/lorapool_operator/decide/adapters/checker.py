@@ -75,11 +75,16 @@ def check(given: CheckInput, fit: Fit = misfit) -> CheckResult:
     """The result for one version of an adapter; one that nobody foresaw does not hold up the others."""
     adapter = given.adapter
     try:
-        finding = first_finding(given, fit)
+        return _checked(given, first_finding(given, fit))
     except Exception:
         log.exception("an adapter could not be checked", adapter=adapter.key)
         verdict = Verdict(Reason.INTERNAL_ERROR, "the operator could not check this adapter; its log says why")
         finding = Finding(AdapterCondition.ACCEPTED, verdict)
+        return CheckResult(adapter, finding, None, None, given.version, names=given.names)
+
+
+def _checked(given: CheckInput, finding: Finding | None) -> CheckResult:
+    adapter = given.adapter
     is_refused = finding is not None and finding.condition is AdapterCondition.ACCEPTED
     if adapter.is_stack or is_refused or not isinstance(given.outcome, Resolution):
         return CheckResult(adapter, finding, None, None, given.version, names=given.names)

@@ -10,7 +10,7 @@ from lorapool_api.wire.state import AdapterFileFacts, AdapterPhase, AdapterState
 from lorapool_operator.decide.adapters.checker import CheckResult
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
 from lorapool_operator.decide.adapters.resolved import resolved
-from lorapool_operator.decide.versions import as_version
+from lorapool_operator.decide.versions import as_version, resolution_of
 from lorapool_operator.placement.place import CopyCount
 from lorapool_operator.seen.handover import ServedElsewhere
 
@@ -81,4 +81,6 @@ class StatusInput:
         adapter, version = self.result.adapter, self.result.version
         if version is None:
             return resolved(adapter, self.result.resolution, self.facts)
-        return resolved(as_version(adapter, version), self.result.resolution, self.facts, version)
+        # One that is not accepted, suspended for example, is not looked at: its file is what it was.
+        found = self.result.resolution or resolution_of(version)
+        return resolved(as_version(adapter, version), found, self.facts, version)

@@ -7,6 +7,7 @@ checked on its own: nothing that is found about it concerns the served one.
 from dataclasses import replace
 
 from lorapool_api.kinds.adapter import AdapterVersion
+from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_operator.decide.adapters.checker import CheckResult, check
 from lorapool_operator.decide.adapters.checks import CheckInput, Fit
@@ -84,7 +85,10 @@ def _outcome(given: CheckInput, served: AdapterVersion, *, is_asked: bool) -> Ou
     found = given.outcome
     if is_asked and isinstance(found, Resolution) and found.facts is not None:
         return found
-    return resolution_of(served, last_misfit(as_version(given.adapter, served)))
+    against = last_misfit(as_version(given.adapter, served))
+    if not is_asked and against is not None and against.reason == Reason.WAITING_FOR_PODS:
+        against = None  # nobody resolves it anew, so nothing would end the wait: pods check the fit too
+    return resolution_of(served, against)
 
 
 def _check(given: CheckInput, version: AdapterVersion, outcome: Outcome, fit: Fit) -> CheckResult:
