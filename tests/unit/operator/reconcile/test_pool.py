@@ -18,6 +18,7 @@ from lorapool_operator.decide.adapters.incremental.status_news import StatusNews
 from lorapool_operator.decide.finalizers import UNREGISTER_GRACE_S
 from lorapool_operator.pods.control import ControlError
 from lorapool_operator.reconcile.worker import Workers
+from lorapool_operator.seen.resolution import Resolution
 
 pytestmark = pytest.mark.virtual_time
 
@@ -152,10 +153,11 @@ async def test_what_is_suspended_is_not_followed(it: Operating, pod: FakePod) ->
         metadata = {"resourceVersion": str(version), "generation": version}
         return make.adapter("pixel", source=ON_THE_HUB, follow=True, suspend=suspend, metadata=metadata)
 
+    it.found.outcomes["default/pixel"] = Resolution(revision="c" * 40, file="x.safetensors", rank=8)
     it.put(followed(1, suspend=False))
     await elapse(5.0)
     assert it.found.paused == []
-    it.put(followed(2, suspend=True))
+    it.put(followed(99, suspend=True))
     await elapse(5.0)
     assert set(it.found.paused) == {"uid-default-pixel"}
 
