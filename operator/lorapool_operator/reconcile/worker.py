@@ -29,7 +29,8 @@ class Pace:
         gather_s: where those are used up, how long a pass may wait for a stream of changes to pause: each pass asks all
             pods, so thousands of adapters that are applied one after the other make few passes, and the last ones wait
             no longer for it.
-        pause_s: without a change it is one.
+        pause_s: without a change it is one; where changes come more slowly, `pause_gaps` times the time between two of
+            them lately, up to `most_pause_s`: an API server that is busy lets them come by fits and starts.
         recheck_s: when everything is applied anew although nothing happened.
         jitter: how far that may be from its length, as a fraction of it.
         first_retry_s: after a pass that broke; doubles up to `most_retry_s`.
@@ -40,6 +41,8 @@ class Pace:
     sustained_s: float = 0.35
     gather_s: float = 1.0
     pause_s: float = 0.1
+    most_pause_s: float = 0.4
+    pause_gaps: float = 3.0
     recheck_s: float = 60.0
     jitter: float = 0.2
     first_retry_s: float = 0.5
@@ -47,6 +50,8 @@ class Pace:
 
 
 PACE: Final = Pace()
+# Changes that the usual time between two is taken of.
+_GAPS_REMEMBERED: Final = 8
 
 
 class Passes(Protocol):
@@ -81,6 +86,7 @@ class Worker:
         self._backoff = Backoff(pace.first_retry_s, pace.most_retry_s)
         self._passes = make(key, context, self._woken.set)
         self._changed_at = -math.inf
+        self._gap_s = 0.0
         self._refresh_at = 0.0
         self._paid_until_s = -math.inf
 
@@ -89,7 +95,10 @@ class Worker:
 
         What its pods answer is no such change: the next pass does not wait for an end of that.
         """
-        self._changed_at = self._ctx.clock()
+        now = self._ctx.clock()
+        gap_s = min(now - self._changed_at, self._pace.most_pause_s)
+        self._gap_s += (gap_s - self._gap_s) / _GAPS_REMEMBERED
+        self._changed_at = now
         self._woken.set()
 
     async def run(self) -> None:
@@ -130,10 +139,16 @@ class Worker:
         if owed_s <= pace.coalesce_s:
             return
         most_at = began + pace.gather_s
-        while (left_s := min(self._changed_at + pace.pause_s, most_at) - clock()) > 0:  # noqa: ASYNC110 -- a time
+        while (left_s := min(self._pauses_at, most_at) - clock()) > 0:  # noqa: ASYNC110 -- a time
             await asyncio.sleep(left_s)
-        if self._changed_at + pace.pause_s > clock():
+        if self._pauses_at > clock():
             self._paid_until_s = clock() + in_hand_s  # a stream is no rest: it saves up no quick passes
+
+    @property
+    def _pauses_at(self) -> float:
+        """When a stream has paused, if nothing more comes."""
+        pace = self._pace
+        return self._changed_at + min(max(pace.pause_s, pace.pause_gaps * self._gap_s), pace.most_pause_s)
 
     def _plan_refresh(self) -> None:
         jitter = random.uniform(-self._pace.jitter, self._pace.jitter)  # noqa: S311 -- not for secrets

@@ -66,11 +66,11 @@ async def working(passes: Scripted, bench: Bench) -> AsyncIterator[Worker]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def stream(worker: Worker, for_s: float) -> None:
+async def stream(worker: Worker, for_s: float, gap_s: float = 0.01) -> None:
     """A change each hundredth of a second."""
-    for _ in range(round(for_s / 0.01)):
+    for _ in range(round(for_s / gap_s)):
         worker.wake()
-        await elapse(0.01)
+        await elapse(gap_s)
 
 
 @pytest.mark.parametrize("outcome", [PassResult(failures=1, again_s=30.0), RuntimeError("broken")])
@@ -107,6 +107,16 @@ async def test_a_pass_follows_the_last_change_of_a_stream_at_once(bench: Bench) 
         await elapse(PACE.gather_s)
         assert passes.began_s[before] - ended == pytest.approx(PACE.pause_s, abs=0.001)
         assert len(passes.began_s) == before + 1
+
+
+async def test_a_stream_that_comes_slowly_makes_no_more_passes(bench: Bench) -> None:
+    passes = Scripted(PassResult())
+    async with working(passes, bench) as worker:
+        await stream(worker, 10.0, gap_s=0.12)
+        assert len(passes.began_s) == pytest.approx(PACE.quick + 10.0 / PACE.gather_s, abs=2)
+        ended, before = now_s() - 0.12, len(passes.began_s)
+        await elapse(PACE.gather_s)
+        assert passes.began_s[before] - ended <= PACE.most_pause_s
 
 
 async def test_what_pods_answer_during_a_stream_holds_up_no_pass(bench: Bench) -> None:
