@@ -56,6 +56,8 @@ REFUSED_POOLS = [
     ("model.dtype", "float8", "spec.model.dtype"),
     ("model.quantization", {"method": "int3"}, "spec.model.quantization.method"),
     ("model.quantization", {"method": "int8", "skip": ["unet/x"]}, "spec.model.quantization.skip"),
+    ("model", {"source": {"path": "/m"}, "offload": "Group", "quantization": {"method": "nf4"}}, "take int8 or fp8"),
+    ("model.offload", "Some", "spec.model.offload"),
     ("replica", 2, "replica"),
     ("replicas", -1, "spec.replicas"),
     ("scaling", {"minReplicas": 1}, "spec.scaling.maxReplicas"),

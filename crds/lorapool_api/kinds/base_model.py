@@ -3,10 +3,10 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from lorapool_api.kinds.sources import ModelSource
-from lorapool_api.schema import ApiModel
+from lorapool_api.schema import ApiModel, Rule, rules
 
 # A name that a request may use: a Hub id, or a word.
 ModelId = Annotated[
@@ -73,8 +73,24 @@ class ControlSpec(ApiModel):
     source: ModelSource = Field(description="Where its diffusers folder comes from.")
 
 
+class Offload(StrEnum):
+    """Where the base's weights lie while they are not needed."""
+
+    NONE = "None"
+    GROUP = "Group"
+
+
 class BaseModelSpec(ApiModel):
     """The base model that every pod of the pool holds."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "self.offload == 'None' || !has(self.quantization) || self.quantization.method != 'nf4'",
+                "weights in nf4 cannot be offloaded: take int8 or fp8",
+            )
+        )
+    )
 
     source: ModelSource = Field(description="Where the diffusers pipeline comes from.")
     vae: ModelSource | None = Field(
@@ -100,6 +116,12 @@ class BaseModelSpec(ApiModel):
         "For bases of SD 1.x, SD 2.x and SDXL.",
         max_length=8,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    offload: Offload = Field(
+        default=Offload.NONE,
+        description="Group: denoiser and text encoders lie in host memory, and each block comes to the device for its "
+        "part of a forward. For cards on which the base finds no room; each step then takes as long as the bus takes "
+        "for the weights. Adapters stay on the device and are never merged.",
     )
     aliases: tuple[ModelId, ...] = Field(
         default=(),

@@ -136,9 +136,12 @@ class PoolSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             Rule(
-                "!has(self.model.quantization) || self.serving.mode != 'Merged'",
-                "a quantized base has no whole weights to merge into: serving.mode is Auto or Unmerged",
-            )
+                "self.serving.mode != 'Merged' || (!has(self.model.quantization) && self.model.offload == 'None')",
+                "a base that is quantized or offloaded is not merged into: serving.mode is Auto or Unmerged",
+            ),
+            Rule(
+                "self.model.offload == 'None' || self.serving.compile == 'Off'", "offload goes with compile: Off only"
+            ),
         )
     )
 

@@ -9,11 +9,12 @@ from typing import Final
 import structlog
 import torch
 
-from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.base_model import BaseModelSpec, Offload
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import ApplyMode, Serving
 from lorapool_api.rules.usual import completed
 from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
+from lorapool_runtime.engine.diffusers.base.offload import offload, serving_of
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line, load_pipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.device.faults import is_full
@@ -55,10 +56,13 @@ def load_engine(
     accelerator.empty_cache()
     with _device_errors():
         start = time.monotonic()
+        serving = serving_of(model, serving)
         loaded = load_pipeline(model, device, progress, deterministic=serving.deterministic)
         usual = usual_of(loaded.family)
         complete = completed(serving, usual)
         parts = PipelineParts.of(loaded, complete, accelerator)
+        if model.offload is Offload.GROUP:
+            offload(loaded.pipeline, loaded.controls.values(), accelerator.device)
         _check_mode(parts.board, serving.mode)
         loaded_s = time.monotonic() - start
         start = time.monotonic()

@@ -47,6 +47,6 @@ def cudnn() -> Iterator[None]:
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_kernels_are_chosen_by_timing_only_where_the_pool_allows_it(deterministic: bool) -> None:
     pipeline = SimpleNamespace(components={}, to=lambda _: None, set_progress_bar_config=lambda **_: None)
-    _settle(pipeline, Device.CUDA, deterministic=deterministic)
+    _settle(pipeline, Device.CUDA, torch.device("cuda"), deterministic=deterministic)
     assert torch.backends.cudnn.deterministic is deterministic
     assert torch.backends.cudnn.benchmark is not deterministic

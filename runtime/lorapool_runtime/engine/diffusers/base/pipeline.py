@@ -13,7 +13,7 @@ import torch
 from diffusers import DiffusionPipeline
 from huggingface_hub.errors import HfHubHTTPError
 
-from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.base_model import BaseModelSpec, Offload
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.sources import HubModel, ModelSource, PathSource, UnknownSource
 from lorapool_runtime.engine.contract import Progress
@@ -89,7 +89,9 @@ def load_pipeline(
         options["variant"] = variant
     packing = packing_of(spec.quantization)
     check_stored(folder, {n: e for n, e in index.items() if n not in options}, spec.quantization)
-    target = LoadOptions(dtype, torch.device(device.value), variant, packing)
+    # What is offloaded stays in host memory until its modules are what they will be.
+    place = torch.device(device.value if spec.offload is Offload.NONE else "cpu")
+    target = LoadOptions(dtype, place, variant, packing)
     try:
         assembled = assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
         options |= assembled
@@ -106,7 +108,7 @@ def load_pipeline(
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
     _pack(pipeline, packing, assembled, target)
-    _settle(pipeline, device, deterministic=deterministic)
+    _settle(pipeline, device, place, deterministic=deterministic)
     controls = load_controls(spec.controls, pipeline, family, dtype)
     revision = folder.name if spec.source.hub else folder_revision(folder)
     return LoadedPipeline(
@@ -212,12 +214,12 @@ def _pack(pipeline: Any, packing: Packing | None, assembled: Collection[str], ta
             packing.apply(name, module, target.dtype, target.device)
 
 
-def _settle(pipeline: Any, device: Device, *, deterministic: bool) -> None:
-    """On the device, for inference only."""
+def _settle(pipeline: Any, device: Device, place: torch.device, *, deterministic: bool) -> None:
+    """For inference only, its modules where they stay."""
     for component in pipeline.components.values():
         if isinstance(component, torch.nn.Module):
             component.eval().requires_grad_(False)
-    pipeline.to(device.value)
+    pipeline.to(place)
     pipeline.set_progress_bar_config(disable=True)
     if device is Device.CUDA:
         # The same request gives the same bytes: no choice of kernels by timing.

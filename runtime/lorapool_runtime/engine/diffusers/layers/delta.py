@@ -41,6 +41,11 @@ class ModuleDelta:
     rows: RowRanges = ()
 
     @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return next(iter(self.parts.values())).device
+
+    @property
     def has_magnitude(self) -> bool:
         return bool(_MAGNITUDES & self.parts.keys())
 
@@ -106,7 +111,9 @@ def merged_bias(bias: torch.Tensor | None, deltas: Sequence[tuple[ModuleDelta, f
             moved.append((change, strength))
     if not moved:
         return None
-    return (bias.float() + sum(strength * part.float() for part, strength in moved)).to(bias.dtype)
+    return (bias.to(moved[0][0].device).float() + sum(strength * part.float() for part, strength in moved)).to(
+        bias.dtype
+    )
 
 
 def add_delta(out: torch.Tensor, delta: ModuleDelta, strength: float) -> None:

@@ -62,16 +62,16 @@ class MergedWeights:
         Raises:
             torch.OutOfMemoryError: no room for the buffer, or for W' in float32.
         """
-        key = id(module)
+        key, device = id(module), deltas[0][0].device
         found = self._merged.get(key)
         if found is None:
-            found = Merged(torch.empty_like(plain(module.weight)))
+            found = Merged(torch.empty_like(plain(module.weight), device=device))
             with self._lock:
                 self._merged[key] = found
         if self._content.get(key) != content:
             # Half-written is nobody's: what it holds is said only when it is whole.
             self._content.pop(key, None)
-            self._merge(found.weight, plain(module.weight), deltas)
+            self._merge(found.weight, plain(module.weight, device), deltas)
             if key in self._fixed:
                 moved = merged_bias(module.bias, deltas)
                 _set_bias(found, module.bias if moved is None else moved)

@@ -227,7 +227,7 @@ def _unmerged(module: Adapted, uses: Sequence[tuple[ModuleDelta, float, str]]) -
     first, strength, _ = ordered[0]
     if not first.has_magnitude:
         return Unmerged(branches)
-    moved = plain(module.weight).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    moved = plain(module.weight, first.device).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     add_delta(moved, first, strength)
     # (out, 1, ...) as the module's output takes it: its channels come last, or before height and width.
     lengths = magnitude_ratio(first, moved)

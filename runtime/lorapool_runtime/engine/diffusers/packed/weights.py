@@ -32,8 +32,16 @@ def dtype_of(weight: torch.Tensor) -> torch.dtype:
     return dtype
 
 
-def plain(weight: torch.Tensor) -> torch.Tensor:
-    """The numbers that a packed weight stands for, in `dtype_of` and a tensor of their own; else the weight itself."""
+def plain(weight: torch.Tensor, device: torch.device | None = None) -> torch.Tensor:
+    """The numbers that a packed weight stands for, in `dtype_of` and a tensor of their own; else the weight itself.
+
+    `device` is where they are wanted: a base that is offloaded lies in host memory.
+    """
+    numbers = _numbers(weight)
+    return numbers if device is None else numbers.to(device)
+
+
+def _numbers(weight: torch.Tensor) -> torch.Tensor:
     state = getattr(weight, "quant_state", None)
     if state is not None:
         from bitsandbytes.functional import dequantize_4bit
