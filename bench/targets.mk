@@ -8,6 +8,10 @@ bench-switch: setup ## From one adapter to the next, beside diffusers' own ways 
 bench-overhead: setup ## Seconds per step: bare, wrapped, with an adapter (SHAPE=sdxl: the real size)
 	$(BENCH).overhead.bench $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
 
+.PHONY: bench-compile
+bench-compile: setup ## A step of the small base compiled, with an adapter or not, beside diffusers with PEFT (some 5 minutes)
+	$(BENCH).compiled.bench $(ARGS)
+
 .PHONY: bench-coldstart
 bench-coldstart: setup ## A pipeline from files to memory, beside diffusers' from_pretrained (SHAPE=sdxl: the real size)
 	$(BENCH).coldstart.bench $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)

@@ -9,6 +9,7 @@ from typing import Final
 import yaml
 
 from lorapool_bench.coldstart import page as page_coldstart
+from lorapool_bench.compiled import page as page_compiled
 from lorapool_bench.fleet import page as page_fleet
 from lorapool_bench.gateway import page as page_gateway
 from lorapool_bench.measure.result import RESULTS
@@ -34,6 +35,7 @@ Section = Callable[[Path, Mapping[str, str]], str]
 SECTIONS: Final[tuple[Section, ...]] = (
     page_switch.section,
     page_overhead.section,
+    page_compiled.section,
     page_coldstart.section,
     page_queue.section,
     page_gateway.section,

@@ -122,19 +122,17 @@ class CompiledDenoiser:
 
     def _make(self, key: Hashable, arguments: Arguments) -> None:
         args, kwargs = arguments
-        began_s = time.monotonic()
+        began_s, is_made = time.monotonic(), False
         try:
             with self._lock, torch.inference_mode():
                 misses = self._misses
                 self._graph(*args, **kwargs)
-                made = self._misses == misses
-                self._misses = misses
+                is_made, self._misses = self._misses == misses, misses
         except Exception as error:
             # Whatever a compiler says of a model, the pod serves on without it.
             log.exception("the denoiser cannot be compiled; it runs eagerly", error=type(error).__name__)
-        else:
-            if made:
-                self._ready.add(key)
+        # In this order: who sees that a graph is there can use it at once.
+        self._making.clear()
+        if is_made:
+            self._ready.add(key)
             log.info("the denoiser is compiled", graphs=len(self._ready), took_s=round(time.monotonic() - began_s, 3))
-        finally:
-            self._making.clear()

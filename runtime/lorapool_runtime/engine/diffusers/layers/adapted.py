@@ -60,8 +60,7 @@ class Stacked(NamedTuple):
     Attributes:
         downs: (pictures, in, ranks).
         ups: (pictures, ranks, out).
-        scale: of all pairs, where it is the same.
-        scales: (pictures, 1, ranks) in float32, where it is not; `scale` is 1 then.
+        scale, scales: of all pairs, where it is the same; else 1, and (pictures, 1, ranks) in float32.
     """
 
     downs: torch.Tensor
@@ -74,8 +73,7 @@ class PerRow(NamedTuple):
     """Unmerged, each picture of a batch with branches of its own, or none.
 
     Attributes:
-        pictures: how many there are; a denoiser's input holds them once, or several times one after the other (for
-            classifier-free guidance, first all with the negative prompt).
+        pictures: a denoiser's input holds them once, or several times one after the other (for guidance).
         stacked: what `rows` say, for a Linear.
     """
 
@@ -104,7 +102,11 @@ class AdaptedLinear(nn.Linear):
         if isinstance(active, Merged):
             return functional.linear(input, active.weight, bias if active.bias is None else active.bias)
         if isinstance(active, PerRow):
-            return _sum_rows(self, active, input, functional.linear(input, weight, bias))
+            out = functional.linear(input, weight, bias)
+            if active.stacked is None or len(input) != active.pictures:
+                return _sum_rows(self, active, input, out)
+            self.add_stacked(input, active.stacked, out)
+            return out
         branches, ratio = active
         if ratio is not None:
             return _sum_dora(self, branches, ratio, input, functional.linear(input, weight))
@@ -122,10 +124,12 @@ class AdaptedLinear(nn.Linear):
     def add_stacked(self, input: torch.Tensor, stacked: Stacked, out: torch.Tensor) -> None:
         """To each picture its own; (pictures, ..., in) and (pictures, ..., out)."""
         downs, ups, scale, scales = stacked
-        low = input.reshape(len(input), -1, input.shape[-1]).bmm(downs)
+        if input.dim() != 3:
+            input, out = input.reshape(len(input), -1, input.shape[-1]), out.view(len(out), -1, out.shape[-1])
+        low = input.bmm(downs)
         if scales is not None:
             low.mul_(scales)
-        out.view(len(out), -1, out.shape[-1]).baddbmm_(low, ups, alpha=scale)
+        out.baddbmm_(low, ups, alpha=scale)
 
 
 class AdaptedPackedLinear(AdaptedLinear):
@@ -203,9 +207,6 @@ def _sum_rows(module: Adapted, active: PerRow, input: torch.Tensor, out: torch.T
     copies, rest = divmod(input.shape[0], active.pictures)
     if rest:
         raise ValueError(f"{input.shape[0]} rows are no batch of {active.pictures} pictures")
-    if copies == 1 and active.stacked is not None and isinstance(module, AdaptedLinear):
-        module.add_stacked(input, active.stacked, out)
-        return out
     pictures = input.view(copies, active.pictures, *input.shape[1:])
     outputs = out.view(copies, active.pictures, *out.shape[1:])
     if active.stacked is not None and isinstance(module, AdaptedLinear):
@@ -222,8 +223,7 @@ def _sum_rows(module: Adapted, active: PerRow, input: torch.Tensor, out: torch.T
 def branch_of(module: Adapted, down: torch.Tensor, up: torch.Tensor, scale: float) -> Branch:
     """The pair for that module; `down` is (rank, in, ...), `up` (out, rank) or (out, rank, 1, 1)."""
     dtype = dtype_of(module.weight)
-    if down.dtype is not dtype:
-        # A module that its library keeps in another dtype than the base.
+    if down.dtype is not dtype:  # a module that its library keeps in another dtype than the base
         down, up = down.to(dtype), up.to(dtype)
     return Branch(down.t(), up.t(), scale) if up.dim() == 2 else Branch(down, up.flatten(1), scale)
 
