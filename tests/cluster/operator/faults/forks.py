@@ -4,6 +4,7 @@ They are forks of one process that has imported them.
 """
 
 import asyncio
+import importlib
 import json
 import os
 import select
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from huggingface_hub import constants
 from tests.waiting import until
 
 import lorapool_gateway.main
@@ -82,6 +84,7 @@ def _become(order: Mapping[str, Any]) -> None:
         os.dup2(source, target)
     os.environ.clear()
     os.environ.update(order["env"])
+    importlib.reload(constants)  # the Hub's address is read when this is imported
     _PARTS[order["part"]]()
     sys.exit("it has returned")
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from tests.cluster.operator.faults.forks import Forks
-from tests.cluster.operator.faults.scene import scene
+from tests.cluster.operator.faults.scene import NAME, scene
 from tests.cluster.operator.faults.user.actions import RandomUser
 from tests.cluster.operator.faults.user.model import Model
 from tests.cluster.operator.faults.user.prober import Prober
 from tests.cluster.operator.faults.user.world import world
 from tests.files import lora_file, sha256, whole_model_file
+from tests.operator_hub import Repo
 
 pytestmark = pytest.mark.plane
 
@@ -33,6 +34,8 @@ async def test_whatever_a_user_does_what_is_served_is_what_was_asked_for(
     model = Model({name: sha256(content) for name, content in FILES.items()})
     async with scene(plane, tmp_path, forks, fake_pods=False) as place:
         place.hub.plain |= {f"{name}.safetensors": content for name, content in FILES.items()}
+        for number, (name, content) in enumerate(FILES.items(), 1):
+            place.hub.repos[f"user/{name}"] = Repo({NAME: content}, commit=f"{number:x}" * 40)
         place.hub.plain["model.safetensors"] = whole_model_file()
         async with world(place, model, folder) as it, Prober(it).running() as prober:
             user = RandomUser(it, seed)

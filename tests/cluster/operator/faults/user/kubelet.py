@@ -120,6 +120,7 @@ class ForkKubelet:
             "LORAPOOL_CONTROL_TOKEN_DIR": str(folder / "none"),
             "LORAPOOL_GRACE_SECONDS": "2",
             "HOME": os.environ.get("HOME", "/"),
+            "HF_ENDPOINT": wanted["HF_ENDPOINT"] or "",
         }
         (folder / "cache").mkdir(parents=True)
         return PodOfForks(name, ip, folder, env)

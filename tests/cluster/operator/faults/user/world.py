@@ -26,6 +26,8 @@ from lorapool_common.kube.resources import ADAPTERS, POOLS
 from lorapool_operator.pods.control import Control
 
 SETTLED_S = 60.0
+# Files that the user names by a repository of the Hub; `missing` is in none.
+ON_HUB = ("one", "two", "missing")
 
 
 @dataclass
@@ -58,7 +60,7 @@ class World:
     async def create(self, name: str, pool: str, file: str) -> str:
         """Or not: one of that name may still be about to go."""
         began_s = self.now_s()
-        made = make.adapter_manifest(name, self.namespace, pool=pool, source={"url": self._url(file)})
+        made = make.adapter_manifest(name, self.namespace, pool=pool, source=self._source(file))
         try:
             await self.kube.create(ADAPTERS, self.namespace, made)
         except ApiError as error:
@@ -70,7 +72,7 @@ class World:
 
     async def edit(self, name: str, file: str) -> None:
         self.model.edit(name, file, self.now_s())
-        await self._patch(name, {"source": {"url": self._url(file)}})
+        await self._patch(name, {"source": {"hub": None, "url": None} | self._source(file)})
 
     async def move(self, name: str, pool: str) -> None:
         self.model.living[name].pool = pool
@@ -106,8 +108,11 @@ class World:
     async def adapters(self) -> list[Adapter]:
         return [Adapter.model_validate(body) for body in await self.kube.list(ADAPTERS, self.namespace)]
 
-    def _url(self, file: str) -> str:
-        return f"{self.scene.hub.url}/plain/{file}.safetensors"
+    def _source(self, file: str) -> dict[str, Any]:
+        """Of some files the Hub's, of the others an address."""
+        if file in ON_HUB:
+            return {"hub": {"repo": f"user/{file}"}}
+        return {"url": f"{self.scene.hub.url}/plain/{file}.safetensors"}
 
     async def _patch(self, name: str, spec: dict[str, Any]) -> None:
         await self.kube.patch(ADAPTERS, self.namespace, name, {"spec": spec})
