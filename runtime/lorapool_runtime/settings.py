@@ -86,9 +86,9 @@ class Settings(BaseSettings):
     def model(self) -> BaseModelSpec:
         """The base model, its folders where they really are."""
         spec = self.config.model
-        vae = spec.vae and self._located(spec.vae)
+        others = {"vae": spec.vae and self._located(spec.vae), "config": spec.config and self._located(spec.config)}
         controls = tuple(c.model_copy(update={"source": self._located(c.source)}) for c in spec.controls)
-        return spec.model_copy(update={"source": self._located(spec.source), "vae": vae, "controls": controls})
+        return spec.model_copy(update={"source": self._located(spec.source), **others, "controls": controls})
 
     def _located(self, source: ModelSource) -> ModelSource:
         return source.model_copy(update={"path": f"{self.pod_root}{source.path}"}) if source.path else source

@@ -53,6 +53,8 @@ REFUSED_POOLS = [
     ("model.source", {}, "exactly one of hub or path"),
     ("model.source", {"path": "/models/../etc"}, "spec.model.source.path"),
     ("model.source", {"path": "models"}, "spec.model.source.path"),
+    ("model", {"source": {"path": "/m/a.safetensors"}}, "config goes with a source that is one file"),
+    ("model", {"source": {"path": "/m"}, "config": {"path": "/m"}}, "config goes with a source that is one file"),
     ("model.dtype", "float8", "spec.model.dtype"),
     ("model.quantization", {"method": "int3"}, "spec.model.quantization.method"),
     ("model.quantization", {"method": "int8", "skip": ["unet/x"]}, "spec.model.quantization.skip"),

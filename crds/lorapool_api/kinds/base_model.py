@@ -1,7 +1,7 @@
 """The base model of a pool."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
@@ -73,6 +73,14 @@ class ControlSpec(ApiModel):
     source: ModelSource = Field(description="Where its diffusers folder comes from.")
 
 
+_ONE_FILE: Final = ".safetensors"
+
+
+def is_single_file(source: ModelSource) -> bool:
+    """Whether it is a checkpoint in one file, and no folder of a pipeline."""
+    return source.path is not None and source.path.endswith(_ONE_FILE)
+
+
 class Offload(StrEnum):
     """Where the base's weights lie while they are not needed."""
 
@@ -88,11 +96,24 @@ class BaseModelSpec(ApiModel):
             Rule(
                 "self.offload == 'None' || !has(self.quantization) || self.quantization.method != 'nf4'",
                 "weights in nf4 cannot be offloaded: take int8 or fp8",
-            )
+            ),
+            Rule(
+                f"has(self.config) == (has(self.source.path) && self.source.path.endsWith('{_ONE_FILE}'))",
+                "config goes with a source that is one file, and such a source needs it",
+            ),
         )
     )
 
-    source: ModelSource = Field(description="Where the diffusers pipeline comes from.")
+    source: ModelSource = Field(
+        description="Where the diffusers pipeline comes from. A path that ends in .safetensors is a checkpoint in one "
+        "file."
+    )
+    config: ModelSource | None = Field(
+        default=None,
+        description="Of a checkpoint in one file: a diffusers pipeline of the same family, with the configurations and "
+        "tokenizers, and with the components that the file lacks, such as the text encoders of a Flux.",
+        exclude_if=lambda config: config is None,
+    )
     vae: ModelSource | None = Field(
         default=None,
         description=(
@@ -102,8 +123,8 @@ class BaseModelSpec(ApiModel):
     )
     dtype: Dtype | None = Field(
         default=None,
-        description="Type of the weights on the device. Default: float16, and bfloat16 for Flux and Stable Diffusion "
-        "3, whose numbers float16 cannot hold.",
+        description="Type of the weights on the device. Default: that of the family (docs/models.md): float16 for SD "
+        "and SDXL, bfloat16 for those whose numbers float16 cannot hold, such as Flux.",
     )
     quantization: Quantization | None = Field(
         default=None,

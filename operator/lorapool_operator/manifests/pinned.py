@@ -17,7 +17,7 @@ def is_commit(revision: str) -> bool:
 
 def hub_sources(model: BaseModelSpec) -> tuple[HubModel, ...]:
     """The repositories that the model names."""
-    sources = (model.source, model.vae, *(control.source for control in model.controls))
+    sources = (model.source, model.vae, model.config, *(control.source for control in model.controls))
     return tuple(source.hub for source in sources if source is not None and source.hub is not None)
 
 
@@ -32,6 +32,7 @@ def pinned(pool: Pool, commits: Mapping[tuple[str, str], str]) -> Pool:
         update={
             "source": _pinned(model.source, commits),
             "vae": _pinned(model.vae, commits) if model.vae is not None else None,
+            "config": _pinned(model.config, commits) if model.config is not None else None,
             "controls": tuple(
                 control.model_copy(update={"source": _pinned(control.source, commits)}) for control in model.controls
             ),

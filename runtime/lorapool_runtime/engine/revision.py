@@ -23,6 +23,13 @@ def folder_revision(folder: Path) -> str:
     return digest.hexdigest()[:40]
 
 
+def file_revision(file: Path, config: Path) -> str:
+    """The same of a checkpoint in one file, and of the folder that says what it is."""
+    digest = hashlib.sha256(folder_revision(config).encode())
+    _sample(file, file.stat().st_size, digest)
+    return digest.hexdigest()[:40]
+
+
 def folder_size_bytes(folder: Path) -> int:
     """Size of the weights in the folder."""
     return sum(p.stat().st_size for p in _files(folder) if p.suffix == ".safetensors")

@@ -29,6 +29,12 @@ from lorapool_runtime.engine.diffusers.base.by_family import (
 from lorapool_runtime.engine.diffusers.base.controls import load_controls
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
 from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
+from lorapool_runtime.engine.diffusers.base.single_file import (
+    configuration,
+    load_single_file,
+    revision_of,
+    single_file,
+)
 from lorapool_runtime.engine.diffusers.families.find import sized
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
 from lorapool_runtime.engine.diffusers.packed.packing import Packing, packing_of
@@ -78,7 +84,8 @@ def load_pipeline(
     _check_device(device)
     _quieten()
     began = time.monotonic()
-    folder = _folder(spec.source)
+    file = single_file(spec)
+    folder = _folder(spec.source if file is None else configuration(spec))
     files_s = time.monotonic() - began
     index = _index(folder)
     family = family_in(folder, index, spec.source.label)
@@ -92,17 +99,13 @@ def load_pipeline(
     # What is offloaded stays in host memory until its modules are what they will be.
     place = torch.device(device.value if spec.offload is Offload.NONE else "cpu")
     target = LoadOptions(dtype, place, variant, packing)
+    assembled: Mapping[str, torch.nn.Module] = {}
     try:
-        assembled = assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
-        options |= assembled
-        pipeline = DiffusionPipeline.from_pretrained(
-            str(folder),
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            **options,
-        )
+        if file is not None:
+            pipeline = load_single_file(file, folder, index, dtype, options)
+        else:
+            assembled = assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
+            pipeline = _from_folder(folder, dtype, options | assembled)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
@@ -111,8 +114,16 @@ def load_pipeline(
     _settle(pipeline, device, place, deterministic=deterministic)
     controls = load_controls(spec.controls, pipeline, family, dtype)
     revision = folder.name if spec.source.hub else folder_revision(folder)
-    return LoadedPipeline(
-        pipeline, sized(family, trained_side(pipeline)), dtype, revision, folder_size_bytes(folder), files_s, controls
+    size_bytes = folder_size_bytes(folder)
+    if file is not None:
+        revision, size_bytes = revision_of(file, folder)
+    family = sized(family, trained_side(pipeline))
+    return LoadedPipeline(pipeline, family, dtype, revision, size_bytes, files_s, controls)
+
+
+def _from_folder(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
+    return DiffusionPipeline.from_pretrained(
+        str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False, **options
     )
 
 

@@ -6,9 +6,31 @@ from typing import Any
 
 import diffusers
 import torch
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 
+from lorapool_api.kinds.base_model import BaseModelSpec, is_single_file
+from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile
+from lorapool_runtime.engine.revision import file_revision
 from lorapool_runtime.errors import ModelError
+
+
+def single_file(spec: BaseModelSpec) -> Path | None:
+    """The file that the base is; None where it is a pipeline's folder. Raises: ModelError where it is not there."""
+    if spec.source.path is None or not is_single_file(spec.source):
+        return None
+    file = Path(spec.source.path)
+    if not file.is_file():
+        raise ModelError(f"{file} does not exist in the pod: mount the model there, or name another path")
+    MappedFile(file)  # its header is looked at before a library is
+    return file
+
+
+def configuration(spec: BaseModelSpec) -> ModelSource:
+    """Where the folder of the pipeline comes from that says what the file is. Raises: ModelError."""
+    if spec.config is None:
+        raise ModelError(f"{spec.source.label} is one file: name a pipeline of its family in model.config")
+    return spec.config
 
 
 def load_single_file(
@@ -17,15 +39,22 @@ def load_single_file(
     """The pipeline that `index` names. Nothing is asked of the network.
 
     Args:
-        config: a folder of diffusers with the configurations, and with the components that the file lacks.
+        config: a pipeline's folder with the configurations, and with the components that the file lacks.
         options: components that are loaded already, and settings of the pipeline.
 
     Raises:
-        ModelError: no safetensors file, or a family that diffusers cannot read so.
+        ModelError: a family that diffusers cannot read so, or a component that neither has.
         Whatever diffusers says of weights that are not those of this configuration.
     """
     kind: Any = getattr(diffusers, index["_class_name"])
     if not hasattr(kind, "from_single_file"):
         raise ModelError(f"diffusers reads no {index['_class_name']} from one file: name a folder or a repository")
-    MappedFile(file)  # its header is looked at before a library is
-    return kind.from_single_file(str(file), config=str(config), local_files_only=True, dtype=dtype, **options)
+    try:
+        return kind.from_single_file(str(file), config=str(config), local_files_only=True, dtype=dtype, **options)
+    except SingleFileComponentError as error:
+        raise ModelError(f"{file} lacks a component, and so does model.config: {error}") from error
+
+
+def revision_of(file: Path, config: Path) -> tuple[str, int]:
+    """40 hexadecimal digits over the file and its configuration; the size of the file in bytes."""
+    return file_revision(file, config), file.stat().st_size
