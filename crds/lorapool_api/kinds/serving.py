@@ -52,6 +52,7 @@ class PromptSyntax(StrEnum):
 
     PLAIN = "Plain"
     COMPEL = "Compel"
+    A1111 = "A1111"
 
 
 class TimestepSpacing(StrEnum):
@@ -204,7 +205,8 @@ class Serving(ApiModel):
         default=PromptSyntax.PLAIN,
         description="How prompts are read whose request does not say. Plain: each character is text. Compel: "
         '`(words)1.3` and `word++` weigh words, `("a", "b").blend(0.7, 0.3)` mixes prompts and `.and()` joins them, '
-        "as the library of that name does it; for bases of SD 1.x, SD 2.x and SDXL.",
+        "as the library of that name does it. A1111: `(words:1.3)`, `[words]` and `BREAK` of that WebUI. Both are for "
+        "bases of SD 1.x, SD 2.x and SDXL.",
     )
     deterministic: bool = Field(
         default=True,

@@ -8,8 +8,8 @@ from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, Serving
 from lorapool_api.rules.defaults import NO_DEFAULTS
 from lorapool_api.rules.limits import excess, scaled_side
 from lorapool_api.rules.prompt_loras import split_prompt
-from lorapool_api.rules.prompt_syntax.compel import read_compel
 from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
+from lorapool_api.rules.prompt_syntax.read import read_prompt
 from lorapool_api.rules.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
@@ -134,9 +134,8 @@ def _check(wanted: GenerateRequest, recipe: Recipe, serving: Serving) -> None:
         raise _invalid("prompt must not be empty")
     if split_prompt(wanted.prompt)[1]:
         raise _invalid("<lora:...> in a prompt is not served by a pod: name the adapter in adapters")
-    if recipe.prompt_syntax is PromptSyntax.COMPEL:
-        _check_syntax("prompt", recipe.prompt)
-        _check_syntax("negative_prompt", recipe.negative_prompt)
+    for name, text in (("prompt", recipe.prompt), ("negative_prompt", recipe.negative_prompt)):
+        _check_syntax(recipe.prompt_syntax, name, text)
     _check_limits(recipe, serving)
 
 
@@ -146,10 +145,10 @@ def _check_limits(recipe: Recipe, serving: Serving) -> None:
         raise _invalid(found.message)
 
 
-def _check_syntax(name: str, text: str) -> None:
+def _check_syntax(syntax: PromptSyntax, name: str, text: str) -> None:
     """Before it waits: in the engine it would fail those in its batch too."""
     try:
-        read_compel(text)
+        read_prompt(syntax, text)
     except PromptSyntaxError as error:
         raise _invalid(f"{name}: {error}") from error
 

@@ -85,8 +85,15 @@ def _flat(nodes: Iterable[Node], weight: float) -> Iterator[tuple[str, float]]:
             yield node, weight
 
 
-def checked(prompt: WeightedPrompt) -> WeightedPrompt:
-    """The prompt, which is within the bounds. Raises: PromptSyntaxError."""
+def checked(prompt: WeightedPrompt, most_weakened: int | None = MAX_WEAKENED) -> WeightedPrompt:
+    """The prompt, which is within the bounds.
+
+    Args:
+        most_weakened: texts with weights below 1; None: they cost nothing.
+
+    Raises:
+        PromptSyntaxError
+    """
     blends = [member for member in prompt.members if isinstance(member, BlendedPhrases)]
     for counted in (prompt.members, *(blend.phrases for blend in blends)):
         if len(counted) > MAX_MEMBERS:
@@ -98,8 +105,9 @@ def checked(prompt: WeightedPrompt) -> WeightedPrompt:
         _check_weights(blend.weights)
         if blend.normalized and abs(math.fsum(blend.weights)) < 1e-3:
             raise PromptSyntaxError("the weights of a blend add up to nothing: change one, or add no_normalize")
-    if (weakened := sum(text.weight < 1 for text in texts)) > MAX_WEAKENED:
-        raise PromptSyntaxError(f"the prompt has {weakened} parts with weights below 1; at most {MAX_WEAKENED}")
+    weakened = sum(text.weight < 1 for text in texts)
+    if most_weakened is not None and weakened > most_weakened:
+        raise PromptSyntaxError(f"the prompt has {weakened} parts with weights below 1; at most {most_weakened}")
     return prompt
 
 

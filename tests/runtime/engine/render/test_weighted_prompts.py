@@ -61,7 +61,7 @@ def compel_of(pipeline: Any) -> Any:
 @pytest.mark.parametrize("text", PROMPTS)
 def test_embeddings_are_those_of_compel(one_thread: None, pipeline: Any, text: str) -> None:
     with torch.inference_mode():
-        mine, negative = weighted_prompts.encode(pipeline, [text, "(blurred)1.2 picture"])
+        mine, negative = weighted_prompts.encode(pipeline, [text, "(blurred)1.2 picture"], PromptSyntax.COMPEL)
         theirs = compel_of(pipeline)(text, negative_prompt="(blurred)1.2 picture")
     assert mine["embeds"].shape == theirs.embeds.shape
     torch.testing.assert_close(mine["embeds"], theirs.embeds, rtol=0, atol=2e-5)
@@ -75,7 +75,7 @@ def test_members_of_a_conjunction_have_weights(one_thread: None, tmp_path: Path)
     made = DiffusionPipeline.from_pretrained(tiny_families.make_sd15(tmp_path / "model"))
     text = '("a red circle", "blue star").and(1, 0.4)'
     with torch.inference_mode():
-        (mine,) = weighted_prompts.encode(made, [text])
+        (mine,) = weighted_prompts.encode(made, [text], PromptSyntax.COMPEL)
         theirs = CompelForSD(made)(text)
     torch.testing.assert_close(mine["embeds"], theirs.embeds, rtol=0, atol=2e-5)
 
@@ -123,3 +123,65 @@ def test_a_base_that_knows_no_weights_says_so(one_thread: None, tmp_path: Path) 
     prompts = Prompts(pipeline)
     assert prompts.encoded(wanted, None)["prompt"] == "a red++ circle"
     assert "Compel does not work" in prompts.warnings(wanted)[0]
+
+
+def as_the_webui(pipeline: Any, chunks: list[list[tuple[str, float]]]) -> Any:
+    """By the formula of A1111's WebUI in float64: states times weights, each chunk with the mean that it had."""
+    made = []
+    for tokenizer, encoder in encoders(pipeline):
+        rows = []
+        for chunk in chunks:
+            each = [(i, w) for text, w in chunk for i in tokenizer(text, add_special_tokens=False).input_ids]
+            ids = [tokenizer.bos_token_id, *(i for i, _ in each), tokenizer.eos_token_id]
+            ids += [tokenizer.pad_token_id] * (77 - len(ids))
+            states = encoder(torch.tensor([ids]), output_hidden_states=True)
+            z = (states.hidden_states[-2] if len(encoders(pipeline)) > 1 else states[0]).double()[0]
+            weights = torch.ones(77, 1, dtype=torch.float64)
+            weights[1 : 1 + len(each), 0] = torch.tensor([w for _, w in each])
+            rows.append(z * weights * z.mean() / (z * weights).mean())
+        made.append(torch.cat(rows))
+    return torch.cat(made, dim=-1)[None]
+
+
+def encoders(pipeline: Any) -> list[tuple[Any, Any]]:
+    names = [n for n in ("", "_2") if getattr(pipeline, f"text_encoder{n}", None) is not None]
+    return [(getattr(pipeline, f"tokenizer{n}"), getattr(pipeline, f"text_encoder{n}")) for n in names]
+
+
+@pytest.fixture(scope="module")
+def uneven(folder: Path) -> Any:
+    """The pipeline with a last norm as training leaves it: that of a new encoder has a mean of zero."""
+    made = DiffusionPipeline.from_pretrained(folder)
+    torch.manual_seed(5)
+    for _, encoder in encoders(made):
+        for name, parameter in encoder.named_parameters():
+            if name.endswith("final_layer_norm.bias"):
+                torch.nn.init.normal_(parameter, mean=0.5)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "chunks"),
+    [
+        ("a (red:1.4) [star]", [[("a", 1.0), ("red", 1.4), ("star", 1 / 1.1)]]),
+        ("(a)1.3 BREAK b", [[("a", 1.1), ("1.3", 1.0)], [("b", 1.0)]]),
+        (f"{'a' * 60}, (bcd:0.5){'e' * 20}", [[(f"{'a' * 60},", 1.0)], [("bcd", 0.5), ("e" * 20, 1.0)]]),
+        (f"{'a' * 40}, {'bc ' * 30}", [[(f"{'a' * 40},", 1.0), ("bc " * 17, 1.0)], [("bc " * 13, 1.0)]]),
+    ],
+)
+def test_the_webuis_weights_multiply_and_leave_the_mean(
+    one_thread: None, uneven: Any, text: str, chunks: list[list[tuple[str, float]]]
+) -> None:
+    with torch.inference_mode():
+        (mine,) = weighted_prompts.encode(uneven, [text], PromptSyntax.A1111)
+        theirs = as_the_webui(uneven, chunks)
+    torch.testing.assert_close(mine["embeds"].double(), theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_states_without_a_mean_keep_their_weights(one_thread: None, tmp_path: Path) -> None:
+    """The last norm of a new encoder leaves none: the quotient of two would be noise."""
+    made = DiffusionPipeline.from_pretrained(tiny_families.make_sd15(tmp_path / "model"))
+    with torch.inference_mode():
+        plain, weighted = weighted_prompts.encode(made, ["red", "(red:1.3)"], PromptSyntax.A1111)
+    torch.testing.assert_close(weighted["embeds"][:, 1:4], plain["embeds"][:, 1:4] * 1.3)
+    torch.testing.assert_close(weighted["embeds"][:, 4:], plain["embeds"][:, 4:])

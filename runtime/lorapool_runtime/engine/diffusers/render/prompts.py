@@ -84,8 +84,8 @@ class Prompts:
         said = {"prompt": recipe.prompt, "negative prompt": recipe.negative_prompt if recipe.guidance_scale > 1 else ""}
         limits = self._limits()
         found = []
-        if recipe.prompt_syntax is PromptSyntax.COMPEL:
-            return self._unread(said)
+        if recipe.prompt_syntax is not PromptSyntax.PLAIN:
+            return self._unread(recipe.prompt_syntax, said)
         for name, text in said.items():
             cut = [(room, rest) for part, room in limits if (rest := long_prompts.cut_off(part, text, room))]
             if cut and len(cut) == len(limits):
@@ -93,13 +93,11 @@ class Prompts:
                 found.append(f"the {name} is longer than the {room} tokens that this base reads; cut off: {rest!r}")
         return tuple(found)
 
-    def _unread(self, said: Mapping[str, str]) -> tuple[str, ...]:
+    def _unread(self, syntax: PromptSyntax, said: Mapping[str, str]) -> tuple[str, ...]:
         """What of prompts with weights has no effect."""
         if not self.are_apart:
-            return (
-                f"prompt syntax {PromptSyntax.COMPEL} does not work with this base model; prompts were read as plain",
-            )
-        counts = {name: weighted_prompts.chunks(self._pipeline, text) for name, text in said.items() if text}
+            return (f"prompt syntax {syntax} does not work with this base model; prompts were read as plain",)
+        counts = {name: weighted_prompts.chunks(self._pipeline, text, syntax) for name, text in said.items() if text}
         most = long_prompts.MAX_CHUNKS
         return tuple(
             f"the {n} takes {c} chunks of tokens; this base reads {most}" for n, c in counts.items() if c > most
@@ -122,9 +120,10 @@ class Prompts:
         """The embeddings, and of how many chunks they are."""
         texts = [recipe.prompt, recipe.negative_prompt] if guided else [recipe.prompt]
         chunks = long_prompts.chunks_of(self._pipeline, texts)
-        if recipe.prompt_syntax is PromptSyntax.COMPEL:
-            made = self._apart(recipe, partial(weighted_prompts.encode, self._pipeline), guided=guided)
-            chunks = max(weighted_prompts.chunks(self._pipeline, text) for text in texts)
+        if recipe.prompt_syntax is not PromptSyntax.PLAIN:
+            weighted = partial(weighted_prompts.encode, self._pipeline, syntax=recipe.prompt_syntax)
+            made = self._apart(recipe, weighted, guided=guided)
+            chunks = max(weighted_prompts.chunks(self._pipeline, text, recipe.prompt_syntax) for text in texts)
         elif chunks > 1:
             made = self._apart(recipe, partial(long_prompts.encode_each, self._pipeline, count=chunks), guided=guided)
         else:

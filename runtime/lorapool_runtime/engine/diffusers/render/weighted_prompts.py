@@ -1,9 +1,12 @@
-"""Prompts with weights, encoded as compel 2.5 does it for SD 1.x, SD 2.x and SDXL (`CompelForSD`, `CompelForSDXL`).
+"""Prompts with weights, for SD 1.x, SD 2.x and SDXL: as compel 2.5 encodes them (`CompelForSD`, `CompelForSDXL`).
 
 A weight of a text moves its tokens away from those of the empty prompt, or towards them: `e + w (z - e)`. One below 1
 also moves the whole embedding towards that of the prompt without the text, by `tan((1 - w) pi / 2)` parts. Long texts
 are cut into chunks behind a sentence, else a phrase, else a word. Chunks beyond `MAX_CHUNKS`
 are left out, which compel does not.
+
+In A1111's syntax a weight multiplies its tokens' states, and each chunk is scaled back to the mean that it had without
+weights. A chunk that is full ends behind a comma where one is near its end.
 """
 
 import math
@@ -14,8 +17,9 @@ from typing import Any, Final
 
 import torch
 
-from lorapool_api.rules.prompt_syntax.compel import read_compel
+from lorapool_api.kinds.serving import PromptSyntax
 from lorapool_api.rules.prompt_syntax.parts import BlendedPhrases, Phrase, WeightedPrompt
+from lorapool_api.rules.prompt_syntax.read import read_prompt
 from lorapool_runtime.engine.diffusers.render.long_prompts import MAX_CHUNKS, Text, texts_of, words
 
 _SENTENCES: Final = (".</w>",)
@@ -23,37 +27,43 @@ _PHRASES: Final = (".</w>", ",</w>", ";</w>", ":</w>")
 _WORDS: Final = ("</w>",)
 # The share of what a text of weight 0 leaves of itself: its tangent is finite.
 _LEAST: Final = 1e-5
+# How many tokens before the end of a chunk a comma may stand that ends it.
+_NEAR: Final = 20
+_MEAN: Final = 1e-4
 
 
-def encode(pipeline: Any, texts: Sequence[str]) -> list[Mapping[str, torch.Tensor]]:
+def encode(pipeline: Any, texts: Sequence[str], syntax: PromptSyntax) -> list[Mapping[str, torch.Tensor]]:
     """These prompts, all in as many chunks as the longest takes.
 
     Returns:
         Of each, `embeds` of (1, 77 chunks, width); and `pooled` of (1, width) where an encoder has a projection. What
-        is pooled is the text as it was written, as compel does it.
+        is pooled is the text as it was written, as compel does it, in A1111's syntax the first chunk without weights.
     """
-    encoders = _encoders(pipeline)
-    prompts = [read_compel(text) for text in texts]
+    encoders = _encoders(pipeline, syntax)
+    prompts = [read_prompt(syntax, text) for text in texts]
     made = [[encoder.prompt(prompt) for encoder in encoders] for prompt in prompts]
     longest = max(each.shape[1] for row in made for each in row)
     embeds = [
         torch.cat([encoder.padded(each, longest) for encoder, each in zip(encoders, row, strict=True)], dim=-1)
         for row in made
     ]
-    pooled = [encoders[-1].pooled(text) for text in texts] if encoders[-1].is_xl else [None for _ in texts]
+    if encoders[-1].is_xl:
+        pooled = [encoders[-1].pooled(text, prompt) for text, prompt in zip(texts, prompts, strict=True)]
+    else:
+        pooled = [None for _ in texts]
     rows = zip(embeds, pooled, strict=True)
     return [{"embeds": e} if p is None else {"embeds": e, "pooled": p} for e, p in rows]
 
 
-def chunks(pipeline: Any, text: str) -> int:
+def chunks(pipeline: Any, text: str, syntax: PromptSyntax) -> int:
     """How many chunks the prompt takes; `MAX_CHUNKS` of them are encoded."""
-    prompt = read_compel(text)
-    return max(encoder.chunks(prompt) for encoder in _encoders(pipeline))
+    prompt = read_prompt(syntax, text)
+    return max(encoder.chunks(prompt) for encoder in _encoders(pipeline, syntax))
 
 
-def _encoders(pipeline: Any) -> list["_WeightedEncoder"]:
+def _encoders(pipeline: Any, syntax: PromptSyntax) -> list["_WeightedEncoder"]:
     is_xl = getattr(pipeline, "text_encoder_2", None) is not None
-    return [_WeightedEncoder(pipeline, text, is_xl=is_xl) for text in texts_of(pipeline)]
+    return [_WeightedEncoder(pipeline, text, syntax, is_xl=is_xl) for text in texts_of(pipeline)]
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,8 @@ class _Tokens:
 class _WeightedEncoder:
     """One CLIP text encoder for one request."""
 
-    def __init__(self, pipeline: Any, text: Text, *, is_xl: bool) -> None:
+    def __init__(self, pipeline: Any, text: Text, syntax: PromptSyntax, *, is_xl: bool) -> None:
+        self._is_a1111 = syntax is PromptSyntax.A1111
         self._pipeline = pipeline
         self._text = text
         self.is_xl = is_xl
@@ -93,9 +104,10 @@ class _WeightedEncoder:
         count = (length - made.shape[1]) // (self._text.room + 2)
         return torch.cat([made, *[self._empty.to(made.dtype)] * count], dim=1)
 
-    def pooled(self, text: str) -> torch.Tensor | None:
+    def pooled(self, text: str, prompt: WeightedPrompt) -> torch.Tensor | None:
         """(1, width) of the first chunk of a text as it is; None without a projection."""
-        rows = self._row(self._text.ids(words(self._pipeline, text, self._text))[: self._text.room])
+        first = self._split(self._tokens(next(prompt.phrases)))[0].ids if self._is_a1111 else None
+        rows = self._row(first or self._text.ids(words(self._pipeline, text, self._text))[: self._text.room])
         pooled = self._text.encoder(self._on_device([rows])).to_tuple()[0]
         return pooled if pooled.ndim == 2 else None
 
@@ -110,6 +122,8 @@ class _WeightedEncoder:
         ids = self._on_device([self._row(tokens.ids) for tokens in split])
         owners = torch.tensor([self._row(tokens.owners, -1) for tokens in split])
         weights = torch.tensor([*(text.weight for text in phrase), 1.0])[owners].to(ids.device)
+        if self._is_a1111:
+            return self._multiplied(ids, weights)
         made, shares = [self._states(ids, weights, torch.ones_like(ids))], [1.0]
         for i, text in enumerate(phrase):
             if text.weight < 1 and (owners == i).any():
@@ -127,7 +141,8 @@ class _WeightedEncoder:
         split, at = [], 0
         names = self._text.tokenizer.convert_ids_to_tokens(tokens.ids)
         while True:
-            end = at + _length(names[at:], self._text.room)
+            length = _up_to_comma if self._is_a1111 else _length
+            end = at + length(names[at:], self._text.room)
             split.append(_Tokens(tokens.ids[at:end], tokens.owners[at:end]))
             at = end
             if at >= len(tokens.ids):
@@ -142,6 +157,20 @@ class _WeightedEncoder:
                 moved = self._empty + (state - self._empty) * weight[None, :, None]
                 # What has no weight stays as it is, to the bit.
                 state = torch.where(weight[None, :, None] == 1, state.to(moved.dtype), moved).to(state.dtype)
+            rows.append(state)
+        return torch.cat(rows, dim=1)
+
+    def _multiplied(self, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """(1, 77 chunks, width), each token's state times its weight, each chunk with the mean that it had."""
+        rows = []
+        for row, weight in zip(ids, weights, strict=True):
+            state = self._encoded(row[None], None)
+            if not bool((weight == 1).all()):
+                moved = state.float() * weight[None, :, None]
+                before, after = state.float().mean(), moved.mean()
+                # Of what has no mean the quotient would be that of two errors of rounding.
+                has_mean = bool(after.abs() > _MEAN * moved.abs().mean())
+                state = (moved * (before / after) if has_mean else moved).to(state.dtype)
             rows.append(state)
         return torch.cat(rows, dim=1)
 
@@ -174,6 +203,15 @@ def _length(names: Sequence[str], room: int) -> int:
             return found[-1] + 1
     found = [i for i, name in enumerate(names[:room]) if name.endswith(_WORDS)]
     return found[-1] + 1 if found else room
+
+
+def _up_to_comma(names: Sequence[str], room: int) -> int:
+    """The same by A1111's rule, where the next token finds no room."""
+    if len(names) <= room:
+        return room
+    commas = [i for i, name in enumerate(names[:room]) if name == ",</w>"]
+    is_near = bool(commas) and names[room] != ",</w>" and room - commas[-1] <= _NEAR
+    return commas[-1] + 1 if is_near else room
 
 
 def _without(owners: torch.Tensor, text: int) -> torch.Tensor:
