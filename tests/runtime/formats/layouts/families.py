@@ -90,6 +90,8 @@ ONE_TRAINER = written("lora_transformer_", "lora_down", "lora_up", flat=True, al
 AI_TOOLKIT = written("diffusion_model.", "lora_A", "lora_B")
 COMFY = written("diffusion_model.", "lora_down", "lora_up", alpha=True)
 DIFFUSERS = written("transformer.", "lora_A", "lora_B")
+WITH_ALPHA = written("transformer.", "lora_A", "lora_B", alpha=True)
+BARE = written("", "lora_down", "lora_up", alpha=True)
 OF_PEFT = written("", "lora_A.default", "lora_B.default")
 BARE_PEFT = written("base_model.model.", "lora_A", "lora_B")
 
@@ -112,11 +114,11 @@ def by_lorapool(family: Family, path: Path) -> Outputs:
 
 def by_diffusers(family: Family, path: Path) -> Outputs:
     """The same of diffusers' own loader, which takes the converted file for this model."""
-    pipeline = getattr(diffusers, family.pipeline)
-    state, said = pipeline.lora_state_dict(load_file(path), return_lora_metadata=True)
-    metadata = _metadata(path) or said
+    state, alphas = _converted(family, load_file(path))
     model = family.model()
-    model.load_lora_adapter(state, prefix="transformer", metadata=metadata, low_cpu_mem_usage=True)
+    model.load_lora_adapter(
+        state, prefix="transformer", metadata=_metadata(path), network_alphas=alphas, low_cpu_mem_usage=True
+    )
     made: Outputs = {}
     for name, layer in model.named_modules():
         if hasattr(layer, "lora_A") and len(layer.lora_A):
@@ -126,6 +128,15 @@ def by_diffusers(family: Family, path: Path) -> Outputs:
             )
     assert 2 * len(made) == sum(".lora_" in key for key in state)
     return made
+
+
+def _converted(family: Family, state: Outputs) -> tuple[Outputs, Outputs]:
+    """By the pipeline's own converter: the weights under its names, and the alphas that it leaves to its loader."""
+    convert = getattr(diffusers, family.pipeline).lora_state_dict
+    if family.pipeline == "FluxPipeline":
+        weights, alphas = convert(state, return_alphas=True)
+        return weights, alphas or {}
+    return convert(state), {}
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
