@@ -2,9 +2,12 @@
 
 import time
 from functools import partial
+from pathlib import Path
 
 from lorapool_api.kinds.runtime import EngineName
+from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.contract import LoadEngine, Progress, WarmEngine
+from lorapool_runtime.engine.files.read_ahead import read_ahead
 from lorapool_runtime.engine.stub import load_stub
 from lorapool_runtime.settings import Settings
 
@@ -17,8 +20,22 @@ def engine_loader(settings: Settings) -> LoadEngine:
     return partial(_load_diffusers, settings)
 
 
+def _folder_here(source: ModelSource) -> Path | None:
+    """Where the base's files are, if they are there already."""
+    if source.hub is None:
+        return Path(source.path) if source.path is not None else None
+    # Not before the environment of the process says where its cache is.
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(source.hub.repo, "model_index.json", revision=source.hub.revision)
+    return Path(index).parent if isinstance(index, str) else None
+
+
 def _load_diffusers(settings: Settings, progress: Progress) -> WarmEngine:
     start = time.monotonic()
+    source = settings.model.source
+    if (folder := _folder_here(source)) is not None:
+        read_ahead(folder, source.hub.variant if source.hub else None)
     from lorapool_runtime.engine.diffusers.load import load_engine
 
     imported_s = time.monotonic() - start

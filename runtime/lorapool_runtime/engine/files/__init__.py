@@ -1,0 +1,1 @@
+"""Files of a base, before anything of torch is there."""

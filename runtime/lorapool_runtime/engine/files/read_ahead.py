@@ -1,0 +1,76 @@
+"""The base's files come from the disk while libraries are imported: neither has to wait for the other."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+# (file, offset, bytes): begin to read them into the page cache. Raises: OSError.
+Advise = Callable[[int, int, int], None]
+
+_CHUNK_BYTES: Final = 8 * 1024**2
+_MEMORY: Final = Path("/proc/meminfo")
+
+
+def read_ahead(folder: Path, variant: str | None = None) -> None:
+    """Begin to read the weights of a pipeline, on a thread that nobody waits for; what is wrong with them is said by
+    whoever loads them. Half of the memory that is available bounds what is read: more would push out its own begin.
+    """
+    work = threading.Thread(
+        target=lambda: advise_all(weight_files(folder, variant), available_bytes() // 2, _will_need),
+        name="read-ahead",
+        daemon=True,
+    )
+    work.start()
+
+
+def weight_files(folder: Path, variant: str | None) -> list[Path]:
+    """Those of the components that `model_index.json` names: of the variant where a component has it, else without."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text())
+        names = [name for name, entry in index.items() if isinstance(entry, list) and Path(name).name == name]
+        return [path for name in names for path in _of(folder / name, variant)]
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _of(component: Path, variant: str | None) -> list[Path]:
+    found = sorted(component.glob("*.safetensors")) if component.is_dir() else []
+    # `model.safetensors` or a shard of it; a variant stands between two dots.
+    plain = [path for path in found if path.name.count(".") == 1]
+    ours = [path for path in found if f".{variant}" in path.name.removesuffix(".safetensors")] if variant else []
+    return ours or plain
+
+
+def advise_all(files: list[Path], most_bytes: int, advise: Advise) -> int:
+    """Ask for the files from their beginnings, one after the other, up to so many bytes; how many were asked for."""
+    asked = 0
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                for offset in range(0, size_bytes, _CHUNK_BYTES):
+                    length = min(_CHUNK_BYTES, size_bytes - offset, most_bytes - asked)
+                    if length <= 0:
+                        return asked
+                    advise(file.fileno(), offset, length)
+                    asked += length
+        except OSError:
+            continue
+    return asked
+
+
+def available_bytes(memory: Path = _MEMORY) -> int:
+    """What the kernel says that a process can take without swapping; 0 where it says nothing."""
+    try:
+        lines = dict(line.split(":", 1) for line in memory.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError, IndexError):
+        return 0
+
+
+def _will_need(file: int, offset: int, length: int) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file, offset, length, os.POSIX_FADV_WILLNEED)
