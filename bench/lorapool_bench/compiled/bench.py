@@ -88,10 +88,10 @@ def _with_peft(file: AdapterFile) -> Any:
 
 
 def _arguments(rows: int, side: int) -> dict[str, Any]:
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
 
     def random(*size: int) -> torch.Tensor:
-        return torch.randn(size, generator=dice)
+        return torch.randn(size, generator=generator)
 
     added = {"text_embeds": random(rows, 64), "time_ids": random(rows, 6)}
     return {
