@@ -10,7 +10,7 @@ from lorapool_api.kinds.conditions import AdapterCondition, Reason
 from lorapool_api.names import digest_of
 from lorapool_api.rules.defaults import first_said
 from lorapool_api.wire.catalog import CatalogEntry
-from lorapool_api.wire.sources.any import FileSource, file_source
+from lorapool_api.wire.sources.any import FileSource, NoFileSource, file_source
 from lorapool_operator.decide.adapters.checks import CheckInput, Finding, Fit, first_finding
 from lorapool_operator.decide.adapters.fit import misfit
 from lorapool_operator.decide.adapters.resolved import recognised_defaults
@@ -76,6 +76,11 @@ def check(given: CheckInput, fit: Fit = misfit) -> CheckResult:
     adapter = given.adapter
     try:
         return _checked(given, first_finding(given, fit))
+    except NoFileSource:
+        # Of a version that an older operator has served: what the spec asks for takes its place.
+        verdict = Verdict(Reason.RESOLVING, f"its file is not known any more: looking at {adapter.spec.source.label}")
+        finding = Finding(AdapterCondition.RESOLVED, verdict)
+        return CheckResult(adapter, finding, None, None, given.version, names=given.names)
     except Exception:
         log.exception("an adapter could not be checked", adapter=adapter.key)
         verdict = Verdict(Reason.INTERNAL_ERROR, "the operator could not check this adapter; its log says why")
