@@ -218,7 +218,7 @@ def test_both_kinds_are_in_one_category(kubectl: Kubectl) -> None:
     assert sorted(found) == ["basemodelpools.lorapool.dev", "loraadapters.lorapool.dev"]
 
 
-@pytest.mark.parametrize("folder", ["sdxl", "scaling", "private", "demo", "demo/adapters"])
+@pytest.mark.parametrize("folder", ["sdxl", "families", "scaling", "private", "demo", "demo/adapters"])
 def test_the_examples_are_accepted(kubectl: Kubectl, folder: str) -> None:
     applied = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(CRDS.parent / "examples" / folder))
     assert len(applied.splitlines()) >= len(list((CRDS.parent / "examples" / folder).glob("*.yaml")))
