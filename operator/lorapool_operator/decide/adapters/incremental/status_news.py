@@ -15,6 +15,10 @@ from lorapool_operator.decide.adapters.adapter_status import WantedStatus
 
 # Of most adapters these are over when somebody could have read them.
 _QUICK: Final = (Reason.RESOLVING, Reason.DOWNLOADING, Reason.LOADING)
+# How far thousands are is written later: it would hold up the writes that say that they are served, each for so long.
+_CROWD: Final = 200
+_WRITE_S: Final = 0.006
+_LONGEST_CROWD_S: Final = 60.0
 
 
 class StatusNews(Enum):
@@ -80,6 +84,11 @@ class DueStatuses:
     again_s: float
 
 
+def _may_wait_s(wanted: WantedStatus, crowd_s: float) -> float:
+    news = news_of(wanted.adapter.status, wanted.status)
+    return news.may_wait_s + (crowd_s if news is StatusNews.PROGRESS else 0.0)
+
+
 def due_statuses(new: Sequence[WantedStatus], since_s: Mapping[str, float], clock_s: float) -> DueStatuses:
     """Those of the new ones that may not wait, or have waited.
 
@@ -87,6 +96,7 @@ def due_statuses(new: Sequence[WantedStatus], since_s: Mapping[str, float], cloc
         since_s: of the pass before.
     """
     since = {wanted.adapter.key: since_s.get(wanted.adapter.key, clock_s) for wanted in new}
-    left = [(w, news_of(w.adapter.status, w.status).may_wait_s - clock_s + since[w.adapter.key]) for w in new]
+    crowd_s = min(max(len(new) - _CROWD, 0) * _WRITE_S, _LONGEST_CROWD_S)
+    left = [(w, _may_wait_s(w, crowd_s) - clock_s + since[w.adapter.key]) for w in new]
     waits = [left_s for _, left_s in left if left_s > 0]
     return DueStatuses(tuple(wanted for wanted, left_s in left if left_s <= 0), since, min(waits, default=0.0))

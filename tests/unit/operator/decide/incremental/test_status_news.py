@@ -60,3 +60,15 @@ def test_what_may_wait_is_written_when_it_has_waited() -> None:
     again = due_statuses((way,), later, 50.0 + StatusNews.PROGRESS.may_wait_s)
     assert (again.now, again.again_s) == ((way,), 0.0)
     assert set(again.since_s) == {"default/way"}
+
+
+def test_how_far_thousands_are_is_written_later_and_that_they_are_served_at_once() -> None:
+    way = [wanted(f"way{number}", NOTHING, status(a=DOWNLOADING)) for number in range(1000)]
+    ready = wanted("ready", NOTHING, status(a=READY))
+    first = due_statuses((*way, ready), {}, 50.0)
+    assert first.now == (ready,)
+    assert 5.0 < first.again_s < 10.0
+    later: dict[str, Any] = dict(first.since_s)
+    assert due_statuses(way, later, 52.0).now == ()
+    assert len(due_statuses(way, later, 50.0 + first.again_s).now) == 1000
+    assert len(due_statuses(way[:100], later, 52.0).now) == 100, "when most of them are served the others need not wait"
