@@ -29,12 +29,15 @@ class OwnFirst:
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
     def begin(self, key: str) -> None:
-        """It waits for its turn from now on; `fetched` is called for it whatever happens."""
+        """It waits for its `turn` from now on; `fetched` is called for it whatever happens."""
         if self._is_own(key):
             self._own.add(key)
+        else:
+            self._waiting[key] = asyncio.get_running_loop().create_future()
 
     def fetched(self, key: str) -> None:
         """It has come, or does not come soon."""
+        self._waiting.pop(key, None)
         if key not in self._own:
             return
         self._own.remove(key)
@@ -44,14 +47,10 @@ class OwnFirst:
 
     async def turn(self, key: str) -> None:
         """Return when none of this pod's own is left to fetch, somebody waits for this one, or the time is over."""
-        if not self._own or key in self._own:
-            return
-        future = self._waiting[key] = asyncio.get_running_loop().create_future()
-        try:
+        future = self._waiting.get(key)
+        if future is not None and self._own:
             await asyncio.wait((future,), timeout=self._longest_s)
-        finally:
-            if self._waiting.get(key) is future:
-                del self._waiting[key]
+        self._waiting.pop(key, None)
 
     def hurry(self, key: str) -> None:
         """Somebody waits for this one now."""

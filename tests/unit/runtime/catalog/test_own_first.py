@@ -38,6 +38,14 @@ async def test_a_request_does_not_wait_for_it() -> None:
     assert pod.phase("own") is AdapterPhase.DOWNLOADING
 
 
+async def test_a_request_in_the_moment_of_the_catalog_does_not_wait_for_it_either() -> None:
+    pod = bench(asyncio.Event())
+    pod.registry.weights.request("default/copy")
+    async with asyncio.timeout(10.0):  # a third of the time that it would wait for the other
+        await pod.ready("copy")
+    assert pod.phase("own") is AdapterPhase.DOWNLOADING
+
+
 async def test_a_base_that_is_not_warm_yet_holds_up_no_copy() -> None:
     here = asyncio.Event()
     pod = bench(here)
