@@ -96,3 +96,9 @@ class Rolling:
 
 def loading(sha256: str | None = None) -> AdapterState:
     return op.state(AdapterPhase.LOADING, facts=facts(sha256) if sha256 else None)
+
+
+def condition(it: Rolling, type_: str) -> tuple[str, str]:
+    """(status, reason) of that condition."""
+    found = op.condition(it.status.conditions, type_)
+    return found.status, found.reason

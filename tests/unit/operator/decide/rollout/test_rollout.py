@@ -2,7 +2,7 @@
 
 import pytest
 from tests.unit.operator import make as op
-from tests.unit.operator.decide.rollout.rolling import KEY, A, B, C, Rolling, facts, hub, loading, on_hub
+from tests.unit.operator.decide.rollout.rolling import KEY, A, B, C, Rolling, condition, facts, hub, loading, on_hub
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.sources.basic import UrlFile
@@ -11,19 +11,6 @@ from lorapool_operator.seen.resolution import Resolution, Resolving, Unresolved
 from lorapool_operator.seen.verdict import Verdict
 
 URL = {"url": "https://files.example.org/x.safetensors"}
-
-
-@pytest.fixture
-def served() -> Rolling:
-    """One that is served from the Hub."""
-    it = Rolling(hub("a/b"), on_hub(A))
-    it.settle()
-    return it
-
-
-def condition(it: Rolling, type_: str) -> tuple[str, str]:
-    found = op.condition(it.status.conditions, type_)
-    return found.status, found.reason
 
 
 def test_the_first_version_has_the_adapters_own_key_and_is_served_when_a_pod_has_it() -> None:

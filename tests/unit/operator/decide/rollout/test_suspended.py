@@ -1,25 +1,11 @@
 """Adapters that are out of service for a while, by `suspend` for example, and what is left of their versions."""
 
 import pytest
-from tests.unit.operator import make as op
-from tests.unit.operator.decide.rollout.rolling import KEY, A, Rolling, hub, on_hub
+from tests.unit.operator.decide.rollout.rolling import KEY, A, Rolling, condition, hub, on_hub
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_operator.seen.resolution import Unresolved
 from lorapool_operator.seen.verdict import Verdict
-
-
-@pytest.fixture
-def served() -> Rolling:
-    """One that is served from the Hub."""
-    it = Rolling(hub("a/b"), on_hub(A))
-    it.settle()
-    return it
-
-
-def condition(it: Rolling, type_: str) -> tuple[str, str]:
-    found = op.condition(it.status.conditions, type_)
-    return found.status, found.reason
 
 
 def test_what_was_suspended_is_served_again_though_an_edit_meanwhile_cannot_be(served: Rolling) -> None:
