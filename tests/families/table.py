@@ -38,7 +38,8 @@ class TinyFamily:
     scheduler: str | None = None
 
 
-_unet = partial(TinyFamily, denoiser="unet", scheduler="EulerAncestralDiscreteScheduler")
+# Stronger, rounding of float32 would grow to what can be seen.
+_unet = partial(TinyFamily, denoiser="unet", scheduler="EulerAncestralDiscreteScheduler", alpha=4.0)
 # Their pipelines would choose another size, and scale the picture.
 _exact_size: Final = {"use_resolution_binning": False}
 _flux2 = partial(TinyFamily, alpha=64.0, side=64)

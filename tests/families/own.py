@@ -1,0 +1,84 @@
+"""The pipeline of a family as a program that uses diffusers' own class would call it."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
+from tests import tiny
+from tests.families.table import TINY
+from tests.tiny import Change
+
+PROMPT: Final = "a red circle"
+SEED: Final = 7
+STRENGTH: Final = 0.7
+STEPS: Final = 3
+
+
+def picture(side: int) -> Image.Image:
+    dice = np.random.default_rng(0)
+    return Image.fromarray(dice.integers(0, 255, (side, side, 3), dtype=np.uint8))
+
+
+def left_half(side: int) -> Image.Image:
+    mask = np.zeros((side, side), np.uint8)
+    mask[:, : side // 2] = 255
+    return Image.fromarray(mask)
+
+
+def changes_of(name: str, pipeline: Any) -> list[Change]:
+    """Of some modules of the denoiser of a pipeline of the family."""
+    family = TINY[name]
+    denoiser = getattr(pipeline, family.denoiser)
+    modules = [(family.denoiser, module) for module, _ in denoiser.named_modules() if module.endswith(family.changed)]
+    changes = tiny.make_changes(pipeline, modules, alpha=family.alpha, seed=4)
+    assert changes
+    return changes
+
+
+class OwnPipeline:
+    """A pipeline of a task, in float32."""
+
+    def __init__(self, folder: Path, family: FamilyTraits, task: Task) -> None:
+        self._tiny, self._task, self._edits = TINY[family.name], task, family.edits
+        self.pipeline: Any = getattr(diffusers, family.pipelines[task]).from_pretrained(folder)
+        self.pipeline.set_progress_bar_config(disable=True)
+        if (scheduler := self._tiny.scheduler) is not None:
+            self.pipeline.scheduler = getattr(diffusers, scheduler).from_config(self.pipeline.scheduler.config)
+
+    def load(self, adapter: Path, changes: list[Change]) -> None:
+        """By its own loader, or, of a class that has none, by the sum in float64."""
+        if hasattr(self.pipeline, "load_lora_weights"):
+            self.pipeline.load_lora_weights(str(adapter.parent), weight_name=adapter.name)
+        else:
+            tiny.merge(self.pipeline, [(changes, 1.0)])
+
+    def image(self) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        with torch.inference_mode():
+            made = self.pipeline(
+                prompt=PROMPT,
+                num_inference_steps=STEPS,
+                generator=torch.Generator().manual_seed(SEED),
+                **self._tiny.guided,
+                **self._tiny.call,
+                **self._begin(),
+            )
+        return np.asarray(made.images[0])
+
+    def _begin(self) -> dict[str, Any]:
+        side = self._tiny.side
+        size = {"width": side, "height": side}
+        match self._task:
+            case Task.TEXT_TO_IMAGE:
+                return size
+            case Task.INPAINTING:
+                return size | {"image": picture(side), "mask_image": left_half(side), "strength": STRENGTH}
+        if self._edits:  # it has no such argument
+            return size | {"image": picture(side)}
+        # Those with a UNet take the size from the picture.
+        own = {} if self._tiny.denoiser == "unet" else size
+        return own | {"image": picture(side), "strength": STRENGTH}
