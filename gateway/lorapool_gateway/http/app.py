@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -14,12 +16,14 @@ from lorapool_gateway.http import errors, unserved
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.hf import routes as hf_routes
 from lorapool_gateway.http.openai import routes as openai_routes
+from lorapool_gateway.http.pools import PoolPaths
 from lorapool_gateway.http.reply_headers import EXPOSED
+from lorapool_gateway.http.sdapi import routes as sdapi_routes
 from lorapool_gateway.metrics import Metrics
 
 
 def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
-    """Both dialects; each error in the shape of the dialect whose path was asked.
+    """All dialects; each error in the shape of the dialect whose path was asked.
 
     Args:
         origins: whose pages may call; `*` stands for all. A browser lets no other page than these read an answer.
@@ -33,11 +37,13 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
+    app.add_middleware(PoolPaths)
     app.add_middleware(request_ids.RequestIds)  # added last, so it is around all others
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(Exception, _fail)
     app.include_router(openai_routes.routes(gate))
+    app.include_router(sdapi_routes.routes(gate))
     app.include_router(hf_routes.routes(gate))
     unserved.install(app)
     return app
@@ -65,8 +71,15 @@ def health_app(metrics: Metrics, synced: asyncio.Event, takes_none: asyncio.Even
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 -- registered for this class
-    body = errors.openai_body(error) if _is_openai(request) else errors.hf_body(error)
-    return JSONResponse(body, errors.status(error), errors.headers(error))
+    return JSONResponse(_body(request, error), errors.status(error), errors.headers(error))
+
+
+def _body(request: Request, error: GatewayError) -> dict[str, Any]:
+    if _is_openai(request):
+        return errors.openai_body(error)
+    if _is_sdapi(request):
+        return sdapi_routes.error_body(error.message, errors.outcome(error))
+    return errors.hf_body(error)
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:
@@ -86,8 +99,14 @@ def _plain(request: Request, message: str, code: int, headers: object) -> Respon
     if _is_openai(request):
         kind = "server_error" if code >= 500 else "invalid_request_error"
         body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    if _is_sdapi(request):
+        body = sdapi_routes.error_body(message, HTTPStatus(code).phrase)
     return JSONResponse(body, code, headers if isinstance(headers, dict) else None)
 
 
 def _is_openai(request: Request) -> bool:
     return request.url.path.startswith(f"{openai_routes.PREFIX}/")
+
+
+def _is_sdapi(request: Request) -> bool:
+    return request.url.path.startswith(f"{sdapi_routes.PREFIX}/")

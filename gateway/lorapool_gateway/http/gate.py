@@ -17,6 +17,7 @@ from lorapool_gateway.http import errors
 from lorapool_gateway.http.body import read_body
 from lorapool_gateway.http.fields.loras import HEADERS
 from lorapool_gateway.http.keys import ApiKeys
+from lorapool_gateway.http.pools import STATE
 from lorapool_gateway.http.reply_headers import POOL
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.routing.request import ImageRequest
@@ -68,11 +69,11 @@ class Gate:
         call = _Call(dialect)
         with self.tracing.span("images", Role.SERVER, request.headers, dialect=dialect) as span:
             try:
-                caller = self.keys.check(request.headers.get("authorization"))
+                caller = self.keys.check(request.headers)
                 with self.bodies.share() as share:
                     # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
                     asked = await parsed(parse, await read_body(request, limit_bytes, share))
-                    resolved = await self.service.resolve(asked, request.headers.get(POOL))
+                    resolved = await self.service.resolve(asked, pool_of(request))
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
                     served = await unless_gone(request.receive, self.service.generate(resolved, caller))
                     response = await respond(asked, served)
@@ -112,3 +113,9 @@ async def parsed(parse: Callable[[bytes], Parsed], body: bytes) -> Parsed:
 def lora_header(request: Request) -> str:
     """All headers that name adapters, as one."""
     return ", ".join(value for name in HEADERS for value in request.headers.getlist(name))
+
+
+def pool_of(request: Request) -> str | None:
+    """The pool that the address or a header names."""
+    named: str | None = getattr(request.state, STATE, None)
+    return named or request.headers.get(POOL)

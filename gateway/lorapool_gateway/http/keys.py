@@ -1,9 +1,11 @@
 """API keys from a folder of files, as Kubernetes mounts a Secret: the value of each key of it is one API key."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +27,20 @@ class ApiKeys:
         self._digests: tuple[bytes, ...] = ()
         self._read_at = float("-inf")
 
-    def check(self, authorization: str | None) -> bytes:
-        """Whose valid key the header holds, as its digest; empty where everyone may ask. All are compared, each in
-        constant time. Raises: Unauthorized."""
+    def check(self, headers: Mapping[str, str]) -> bytes:
+        """Whose valid key the headers hold, as its digest; empty where everyone may ask. All are compared, each in
+        constant time.
+
+        A key is a Bearer token, the password of `Basic` (clients of A1111 know no other way), or `x-api-key`.
+
+        Raises:
+            Unauthorized
+        """
         if self._folder is None:
             return b""
-        scheme, _, key = (authorization or "").partition(" ")
-        given = _digest(key.strip())
+        given = _digest(_key_in(headers))
         matches = [hmac.compare_digest(given, valid) for valid in self._current(self._folder)]
-        if scheme.lower() != "bearer" or not any(matches):
+        if not any(matches):
             raise Unauthorized
         return given
 
@@ -54,6 +61,20 @@ def _read(folder: Path, before: tuple[bytes, ...]) -> tuple[bytes, ...]:
         log.warning("API keys cannot be read", error=str(error))
         return before
     return tuple(_digest(text) for text in texts if text)
+
+
+def _key_in(headers: Mapping[str, str]) -> str:
+    """The key that was sent; empty where none was, which no file of a Secret stands for."""
+    scheme, _, sent = headers.get("authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return sent.strip()
+        case "basic":
+            try:
+                return base64.b64decode(sent.strip(), validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError, ValueError):
+                return ""
+    return "" if scheme else headers.get("x-api-key", "").strip()
 
 
 def _digest(key: str) -> bytes:

@@ -11,7 +11,7 @@ from lorapool_gateway.http.openai.routes import PREFIX
 
 _SERVED: Final = (
     f"POST / and POST /models/NAME (Hugging Face inference), POST {PREFIX}/images/generations and GET {PREFIX}/models "
-    "(OpenAI)"
+    "(OpenAI), POST /sdapi/v1/txt2img and img2img (A1111)"
 )
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

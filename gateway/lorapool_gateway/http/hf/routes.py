@@ -40,7 +40,7 @@ def routes(gate: Gate) -> APIRouter:
     @router.api_route("/models/{model:path}", methods=["GET", "HEAD"])
     @router.api_route("/hf-inference/models/{model:path}", methods=["GET", "HEAD"])
     async def model_ok(request: Request, model: str) -> dict[str, bool]:
-        gate.keys.check(request.headers.get("authorization"))
+        gate.keys.check(request.headers)
         find_model(model_name(model), await gate.service.snapshot())
         return {"ok": True}
 

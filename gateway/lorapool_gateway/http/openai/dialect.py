@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras
 from lorapool_gateway.http.fields.controls import controls
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
+from lorapool_gateway.http.fields.json_images import JsonWithImages
 from lorapool_gateway.http.fields.schedulers import scheduler
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.routing.request import ImageRequest
@@ -102,26 +103,7 @@ def _size(size: str | None) -> tuple[int | None, int | None]:
     return int(match[1]), int(match[2])
 
 
-@dataclass(frozen=True)
-class Message:
-    """The reply of `images/generations`, piece by piece: the images in it are never one text with the rest."""
-
-    parts: tuple[bytes | Image, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(part.base64_bytes if isinstance(part, Image) else len(part) for part in self.parts)
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        for part in self.parts:
-            if isinstance(part, Image):
-                async for piece in part.base64():
-                    yield piece
-            else:
-                yield part
-
-
-def message(reply: GenerateReply, images: Sequence[Image], *, created: int, as_url: bool) -> Message:
+def message(reply: GenerateReply, images: Sequence[Image], *, created: int, as_url: bool) -> JsonWithImages:
     """The reply of `images/generations`. Nothing is stored here, so a `url` holds the image itself."""
     before = f'{{"url":"data:{reply.format.media_type};base64,' if as_url else '{"b64_json":"'
     parts: list[bytes | Image] = []
@@ -131,4 +113,4 @@ def message(reply: GenerateReply, images: Sequence[Image], *, created: int, as_u
         text = f'","seed":{made.seed}}},'
     rest = json.dumps({"output_format": reply.format.value, "size": f"{reply.width}x{reply.height}"})
     parts.append(f"{text.removesuffix(',')}],{rest[1:]}".encode())
-    return Message(tuple(parts))
+    return JsonWithImages(tuple(parts))

@@ -31,12 +31,12 @@ def routes(gate: Gate) -> APIRouter:
 
     @router.api_route("/models", methods=["GET", "HEAD"])
     async def models(request: Request) -> dict[str, Any]:
-        gate.keys.check(request.headers.get("authorization"))
+        gate.keys.check(request.headers)
         return {"object": "list", "data": served_models(await gate.service.snapshot())}
 
     @router.api_route("/models/{name:path}", methods=["GET", "HEAD"])
     async def model(request: Request, name: str) -> dict[str, Any]:
-        gate.keys.check(request.headers.get("authorization"))
+        gate.keys.check(request.headers)
         return find_model(model_name(name), await gate.service.snapshot())
 
     return router

@@ -1,5 +1,6 @@
 """API keys from a mounted Secret."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def mount(folder: Path, version: str, **keys: str) -> None:
 
 def accepts(keys: ApiKeys, authorization: str | None) -> bool:
     try:
-        keys.check(authorization)
+        keys.check({} if authorization is None else {"authorization": authorization})
     except Unauthorized:
         return False
     return True
@@ -42,6 +43,30 @@ def test_every_value_of_the_secret_is_a_key(tmp_path: Path) -> None:
     keys = ApiKeys(tmp_path)
     assert accepts(keys, "Bearer key-a")
     assert accepts(keys, "bearer key-b")
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_valid"),
+    [
+        ({"authorization": f"Basic {b64encode(b'anyone:key-a').decode()}"}, True),
+        ({"authorization": f"Basic {b64encode(b'key-a:').decode()}"}, False),
+        ({"authorization": f"Basic {b64encode(b'a:wrong').decode()}", "x-api-key": "key-a"}, False),
+        ({"authorization": "Basic not base64"}, False),
+        ({"x-api-key": "key-a"}, True),
+        ({"x-api-key": "wrong"}, False),
+        ({"x-api-key": ""}, False),
+    ],
+)
+def test_a_key_is_also_a_password_or_a_header_of_its_own(
+    tmp_path: Path, headers: dict[str, str], is_valid: bool
+) -> None:
+    mount(tmp_path, "1", alice="key-a", empty="")
+    keys = ApiKeys(tmp_path)
+    if is_valid:
+        assert keys.check(headers) == keys.check({"authorization": "Bearer key-a"})
+    else:
+        with pytest.raises(Unauthorized):
+            keys.check(headers)
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic key-a", "key-a", "Bearer é"])

@@ -1,0 +1,93 @@
+"""The routes of A1111's WebUI: images, and the menus of its clients."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from lorapool_gateway.errors import UnknownRoute
+from lorapool_gateway.http.body import read_body
+from lorapool_gateway.http.fields.fields import json_object
+from lorapool_gateway.http.gate import Gate, lora_header, pool_of
+from lorapool_gateway.http.reply_headers import served_headers
+from lorapool_gateway.http.sdapi import menus
+from lorapool_gateway.http.sdapi.dialect import WebUIRequest, message, parse_image, parse_text
+from lorapool_gateway.serve.proxy import ServedReply
+
+DIALECT: Final = "sdapi"
+PREFIX: Final = "/sdapi/v1"
+# Options that are set: names and words.
+_OPTIONS_BYTES: Final = 64 << 10
+_DONE_ALREADY: Final = (
+    "refresh-checkpoints",
+    "refresh-loras",
+    "refresh-vae",
+    "refresh-embeddings",
+    "reload-checkpoint",
+)
+
+
+def routes(gate: Gate) -> APIRouter:
+    """The router."""
+    router = APIRouter(prefix=PREFIX)
+
+    @router.post("/txt2img")
+    async def text_to_image(request: Request) -> Response:
+        return await _images(gate, request, parse_text)
+
+    @router.post("/img2img")
+    async def image_to_image(request: Request) -> Response:
+        return await _images(gate, request, parse_image)
+
+    @router.post("/options")
+    async def set_options(request: Request) -> None:
+        gate.keys.check(request.headers)
+        with gate.bodies.share() as share:
+            wanted = json_object(await read_body(request, _OPTIONS_BYTES, share))
+        menus.check_options(wanted, await gate.service.snapshot(), await _pool(gate, request))
+
+    for name in _DONE_ALREADY:
+        router.add_api_route(f"/{name}", partial(_nothing, gate), methods=["POST"])
+    for name in menus.NAMES:
+        router.add_api_route(f"/{name}", partial(_menu, gate, name), methods=["GET", "HEAD"])
+    return router
+
+
+async def _menu(gate: Gate, name: str, request: Request) -> Response:
+    gate.keys.check(request.headers)
+    found = menus.menus(await gate.service.snapshot(), await _pool(gate, request))
+    return JSONResponse(found[name])
+
+
+async def _nothing(gate: Gate, request: Request) -> None:
+    """What the WebUI does when it is asked is done here whenever something changes."""
+    gate.keys.check(request.headers)
+
+
+async def _pool(gate: Gate, request: Request) -> str | None:
+    """The full name of the pool that the address or a header names."""
+    named = pool_of(request)
+    if named is None:
+        return None
+    snapshot = await gate.service.snapshot()
+    models = [model for model in snapshot.meant_by(named) if model.adapter is None]
+    if len(models) != 1:
+        raise UnknownRoute(f"there is no pool {named[:320]!r}")
+    return models[0].pool
+
+
+async def _images(gate: Gate, request: Request, parse: Callable[..., WebUIRequest]) -> Response:
+    return await gate.serve(DIALECT, request, partial(parse, lora_header=lora_header(request)), _answer)
+
+
+async def _answer(asked: WebUIRequest, served: ServedReply) -> Response:
+    reply = message(asked, served.reply, served.images)
+    headers = served_headers(served, asked.warnings) | {"content-length": str(reply.size_bytes)}
+    return StreamingResponse(reply.pieces(), media_type="application/json", headers=headers)
+
+
+def error_body(message_: str, kind: str) -> dict[str, Any]:
+    """An error as the WebUI's API says it."""
+    return {"error": kind, "detail": message_, "body": "", "errors": message_}
