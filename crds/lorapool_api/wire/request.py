@@ -37,6 +37,13 @@ class Upscaler(StrEnum):
     LATENT = "Latent"
 
 
+class MaskReading(StrEnum):
+    """What of a mask is painted anew."""
+
+    BRIGHTNESS = "Brightness"
+    TRANSPARENCY = "Transparency"
+
+
 class HiresPass(Wire):
     """A second pass over a picture that was made larger; width and height of the request are those of the first."""
 
@@ -104,6 +111,11 @@ class GenerateRequest(Wire):
         default=None,
         max_length=MAX_PICTURE_CHARACTERS,
         description="Inpainting: what is white in it is painted anew, what is black is kept. Resized to the result.",
+    )
+    mask_reading: MaskReading = Field(
+        default=MaskReading.BRIGHTNESS,
+        description="Transparency: what is transparent in the mask is painted anew, as in OpenAI's API; a mask without "
+        "transparency is read by its brightness.",
     )
     strength: float | None = Field(
         default=None,

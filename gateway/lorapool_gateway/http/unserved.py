@@ -10,8 +10,8 @@ from lorapool_gateway.http.fields.fields import short
 from lorapool_gateway.http.openai.routes import PREFIX
 
 _SERVED: Final = (
-    f"POST / and POST /models/NAME (Hugging Face inference), POST {PREFIX}/images/generations and GET {PREFIX}/models "
-    "(OpenAI), POST /sdapi/v1/txt2img and img2img (A1111)"
+    f"POST / and POST /models/NAME (Hugging Face inference), POST {PREFIX}/images/generations, "
+    f"edits and variations and GET {PREFIX}/models (OpenAI), POST /sdapi/v1/txt2img and img2img (A1111)"
 )
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

@@ -9,7 +9,7 @@ import threading
 import warnings
 from typing import Final
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.errors import RequestError
@@ -51,7 +51,7 @@ def size_of(name: str, encoded: str, max_pixels: int, max_side: int) -> tuple[in
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def decode(name: str, encoded: str, mode: str, size: tuple[int, int]) -> Image.Image:
+def decode(name: str, encoded: str, mode: str, size: tuple[int, int], *, holes: bool = False) -> Image.Image:
     """The picture the right way up, in that mode and size.
 
     What is transparent becomes white in RGB, as a page would show it, and black in a mask (`L`), where it is kept.
@@ -59,6 +59,7 @@ def decode(name: str, encoded: str, mode: str, size: tuple[int, int]) -> Image.I
     Args:
         name: the request's field, for the error.
         encoded: base64, bare or as a `data:` address.
+        holes: of a mask that has transparency: white where it is transparent, black where it is not.
 
     Raises:
         RequestError: `InvalidRequest`.
@@ -69,7 +70,10 @@ def decode(name: str, encoded: str, mode: str, size: tuple[int, int]) -> Image.I
         try:
             # A JPEG decodes to a half, a quarter or an eighth of its size for much less than all of its pixels.
             picture.draft(None, (max(size), max(size)))
-            opaque = _without_alpha(picture, "white" if mode == "RGB" else "black").convert(mode)
+            if holes and picture.has_transparency_data:
+                opaque = ImageOps.invert(picture.convert("RGBA").getchannel("A"))
+            else:
+                opaque = _without_alpha(picture, "white" if mode == "RGB" else "black").convert(mode)
         except _BROKEN as error:
             raise _invalid(name, "is broken") from error
         fitting = opaque.transpose(way) if way is not None else opaque

@@ -12,7 +12,7 @@ from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
 from lorapool_api.rules.prompt_syntax.read import read_prompt
 from lorapool_api.rules.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.request import GenerateRequest, MaskReading
 from lorapool_runtime.app import pictures
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.passes import ControlPicture, Hires
@@ -110,7 +110,8 @@ def _start(wanted: GenerateRequest, recipe: Recipe) -> Start | None:
     image = pictures.decode("image", wanted.image, "RGB", size)
     if wanted.mask is None:
         return Start(image, None, _strength(wanted, recipe, _IMAGE_STRENGTH))
-    mask = pictures.decode("mask", wanted.mask, "L", size)
+    holes = wanted.mask_reading is MaskReading.TRANSPARENCY
+    mask = pictures.decode("mask", wanted.mask, "L", size, holes=holes)
     return Start(image, mask, _strength(wanted, recipe, 1.0))
 
 

@@ -19,12 +19,12 @@ _NO_WORD: Final = re.compile(r"\s*[A-Za-z0-9+/]{64}")
 _ADDRESS: Final = re.compile(r"\s*https?://\S+\s*", re.IGNORECASE)
 
 
-def in_bytes(body: bytes) -> str | None:
-    """The picture in base64 that the body is, or None. Raises: BadRequest, for a kind that no pod reads."""
+def in_bytes(body: bytes, place: str = "the body") -> str | None:
+    """The picture in base64 that the bytes are, or None. Raises: BadRequest, for a kind that no pod reads."""
     kind = _kind(body[:HEAD_BYTES])
     if kind is None:
         return None
-    _check_kind(kind, "the body")
+    _check_kind(kind, place)
     # In pieces, so that others have their turn between them.
     pieces = (binascii.b2a_base64(body[i : i + _PIECE], newline=False) for i in range(0, len(body), _PIECE))
     return b"".join(pieces).decode()

@@ -1,10 +1,10 @@
-"""Requests as clients of OpenAI's `images/generations` send them, and the replies that they expect: pure."""
+"""Requests as clients of OpenAI's images API send them, and the replies that they expect: pure."""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,6 +50,9 @@ class Body(BaseModel):
     lora: Any = None
 
 
+Fields = TypeVar("Fields", bound=Body)
+
+
 @dataclass(frozen=True)
 class OpenAIRequest(ImageRequest):
     """A request for one or more images; `as_url`: each as a `data:` address."""
@@ -59,12 +62,22 @@ class OpenAIRequest(ImageRequest):
 
 def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
     """Read a request; what the body says of adapters goes before the header. Raises: BadRequest."""
+    return request(fields_of(json_object(body), Body), lora_header)
+
+
+def fields_of(said: Mapping[str, Any], kind: type[Fields]) -> Fields:
+    """What a body says. Raises: BadRequest."""
     try:
-        fields = Body.model_validate(json_object(body))
+        fields = kind.model_validate(said)
     except ValidationError as error:
         raise sentence(error) from None
     if fields.stream:
         raise BadRequest("stream is not served yet: leave it out", param="stream")
+    return fields
+
+
+def request(fields: Body, lora_header: str, **picture: Any) -> OpenAIRequest:
+    """The request that the fields stand for; `picture`: what it begins with. Raises: BadRequest."""
     width, height = _size(fields.size)
     prompt, prompt_loras = loras.taken_from(fields.prompt)
     named, set_aside = loras.chosen({"lora": fields.lora, "loras": fields.loras}, lora_header)
@@ -83,6 +96,7 @@ def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
         controls=controls(fields.controls),
         images=1 if fields.n is None else fields.n,
         format=ImageFormat(fields.output_format or ImageFormat.PNG),
+        **picture,
     )
     return OpenAIRequest(
         model=model_name(fields.model) if fields.model else None,

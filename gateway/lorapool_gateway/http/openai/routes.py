@@ -1,6 +1,7 @@
-"""The routes of OpenAI: images/generations and models."""
+"""The routes of OpenAI: images and models."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from lorapool_gateway.http.fields.fields import model_name
 from lorapool_gateway.http.gate import Gate, lora_header
 from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.http.openai import dialect as openai
+from lorapool_gateway.http.openai.edits import parse_edit, parse_variation
 from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.serve.proxy import ServedReply
 
@@ -29,6 +31,14 @@ def routes(gate: Gate) -> APIRouter:
         parse = partial(openai.parse, lora_header=lora_header(request))
         return await gate.serve(DIALECT, request, parse, _answer, BODY_BYTES)
 
+    @router.post("/images/edits")
+    async def edit(request: Request) -> Response:
+        return await _from_picture(gate, request, parse_edit)
+
+    @router.post("/images/variations")
+    async def variation(request: Request) -> Response:
+        return await _from_picture(gate, request, parse_variation)
+
     @router.api_route("/models", methods=["GET", "HEAD"])
     async def models(request: Request) -> dict[str, Any]:
         gate.keys.check(request.headers)
@@ -40,6 +50,11 @@ def routes(gate: Gate) -> APIRouter:
         return find_model(model_name(name), await gate.service.snapshot())
 
     return router
+
+
+async def _from_picture(gate: Gate, request: Request, parse: Callable[..., openai.OpenAIRequest]) -> Response:
+    sent = {"content_type": request.headers.get("content-type", ""), "lora_header": lora_header(request)}
+    return await gate.serve(DIALECT, request, partial(parse, **sent), _answer)
 
 
 async def _answer(asked: openai.OpenAIRequest, served: ServedReply) -> Response:

@@ -94,7 +94,7 @@ async def test_openai_client_names_adapters_by_header_and_reads_the_request_id(w
             model="shapes", prompt="a cat", extra_headers={"lora": "pixel:0.4", "x-request-id": "mine"}
         )
         with pytest.raises(openai.NotFoundError) as refused:
-            await client.images.edit(image=encoded_image(1, ImageFormat.PNG), prompt="a cat")
+            await client.chat.completions.create(model="shapes", messages=[])
     assert [(use.key, use.scale) for use in pod.received[0].adapters] == [("default/pixel", 0.4)]
     assert reply.headers["x-request-id"] == "mine"
     assert refused.value.request_id
@@ -162,3 +162,21 @@ async def test_a_huge_body_gets_its_answer_over_a_real_connection(world: World) 
         reply = await client.post("/v1/images/generations", content=b"a" * (8 << 20))
     assert reply.status_code == 413
     assert reply.json()["error"]["code"] == "body_too_large"
+
+
+async def test_openai_client_edits_a_picture_and_varies_it(world: World) -> None:
+    pod = world.pod()
+    sent, mask = encoded_image(9, ImageFormat.PNG), encoded_image(8, ImageFormat.PNG)
+    async with serving(world) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="any")
+        loras: dict[str, Any] = {"loras": [{"name": "pixel", "scale": 0.5}], "seed": 4}
+        edit = partial(client.images.edit, image=sent, mask=mask, prompt="a hat", model="shapes", extra_body=loras)
+        edited = await asyncio.to_thread(edit)
+        varied = await asyncio.to_thread(partial(client.images.create_variation, image=sent, model="pixel", n=2))
+    assert edited.data
+    assert varied.data
+    assert (len(edited.data), len(varied.data)) == (1, 2)
+    first, second = pod.received
+    assert (first.image, first.mask) == tuple(base64.b64encode(picture).decode() for picture in (sent, mask))
+    assert [(use.key, use.scale) for use in first.adapters] == [("default/pixel", 0.5)]
+    assert (first.seed, second.image, second.images) == (4, first.image, 2)

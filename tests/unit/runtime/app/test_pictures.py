@@ -210,3 +210,34 @@ def test_a_control_that_makes_no_sense_is_refused(
     wanted = GenerateRequest.model_validate({"prompt": "a", "controls": controls, **changes})
     with pytest.raises(RequestError, match=why):
         complete(wanted, SERVING, 1, controls=("edges",))
+
+
+def holed(mode: str = "RGBA") -> str:
+    """A white picture whose left half is transparent."""
+    picture = Image.new("RGBA", (32, 32), (255, 255, 255, 255))
+    picture.paste((255, 255, 255, 0), (0, 0, 16, 32))
+    buffer = io.BytesIO()
+    picture.convert(mode).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_the_holes_of_a_mask_are_what_is_painted_anew() -> None:
+    mask = decode("mask", holed(), "L", (32, 32), holes=True)
+    assert (mask.getpixel((4, 4)), mask.getpixel((28, 4))) == (255, 0)
+
+
+def test_a_mask_without_holes_is_read_by_its_brightness() -> None:
+    mask = decode("mask", encoded(colour="white"), "L", (32, 32), holes=True)
+    assert mask.getpixel((4, 4)) == 255
+    assert decode("mask", holed("RGB"), "L", (32, 32), holes=True).getpixel((28, 4)) == 255
+
+
+def test_a_request_says_how_its_mask_is_read() -> None:
+    said = {"prompt": "a", "image": encoded(), "mask": holed(), "width": 32, "height": 32}
+    start = complete(GenerateRequest.model_validate(said | {"mask_reading": "Transparency"}), SERVING, 1).start
+    bright = complete(GenerateRequest.model_validate(said), SERVING, 1).start
+    assert start is not None
+    assert start.mask is not None
+    assert bright is not None
+    assert bright.mask is not None
+    assert (start.mask.getpixel((4, 4)), bright.mask.getpixel((4, 4))) == (255, 0)

@@ -140,7 +140,7 @@ async def test_models_are_listed_and_found_by_any_of_their_names(world: World) -
     assert missing.json()["error"]["code"] == "model_not_found"
 
 
-@pytest.mark.parametrize("path", ["/v1/images/edits", "/v1/images/variations", "/v1/chat/completions"])
+@pytest.mark.parametrize("path", ["/v1/images/upscale", "/v1/chat/completions"])
 async def test_a_route_that_is_not_served_says_which_are(world: World, path: str) -> None:
     async with world.client() as client:
         reply = await client.post(path, content=b"x")
