@@ -9,7 +9,6 @@ import pytest
 
 PROCESS = """
 import sys, time
-from functools import partial
 from pathlib import Path
 
 from lorapool_runtime.settings import prepare_environment
@@ -19,13 +18,13 @@ prepare_environment(Path(sys.argv[1]))
 import torch
 from torch._dynamo.utils import counters
 
-from lorapool_runtime.engine.diffusers.compiled.make import with_twin
+from lorapool_runtime.engine.diffusers.compiled.make import graph_compiler, with_twin
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 
 torch.manual_seed(1)
 model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.SiLU(), torch.nn.Linear(16, 4)).requires_grad_(False)
 board = Switchboard({"unet": model})
-compiled = with_twin(model, board, partial(torch.compile, fullgraph=True, dynamic=False))
+compiled = with_twin(model, board, graph_compiler())
 board.switch(board.plan(()))
 with torch.inference_mode():
     x = torch.randn(2, 8)

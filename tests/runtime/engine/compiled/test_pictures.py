@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from tests.waiting import wait_until
 
 from lorapool_api.kinds.serving import ApplyMode, CompileMode
 from lorapool_runtime.engine.contract import Applied
-from lorapool_runtime.engine.diffusers.compiled.make import compiled_denoiser, with_twin
+from lorapool_runtime.engine.diffusers.compiled.make import compiled_denoiser, graph_compiler, with_twin
 from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.timeout(600)
 def compiled(model: Path) -> Iterator[DiffusersEngine]:
     """An engine whose graphs are run as they are: dynamo's part is what is tried here, not a code generator's."""
     plain = make_engine(model, mode=ApplyMode.AUTO)
-    compiler = partial(torch.compile, backend="eager", fullgraph=True, dynamic=False)
+    compiler = graph_compiler(backend="eager")
     made = with_twin(plain.parts.pipeline.unet, plain.parts.board, compiler)
     assert made is not None
     parts = replace(plain.parts, compiled=made)

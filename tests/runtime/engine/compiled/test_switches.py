@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from torch import nn
 from lorapool_api.lora.layouts.keys import PARTS
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
-from lorapool_runtime.engine.diffusers.compiled.make import with_twin
+from lorapool_runtime.engine.diffusers.compiled.make import graph_compiler, with_twin
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Stack, Switchboard
 from lorapool_runtime.engine.diffusers.weights.parts import arranged
@@ -26,11 +25,11 @@ pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(600)]
 ROUNDING = 1e-5
 
 
-def small_unet() -> Any:
+def small_unet(widths: tuple[int, int] = (8, 16)) -> Any:
     torch.manual_seed(3)
     unet = UNet2DConditionModel(
         sample_size=8,
-        block_out_channels=(8, 16),
+        block_out_channels=widths,
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -54,15 +53,16 @@ def arguments(rows: int = 2, side: int = 8) -> dict[str, Any]:
 
 @dataclass
 class Bed:
-    """A UNet on a switchboard, compiled by a backend that counts its graphs and runs them as they are."""
+    """A UNet on a switchboard, compiled by a backend that counts graphs and runs them as they are, or by another."""
 
     unet: Any = field(default_factory=small_unet)
+    backend: Any = None
     graphs: int = 0
 
     def __post_init__(self) -> None:
         self.board = Switchboard({"unet": self.unet})
         # Breaks of a graph are errors (`fullgraph`), and so are recompilations.
-        compiler = partial(torch.compile, backend=self._count, fullgraph=True, dynamic=False)
+        compiler = graph_compiler(backend=self.backend or self._count)
         made = with_twin(self.unet, self.board, compiler, stance="fail_on_recompile")
         assert made is not None
         self.compiled: CompiledDenoiser = made
@@ -186,6 +186,18 @@ def test_another_size_is_served_eagerly_until_it_has_a_graph_of_its_own(bed: Bed
     made = bed.answer(given)
     assert bed.compiled.figures.eager_runs == eager + 1
     assert float((made - wanted).abs().max()) <= ROUNDING * float(wanted.abs().max())
+
+
+def test_graphs_of_another_model_are_never_taken() -> None:
+    """A graph does not look whose modules it is given: those of another denoiser must be out of its reach."""
+    given = arguments()
+    pair = [Bed(small_unet(widths), "eager") for widths in ((8, 16), (12, 24))]
+    for each in pair:
+        each.compile(given)
+    for each in pair:
+        wanted = each.eager(given)
+        assert float((each.answer(given) - wanted).abs().max()) <= ROUNDING * float(wanted.abs().max())
+        assert each.compiled.figures.misses == 0
 
 
 def test_memory_of_the_twin_is_that_of_the_adapted_weights_alone(bed: Bed) -> None:

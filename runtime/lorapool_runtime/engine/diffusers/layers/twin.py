@@ -50,6 +50,11 @@ def _own(ours: Adapted, theirs: nn.Module) -> Merged:
     """Make of the copy a plain module with parameters of its own."""
     theirs.__class__ = nn.Linear if isinstance(ours, AdaptedLinear) else nn.Conv2d
     theirs.__dict__.pop("active", None)
-    own = {name: nn.Parameter(p.detach().clone(), requires_grad=False) for name, p in ours.named_parameters()}
+    own = {name: nn.Parameter(_copy(p.detach()), requires_grad=False) for name, p in ours.named_parameters()}
     theirs._parameters.update(own)
     return Merged(own["weight"], own.get("bias"))
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    """Kernels of convolutions as graphs want them: in another layout each forward would bring them into this one."""
+    return tensor.clone(memory_format=torch.channels_last if tensor.dim() == 4 else torch.preserve_format)
