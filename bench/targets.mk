@@ -9,7 +9,7 @@ bench-overhead: setup ## Seconds per step: bare, wrapped, with an adapter (SHAPE
 	$(BENCH).overhead.bench $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
 
 .PHONY: bench-compile
-bench-compile: setup ## A step of the small base compiled, with an adapter or not, beside diffusers with PEFT (some 5 minutes)
+bench-compile: setup ## A step of the small base compiled, with an adapter or not, beside diffusers with PEFT (2 minutes)
 	$(BENCH).compiled.bench $(ARGS)
 
 .PHONY: bench-coldstart
