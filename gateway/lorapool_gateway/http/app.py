@@ -91,7 +91,7 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
 async def _fail(request: Request, _: Exception) -> Response:
     """A defect of ours: the log has the traceback."""
     headers = {request_ids.HEADER: getattr(request.state, request_ids.STATE)}
-    return _plain(request, "the gateway failed; its log says why", 500, headers)
+    return _plain(request, errors.DEFECT, 500, headers)
 
 
 def _plain(request: Request, message: str, code: int, headers: object) -> Response:

@@ -24,6 +24,7 @@ from lorapool_gateway.errors import (
 )
 
 RETRY_AFTER_S = 2
+DEFECT = "the gateway failed; its log says why"
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,8 @@ def openai_body(error: GatewayError) -> dict[str, Any]:
     param = "model" if is_about_model else error.param if isinstance(error, BadRequest) else None
     kind = _SERVER if status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR else meaning.type
     return {"error": {"message": error.message, "type": kind, "param": param, "code": meaning.code}}
+
+
+def openai_defect() -> dict[str, Any]:
+    """A defect of ours, after the answer has begun."""
+    return {"error": {"message": DEFECT, "type": _SERVER, "param": None, "code": _INTERNAL.code}}

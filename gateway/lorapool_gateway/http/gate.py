@@ -20,6 +20,7 @@ from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.http.pools import STATE
 from lorapool_gateway.http.reply_headers import POOL
 from lorapool_gateway.metrics import Metrics
+from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.routing.request import ImageRequest
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import ServedReply
@@ -56,11 +57,13 @@ class Gate:
         parse: Callable[[bytes], Asked],
         respond: Callable[[Asked, ServedReply], Awaitable[Response]],
         body_bytes: int | None = None,
+        steps: Callable[[Asked], OnStep | None] = lambda _: None,
     ) -> Response:
         """Have the images made that the body asks for, unless the client goes; count how it ended.
 
         Args:
             body_bytes: the most that a body of this route can need, where that is less than the gateway takes.
+            steps: who is told the steps of the request as a pod does them; None: nobody.
 
         Raises:
             GatewayError
@@ -75,7 +78,7 @@ class Gate:
                     asked = await parsed(parse, await read_body(request, limit_bytes, share))
                     resolved = await self.service.resolve(asked, pool_of(request))
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
-                    served = await unless_gone(request.receive, self.service.generate(resolved, caller))
+                    served = await unless_gone(request.receive, self.service.generate(resolved, caller, steps(asked)))
                     response = await respond(asked, served)
             except ClientGone:
                 self._ended(call, "client_gone", span)

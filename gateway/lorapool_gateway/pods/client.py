@@ -27,7 +27,9 @@ from lorapool_common.observe.tracing import NO_TRACING, Tracing
 from lorapool_common.signed.calls import Signs
 from lorapool_common.signed.headers import signature_of
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.pods.images import Image, lift
+from lorapool_gateway.pods import answers, events
+from lorapool_gateway.pods.events import FailedAfterSteps, InvalidEvents, OnStep
+from lorapool_gateway.pods.images import Image
 
 CONNECT_TIMEOUT_S: Final = 3.0
 STATUS_TIMEOUT_S: Final = 2.0
@@ -116,16 +118,22 @@ class PodClient:
             raise InvalidReply(str(error)) from error
 
     async def generate(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None = None
     ) -> tuple[GenerateReply, tuple[Image, ...]]:
         """The pod's reply without its images, and those. Raises: PodError.
 
         Args:
             max_bytes: of the answer; never more than `IMAGES_MAX_BYTES`.
+            on_step: is told each step as it is done.
         """
         about = {**request_id_headers(), **self._tracing.headers()}
         call: dict[str, Any] = {
-            "headers": {"content-type": "application/json", "accept": _ACCEPT, **about},
+            "headers": {
+                "content-type": "application/json",
+                "accept": events.MEDIA_TYPE if on_step else _ACCEPT,
+                **about,
+            },
+            "on_step": on_step,
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         }
         url, limit = URL(f"{pod.url}/v1/generate"), min(max_bytes, IMAGES_MAX_BYTES)
@@ -136,10 +144,20 @@ class PodClient:
             answer, body = await self._ask(self._fresh, "POST", url, limit, sent, **call)
         if answer.status != _OK:
             raise _refusal(answer, body)
-        return await (_bundled(body) if answer.content_type == bundle.MEDIA_TYPE else _images(body))
+        try:
+            return answers.in_bundle(body) if answer.content_type == bundle.MEDIA_TYPE else await answers.in_json(body)
+        except ValueError as error:  # a ValidationError is one
+            raise InvalidReply(str(error)) from error
 
     async def _ask(
-        self, session: aiohttp.ClientSession, method: str, url: URL, limit: int, body: bytes = b"", **call: Any
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        limit: int,
+        body: bytes = b"",
+        on_step: OnStep | None = None,
+        **call: Any,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """Each try is signed anew: a pod takes a signature once."""
         loop = asyncio.get_running_loop()
@@ -150,7 +168,7 @@ class PodClient:
         try:
             async with session.request(method, url, trace_request_ctx=sent, allow_redirects=False, **call) as answer:
                 has_begun = True
-                return answer, await _read(answer, limit if answer.status == _OK else _ERROR_MAX_BYTES)
+                return answer, await _read(answer, limit if answer.status == _OK else _ERROR_MAX_BYTES, on_step)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(str(error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -192,13 +210,17 @@ async def _note_kept(_: aiohttp.ClientSession, context: SimpleNamespace, __: obj
     context.trace_request_ctx.kept = True
 
 
-async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body. Raises: InvalidReply, where there is more than the limit."""
+async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | None) -> bytes:
+    """The whole body; of events the last. Raises: InvalidReply, where there is more than the limit; RequestRefused."""
     try:
+        if on_step and answer.content_type == events.MEDIA_TYPE:
+            return await events.done_of(answer.content.iter_any(), limit, on_step)
         return await read_at_most(answer.content.iter_any(), limit)
-    except TooLarge as error:
+    except (TooLarge, InvalidEvents) as error:
         answer.close()
         raise InvalidReply(str(error)) from error
+    except FailedAfterSteps as error:
+        raise RequestRefused(answer.status, error.reply) from error
 
 
 def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> RequestRefused:
@@ -206,31 +228,3 @@ def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> RequestRefused:
         return RequestRefused(answer.status, ErrorReply.model_validate_json(body))
     except ValidationError:
         return RequestRefused(answer.status, None)
-
-
-async def _bundled(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
-    try:
-        reply, images = bundle.split(body)
-    except ValueError as error:
-        raise InvalidReply(str(error)) from error
-    if not images:
-        raise InvalidReply("there is no image")
-    return reply, tuple(Image(data, is_base64=False) for data in images)
-
-
-async def _images(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
-    rest, found = lift(body)
-    try:
-        reply = GenerateReply.model_validate_json(rest)
-        if len(found) != len(reply.images):
-            # Written in another way than pods of this version do.
-            reply = await asyncio.to_thread(GenerateReply.model_validate_json, body)
-            found = tuple(memoryview(image.data.encode()) for image in reply.images)
-    except ValidationError as error:
-        raise InvalidReply(str(error)) from error
-    images = tuple(Image(data, is_base64=True) for data in found)
-    if not images or not all([await image.is_whole() for image in images]):
-        raise InvalidReply("the images are not in base64")
-    return reply.model_copy(
-        update={"images": tuple(image.model_copy(update={"data": ""}) for image in reply.images)}
-    ), images

@@ -14,6 +14,7 @@ from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPodReady, UnknownModel
 from lorapool_gateway.held import WaitingRequests
 from lorapool_gateway.pods.attempts import Attempts
+from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
@@ -35,12 +36,14 @@ class InFlight:
     Attributes:
         request: to the pool that serves its adapters now.
         began: when it came, by the clock of the event loop.
+        on_step: is told the steps of each try; None: nobody wants them.
         obstacle: what it is held for; None while it is not held.
         backoff: of the waits for a pod to get an adapter; None before the first.
     """
 
     request: ResolvedRequest
     began: float
+    on_step: OnStep | None = None
     obstacle: GatewayError | None = None
     attempts: Attempts = field(default_factory=Attempts)
     backoff: Backoff | None = None

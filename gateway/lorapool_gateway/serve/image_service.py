@@ -15,6 +15,7 @@ from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, NoPodReady, NotOnTheHub
 from lorapool_gateway.metrics import Metrics
+from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.routing.request import ImageRequest, ResolvedRequest
 from lorapool_gateway.routing.resolve import resolve
 from lorapool_gateway.serve.lookups import Lookups
@@ -62,11 +63,15 @@ class ImageService:
         """The request to a pool's pods; `pool` names one that all of it must be in. Raises: GatewayError."""
         return resolve(request, await self.snapshot(), pool)
 
-    async def generate(self, request: ResolvedRequest, caller: bytes = b"") -> ServedReply:
-        """Make the images. `caller` says whose key it is. Raises: GatewayError."""
+    async def generate(
+        self, request: ResolvedRequest, caller: bytes = b"", on_step: OnStep | None = None
+    ) -> ServedReply:
+        """Make the images. `caller` says whose key it is, `on_step` is told the steps. Raises: GatewayError."""
         drawn = request.drawn(caller, secrets.token_bytes(16))
-        made = self._generate_undeclared(drawn, caller) if request.undeclared else self._proxy.generate(drawn)
-        served = await made
+        if request.undeclared:
+            served = await self._generate_undeclared(drawn, caller, on_step)
+        else:
+            served = await self._proxy.generate(drawn, on_step)
         for stage, seconds in (*_around(served), *timeline_of(served.reply.timings)):
             self._metrics.took(served.pool, stage, seconds)
         log.info(
@@ -78,23 +83,25 @@ class ImageService:
         )
         return served
 
-    async def _generate_undeclared(self, request: ResolvedRequest, caller: bytes) -> ServedReply:
+    async def _generate_undeclared(
+        self, request: ResolvedRequest, caller: bytes, on_step: OnStep | None
+    ) -> ServedReply:
         """By the first of the pools that holds the base of the card. Raises: GatewayError."""
         repos = request.undeclared
         self._lookups.admit(caller, repos)
         *others, last = self._lookups.first(repos, (request.pool, *request.other_pools))
         for pool in others:
             try:
-                return await self._generate_in(pool, request)
+                return await self._generate_in(pool, request, on_step)
             except AdapterUnavailable as error:
                 if error.reason is not Reason.BASE_MODEL_MISMATCH:
                     raise
-        return await self._generate_in(last, request)
+        return await self._generate_in(last, request, on_step)
 
-    async def _generate_in(self, pool: str, request: ResolvedRequest) -> ServedReply:
+    async def _generate_in(self, pool: str, request: ResolvedRequest, on_step: OnStep | None) -> ServedReply:
         repos = request.undeclared
         try:
-            served = await self._proxy.generate(replace(request, pool=pool, other_pools=()))
+            served = await self._proxy.generate(replace(request, pool=pool, other_pools=()), on_step)
         except AdapterUnavailable as error:
             if error.reason is Reason.SOURCE_NOT_FOUND:
                 raise NotOnTheHub(repos, error.message) from error

@@ -17,6 +17,7 @@ from lorapool_gateway.errors import GatewayError, TimedOut
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.attempts import Cause, FailedAttempt, judge
 from lorapool_gateway.pods.client import PodError
+from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.routing.limits import check
@@ -35,7 +36,7 @@ class Renders(Protocol):
     """Has images made by pods. Raises: PodError."""
 
     async def generate(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None = None
     ) -> tuple[GenerateReply, tuple[Image, ...]]: ...
 
 
@@ -76,11 +77,15 @@ class Proxy:
         self._counts = counts
         self._refresh = refresh
 
-    async def generate(self, request: ResolvedRequest) -> ServedReply:
-        """Make the images within the time that the pool gives a request. Raises: GatewayError."""
+    async def generate(self, request: ResolvedRequest, on_step: OnStep | None = None) -> ServedReply:
+        """Make the images within the time that the pool gives a request; `on_step` is told the steps of each try.
+
+        Raises:
+            GatewayError
+        """
         serving = self._hold.pool(request.pool).spec.serving
         check(request.generate, serving)
-        flight = InFlight(request, asyncio.get_running_loop().time())
+        flight = InFlight(request, asyncio.get_running_loop().time(), on_step)
         timeout_s = serving.request_timeout_seconds
         try:
             async with asyncio.timeout(timeout_s):
@@ -97,7 +102,7 @@ class Proxy:
             sent = loop.time()
             try:
                 with self._counts.running(pod.pool), self._loads.request(pod):
-                    reply, images = await self._ask(pod, ready, max_bytes)
+                    reply, images = await self._ask(pod, ready, max_bytes, flight.on_step)
             except PodError as error:
                 await self._on_failure(judge(error, pod), pod, flight)
             else:
@@ -109,12 +114,12 @@ class Proxy:
                 self._refresh(pod)
 
     async def _ask(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None
     ) -> tuple[GenerateReply, tuple[Image, ...]]:
         """One attempt. Raises: PodError."""
         with self._tracing.span("attempt", Role.CLIENT, pool=pod.pool, pod=pod.name) as span:
             try:
-                return await self._client.generate(pod, request, max_bytes)
+                return await self._client.generate(pod, request, max_bytes, on_step)
             except PodError as error:
                 span.fail(type(error).__name__)
                 raise

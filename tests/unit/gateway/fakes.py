@@ -17,7 +17,7 @@ from tests import make
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import POOL_LABEL, runtime_name
-from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeImage, Timings, UsedAdapter
+from lorapool_api.wire.reply import ErrorCode, ErrorReply, GenerateReply, MadeImage, StepReport, Timings, UsedAdapter
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_common.observe.tracing import NO_TRACING, Tracing
@@ -29,6 +29,7 @@ from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodError, RequestRefused, Unreachable
+from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
@@ -37,6 +38,7 @@ from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
 
 SHA = "ab" * 32
+PREVIEW = base64.b64encode(b"a small picture").decode()
 STATUSES = {
     ErrorCode.INVALID_REQUEST: 400,
     ErrorCode.UNKNOWN_ADAPTER: 404,
@@ -71,6 +73,7 @@ class FakePod:
     received: list[GenerateRequest] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     base_revision: str = "r1"
+    steps: int = 4
     hold: asyncio.Event | None = None
     was_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     got_one: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,10 +105,14 @@ class FakePod:
         status = {"phase": "Running", "podIP": self.ip}
         return {"metadata": metadata | {"ownerReferences": [owner]}, "status": status}
 
-    async def generate(self, asked: GenerateRequest) -> GenerateReply:
-        """The images, or the next trouble. Raises: PodError."""
+    async def generate(self, asked: GenerateRequest, on_step: OnStep | None = None) -> GenerateReply:
+        """The images, or the next trouble, after `steps` steps. Raises: PodError."""
         self.received.append(asked)
         self.got_one.set()
+        for number in range(1, self.steps + 1):
+            preview = PREVIEW if number <= asked.previews else None
+            if on_step is not None:
+                on_step(StepReport(number=number, of=self.steps, preview=preview))
         if self.hold:
             try:
                 await self.hold.wait()
@@ -151,9 +158,9 @@ class Network:
         return self._at(pod).status
 
     async def generate(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None = None
     ) -> tuple[GenerateReply, tuple[Image, ...]]:
-        reply = await self._at(pod).generate(request)
+        reply = await self._at(pod).generate(request, on_step)
         return reply, tuple(Image(made.data.encode(), is_base64=True) for made in reply.images)
 
     def _at(self, pod: RuntimePod) -> FakePod:

@@ -35,6 +35,7 @@ class Body(BaseModel):
     response_format: Literal["b64_json", "url"] | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = None
     stream: bool | None = None
+    partial_images: int | None = Field(default=None, ge=0, le=3)
 
     negative_prompt: str | None = None
     prompt_syntax: PromptSyntax | None = None
@@ -55,9 +56,15 @@ Fields = TypeVar("Fields", bound=Body)
 
 @dataclass(frozen=True)
 class OpenAIRequest(ImageRequest):
-    """A request for one or more images; `as_url`: each as a `data:` address."""
+    """A request for one or more images.
+
+    Attributes:
+        as_url: each as a `data:` address.
+        stream: the client wants events while they are made.
+    """
 
     as_url: bool = False
+    stream: bool = False
 
 
 def parse(body: bytes, lora_header: str = "") -> OpenAIRequest:
@@ -71,8 +78,6 @@ def fields_of(said: Mapping[str, Any], kind: type[Fields]) -> Fields:
         fields = kind.model_validate(said)
     except ValidationError as error:
         raise sentence(error) from None
-    if fields.stream:
-        raise BadRequest("stream is not served yet: leave it out", param="stream")
     return fields
 
 
@@ -96,6 +101,7 @@ def request(fields: Body, lora_header: str, **picture: Any) -> OpenAIRequest:
         controls=controls(fields.controls),
         images=1 if fields.n is None else fields.n,
         format=ImageFormat(fields.output_format or ImageFormat.PNG),
+        previews=(fields.partial_images or 0) if fields.stream else 0,
         **picture,
     )
     return OpenAIRequest(
@@ -104,6 +110,7 @@ def request(fields: Body, lora_header: str, **picture: Any) -> OpenAIRequest:
         prompt_loras=prompt_loras,
         generate=generate,
         as_url=fields.response_format == "url",
+        stream=bool(fields.stream),
         warnings=(*set_aside, *loras.unused(fields.model_extra or {})),
     )
 
@@ -125,6 +132,22 @@ def message(reply: GenerateReply, images: Sequence[Image], *, created: int, as_u
     for made, image in zip(reply.images, images, strict=True):
         parts += [f"{text}{before}".encode(), image]
         text = f'","seed":{made.seed}}},'
-    rest = json.dumps({"output_format": reply.format.value, "size": f"{reply.width}x{reply.height}"})
+    about = {"output_format": reply.format.value, "size": f"{reply.width}x{reply.height}", "usage": usage(reply)}
+    rest = json.dumps(about)
     parts.append(f"{text.removesuffix(',')}],{rest[1:]}".encode())
     return JsonWithImages(tuple(parts))
+
+
+def usage(reply: GenerateReply) -> dict[str, Any]:
+    """OpenAI counts tokens, of which there are none here; ours beside them: images, and seconds of the device."""
+    spent = reply.timings
+    details = {"image_tokens": 0, "text_tokens": 0}
+    return {
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "total_tokens": 0,
+        "input_tokens_details": details,
+        "output_tokens_details": details,
+        "images": len(reply.images),
+        "device_seconds": round(spent.load_s + spent.switch_s + spent.prompt_s + spent.inference_s, 3),
+    }

@@ -13,7 +13,10 @@ from lorapool_gateway.http.gate import Gate, lora_header
 from lorapool_gateway.http.models import find_model, served_models
 from lorapool_gateway.http.openai import dialect as openai
 from lorapool_gateway.http.openai.edits import parse_edit, parse_variation
+from lorapool_gateway.http.openai.events import EDIT, GENERATION, OpenAIEvents
 from lorapool_gateway.http.reply_headers import served_headers
+from lorapool_gateway.http.streams import streamed
+from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT = "openai"
@@ -29,15 +32,15 @@ def routes(gate: Gate) -> APIRouter:
     @router.post("/images/generations")
     async def generate(request: Request) -> Response:
         parse = partial(openai.parse, lora_header=lora_header(request))
-        return await gate.serve(DIALECT, request, parse, _answer, BODY_BYTES)
+        return await _images(gate, request, parse, GENERATION, BODY_BYTES)
 
     @router.post("/images/edits")
     async def edit(request: Request) -> Response:
-        return await _from_picture(gate, request, parse_edit)
+        return await _images(gate, request, _of_form(parse_edit, request), EDIT)
 
     @router.post("/images/variations")
     async def variation(request: Request) -> Response:
-        return await _from_picture(gate, request, parse_variation)
+        return await _images(gate, request, _of_form(parse_variation, request), EDIT)
 
     @router.api_route("/models", methods=["GET", "HEAD"])
     async def models(request: Request) -> dict[str, Any]:
@@ -52,9 +55,37 @@ def routes(gate: Gate) -> APIRouter:
     return router
 
 
-async def _from_picture(gate: Gate, request: Request, parse: Callable[..., openai.OpenAIRequest]) -> Response:
-    sent = {"content_type": request.headers.get("content-type", ""), "lora_header": lora_header(request)}
-    return await gate.serve(DIALECT, request, partial(parse, **sent), _answer)
+def _of_form(parse: Callable[..., openai.OpenAIRequest], request: Request) -> Callable[[bytes], openai.OpenAIRequest]:
+    content_type = request.headers.get("content-type", "")
+    return partial(parse, content_type=content_type, lora_header=lora_header(request))
+
+
+async def _images(
+    gate: Gate,
+    request: Request,
+    parse: Callable[[bytes], openai.OpenAIRequest],
+    kind: str,
+    body_bytes: int | None = None,
+) -> Response:
+    events = OpenAIEvents(kind, int(time.time()))
+
+    def noted(body: bytes) -> openai.OpenAIRequest:
+        events.asked = parse(body)
+        return events.asked
+
+    async def answer(asked: openai.OpenAIRequest, served: ServedReply) -> Response:
+        events.served = served
+        return await _answer(asked, served)
+
+    async def work(on_step: OnStep) -> Response:
+        return await gate.serve(DIALECT, request, noted, answer, body_bytes, partial(_who_sees, on_step))
+
+    return await streamed(work, events)
+
+
+def _who_sees(on_step: OnStep, asked: openai.OpenAIRequest) -> OnStep | None:
+    """Steps that show nothing are no events here, and without them a pod need not put images into JSON."""
+    return on_step if asked.generate.previews else None
 
 
 async def _answer(asked: openai.OpenAIRequest, served: ServedReply) -> Response:

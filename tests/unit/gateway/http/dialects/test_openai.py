@@ -74,7 +74,7 @@ async def test_fields_without_effect_are_accepted_and_named(world: World, pod: F
         ({"prompt": "a", "n": 99}, "n"),
         ({"prompt": "a", "response_format": "file"}, "response_format"),
         ({"prompt": "a", "output_format": "gif"}, "output_format"),
-        ({"prompt": "a", "stream": True}, "stream"),
+        ({"prompt": "a", "stream": True, "partial_images": 4}, "partial_images"),
         ({"prompt": "a", "scheduler": "magic"}, "scheduler"),
         ({"prompt": "a", "loras": 5}, "loras"),
         ({"prompt": "a", "model": 5}, "model"),
