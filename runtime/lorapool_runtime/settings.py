@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         """The base model, its folders where they really are."""
         spec = self.config.model
         others = {"vae": spec.vae and self._located(spec.vae), "config": spec.config and self._located(spec.config)}
-        controls = tuple(c.model_copy(update={"source": self._located(c.source)}) for c in spec.controls)
+        controls = tuple(control.with_sources(self._located) for control in spec.controls)
         return spec.model_copy(update={"source": self._located(spec.source), **others, "controls": controls})
 
     def _located(self, source: ModelSource) -> ModelSource:

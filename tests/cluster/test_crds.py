@@ -48,6 +48,7 @@ def pool_with(path: str, value: object) -> dict[str, Any]:
     return manifest
 
 
+CONTROL = {"name": "style", "source": {"path": "/models/style"}}
 REFUSED_POOLS = [
     ("model.source", {"path": "/m", "hub": {"repo": "a/b"}}, "exactly one of hub or path"),
     ("model.source", {}, "exactly one of hub or path"),
@@ -60,6 +61,10 @@ REFUSED_POOLS = [
     ("model.quantization", {"method": "int8", "skip": ["unet/x"]}, "spec.model.quantization.skip"),
     ("model", {"source": {"path": "/m"}, "offload": "Group", "quantization": {"method": "nf4"}}, "take int8 or fp8"),
     ("model.offload", "Some", "spec.model.offload"),
+    ("model.controls", [CONTROL | {"kind": "IPAdapter"}], "file goes with the kinds ControlLora and IPAdapter"),
+    ("model.controls", [CONTROL | {"file": "a.safetensors"}], "file goes with the kinds ControlLora and IPAdapter"),
+    ("model.controls", [CONTROL | {"kind": "IPAdapter", "file": "../a.safetensors"}], "spec.model.controls[0].file"),
+    ("model.controls", [CONTROL | {"imageEncoder": {"folder": "a"}}], "imageEncoder goes with the kind IPAdapter"),
     ("replica", 2, "replica"),
     ("replicas", -1, "spec.replicas"),
     ("scaling", {"minReplicas": 1}, "spec.scaling.maxReplicas"),

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
+from lorapool_api.kinds.models.controls import ControlSpec
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.schema import ApiModel, Rule, rules
 
@@ -53,24 +54,6 @@ class Quantization(ApiModel):
         "(`transformer.proj_out`).",
         max_length=64,
     )
-
-
-class ControlKind(StrEnum):
-    """Networks that let a picture control another."""
-
-    CONTROL_NET = "ControlNet"
-
-
-class ControlSpec(ApiModel):
-    """A network beside the base, which requests name with a picture of theirs."""
-
-    name: str = Field(
-        description="What requests call it.", pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=63
-    )
-    kind: ControlKind = Field(
-        default=ControlKind.CONTROL_NET, description="ControlNet: a ControlNetModel of diffusers, for this base."
-    )
-    source: ModelSource = Field(description="Where its diffusers folder comes from.")
 
 
 _ONE_FILE: Final = ".safetensors"
@@ -134,7 +117,7 @@ class BaseModelSpec(ApiModel):
     controls: tuple[ControlSpec, ...] = Field(
         default=(),
         description="Networks that pictures of requests control the base with; they take memory of the device. "
-        "For bases of SD 1.x, SD 2.x and SDXL.",
+        "docs/runtime.md says for which bases.",
         max_length=8,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )

@@ -196,9 +196,9 @@ class ModelStatus(ApiModel):
     """What the base model was found to be."""
 
     revision: str | None = Field(default=None, description="Commit on the Hub, or digest of a folder.")
-    size_bytes: int | None = Field(default=None, description="Size of the weights.")
+    size_bytes: int | None = Field(default=None, description="Size of the weights, those of controls included.")
     sources: tuple[BaseRevision, ...] = Field(
-        default=(), description="The repositories of `spec.model`, each at its commit.", max_length=4
+        default=(), description="The repositories of `spec.model`, each at its commit.", max_length=32
     )
 
 

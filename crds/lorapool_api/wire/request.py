@@ -63,12 +63,14 @@ class ControlUse(Wire):
     name: str = Field(description="Of the pool's `model.controls`.", max_length=63)
     image: str = Field(
         max_length=MAX_PICTURE_CHARACTERS,
-        description="What the control reads, already edges, depth or a pose (PNG, JPEG or WebP in base64); resized to "
-        "the result.",
+        description="What the control reads (PNG, JPEG or WebP in base64). A ControlNet: already edges, depth or a "
+        "pose; resized to the result. An IPAdapter: what the result shall be like.",
     )
     scale: float = Field(default=1.0, ge=0, le=2, description="How strongly it counts.")
-    start: float = Field(default=0.0, ge=0, lt=1, description="The share of the steps from which on it counts.")
-    end: float = Field(default=1.0, gt=0, le=1, description="The share of the steps up to which it counts.")
+    start: float = Field(
+        default=0.0, ge=0, lt=1, description="The share of the steps from which on a ControlNet counts."
+    )
+    end: float = Field(default=1.0, gt=0, le=1, description="The share of the steps up to which a ControlNet counts.")
 
 
 class AdapterUse(Wire):
@@ -79,6 +81,12 @@ class AdapterUse(Wire):
     sha256: str | None = Field(
         default=None,
         description="The file that must be used; a pod that has another answers 409 `AdapterNotReady`.",
+    )
+    mask: str | None = Field(
+        default=None,
+        max_length=MAX_PICTURE_CHARACTERS,
+        description="A picture (PNG, JPEG or WebP in base64), resized to the result: the adapter counts where it is "
+        "white. None: everywhere.",
     )
 
 

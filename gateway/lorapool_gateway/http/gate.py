@@ -56,26 +56,23 @@ class Gate:
         request: Request,
         parse: Callable[[bytes], Asked],
         respond: Callable[[Asked, ServedReply], Awaitable[Response]],
-        body_bytes: int | None = None,
         steps: Callable[[Asked], OnStep | None] = lambda _: None,
     ) -> Response:
         """Have the images made that the body asks for, unless the client goes; count how it ended.
 
         Args:
-            body_bytes: the most that a body of this route can need, where that is less than the gateway takes.
             steps: who is told the steps of the request as a pod does them; None: nobody.
 
         Raises:
             GatewayError
         """
-        limit_bytes = min(self.max_body_bytes, body_bytes or self.max_body_bytes)
         call = _Call(dialect)
         with self.tracing.span("images", Role.SERVER, request.headers, dialect=dialect) as span:
             try:
                 caller = self.keys.check(request.headers)
                 with self.bodies.share() as share:
                     # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
-                    asked = await parsed(parse, await read_body(request, limit_bytes, share))
+                    asked = await parsed(parse, await read_body(request, self.max_body_bytes, share))
                     resolved = await self.service.resolve(asked, pool_of(request))
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
                     served = await unless_gone(request.receive, self.service.generate(resolved, caller, steps(asked)))

@@ -11,10 +11,15 @@ MAX_SCALE: Final = 10.0
 
 @dataclass(frozen=True)
 class NamedAdapter:
-    """An adapter as a request names it; without a scale its own applies."""
+    """An adapter as a request names it; without a scale its own applies, without a mask it counts everywhere.
+
+    Attributes:
+        mask: a picture in base64.
+    """
 
     name: str
     scale: float | None = None
+    mask: str | None = None
 
 
 @dataclass(frozen=True)

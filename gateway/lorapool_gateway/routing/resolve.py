@@ -152,7 +152,7 @@ def _one(name: str, models: set[Model]) -> Model:
 
 def _adapters(models: Sequence[Model], loras: Sequence[NamedAdapter], *, has_model: bool) -> tuple[AdapterUse, ...]:
     first = models[0] if has_model else None
-    scales: dict[str, float | None] = {first.adapter: None} if first and first.adapter else {}
+    uses = {first.adapter: AdapterUse(key=first.adapter)} if first and first.adapter else {}
     seen: set[str] = set()
     for lora, model in zip(loras, models[1:] if has_model else models, strict=True):
         if model.adapter is None:
@@ -160,12 +160,10 @@ def _adapters(models: Sequence[Model], loras: Sequence[NamedAdapter], *, has_mod
         if model.adapter in seen:
             raise BadRequest(f"adapter {lora.name!r} is named twice", param="loras")
         seen.add(model.adapter)
-        scales[model.adapter] = lora.scale
-    if len(scales) > MAX_STACK:
-        raise BadRequest(
-            f"a request may name at most {MAX_STACK} adapters, this one names {len(scales)}", param="loras"
-        )
-    return tuple(AdapterUse(key=key, scale=scale) for key, scale in scales.items())
+        uses[model.adapter] = AdapterUse(key=model.adapter, scale=lora.scale, mask=lora.mask)
+    if len(uses) > MAX_STACK:
+        raise BadRequest(f"a request may name at most {MAX_STACK} adapters, this one names {len(uses)}", param="loras")
+    return tuple(uses.values())
 
 
 def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:

@@ -42,14 +42,15 @@ def members_of(stack: Adapter, snapshot: Snapshot) -> tuple[NamedMember, ...]:
 
 
 def expanded(use: AdapterUse, stack: Adapter, snapshot: Snapshot) -> tuple[AdapterUse, ...]:
-    """The uses of the stack's members, each at its scale times that of the stack.
+    """The uses of the stack's members, each at its scale times that of the stack, where the stack counts.
 
     Raises:
         AdapterUnavailable: the pool has no such member.
         BadRequest: that is more than the scale of an adapter may be.
     """
     whole = stack.spec.scale if use.scale is None else use.scale
-    return tuple(_use(member, whole, stack) for member in members_of(stack, snapshot))
+    members = (_use(member, whole, stack) for member in members_of(stack, snapshot))
+    return tuple(member.model_copy(update={"mask": use.mask}) for member in members)
 
 
 def _use(member: NamedMember, whole: float, stack: Adapter) -> AdapterUse:

@@ -17,7 +17,7 @@ def is_commit(revision: str) -> bool:
 
 def hub_sources(model: BaseModelSpec) -> tuple[HubModel, ...]:
     """The repositories that the model names."""
-    sources = (model.source, model.vae, model.config, *(control.source for control in model.controls))
+    sources = (model.source, model.vae, model.config, *(source for c in model.controls for source in c.sources))
     return tuple(source.hub for source in sources if source is not None and source.hub is not None)
 
 
@@ -33,9 +33,7 @@ def pinned(pool: Pool, commits: Mapping[tuple[str, str], str]) -> Pool:
             "source": _pinned(model.source, commits),
             "vae": _pinned(model.vae, commits) if model.vae is not None else None,
             "config": _pinned(model.config, commits) if model.config is not None else None,
-            "controls": tuple(
-                control.model_copy(update={"source": _pinned(control.source, commits)}) for control in model.controls
-            ),
+            "controls": tuple(c.with_sources(lambda source: _pinned(source, commits)) for c in model.controls),
         }
     )
     return pool.model_copy(update={"spec": pool.spec.model_copy(update={"model": changed})})

@@ -64,7 +64,7 @@ class ImageGenerator:
         self._metrics = metrics
         self._on_made = on_made
         self.usage = Usage()
-        self._controls = tuple(control.name for control in settings.config.model.controls)
+        self._controls = settings.config.model.controls
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
     async def admit(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:

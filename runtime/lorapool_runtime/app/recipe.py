@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, Serving
+from PIL.Image import Image
+
+from lorapool_api.kinds.models.controls import ControlKind, ControlSpec
+from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, Serving, ServingLimits
 from lorapool_api.rules.defaults import NO_DEFAULTS
 from lorapool_api.rules.limits import excess, scaled_side
 from lorapool_api.rules.prompt_loras import split_prompt
@@ -12,7 +15,7 @@ from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
 from lorapool_api.rules.prompt_syntax.read import read_prompt
 from lorapool_api.rules.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.request import GenerateRequest, MaskReading
+from lorapool_api.wire.request import ControlUse, GenerateRequest, MaskReading
 from lorapool_runtime.app import pictures
 from lorapool_runtime.engine.contract import Recipe, Start
 from lorapool_runtime.engine.passes import ControlPicture, Hires
@@ -20,6 +23,8 @@ from lorapool_runtime.errors import RequestError
 
 # As the first Stable Diffusion had it.
 _IMAGE_STRENGTH: Final = 0.8
+_CONTROL: Final = "controls.image"
+_IN_ALL_STEPS: Final = frozenset({ControlKind.IP_ADAPTER, ControlKind.T2I_ADAPTER})
 T = TypeVar("T")
 
 
@@ -29,12 +34,12 @@ def complete(
     random_seed: int,
     of_stack: AdapterDefaults = NO_DEFAULTS,
     usual: UsualRequest = OF_SDXL,
-    controls: Sequence[str] = (),
+    controls: Sequence[ControlSpec] = (),
 ) -> Recipe:
     """The recipe of a request: what it says, else what its adapters say, else the pool, else what suits the base.
 
     Args:
-        controls: names of those that the pool has.
+        controls: those that the pool has.
 
     Raises:
         RequestError: `InvalidRequest`, which names the value and the limit.
@@ -56,23 +61,49 @@ def complete(
         timestep_spacing=wanted.timestep_spacing or of_stack.timestep_spacing or defaults.timestep_spacing,
     )
     _check(wanted, recipe, serving)
-    started = replace(recipe, start=_start(wanted, recipe), controls=_controls(wanted, recipe, controls))
+    started = replace(
+        recipe,
+        start=_start(wanted, recipe),
+        controls=_controls(wanted, recipe, controls, serving.limits),
+        masks=_masks(wanted, recipe),
+    )
     return _in_two_passes(wanted, started, serving, usual.side_multiple)
 
 
-def _controls(wanted: GenerateRequest, recipe: Recipe, known: Sequence[str]) -> tuple[ControlPicture, ...]:
+def _controls(
+    wanted: GenerateRequest, recipe: Recipe, known: Sequence[ControlSpec], limits: ServingLimits
+) -> tuple[ControlPicture, ...]:
     """The pictures that control the result. Names are checked first: pictures take their time."""
+    kinds = {control.name: control.kind for control in known}
     for use in wanted.controls:
-        if use.name not in known:
-            has = f"it has {', '.join(known)}" if known else "it has none"
+        if use.name not in kinds:
+            has = f"it has {', '.join(kinds)}" if kinds else "it has none"
             raise _invalid(f"this pool has no control {use.name!r}: {has}")
         if use.start >= use.end:
             raise _invalid(f"control {use.name} ends at {use.end:g} of the steps, before it starts at {use.start:g}")
+        if kinds[use.name] in _IN_ALL_STEPS and (use.start, use.end) != (0, 1):
+            raise _invalid(
+                f"control {use.name} is of the kind {kinds[use.name]}, which counts in all steps: no start, no end"
+            )
+    return tuple(_control(use, kinds[use.name], recipe, limits) for use in wanted.controls)
+
+
+def _control(use: ControlUse, kind: ControlKind, recipe: Recipe, limits: ServingLimits) -> ControlPicture:
+    """A ControlNet's is laid over the result; an IP-Adapter looks at one of any size, at most as large as a result."""
     size = (recipe.width, recipe.height)
-    return tuple(
-        ControlPicture(u.name, pictures.decode("controls.image", u.image, "RGB", size), u.scale, u.start, u.end)
-        for u in wanted.controls
-    )
+    if kind is ControlKind.IP_ADAPTER:
+        size = pictures.size_of(_CONTROL, use.image, limits.pixels, limits.side)
+    image = pictures.decode(_CONTROL, use.image, "RGB", size)
+    return ControlPicture(use.name, image, use.scale, use.start, use.end)
+
+
+def _masks(wanted: GenerateRequest, recipe: Recipe) -> tuple[Image | None, ...]:
+    """Where each adapter counts; () where all of them do everywhere."""
+    sent = [use.mask for use in wanted.adapters]
+    if not any(mask is not None for mask in sent):
+        return ()
+    size = (recipe.width, recipe.height)
+    return tuple(None if mask is None else pictures.decode("adapters.mask", mask, "L", size) for mask in sent)
 
 
 def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving, multiple: int) -> Recipe:
@@ -82,8 +113,8 @@ def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving, mu
         return recipe
     if recipe.start is not None:
         raise _invalid("hires goes over a picture that is made of noise: leave image out")
-    if recipe.controls:
-        raise _invalid("hires together with controls is not served")
+    if recipe.controls or recipe.masks:
+        raise _invalid("hires together with controls, or with masks of adapters, is not served")
     hires = Hires(recipe.width, recipe.height, said.upscaler, _or(said.steps, recipe.steps), said.strength)
     width, height = (scaled_side(side, said.scale, multiple) for side in (recipe.width, recipe.height))
     larger = replace(recipe, width=width, height=height, hires=hires)

@@ -67,6 +67,8 @@ class Recipe:
         hires: None: one pass.
         scheduler: None where neither request nor pool says: what suits the base.
         timestep_spacing: None: as the base's own sampler has it.
+        masks: one for each adapter of the stack, 8-bit grey of the picture's size: it counts where that is white.
+            None: everywhere. (): all of them everywhere.
     """
 
     prompt: str
@@ -83,11 +85,12 @@ class Recipe:
     prompt_syntax: PromptSyntax = PromptSyntax.PLAIN
     hires: Hires | None = None
     controls: tuple[ControlPicture, ...] = ()
+    masks: tuple[Image | None, ...] = ()
 
     @property
     def shape(self) -> Hashable:
         """What must agree for pictures to be made in one forward; None where there is nothing to agree on."""
-        if self.start is not None or self.hires is not None or self.controls:
+        if self.start is not None or self.hires is not None or self.controls or self.masks:
             return None
         return self.width, self.height, self.steps, self.guidance_scale, self.scheduler, self.timestep_spacing
 

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
@@ -22,8 +22,10 @@ def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed
     Args:
         adapters: (identity of the file, scale); not its name: the same file makes the same picture under any.
     """
-    plain = asdict(replace(recipe, start=None, controls=()))
-    sent = {"start": _start(recipe), "controls": _controls(recipe)}
+    plain = asdict(replace(recipe, start=None, controls=(), masks=()))
+    sent: dict[str, Any] = {"start": _start(recipe), "controls": _controls(recipe)}
+    if recipe.masks:
+        sent["masks"] = [mask and sha256(mask.tobytes()).hexdigest() for mask in recipe.masks]
     what = {**plain, **sent, "seed": seed, "images": 1, "base": label, "adapters": list(adapters)}
     digest = sha256(json.dumps(what, sort_keys=True).encode()).digest()
     picture = _mosaic(digest).resize((recipe.width, recipe.height), Image.Resampling.NEAREST)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lorapool_api import names
-from lorapool_api.kinds.base_model import BaseModelSpec, ControlSpec
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.models.controls import ControlSpec
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.config import RuntimeConfig
 from lorapool_common.http.listening import listen_host

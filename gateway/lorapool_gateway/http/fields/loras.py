@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_gateway.errors import BadRequest
+from lorapool_gateway.http.fields import pictures
 from lorapool_gateway.http.fields.fields import MAX_WARNINGS, model_name, short
 from lorapool_gateway.routing.request import MAX_SCALE, NamedAdapter
 
 HEADERS: Final = ("lora", "loras")
-_NAMES, _SCALES = ("name", "path"), ("scale", "weight")
+_NAMES, _SCALES, _MASK = ("name", "path"), ("scale", "weight"), "mask"
 _PIN: Final = "@sha256:"
 # Fields of other services: lora_weights, adapter_id, image_loras, ...; and diffusers' way to set the scale.
 _LOOKS_LIKE_A_NAME: Final = re.compile(r"lora|lyco|adapter|attention_kwargs", re.IGNORECASE)
@@ -65,7 +66,8 @@ def loras_in_text(text: str) -> tuple[NamedAdapter, ...]:
 
 
 def loras_in_json(value: Any) -> tuple[NamedAdapter, ...]:
-    """Adapters as JSON: a string as in the header, or a list of strings and `{"name" | "path", "scale" | "weight"}`.
+    """Adapters as JSON: a string as in the header, or a list of strings and `{"name" | "path", "scale" | "weight",
+    "mask"}`.
 
     Raises:
         BadRequest
@@ -99,14 +101,16 @@ def _loras_in_item(item: Any) -> Iterable[NamedAdapter]:
         return loras_in_text(item)
     if not isinstance(item, Mapping):
         raise BadRequest(f"an item of loras must be a name or an object, not {short(repr(item))}", param="loras")
-    unknown = [key for key in item if key not in (*_NAMES, *_SCALES)]
+    unknown = [key for key in item if key not in (*_NAMES, *_SCALES, _MASK)]
     if unknown:
-        known = "name (or path) and scale (or weight)"
+        known = "name (or path), scale (or weight) and mask"
         raise BadRequest(f"an item of loras has {known}; {short(unknown[0])!r} means nothing here", param="loras")
     name = _one_of(item, _NAMES)
     if name is None:
         raise BadRequest("an item of loras must have exactly one of name and path", param="loras")
-    return (NamedAdapter(_name(name), _scale(_one_of(item, _SCALES))),)
+    mask = item.get(_MASK)
+    where = None if mask is None else pictures.must_be_in("loras.mask", mask)
+    return (NamedAdapter(_name(name), _scale(_one_of(item, _SCALES)), where),)
 
 
 def _one_of(item: Mapping[str, Any], keys: tuple[str, str]) -> Any:

@@ -21,8 +21,6 @@ from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT = "openai"
 PREFIX = "/v1"
-# A prompt, its negative, and the names of adapters.
-BODY_BYTES = 1 << 20
 
 
 def routes(gate: Gate) -> APIRouter:
@@ -32,7 +30,7 @@ def routes(gate: Gate) -> APIRouter:
     @router.post("/images/generations")
     async def generate(request: Request) -> Response:
         parse = partial(openai.parse, lora_header=lora_header(request))
-        return await _images(gate, request, parse, GENERATION, BODY_BYTES)
+        return await _images(gate, request, parse, GENERATION)
 
     @router.post("/images/edits")
     async def edit(request: Request) -> Response:
@@ -65,7 +63,6 @@ async def _images(
     request: Request,
     parse: Callable[[bytes], openai.OpenAIRequest],
     kind: str,
-    body_bytes: int | None = None,
 ) -> Response:
     events = OpenAIEvents(kind, int(time.time()))
 
@@ -78,7 +75,7 @@ async def _images(
         return await _answer(asked, served)
 
     async def work(on_step: OnStep) -> Response:
-        return await gate.serve(DIALECT, request, noted, answer, body_bytes, partial(_who_sees, on_step))
+        return await gate.serve(DIALECT, request, noted, answer, partial(_who_sees, on_step))
 
     return await streamed(work, events)
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,6 +21,7 @@ from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
+from lorapool_runtime.engine.diffusers.regions.apply import Region
 from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, finished
 from lorapool_runtime.engine.diffusers.render.previews import LatentPreview
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
@@ -118,7 +118,7 @@ class DiffusersEngine:
     # ---- images ------------------------------------------------------------------------------------------------
 
     def batch(self, recipe: Recipe) -> int:
-        return 1 if recipe.start else self._batching.rows_for(recipe.width * recipe.height)
+        return 1 if recipe.start or recipe.controls else self._batching.rows_for(recipe.width * recipe.height)
 
     def mixes(self, adapter: HostAdapter) -> bool:
         can = self._serving.mode is not ApplyMode.MERGED and self._prompts.are_apart
@@ -157,11 +157,19 @@ class DiffusersEngine:
         watch.lap("load")
         self._active = in_use
         pictures = sum(request.recipe.images for request in requests)
+        masks = self.parts.masked(stacks[0], requests[0].recipe)
         if any(stack != stacks[0] for stack in stacks):
             prompts = self._prompts_apart(requests, stacks)
             watch.lap("prompt")
             each = [(stack, request.recipe.images) for request, stack in zip(requests, stacks, strict=True)]
             applied = self.activator.for_rows(each)
+            watch.lap("switch")
+        elif masks is not None:
+            self.activator.for_text(masks.text)
+            prompts = [self._encoded(requests[0].recipe, masks.text, merge=False)]
+            watch.lap("prompt")
+            self.activator.for_all(masks.everywhere, requests[0].recipe, pictures)
+            applied = Applied.UNMERGED
             watch.lap("switch")
         else:
             applied = self.activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
@@ -174,7 +182,8 @@ class DiffusersEngine:
             # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.
             return [result for request in requests for result in self._render([request], waiting, rows)]
         batches = self._batches(requests, rows)
-        runs = [self._run_batch(batch, prompts) for batch in batches]
+        regions = () if masks is None else masks.regions
+        runs = [self._run_batch(batch, prompts, regions) for batch in batches]
         watch.lap("inference")
         most, decode_s = max(len(batch.rows) for batch in batches), sum(run.decode_s for run in runs)
 
@@ -218,14 +227,13 @@ class DiffusersEngine:
         chunks = [rows[i : i + most] for i in range(0, len(rows), most)]
         return [ForwardBatch(requests, tuple(chunk), i, len(chunks)) for i, chunk in enumerate(chunks)]
 
-    def _run_batch(self, batch: ForwardBatch, prompts: Sequence[Encoded]) -> Run:
+    def _run_batch(self, batch: ForwardBatch, prompts: Sequence[Encoded], regions: Sequence[Region] = ()) -> Run:
         batch.raise_if_stopped()
         recipe = batch.requests[0].recipe
         self.parts.vae.prepare(recipe.width * recipe.height)
         rows = [Row(prompts[i], seed) for i, seed in batch.rows]
-        compiled = self.parts.compiled
-        with nullcontext() if compiled is None else compiled.one_run():
-            run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview))
+        with self.parts.one_run(recipe):
+            run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview), regions)
         wanted = any(request.previews for request in batch.requests) or not self._preview.is_fitted
         if run.latents is not None and run.finite[0] and wanted:
             self._preview.fit(run.latents[0], run.pixels[0] / np.float32(255))

@@ -1,5 +1,6 @@
 """What the engine works with in a pipeline of diffusers: the parts of a base that is on its device."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,8 @@ from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.device.vae import Vae
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
 from lorapool_runtime.engine.diffusers.layers.embeddings import TokenEmbeddings
-from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
+from lorapool_runtime.engine.diffusers.layers.switchboard import Stack, Switchboard
+from lorapool_runtime.engine.diffusers.regions.masked import MaskedStack, masked
 from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Runner
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks
@@ -35,6 +37,7 @@ class PipelineParts:
     board: Switchboard
     embeddings: TokenEmbeddings
     prompts: Prompts
+    tasks: Tasks
     runner: Runner
     vae: Vae
     serving: CompleteServing
@@ -57,12 +60,24 @@ class PipelineParts:
             board=board,
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
+            tasks=tasks,
             runner=Runner(tasks, pipeline.scheduler, accelerator.wait_for_render),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,
             compiled=compiled_denoiser(pipeline, board, serving.compile),
         )
+
+    def one_run(self, recipe: Recipe) -> AbstractContextManager[None]:
+        """While it lasts, the denoiser runs one way: by its graphs, where they are what it is for this recipe."""
+        others = len(recipe.controls) - len(self.tasks.nets(recipe.controls))
+        if self.compiled is None or recipe.masks or others:
+            return nullcontext()
+        return self.compiled.one_run()
+
+    def masked(self, stack: Stack, recipe: Recipe) -> MaskedStack | None:
+        """The stack taken apart by the recipe's masks; None where it has none. Raises: RecipeError."""
+        return masked(stack, recipe, self.family, self.pipeline) if recipe.masks else None
 
     def one_step(self, width: int, height: int, rows: int, *, tiled: bool | None = None) -> None:
         """Make pictures of the bare base, in one step."""

@@ -160,10 +160,12 @@ def test_the_gateway_takes_what_a_pod_takes() -> None:
     assert Settings().max_body_bytes == GENERATE_MAX_BYTES
 
 
-async def test_a_prompt_in_the_shape_of_openai_has_no_room_for_pictures() -> None:
+async def test_a_prompt_is_bounded_by_its_characters_where_a_body_has_room_for_pictures(pod: FakePod) -> None:
     world = World(max_body_bytes=GENERATE_MAX_BYTES)
     world.pool()
     reply = await post(world, "/v1/images/generations", content=b'{"prompt": "' + b"a" * (1 << 20) + b'"}')
+    assert (reply.status_code, "prompt" in reply.text) == (400, True)
+    reply = await post(world, "/v1/images/generations", content=b'{"prompt": "' + b"a" * GENERATE_MAX_BYTES + b'"}')
     assert reply.status_code == 413
 
 
@@ -197,15 +199,40 @@ async def test_a_held_request_keeps_its_picture_once_and_no_body() -> None:
         held.cancel()
 
 
+@pytest.mark.parametrize("padding", [0, 2 << 20])
 @pytest.mark.parametrize("dialect", ["openai", "hf"])
-async def test_pictures_that_control_reach_the_pod(world: World, pod: FakePod, dialect: str) -> None:
-    controls = [{"name": "edges", "image": f"data:image/png;base64,{text(PNG)}", "scale": 0.5, "end": 0.8}]
+async def test_pictures_that_control_reach_the_pod(dialect: str, padding: int) -> None:
+    world = World(max_body_bytes=GENERATE_MAX_BYTES)
+    world.pool()
+    world.adapter("pixel")
+    pod = world.pod()
+    sent = text(PNG + bytes(padding))
+    controls = [{"name": "edges", "image": f"data:image/png;base64,{sent}", "scale": 0.5, "end": 0.8}]
     if dialect == "openai":
         reply = await post(world, "/v1/images/generations", json={"prompt": "a cat", "controls": controls})
     else:
         reply = await post(world, json={"inputs": "a cat", "parameters": {"controls": controls}})
     assert reply.status_code == 200, reply.text
-    assert pod.received[0].controls == (ControlUse(name="edges", image=text(PNG), scale=0.5, end=0.8),)
+    assert pod.received[0].controls == (ControlUse(name="edges", image=sent, scale=0.5, end=0.8),)
+
+
+@pytest.mark.parametrize("dialect", ["openai", "hf"])
+async def test_a_mask_of_an_adapter_reaches_the_pod(world: World, pod: FakePod, dialect: str) -> None:
+    loras = [{"name": "pixel", "scale": 0.5, "mask": f"data:image/png;base64,{text(MASK)}"}]
+    if dialect == "openai":
+        reply = await post(world, "/v1/images/generations", json={"prompt": "a cat", "loras": loras})
+    else:
+        reply = await post(world, json={"inputs": "a cat", "parameters": {"loras": loras}})
+    assert reply.status_code == 200, reply.text
+    (use,) = pod.received[0].adapters
+    assert (use.key, use.scale, use.mask) == ("default/pixel", 0.5, text(MASK))
+
+
+@pytest.mark.parametrize("mask", [7, "a cat", "https://there/x.png", text(picture("GIF")), {}])
+async def test_what_is_no_mask_is_refused(world: World, pod: FakePod, mask: Any) -> None:
+    reply = await post(world, json={"inputs": "a cat", "loras": [{"name": "pixel", "mask": mask}]})
+    assert (reply.status_code, "loras.mask" in reply.text) == (400, True), reply.text
+    assert not pod.received
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_the_members_of_stacks_count_as_the_requests_own() -> None:
         sent(known, "comic", NamedAdapter("a9"))
 
 
+def test_the_members_of_a_stack_count_where_its_mask_is_white() -> None:
+    known = snapshot(adapters=(*MEMBERS, stack("pixel", "ink")))
+    assert [use.mask for use in sent(known, "comic", NamedAdapter("comic", mask="iVBO")).adapters] == ["iVBO"] * 2
+    assert [use.mask for use in sent(known, "comic").adapters] == [None] * 2
+
+
 def test_a_scale_that_no_adapter_may_have_is_refused() -> None:
     known = snapshot(adapters=(*MEMBERS, stack(("pixel", 5))))
     with pytest.raises(BadRequest, match="makes 15 of pixel"):

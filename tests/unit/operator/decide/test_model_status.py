@@ -1,10 +1,11 @@
 """What the status of a pool says of its base model."""
 
+from tests.operator_hub import COMMIT
 from tests.unit.operator import make as made
 from tests.unit.operator.hub_base import pool, settled
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.pool import AdapterCounts
+from lorapool_api.kinds.pool import AdapterCounts, ModelStatus
 from lorapool_operator.decide.pools.pool_status import pool_status
 from lorapool_operator.seen.resolution import BaseResolution
 from lorapool_operator.seen.verdict import Verdict
@@ -25,6 +26,17 @@ def test_nothing_is_settled_while_the_pods_hold_the_base_of_before() -> None:
 
     assert status.model is not None
     assert status.model.sources == ()
+
+
+def test_the_commits_of_all_controls_find_room_in_a_status() -> None:
+    controls = [{"name": f"c{i}", "source": {"hub": {"repo": f"them/control-{i}"}}} for i in range(8)]
+    of_eight = made.pool(model={"source": {"hub": {"repo": "them/base"}}, "controls": controls})
+    commits = {(f"them/control-{i}", "main"): COMMIT for i in range(8)}
+    seen = made.seen(pool=of_eight, base_resolution=BaseResolution(commits=commits))
+    status = pool_status(of_eight, seen, AdapterCounts())
+    assert status.model is not None
+    read = ModelStatus.model_validate(status.model.model_dump(mode="json"))
+    assert {source.repo for source in read.sources} >= {repo for repo, _ in commits}
 
 
 def test_the_pool_says_that_there_is_no_repository() -> None:

@@ -15,3 +15,18 @@ def test_controls_are_pinned_as_the_base_is() -> None:
     seen = pinned(pool, {("them/base", "main"): base, ("them/edges", "v2"): control}).spec.model
     assert [hub.revision for hub in hub_sources(seen)] == [base, control]
     assert seen.controls[1].source.path == "/models/depth"
+
+
+def test_the_encoder_of_an_image_prompt_is_pinned_too() -> None:
+    encoder = {"source": {"hub": {"repo": "them/clip", "revision": "main"}}}
+    style = {
+        "name": "style",
+        "kind": "IPAdapter",
+        "file": "ip.safetensors",
+        "source": {"path": "/models/ip"},
+        "imageEncoder": encoder,
+    }
+    pool = make.pool(model={"source": {"path": "/models/base"}, "controls": [style]})
+    assert [hub.repo for hub in hub_sources(pool.spec.model)] == ["them/clip"]
+    (hub,) = hub_sources(pinned(pool, {("them/clip", "main"): "c" * 40}).spec.model)
+    assert hub.revision == "c" * 40

@@ -9,7 +9,9 @@ import zlib
 import pytest
 from PIL import ExifTags, Image
 
+from lorapool_api.kinds.models.controls import ControlKind, ControlSpec
 from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_runtime.app.pictures import decode, size_of
@@ -18,6 +20,11 @@ from lorapool_runtime.errors import RequestError
 
 SERVING = Serving.model_validate(
     {"defaults": {"width": 64, "height": 64}, "limits": {"pixels": 256 * 256, "side": 504}}
+)
+
+CONTROLS = (
+    ControlSpec(name="edges", source=ModelSource(path="/models/edges")),
+    ControlSpec(name="style", kind=ControlKind.IP_ADAPTER, file="a.safetensors", source=ModelSource(path="/models/a")),
 )
 
 
@@ -187,19 +194,31 @@ def test_a_strength_that_leaves_no_step_is_the_requests_fault(steps: int, streng
 def test_pictures_that_control_have_the_size_of_the_result() -> None:
     edges = {"name": "edges", "image": encoded((90, 30)), "scale": 0.5, "end": 0.8}
     wanted = GenerateRequest.model_validate({"prompt": "a", "width": 64, "height": 32, "controls": [edges]})
-    recipe = complete(wanted, SERVING, 1, controls=("depth", "edges"))
+    recipe = complete(wanted, SERVING, 1, controls=CONTROLS)
     (made,) = recipe.controls
     assert (made.name, made.image.mode, made.image.size) == ("edges", "RGB", (64, 32))
     assert (made.scale, made.start, made.end) == (0.5, 0.0, 0.8)
     assert recipe.shape is None, "it shares no forward with others"
 
 
+@pytest.mark.parametrize(("sent", "read"), [((90, 30), (90, 30)), ((600, 300), (362, 181)), ((2000, 20), (504, 5))])
+def test_a_picture_to_look_at_keeps_its_shape_and_is_no_larger_than_a_result(
+    sent: tuple[int, int], read: tuple[int, int]
+) -> None:
+    style = {"name": "style", "image": encoded(sent), "scale": 0.5}
+    wanted = GenerateRequest.model_validate({"prompt": "a", "controls": [style]})
+    (made,) = complete(wanted, SERVING, 1, controls=CONTROLS).controls
+    assert (made.image.mode, made.image.size) == ("RGB", read)
+
+
 @pytest.mark.parametrize(
     ("control", "changes", "why"),
     [
-        ({"name": "pose"}, {}, "no control 'pose': it has edges"),
+        ({"name": "pose"}, {}, "no control 'pose': it has edges, style"),
         ({"start": 0.5, "end": 0.5}, {}, "ends at 0.5"),
         ({"image": "?"}, {}, "controls.image is not base64"),
+        ({"name": "style", "image": "?"}, {}, "controls.image is not base64"),
+        ({"name": "style", "end": 0.5}, {}, "style is of the kind IPAdapter, which counts in all steps"),
         ({}, {"hires": {"scale": 2}}, "hires together with controls"),
     ],
 )
@@ -209,7 +228,7 @@ def test_a_control_that_makes_no_sense_is_refused(
     controls = [{"name": "edges", "image": encoded(), **control}]
     wanted = GenerateRequest.model_validate({"prompt": "a", "controls": controls, **changes})
     with pytest.raises(RequestError, match=why):
-        complete(wanted, SERVING, 1, controls=("edges",))
+        complete(wanted, SERVING, 1, controls=CONTROLS)
 
 
 def holed(mode: str = "RGBA") -> str:
@@ -241,3 +260,36 @@ def test_a_request_says_how_its_mask_is_read() -> None:
     assert bright is not None
     assert bright.mask is not None
     assert (start.mask.getpixel((4, 4)), bright.mask.getpixel((4, 4))) == (255, 0)
+
+
+def test_masks_of_adapters_have_the_size_of_the_result_and_what_is_transparent_is_black() -> None:
+    clear = encoded((8, 8), mode="RGBA", colour="#ffffff00")
+    uses = [
+        {"key": "a", "mask": encoded((90, 30), mode="L", colour="white")},
+        {"key": "b"},
+        {"key": "c", "mask": clear},
+    ]
+    recipe = complete(GenerateRequest.model_validate({"prompt": "a", "adapters": uses}), SERVING, 1)
+    white, none, black = recipe.masks
+    assert white is not None
+    assert (white.mode, white.size, white.getextrema()) == ("L", (64, 64), (255, 255))
+    assert none is None
+    assert black is not None
+    assert black.getextrema() == (0, 0)
+    assert recipe.shape is None, "it shares no forward with others"
+    assert complete(GenerateRequest.model_validate({"prompt": "a", "adapters": uses[1:2]}), SERVING, 1).masks == ()
+
+
+@pytest.mark.parametrize(
+    ("mask", "changes", "why"),
+    [
+        (bomb(), {}, "adapters.mask is no picture"),
+        ("?", {}, "adapters.mask is not base64"),
+        (encoded((5001, 5000), mode="1", colour="black"), {}, "adapters.mask has 5001 x 5000 pixels"),
+        (encoded(), {"hires": {"scale": 2}}, "hires together with controls, or with masks"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(mask: str, changes: dict[str, object], why: str) -> None:
+    wanted = {"prompt": "a", "adapters": [{"key": "a", "mask": mask}], **changes}
+    with pytest.raises(RequestError, match=why):
+        complete(GenerateRequest.model_validate(wanted), SERVING, 1)

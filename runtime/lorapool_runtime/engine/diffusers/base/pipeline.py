@@ -26,7 +26,7 @@ from lorapool_runtime.engine.diffusers.base.by_family import (
     trained_side,
     vae_class,
 )
-from lorapool_runtime.engine.diffusers.base.controls import load_controls
+from lorapool_runtime.engine.diffusers.base.controls import load_controls, size_bytes_of
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
 from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.diffusers.base.single_file import (
@@ -56,6 +56,7 @@ class LoadedPipeline:
     """A pipeline on its device, its weights of that dtype.
 
     Attributes:
+        size_bytes: of its files of weights, and of its controls.
         controls: what pictures of requests control it with, by name.
         files_s: how long it took until its files were on the disk.
     """
@@ -118,6 +119,7 @@ def load_pipeline(
     if file is not None:
         revision, size_bytes = revision_of(file, folder)
     family = sized(family, trained_side(pipeline))
+    size_bytes += size_bytes_of(controls)
     return LoadedPipeline(pipeline, family, dtype, revision, size_bytes, files_s, controls)
 
 

@@ -1,11 +1,20 @@
 """The families that are served, the most used first. `tests/runtime/families` tries each on a tiny pipeline."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import SchedulerName
-from lorapool_runtime.engine.diffusers.families.traits import FamilyDefaults, FamilyTraits, Guidance, Latents, Task
+from lorapool_runtime.engine.diffusers.families.traits import (
+    ControlNets,
+    FamilyDefaults,
+    FamilyTraits,
+    Guidance,
+    Latents,
+    Places,
+    Task,
+)
 
 _TEXT, _IMAGE, _MASK = Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINTING
 _TWO: Final = ("text_encoder", "text_encoder_2")
@@ -15,6 +24,23 @@ def _with_distilled(family: FamilyTraits, name: str, defaults: FamilyDefaults) -
     """The family, some of whose bases were distilled; their samplers are those of the family."""
     few = replace(defaults, side=family.defaults.side, sampler=family.defaults.sampler)
     return replace(family, distilled=replace(family, name=name, defaults=few))
+
+
+def _of_unets(prefix: str) -> ControlNets:
+    """A ControlNet adds to the states of each block."""
+    ends = {_TEXT: "", _IMAGE: "Img2Img", _MASK: "Inpaint"}
+    return ControlNets(
+        pipelines={task: f"{prefix}ControlNet{end}Pipeline" for task, end in ends.items()},
+        net="ControlNetModel",
+        several="MultiControlNetModel",
+        alike=("block_out_channels", "cross_attention_dim", "in_channels", "layers_per_block", "addition_embed_type"),
+    )
+
+
+def _of_transformers(prefix: str, pipelines: Mapping[Task, str]) -> ControlNets:
+    """A ControlNet adds to the states between blocks, however many it has itself."""
+    alike = ("in_channels", "num_attention_heads", "attention_head_dim")
+    return ControlNets(pipelines, f"{prefix}ControlNetModel", f"{prefix}MultiControlNetModel", alike)
 
 
 _SD1: Final = FamilyTraits(
@@ -27,11 +53,9 @@ _SD1: Final = FamilyTraits(
     defaults=FamilyDefaults(steps=25, guidance_scale=7.5, side=512, sampler=SchedulerName.EULER_A),
     dtype=Dtype.FLOAT16,
     side_multiple=8,
-    controlled={
-        _TEXT: "StableDiffusionControlNetPipeline",
-        _IMAGE: "StableDiffusionControlNetImg2ImgPipeline",
-        _MASK: "StableDiffusionControlNetInpaintPipeline",
-    },
+    controlled=_of_unets("StableDiffusion"),
+    image_prompts=True,
+    places=Places.GRID,
 )
 SD2: Final = _with_distilled(
     replace(_SD1, name="SD 2.x", defaults=replace(_SD1.defaults, side=768)), "SD turbo", FamilyDefaults(4, 0.0)
@@ -47,18 +71,17 @@ _SDXL: Final = FamilyTraits(
     dtype=Dtype.FLOAT16,
     side_multiple=8,
     text_encoders=_TWO,
-    controlled={
-        _TEXT: "StableDiffusionXLControlNetPipeline",
-        _IMAGE: "StableDiffusionXLControlNetImg2ImgPipeline",
-        _MASK: "StableDiffusionXLControlNetInpaintPipeline",
-    },
+    controlled=_of_unets("StableDiffusionXL"),
+    image_prompts=True,
+    places=Places.GRID,
 )
 SDXL_REFINER: Final = replace(
     _SDXL,
     name="SDXL refiner",
     pipelines={task: name for task, name in _SDXL.pipelines.items() if task is not _TEXT},
     text_encoders=("text_encoder_2",),
-    controlled={},
+    controlled=None,
+    image_prompts=False,
 )
 _SD3: Final = FamilyTraits(
     name="SD 3.x",
@@ -69,6 +92,7 @@ _SD3: Final = FamilyTraits(
     },
     defaults=FamilyDefaults(steps=28, guidance_scale=7.0),
     text_encoders=(*_TWO, "text_encoder_3"),
+    controlled=_of_transformers("SD3", {_TEXT: "StableDiffusion3ControlNetPipeline"}),
 )
 _FLUX: Final = FamilyTraits(
     name="Flux.1",
@@ -78,6 +102,16 @@ _FLUX: Final = FamilyTraits(
     latents=Latents.PACKED,
     text_encoders=_TWO,
     negative_prompts=False,
+    image_prompts=True,
+    places=Places.TEXT_FIRST,
+    controlled=_of_transformers(
+        "Flux",
+        {
+            _TEXT: "FluxControlNetPipeline",
+            _IMAGE: "FluxControlNetImg2ImgPipeline",
+            _MASK: "FluxControlNetInpaintPipeline",
+        },
+    ),
 )
 _QWEN_IMAGE: Final = FamilyTraits(
     name="Qwen-Image",
@@ -89,6 +123,7 @@ _QWEN_IMAGE: Final = FamilyTraits(
     defaults=FamilyDefaults(steps=50, guidance_scale=4.0),
     guidance=Guidance.TRUE_SCALE,
     latents=Latents.PACKED,
+    controlled=replace(_of_transformers("QwenImage", {_TEXT: "QwenImageControlNetPipeline"}), several=None),
 )
 _Z_IMAGE: Final = FamilyTraits(
     name="Z-Image",
@@ -114,17 +149,27 @@ _FLUX2: Final = replace(
 FAMILIES: Final = (
     _SD1,
     _with_distilled(_SDXL, "SDXL turbo", FamilyDefaults(4, 0.0)),
-    replace(_SD1, name="SD 1.x inpainting", pipelines={_MASK: "StableDiffusionInpaintPipeline"}, controlled={}),
-    replace(_SDXL, name="SDXL inpainting", pipelines={_MASK: "StableDiffusionXLInpaintPipeline"}, controlled={}),
+    replace(_SD1, name="SD 1.x inpainting", pipelines={_MASK: "StableDiffusionInpaintPipeline"}, controlled=None),
+    replace(_SDXL, name="SDXL inpainting", pipelines={_MASK: "StableDiffusionXLInpaintPipeline"}, controlled=None),
     _with_distilled(_SD3, "SD 3.x turbo", FamilyDefaults(4, 0.0)),
     _with_distilled(_FLUX, "Flux.1 schnell", FamilyDefaults(4, 0.0)),
-    replace(_FLUX, name="Flux.1 Fill", pipelines={_MASK: "FluxFillPipeline"}, defaults=FamilyDefaults(50, 30.0)),
+    replace(
+        _FLUX,
+        name="Flux.1 Fill",
+        pipelines={_MASK: "FluxFillPipeline"},
+        defaults=FamilyDefaults(50, 30.0),
+        image_prompts=False,
+        controlled=None,
+    ),
     replace(
         _FLUX,
         name="Flux.1 Kontext",
         pipelines={_TEXT: "FluxKontextPipeline", _IMAGE: "FluxKontextPipeline", _MASK: "FluxKontextInpaintPipeline"},
         defaults=FamilyDefaults(28, 2.5),
         edits=True,
+        image_prompts=False,
+        places=None,
+        controlled=None,
     ),
     _QWEN_IMAGE,
     _with_distilled(_Z_IMAGE, "Z-Image turbo", FamilyDefaults(9, 0.0)),

@@ -1,7 +1,7 @@
 """What may differ between families of base models, for whatever works with all of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from lorapool_api.kinds.base_model import Dtype
@@ -37,6 +37,31 @@ class Latents(StrEnum):
     """(pictures, tokens, 4 channels): each token a square of 2 x 2"""
 
 
+class Places(StrEnum):
+    """Which of the denoiser's numbers are of which part of the picture."""
+
+    GRID = "grid"
+    """A UNet's: pictures, and sequences of their cells; each level halves the sides."""
+    TEXT_FIRST = "text first"
+    """A sequence of the picture's tokens, or of those of the words and then of the picture's."""
+
+
+@dataclass(frozen=True)
+class ControlNets:
+    """What diffusers has for ControlNets of a family.
+
+    Attributes:
+        pipelines: its class for each task that they can steer.
+        net, several: its classes for one of them, and for some together; None: one at a time.
+        alike: what the configuration of one must have as the denoiser's has it.
+    """
+
+    pipelines: Mapping[Task, str]
+    net: str
+    several: str | None
+    alike: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class FamilyDefaults:
     """What a request gets where neither it, nor its adapters, nor the pool says.
@@ -68,7 +93,9 @@ class FamilyTraits:
             no strength.
         is_sized: whether the configuration of the denoiser says for which size a base was trained.
         distilled: bases of the same class that were distilled for few steps without guidance.
-        controlled: diffusers' class for each task that ControlNets can steer.
+        controlled: None: there are no ControlNets for it here.
+        places: None: adapters cannot be masked.
+        image_prompts: whether its denoiser attends to pictures by diffusers' IP-Adapters.
     """
 
     name: str
@@ -83,7 +110,9 @@ class FamilyTraits:
     edits: bool = False
     is_sized: bool = True
     distilled: "FamilyTraits | None" = None
-    controlled: Mapping[Task, str] = field(default_factory=dict)
+    controlled: ControlNets | None = None
+    image_prompts: bool = False
+    places: Places | None = None
 
     @property
     def first_task(self) -> Task:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,11 @@ from lorapool_api.wire.request import Upscaler
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.families.traits import Task
+from lorapool_runtime.engine.diffusers.regions.apply import Region, applied
 from lorapool_runtime.engine.diffusers.render.arguments import arguments, known_to, unused
-from lorapool_runtime.engine.diffusers.render.passes.control import control_arguments
+from lorapool_runtime.engine.diffusers.render.passes.control import control_arguments, seeded
+from lorapool_runtime.engine.diffusers.render.passes.image_prompts import attending, prompt_arguments
+from lorapool_runtime.engine.diffusers.render.passes.residuals import adding
 from lorapool_runtime.engine.diffusers.render.passes.second import (
     StepsOfPasses,
     check_hires,
@@ -65,8 +69,11 @@ class Runner:
         self._own_scheduler = own_scheduler
         self._wait_for_render = wait_for_render
 
-    def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch) -> Run:
+    def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, regions: Sequence[Region] = ()) -> Run:
         """Make the pictures; of the recipe all counts but prompts and seed.
+
+        Args:
+            regions: adapters that count in parts of the picture; those of one pass.
 
         Raises:
             RecipeError: what the pipeline or the scheduler refuses.
@@ -74,7 +81,7 @@ class Runner:
         """
         hires = recipe.hires
         if hires is None:
-            return self._pass(recipe, rows, watch, task_of(recipe), {"output_type": "pt"})
+            return self._pass(recipe, rows, watch, task_of(recipe), {"output_type": "pt"}, regions)
         check_hires(self._tasks.family, hires)
         steps = StepsOfPasses(watch, hires)
         smaller = replace(recipe, width=hires.width, height=hires.height)
@@ -92,10 +99,19 @@ class Runner:
         return replace(made, finite=finite, warning=first.warning or made.warning, decode_s=decode_s)
 
     @torch.inference_mode()
-    def _pass(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, task: Task, given: Mapping[str, Any]) -> Run:
+    def _pass(
+        self,
+        recipe: Recipe,
+        rows: Sequence[Row],
+        watch: Watch,
+        task: Task,
+        given: Mapping[str, Any],
+        regions: Sequence[Region] = (),
+    ) -> Run:
         """One run of the pipeline; `given`: what it is called with besides."""
-        family, controls = self._tasks.family, recipe.controls
-        pipeline = self._tasks.controlled(task, controls) if controls else self._tasks.pipeline(task)
+        family, pipeline = self._tasks.family, self._tasks.controlled(task, recipe.controls)
+        nets, prompts = self._tasks.nets(recipe.controls), self._tasks.image_prompts(recipe.controls)
+        uses = [(prompt, control.scale) for control, prompt in prompts]
         last: torch.Tensor | None = None
         stepped_s: float | None = None
 
@@ -118,11 +134,18 @@ class Runner:
             **arguments(family, recipe, together([row.prompts for row in rows])),
             "generator": generators if len(generators) > 1 else generators[0],
             "callback_on_step_end": between_steps,
-            **control_arguments(task, controls),
+            **control_arguments(pipeline, nets),
+            **prompt_arguments(family.guidance, recipe, [control.image for control, _ in prompts], uses),
             **given,
         }
         try:
-            made = pipeline(**known_to(pipeline, wanted)).images
+            denoiser = self._tasks.denoiser
+            residuals = self._tasks.residuals(recipe.controls)
+            changed = (attending(denoiser, uses), adding(denoiser, residuals), applied(denoiser, regions))
+            with ExitStack() as during:
+                for context in (seeded(rows[0].seed, denoiser.device, nets), *changed):
+                    during.enter_context(context)
+                made = pipeline(**known_to(pipeline, wanted)).images
         except ValueError as error:  # how pipelines and schedulers refuse their arguments
             raise RecipeError(first_line(error)) from error
         finite = made.flatten(1).isfinite().all(dim=1).tolist()

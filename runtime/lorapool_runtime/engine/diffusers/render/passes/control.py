@@ -1,17 +1,33 @@
 """What a pipeline with ControlNets is called with for the pictures that control a result."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from lorapool_runtime.engine.diffusers.families.traits import Task
+import torch
+
+from lorapool_runtime.engine.diffusers.render.arguments import known_to
 from lorapool_runtime.engine.passes import ControlPicture
 
 
-def control_arguments(task: Task, controls: Sequence[ControlPicture]) -> dict[str, Any]:
+@contextmanager
+def seeded(seed: int, device: torch.device, controls: Sequence[ControlPicture]) -> Iterator[None]:
+    """A picture that controls is encoded alike each time: pipelines of some families draw for it, from no generator
+    that they are given."""
+    if not controls:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def control_arguments(pipeline: Any, controls: Sequence[ControlPicture]) -> dict[str, Any]:
     """One value each for one control, lists for several; nothing for none."""
     if not controls:
         return {}
-    image = "image" if task is Task.TEXT_TO_IMAGE else "control_image"
+    # Where there is no picture to begin with, some call the one that controls the picture.
+    image = "control_image" if known_to(pipeline, {"control_image": True}) else "image"
     values: dict[str, list[Any]] = {
         image: [control.image for control in controls],
         "controlnet_conditioning_scale": [control.scale for control in controls],

@@ -10,12 +10,12 @@ import torch
 from diffusers import ControlNetModel, DiffusionPipeline
 from PIL import Image
 from tests import tiny, tiny_families
+from tests.families import transformers
 from tests.runtime.ask import distance, image, read, recipe, request
 from tests.runtime.conftest import make_engine
+from tests.runtime.controls import make_control, picture, specs
 
-from lorapool_api.kinds.base_model import ControlSpec
 from lorapool_api.kinds.serving import SchedulerName
-from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.contract import Start
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 from lorapool_runtime.engine.passes import ControlPicture
@@ -23,17 +23,6 @@ from lorapool_runtime.errors import ModelError
 
 SIDE = tiny.SIZE
 MAKERS = {"StableDiffusionXL": tiny.make_pipeline, "StableDiffusion": tiny_families.make_sd15}
-
-
-def make_control(folder: Path, pipeline: Any, seed: int) -> Path:
-    """A ControlNet of the pipeline's base that has an effect: as a new one, its last layers are zero."""
-    torch.manual_seed(seed)
-    net = ControlNetModel.from_unet(pipeline.unet, conditioning_embedding_out_channels=(16, 32))
-    for parameter in net.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.15)
-    net.save_pretrained(folder, safe_serialization=True)
-    return folder
 
 
 class ControlledBase:
@@ -55,20 +44,9 @@ class ControlledBase:
         return made
 
 
-def specs(nets: dict[str, Path]) -> tuple[ControlSpec, ...]:
-    """Not validated: a temporary folder may have any name."""
-    sources = {name: ModelSource.model_construct(path=str(path)) for name, path in nets.items()}
-    return tuple(ControlSpec.model_construct(name=name, source=source) for name, source in sources.items())
-
-
 @pytest.fixture(scope="module", params=list(MAKERS))
 def world(request: pytest.FixtureRequest, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> ControlledBase:
     return ControlledBase(request.param, tmp_path_factory.mktemp("controls"))
-
-
-def picture(seed: int) -> Image.Image:
-    dice = np.random.default_rng(seed)
-    return Image.fromarray(dice.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8))
 
 
 EDGES = ControlPicture("edges", picture(1), scale=0.8, end=0.7)
@@ -146,6 +124,6 @@ def test_a_control_that_is_none_is_refused(model: Path) -> None:
 
 
 def test_a_family_without_controls_says_so(one_thread: None, tmp_path: Path) -> None:
-    flux = tiny_families.make_flux_pipeline(tmp_path / "flux")
-    with pytest.raises(ModelError, match=r"no ControlNets for Flux"):
-        make_engine(flux, controls=specs({"edges": tmp_path}))
+    base = transformers.make_z_image(tmp_path / "z-image")
+    with pytest.raises(ModelError, match=r"no ControlNets for Z-Image"):
+        make_engine(base, controls=specs({"edges": tmp_path}))

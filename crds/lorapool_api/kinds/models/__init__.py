@@ -1,0 +1,1 @@
+"""What a pool holds beside its base."""

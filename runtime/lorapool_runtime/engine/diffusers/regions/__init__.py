@@ -1,0 +1,1 @@
+"""Adapters that count in a part of the picture."""

@@ -1,0 +1,45 @@
+"""A stack of which some adapters count in parts of the picture."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Latents
+from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
+from lorapool_runtime.engine.diffusers.regions.apply import Region, check_masked
+from lorapool_runtime.engine.diffusers.regions.mask import Mask
+from lorapool_runtime.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class MaskedStack:
+    """A stack, taken apart by its masks.
+
+    Attributes:
+        everywhere: those without a mask.
+        regions: those with one, for the denoiser.
+        text: all of them, as text encoders have them: a masked one counts by the share that is white.
+    """
+
+    everywhere: Stack
+    regions: tuple[Region, ...]
+    text: Stack
+
+
+def masked(stack: Stack, recipe: Recipe, family: FamilyTraits, pipeline: Any) -> MaskedStack:
+    """The stack of a recipe that has masks.
+
+    Raises:
+        RecipeError: bases of this family take none, or one of the adapters.
+    """
+    places = family.places
+    if places is None:
+        raise RecipeError(f"adapters cannot be masked with {family.name}")
+    # A packed token is a square of 2 x 2 latents.
+    cell = pipeline.vae_scale_factor * (2 if family.latents is Latents.PACKED else 1)
+    masks = [None if picture is None else Mask(picture, cell, places) for picture in recipe.masks]
+    pairs = list(zip(stack, masks, strict=True))
+    regions = tuple(Region(s.adapter, s.scale, mask) for s, mask in pairs if mask is not None)
+    check_masked(regions)
+    text = tuple(s if mask is None else replace(s, scale=s.scale * mask.share) for s, mask in pairs)
+    return MaskedStack(tuple(s for s, mask in pairs if mask is None), regions, text)
