@@ -7,8 +7,7 @@ source; the others wait for it and take the file from there. When the first ones
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 from weakref import WeakSet
 
@@ -20,10 +19,8 @@ from lorapool_api.rules.rendezvous import Nodes
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.fleet import Assignment, FileFound, FileQuery
 from lorapool_common.backoff import Backoff
-from lorapool_runtime.adapters.file import Sidecars
 from lorapool_runtime.errors import AdapterError
-from lorapool_runtime.sources.limits import Expected, write_hashed
-from lorapool_runtime.sources.pods import transfer
+from lorapool_runtime.sources.pods.peer_file import PeerFile
 from lorapool_runtime.sources.pods.questions import ANSWER_S, POLL_S, NotHere, NotYet, Questions
 
 log = structlog.get_logger(__name__)
@@ -34,47 +31,13 @@ _AT_ONCE: Final = 32
 # Who did not answer is not asked for each of a thousand adapters.
 _AWAY_S: Final = 10.0
 _LONGEST_S: Final = 1800.0
+# Before it is known whether such questions are in vain: hundreds at once would hold up whoever is asked.
+_BEFORE_AT_ONCE: Final = 8
 # Who has nothing of what this pod is to ask its source for has most likely nothing of the next either.
 _MOST_VAIN: Final = 3
 _VAIN_S: Final = 10.0
 # Files in memory that came with answers, and wait to be written: 32 MiB. What comes beyond that is fetched later.
 _MOST_CARRIED: Final = 256
-
-
-@dataclass(frozen=True, eq=False)
-class PeerFile:
-    """A file that another pod has.
-
-    Attributes:
-        found: what it is.
-        hosts: `host:port` of pods to fetch it from: the one that has it, then those that may.
-        content: what came with the answer as the file, its sha256 yet to be checked; None: it is to be fetched.
-    """
-
-    found: FileFound
-    hosts: tuple[str, ...]
-    token: str = field(repr=False)
-    content: bytes | None = field(default=None, repr=False)
-
-    @property
-    def sidecars(self) -> Sidecars:
-        """What lies beside it."""
-        return Sidecars(self.found.peft_config, self.found.embeddings)
-
-    def fetch(self, target: Path, expected: Expected, cancelled: Callable[[], bool]) -> str:
-        """Bring it to `target` and return its sha256. Blocking. Raises: AdapterError."""
-        wanted = replace(expected, sha256=self.found.sha256)
-        if self.content is not None:
-            try:
-                return write_hashed((self.content,), target, wanted, cancelled)
-            except AdapterError as error:
-                if cancelled():
-                    raise
-                log.warning("a pod sent another file", host=self.hosts[0], error=error.message)
-                transfer.fetch(self.hosts[1:], self.token, target, wanted, cancelled)
-                return self.found.sha256
-        transfer.fetch(self.hosts, self.token, target, wanted, cancelled)
-        return self.found.sha256
 
 
 class Vain:
@@ -110,6 +73,7 @@ class Peers:
         self._carried: WeakSet[PeerFile] = WeakSet()
         self._questions = Questions(token)
         self._vain = Vain()
+        self._before = asyncio.Semaphore(_BEFORE_AT_ONCE)
 
     async def close(self) -> None:
         await self._questions.close()
@@ -173,17 +137,21 @@ class Peers:
         """
         me, peers = self._assignment.name, self._assignment.peers
         after = order[order.index(me) + 1 :]
-        if not after or self._away_until.get(after[0], 0.0) > self._clock() or self._vain.is_over(self._clock()):
-            return None
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                answer = await self._questions.ask(peers[after[0]], FileQuery.of(entry).model_dump_json(), now=True)
-        except (NotHere, NotYet, AdapterError, aiohttp.ClientError, OSError):
-            answer = None
-        self._vain.note(self._clock(), is_vain=answer is None)
+        async with self._before:
+            if not after or self._away_until.get(after[0], 0.0) > self._clock() or self._vain.is_over(self._clock()):
+                return None
+            answer = await self._has_now(peers[after[0]], entry)
+            self._vain.note(self._clock(), is_vain=answer is None)
         if answer is None:
             return None
         return self._noted(PeerFile(answer[0], tuple(peers[name] for name in after), self._token(), answer[1]))
+
+    async def _has_now(self, host: str, entry: CatalogEntry) -> tuple[FileFound, bytes | None] | None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._questions.ask(host, FileQuery.of(entry).model_dump_json(), now=True)
+        except (NotHere, NotYet, AdapterError, aiohttp.ClientError, OSError):
+            return None
 
     def _noted(self, file: PeerFile) -> PeerFile:
         """The file, without its content where too many of them wait in memory already."""
