@@ -27,6 +27,8 @@ from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
 from lorapool_runtime.queue.idle_work import MergeLosses
 from lorapool_runtime.settings import Settings
+from lorapool_runtime.sources.ahead.many import FilesAhead
+from lorapool_runtime.sources.ahead.messages import AheadSetup
 from lorapool_runtime.sources.blobs import BlobFolder
 from lorapool_runtime.sources.fetch import Fetcher
 from lorapool_runtime.sources.loader import FileLoader
@@ -56,9 +58,25 @@ class RuntimeParts:
         self._blobs = blobs = BlobFolder(settings.cache, config.budgets.disk_bytes)
         self.control_token = ControlToken(settings.control_token_file)
         peers = Peers(self.control_token)
-        fetcher = Fetcher(blobs, SourceRules.of(config, settings.pod_root, settings.civitai_endpoint))
+        rules = SourceRules.of(config, settings.pod_root, settings.civitai_endpoint)
+        ahead = FilesAhead(
+            AheadSetup(
+                cache=settings.cache,
+                bound_bytes=config.budgets.disk_bytes,
+                rules=rules,
+                max_rank=config.max_rank,
+                log_level=settings.log_level,
+            )
+        )
         self.credentials = CredentialsDesk(self.changes.note)
-        files = FileLoader(fetcher, blobs, config.max_rank, find=peers.find, credentials=self.credentials.get)
+        files = FileLoader(
+            Fetcher(blobs, rules),
+            blobs,
+            config.max_rank,
+            find=peers.find,
+            credentials=self.credentials.get,
+            ahead=ahead,
+        )
         readers = Readers(self._read)
         self.host = HostCache(config.budgets.host_bytes, readers)
         reads = f"{config.engine} {config.model.dtype} {config.device}"

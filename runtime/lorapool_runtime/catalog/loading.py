@@ -31,7 +31,7 @@ SOURCE_BACKOFF: MakeBackoff = partial(Backoff, 2.0, 300.0)
 class Sources(Protocol):
     """Where files come from."""
 
-    async def load(self, entry: CatalogEntry) -> AdapterFile: ...
+    async def load(self, entry: CatalogEntry, *, is_ahead: bool = False) -> AdapterFile: ...
     def forget(self, source: FileSource) -> None: ...
     def discard(self, file: AdapterFile) -> None: ...
 
@@ -116,25 +116,25 @@ class SlotLoader:
     async def _load_in_turn(self, slot: CatalogSlot) -> None:
         await self._own_first.turn(slot.entry.key)
         await self._pacing.turn()
-        error = await self._attempt(slot)
+        error = await self._attempt(slot, is_ahead=True)
         self._own_first.fetched(slot.entry.key)
-        await self._until_ready(slot, error)
+        await self._until_ready(slot, error, is_ahead=True)
 
     async def _load_now(self, slot: CatalogSlot) -> None:
-        await self._until_ready(slot, await self._attempt(slot))
+        await self._until_ready(slot, await self._attempt(slot, is_ahead=False), is_ahead=False)
 
-    async def _until_ready(self, slot: CatalogSlot, error: AdapterError | None) -> None:
+    async def _until_ready(self, slot: CatalogSlot, error: AdapterError | None, *, is_ahead: bool) -> None:
         backoff = self._backoff()
         while error is not None:
             self.fail(slot, error)
             if not error.transient or slot.entry.key not in self._holdings:
                 return
             await asyncio.sleep(backoff.next())
-            error = await self._attempt(slot)
+            error = await self._attempt(slot, is_ahead=is_ahead)
 
-    async def _attempt(self, slot: CatalogSlot) -> AdapterError | None:
+    async def _attempt(self, slot: CatalogSlot, *, is_ahead: bool) -> AdapterError | None:
         try:
-            await self._load(slot)
+            await self._load(slot, is_ahead=is_ahead)
         except AdapterError as error:
             return error
         except FactsError as error:
@@ -147,8 +147,8 @@ class SlotLoader:
             return AdapterError(Reason.INTERNAL_ERROR, f"unexpected {type(error).__name__}; see the pod's log")
         return None
 
-    async def _load(self, slot: CatalogSlot) -> None:
-        file = await self._sources.load(slot.entry)
+    async def _load(self, slot: CatalogSlot, *, is_ahead: bool) -> None:
+        file = await self._sources.load(slot.entry, is_ahead=is_ahead)
         self._own_first.fetched(slot.entry.key)
         self._index.set_file(slot, file)
         self._progress(slot, AdapterPhase.LOADING, "waiting for the base model")

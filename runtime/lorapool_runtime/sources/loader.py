@@ -3,9 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
+
+import structlog
 
 from lorapool_api.kinds.conditions import Reason, Remedy
 from lorapool_api.wire.catalog import CatalogEntry
@@ -15,17 +17,22 @@ from lorapool_runtime.adapters.checker import Checker
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.credentials import CredentialsNeeded
 from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.sources.ahead.many import FilesAhead
+from lorapool_runtime.sources.ahead.process import AheadGone, AheadProcess
+from lorapool_runtime.sources.ahead.steps import FileSteps
 from lorapool_runtime.sources.blobs import BlobFolder
-from lorapool_runtime.sources.check_notes import FINITE
-from lorapool_runtime.sources.fetch import Fetcher, GivenFile
+from lorapool_runtime.sources.fetch import Fetcher
 from lorapool_runtime.sources.lanes import DOWNLOADS, Lanes
+from lorapool_runtime.sources.pods.peer_file import PeerFile
+
+log = structlog.get_logger(__name__)
 
 _COPIES: Final = 2
 # Into the cache folder, for thousands of files at once: more threads would only wait for each other.
 _LOOKS: Final = 4
 
 
-async def _nobody(_: CatalogEntry) -> GivenFile | None:
+async def _nobody(_: CatalogEntry) -> PeerFile | None:
     return None
 
 
@@ -43,52 +50,88 @@ class FileLoader:
         max_rank: int,
         lanes: Lanes | None = None,
         checker: Checker | None = None,
-        find: Callable[[CatalogEntry], Awaitable[GivenFile | None]] = _nobody,
+        find: Callable[[CatalogEntry], Awaitable[PeerFile | None]] = _nobody,
         credentials: Callable[[str, CredentialsRef], Awaitable[Credentials]] = _no_credentials,
+        ahead: FilesAhead | None = None,
     ) -> None:
         """Args:
         find: waits for the pod whose turn it is to ask the source; None: it is this one's. Raises: AdapterError.
         credentials: waits for those of an adapter, by its key. Raises: AdapterError.
+        ahead: where files are brought that no request waits for; None: on threads of this process.
         """
         self._fetcher = fetcher
         self._find = find
         self._credentials = credentials
         self._blobs = blobs
-        self._max_rank = max_rank
-        self._checker = checker or Checker()
+        self._steps = FileSteps(fetcher, blobs, max_rank, checker or Checker())
+        self._ahead = ahead or FilesAhead(None)
         self._downloads = ThreadPoolExecutor(DOWNLOADS, "download")
         self._copies = ThreadPoolExecutor(_COPIES, "copy")
         self._looks = ThreadPoolExecutor(_LOOKS, "look")
         self._lanes = lanes or Lanes()
 
-    async def load(self, entry: CatalogEntry) -> AdapterFile:
+    async def load(self, entry: CatalogEntry, *, is_ahead: bool = False) -> AdapterFile:
         """The entry's file on disk, checked as far as that goes without a base.
+
+        Args:
+            is_ahead: no request waits for it. Where it is one of many, another process brings it.
 
         Cancelling it also stops the download. Raises: AdapterError.
         """
+        if not is_ahead:
+            return await self._load(entry, is_ahead=False)
+        with self._ahead.one_more():
+            return await self._load(entry, is_ahead=True)
+
+    async def _load(self, entry: CatalogEntry, *, is_ahead: bool) -> AdapterFile:
         loop = asyncio.get_running_loop()
         is_here = await loop.run_in_executor(self._looks, self._fetcher.is_here, entry)
         given = None if is_here else await self._find(entry)
         try:
-            return await self._run(entry, given, None)
+            return await self._run(entry, given, None, is_ahead=is_ahead)
         except CredentialsNeeded:
             ref = entry.source.credentials
             if ref is None:
                 raise
         credentials = await self._credentials(entry.key, ref)
         try:
-            return await self._run(entry, None, credentials)
+            return await self._run(entry, None, credentials, is_ahead=is_ahead)
         except AdapterError as error:
             raise _of_credentials(error) from error
 
-    async def _run(self, entry: CatalogEntry, given: GivenFile | None, credentials: Credentials | None) -> AdapterFile:
-        """On a thread, when there is room. Raises: AdapterError, CredentialsNeeded."""
-        loop, threads = asyncio.get_running_loop(), self._executor(entry.source)
-        cancelled = threading.Event()
-        work = partial(self._blocking, entry, given, credentials, cancelled)
+    async def _run(
+        self, entry: CatalogEntry, given: PeerFile | None, credentials: Credentials | None, *, is_ahead: bool
+    ) -> AdapterFile:
+        """When there is room, here or in the other process. Raises: AdapterError, CredentialsNeeded."""
+
+        async def work() -> AdapterFile:
+            process = self._ahead.process if is_ahead else None
+            if process is not None:
+                try:
+                    return await self._brought(process, entry, given, credentials)
+                except AheadGone:
+                    log.info("bringing a file here that was ordered elsewhere", adapter=entry.key)
+            return await self._here(entry, given, credentials)
+
+        return await self._lanes.run(entry.source.owner if given is None else "pods", work)
+
+    async def _brought(
+        self, process: AheadProcess, entry: CatalogEntry, given: PeerFile | None, credentials: Credentials | None
+    ) -> AdapterFile:
+        """By the other process. Raises: AheadGone, AdapterError, CredentialsNeeded."""
+        answer = await process.fetch(entry, given, credentials)
+        self._blobs.evictions += answer.evictions
+        file = await asyncio.get_running_loop().run_in_executor(self._looks, answer.file)
+        self._blobs.trust(file.sha256)
+        return file
+
+    async def _here(self, entry: CatalogEntry, given: PeerFile | None, credentials: Credentials | None) -> AdapterFile:
+        """On a thread. Raises: AdapterError, CredentialsNeeded."""
+        loop, cancelled = asyncio.get_running_loop(), threading.Event()
+        threads = self._copies if entry.source.is_local else self._downloads
+        work = partial(self._steps.fetch, entry, given, credentials, cancelled.is_set)
         try:
-            place = entry.source.owner if given is None else "pods"
-            return await self._lanes.run(place, lambda: loop.run_in_executor(threads, work))
+            return await loop.run_in_executor(threads, work)
         finally:
             cancelled.set()
 
@@ -103,28 +146,8 @@ class FileLoader:
     def close(self) -> None:
         for executor in (self._downloads, self._copies, self._looks):
             executor.shutdown(wait=False, cancel_futures=True)
-        self._checker.close()
-
-    def _executor(self, source: FileSource) -> Executor:
-        return self._copies if source.is_local else self._downloads
-
-    def _blocking(
-        self, entry: CatalogEntry, given: GivenFile | None, credentials: Credentials | None, cancelled: threading.Event
-    ) -> AdapterFile:
-        blob = self._fetcher.fetch(entry, cancelled.is_set, given, credentials)
-        # The note of an earlier process is enough for now: `prove` the blob before its weights are used.
-        weights = not self._blobs.notes.passed(blob.path, FINITE)
-        try:
-            facts = self._checker.check(blob.path, self._max_rank, weights=weights)
-        except AdapterError as error:
-            if not error.transient:  # useless for every base; whoever wants to look at it has the source
-                self._blobs.drop(blob.sha256)
-                self._fetcher.forget(entry.source)
-            raise
-        if weights:
-            self._blobs.notes.note(blob.path, FINITE)
-        sidecars = self._fetcher.sidecars(entry, facts.format, credentials)
-        return AdapterFile(blob.path, blob.sha256, facts, sidecars)
+        self._steps.close()
+        self._ahead.close()
 
 
 def _of_credentials(error: AdapterError) -> AdapterError:

@@ -41,12 +41,14 @@ class FakeSources:
 
     faults: dict[str, AdapterError | Exception | asyncio.Event] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    ahead: int = 0
     cancelled: list[str] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
     on_load: Callable[[], None] = lambda: None
     declared: dict[str, FoundDefaults] = field(default_factory=dict)
 
-    async def load(self, entry: CatalogEntry) -> AdapterFile:
+    async def load(self, entry: CatalogEntry, *, is_ahead: bool = False) -> AdapterFile:
+        self.ahead += is_ahead
         assert isinstance(entry.source, PathFile)
         path = entry.source.path
         self.asked.append(path)

@@ -118,3 +118,14 @@ async def test_one_that_is_cancelled_takes_nobodys_turn() -> None:
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait_for(second, 5)
+
+
+async def test_only_files_that_no_request_waits_for_are_brought_ahead() -> None:
+    bench = Bench()
+    bench.registry.hold(frozenset({"default/held", "default/also-held"}))
+    bench.apply(entry("held"), entry("also-held"), entry("asked"))
+    await bench.ready("held", "also-held")
+    assert bench.sources.ahead == 2
+    await bench.registry.weights.until_loaded(["default/asked"], 10.0)
+    assert bench.phase("asked") is AdapterPhase.READY
+    assert (len(bench.sources.asked), bench.sources.ahead) == (3, 2)

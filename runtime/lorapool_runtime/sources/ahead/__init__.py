@@ -1,0 +1,1 @@
+"""Files that no request waits for: while there are many, a process of its own brings them."""
