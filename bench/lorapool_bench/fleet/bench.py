@@ -5,6 +5,8 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -53,25 +55,30 @@ def run(root: Path, given: argparse.Namespace, step: Callable[[str], None]) -> F
     began_s = time.monotonic()
     step(f"{given.adapters} repositories")
     catalog = make_repositories(root / "some", given.adapters, given.size)
-    runs, joined, large = [], None, None
+    runs, joined = [], None
+    large: dict[int, LargeRun] = {}
     for copies in given.copies:
         step(f"{given.pods} pods, copies {copies}")
         run_, joined_ = asyncio.run(_fleet(root / "some", catalog, given, copies))
         runs.append(run_)
         joined = joined or joined_
     if given.large:
-        step(f"{given.large} adapters on {given.large_pods} pods")
         many = make_repositories(root / "many", given.large, given.size)
-        try:
-            large = asyncio.run(_large(root / "many", many, given))
-        except TimeoutError:
-            print("the large catalog was not held in time; the others are reported")
+        for pods in filter(None, (given.large_pods, given.few_pods)):
+            step(f"{given.large} adapters on {pods} pods")
+            try:
+                # In a process of its own: it gives way to the pods, and those of the next scene would take that over.
+                with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                    large[pods] = process.submit(_large, root / "many", many, pods).result()
+            except TimeoutError:
+                print(f"the large catalog was not held by {pods} pods in time; the others are reported")
     step("the placement alone")
     placed = simulate(given.placed, given.placed_pods, 2) if given.placed else None
     settings = {"processes of pods": given.processes, "bytes of a file": given.size}
     return FleetResult(
         measured=today(), took_s=time.monotonic() - began_s, machine=machine(), versions=versions(), settings=settings,
-        runs=tuple(runs), joined=joined, large=large, placed=placed,
+        runs=tuple(runs), joined=joined, large=large.get(given.large_pods), large_few=large.get(given.few_pods),
+        placed=placed,
     )  # fmt: skip
 
 
@@ -80,8 +87,12 @@ async def _fleet(root: Path, catalog: Catalog, given: argparse.Namespace, copies
         return await scenes.measure(pool, catalog, copies), await scenes.join(pool, catalog, copies)
 
 
-async def _large(root: Path, catalog: Catalog, given: argparse.Namespace) -> LargeRun:
-    async with scenes.pool(root, given.large_pods, given.large_pods) as pool:
+def _large(root: Path, catalog: Catalog, pods: int) -> LargeRun:
+    return asyncio.run(_on_pods(root, catalog, pods))
+
+
+async def _on_pods(root: Path, catalog: Catalog, pods: int) -> LargeRun:
+    async with scenes.pool(root, pods, pods) as pool:
         return await scenes.large(pool, catalog)
 
 
@@ -94,11 +105,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32 << 10, help="bytes of an adapter's file")
     parser.add_argument("--large", type=int, default=10_000, help="adapters of the large catalog; 0: without it")
     parser.add_argument("--large-pods", type=int, default=5)
+    parser.add_argument("--few-pods", type=int, default=2, help="that hold the large catalog too; 0: without that")
     parser.add_argument("--placed", type=int, default=100_000, help="adapters of the placement alone; 0: without it")
     parser.add_argument("--placed-pods", type=int, default=200)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, steps(len(given.copies) + 3) as step:
+    with tempfile.TemporaryDirectory() as folder, steps(len(given.copies) + 4) as step:
         result = run(Path(folder), given, step)
     command.leave(result, given.out, "fleet", plot.draw)
 

@@ -55,10 +55,12 @@ class LargeRun(Frozen):
 
     Attributes:
         grown_bytes: the most memory of a pod beyond what it takes idle, its base warm, without a catalog.
-        stall_s: the longest that a pod's event loop came round late; `own_s`: the most CPU of that loop's own thread in
-            one such turn.
-        late: turns that came later than 50 ms, of all pods.
-        cpu_s: of all pods until all is held.
+        stall_s: the longest that a pod's event loop came round late; `core_s`: how long of it that loop's thread could
+            have run and had no core.
+        own_s: the most CPU of a loop's own thread in one such turn.
+        apart_s: the longest without waiting for a core: by the pod's own doing.
+        late: turns that came later than 50 ms, of all pods; `late_apart`: by the pod's own doing.
+        cpu_s: of all pods until all is held; it, and `grown_bytes`, count the processes that a pod starts.
         catalog_bytes: of the message with the whole catalog; `change_bytes`: of one about one adapter, with its answer.
         change_cpu_s: of one pod, for one such change, kept on disk.
     """
@@ -68,8 +70,11 @@ class LargeRun(Frozen):
     held_s: float
     grown_bytes: int
     stall_s: float
+    core_s: float
     own_s: float
+    apart_s: float
     late: int
+    late_apart: int
     cpu_s: float
     catalog_bytes: int
     change_bytes: int
@@ -109,6 +114,7 @@ class FleetResult(Result):
     runs: tuple[FleetRun, ...]
     joined: JoinRun | None = None
     large: LargeRun | None = None
+    large_few: LargeRun | None = None
     placed: PlacementRun | None = None
 
     def targets(self) -> tuple[Goal, ...]:
@@ -137,9 +143,11 @@ class FleetResult(Result):
             return ()
         memory = f"{large.adapters} adapters: a pod grows by less than {GROWTH_BYTES // 10**6} MB"
         stall = f"{large.adapters} adapters: no event loop is late by {STALL_S * 1000:g} ms"
+        apart = "the same, without waiting for a core that others have"
         return (
             _goal("memory", memory, GROWTH_BYTES, large.grown_bytes),
             _goal("stall", stall, STALL_S, large.stall_s),
+            _goal("apart", apart, STALL_S, large.apart_s),
         )
 
 

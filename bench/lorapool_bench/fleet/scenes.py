@@ -1,8 +1,10 @@
 """What is measured: a pool from nothing to all copies, a pod that comes to it, and a pool with a large catalog."""
 
 import asyncio
+import os
 import tempfile
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from lorapool_api.rules.rendezvous import Nodes
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_bench.fleet.follow import following
 from lorapool_bench.fleet.hub import COUNTS
-from lorapool_bench.fleet.place import BenchPods, free_ports, start
+from lorapool_bench.fleet.place import BenchPods, free_ports, give_way, start
 from lorapool_bench.fleet.result import STALL_S, FleetRun, JoinRun, LargeRun
 from lorapool_bench.fleet.stalls import seen
 
@@ -35,6 +37,7 @@ class BenchPool:
     hub: str
     folder: Path
     stack: AsyncExitStack
+    source: Process
 
     async def counts(self) -> dict[str, int]:
         """What the Hub was asked since the last call."""
@@ -50,13 +53,13 @@ async def pool(root: Path, pods: int, processes: int) -> AsyncIterator[BenchPool
         (folder / "token").write_text(_TOKEN)
         (hub_port, *ports) = free_ports(pods + 1)
         hub = f"http://127.0.0.1:{hub_port}"
-        await start(stack, "hub", str(root), str(hub_port))
+        source = await start(stack, "hub", str(root), str(hub_port))
         shares = [ports[first::processes] for first in range(min(processes, pods))]
         started = [await start(stack, "pods", str(folder), str(folder), *map(str, s), hub=hub) for s in shares]
         timeout = aiohttp.ClientTimeout(total=120.0)
         headers = {"Authorization": f"Bearer {_TOKEN}"}
         http = await stack.enter_async_context(aiohttp.ClientSession(headers=headers, timeout=timeout))
-        made = BenchPool(BenchPods(http, ports, started), http, hub, folder, stack)
+        made = BenchPool(BenchPods(http, ports, started), http, hub, folder, stack, source)
         await made.pods.until_up()
         await made.counts()
         yield made
@@ -102,7 +105,11 @@ async def join(pool: BenchPool, catalog: Catalog, copies: int) -> JoinRun:
 
 
 async def large(pool: BenchPool, catalog: Catalog) -> LargeRun:
-    """A large catalog, one copy of each; then changes of one adapter each."""
+    """A large catalog, one copy of each; then changes of one adapter each.
+
+    The Hub and the operator's part, which is this process, give way to the pods from now on.
+    """
+    give_way(pool.source.pid, os.getpid())
     pods, idle = pool.pods, pool.pods.resident_bytes
     began_s, cpu_s = time.monotonic(), pods.cpu_s
     holds = _holds(pods.peers, catalog, 1)
@@ -117,8 +124,11 @@ async def large(pool: BenchPool, catalog: Catalog) -> LargeRun:
         pods=len(pods.peers), adapters=len(catalog.entries), held_s=held_s,
         grown_bytes=max(peak - before for peak, before in zip(pods.peaks, idle, strict=True)),
         stall_s=max((stall.late_s for stall in stalls), default=0.0),
+        core_s=max((stall.late_s, stall.core_s) for stall in stalls)[1] if stalls else 0.0,
         own_s=max((stall.own_s for stall in stalls), default=0.0),
-        late=sum(stall.late_s > STALL_S for stall in stalls), cpu_s=cpu_s,
+        apart_s=max((stall.apart_s for stall in stalls), default=0.0),
+        late=sum(stall.late_s > STALL_S for stall in stalls),
+        late_apart=sum(stall.apart_s > STALL_S for stall in stalls), cpu_s=cpu_s,
         catalog_bytes=len(catalog.model_dump_json()), change_bytes=change_bytes, change_cpu_s=change_cpu_s,
     )  # fmt: skip
 
