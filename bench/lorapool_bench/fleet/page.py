@@ -30,9 +30,9 @@ _LARGE: Final = """
 Each pod in a process of its own, which was idle, warm and without a catalog before. A task on each event loop comes
 round every 5 ms and notes how late it is, and for how long of it the loop's thread could have run and had no core, as
 the kernel counts it. What is left is the pod's own doing: the loop's work, and waiting for other threads of its
-process. The Hub and the operator's part run at a low priority, as the process does that brings a pod's files: in a
-cluster they are on other machines. CPU and memory count that process. One change is a message about one adapter, with
-its answer; its CPU includes keeping the catalog on disk.
+process. The Hub and the operator's part, which a cluster has on other machines, run at the low priority of the process
+that brings a pod's files ahead. CPU and memory are a pod's with that process. One change is a message about one adapter,
+with its answer; its CPU includes keeping the catalog on disk.
 """
 _PLACED: Final = """
 ### Placement alone
