@@ -31,8 +31,8 @@ Each pod in a process of its own, which was idle, warm and without a catalog bef
 round every 5 ms and notes how late it is, and for how long of it the loop's thread could have run and had no core, as
 the kernel counts it. What is left is the pod's own doing: the loop's work, and waiting for other threads of its
 process. The Hub and the operator's part, which a cluster has on other machines, run at the low priority of the process
-that brings a pod's files ahead. CPU and memory are a pod's with that process. One change is a message about one adapter,
-with its answer; its CPU includes keeping the catalog on disk.
+that brings a pod's files ahead. CPU and memory are a pod's with that process. One change is a message about one
+adapter, with its answer; its CPU includes keeping the catalog on disk.
 """
 _PLACED: Final = """
 ### Placement alone
