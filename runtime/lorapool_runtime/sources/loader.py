@@ -105,7 +105,7 @@ class FileLoader:
         """When there is room, here or in the other process. Raises: AdapterError, CredentialsNeeded."""
 
         async def work() -> AdapterFile:
-            process = self._ahead.process if is_ahead else None
+            process = await self._ahead.ready() if is_ahead else None
             if process is not None:
                 try:
                     return await self._brought(process, entry, given, credentials)

@@ -146,6 +146,26 @@ async def test_many_files_have_a_process_until_there_is_nothing_to_do(setup: Ahe
     loader.close()
 
 
+async def test_files_wait_for_a_process_that_starts_just_now_and_those_of_requests_do_not(
+    setup: AheadSetup, web: Web
+) -> None:
+    may_start = asyncio.Event()
+
+    async def late(setup: AheadSetup) -> AheadProcess:
+        await may_start.wait()
+        return await AheadProcess.started(setup)
+
+    loader = a_loader(setup, FilesAhead(setup, many=0, start=late))
+    patient = asyncio.create_task(loader.load(an_entry(web), is_ahead=True))
+    for number in range(4):
+        await loader.load(an_entry(web, f"asked-{number}"))
+    assert web.count("GET", "/good.safetensors") == 0
+    may_start.set()
+    assert (await patient).sha256 == SHA256
+    assert web.count("GET", "/good.safetensors") == 1
+    loader.close()
+
+
 async def test_files_come_though_their_process_has_ended(setup: AheadSetup, web: Web) -> None:
     over = threading.Event()
     web.answers |= {f"/slow-{number}.safetensors": Reply(body=CONTENT, hold=over) for number in range(2)}

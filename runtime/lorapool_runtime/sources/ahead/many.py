@@ -53,6 +53,15 @@ class FilesAhead:
             self._lose("it has ended")
         return self._process
 
+    async def ready(self) -> AheadProcess | None:
+        """The other process, once it is up where it starts just now; None: there is none that takes orders now.
+
+        Threads that went on meanwhile would hold up both the loop and the start.
+        """
+        if (starting := self._starting) is not None:
+            await asyncio.wait((starting,))
+        return self.process
+
     @contextmanager
     def one_more(self) -> Iterator[None]:
         """A file is on its way, until the end of the block."""
@@ -95,8 +104,8 @@ class FilesAhead:
     async def _begin(self, setup: AheadSetup) -> None:
         try:
             self._process = await self._start(setup)
-        except (AheadGone, TimeoutError) as error:
-            self._lose(str(error))
+        except (AheadGone, OSError) as error:  # a TimeoutError too
+            self._lose(str(error) or type(error).__name__)
         finally:
             self._starting = None
 

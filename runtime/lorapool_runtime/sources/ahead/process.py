@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 
 # Its threads have a tenth of the weight of the event loop's, where there are fewer cores than work.
 NICE: Final = 10
-_START_S: Final = 60.0
+# What is to be brought waits for it.
+_START_S: Final = 20.0
 
 
 class AheadGone(Exception):
