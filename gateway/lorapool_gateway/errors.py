@@ -13,6 +13,7 @@ GatewayError
 ├── Busy                every pod's queue is full
 ├── TooManyLookups      too many repositories that nobody declared were named for the first time
 ├── NoPodReady          no pod became ready in time
+├── Interrupted         its own client asked for its end
 ├── TimedOut            a pod did not answer in time
 ├── OutOfMemory         no pod's device has room for it
 └── PodFailed           pods answered, but with failures
@@ -142,6 +143,13 @@ class NoPodReady(GatewayError):
     """No pod of the pool became ready while the request was held."""
 
     transient = True
+
+
+class Interrupted(GatewayError):
+    """The client that sent the request has asked for its end."""
+
+    def __init__(self) -> None:
+        super().__init__("the request was interrupted by its own client")
 
 
 class TimedOut(GatewayError):

@@ -14,6 +14,7 @@ from lorapool_gateway.http.fields.controls import controls
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, model_name, short
 from lorapool_gateway.http.fields.json_images import JsonWithImages
 from lorapool_gateway.http.sdapi.body import ImageToImageBody, TextToImageBody, read_body, unknown_fields
+from lorapool_gateway.http.sdapi.running import PREVIEWS
 from lorapool_gateway.http.sdapi.samplers import sampler
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.routing.request import ImageRequest
@@ -76,6 +77,7 @@ def _request(fields: TextToImageBody, lora_header: str, **picture: Any) -> WebUI
         controls=controls(fields.controls),
         images=fields.batch_size * fields.n_iter,
         format=ImageFormat.PNG,
+        previews=PREVIEWS,
         **picture,
     )
     said = fields.model_dump(exclude={"init_images", "mask", "controls"}, exclude_unset=True, exclude_none=True)

@@ -14,6 +14,7 @@ from lorapool_gateway.http.gate import Gate, lora_header, pool_of
 from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.http.sdapi import menus
 from lorapool_gateway.http.sdapi.dialect import WebUIRequest, message, parse_image, parse_text
+from lorapool_gateway.http.sdapi.running import RunningRequests
 from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT: Final = "sdapi"
@@ -32,14 +33,15 @@ _DONE_ALREADY: Final = (
 def routes(gate: Gate) -> APIRouter:
     """The router."""
     router = APIRouter(prefix=PREFIX)
+    running = RunningRequests()
 
     @router.post("/txt2img")
     async def text_to_image(request: Request) -> Response:
-        return await _images(gate, request, parse_text)
+        return await _images(gate, running, request, parse_text)
 
     @router.post("/img2img")
     async def image_to_image(request: Request) -> Response:
-        return await _images(gate, request, parse_image)
+        return await _images(gate, running, request, parse_image)
 
     @router.post("/options")
     async def set_options(request: Request) -> None:
@@ -47,6 +49,15 @@ def routes(gate: Gate) -> APIRouter:
         with gate.bodies.share() as share:
             wanted = json_object(await read_body(request, _OPTIONS_BYTES, share))
         menus.check_options(wanted, await gate.service.snapshot(), await _pool(gate, request))
+
+    @router.get("/progress")
+    async def progress(request: Request, *, skip_current_image: bool = False) -> dict[str, Any]:
+        return running.progress(gate.keys.check(request.headers), with_image=not skip_current_image)
+
+    @router.post("/interrupt")
+    @router.post("/skip")
+    async def interrupt(request: Request) -> None:
+        running.interrupt(gate.keys.check(request.headers))
 
     for name in _DONE_ALREADY:
         router.add_api_route(f"/{name}", partial(_nothing, gate), methods=["POST"])
@@ -78,8 +89,12 @@ async def _pool(gate: Gate, request: Request) -> str | None:
     return models[0].pool
 
 
-async def _images(gate: Gate, request: Request, parse: Callable[..., WebUIRequest]) -> Response:
-    return await gate.serve(DIALECT, request, partial(parse, lora_header=lora_header(request)), _answer)
+async def _images(
+    gate: Gate, running: RunningRequests, request: Request, parse: Callable[..., WebUIRequest]
+) -> Response:
+    with running.request(gate.keys.check(request.headers)) as job:
+        read = partial(parse, lora_header=lora_header(request))
+        return await gate.serve(DIALECT, request, read, _answer, steps=lambda _: job.step, interrupted=job.interrupted)
 
 
 async def _answer(asked: WebUIRequest, served: ServedReply) -> Response:
