@@ -7,6 +7,8 @@
       RequestError      a request is not served; says why with an `ErrorCode`
       Stopped           an image was given up between two steps
       OutOfDeviceMemory the device has no room for what one request asks for, not even with all of it free
+      CannotSleep       the base cannot leave the device; it stays there
+      CannotWake        the device has no room for the base that left it; it may have later
       OutOfService      this process can make no image any more, and ends
       DeviceLost        the device does nothing any more for this process; a new process may have it again
 
@@ -70,6 +72,15 @@ class Stopped(RuntimeFailure):
 
 class OutOfDeviceMemory(RuntimeFailure):
     """The device has no room for a request, whatever else was freed. Only asking for less helps."""
+
+
+class CannotSleep(RuntimeFailure):
+    """The base cannot wait in host memory; the text says why. It is on the device as before."""
+
+
+class CannotWake(RuntimeFailure):
+    """The base waits in host memory, and the device has no room for it: somebody else has taken it. Another pod may
+    serve the request, or this one later."""
 
 
 class DeviceLost(RuntimeFailure):

@@ -67,7 +67,8 @@ class _Late(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass
 class FakeCuda:
-    """See `accelerator.CudaApi`. A test sets the figures; `lost` makes every call fail as after a sticky error."""
+    """See `accelerator.CudaApi`. A test sets the figures; `lost` makes every call fail as after a sticky error, and
+    after so many uploads as are left the device is full."""
 
     total_bytes: int = 24 * 1024**3
     taken_bytes: int = 0
@@ -78,6 +79,7 @@ class FakeCuda:
     pinned_bytes: int = 0
     emptied: int = 0
     waited_for_all: int = 0
+    uploads_left: int | None = None
 
     main: Stream = field(default_factory=Stream)
 
@@ -89,6 +91,10 @@ class FakeCuda:
         return self.main
 
     def in_stream(self, stream: Stream) -> AbstractContextManager[object]:
+        if self.uploads_left is not None:
+            self.uploads_left -= 1
+            if self.uploads_left < 0:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return _in(stream)
 
     def event(self, *, timing: bool) -> Event:

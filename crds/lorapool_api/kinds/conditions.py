@@ -131,6 +131,7 @@ class Reason(StrEnum):
     BASE_MODEL_MISMATCH = "BaseModelMismatch", Remedy.EDIT, Subject.FIT
     RANK_TOO_HIGH = "RankTooHigh", Remedy.EDIT, Subject.FIT
     LIMITS_DO_NOT_FIT = "LimitsDoNotFit"
+    SLEEP_FAILED = "SleepFailed", Remedy.HELP, Subject.PODS
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     CACHE_NOT_WRITABLE = "CacheNotWritable"
     POD_FAILED = "PodFailed"

@@ -12,6 +12,7 @@ from lorapool_api.kinds.pods.scaling import MOST_REPLICAS, Scaling
 from lorapool_api.kinds.quantities import ByteQuantity, Copies
 from lorapool_api.kinds.runtime import RuntimeSpec
 from lorapool_api.kinds.serving import Serving
+from lorapool_api.kinds.status.base import ModelStatus
 from lorapool_api.kinds.status.cold_start import ColdStart
 from lorapool_api.kinds.status.names import MOST_KEPT_NAMES, HeldNames, KeptName
 from lorapool_api.kinds.stores.objects import ObjectPrefix
@@ -142,6 +143,11 @@ class PoolSpec(ApiModel):
             Rule(
                 "self.model.offload == 'None' || self.serving.compile == 'Off'", "offload goes with compile: Off only"
             ),
+            Rule(
+                "!has(self.scaling) || !has(self.scaling.sleep) || !self.scaling.sleep || "
+                "(self.model.offload == 'None' && self.serving.compile == 'Off')",
+                "scaling.sleep goes with compile: Off and offload: None only",
+            ),
         )
     )
 
@@ -180,28 +186,6 @@ class AdapterCounts(ApiModel):
     )
 
 
-class BaseRevision(ApiModel):
-    """A repository of the base model, settled once for all pods until the spec names another revision."""
-
-    repo: str = Field(description="Repository on the Hugging Face Hub.")
-    revision: str = Field(description="What the spec names: a branch or a tag.")
-    commit: str | None = Field(
-        default=None,
-        description="The commit that every pod loads. Absent: the operator, which has no token, could not look it up; "
-        "each pod resolves the revision when it starts.",
-    )
-
-
-class ModelStatus(ApiModel):
-    """What the base model was found to be."""
-
-    revision: str | None = Field(default=None, description="Commit on the Hub, or digest of a folder.")
-    size_bytes: int | None = Field(default=None, description="Size of the weights, those of controls included.")
-    sources: tuple[BaseRevision, ...] = Field(
-        default=(), description="The repositories of `spec.model`, each at its commit.", max_length=32
-    )
-
-
 class PoolStatus(ApiModel):
     """The observed state of a pool."""
 
@@ -213,6 +197,11 @@ class PoolStatus(ApiModel):
         exclude_if=lambda replicas: replicas is None,
     )
     ready_replicas: int = Field(default=0, description="Pods that take requests.")
+    sleeping_replicas: int | None = Field(
+        default=None,
+        description="Of those, pods whose base waits in host memory until a request comes. With scaling.sleep only.",
+        exclude_if=lambda replicas: replicas is None,
+    )
     selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
     adapters: AdapterCounts = Field(default=AdapterCounts(), description="Adapters of the pool.")
     model: ModelStatus | None = Field(default=None, description="What the base model was found to be.")

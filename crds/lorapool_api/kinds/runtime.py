@@ -40,6 +40,9 @@ class StubTimings(ApiModel):
     load_milliseconds: int = Field(default=0, description="Loading the base.", ge=0, le=600_000)
     switch_milliseconds: int = Field(default=0, description="Switching to another adapter.", ge=0, le=600_000)
     step_milliseconds: int = Field(default=0, description="One step of one image.", ge=0, le=600_000)
+    wake_milliseconds: int = Field(
+        default=0, description="Bringing the base back to the device, after it slept.", ge=0, le=600_000
+    )
 
 
 class CacheClaim(ApiModel):

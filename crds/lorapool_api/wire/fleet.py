@@ -18,7 +18,7 @@ FOUND_MAX_BYTES: Final = 6 << 20
 
 
 class Assignment(Wire):
-    """A pod's place among the pods of its pool."""
+    """A pod's place among the pods of its pool, and what it does while nobody asks."""
 
     digest: str = Field(description="Says whether two assignments are the same.")
     name: Label = Field(description="The pod that this is for, as the others know it.")
@@ -34,6 +34,11 @@ class Assignment(Wire):
     first: frozenset[str] = Field(
         default=frozenset(),
         description="Keys of those that it has before it takes requests: a pod that it replaces serves them.",
+    )
+    sleep_after_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="After so long without a request its base leaves the device, until the next one. None: it stays, "
+        "and one that has left comes back.",
     )
     token: str | None = Field(
         default=None,
@@ -57,6 +62,13 @@ class Assignment(Wire):
         parts = [name, sorted(peers.items()), sorted(held), in_memory, *([sorted(needed)] if needed else [])]
         digest = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
         return cls(digest=digest, name=name, peers=dict(peers), holds=held, in_memory=in_memory, first=needed)
+
+    def with_sleep(self, after_s: float | None) -> "Assignment":
+        """The assignment of a pod that may sleep; the same one where it may not."""
+        if after_s is None:
+            return self
+        digest = hashlib.sha256(f"{self.digest} sleep {after_s:g}".encode()).hexdigest()
+        return self.model_copy(update={"digest": digest, "sleep_after_s": after_s})
 
     def with_token(self, token: str) -> "Assignment":
         """The assignment with the token; its digest says of the token no more than whether it is the same."""

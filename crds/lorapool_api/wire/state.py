@@ -135,6 +135,18 @@ def _or_failed(value: Any, read: ValidatorFunctionWrapHandler) -> AdapterState:
     return state
 
 
+class SleepState(Wire):
+    """Whether a pod's base waits in host memory, so that the device's memory is free for others."""
+
+    asleep: bool = False
+    problem: Message = Field(
+        default="", description="Why it does not sleep though it should, or could not wake when a request came."
+    )
+
+
+AWAKE: Final = SleepState()
+
+
 class PodState(Wire):
     """The state of a pod for the operator, complete or what changed since a version."""
 
@@ -156,6 +168,7 @@ class PodState(Wire):
         "are over.",
         max_length=64,
     )
+    sleep: SleepState = Field(default=AWAKE, description="An earlier version never sleeps.")
     awaits_credentials: frozenset[str] = Field(
         default=frozenset(),
         description="Keys of adapters whose source it is this pod's turn to ask, and whose credentials it lacks.",
@@ -178,6 +191,7 @@ class ServingStatus(Wire):
     pending: Number = Field(description="Requests that wait.")
     running: Number
     max_pending: Number
+    asleep: bool = Field(default=False, description="It takes requests; the first one waits until the base is back.")
     version: Number = Field(default=0, description="Grows by each change; for `since` of the next question.")
     complete: bool = Field(default=True, description="Whether `tiers` names all, or only what changed since `since`.")
     tiers: dict[str, AnyTier] = Field(default={}, description="Adapters that the pod can serve, by key.")

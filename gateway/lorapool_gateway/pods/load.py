@@ -55,7 +55,7 @@ class Loads:
         # One runs and the others wait, whatever ran at its last status.
         room = status.max_pending + max(1, status.running)
         is_full = last.is_full or status.pending >= status.max_pending or queue >= room
-        return PodLoad(pod, status.tiers, queue, is_full, self._is_suspect(pod))
+        return PodLoad(pod, status.tiers, queue, is_full, self._is_suspect(pod), status.asleep)
 
     def _is_suspect(self, pod: RuntimePod) -> bool:
         failures = self._failures.get(pod.uid)

@@ -17,6 +17,7 @@ class PodLoad:
         queue: requests that wait or run in it.
         is_full: it would refuse one more.
         is_suspect: it has failed a moment ago. What fails at once has a short queue, and would draw all requests.
+        is_asleep: its base has to come back to the device first.
     """
 
     pod: RuntimePod
@@ -24,6 +25,7 @@ class PodLoad:
     queue: int
     is_full: bool
     is_suspect: bool = False
+    is_asleep: bool = False
 
 
 # How much waiting the way of an adapter to the device is worth, in requests of the queue. A pod that
@@ -31,6 +33,8 @@ class PodLoad:
 _DISTANCE: Mapping[str | None, float] = {Tier.DEVICE: 0.0, Tier.HOST: 0.25, Tier.DISK: 0.5, Tier.REMOTE: 2.0, None: 8.0}
 # A tier of a newer pod: it can serve the adapter, from who knows where.
 _UNKNOWN_TIER = 2.0
+# A base of some gigabytes comes back to the device in about the time of a picture.
+_WAKE = 1.0
 
 
 def pick_pod(loads: Iterable[PodLoad], adapters: Collection[str], avoid: Collection[str] = ()) -> PodLoad | None:
@@ -44,9 +48,10 @@ def pick_pod(loads: Iterable[PodLoad], adapters: Collection[str], avoid: Collect
 
 
 def _cost(load: PodLoad, adapters: Collection[str], avoid: Collection[str]) -> tuple[bool, bool, bool, float, bytes]:
-    way = max((_DISTANCE.get(load.tiers.get(key), _UNKNOWN_TIER) for key in adapters), default=0.0)
+    away = max((_DISTANCE.get(load.tiers.get(key), _UNKNOWN_TIER) for key in adapters), default=0.0)
+    waiting = load.queue + away + (_WAKE if load.is_asleep else 0.0)
     # A full one is never asked, so one that has refused this request, for another reason, goes before it.
-    return load.is_full, load.pod.uid in avoid, load.is_suspect, load.queue + way, _affinity(load, adapters)
+    return load.is_full, load.pod.uid in avoid, load.is_suspect, waiting, _affinity(load, adapters)
 
 
 def _affinity(load: PodLoad, adapters: Collection[str]) -> bytes:

@@ -37,6 +37,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     Reason.BASE_MODEL_MISMATCH: "name a pool of the base that it was trained for",
     Reason.RANK_TOO_HIGH: "raise the pool's spec.adapters.maxRank, or resize the adapter",
     Reason.LIMITS_DO_NOT_FIT: "lower the pool's serving.limits, or take a larger device",
+    Reason.SLEEP_FAILED: "do what the message says, or set spec.scaling.sleep to false",
     Reason.MODEL_LOAD_FAILED: "correct spec.model: the message is the pod's own",
     Reason.CACHE_NOT_WRITABLE: "let user 65532 write to the cache volume",
     Reason.POD_FAILED: "look at the pod: kubectl logs POD --previous",

@@ -65,14 +65,25 @@ class PodLinks:
         held = {link.reported.base.revision for link in self._links.values() if link.reported.base}
         self.bases = {r: b for r, b in self.bases.items() if r in held} | {revision: report}
 
-    def distribute(self, catalog: Catalog, adapters: int, assignments: Mapping[str, Assignment]) -> None:
-        """Let every pod have the catalog and its assignment, in a pool that so many adapters name. Waits for none."""
+    def distribute(
+        self,
+        catalog: Catalog,
+        adapters: int,
+        assignments: Mapping[str, Assignment],
+        sleep_after_s: float | None = None,
+    ) -> None:
+        """Let every pod have the catalog and its assignment, in a pool that so many adapters name. Waits for none.
+
+        Args:
+            sleep_after_s: after so long without a request a pod may sleep; None: never.
+        """
         if self._catalog_keys[0] is not catalog:
             self._catalog_keys = (catalog, frozenset(e.key for e in catalog.entries))
         _, keys = self._catalog_keys
         for pod, link in self._links.items():
             place = assignments.get(pod)
-            placed = None if place is None or self._token is None else place.with_token(self._token)
+            timed = None if place is None else place.with_sleep(sleep_after_s)
+            placed = None if timed is None or self._token is None else timed.with_token(self._token)
             link.set_desired(catalog, keys, adapters, placed)
 
     def reports(self) -> Mapping[str, PodReport]:

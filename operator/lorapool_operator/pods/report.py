@@ -7,7 +7,7 @@ from typing import Final
 
 from lorapool_api.schema import SharedFields
 from lorapool_api.wire.catalog import Catalog
-from lorapool_api.wire.state import AdapterState, BaseState, PodState
+from lorapool_api.wire.state import AWAKE, AdapterState, BaseState, PodState, SleepState
 from lorapool_operator.seen.observed import PodReport
 
 # Adapters that a pod speaks of although nobody told it to serve them: those of an older catalog, or a flood.
@@ -24,6 +24,7 @@ class ReportLog:
     Attributes:
         busy_s: how long its process has worked with which adapters.
         start_s: how long each stage of its process's start took.
+        sleep: whether its base waits in host memory.
         assignment: digest of the assignment that it follows.
         awaits: keys of adapters whose credentials it waits for.
         held: the catalog that the pod is known to hold, so that a delta can be sent; None: send all of it.
@@ -40,6 +41,7 @@ class ReportLog:
     base: BaseState | None = None
     busy_s: Mapping[str, float] = field(default_factory=dict)
     start_s: Mapping[str, float] = field(default_factory=dict)
+    sleep: SleepState = AWAKE
     adapters: dict[str, AdapterState] = field(default_factory=dict)
     held: Catalog | None = None
     reachable: bool = False
@@ -86,12 +88,14 @@ class ReportLog:
             was_asked=self.was_asked,
             busy_s=self.busy_s,
             start_s=self.start_s,
+            sleep=self.sleep,
         )
 
     def _forget(self, instance: str) -> None:
         """Another process: whatever the one before it said is void."""
         self.instance, self.since, self.digest, self.base, self.held = instance, 0, None, None, None
         self.assignment, self.busy_s, self.start_s, self.awaits = None, {}, {}, frozenset()
+        self.sleep = AWAKE
         self.adapters.clear()
         self._versions.clear()
         self._header_version, self._view = -1, None
@@ -99,9 +103,9 @@ class ReportLog:
     def _apply_header(self, state: PodState) -> bool:
         if state.version < self._header_version:
             return False
-        said = (state.digest, state.base, state.busy_s, state.start_s)
-        changed = said != (self.digest, self.base, self.busy_s, self.start_s)
-        self.busy_s, self.start_s = state.busy_s, state.start_s
+        said = (state.digest, state.base, state.busy_s, state.start_s, state.sleep)
+        changed = said != (self.digest, self.base, self.busy_s, self.start_s, self.sleep)
+        self.busy_s, self.start_s, self.sleep = state.busy_s, state.start_s, state.sleep
         self.assignment, self.awaits = state.assignment, state.awaits_credentials
         self.digest, self.base, self._header_version = state.digest, state.base, state.version
         return changed

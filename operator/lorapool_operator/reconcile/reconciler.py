@@ -168,7 +168,9 @@ class Reconciler:
         if catalog.digest != self._memory.catalog.digest and seen.running_pods:
             log.info("catalog for pods", pool=self.key, entries=len(marked), pods=len(seen.running_pods))
         self._memory = replace(self._memory, catalog=catalog)
-        self.pods.distribute(catalog, max(len(seen.adapters), len(marked)), plan.assignments)
+        scaling = None if seen.pool is None else seen.pool.spec.scaling
+        sleep_after_s = None if scaling is None else scaling.sleep_after_s
+        self.pods.distribute(catalog, max(len(seen.adapters), len(marked)), plan.assignments, sleep_after_s)
         return list(added)
 
     async def _grants(self, keys: frozenset[str]) -> Mapping[str, CredentialsGrant]:

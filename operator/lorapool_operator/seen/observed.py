@@ -9,7 +9,7 @@ from typing import Final
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.wire.catalog import Catalog
-from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, BaseState
+from lorapool_api.wire.state import AWAKE, AdapterState, BasePhase, BaseReport, BaseState, SleepState
 from lorapool_operator.seen.handover import ServedElsewhere
 from lorapool_operator.seen.resolution import NOTHING_TO_RESOLVE, BaseResolution, Outcome
 from lorapool_operator.seen.verdict import Verdict
@@ -26,6 +26,7 @@ class PodReport:
         was_asked: whether it has answered, or failed to.
         busy_s: how long its process has worked with which adapters, by key, of those that it used last.
         start_s: how long each stage of its process's start took, in their order.
+        sleep: whether its base waits in host memory.
     """
 
     reachable: bool = False
@@ -37,6 +38,7 @@ class PodReport:
     was_asked: bool = True
     busy_s: Mapping[str, float] = field(default_factory=dict)
     start_s: Mapping[str, float] = field(default_factory=dict)
+    sleep: SleepState = AWAKE
 
     @property
     def is_warm(self) -> bool:

@@ -13,6 +13,7 @@ from lorapool_api.wire.state import BaseState, Tier
 from lorapool_common.observe.collectors import add_info
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.queue.entry import Outcome
+from lorapool_runtime.queue.sleep.sleeper import SleepFigures
 
 _BUCKETS_S: Final = (0.001, 0.005, 0.02, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 _SWITCH_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
@@ -32,6 +33,7 @@ class PodFigures:
     held_bytes: Mapping[Tier, int]
     evictions: Mapping[Tier, int]
     compiled: CompileFigures
+    sleep: SleepFigures
 
 
 class Metrics:
@@ -142,6 +144,7 @@ class _Figures(Collector):
         for tier in tiers:
             evictions.add_metric([tier.value], now.evictions.get(tier, 0))
         yield evictions
+        yield from _of_sleep(now.sleep)
         compiled = now.compiled
         yield _gauge("compiled_graphs", "Graphs of the denoiser that are there, one for each shape.", compiled.graphs)
         yield CounterMetricFamily(
@@ -154,6 +157,13 @@ class _Figures(Collector):
             "Batches of a denoiser to be compiled that ran without a graph.",
             compiled.eager_runs,
         )
+
+
+def _of_sleep(sleep: SleepFigures) -> Iterator[Metric]:
+    yield _gauge("asleep", "1 while the base waits in host memory, until a request comes.", float(sleep.is_asleep))
+    yield CounterMetricFamily(f"{_PREFIX}asleep_seconds", "Seconds that the base was in host memory.", sleep.asleep_s)
+    yield CounterMetricFamily(f"{_PREFIX}wakes", "How often the base came back to the device.", sleep.wakes)
+    yield _gauge("wake_seconds", "What the last of it took; 0: there was none.", sleep.last_wake_s or 0)
 
 
 def _gauge(name: str, help_: str, value: float) -> GaugeMetricFamily:

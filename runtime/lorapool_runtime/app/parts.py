@@ -1,12 +1,13 @@
 """The parts of one process, put together."""
 
 import asyncio
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from lorapool_api.kinds.pool import Undeclared
 from lorapool_api.kinds.runtime import Device
-from lorapool_api.wire.state import Tier
+from lorapool_api.wire.state import SleepState, Tier
 from lorapool_common.changes import Changes
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
@@ -26,6 +27,7 @@ from lorapool_runtime.engine.loader import BaseLoader
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
 from lorapool_runtime.queue.idle_work import MergeLosses
+from lorapool_runtime.queue.sleep.timer import SleepTimer
 from lorapool_runtime.settings import Settings
 from lorapool_runtime.sources.ahead.many import FilesAhead
 from lorapool_runtime.sources.ahead.messages import AheadSetup
@@ -107,10 +109,31 @@ class RuntimeParts:
             config.serving.request_timeout_seconds,
             on_rendered=self._rendered,
             on_lost=self.health.fail,
+            on_sleep=self._slept,
+        )
+        self.sleep_timer = SleepTimer(
+            self.base.info, self.dispatcher, self._sleep_after_s, lambda: self.registry.weights.waiting
         )
         self.merge_losses = MergeLosses(self.registry, self.dispatcher, self.changes)
         hung_after_s = _HUNG_AFTER_S[config.device] if settings.hung_seconds is None else settings.hung_seconds
         self.watchdog = Watchdog(lambda: self.dispatcher.overdue_s, hung_after_s, self._hung)
+
+    def work(self) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """What runs for as long as the process does, by name."""
+        return {
+            "the queue": self.dispatcher.run(),
+            "the watch over the engine": self.watchdog.run(),
+            "the pod's service": self.health.raise_on_failure(),
+            "the timer of sleep": self.sleep_timer.run(),
+            "what a merge would lose": self.merge_losses.run(),
+            "the writer of the catalog": self.catalog_writer.run(),
+        }
+
+    @property
+    def sleep_state(self) -> SleepState:
+        """For the operator."""
+        slept = self.dispatcher.sleep
+        return SleepState(asleep=slept.is_asleep, problem=slept.problem)
 
     def _read(self, file: AdapterFile) -> HostAdapter:
         """On a thread. A file that an earlier process has checked is checked again before its first use."""
@@ -138,11 +161,23 @@ class RuntimeParts:
                 Tier.DISK: self._blobs.evictions,
             },
             compiled=self.device.compiled,
+            sleep=self.dispatcher.sleep,
         )
 
     def _rendered(self, outcome: Outcome) -> None:
         self.metrics.rendered(outcome)
         self.registry.tiers.refresh()
+
+    def _sleep_after_s(self) -> float | None:
+        """As the operator wants it."""
+        return None if self.fleet.assignment is None else self.fleet.assignment.sleep_after_s
+
+    def _slept(self) -> None:
+        """The engine has fallen asleep, or is awake again."""
+        if not self.dispatcher.is_asleep:
+            self.registry.pins.reload()
+        self.registry.tiers.refresh()
+        self.changes.note()
 
     def _hung(self, why: str) -> None:
         self.health.fail(why)

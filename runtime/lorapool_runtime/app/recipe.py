@@ -17,8 +17,8 @@ from lorapool_api.rules.usual import OF_SDXL, CompleteServing, UsualRequest, com
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import ControlUse, GenerateRequest, MaskReading
 from lorapool_runtime.app import pictures
-from lorapool_runtime.engine.contract import Recipe, Start
-from lorapool_runtime.engine.passes import ControlPicture, Hires
+from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.passes import ControlPicture, Hires, Start
 from lorapool_runtime.errors import RequestError
 
 # As the first Stable Diffusion had it.

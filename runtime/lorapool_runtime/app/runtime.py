@@ -64,13 +64,7 @@ class Runtime:
 
     def work(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """What runs for as long as the process does, by name. None of it may end before."""
-        return {
-            "the queue": self._parts.dispatcher.run(),
-            "the watch over the engine": self._parts.watchdog.run(),
-            "the pod's service": self._parts.health.raise_on_failure(),
-            "what a merge would lose": self._parts.merge_losses.run(),
-            "the writer of the catalog": self._parts.catalog_writer.run(),
-        }
+        return self._parts.work()
 
     async def load_base(self) -> None:
         """Return when the base is warm. Raises: DeviceLost."""
@@ -220,6 +214,7 @@ class Runtime:
             ready=self.not_ready is None,
             pending=parts.dispatcher.pending + parts.registry.weights.waiting,
             running=parts.dispatcher.running,
+            asleep=parts.dispatcher.is_asleep,
             max_pending=self.settings.config.serving.max_pending,
             version=parts.changes.version,
             complete=changed is None,
@@ -244,6 +239,7 @@ class Runtime:
             base=self._parts.base.state,
             busy_s=dict(self.images.usage.busy_s),
             start_s=self._parts.start_times.stages_s,
+            sleep=self._parts.sleep_state,
             awaits_credentials=self._parts.credentials.awaited,
             complete=complete,
             adapters=adapters,

@@ -37,17 +37,21 @@ class Pins:
         self._memory = memory
         self._load = load
         self._on_moved = on_moved
-        self._pinned: frozenset[str] = frozenset()
+        self._pinned: dict[str, AdapterFile] = {}
         self._coming: dict[str, asyncio.Task[None]] = {}
 
     def set_pinned(self, files: Iterable[AdapterFile]) -> None:
         """These files' adapters, and no others, stay on the device."""
         wanted = {file.identity: file for file in files}
-        if wanted.keys() == self._pinned:
+        if wanted.keys() == self._pinned.keys():
             return
-        self._pinned = frozenset(wanted)
-        self._device.pin(self._pinned)
-        for identity, file in wanted.items():
+        self._pinned = wanted
+        self._device.pin(frozenset(wanted))
+        self.reload()
+
+    def reload(self) -> None:
+        """Load those that are not on the device, where all of them have left it."""
+        for identity, file in self._pinned.items():
             if identity not in self._device.on_device() and identity not in self._coming:
                 task = self._coming[identity] = asyncio.create_task(self._near(file), name=f"pin {identity[:12]}")
                 task.add_done_callback(partial(self._arrived, identity))

@@ -62,7 +62,7 @@ class Registry:
         self._on_changed = on_changed
         self._index = CatalogIndex(changes) if index is None else index
         self.tiers = TierIndex(self._index, memory, device)
-        self._pins = Pins(device, memory, to_device, self.tiers.refresh)
+        self.pins = Pins(device, memory, to_device, self.tiers.refresh)
         self._holdings = Holdings()
         self._loader = SlotLoader(
             self._index, sources, check, self.tiers, self._settled, self._holdings, memory.check, backoff, is_own
@@ -189,7 +189,7 @@ class Registry:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._pins.close()
+        await self.pins.close()
 
     # ---- how far each one is -----------------------------------------------------------------------------------
 
@@ -246,5 +246,5 @@ class Registry:
             self._index.touch(slot)
 
     def _settled(self) -> None:
-        self._pins.set_pinned(slot.file for slot in self._index.pinned if slot.file is not None)
+        self.pins.set_pinned(slot.file for slot in self._index.pinned if slot.file is not None)
         self._on_changed()

@@ -12,7 +12,7 @@ from lorapool_api.rules.usual import OF_SDXL, UsualRequest
 from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
-from lorapool_runtime.engine.passes import ControlPicture, Hires
+from lorapool_runtime.engine.passes import ControlPicture, Hires, Start
 from lorapool_runtime.errors import RuntimeFailure
 
 Stop = Callable[[], bool]
@@ -41,21 +41,6 @@ class BaseInfo:
     stages_s: Mapping[str, float] = field(default_factory=dict)
     shortfall: LimitShortfall | None = None
     usual: UsualRequest = OF_SDXL
-
-
-@dataclass(frozen=True)
-class Start:
-    """A picture to begin with instead of noise.
-
-    Attributes:
-        image: RGB, of the recipe's size.
-        mask: of the same size, 8-bit grey: white is painted anew, black is kept. None: all of it is changed.
-        strength: how far it may go from the picture, above 0 and up to 1; of the steps so many are done.
-    """
-
-    image: Image
-    mask: Image | None
-    strength: float
 
 
 @dataclass(frozen=True)
@@ -180,7 +165,7 @@ Result = Rendering | RuntimeFailure
 class WarmEngine(Protocol):
     """One base model, loaded and warm, and what makes images of it.
 
-    `render`, `check` and `merge_loss` run on the thread that loaded it; all else may run on any.
+    `render`, `check`, `merge_loss`, `sleep` and `wake` run on the thread that loaded it; all else may run on any.
     """
 
     @property
@@ -223,6 +208,20 @@ class WarmEngine(Protocol):
         Raises:
             Stopped: somebody does.
         """
+
+    def sleep(self, stop: Stop) -> None:
+        """Give the device's memory back: the base waits in host memory, and no adapter is on the device. Until `wake`
+        nothing is rendered, checked or measured, and `prefetch` does nothing.
+
+        Args:
+            stop: asked every few milliseconds: whether somebody waits for a picture.
+
+        Raises:
+            Stopped: somebody does; CannotSleep: says why. It is awake as before.
+        """
+
+    def wake(self) -> None:
+        """The base on the device again, bit by bit what it was. Raises: CannotWake: it sleeps on; DeviceLost."""
 
     @property
     def compiled(self) -> CompileFigures | None:

@@ -1,4 +1,4 @@
-"""What a picture is made by besides its prompt: a pass before it, pictures that control it."""
+"""What a picture is made by besides its prompt: one to begin with, a pass before it, pictures that control it."""
 
 from dataclasses import dataclass
 
@@ -39,3 +39,18 @@ class ControlPicture:
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """A picture to begin with instead of noise.
+
+    Attributes:
+        image: RGB, of the recipe's size.
+        mask: of the same size, 8-bit grey: white is painted anew, black is kept. None: all of it is changed.
+        strength: how far it may go from the picture, above 0 and up to 1; of the steps so many are done.
+    """
+
+    image: Image
+    mask: Image | None
+    strength: float

@@ -111,6 +111,16 @@ class StubEngine:
     def check(self) -> None:
         pass
 
+    def sleep(self, stop: Callable[[], bool]) -> None:
+        """Raises: Stopped."""
+        if stop():
+            raise Stopped
+        self._on_device.clear()
+        self._active = ()
+
+    def wake(self) -> None:
+        self._sleep(self._timings.wake_milliseconds / 1000)
+
     @property
     def device_bytes(self) -> int:
         return 0

@@ -5,6 +5,7 @@ import structlog
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.errors import (
     AdapterError,
+    CannotWake,
     DeviceLost,
     OutOfDeviceMemory,
     RecipeError,
@@ -55,6 +56,8 @@ def request_error(error: RuntimeFailure, entry: QueueEntry, timeout_s: float) ->
             return RequestError(ErrorCode.INVALID_REQUEST, str(error))
         case OutOfDeviceMemory():
             return RequestError(ErrorCode.OUT_OF_MEMORY, str(error))
+        case CannotWake():
+            return not_ready(str(error))
         case DeviceLost():
             return not_ready(f"the device of this pod does not work any more: {error}")
         case _:

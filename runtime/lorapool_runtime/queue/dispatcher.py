@@ -10,7 +10,7 @@ import structlog
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import RenderRequest, Result
-from lorapool_runtime.errors import RequestError, RuntimeFailure, Stopped
+from lorapool_runtime.errors import CannotWake, DeviceLost, RequestError, RuntimeFailure, Stopped
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.engine_thread import Clock, EngineThread
 from lorapool_runtime.queue.entry import Outcome, QueueEntry
@@ -18,6 +18,7 @@ from lorapool_runtime.queue.host_prefetch import LoadWeights, WeightCache
 from lorapool_runtime.queue.policy import DEFAULT_RULES, QueueRules
 from lorapool_runtime.queue.renderer import GetRenderer
 from lorapool_runtime.queue.scheduler import Scheduler
+from lorapool_runtime.queue.sleep.sleeper import Sleeper, SleepFigures
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +44,14 @@ class Dispatcher:
         timeout_s: float,
         on_rendered: Callable[[Outcome], None] = lambda _: None,
         on_lost: Callable[[str], None] = lambda _: None,
+        on_sleep: Callable[[], None] = lambda: None,
         rules: QueueRules = DEFAULT_RULES,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`on_lost` is told why this process can make no image any more."""
+        """`on_lost` is told why this process can make no image any more; `on_sleep` is called when the engine has
+        fallen asleep or woken."""
         self._thread = EngineThread(engine, thread, self._lost, clock)
+        self._sleeper = Sleeper(self._thread, on_sleep, clock)
         self._scheduler = Scheduler(engine, cache, load, prefetch_thread, rules, clock)
         self._max_pending = max_pending
         self._timeout_s = timeout_s
@@ -58,6 +62,9 @@ class Dispatcher:
         self._closed: str | None = None
         self._is_lost = False
         self.busy_s = 0.0
+        self._used_s = clock()
+        # What sleeps or wakes is not rendered with: a batch waits for the end of it.
+        self._engine_alone = asyncio.Lock()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -70,6 +77,20 @@ class Dispatcher:
     def running(self) -> int:
         """Requests that are being made."""
         return len(self._running)
+
+    @property
+    def sleep(self) -> SleepFigures:
+        """How the engine has slept."""
+        return self._sleeper.figures
+
+    @property
+    def is_asleep(self) -> bool:
+        return self._sleeper.is_asleep
+
+    @property
+    def idle_s(self) -> float:
+        """For how long nobody has asked, or waited, for an image; 0 while somebody does."""
+        return 0.0 if self._is_wanted() else self._clock() - self._used_s
 
     @property
     def overdue_s(self) -> float:
@@ -105,10 +126,22 @@ class Dispatcher:
             self._scheduler.remove(entry)
 
     async def merge_loss(self, adapter: HostAdapter) -> float | None:
-        """What `WarmEngine.merge_loss` says, while no request waits or runs. Raises: Stopped, where one does."""
-        if self._is_wanted():
+        """What `WarmEngine.merge_loss` says, while no request waits or runs. Raises: Stopped, where one does, or the
+        engine sleeps."""
+        if self._is_wanted() or self.is_asleep:
             raise Stopped
         return await self._thread.merge_loss(adapter, self._is_wanted)
+
+    async def fall_asleep(self) -> None:
+        """Let the engine sleep, unless somebody asks for an image before it does. The next request wakes it."""
+        async with self._engine_alone:
+            if not self._is_wanted():
+                await self._sleeper.sleep(self._is_wanted)
+
+    async def wake_up(self) -> None:
+        """The engine awake, though nobody has asked. Raises: CannotWake, DeviceLost."""
+        async with self._engine_alone:
+            await self._sleeper.wake()
 
     def _is_wanted(self) -> bool:
         """Whether the engine has, or is about to have, something better to do. Any thread."""
@@ -164,16 +197,22 @@ class Dispatcher:
         self._running = batch
         self._idle.clear()
         try:
+            await self.wake_up()
+            started_s = self._clock()
             results = await self._thread.render(batch, self._scheduler.waiting_for(batch[0].stack_id))
             self._scheduler.switched(max(map(_switch_s, results)))
             for entry, result in zip(batch, results, strict=True):
                 self._finish(entry, result, started_s)
             await self._thread.check_after_defects()
+        except (CannotWake, DeviceLost) as error:
+            for entry in batch:
+                answers.refuse(entry, answers.request_error(error, entry, self._timeout_s))
         except Exception as error:  # noqa: BLE001 -- a defect here is these requests' failure, not the queue's end
             for entry in batch:
                 answers.refuse(entry, answers.defect(error))
         finally:
-            self.busy_s += self._clock() - started_s
+            self._used_s = self._clock()
+            self.busy_s += self._used_s - started_s
             self._running = ()
             self._idle.set()
 

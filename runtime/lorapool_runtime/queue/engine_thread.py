@@ -74,6 +74,21 @@ class EngineThread:
         engine = self._engine()
         return await asyncio.get_running_loop().run_in_executor(self._thread, engine.merge_loss, adapter, stop)
 
+    async def sleep(self, stop: Stop) -> None:
+        """Work for nobody's request, too. Raises: Stopped, CannotSleep, DeviceLost."""
+        engine = self._engine()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, engine.sleep, stop)
+        except DeviceLost as error:
+            raise self._lost(error) from error
+
+    async def wake(self) -> None:
+        """The engine awake, within the time that a check may take. Raises: CannotWake, DeviceLost."""
+        try:
+            await self._on_thread(self._clock() + _CHECK_S, self._engine().wake)
+        except DeviceLost as error:
+            raise self._lost(error) from error
+
     async def check_after_defects(self) -> None:
         """After too many defects in a row, see whether the bare base still works."""
         if self._defects < _DEFECTS:

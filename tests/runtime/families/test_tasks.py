@@ -11,8 +11,8 @@ from tests.families.table import TINY
 from tests.runtime.ask import distance, image, read
 from tests.runtime.families.conftest import Served
 
-from lorapool_runtime.engine.contract import Start
 from lorapool_runtime.engine.diffusers.families.traits import Task
+from lorapool_runtime.engine.passes import Start
 from lorapool_runtime.errors import RecipeError
 
 # Rounding of float32 moves a pixel by 1 of 255, and twice where a picture is read and written.

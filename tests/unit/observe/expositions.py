@@ -17,6 +17,7 @@ from lorapool_runtime.app.metrics import PodFigures
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import Applied, Rendering
 from lorapool_runtime.queue.entry import Outcome
+from lorapool_runtime.queue.sleep.sleeper import SleepFigures
 
 POOL = "default/shapes"
 CALL = ApiCall("patch", "loraadapters/status", "200", 0.01)
@@ -76,6 +77,7 @@ def gateway() -> str:
 
 
 FIGURES = PodFigures(
+    sleep=SleepFigures(),
     pending=1,
     running=1,
     busy_s=12.0,

@@ -5,7 +5,8 @@ from typing import Any
 from tests.operator_hub import COMMIT
 from tests.unit.operator import make as made
 
-from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.kinds.pool import Pool, PoolStatus
+from lorapool_api.kinds.status.base import BaseRevision, ModelStatus
 
 KEY = ("stabilityai/base", "main")
 

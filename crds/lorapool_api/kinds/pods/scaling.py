@@ -39,7 +39,25 @@ class Scaling(ApiModel):
     )
     idle_seconds: int = Field(
         default=600,
-        description="With minReplicas 0: the last pod goes when nobody has asked for an image for so long.",
+        description="With minReplicas 0: the last pod goes when nobody has asked for an image for so long. With sleep: "
+        "a pod that nobody has asked for so long sleeps.",
         ge=1,
         le=604_800,
     )
+    sleep: bool | None = Field(
+        default=None,
+        description="True: at least one pod stays, also with minReplicas 0. After idleSeconds without a request its "
+        "base waits in host memory, and the memory of the device is free for whoever shares it; the next request "
+        "brings it back. The pod keeps its GPU as far as Kubernetes counts, and needs host memory for the base.",
+        exclude_if=lambda sleep: sleep is None,
+    )
+
+    @property
+    def fewest(self) -> int:
+        """Pods that there are at least: one that sleeps stands for none."""
+        return max(1, self.min_replicas) if self.sleep else self.min_replicas
+
+    @property
+    def sleep_after_s(self) -> float | None:
+        """After so long without a request a pod sleeps; None: never."""
+        return float(self.idle_seconds) if self.sleep else None

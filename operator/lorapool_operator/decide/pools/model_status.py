@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from lorapool_api.kinds.pool import BaseRevision, ModelStatus, Pool, PoolStatus
+from lorapool_api.kinds.pool import Pool, PoolStatus
+from lorapool_api.kinds.status.base import BaseRevision, ModelStatus
 from lorapool_api.kinds.status.cold_start import ColdStart, ColdStartStage
 from lorapool_api.wire.state import BaseState
 from lorapool_operator.manifests.pinned import hub_sources, is_commit

@@ -37,6 +37,7 @@ def pool_status(pool: Pool, seen: Observed, adapters: AdapterCounts, kept: tuple
         observed_generation=pool.metadata.generation,
         replicas=len(pods),
         ready_replicas=sum(p.ready for p in pods),
+        sleeping_replicas=_sleeping(pool, pods, seen),
         desired_replicas=pool.spec.replicas,
         selector=",".join(f"{key}={value}" for key, value in sorted(selector(pool).items())),
         adapters=adapters,
@@ -57,7 +58,7 @@ def _first_named(pool: Pool) -> datetime | None:
 
 def _conditions(pool: Pool, pods: list[PodView], seen: Observed) -> list[Condition]:
     trouble = pool_trouble(pods, seen)
-    worse = trouble or _shortfall(pods, seen)
+    worse = trouble or _shortfall(pool, pods, seen)
     ready = sum(p.ready for p in pods)
     available = _available(pool, pods, ready, trouble, seen)
     moving = progressing(pool, pods, seen)
@@ -94,13 +95,15 @@ def _ready(pool: Pool, ready: int, available: Row, moving: Row, trouble: Verdict
         return false(trouble)
     if moving[1].reason != Reason.STABLE:
         return false(moving[1])
-    return true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
+    return available
 
 
 def _available(pool: Pool, pods: list[PodView], ready: int, trouble: Verdict | None, seen: Observed) -> Row:
     """At least one pod takes requests."""
     if ready:
-        return true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests"))
+        asleep = _sleeping(pool, pods, seen)
+        said = f"; the base of {asleep} waits in host memory until a request comes" if asleep else ""
+        return true(Verdict(Reason.AVAILABLE, f"{ready} of {pool.spec.replicas} pods take requests{said}"))
     if pool.spec.replicas == 0 and pool.spec.scaling is not None:
         idle_s = pool.spec.scaling.idle_seconds
         text = f"nobody has asked for an image for {idle_s} s: the next request starts a pod"
@@ -108,6 +111,13 @@ def _available(pool: Pool, pods: list[PodView], ready: int, trouble: Verdict | N
     if pool.spec.replicas == 0:
         return false(Verdict(Reason.SCALED_TO_ZERO, "spec.replicas is 0: scale it up to serve"))
     return false(trouble or Verdict(Reason.STARTING, _how_far(pods, seen)))
+
+
+def _sleeping(pool: Pool, pods: list[PodView], seen: Observed) -> int | None:
+    """Of those that take requests; None where none may."""
+    if pool.spec.scaling is None or not pool.spec.scaling.sleep:
+        return None
+    return sum(pod.ready and seen.report(pod).sleep.asleep for pod in pods)
 
 
 def _how_far(pods: list[PodView], seen: Observed) -> str:
@@ -123,15 +133,18 @@ def _how_far(pods: list[PodView], seen: Observed) -> str:
     return f"{len(pods)} pods are starting" if pods else "waiting for the first pod"
 
 
-def _shortfall(pods: list[PodView], seen: Observed) -> Verdict | None:
+def _shortfall(pool: Pool, pods: list[PodView], seen: Observed) -> Verdict | None:
     """What the pods' devices have no memory for, and what `spec.scaling` does not know. They serve what they can, so it
     takes nothing from Ready."""
+    pool_sleeps = pool.spec.scaling is not None and pool.spec.scaling.sleep
     for pod in pods:
         base = seen.report(pod).base
         if base is not None and base.shortfall is not None:
             pixels, fits = base.shortfall.pixels, base.shortfall.fits
             message = f"limits.pixels {pixels} does not fit the device's memory: up to {fits} fit (pod {pod.name})"
             return Verdict(Reason.LIMITS_DO_NOT_FIT, message)
+        if (problem := seen.report(pod).sleep.problem) and pool_sleeps:
+            return Verdict(Reason.SLEEP_FAILED, f"pod {pod.name}: {problem}")
     return seen.scaling_problem
 
 

@@ -27,7 +27,7 @@ def begun(scaling: Scaling, deployed: int | None, now_s: float) -> ReplicaState:
     Args:
         deployed: replicas that the Deployment has; None: there is none yet.
     """
-    before = max(1, scaling.min_replicas) if deployed is None else deployed
+    before = max(1, scaling.fewest) if deployed is None else deployed
     replicas = _within(scaling, before)
     return ReplicaState(replicas, ((now_s, replicas),), now_s)
 
@@ -54,4 +54,4 @@ def decided(
 
 
 def _within(scaling: Scaling, replicas: int) -> int:
-    return min(max(replicas, scaling.min_replicas), scaling.max_replicas)
+    return min(max(replicas, scaling.fewest), scaling.max_replicas)

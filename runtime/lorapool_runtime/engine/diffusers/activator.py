@@ -16,8 +16,9 @@ from lorapool_runtime.engine.diffusers.device.costs import BudgetRoom, Choice, C
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Stack, Switchboard
 from lorapool_runtime.engine.diffusers.plans import Plans
+from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
-from lorapool_runtime.errors import AdapterError
+from lorapool_runtime.errors import AdapterError, RecipeError
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +100,15 @@ class Activator:
         self._let_go()
         self._accelerator.empty_cache()
 
+    def close(self) -> None:
+        """The bare base, and no adapter on the device until `open`."""
+        self.bare()
+        self._memory.close()
+        self._let_go()
+
+    def open(self) -> None:
+        self._memory.open()
+
     def _let_go(self) -> None:
         """Of merged weights, and of the pointers that keep what was evicted in memory."""
         self._board.release()
@@ -167,3 +177,13 @@ def lora(adapter: HostAdapter) -> LoraAdapter:
     if not isinstance(adapter, LoraAdapter):
         raise TypeError(f"{adapter.identity} was not read by this engine")
     return adapter
+
+
+def check_stack(stack: Sequence[LoraAdapter]) -> None:
+    """Raises: RecipeError for a stack that has no meaning: each of two DoRAs would set a weight's length."""
+    if sum(adapter.has_magnitude for adapter in stack) > 1:
+        raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
+    if sum(bool(adapter.embeddings) for adapter in stack) > 1:
+        raise RecipeError(
+            f"a stack may hold one adapter with tokens of its own at most: all of them call it {token(0)}"
+        )

@@ -13,7 +13,7 @@ from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import Applied, BaseInfo, Recipe, Rendering, RenderRequest, Result, Stop
-from lorapool_runtime.engine.diffusers.activator import Activator, lora
+from lorapool_runtime.engine.diffusers.activator import Activator, check_stack, lora
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.device.faults import check_alive
 from lorapool_runtime.engine.diffusers.device.out_of_memory import MemoryRetries
@@ -27,10 +27,11 @@ from lorapool_runtime.engine.diffusers.render.previews import LatentPreview
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Run
 from lorapool_runtime.engine.diffusers.render.stopwatch import Stopwatch
+from lorapool_runtime.engine.diffusers.sleep import EngineSleep
 from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 from lorapool_runtime.engine.diffusers.weights.rounding import merge_loss
-from lorapool_runtime.errors import AdapterError, RecipeError, RuntimeFailure, Stopped
+from lorapool_runtime.errors import AdapterError, RuntimeFailure, Stopped
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class DiffusersEngine:
         self.activator = Activator(
             parts.board, self.memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
+        self._sleeper = EngineSleep(parts, self.activator)
         self._preview = LatentPreview()
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
@@ -115,6 +117,14 @@ class DiffusersEngine:
             self.activator.free()
             self._canary()
 
+    def sleep(self, stop: Stop) -> None:
+        with self._rendering:
+            self._sleeper.sleep(stop)
+
+    def wake(self) -> None:
+        with self._rendering:
+            self._sleeper.wake()
+
     # ---- images ------------------------------------------------------------------------------------------------
 
     def batch(self, recipe: Recipe) -> int:
@@ -149,7 +159,7 @@ class DiffusersEngine:
     ) -> Sequence[Result]:
         watch = Stopwatch(self.parts.accelerator.wait_for_render)
         for request in requests:
-            _check_stack([lora(scaled.adapter) for scaled in request.stack])
+            check_stack([lora(scaled.adapter) for scaled in request.stack])
         in_use = tuple(dict.fromkeys(scaled.adapter.identity for request in requests for scaled in request.stack))
         there = self.memory.identities()
         self.memory.use(in_use)
@@ -238,13 +248,3 @@ class DiffusersEngine:
         if run.latents is not None and run.finite[0] and wanted:
             self._preview.fit(run.latents[0], run.pixels[0] / np.float32(255))
         return run
-
-
-def _check_stack(stack: Sequence[LoraAdapter]) -> None:
-    """Raises: RecipeError for a stack that has no meaning: each of two DoRAs would set a weight's length."""
-    if sum(adapter.has_magnitude for adapter in stack) > 1:
-        raise RecipeError("a stack may hold one DoRA adapter at most: each of them sets the length of every row")
-    if sum(bool(adapter.embeddings) for adapter in stack) > 1:
-        raise RecipeError(
-            f"a stack may hold one adapter with tokens of its own at most: all of them call it {token(0)}"
-        )

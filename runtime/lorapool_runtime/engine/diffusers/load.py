@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -11,7 +12,7 @@ import torch
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Offload
 from lorapool_api.kinds.runtime import Device
-from lorapool_api.kinds.serving import ApplyMode, Serving
+from lorapool_api.kinds.serving import ApplyMode, CompileMode, Serving
 from lorapool_api.rules.usual import completed
 from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
 from lorapool_runtime.engine.diffusers.base.offload import offload, serving_of
@@ -73,7 +74,17 @@ def load_engine(
         stages_s = {"files": files_s, "load": loaded_s - files_s, "warm_up": time.monotonic() - start}
     stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
     info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall, usual)
-    return DiffusersEngine(parts, info, measured, _budget_bytes(device_bytes, measured.budget_bytes))
+    budget = _budget_bytes(device_bytes, measured.budget_bytes)
+    return DiffusersEngine(replace(parts, stays=_stays(model, serving)), info, measured, budget)
+
+
+def _stays(model: BaseModelSpec, serving: Serving) -> str | None:
+    """Why the base cannot leave the device while nobody asks; None: it can."""
+    if model.offload is not Offload.NONE:
+        return "with model.offload Group the base lies in host memory already: it does not sleep"
+    if serving.compile is not CompileMode.OFF:
+        return "graphs of a compiled denoiser know its weights by their addresses: it sleeps with serving.compile Off"
+    return None
 
 
 def _check_mode(board: Switchboard, mode: ApplyMode) -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lorapool_api.rules.usual import CompleteServing
-from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
 from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
 from lorapool_runtime.engine.diffusers.compiled.make import compiled_denoiser
@@ -22,6 +22,7 @@ from lorapool_runtime.engine.diffusers.regions.masked import MaskedStack, masked
 from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Runner
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks
+from lorapool_runtime.engine.passes import Start
 from lorapool_runtime.errors import ModelError
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class PipelineParts:
-    """A pipeline, its modules wrapped, and what works on it. For the engine's thread."""
+    """A pipeline, its modules wrapped, and what works on it. For the engine's thread.
+
+    Attributes:
+        modules: all that have weights on the device, those of controls too.
+        stays: why they cannot leave the device while nobody asks; None: they can.
+    """
 
     pipeline: Any
     family: FamilyTraits
@@ -43,6 +49,8 @@ class PipelineParts:
     serving: CompleteServing
     accelerator: Accelerator
     compiled: CompiledDenoiser | None = None
+    modules: tuple[torch.nn.Module, ...] = ()
+    stays: str | None = None
 
     @classmethod
     def of(cls, loaded: LoadedPipeline, serving: CompleteServing, accelerator: Accelerator) -> "PipelineParts":
@@ -66,6 +74,11 @@ class PipelineParts:
             serving=serving,
             accelerator=accelerator,
             compiled=compiled_denoiser(pipeline, board, serving.compile),
+            modules=tuple(
+                part
+                for part in (*pipeline.components.values(), *loaded.controls.values())
+                if isinstance(part, torch.nn.Module)
+            ),
         )
 
     def one_run(self, recipe: Recipe) -> AbstractContextManager[None]:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from lorapool_runtime.engine.files.host_memory import available_bytes
+
 # (file, offset, bytes): begin to read them into the page cache. Raises: OSError.
 Advise = Callable[[int, int, int], None]
 
 _CHUNK_BYTES: Final = 8 * 1024**2
-_MEMORY: Final = Path("/proc/meminfo")
 
 
 def read_ahead(folder: Path, variant: str | None = None) -> None:
@@ -60,15 +61,6 @@ def advise_all(files: list[Path], most_bytes: int, advise: Advise) -> int:
         except OSError:
             continue
     return asked
-
-
-def available_bytes(memory: Path = _MEMORY) -> int:
-    """What the kernel says that a process can take without swapping; 0 where it says nothing."""
-    try:
-        lines = dict(line.split(":", 1) for line in memory.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError, IndexError):
-        return 0
 
 
 def _will_need(file: int, offset: int, length: int) -> None:

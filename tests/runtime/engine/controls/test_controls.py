@@ -16,9 +16,8 @@ from tests.runtime.conftest import make_engine
 from tests.runtime.controls import make_control, picture, specs
 
 from lorapool_api.kinds.serving import SchedulerName
-from lorapool_runtime.engine.contract import Start
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
-from lorapool_runtime.engine.passes import ControlPicture
+from lorapool_runtime.engine.passes import ControlPicture, Start
 from lorapool_runtime.errors import ModelError
 
 SIDE = tiny.SIZE

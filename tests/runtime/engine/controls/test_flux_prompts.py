@@ -14,9 +14,8 @@ from tests.runtime.conftest import make_engine
 from tests.runtime.controls import make_image_prompt, picture, specs
 
 from lorapool_api.kinds.models.controls import ControlKind
-from lorapool_runtime.engine.contract import Start
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.passes import ControlPicture
+from lorapool_runtime.engine.passes import ControlPicture, Start
 from lorapool_runtime.errors import ModelError
 
 pytestmark = pytest.mark.timeout(600)

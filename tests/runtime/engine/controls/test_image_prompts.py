@@ -17,9 +17,8 @@ from tests.runtime.controls import make_control, make_image_prompt, picture, spe
 
 from lorapool_api.kinds.models.controls import ControlKind, ControlSpec, ImageEncoder
 from lorapool_api.kinds.serving import SchedulerName
-from lorapool_runtime.engine.contract import Start
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
-from lorapool_runtime.engine.passes import ControlPicture
+from lorapool_runtime.engine.passes import ControlPicture, Start
 from lorapool_runtime.errors import ModelError
 
 pytestmark = pytest.mark.timeout(600)

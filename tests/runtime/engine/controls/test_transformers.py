@@ -17,8 +17,7 @@ from tests.runtime.ask import Pixels, distance, image, read, recipe
 from tests.runtime.conftest import make_engine
 from tests.runtime.controls import picture, specs
 
-from lorapool_runtime.engine.contract import Start
-from lorapool_runtime.engine.passes import ControlPicture
+from lorapool_runtime.engine.passes import ControlPicture, Start
 from lorapool_runtime.errors import ModelError, RecipeError
 
 pytestmark = [

@@ -14,10 +14,11 @@ from tests.runtime.ask import distance, image, read, recipe, rendered, request
 from tests.runtime.conftest import load_reference
 
 from lorapool_api.kinds.serving import SchedulerName
-from lorapool_runtime.engine.contract import Start, Step
+from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.render.previews import LatentPreview, predicted_x0
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
+from lorapool_runtime.engine.passes import Start
 
 SIDE = tiny.SIZE
 

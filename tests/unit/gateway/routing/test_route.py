@@ -1,5 +1,7 @@
 """Which pod gets a request."""
 
+from dataclasses import replace
+
 from lorapool_api.wire.state import Tier
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.routing.route import PodLoad, pick_pod
@@ -66,3 +68,10 @@ def test_a_suspect_goes_before_a_full_pod_and_after_a_long_queue() -> None:
     suspect = PodLoad(RuntimePod("a", "a", "p", "a"), {}, 0, is_full=False, is_suspect=True)
     assert picked(suspect, load("b", queue=9), adapters=()) == "b"
     assert picked(suspect, load("b", is_full=True), adapters=()) == "a"
+
+
+def test_a_pod_that_sleeps_is_woken_where_the_others_have_a_request_more_to_do() -> None:
+    asleep = replace(load("a", tier=Tier.DISK), is_asleep=True)
+    assert picked(asleep, load("b", tier=Tier.DISK)) == "b"
+    assert picked(asleep, load("b", queue=2, tier=Tier.DISK)) == "a"
+    assert picked(asleep) == "a"

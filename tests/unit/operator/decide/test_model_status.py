@@ -5,7 +5,8 @@ from tests.unit.operator import make as made
 from tests.unit.operator.hub_base import pool, settled
 
 from lorapool_api.kinds.conditions import Reason
-from lorapool_api.kinds.pool import AdapterCounts, ModelStatus
+from lorapool_api.kinds.pool import AdapterCounts
+from lorapool_api.kinds.status.base import ModelStatus
 from lorapool_operator.decide.pools.pool_status import pool_status
 from lorapool_operator.seen.resolution import BaseResolution
 from lorapool_operator.seen.verdict import Verdict

@@ -1,5 +1,6 @@
 """What the status of a pool says."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests import make
@@ -7,7 +8,7 @@ from tests.unit.operator import make as op
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.pool import AdapterCounts, Pool, PoolStatus
-from lorapool_api.wire.state import BasePhase, BaseState, LimitShortfall
+from lorapool_api.wire.state import BasePhase, BaseState, LimitShortfall, SleepState
 from lorapool_operator.decide.events import pool_events
 from lorapool_operator.decide.pools.pool_status import pods_by_state, pool_status
 from lorapool_operator.seen.observed import Observed
@@ -84,6 +85,31 @@ def test_a_limit_that_does_not_fit_is_told_and_takes_nothing_from_ready() -> Non
     assert says(made)["Degraded"] == ("True", "LimitsDoNotFit")
     message = op.condition(made.conditions, "Degraded").message
     assert message == "limits.pixels 2359296 does not fit the device's memory: up to 1048576 fit (pod p-1)"
+
+
+def sleeping(**sleep: Any) -> PoolStatus:
+    """Of a pool whose pods may sleep, and one of two says this."""
+    scaling = {"minReplicas": 0, "maxReplicas": 2, "sleep": True}
+    reports = {"a": replace(op.report(), sleep=SleepState(**sleep)), "b": op.report()}
+    return of(op.seen(pool=op.pool(replicas=2, scaling=scaling), reports=reports, pods=(op.pod("a"), op.pod("b"))))
+
+
+def test_pods_that_sleep_take_requests_and_are_counted() -> None:
+    made = sleeping(asleep=True)
+    assert (made.ready_replicas, made.sleeping_replicas) == (2, 1)
+    assert says(made)["Available"] == ("True", "Available")
+    message = op.condition(made.conditions, "Available").message
+    assert message == "2 of 2 pods take requests; the base of 1 waits in host memory until a request comes"
+    assert sleeping().sleeping_replicas == 0
+    assert of(op.seen(pool=op.pool())).sleeping_replicas is None
+
+
+def test_a_pod_that_cannot_sleep_says_why_and_takes_nothing_from_ready() -> None:
+    made = sleeping(problem="the base takes 7 bytes, and host memory has room for 5")
+    assert says(made)["Degraded"] == ("True", "SleepFailed")
+    message = op.condition(made.conditions, "Degraded").message
+    assert message == "pod a: the base takes 7 bytes, and host memory has room for 5"
+    assert says(made)["Available"] == ("True", "Available")
 
 
 def test_no_replicas_is_no_failure() -> None:

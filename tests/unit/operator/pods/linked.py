@@ -47,9 +47,11 @@ class Pool:
         self.links.follow(self.followed.values(), "token")
         return pod
 
-    async def distribute(self, wanted: Catalog, assignment: Assignment | None = None) -> None:
+    async def distribute(
+        self, wanted: Catalog, assignment: Assignment | None = None, sleep_after_s: float | None = None
+    ) -> None:
         assignments = {f"default/{name}": assignment for name in self.followed if assignment is not None}
-        self.links.distribute(wanted, len(wanted.entries), assignments)
+        self.links.distribute(wanted, len(wanted.entries), assignments, sleep_after_s)
         await rest()
 
     def report(self, name: str = "p-1") -> PodReport:

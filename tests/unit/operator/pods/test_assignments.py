@@ -31,6 +31,18 @@ async def test_another_assignment_is_sent_without_a_catalog(pool: Pool) -> None:
     assert pod.pushes == ["put"]
 
 
+async def test_a_pod_is_told_once_when_it_may_sleep_and_that_it_may_not_any_more(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    told = []
+    for after_s in (None, 600.0, 600.0, 60.0, None):
+        await pool.distribute(catalog("a"), assignment("a"), after_s)
+        assert pod.assignment is not None
+        told.append(pod.assignment.sleep_after_s)
+    assert told == [None, 600, 600, 60, None]
+    assert pod.calls.count("assign") == 4
+    assert pod.assignment == assignment("a").with_token("token")
+
+
 async def test_the_same_assignment_is_sent_once(pool: Pool) -> None:
     pod = pool.start(FakePod())
     for _ in range(3):

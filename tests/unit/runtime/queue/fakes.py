@@ -49,6 +49,9 @@ class ScriptedEngine:
     checks: int = 0
     measuring: threading.Event = field(default_factory=threading.Event)
     broken: Exception | None = None
+    falling_asleep: threading.Event = field(default_factory=threading.Event)
+    sleepless: Exception | None = None
+    wakeless: Exception | None = None
     compiled: CompileFigures | None = None
 
     def batch(self, recipe: Recipe) -> int:
@@ -82,6 +85,22 @@ class ScriptedEngine:
             if stop():
                 raise Stopped
         return self.losses[adapter.identity]
+
+    def sleep(self, stop: Stop) -> None:
+        """When the gate is open, unless somebody waits for a picture."""
+        self.threads.add(threading.get_ident())
+        self.falling_asleep.set()
+        while not self.gate.wait(0.005):
+            if stop():
+                raise Stopped
+        if self.sleepless is not None:
+            raise self.sleepless
+        self.served.append("(sleep)")
+
+    def wake(self) -> None:
+        if self.wakeless is not None:
+            raise self.wakeless
+        self.served.append("(wake)")
 
     def check(self) -> None:
         self.checks += 1

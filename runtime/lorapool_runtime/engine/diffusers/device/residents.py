@@ -36,6 +36,7 @@ class DeviceMemory:
         self._residents: OrderedDict[str, DeviceAdapter] = OrderedDict()
         self._in_use: frozenset[str] = frozenset()
         self._pinned: frozenset[str] = frozenset()
+        self._is_open = True
         self.evictions = 0
         self._lock = threading.Lock()
         self._copying = threading.Lock()
@@ -57,7 +58,7 @@ class DeviceMemory:
             free: gives up what else can be had again, before the last try.
 
         Raises:
-            AdapterError: there is no room.
+            AdapterError: there is no room, or the base sleeps.
         """
         found = self._find(adapter.identity)
         if found is not None:
@@ -67,6 +68,8 @@ class DeviceMemory:
             found = self._find(adapter.identity)
             if found is not None:
                 return found
+            if not self._is_open:
+                raise AdapterError(Reason.POD_FAILED, "the base model sleeps", transient=True)
             self._evict(self.bound_bytes - self._beside() - adapter.size_bytes, adapter.identity)
             resident = adapter.device_adapter(self._copied(adapter, free))
             with self._lock:
@@ -80,6 +83,17 @@ class DeviceMemory:
     def evict_unused(self) -> None:
         """Keep only what is in use or pinned."""
         self._evict(0)
+
+    def close(self) -> None:
+        """Let go of all, of what is in use or pinned too, and take nothing until `open`."""
+        with self._copying, self._lock:
+            self._is_open = False
+            self._in_use = frozenset()
+            self._residents.clear()
+
+    def open(self) -> None:
+        with self._lock:
+            self._is_open = True
 
     def identities(self) -> frozenset[str]:
         with self._lock:

@@ -4,9 +4,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lorapool_runtime.engine.contract import Recipe, Start
+from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Guidance
 from lorapool_runtime.engine.diffusers.render.schedulers import eta
+from lorapool_runtime.engine.passes import Start
 from lorapool_runtime.errors import RecipeError
 
 # A pipeline that guides by a true scale does so only where there is a negative prompt; its authors' examples give this.

@@ -79,6 +79,10 @@ class Prompts:
             self._kept[key] = self._encode(recipe, names, guided=guided)
         return self._kept[key][0]
 
+    def forget(self) -> None:
+        """All of them: they take memory of the device."""
+        self._kept.clear()
+
     def warnings(self, recipe: Recipe) -> tuple[str, ...]:
         """What of the prompts the base cannot read: it has no effect."""
         said = {"prompt": recipe.prompt, "negative prompt": recipe.negative_prompt if recipe.guidance_scale > 1 else ""}

@@ -47,6 +47,15 @@ def test_the_last_pod_goes_only_when_it_may_and_nobody_has_come_for_long() -> No
     assert after(begun(stays, 1, 0.0), stays, NONE, seconds=2000, at_s=1.0).replicas == 1
 
 
+def test_where_pods_sleep_one_stays_for_ever_and_one_is_started_where_none_is() -> None:
+    spec = scaling(min_replicas=0, idle_seconds=60, scale_down_delay_seconds=60, sleep=True)
+    state = decided(begun(spec, 1, 0.0), spec, some(7), 1.0)
+    assert state.replicas == 4
+    assert after(state, spec, NONE, seconds=5000, at_s=2.0).replicas == 1
+    assert begun(spec, 0, 0.0).replicas == 1
+    assert (spec.sleep_after_s, scaling(idle_seconds=60).sleep_after_s) == (60.0, None)
+
+
 def test_a_pod_that_still_loads_is_not_idle() -> None:
     spec = scaling(min_replicas=0, idle_seconds=60, scale_down_delay_seconds=0)
     state = decided(begun(spec, 0, 0.0), spec, some(1), 1.0)

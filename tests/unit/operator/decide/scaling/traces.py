@@ -4,13 +4,14 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from lorapool_api.kinds.pods.scaling import Scaling
 from lorapool_operator.decide.scaling.replicas import begun, decided
 from lorapool_operator.decide.scaling.requests import PoolRequests
 
 
-def scaling(**fields: int) -> Scaling:
+def scaling(**fields: Any) -> Scaling:
     return Scaling.model_validate({"max_replicas": 4} | fields)
 
 

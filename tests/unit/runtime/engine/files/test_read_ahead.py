@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lorapool_runtime.engine.files.read_ahead import advise_all, available_bytes, weight_files
+from lorapool_runtime.engine.files.host_memory import available_bytes
+from lorapool_runtime.engine.files.read_ahead import advise_all, weight_files
 
 
 @pytest.fixture
@@ -60,6 +61,19 @@ def test_what_cannot_be_read_is_left_to_who_loads_it(folder: Path) -> None:
 
 def test_memory_that_is_available(tmp_path: Path) -> None:
     memory = tmp_path / "meminfo"
-    assert available_bytes(memory) == 0
+    assert available_bytes(memory, tmp_path) == 0
     memory.write_text("MemTotal:       8 kB\nMemAvailable:       5 kB\n")
-    assert available_bytes(memory) == 5 * 1024
+    assert available_bytes(memory, tmp_path) == 5 * 1024
+
+
+def test_memory_that_a_containers_limit_leaves(tmp_path: Path) -> None:
+    memory = tmp_path / "meminfo"
+    memory.write_text("MemAvailable:       500 kB\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("8000\n")
+    (tmp_path / "memory.stat").write_text("anon 5000\ninactive_file 1000\n")
+    assert available_bytes(memory, tmp_path) == 500 * 1024, "no limit"
+    (tmp_path / "memory.max").write_text("10000\n")
+    assert available_bytes(memory, tmp_path) == 3000, "2000 that nobody has, 1000 that the kernel gives up"
+    (tmp_path / "memory.max").write_text("4000\n")
+    assert available_bytes(memory, tmp_path) == 0

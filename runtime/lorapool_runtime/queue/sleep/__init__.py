@@ -1,0 +1,1 @@
+"""When the engine sleeps, and that it wakes for whoever comes."""
