@@ -1,5 +1,6 @@
 """Controls beside what else a pool may ask of its base: graphs, packed weights, host memory, the Hub."""
 
+import json
 import os
 import subprocess
 import sys
@@ -135,9 +136,11 @@ def test_a_base_in_host_memory_is_controlled(
 
 
 SCRIPT = """
+import json
 import sys
 import torch
-from lorapool_api.kinds.base_model import BaseModelSpec, ControlSpec
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.models.controls import ControlSpec
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.kinds.sources import ModelSource
@@ -145,8 +148,8 @@ from lorapool_runtime.engine.diffusers.load import load_engine
 from lorapool_runtime.errors import ModelError
 
 torch.set_num_threads(1)
-for repo in sys.argv[2:]:
-    control = ControlSpec.model_validate({"name": "edges", "source": {"hub": {"repo": repo}}})
+for said in json.loads(sys.argv[2]):
+    control = ControlSpec.model_validate(said)
     spec = BaseModelSpec(source=ModelSource.model_construct(path=sys.argv[1]), controls=(control,), dtype="float32")
     serving = Serving.model_validate({"defaults": {"width": 32, "height": 32}})
     try:
@@ -156,16 +159,32 @@ for repo in sys.argv[2:]:
 """
 
 
-def test_a_control_comes_from_the_hub(model: Path, controls: tuple[ControlSpec, ...], tmp_path: Path) -> None:
-    make_control(tmp_path / "hub" / "edges", load_reference(model), seed=0)
-    (tmp_path / "hub" / "edges" / "README.md").write_text("---\nlibrary_name: diffusers\n---\n")
-    with running(serving(tmp_path / "hub")) as url:
+def test_controls_come_from_the_hub(model: Path, controls: tuple[ControlSpec, ...], tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    make_control(hub / "edges", load_reference(model), seed=0)
+    make_image_prompt(hub / "style", unet_keys(load_reference(model).unet), seed=5)
+    for name in ("edges", "style"):
+        (hub / name / "README.md").write_text("---\nlibrary_name: diffusers\n---\n")
+    of_style = {"kind": "IPAdapter", "file": "models/ip.safetensors"}
+    encoder = {"source": {"hub": {"repo": "lorapool/style"}}, "folder": "models/image_encoder"}
+    wanted = [
+        {"name": "edges", "source": {"hub": {"repo": "lorapool/edges"}}},
+        {"name": "edges", "source": {"hub": {"repo": "lorapool/nothere"}}},
+        {"name": "style", "source": {"hub": {"repo": "lorapool/style"}}, **of_style},
+        {"name": "style", "source": {"hub": {"repo": "lorapool/style"}}, **of_style, "imageEncoder": encoder},
+        {"name": "style", "source": {"hub": {"repo": "lorapool/nothere"}}, **of_style},
+    ]
+    with running(serving(hub)) as url:
         environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
         environment.pop("HF_HUB_OFFLINE", None)
-        command = [sys.executable, "-c", SCRIPT, str(model), "lorapool/edges", "lorapool/nothere"]
+        command = [sys.executable, "-c", SCRIPT, str(model), json.dumps(wanted)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("made", "refused")))
-    assert int(told["made"]) == make_engine(model, controls=controls[:1]).info.size_bytes
-    where = "the control edges (lorapool/nothere) cannot be loaded: lorapool/nothere at main is no repository"
-    assert told["refused"].startswith(where)
+    edges, no_edges, style, again, no_style = [
+        line for line in done.stdout.splitlines() if line.startswith(("made", "refused"))
+    ]
+    sizes = [make_engine(model, controls=(control,)).info.size_bytes for control in controls]
+    assert [edges, style, again] == [f"made {size}" for size in (*sizes, sizes[1])]
+    why = "(lorapool/nothere) cannot be loaded: lorapool/nothere at main is no repository"
+    assert no_edges.startswith(f"refused the control edges {why}")
+    assert no_style.startswith(f"refused the control style {why}")
