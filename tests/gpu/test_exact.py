@@ -15,7 +15,7 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.base.by_family import DTYPES
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.layers.adapted import Unmerged
+from lorapool_runtime.engine.diffusers.layers.active import Unmerged
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 
 STRENGTH = 0.7

@@ -10,7 +10,8 @@ from torch import nn
 from lorapool_bench.subjects.adapters import read_pair
 from lorapool_bench.switch.result import Exactness
 from lorapool_runtime.adapters.file import AdapterFile
-from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, Merged
+from lorapool_runtime.engine.diffusers.layers.active import Merged
+from lorapool_runtime.engine.diffusers.layers.adapted import Adapted
 
 _ROWS = 4
 

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 # A float each: far more adapters than a host's memory holds.
 _LOSSES: Final = 4096
+# Of the budget, what pairs side by side of plans that do not run may take.
+_PAIRS_SHARE: Final = 1 / 8
 
 
 class Activator:
@@ -47,6 +49,11 @@ class Activator:
         self._itemsize = itemsize
         self._losses: LRUCache[str, float] = LRUCache(_LOSSES)
         self._logged: tuple[list[str], bool] = ([], False)
+
+    @property
+    def applied_bytes(self) -> int:
+        """Memory beside the adapters' own, of the same budget: merged weights, and pairs side by side."""
+        return self._board.merged_bytes + self.plans.own_bytes
 
     def note_loss(self, identity: str, loss: float | None) -> None:
         """What a merge loses of that adapter, as `weights.rounding` has it; None: nothing can be told."""
@@ -87,7 +94,7 @@ class Activator:
 
     def for_rows(self, stacks: Sequence[tuple[Stack, int]]) -> Applied:
         """Each for so many pictures of a batch. Raises: AdapterError."""
-        self._put(lambda: self._board.plan_rows(stacks))
+        self._put(lambda: self.plans.of_rows(stacks))
         return Applied.MIXED
 
     def bare(self) -> None:
@@ -110,8 +117,9 @@ class Activator:
         self._memory.open()
 
     def _let_go(self) -> None:
-        """Of merged weights, and of the pointers that keep what was evicted in memory."""
+        """Of merged weights, of pairs side by side, and of the pointers that keep what was evicted in memory."""
         self._board.release()
+        self.plans.drop_own()
         self.plans.keep_only(self._memory.identities())
 
     def _choice(self, stack: Stack, recipe: Recipe, pictures: int) -> Choice:
@@ -156,12 +164,16 @@ class Activator:
     def _make_room(self, plan: Plan) -> None:
         """Within the budget as far as that goes: what must run is never refused for it."""
         missing = self._board.missing_bytes(plan)
-        if not missing:
+        if not missing and not plan.own_bytes:
             return
-        if self._memory.kept_bytes + self._board.merged_bytes + missing > self._memory.bound_bytes:
-            # The buffers of other modules are worth less than this run.
+        own, bound = self.plans.own_bytes, self._memory.bound_bytes
+        if self._memory.kept_bytes + self._board.merged_bytes + own + missing > bound:
+            # The buffers of other modules and the pairs of other plans are worth less than this run.
             self._board.release()
+            self.plans.drop_own(but=plan)
             missing = self._board.missing_bytes(plan)
+        elif own > bound * _PAIRS_SHARE:
+            self.plans.drop_own(but=plan)
         self._memory.make_room(missing)
         self.plans.keep_only(self._memory.identities())
 

@@ -47,7 +47,7 @@ class DiffusersEngine:
         self._board = parts.board
         self._prompts = parts.prompts
         self._batching = measured.batching
-        self.memory = DeviceMemory(parts.accelerator, bound_bytes, self._merged_bytes)
+        self.memory = DeviceMemory(parts.accelerator, bound_bytes, self._applied_bytes)
         self.activator = Activator(
             parts.board, self.memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
@@ -70,14 +70,14 @@ class DiffusersEngine:
 
     @property
     def device_bytes(self) -> int:
-        return self.memory.size_bytes + self._merged_bytes()
+        return self.memory.size_bytes + self._applied_bytes()
 
     @property
     def device_evictions(self) -> int:
         return self.memory.evictions
 
-    def _merged_bytes(self) -> int:
-        return self._board.merged_bytes
+    def _applied_bytes(self) -> int:
+        return self.activator.applied_bytes
 
     def pin(self, identities: Collection[str]) -> None:
         self.memory.pin(identities)

@@ -112,3 +112,22 @@ def test_merged_weights_and_residents_share_one_budget(model: Path, card: Card, 
     assert engine.on_device() == {added.identity}
     image(engine, (merged, 1.0))
     assert engine.device_bytes <= bound_bytes
+
+
+def test_pairs_of_a_stack_take_of_the_same_budget(model: Path, card: Card, tmp_path: Path) -> None:
+    """What was put side by side for other stacks goes before the budget is passed."""
+    engine = make(model, card, mode=ApplyMode.UNMERGED)
+    one, two = (adapter(engine, model, tmp_path, kind) for kind in ("lora peft, all modules", "lora peft"))
+    alone, both = image(engine, (one, 1.0)), one.size_bytes + two.size_bytes
+    assert engine.device_bytes == one.size_bytes
+    stacked = image(engine, (one, 0.7), (two, 0.4))
+    own = engine.device_bytes - both
+    assert own > two.size_bytes // 2
+    engine = measured_as(engine, bound_bytes=both + own)
+    assert (image(engine, (one, 0.7), (two, 0.4)) == stacked).all()
+    for scale in (0.1, 0.2, 0.3):
+        image(engine, (one, scale), (two, 0.4))
+        assert engine.device_bytes == both + own
+    engine.check()
+    assert engine.device_bytes <= both
+    assert (image(engine, (one, 1.0)) == alone).all()

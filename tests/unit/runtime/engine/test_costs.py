@@ -1,12 +1,26 @@
 """Merged or unmerged: the choice from measured costs."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorapool_api.kinds.serving import ApplyMode
-from lorapool_runtime.engine.diffusers.device.costs import BudgetRoom, Choice, Costs, StackWork, choose, prefers_merging
+from lorapool_runtime.engine.diffusers.device.costs import (
+    BudgetRoom,
+    Choice,
+    Costs,
+    StackWork,
+    choose,
+    measure,
+    prefers_merging,
+)
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 
 # A launch of 20 us, 10 TFLOP/s, 2 TB/s: a GPU, roughly.
 GPU = Costs(branch_s=4e-5, product_s=2e-13, merge_s=4e-12)
@@ -68,6 +82,47 @@ def test_a_choice_says_why() -> None:
     room = BudgetRoom(0, 0)
     assert choose(ApplyMode.MERGED, None, USUAL, 2, room, 1, 1) == Choice(True, "mode Merged")
     assert choose(ApplyMode.AUTO, GPU, StackWork(0, 0, 0), 2, room, 1, 1) == Choice(False, "nothing to merge")
+
+
+class ScriptedClock:
+    """Notes what is timed, and says how long it took: 2 s to add at one position each, 5 s at all, 3 s to merge."""
+
+    def __init__(self) -> None:
+        self.shapes: list[list[tuple[int, ...]]] = []
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        with Products() as seen:
+            work()
+        self.shapes.append(seen.shapes)
+        return 3.0 if any(len(shape) == 4 for shape in seen.shapes) else 5.0 if (64, 16) in seen.shapes else 2.0
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The shapes of products: (rows, inner) for one that is added, four numbers for a merge."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.mm.default:
+            self.shapes.append(tuple(args[0].shape))
+        if func is torch.ops.aten.addmm.out:
+            self.shapes.append((*args[1].shape, *args[2].shape))
+        return func(*args, **(kwargs or {}))
+
+
+def test_costs_are_measured_on_the_base_s_own_shapes_one_module_after_the_other() -> None:
+    shapes = [(32, 16), (48, 24)]
+    owner = nn.ModuleDict({f"m{i}": nn.Linear(into, out) for i, (out, into) in enumerate(shapes)})
+    targets = Switchboard({"unet": owner.requires_grad_(False)}).linears("unet", 48)
+    clock: Any = ScriptedClock()
+    found = measure(targets, [64, 7], 0.25, clock)
+    assert [(64, 16), (7, 24)] in clock.shapes
+    assert [(1, 16), (1, 24)] in clock.shapes
+    assert [(32, 16, 16, 16), (48, 16, 16, 24)] in clock.shapes
+    products = 16 * (63 * (32 + 16) + 6 * (48 + 24))
+    assert found == Costs(2.0 / 2, (5.0 - 2.0) / products, 3.0 / (32 * 16 + 48 * 24), 0.25)
 
 
 costs = st.builds(Costs, *(st.floats(1e-15, 1e-2) for _ in range(3)))

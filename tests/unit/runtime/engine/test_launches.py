@@ -91,9 +91,41 @@ def test_a_merge_in_place_of_the_dtype_is_float64_rounded_once(dtype: torch.dtyp
         assert not torch.equal(module.active.weight, module.weight)
 
 
+@pytest.mark.parametrize("strengths", [(0.8, 0.8), (0.8, -0.3), (1.0, 0.5, 0.07)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_stack_is_merged_by_one_product_a_module(dtype: torch.dtype, strengths: tuple[float, ...]) -> None:
+    _, board = board_of([*linears(), nn.Conv2d(KERNEL[1], KERNEL[0], 3)], dtype)
+    stack = tuple(ScaledAdapter(loaded(board, str(i), 4), strength) for i, strength in enumerate(strengths))
+    plan = board.plan(stack, merge=True)
+    elements = sum(merge.module.weight.numel() for merge in plan.merges)
+    with Counter() as counted:
+        board.switch(plan)
+    products = [name for name in counted.launches if "mm" in name]
+    assert len(products) == len(plan.merges) == len(SHAPES) + 1
+    assert counted.moved_bytes <= 6 * elements
+
+
+@pytest.mark.parametrize("dtype", ONCE)
+@pytest.mark.parametrize("strengths", [(0.9, 0.9), (0.9, -0.37), (1.0, 0.5, 3e-3)], ids=str)
+def test_a_merged_stack_is_float64_rounded_once(dtype: torch.dtype, strengths: tuple[float, ...]) -> None:
+    _, board = board_of([nn.Linear(96, 80), nn.Conv2d(16, 24, 3)], dtype)
+    ranks = (16, 128, 3)
+    stack = tuple(ScaledAdapter(loaded(board, str(i), ranks[i]), strength) for i, strength in enumerate(strengths))
+    board.switch(board.plan(stack, merge=True))
+    for deltas in zip(*(scaled.adapter.deltas for scaled in stack), strict=True):
+        module: Any = deltas[0].target.module
+        exact = module.weight.double()
+        for delta, strength in zip(deltas, strengths, strict=True):
+            up, down = (delta.parts[part].double().flatten(1) for part in ("up", "down"))
+            exact = exact + strength * delta.scale * (up @ down).view_as(module.weight)
+        bound = exact.abs() * ONCE[dtype] + exact.abs().max() * 1e-6
+        assert ((module.active.weight.double() - exact).abs() <= bound).all()
+
+
 def launches(owner: nn.ModuleDict, width: int, rows: int) -> int:
     with torch.inference_mode():
         x = torch.randn(rows, 4, width)
+        next(iter(owner.values()))(x)  # what all modules share of a batch is made for its first one
         with Counter() as counted:
             for module in owner.values():
                 module(x)
@@ -107,20 +139,28 @@ def one(board: Switchboard) -> Any:
     return board.plan((ScaledAdapter(loaded(board, "a"), 0.8),))
 
 
+def three(board: Switchboard) -> Any:
+    """Of ranks and strengths of their own."""
+    return board.plan(tuple(ScaledAdapter(loaded(board, str(i), 4 * i), 0.3 * i) for i in (1, 2, 3)))
+
+
 def mixed(board: Switchboard) -> Any:
-    """Four pictures, an adapter each, of one strength."""
-    return board.plan_rows([((ScaledAdapter(loaded(board, str(i), 4 * (i + 1)), 1.0),), 1) for i in range(4)])
+    """Four pictures, an adapter each."""
+    return board.plan_rows([((ScaledAdapter(loaded(board, str(i), 4 * (i + 1)), 0.5 + i),), 1) for i in range(4)])
 
 
-def of_strengths(board: Switchboard) -> Any:
-    return board.plan_rows([((ScaledAdapter(loaded(board, str(i)), 0.5 + i),), 1) for i in range(4)])
+def wide(board: Switchboard) -> Any:
+    """Four pictures with an adapter each of a large rank, of one strength."""
+    return board.plan_rows([((ScaledAdapter(loaded(board, str(i), 64), 0.5),), 1) for i in range(4)])
 
 
 @pytest.mark.parametrize(
-    ("activate", "more"), [(one, 2), (mixed, 2), (of_strengths, 3)], ids=["one", "mixed", "mixed, of own strengths"]
+    ("activate", "rows", "more"),
+    [(one, 4, 2), (three, 4, 2), (mixed, 4, 3), (mixed, 8, 3), (wide, 4, 2), (wide, 8, 4)],
+    ids=["one", "a stack of three", "mixed", "mixed, guided", "mixed, of large ranks", "mixed, of large ranks, guided"],
 )
-def test_adding_costs_two_launches_a_module_or_three(activate: Activation, more: int) -> None:
+def test_adding_costs_a_few_launches_a_module_however_many_adapters(activate: Activation, rows: int, more: int) -> None:
     owner, board = board_of(linears([(24, 16)] * 10), torch.float32)
-    bare = launches(owner, width=16, rows=4)
+    bare = launches(owner, width=16, rows=rows)
     board.switch(activate(board))
-    assert launches(owner, width=16, rows=4) - bare == more * len(owner)
+    assert launches(owner, width=16, rows=rows) - bare == more * len(owner)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from lorapool_api.lora.facts import Network
 from lorapool_runtime.adapters.file import ScaledAdapter
-from lorapool_runtime.engine.diffusers.layers.adapted import Unmerged, activate, adapt, branch_of
+from lorapool_runtime.engine.diffusers.layers.active import Unmerged
+from lorapool_runtime.engine.diffusers.layers.adapted import activate, adapt, branch_of
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Stack, Switchboard
 
@@ -49,11 +50,14 @@ def exact(module: Any, x: Tensor, stack: Stack) -> Tensor:
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("kind", PLAIN)
 @pytest.mark.parametrize("copies", [1, 2])
-def test_each_picture_gets_its_own_stack_and_no_other(kind: str, dtype: torch.dtype, copies: int) -> None:
+@pytest.mark.parametrize("ranks", [(2, 3, 5), (70, 64, 90)], ids=["small ranks", "large ranks"])
+def test_each_picture_gets_its_own_stack_and_no_other(
+    kind: str, dtype: torch.dtype, copies: int, ranks: tuple[int, int, int]
+) -> None:
     torch.manual_seed(1)
     owner = nn.ModuleDict({"m": PLAIN[kind]().to(dtype)}).requires_grad_(False)
     board = Switchboard({"unet": owner})
-    one, two, three = (loaded(board, rank, 0.5, seed) for seed, rank in enumerate((2, 3, 5)))
+    one, two, three = (loaded(board, rank, 0.5, seed) for seed, rank in enumerate(ranks))
     stacks: list[tuple[Stack, int]] = [
         ((ScaledAdapter(one, 0.7), ScaledAdapter(two, -0.3)), 1),
         ((), 1),
@@ -73,6 +77,50 @@ def test_each_picture_gets_its_own_stack_and_no_other(kind: str, dtype: torch.dt
         )
         if not stack:
             assert torch.equal(made[row], bare[row])
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("factor", [1.0, 1e6], ids=["one pair", "too far apart for one pair"])
+def test_a_picture_whose_numbers_overflow_spoils_no_other(kind: str, factor: float) -> None:
+    """A rank of another picture is infinite in these rows too, until it is left out."""
+    owner = nn.ModuleDict({"m": PLAIN[kind]().half()}).requires_grad_(False)
+    board = Switchboard({"unet": owner})
+    large, usual = loaded(board, 2, 1.0, 1), loaded(board, 3, 1.0, 2)
+    for delta in large.deltas:
+        delta.parts["down"].fill_(6e4)
+    x = torch.rand((4, *SHAPE[kind])).half() + 1
+    board.switch(board.plan_rows([((ScaledAdapter(large, factor),), 1), ((ScaledAdapter(usual, 1.0),), 1)]))
+    with torch.inference_mode():
+        made = owner["m"](x)
+    for row in (1, 3):
+        wanted = exact(owner["m"], x[row : row + 1], (ScaledAdapter(usual, 1.0),))
+        bound = TOLERANCE[torch.float16] * float(wanted.abs().max())
+        assert float((made[row : row + 1].double() - wanted).abs().max()) <= bound
+    assert not made[0].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_stack_is_one_pair_that_adds_what_all_add(kind: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    owner = nn.ModuleDict({"m": PLAIN[kind]().to(dtype)}).requires_grad_(False)
+    board = Switchboard({"unet": owner})
+    some = zip((0.7, -0.3, 0.0, 1.1), (2, 16, 3, 1), strict=True)
+    stack = tuple(ScaledAdapter(loaded(board, rank, 0.5, seed), scale) for seed, (scale, rank) in enumerate(some))
+    plan = board.plan(stack)
+    board.switch(plan)
+    x = torch.randn((3, *SHAPE[kind])).to(dtype)
+    with torch.inference_mode():
+        made = owner["m"](x).double()
+    wanted = exact(owner["m"], x, stack)
+    assert float((made - wanted).abs().max()) <= TOLERANCE[dtype] * float(wanted.abs().max())
+    (change,) = stack[0].adapter.deltas
+    (active,) = (active for _, active in plan.unmerged)
+    assert isinstance(active, Unmerged)
+    assert len(active.branches) == 1
+    # Counted of the budget: every rank once more.
+    ranks = 2 + 16 + 3 + 1
+    assert plan.own_bytes == ranks * (change.parts["down"][0].nbytes + change.parts["up"][:, 0].nbytes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -10,7 +10,8 @@ import torch
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_api.lora.facts import Network
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
-from lorapool_runtime.engine.diffusers.layers.adapted import Branch, branch_of
+from lorapool_runtime.engine.diffusers.layers.active import Branch
+from lorapool_runtime.engine.diffusers.layers.adapted import branch_of
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
@@ -47,7 +48,7 @@ class StackWork:
     """What a stack is, for the costs of one picture position.
 
     Attributes:
-        branches: low-rank pairs.
+        branches: low-rank pairs that a forward adds: the pairs of a stack are one for each module.
         products: multiplications of all pairs for one position of their inputs.
         elements: of the weights that a merge would write.
     """
@@ -82,7 +83,7 @@ def work_of(stack: Stack) -> StackWork:
     pairs = [c for scaled in stack for c in scaled.adapter.deltas if not c.must_merge]
     weights = {id(c.target.module): c.target.elements for c in pairs}
     products = sum(c.parts["down"].numel() + c.parts["up"].numel() for c in pairs)
-    return StackWork(len(pairs), products, sum(weights.values()))
+    return StackWork(len(weights), products, sum(weights.values()))
 
 
 def prefers_merging(costs: Costs, work: StackWork, forwards: int, positions: float) -> bool:

@@ -6,90 +6,32 @@ at an attribute more than the base's own.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from lorapool_runtime.engine.diffusers.layers.active import (
+    Active,
+    Branch,
+    Merged,
+    OthersRanks,
+    PerRow,
+    Stacked,
+    Unmerged,
+)
 from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, has_state, product
 
-
-class Branch(NamedTuple):
-    """A low-rank pair that one module applies, in the module's dtype, as `branch_of` makes it.
-
-    Attributes:
-        down: as the product takes it: (in, rank) for a Linear, (rank, in, height, width) for a Conv2d.
-        up: likewise: (rank, out) for a Linear, (out, rank) for a Conv2d.
-        scale: alpha / rank and the strength of the request.
-    """
-
-    down: torch.Tensor
-    up: torch.Tensor
-    scale: float
-
-
-class Unmerged(NamedTuple):
-    """Unmerged: y = g · (W x + s · B A x) + bias + sum of s_i · B_i (A_i x).
-
-    `magnitude_ratio` is DoRA's g, one number for each output, and belongs to the first branch; None: no DoRA.
-    """
-
-    branches: tuple[Branch, ...]
-    magnitude_ratio: torch.Tensor | None = None
-
-
-class Merged(NamedTuple):
-    """A weight that stands for the base's own, and a bias where an adapter changes that too; they lie elsewhere."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None = None
-
-
-class RowSlice(NamedTuple):
-    """The branches of the pictures from `start` up to `stop` of a batch."""
-
-    start: int
-    stop: int
-    branches: tuple[Branch, ...]
-
-
-class Stacked(NamedTuple):
-    """The branches of all pictures side by side, so that a few products do for all of them. What is missing is zero.
-
-    Attributes:
-        downs: (pictures, in, ranks).
-        ups: (pictures, ranks, out).
-        scale, scales: of all pairs, where it is the same; else 1, and (pictures, 1, ranks) in float32.
-    """
-
-    downs: torch.Tensor
-    ups: torch.Tensor
-    scale: float
-    scales: torch.Tensor | None = None
-
-
-class PerRow(NamedTuple):
-    """Unmerged, each picture of a batch with branches of its own, or none.
-
-    Attributes:
-        pictures: a denoiser's input holds them once, or several times one after the other (for guidance).
-        stacked: what `rows` say, for a Linear.
-    """
-
-    pictures: int
-    rows: tuple[RowSlice, ...]
-    stacked: Stacked | None = None
-
-
-Active = Unmerged | PerRow | Merged | None
+# On the host for every device: a kernel takes it as an argument, and a number would become a tensor at each call.
+_ZERO: Final = torch.zeros(())
 
 
 class AdaptedLinear(nn.Linear):
     """A Linear that applies what is active in it.
 
     Hundreds of them are in one forward, and a device may wait for the host to launch them: parameters are read past
-    `nn.Module.__getattr__`, and what is usual is added here rather than by a call.
+    `nn.Module.__getattr__`, what is usual is added here rather than by a call, and to rows as one matrix.
     """
 
     active: Active = None
@@ -102,24 +44,36 @@ class AdaptedLinear(nn.Linear):
         if isinstance(active, Merged):
             return functional.linear(input, active.weight, bias if active.bias is None else active.bias)
         if isinstance(active, PerRow):
-            out = functional.linear(input, weight, bias)
-            if active.stacked is None or len(input) != active.pictures:
-                return _sum_rows(self, active, input, out)
-            self.add_stacked(input, active.stacked, out)
-            return out
-        branches, ratio = active
-        if ratio is not None:
-            return _sum_dora(self, branches, ratio, input, functional.linear(input, weight))
-        out = functional.linear(input, weight, bias)
-        rows, sums = input.flatten(0, -2), out.view(-1, out.shape[-1])
-        for down, up, scale in branches:
-            sums.addmm_(rows.mm(down), up, alpha=scale)
-        return out
+            shared = active.shared
+            if shared is None:
+                return _sum_rows(self, active, input, functional.linear(input, weight, bias))
+            (down, up, scale), others = shared
+            rows = input.flatten(0, -2)
+            out = functional.linear(rows, weight, bias)
+            low = rows.mm(down).masked_fill_(others.of(len(input), len(rows)), _ZERO)
+        else:
+            branches, ratio = active
+            if ratio is not None:
+                return _sum_dora(self, branches, ratio, input, functional.linear(input, weight))
+            ((down, up, scale),) = branches
+            rows = input.flatten(0, -2)
+            out = functional.linear(rows, weight, bias)
+            low = rows.mm(down)
+        return out.addmm_(low, up, alpha=scale).view(*input.shape[:-1], out.shape[1])
 
-    def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
-        """out += s · B (A x): in place, and B (A x) never stands alone where its dtype may not hold it."""
+    def add_branch(
+        self, input: torch.Tensor, branch: Branch, out: torch.Tensor, others: OthersRanks | None = None
+    ) -> None:
+        """out += s · B (A x): in place, and B (A x) never stands alone where its dtype may not hold it.
+
+        Args:
+            others: which ranks count for nothing, row by row.
+        """
         down, up, scale = branch
-        out.view(-1, out.shape[-1]).addmm_(input.flatten(0, -2).mm(down), up, alpha=scale)
+        low = input.flatten(0, -2).mm(down)
+        if others is not None:
+            low.masked_fill_(others.of(len(input), len(low)), _ZERO)
+        out.view(-1, out.shape[-1]).addmm_(low, up, alpha=scale)
 
     def add_stacked(self, input: torch.Tensor, stacked: Stacked, out: torch.Tensor) -> None:
         """To each picture its own; (pictures, ..., in) and (pictures, ..., out)."""
@@ -171,10 +125,14 @@ class AdaptedConv2d(nn.Conv2d):
             self.add_branch(input, branch, out)
         return out
 
-    def add_branch(self, input: torch.Tensor, branch: Branch, out: torch.Tensor) -> None:
+    def add_branch(
+        self, input: torch.Tensor, branch: Branch, out: torch.Tensor, others: OthersRanks | None = None
+    ) -> None:
         """As for a Linear: the 1 x 1 kernel `up` is a product for each picture."""
         down, up, scale = branch
         low = self._convolve(input, down, None)
+        if others is not None:
+            low.masked_fill_(others.of(len(low), len(low))[..., None, None], _ZERO)
         if out.is_contiguous():
             out.flatten(2).baddbmm_(up.expand(len(out), -1, -1), low.flatten(2), alpha=scale)
         else:
@@ -204,19 +162,19 @@ def _sum_dora(
 
 def _sum_rows(module: Adapted, active: PerRow, input: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Add to each picture's rows what its branches say. Raises: ValueError for an input of another batch."""
-    copies, rest = divmod(input.shape[0], active.pictures)
-    if rest:
-        raise ValueError(f"{input.shape[0]} rows are no batch of {active.pictures} pictures")
-    pictures = input.view(copies, active.pictures, *input.shape[1:])
-    outputs = out.view(copies, active.pictures, *out.shape[1:])
-    if active.stacked is not None and isinstance(module, AdaptedLinear):
-        for copy in range(copies):
-            module.add_stacked(pictures[copy], active.stacked, outputs[copy])
+    if active.shared is not None:
+        module.add_branch(input, active.shared.branch, out, active.shared.others)
         return out
-    for start, stop, branches in active.rows:
-        for branch in branches:
-            for copy in range(copies):
-                module.add_branch(pictures[copy, start:stop], branch, outputs[copy, start:stop])
+    copies, rest = divmod(len(input), active.pictures)
+    if rest:
+        raise ValueError(f"{len(input)} rows are no batch of {active.pictures} pictures")
+    for pictures, outputs in zip(input.chunk(copies), out.chunk(copies), strict=True):
+        if active.stacked is not None and isinstance(module, AdaptedLinear):
+            module.add_stacked(pictures, active.stacked, outputs)
+            continue
+        for start, stop, branches in active.rows:
+            for branch in branches:
+                module.add_branch(pictures[start:stop], branch, outputs[start:stop])
     return out
 
 

@@ -63,29 +63,51 @@ class ModuleDelta:
 def merge_into(out: torch.Tensor, weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> None:
     """out = W', rounded once to the dtype of both; each delta comes with its strength.
 
-    One low-rank pair is one product, which reads W and writes W' as they are: matrix products of half precision add up
-    in float32 and round at their end, on CUDA and on CPUs alike (`tests/unit/runtime/engine/test_launches.py` and
-    `tests/gpu/test_exact.py` compare it with float64). All else is computed in float32 beside them.
+    A stack of LoRAs is one low-rank pair, and that is one product, which reads W and writes W' as they are: matrix
+    products of half precision add up in float32 and round at their end, on CUDA and on CPUs alike
+    (`tests/unit/runtime/engine/test_launches.py` and `tests/gpu/test_exact.py` compare it with float64). All else is
+    computed in float32 beside them.
 
     Raises: torch.OutOfMemoryError: no room for W' in float32.
     """
-    pair = _only_pair(weight, deltas)
-    if pair is None or not (weight.is_contiguous() and out.is_contiguous()):
+    pair = _one_pair(weight.dtype, deltas) if weight.is_contiguous() and out.is_contiguous() else None
+    if pair is None:
         out.copy_(merged(weight, deltas))
         return
     up, down, scale = pair
-    torch.addmm(weight.flatten(1), up.flatten(1), down.flatten(1), alpha=scale, out=out.flatten(1))
+    torch.addmm(weight.flatten(1), up, down, alpha=scale, out=out.flatten(1))
 
 
-def _only_pair(
-    weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]
+def _one_pair(
+    dtype: torch.dtype, deltas: Sequence[tuple[ModuleDelta, float]]
 ) -> tuple[torch.Tensor, torch.Tensor, float] | None:
-    """(up, down, s) where W' is W + s · up down, of the weight's own dtype; else None."""
-    (delta, strength), *others = deltas
-    up, down = delta.parts.get("up"), delta.parts.get("down")
-    if others or delta.network is not Network.LORA or up is None or down is None:
-        return None
-    return (up, down, strength * delta.scale) if {up.dtype, down.dtype} == {weight.dtype} else None
+    """(up, down, s) where W' is W + s · up down, as matrices of the weight's dtype; None where it is more than that.
+
+    The pairs of a stack stand side by side. A strength that is not s goes into `up`, which then is two in half
+    precision, one with what the other cannot hold: their sum has twice the digits.
+    """
+    ups, downs, scales = [], [], []
+    for delta, strength in deltas:
+        up, down = delta.parts.get("up"), delta.parts.get("down")
+        if delta.network is not Network.LORA or up is None or down is None or {up.dtype, down.dtype} != {dtype}:
+            return None
+        ups.append(up.flatten(1))
+        downs.append(down.flatten(1))
+        scales.append(strength * delta.scale)
+    if len(ups) == 1:
+        return ups[0], downs[0], scales[0]
+    scale, both = max(scales, key=abs), torch.cat(ups, dim=1)
+    if all(other == scale for other in scales):
+        return both, torch.cat(downs), scale
+    exact, ranks = both.float(), both.shape[1]
+    for part, other in zip(torch.split_with_sizes(exact, [up.shape[1] for up in ups], dim=1), scales, strict=True):
+        part.mul_(other / scale)
+    if dtype is torch.float32:
+        return exact, torch.cat(downs), scale
+    halves = both.new_empty(len(both), 2 * ranks)
+    halves[:, :ranks] = exact
+    torch.sub(exact, halves[:, :ranks], out=halves[:, ranks:])
+    return halves, torch.cat([*downs, *downs]), scale
 
 
 def merged(weight: torch.Tensor, deltas: Sequence[tuple[ModuleDelta, float]]) -> torch.Tensor:

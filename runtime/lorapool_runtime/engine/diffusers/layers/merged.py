@@ -6,7 +6,8 @@ from math import prod
 
 import torch
 
-from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, Merged
+from lorapool_runtime.engine.diffusers.layers.active import Merged
+from lorapool_runtime.engine.diffusers.layers.adapted import Adapted
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, merge_into, merged_bias
 from lorapool_runtime.engine.diffusers.layers.twin import FixedWeights
 from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, plain, shape_of

@@ -8,20 +8,11 @@ from torch import nn
 
 from lorapool_api.lora.layouts.keys import flat_name
 from lorapool_runtime.adapters.file import ScaledAdapter
-from lorapool_runtime.engine.diffusers.layers.adapted import (
-    Adapted,
-    Branch,
-    Merged,
-    PerRow,
-    RowSlice,
-    Unmerged,
-    activate,
-    adapt,
-    branch_of,
-)
+from lorapool_runtime.engine.diffusers.layers.active import Branch, Merged, PerRow, RowSlice, Unmerged
+from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, activate, adapt, branch_of
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, magnitude_ratio, merge_into
 from lorapool_runtime.engine.diffusers.layers.merged import Content, Merge, MergedWeights
-from lorapool_runtime.engine.diffusers.layers.stacked import stacked_of
+from lorapool_runtime.engine.diffusers.layers.pairs import PairMaker
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
 from lorapool_runtime.engine.diffusers.layers.twin import FixedWeights
 from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, plain
@@ -55,10 +46,15 @@ class PlannedMerge:
 
 @dataclass(frozen=True)
 class Plan:
-    """A stack, worked out: what each module gets. Activating it only sets pointers, and merges where it must."""
+    """A stack, worked out: what each module gets. Activating it only sets pointers, and merges where it must.
+
+    Attributes:
+        own_bytes: memory of pairs that were put side by side for it.
+    """
 
     unmerged: tuple[tuple[Adapted, Unmerged | PerRow], ...]
     merges: tuple[PlannedMerge, ...]
+    own_bytes: int = 0
 
 
 class Switchboard:
@@ -131,28 +127,30 @@ class Switchboard:
             merge: merge all of it; else only the modules that cannot be had otherwise.
 
         Raises:
-            torch.OutOfMemoryError: no room for working out a DoRA's ratio.
+            torch.OutOfMemoryError: no room for pairs side by side, or for working out a DoRA's ratio.
         """
         touched: dict[int, list[tuple[ModuleDelta, float, str]]] = {}
         for scaled in stack:
             for delta in scaled.adapter.deltas:
                 touched.setdefault(id(delta.target.module), []).append((delta, scaled.scale, scaled.adapter.identity))
-        unmerged, merges = [], []
+        unmerged, merges, maker = [], [], PairMaker()
         for uses in touched.values():
             module = uses[0][0].target.module
             if merge or any(delta.must_merge for delta, _, _ in uses):
                 content = tuple((identity, strength) for _, strength, identity in uses)
                 merges.append(PlannedMerge(module, content, tuple((delta, strength) for delta, strength, _ in uses)))
             else:
-                unmerged.append((module, _unmerged(module, uses)))
-        return Plan(tuple(unmerged), tuple(merges))
+                unmerged.append((module, _unmerged(module, uses, maker)))
+        return Plan(tuple(unmerged), tuple(merges), maker.size_bytes)
 
     def plan_rows(self, stacks: Sequence[tuple[Stack, int]]) -> Plan:
         """What a batch means for each module of the denoiser: so many pictures with this stack, then so many with that.
 
         Text encoders are none of its business: they work on one prompt after the other, before the batch.
 
-        Raises: ValueError for a stack that does not mix.
+        Raises:
+            ValueError: a stack that does not mix.
+            torch.OutOfMemoryError: no room for pairs side by side.
         """
         touched: dict[int, tuple[Adapted, list[RowSlice]]] = {}
         start = 0
@@ -172,7 +170,10 @@ class Switchboard:
             for key, found in branches.items():
                 touched[key][1].append(RowSlice(start, start + count, tuple(found)))
             start += count
-        return Plan(tuple((module, _per_row(module, start, rows)) for module, rows in touched.values()), ())
+        maker = PairMaker()
+        with torch.inference_mode():
+            made = tuple((module, maker.per_row(module, start, rows)) for module, rows in touched.values())
+        return Plan(made, (), maker.size_bytes)
 
     def fix(self, weights: Sequence[FixedWeights]) -> None:
         """Merge into these from now on, and bring back the base's weights there where a stack does not touch them."""
@@ -216,19 +217,16 @@ def _branch(delta: ModuleDelta, strength: float) -> Branch:
 
 
 @torch.inference_mode()
-def _per_row(module: Adapted, pictures: int, rows: Sequence[RowSlice]) -> PerRow:
-    return PerRow(pictures, tuple(rows), stacked_of(module, pictures, rows))
-
-
-@torch.inference_mode()
-def _unmerged(module: Adapted, uses: Sequence[tuple[ModuleDelta, float, str]]) -> Unmerged:
+def _unmerged(module: Adapted, uses: Sequence[tuple[ModuleDelta, float, str]], maker: PairMaker) -> Unmerged:
     ordered = sorted(uses, key=lambda use: not use[0].has_magnitude)
-    branches = tuple(_branch(delta, strength) for delta, strength, _ in ordered)
+    branches = [_branch(delta, strength) for delta, strength, _ in ordered]
     first, strength, _ = ordered[0]
     if not first.has_magnitude:
-        return Unmerged(branches)
+        return Unmerged((maker.side_by_side(branches),))
     moved = plain(module.weight, first.device).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     add_delta(moved, first, strength)
     # (out, 1, ...) as the module's output takes it: its channels come last, or before height and width.
     lengths = magnitude_ratio(first, moved)
-    return Unmerged(branches, lengths.reshape(-1, *lengths.shape[2:]).to(dtype_of(module.weight)))
+    ratio = lengths.reshape(-1, *lengths.shape[2:]).to(dtype_of(module.weight))
+    others = (maker.side_by_side(branches[1:]),) if branches[1:] else ()
+    return Unmerged((branches[0], *others), ratio)

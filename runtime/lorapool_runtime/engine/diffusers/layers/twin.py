@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, AdaptedLinear, Merged
+from lorapool_runtime.engine.diffusers.layers.active import Merged
+from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, AdaptedLinear
 
 
 class FixedWeights(NamedTuple):

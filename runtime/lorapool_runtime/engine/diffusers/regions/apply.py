@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import nn
 
-from lorapool_runtime.engine.diffusers.layers.adapted import Branch, branch_of
+from lorapool_runtime.engine.diffusers.layers.active import Branch
+from lorapool_runtime.engine.diffusers.layers.adapted import branch_of
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter
 from lorapool_runtime.engine.diffusers.regions.mask import Mask
