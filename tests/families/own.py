@@ -47,6 +47,8 @@ class OwnPipeline:
         self._tiny, self._task, self._edits = TINY[family.name], task, family.edits
         self.pipeline: Any = getattr(diffusers, family.pipelines[task]).from_pretrained(folder)
         self.pipeline.set_progress_bar_config(disable=True)
+        for name, value in self._tiny.attributes.items():
+            setattr(self.pipeline, name, value)
         if (scheduler := self._tiny.scheduler) is not None:
             self.pipeline.scheduler = getattr(diffusers, scheduler).from_config(self.pipeline.scheduler.config)
 

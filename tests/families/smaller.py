@@ -35,15 +35,7 @@ def make_pixart(folder: Path) -> Path:
         vae=tiny.make_vae(),
         text_encoder=tiny_families.make_t5(len(words)),
         tokenizer=words,
-        transformer=PixArtTransformer2DModel(
-            num_attention_heads=2,
-            attention_head_dim=16,
-            num_layers=2,
-            cross_attention_dim=32,
-            sample_size=tiny.SIZE // 2,
-            caption_channels=tiny_families.T5_WIDTH,
-            use_additional_conditions=False,
-        ),
+        transformer=make_pixart_transformer(),
     )
     return _written(pipeline, folder)
 
@@ -54,34 +46,10 @@ def make_sana(folder: Path) -> Path:
     tokenizer = text.make_tokenizer()
     pipeline = SanaPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=AutoencoderDC(
-            latent_channels=4,
-            attention_head_dim=2,
-            encoder_block_types=("ResBlock", "EfficientViTBlock"),
-            decoder_block_types=("ResBlock", "EfficientViTBlock"),
-            encoder_block_out_channels=(8, 8),
-            decoder_block_out_channels=(8, 8),
-            encoder_layers_per_block=(1, 1),
-            decoder_layers_per_block=(1, 1),
-            encoder_qkv_multiscales=((), (5,)),
-            decoder_qkv_multiscales=((), (5,)),
-            downsample_block_type="conv",
-            upsample_block_type="interpolate",
-        ),
+        vae=make_deep_vae(),
         text_encoder=text.make_gemma2(len(tokenizer)),
         tokenizer=tokenizer,
-        transformer=SanaTransformer2DModel(
-            in_channels=4,
-            out_channels=4,
-            num_layers=2,
-            num_attention_heads=2,
-            attention_head_dim=16,
-            num_cross_attention_heads=2,
-            cross_attention_head_dim=16,
-            cross_attention_dim=32,
-            caption_channels=text.WIDTH,
-            sample_size=tiny.SIZE // 2,
-        ),
+        transformer=make_sana_transformer(),
     )
     return _written(pipeline, folder)
 
@@ -92,7 +60,7 @@ def make_lumina2(folder: Path) -> Path:
     tokenizer = text.make_tokenizer()
     pipeline = Lumina2Pipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=6.0),
-        vae=_eightfold_vae(),
+        vae=make_eightfold_vae(),
         text_encoder=text.make_gemma2(len(tokenizer)),
         tokenizer=tokenizer,
         transformer=Lumina2Transformer2DModel(
@@ -162,7 +130,53 @@ def make_cogview4(folder: Path) -> Path:
     return _written(pipeline, folder)
 
 
-def _eightfold_vae() -> Any:
+def make_pixart_transformer() -> Any:
+    return PixArtTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=2,
+        cross_attention_dim=32,
+        sample_size=tiny.SIZE // 2,
+        caption_channels=tiny_families.T5_WIDTH,
+        use_additional_conditions=False,
+    )
+
+
+def make_deep_vae() -> Any:
+    """A VAE that leaves few positions."""
+    return AutoencoderDC(
+        latent_channels=4,
+        attention_head_dim=2,
+        encoder_block_types=("ResBlock", "EfficientViTBlock"),
+        decoder_block_types=("ResBlock", "EfficientViTBlock"),
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        encoder_layers_per_block=(1, 1),
+        decoder_layers_per_block=(1, 1),
+        encoder_qkv_multiscales=((), (5,)),
+        decoder_qkv_multiscales=((), (5,)),
+        downsample_block_type="conv",
+        upsample_block_type="interpolate",
+    )
+
+
+def make_sana_transformer(**options: Any) -> Any:
+    return SanaTransformer2DModel(
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=16,
+        cross_attention_dim=32,
+        caption_channels=text.WIDTH,
+        sample_size=tiny.SIZE // 2,
+        **options,
+    )
+
+
+def make_eightfold_vae() -> Any:
     blocks = 4
     return AutoencoderKL(
         block_out_channels=(32,) * blocks,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from diffusers import FluxFillPipeline, FluxKontextPipeline
 
 from tests import tiny, tiny_families
-from tests.families import smaller, transformers, unets
+from tests.families import older, readers, smaller, transformers, unets
 
 ATTENTION: Final = ("to_q", "to_k", "to_v", "to_out.0")
 
@@ -26,6 +26,7 @@ class TinyFamily:
         alpha: how strongly it does so: random weights hear less of it in some families.
         side: of the picture in pixels; pipelines that look at a picture ask for 64.
         scheduler: what the pipeline's own is replaced with, where the family is not sampled by its own.
+        attributes: of diffusers' own pipeline, without which it makes another size.
     """
 
     make: Callable[[Path], Path]
@@ -36,6 +37,7 @@ class TinyFamily:
     alpha: float = 16.0
     side: int = tiny.SIZE
     scheduler: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Stronger, rounding of float32 would grow to what can be seen.
@@ -72,5 +74,25 @@ TINY: Final[Mapping[str, TinyFamily]] = {
     "Lumina 2": TinyFamily(smaller.make_lumina2, side=64),
     "AuraFlow": TinyFamily(smaller.make_auraflow, changed=(*ATTENTION, "linear_1", "out_projection"), alpha=64.0),
     "CogView4": TinyFamily(smaller.make_cogview4),
+    "Krea 2": TinyFamily(readers.make_krea2, alpha=64.0),
+    "Krea 2 turbo": TinyFamily(partial(readers.make_krea2, is_distilled=True), alpha=64.0),
+    "HiDream": TinyFamily(
+        readers.make_hidream,
+        changed=("to_q", "to_k", "to_v", "to_out"),
+        attributes={"default_sample_size": tiny.SIZE // 2},
+    ),
+    "Ovis-Image": TinyFamily(readers.make_ovis),
+    "ERNIE-Image": TinyFamily(readers.make_ernie),
+    "LCM": TinyFamily(older.make_lcm, denoiser="unet", alpha=4.0),
+    "PixArt-Alpha": TinyFamily(older.make_pixart_alpha, call=_exact_size),
+    "Sana Sprint": TinyFamily(
+        older.make_sana_sprint,
+        call=_exact_size | {"intermediate_timesteps": None},
+        changed=("to_q", "to_k", "to_v"),
+    ),
+    "Lumina-Next": TinyFamily(older.make_lumina, side=64),
+    "CogView3 Plus": TinyFamily(older.make_cogview3),
+    "HunyuanDiT": TinyFamily(older.make_hunyuan_dit, side=64, call=_exact_size),
+    "Bria 3": TinyFamily(older.make_bria),
 }
 """By the name in the table of traits."""

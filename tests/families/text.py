@@ -18,6 +18,8 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
 )
 
 WIDTH: Final = 16
@@ -116,3 +118,27 @@ def make_qwen25_vl(vocabulary: int) -> Any:
         vision_end_token_id=4,
     )
     return Qwen2_5_VLForConditionalGeneration(config)
+
+
+def make_qwen3_vl(vocabulary: int) -> Any:
+    words = decoder_options(vocabulary, layers=2) | {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [2, 1, 1]}
+    }
+    eyes = {
+        "depth": 1,
+        "hidden_size": WIDTH,
+        "intermediate_size": 24,
+        "num_heads": 2,
+        "out_hidden_size": WIDTH,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [0],
+    }
+    config = Qwen3VLConfig(
+        text_config=words,
+        vision_config=eyes,
+        image_token_id=1,
+        video_token_id=2,
+        vision_start_token_id=3,
+        vision_end_token_id=4,
+    )
+    return Qwen3VLForConditionalGeneration(config)

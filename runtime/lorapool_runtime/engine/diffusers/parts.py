@@ -93,9 +93,9 @@ class PipelineParts:
         return masked(stack, recipe, self.family, self.pipeline) if recipe.masks else None
 
     def one_step(self, width: int, height: int, rows: int, *, tiled: bool | None = None) -> None:
-        """Make pictures of the bare base, in one step."""
+        """Make pictures of the bare base, in as few steps as it does."""
         guidance = self.serving.defaults.guidance_scale
-        recipe = Recipe("warm up", "", width, height, 1, guidance, None, seed=0, images=rows)
+        recipe = Recipe("warm up", "", width, height, self.family.least_steps, guidance, None, seed=0, images=rows)
         recipe = replace(recipe, start=_start(self.family.first_task, (width, height)))
         prompts = self.prompts.encoded(recipe, text_key((), merge=False))
         if tiled is None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from lorapool_runtime.engine.diffusers.base.by_family import family_in
 from lorapool_runtime.engine.diffusers.base.pipeline import _index
 from lorapool_runtime.engine.diffusers.families.find import family_of, tasks_of
 from lorapool_runtime.engine.diffusers.families.table import FAMILIES
 from lorapool_runtime.engine.diffusers.families.traits import Task
+from lorapool_runtime.errors import ModelError
 
 DOCS = Path(__file__).parents[4] / "docs" / "models.md"
 
@@ -42,6 +44,11 @@ def test_a_family_is_known_by_its_files_or_its_name(
 
 def test_a_class_that_the_table_does_not_have_is_no_family() -> None:
     assert family_of({"_class_name": "StableVideoDiffusionPipeline"}, {}) is None
+
+
+def test_a_class_that_cannot_be_served_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="Kandinsky5T2IPipeline is not served: it makes pictures of seven sizes"):
+        family_in(tmp_path, {"_class_name": "Kandinsky5T2IPipeline"}, "base")
 
 
 def test_the_page_on_models_says_of_each_family_what_the_table_has() -> None:

@@ -11,7 +11,9 @@ import torch
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_runtime.engine.diffusers.families.find import family_of, unlisted
+from lorapool_runtime.engine.diffusers.families.refused import REFUSED
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
+from lorapool_runtime.errors import ModelError
 
 log = structlog.get_logger(__name__)
 
@@ -22,15 +24,26 @@ DTYPES: Final = {
 }
 # Of a module of diffusers' own, which repositories of SD 1.x name by its folder there.
 NEVER_LOADED: Final = "safety_checker"
+# A language model that writes prompts anew: the same request would not give the same picture.
+_WRITERS: Final = frozenset({"pe", "pe_tokenizer"})
 
 
 def family_in(folder: Path, index: Mapping[str, Any], name: str) -> FamilyTraits:
-    """What the base is; of a class that the table does not have, what is true of most. `name`: of its source."""
+    """What the base is; of a class that the table does not have, what is true of most.
+
+    Args:
+        name: of its source.
+
+    Raises:
+        ModelError: the class is one of those that cannot be served.
+    """
+    kind = index["_class_name"]
+    if (reason := REFUSED.get(kind)) is not None:
+        raise ModelError(f"{kind} is not served: {reason}")
     denoisers = (folder / name / "config.json" for name in ("unet", "transformer"))
     config: dict[str, Any] = next((json.loads(path.read_text()) for path in denoisers if path.is_file()), {})
     if (found := family_of(index, config, name)) is not None:
         return found
-    kind = index["_class_name"]
     log.warning("this class of pipeline is in no table of families: only text-to-image is tried", pipeline=kind)
     return unlisted(kind)
 
@@ -54,12 +67,13 @@ def trained_side(pipeline: Any) -> int | None:
 
 
 def load_options(index: dict[str, Any]) -> dict[str, Any]:
-    """What this class of pipeline is loaded with: no checker of content, no watermark."""
+    """What this class of pipeline is loaded with: no checker of content, no watermark, nothing that writes prompts."""
     options: dict[str, Any] = {}
     if NEVER_LOADED in index:
         options |= {NEVER_LOADED: None, "requires_safety_checker": False}
     if index["_class_name"].startswith("StableDiffusionXL"):
         options["add_watermarker"] = False
+    options |= dict.fromkeys(_WRITERS & index.keys())
     return options
 
 

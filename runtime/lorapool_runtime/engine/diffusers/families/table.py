@@ -145,6 +145,13 @@ _FLUX2: Final = replace(
     pipelines={_TEXT: "Flux2Pipeline", _IMAGE: "Flux2Pipeline"},
     guidance=Guidance.EMBEDDED,
 )
+# Its guidance counts from 0: 4.5 is what is 5.5 with most.
+_KREA2: Final = FamilyTraits(
+    name="Krea 2",
+    pipelines={_TEXT: "Krea2Pipeline"},
+    defaults=FamilyDefaults(steps=28, guidance_scale=4.5),
+    latents=Latents.PACKED,
+)
 
 FAMILIES: Final = (
     _SD1,
@@ -188,5 +195,44 @@ FAMILIES: Final = (
     # The size in its configuration is half of what it was trained for.
     FamilyTraits("AuraFlow", {_TEXT: "AuraFlowPipeline"}, FamilyDefaults(50, 3.5), Dtype.FLOAT16, is_sized=False),
     FamilyTraits("CogView4", {_TEXT: "CogView4Pipeline"}, FamilyDefaults(50, 5.0)),
+    _with_distilled(_KREA2, "Krea 2 turbo", FamilyDefaults(8, 0.0)),
+    FamilyTraits(
+        name="HiDream",
+        pipelines={_TEXT: "HiDreamImagePipeline"},
+        defaults=FamilyDefaults(steps=50, guidance_scale=5.0),
+        text_encoders=(*_TWO, "text_encoder_3", "text_encoder_4"),
+        scales_sizes=True,
+    ),
+    FamilyTraits("Ovis-Image", {_TEXT: "OvisImagePipeline"}, FamilyDefaults(50, 5.0), latents=Latents.PACKED),
+    FamilyTraits("ERNIE-Image", {_TEXT: "ErnieImagePipeline"}, FamilyDefaults(50, 4.0)),
+    FamilyTraits(
+        name="LCM",
+        pipelines={_TEXT: "LatentConsistencyModelPipeline", _IMAGE: "LatentConsistencyModelImg2ImgPipeline"},
+        defaults=FamilyDefaults(steps=4, guidance_scale=8.5, side=768),
+        dtype=Dtype.FLOAT16,
+        guidance=Guidance.EMBEDDED,
+        side_multiple=8,
+        negative_prompts=False,
+    ),
+    # With one step its pipeline takes the sampler for that of a distilled base.
+    FamilyTraits("PixArt-Alpha", {_TEXT: "PixArtAlphaPipeline"}, FamilyDefaults(20, 4.5), Dtype.FLOAT16, least_steps=2),
+    FamilyTraits(
+        name="Sana Sprint",
+        pipelines={_TEXT: "SanaSprintPipeline", _IMAGE: "SanaSprintImg2ImgPipeline"},
+        defaults=FamilyDefaults(steps=2, guidance_scale=4.5),
+        guidance=Guidance.EMBEDDED,
+        side_multiple=32,
+        negative_prompts=False,
+    ),
+    FamilyTraits("Lumina-Next", {_TEXT: "LuminaPipeline"}, FamilyDefaults(30, 4.0)),
+    FamilyTraits("CogView3 Plus", {_TEXT: "CogView3PlusPipeline"}, FamilyDefaults(50, 5.0)),
+    FamilyTraits(
+        name="HunyuanDiT",
+        pipelines={_TEXT: "HunyuanDiTPipeline"},
+        defaults=FamilyDefaults(steps=50, guidance_scale=5.0),
+        dtype=Dtype.FLOAT16,
+        text_encoders=_TWO,
+    ),
+    FamilyTraits("Bria 3", {_TEXT: "BriaPipeline"}, FamilyDefaults(30, 5.0), latents=Latents.PACKED),
 )
 """By the class that a `model_index.json` names, the first that has it; `find` knows those that share a class."""

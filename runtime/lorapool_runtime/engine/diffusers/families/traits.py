@@ -91,6 +91,8 @@ class FamilyTraits:
         negative_prompts: whether anything reads them.
         edits: its image-to-image takes the picture as something to look at, not as what the noise is laid over: it has
             no strength.
+        least_steps: fewer its pipeline does not do.
+        scales_sizes: its pipeline scales every size to the area of its `default_sample_size`.
         is_sized: whether the configuration of the denoiser says for which size a base was trained.
         distilled: bases of the same class that were distilled for few steps without guidance.
         controlled: None: there are no ControlNets for it here.
@@ -108,6 +110,8 @@ class FamilyTraits:
     text_encoders: tuple[str, ...] = ("text_encoder",)
     negative_prompts: bool = True
     edits: bool = False
+    least_steps: int = 1
+    scales_sizes: bool = False
     is_sized: bool = True
     distilled: "FamilyTraits | None" = None
     controlled: ControlNets | None = None

@@ -1,6 +1,7 @@
 """What the pipeline of a family is called with for a recipe."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from lorapool_runtime.errors import RecipeError
 
 # A pipeline that guides by a true scale does so only where there is a negative prompt; its authors' examples give this.
 _NOTHING: Final = " "
+# None takes this away; else it would be the pipeline's own, which is for two steps alone.
+_TAKEN_AWAY: Final = "intermediate_timesteps"
+_TWO_STEPS: Final = 2
 
 
 def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,9 +25,11 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
         prompts: what the pipeline is called with for the prompts.
 
     Raises:
-        RecipeError: a size that the family cannot make.
+        RecipeError: a size that the family cannot make, or too few steps.
     """
     _check_size(family, recipe)
+    if recipe.steps < family.least_steps:
+        raise RecipeError(f"{family.name} needs {family.least_steps} steps at least, not {recipe.steps}")
     return {
         **prompts,
         **_guidance(family, recipe, prompts),
@@ -33,7 +39,11 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
         "use_resolution_binning": False,
         "max_area": recipe.width * recipe.height,
         "_auto_resize": False,
+        # No other model writes the prompt anew.
+        "use_pe": False,
+        "enable_prompt_rewrite": False,
         "num_inference_steps": recipe.steps,
+        **({} if recipe.steps == _TWO_STEPS else {_TAKEN_AWAY: None}),
         **eta(recipe.scheduler),
         **_start(recipe.start),
     }
@@ -42,7 +52,14 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
 def known_to(pipeline: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Those arguments that the pipeline has: others lack for example a negative prompt. None says nothing."""
     known = inspect.signature(pipeline.__call__).parameters
-    return {name: value for name, value in wanted.items() if name in known and value is not None}
+    said = {name: value for name, value in wanted.items() if value is not None or name == _TAKEN_AWAY}
+    return {name: value for name, value in said.items() if name in known}
+
+
+def keep_size(pipeline: Any, family: FamilyTraits, recipe: Recipe) -> None:
+    """A pipeline that scales sizes to an area is told this one; a little more, for it rounds sides down."""
+    if family.scales_sizes:
+        pipeline.default_sample_size = math.sqrt(recipe.width * recipe.height) * (1 + 1e-9) / pipeline.vae_scale_factor
 
 
 def unused(family: FamilyTraits, recipe: Recipe) -> str | None:

@@ -15,7 +15,7 @@ from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
 from lorapool_runtime.engine.diffusers.families.traits import Task
 from lorapool_runtime.engine.diffusers.regions.apply import Region, applied
-from lorapool_runtime.engine.diffusers.render.arguments import arguments, known_to, unused
+from lorapool_runtime.engine.diffusers.render.arguments import arguments, keep_size, known_to, unused
 from lorapool_runtime.engine.diffusers.render.passes.control import control_arguments, seeded
 from lorapool_runtime.engine.diffusers.render.passes.image_prompts import attending, prompt_arguments
 from lorapool_runtime.engine.diffusers.render.passes.residuals import adding
@@ -129,6 +129,7 @@ class Runner:
             self._own_scheduler, recipe.scheduler, recipe.timestep_spacing, family.defaults.sampler
         )
         warning = warning or unused(family, recipe)
+        keep_size(pipeline, family, recipe)
         generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
         wanted = {
             **arguments(family, recipe, together([row.prompts for row in rows])),
