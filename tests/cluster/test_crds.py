@@ -210,6 +210,15 @@ def test_a_pool_scales_like_a_deployment(kubectl: Kubectl) -> None:
     kubectl("delete", "bmp", "crd-scales", "--wait=false")
 
 
+def test_who_has_the_fields_of_a_status_is_not_kept_one_by_one(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=make.adapter_manifest("crd-owned"))
+    said = {"status": {"summary": "Served", "pods": {"ready": 1, "total": 1, "copies": 1}}}
+    kubectl("patch", "lora", "crd-owned", "--type=merge", "--subresource=status", "-p", json.dumps(said))
+    meta = json.loads(kubectl("get", "lora", "crd-owned", "-o", "json", "--show-managed-fields"))["metadata"]
+    assert [row["fieldsV1"] for row in meta["managedFields"] if row.get("subresource")] == [{"f:status": {}}]
+    kubectl("delete", "lora", "crd-owned", "--wait=false")
+
+
 @pytest.mark.parametrize(
     "field", ["loraadapter", "loraadapter.spec", "loraadapter.spec.source.hub", "bmp.spec.serving"]
 )
