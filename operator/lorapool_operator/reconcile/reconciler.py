@@ -167,7 +167,10 @@ class Reconciler:
         catalog = self._catalog(marked)
         if catalog.digest != self._memory.catalog.digest and seen.running_pods:
             log.info("catalog for pods", pool=self.key, entries=len(marked), pods=len(seen.running_pods))
-        self._memory = replace(self._memory, catalog=catalog)
+        behind_since_s = self._memory.behind_since_s
+        if behind_since_s == seen.clock_s:
+            behind_since_s = self._ctx.clock()  # pods are told now: finalizers of thousands took half a minute
+        self._memory = replace(self._memory, catalog=catalog, behind_since_s=behind_since_s)
         scaling = None if seen.pool is None else seen.pool.spec.scaling
         sleep_after_s = None if scaling is None else scaling.sleep_after_s
         self.pods.distribute(catalog, max(len(seen.adapters), len(marked)), plan.assignments, sleep_after_s)

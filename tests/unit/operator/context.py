@@ -62,7 +62,7 @@ class ApiServer:
     """Takes every write unless `refuse` has an error for it; statuses come back to the cache as a watch brings them.
 
     `edits`: by object's name, what somebody else changes just before our next write of it. `there`: by kind and name,
-    metadata of objects that nobody tells of.
+    metadata of objects that nobody tells of. `write_s`: how long it takes over a patch.
     """
 
     cache: ObjectCache
@@ -70,6 +70,7 @@ class ApiServer:
     writes: list[Written] = field(default_factory=list)
     there: dict[str, Manifest] = field(default_factory=dict)
     edits: dict[str, Manifest] = field(default_factory=dict)
+    write_s: float = 0.0
 
     async def apply(self, manifest: Manifest) -> Manifest:
         meta = manifest["metadata"]
@@ -86,7 +87,7 @@ class ApiServer:
     async def patch(
         self, resource: Resource, namespace: str | None, name: str, body: Manifest, subresource: str | None = None
     ) -> Manifest:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.write_s)
         self._take(f"{resource.plural}/{name}{f'/{subresource}' if subresource else ''}", body)
         key = f"{namespace}/{name}"
         if resource is DEPLOYMENTS:

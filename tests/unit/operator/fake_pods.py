@@ -20,6 +20,7 @@ class FakePod:
         error: what every call is answered with; None: calls work.
         push_error: what catalogs are answered with.
         takes_s: how long it takes to take a catalog.
+        answers_s: how long it takes to answer a poll.
         assign_error: what assignments are answered with.
         forgets_assignments: whether it says yes to them, and follows none.
         calls: names of the calls that came.
@@ -35,7 +36,7 @@ class FakePod:
         self.phases: dict[str, AdapterPhase] = {}
         self.error: ControlError | None = None
         self.push_error: ControlError | None = None
-        self.takes_s = 0.0
+        self.takes_s = self.answers_s = 0.0
         self.assign_error: ControlError | None = None
         self.assignment: Assignment | None = None
         self.forgets_assignments = False
@@ -65,6 +66,7 @@ class FakePod:
 
     async def state(self, since: int, instance: str | None) -> PodState:
         self._take("state")
+        await asyncio.sleep(self.answers_s)
         while instance == self.instance and since >= self.version:
             await self._news.wait()
             self._check()

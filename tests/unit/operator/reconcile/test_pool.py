@@ -56,6 +56,20 @@ async def test_an_adapter_is_served_within_a_moment_by_two_writes(it: Operating,
     assert [draft for draft in it.told.drafts if isinstance(draft.about, Adapter)] == []
 
 
+async def test_an_api_server_that_takes_its_time_over_finalizers_gets_no_status_from_before_pods_were_asked(
+    it: Operating,
+) -> None:
+    it.put(made.pool())
+    await elapse(1.0)
+    it.api.write_s = 5.0
+    it.put(adapter("pixel"))
+    it.start_pod(FakePod()).answers_s = 0.3
+    await elapse(1.0)
+    it.cache.wake(["default/shapes"])  # the next pass follows at once
+    await it.says("Served", "pixel")
+    assert it.status_writes("pixel") == 1
+
+
 async def test_where_nothing_happens_nothing_is_written(it: Operating, pod: FakePod) -> None:
     it.put(adapter("pixel"))
     await elapse(5.0)
