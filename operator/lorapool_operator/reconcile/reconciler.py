@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 # Adapters that are decided about in one turn of the event loop: less than a second where all are new.
 MOST_AT_ONCE: Final = 1000
+# More than the client sends at once, so that it never waits for the next one.
+WRITES_UNDER_WAY: Final = 32
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,7 +91,7 @@ class Reconciler:
         self._memory = plan.memory
         self._ctx.metrics.set_behind(self.key, plan.memory.behind_since_s)
         with stage("apply"):
-            written: list[Written[Any]] = list(await each(self._writer.set_deletion_cost, plan.deletion_costs))
+            written: list[Written] = list(await each(self._writer.set_deletion_cost, plan.deletion_costs))
             written += await self._apply(plan, seen)
         with stage("register"):
             written += await self._register(plan, seen)
@@ -125,7 +127,7 @@ class Reconciler:
         if seen.pool is not None:
             self._ctx.bases.resolve(seen.pool)
 
-    async def _apply(self, plan: PassPlan, seen: Observed) -> list[Written[Any]]:
+    async def _apply(self, plan: PassPlan, seen: Observed) -> list[Written]:
         if plan.objects is None:
             self._writer.forget_objects()
             self.pods.follow((), None)
@@ -156,7 +158,7 @@ class Reconciler:
             self._ctx.keys.trusted,
         )
 
-    async def _register(self, plan: PassPlan, seen: Observed) -> list[Written[Any]]:
+    async def _register(self, plan: PassPlan, seen: Observed) -> list[Written]:
         """Tell pods of the adapters that bear our finalizer; those that lack it get it first."""
         added = await each(self._writer.add_finalizer, plan.finalizers.add)
         log_adapters("adapters taken on", self.key, _done(plan.finalizers.add, added))
@@ -179,7 +181,7 @@ class Reconciler:
     async def _grants(self, keys: frozenset[str]) -> Mapping[str, CredentialsGrant]:
         return await grants(self._ctx.secrets, self._memory.catalog, keys)
 
-    async def _report(self, report: Report) -> list[Written[Any]]:
+    async def _report(self, report: Report) -> list[Written]:
         self._ctx.metrics.set_adapters(self.key, report.adapters_by_reason)
         self._ctx.metrics.set_pods(self.key, report.pods_by_state)
         self._ctx.metrics.gpus.set(self.key, report.gpus.pooled, report.gpus.dedicated)
@@ -188,7 +190,7 @@ class Reconciler:
         return list(written)
 
 
-def _done(adapters: Iterable[Adapter], written: Iterable[Written[Any]]) -> list[str]:
+def _done(adapters: Iterable[Adapter], written: Iterable[Written]) -> list[str]:
     """Keys of those that were written."""
     return [adapter.key for adapter, done in zip(adapters, written, strict=True) if done.is_done]
 
@@ -213,5 +215,14 @@ def forget_sources(context: Context, gone: Mapping[str, str]) -> None:
 
 
 async def each(act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
-    """All at once; the connection bounds how many really are."""
-    return list(await asyncio.gather(*(act(item) for item in items)))
+    """All of them, some at once: a task for each of ten thousand would hold more memory than the adapters do."""
+    rows = list(items)
+    done: dict[int, R] = {}
+    numbers = iter(range(len(rows)))
+
+    async def some() -> None:
+        for number in numbers:
+            done[number] = await act(rows[number])
+
+    await asyncio.gather(*(some() for _ in range(min(WRITES_UNDER_WAY, len(rows)))))
+    return [done[number] for number in range(len(rows))]

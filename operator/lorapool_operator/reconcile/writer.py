@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import structlog
 
@@ -23,28 +23,23 @@ from lorapool_operator.seen.views import DeploymentView, Standing
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 _OBJECTS: Final = "objects"
 _REPLICAS: Final = "replicas"
 
 
 @dataclass(frozen=True)
-class Written(Generic[T]):
-    """What became of a write.
+class Written:
+    """What became of a write. Nothing of what the API server returned: a pass may write ten thousand objects.
 
     Attributes:
-        result: what the API server returned; None: the write failed, or is left alone for now because it did before.
+        is_done: False: it failed, or is left alone for now because it did before.
         error: why it failed now.
         again_s: when it is worth another try; None: it is not, or not until something changes.
     """
 
-    result: T | None = None
+    is_done: bool = False
     error: ApiError | None = None
     again_s: float | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return self.result is not None
 
 
 class Writer:
@@ -72,14 +67,13 @@ class Writer:
             wanted = {_name(ADAPTERS, key, subresource) for key in adapters for subresource in (None, "status")}
             self._failed.keep_only({_OBJECTS, _REPLICAS, _name(POOLS, self._key, "status"), *wanted})
 
-    async def apply(self, pool: Pool, manifests: Sequence[Manifest], standing: Mapping[str, Standing]) -> Written[bool]:
+    async def apply(self, pool: Pool, manifests: Sequence[Manifest], standing: Mapping[str, Standing]) -> Written:
         """Apply the pool's objects; `refusal` says afterwards whether the API server takes them."""
         meta = pool.metadata
         write = Write(_OBJECTS, meta.uid, meta.generation, meta.resource_version, {"manifests": manifests})
 
-        async def apply() -> bool:
+        async def apply() -> None:
             await self._objects.apply(manifests, meta.uid, standing)
-            return True
 
         written = await self._try(write, "the pool's objects could not be applied", apply)
         if written.is_done:
@@ -88,7 +82,7 @@ class Writer:
             self.refusal = refused_object(written.error) or self.refusal
         return written
 
-    async def scale_down(self, deployment: DeploymentView) -> Written[bool]:
+    async def scale_down(self, deployment: DeploymentView) -> Written:
         """Have the pods of a pool end whose namespace is being deleted; its objects are deleted by others.
 
         Scaled down and not deleted: that needs no permission which the operator lacks otherwise. A patch cannot make
@@ -97,7 +91,7 @@ class Writer:
         patch = {"spec": {"replicas": 0}}
         write = Write(_REPLICAS, deployment.uid, deployment.generation, deployment.resource_version, patch)
 
-        async def scale() -> bool:
+        async def scale() -> None:
             try:
                 done = await self._ctx.kube.patch(DEPLOYMENTS, deployment.namespace, deployment.name, patch)
             except ApiError as error:
@@ -107,16 +101,15 @@ class Writer:
                 self._ctx.metrics.writes.labels("scale").inc()
                 log.info("pods of a pool end with their namespace", pool=self._key)
                 self._ctx.cache.wake(self._ctx.cache.deployments.refresh(done))
-            return True
 
         return await self._try(write, "a pool whose namespace is being deleted could not be scaled down", scale)
 
-    async def set_deletion_cost(self, wanted: DeletionCost) -> Written[bool]:
+    async def set_deletion_cost(self, wanted: DeletionCost) -> Written:
         """Say which pods go first. Where that is not allowed, the ReplicaSet controller picks by itself."""
         pod, patch = wanted.pod, {"metadata": {"annotations": {DELETION_COST_ANNOTATION: wanted.cost}}}
         write = Write(f"deletion cost of Pod {pod.key}", pod.uid, 0, pod.resource_version, patch)
 
-        async def mark() -> bool:
+        async def mark() -> None:
             try:
                 done = await self._ctx.kube.patch(PODS, pod.namespace, pod.name, patch)
             except ApiError as error:
@@ -126,22 +119,21 @@ class Writer:
                 self._ctx.metrics.writes.labels("deletion_cost").inc()
                 log.info("how soon a pod goes is said", pool=self._key, pod=pod.name, cost=wanted.cost)
                 self._ctx.cache.wake(self._ctx.cache.pods.refresh(done))
-            return True
 
         return await self._try(write, "a pod could not be marked as the first to go", mark, pod=pod.name)
 
-    async def add_finalizer(self, adapter: Adapter) -> Written[Manifest]:
+    async def add_finalizer(self, adapter: Adapter) -> Written:
         return await self._set_finalizers(adapter, [*adapter.metadata.finalizers, ADAPTER_FINALIZER])
 
-    async def remove_finalizer(self, adapter: Adapter) -> Written[Manifest]:
+    async def remove_finalizer(self, adapter: Adapter) -> Written:
         return await self._set_finalizers(adapter, [f for f in adapter.metadata.finalizers if f != ADAPTER_FINALIZER])
 
-    async def _set_finalizers(self, adapter: Adapter, finalizers: list[str]) -> Written[Manifest]:
+    async def _set_finalizers(self, adapter: Adapter, finalizers: list[str]) -> Written:
         """Only if nobody changed the object meanwhile: the list is replaced as a whole."""
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
         return await self._patch(adapter, patch, {"finalizers": finalizers})
 
-    async def write_status(self, wanted: StatusWrite) -> Written[Manifest]:
+    async def write_status(self, wanted: StatusWrite) -> Written:
         written = await self._patch(wanted.about, {"status": wanted.patch}, wanted.content, "status")
         for draft in wanted.events if written.is_done else ():
             self._ctx.recorder.record(draft)
@@ -149,35 +141,35 @@ class Writer:
 
     async def _patch(
         self, about: Adapter | Pool, patch: Manifest, content: Manifest, subresource: str | None = None
-    ) -> Written[Manifest]:
+    ) -> Written:
         """`content` is what the object would have then, `patch` is the way there."""
         meta, cache = about.metadata, self._ctx.cache
         resource, indexer = (POOLS, cache.pools) if isinstance(about, Pool) else (ADAPTERS, cache.adapters)
-        written = await self._try(
-            Write(_name(resource, about.key, subresource), meta.uid, meta.generation, meta.resource_version, content),
-            "an object could not be written",
-            lambda: self._ctx.kube.patch(resource, meta.namespace, meta.name, patch, subresource),
-            kind=resource.kind,
-            object=about.key,
+        write = Write(
+            _name(resource, about.key, subresource), meta.uid, meta.generation, meta.resource_version, content
         )
-        if written.result is not None:
-            self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
-            cache.wake(indexer.refresh(written.result))
-        return written
 
-    async def _try(self, write: Write, event: str, act: Callable[[], Awaitable[T]], **fields: str) -> Written[T]:
+        async def patch_and_take_over() -> None:
+            done = await self._ctx.kube.patch(resource, meta.namespace, meta.name, patch, subresource)
+            self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
+            cache.wake(indexer.refresh(done))
+
+        event = "an object could not be written"
+        return await self._try(write, event, patch_and_take_over, kind=resource.kind, object=about.key)
+
+    async def _try(self, write: Write, event: str, act: Callable[[], Awaitable[None]], **fields: str) -> Written:
         if self._failed.is_refused(write):
             return Written()
         if wait_s := self._failed.wait_s(write):
             return Written(again_s=wait_s)
         try:
-            result = await act()
+            await act()
         except ApiError as error:
             tell = log.info if error.is_namespace_terminating else log.warning
             tell(event, pool=self._key, status=error.status, error=error.message, **fields)
             return Written(error=error, again_s=self._failed.failed(write, error))
         self._failed.succeeded(write)
-        return Written(result)
+        return Written(is_done=True)
 
 
 def _name(resource: Resource, key: str, subresource: str | None) -> str:
