@@ -6,17 +6,19 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final
 
 import pytest
+from pydantic import SecretStr
 from tests import files
 from tests.runtime.pods import eventually
 from tests.web import Reply, Web
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.catalog import CatalogEntry
-from lorapool_api.wire.credentials import CredentialsRef
+from lorapool_api.wire.credentials import TOKEN, CredentialsRef
 from lorapool_api.wire.fleet import FileFound
 from lorapool_api.wire.sources.basic import UrlFile
 from lorapool_runtime.credentials import CredentialsNeeded
@@ -41,7 +43,7 @@ def an_entry(web: Web, name: str = "good", **changes: object) -> CatalogEntry:
 
 @pytest.fixture
 def setup(tmp_path: Path, web: Web) -> AheadSetup:
-    rules = SourceRules((), (web.host,), 10**6)
+    rules = SourceRules((), (web.url,), 10**6)
     return AheadSetup(cache=tmp_path / "cache", bound_bytes=None, rules=rules, max_rank=16)
 
 
@@ -80,9 +82,14 @@ async def test_what_cannot_be_served_is_refused_with_its_reason_and_leaves_nothi
 
 
 async def test_a_source_that_asks_who_one_is_gets_credentials(process: AheadProcess, web: Web) -> None:
+    def guarded(asked: BaseHTTPRequestHandler) -> Reply:
+        return Reply(body=CONTENT) if asked.headers["authorization"] == "Bearer of-the-test" else Reply(401)
+
+    web.answers["/whose.safetensors"] = guarded
     entry = an_entry(web, "whose", credentials=CredentialsRef(namespace="default", secret="token"))
     with pytest.raises(CredentialsNeeded):
         (await process.fetch(entry, None, None)).file()
+    assert (await process.fetch(entry, None, {TOKEN: SecretStr("of-the-test")})).file().sha256 == SHA256
 
 
 async def test_a_file_that_another_pod_has_sent_is_checked_and_kept(process: AheadProcess, web: Web) -> None:

@@ -12,7 +12,7 @@ from lorapool_runtime.sources.ahead.process import AheadGone, AheadProcess
 
 log = structlog.get_logger(__name__)
 
-# The other process takes half a second of a core to start, and some 60 MB: a few files are here sooner without it.
+# The other process takes half a second of a core to start, and some 65 MB: a few files are here sooner without it.
 _MANY: Final = 200
 # So long it stays when it has nothing to do.
 _IDLE_S: Final = 30.0
