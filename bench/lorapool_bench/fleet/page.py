@@ -36,9 +36,9 @@ adapter, with its answer; its CPU includes keeping the catalog on disk.
 
 The latest turn was 249 ms while threads of the pod brought the files, pods asked each other for hundreds at once, and
 the collector of garbage looked at fifty thousand objects; and 64 ms while threads went on until the other process was
-up. Tried too, with 3,000 adapters, and left: a low priority for the threads alone, which was far worse beside other work
-on the machine, since one of them holds the interpreter's lock while it has no core; and one download at a time of each
-place, which took four tenths longer and was as late.
+up. Tried too, with 3,000 adapters, and left: a low priority for the threads alone, which was far worse beside other
+work on the machine, since one of them holds the interpreter's lock while it has no core; and one download at a time of
+each place, which took four tenths longer and was as late.
 """
 _PLACED: Final = """
 ### Placement alone
