@@ -12,6 +12,7 @@ from lorapool_bench.coldstart import page as page_coldstart
 from lorapool_bench.compiled import page as page_compiled
 from lorapool_bench.fleet import page as page_fleet
 from lorapool_bench.gateway import page as page_gateway
+from lorapool_bench.gpu import page as page_gpu
 from lorapool_bench.measure.result import RESULTS
 from lorapool_bench.operator import page as page_operator
 from lorapool_bench.overhead import page as page_overhead
@@ -36,6 +37,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     page_switch.section,
     page_overhead.section,
     page_compiled.section,
+    page_gpu.section,
     page_coldstart.section,
     page_queue.section,
     page_gateway.section,

@@ -34,9 +34,10 @@ class Article:
 
     name = "article"
 
-    def __init__(self, unet: Any) -> None:
+    def __init__(self, unet: Any, pipeline: Any = None) -> None:
+        """`pipeline`: a whole one around that UNet, where pictures are wanted."""
         self.unet = unet
-        self._pipeline = pipeline_of(unet)
+        self._pipeline = pipeline_of(unet) if pipeline is None else pipeline
 
     def prepare(self, to: AdapterFile) -> None:
         """Nothing: every switch starts from the same state."""
@@ -63,9 +64,10 @@ class Hotswap:
 
     name = "hotswap"
 
-    def __init__(self, unet: Any, first: AdapterFile) -> None:
+    def __init__(self, unet: Any, first: AdapterFile, pipeline: Any = None) -> None:
+        """`pipeline`: a whole one around that UNet, where pictures are wanted."""
         self.unet = unet
-        self._pipeline = pipeline_of(unet)
+        self._pipeline = pipeline_of(unet) if pipeline is None else pipeline
         self._pipeline.load_lora_weights(Path(first.path), adapter_name="default")
 
     def prepare(self, to: AdapterFile) -> None:

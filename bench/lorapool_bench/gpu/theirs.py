@@ -1,0 +1,102 @@
+"""diffusers' own pipeline, its code unmodified: eager, compiled, and its two ways to change adapters."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionXLPipeline
+
+from lorapool_bench.gpu.subject import PROMPT, GpuSubject
+from lorapool_bench.measure.clock import wait
+from lorapool_bench.ways.diffusers import Article, Hotswap
+from lorapool_runtime.adapters.file import AdapterFile
+
+_RANK: Final = 16
+
+
+@dataclass(frozen=True)
+class ServedByDiffusers:
+    """A request that was served: what its adapter took to be there and to be gone, and all of it, in seconds."""
+
+    switch_s: float
+    took_s: float
+
+
+class Theirs:
+    """A pipeline as people write it, on the device."""
+
+    def __init__(self, subject: GpuSubject) -> None:
+        self.subject = subject
+        self.device = subject.device.value
+        made = StableDiffusionXLPipeline.from_pretrained(
+            subject.folder, dtype=subject.torch_dtype, add_watermarker=False
+        )
+        made.scheduler = EulerAncestralDiscreteScheduler.from_config(made.scheduler.config)
+        made.set_progress_bar_config(disable=True)
+        self.pipeline: Any = made.to(self.device)
+
+    def pictures(self, count: int, seed: int = 0) -> float:
+        """Seconds that so many pictures of one batch take."""
+        subject = self.subject
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
+        began = time.perf_counter()
+        made = self.pipeline(
+            [PROMPT] * count,
+            negative_prompt=[""] * count,
+            width=subject.side,
+            height=subject.side,
+            num_inference_steps=subject.steps,
+            guidance_scale=subject.guidance_scale,
+            generator=generators,
+        )
+        if len(made.images) != count:
+            raise ValueError("a request without a picture")
+        return time.perf_counter() - began
+
+    def compile(self) -> float:
+        """Seconds that the first picture of a compiled UNet takes."""
+        self.pipeline.unet.compile(dynamic=False)
+        return self.pictures(1)
+
+    def load(self, file: AdapterFile) -> None:
+        """Active, not fused."""
+        self.pipeline.load_lora_weights(file.path, adapter_name="default")
+
+    def unload(self) -> None:
+        self.pipeline.unload_lora_weights()
+
+    def article(self, files: Sequence[AdapterFile]) -> list[ServedByDiffusers]:
+        """The article's flow: load and fuse, a picture, unfuse and unload; an adapter that is there already is kept."""
+        way, served, active = Article(self.pipeline.unet, self.pipeline), [], None
+        for seed, file in enumerate(files):
+
+            def change(file: AdapterFile = file, active: str | None = active) -> None:
+                if active == file.identity:
+                    return
+                if active is not None:
+                    way.leave()
+                way.switch(file)
+
+            served.append(self._served(change, seed))
+            active = file.identity
+        if active is not None:
+            way.leave()
+        return served
+
+    def first_of_hotswap(self, file: AdapterFile) -> Hotswap:
+        """Prepares the pipeline for adapters that take each other's place, with the first one."""
+        self.pipeline.enable_lora_hotswap(target_rank=_RANK)
+        return Hotswap(self.pipeline.unet, file, self.pipeline)
+
+    def hotswap(self, way: Hotswap, files: Sequence[AdapterFile]) -> list[ServedByDiffusers]:
+        """Each adapter's weights are written over the last one's."""
+        return [self._served(lambda file=file: way.switch(file), seed) for seed, file in enumerate(files)]  # type: ignore[misc]
+
+    def _served(self, change: Callable[[], object], seed: int) -> ServedByDiffusers:
+        began = time.perf_counter()
+        change()
+        wait(self.device)
+        switch_s = time.perf_counter() - began
+        return ServedByDiffusers(switch_s, switch_s + self.pictures(1, seed))
