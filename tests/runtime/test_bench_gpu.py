@@ -102,8 +102,14 @@ def test_a_vae_of_three_halvings_has_eight_pixels_to_a_latent(tmp_path: Path) ->
     assert vae.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean.shape[-2:] == (8, 8)
 
 
-def test_no_scene_begins_after_the_limit() -> None:
+def test_no_scene_begins_after_the_limit_and_one_without_room_is_left_out() -> None:
+    begun: list[str] = []
     played: list[str] = []
-    scenes = {name: partial(played.append, name) for name in ("one", "two", "three")}
-    assert list(within(scenes, ["one", "three"], limit_s=600)) == ["one", "three"] == played
-    assert list(within(scenes, ["one"], limit_s=0)) == []
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    scenes = {"one": partial(played.append, "one"), "two": full, "three": partial(played.append, "three")}
+    assert within(scenes, list(scenes), 600, begun.append) == ["one", "three"] == played
+    assert begun == ["one", "two", "three"]
+    assert within(scenes, ["one"], 0, begun.append) == []

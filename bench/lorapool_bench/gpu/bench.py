@@ -47,12 +47,9 @@ def run(
         ours = LorapoolScenes(subject, adapters, found, requests)
         plays = scenes(ours, DiffusersScenes(subject, adapters, found, requests))
         wanted = [name for name in plays if name in wanted] or list(plays)
-        played = []
         try:
             with steps(len(wanted)) as step:
-                for name in within(plays, wanted, limit_s):
-                    step(name)
-                    played.append(name)
+                played = within(plays, wanted, limit_s, step)
         finally:
             ours.close()
     return GpuResult(

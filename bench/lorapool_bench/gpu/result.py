@@ -76,7 +76,7 @@ class GpuResult(Result):
     subject: the base, in words.
     cold_start: seconds of each stage, the first picture last.
     memory: bytes of each part; of a CPU what the process took at most stands for the pictures.
-    left_out: scenes that were not asked for, or for which no time was left.
+    left_out: scenes that were not asked for, or for which no time or no room was left.
     """
 
     subject: str

@@ -1,7 +1,10 @@
 """All scenes, in the order of what they are worth where time is short."""
 
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
 
 from lorapool_bench.gpu.diffusers_scenes import DiffusersScenes
 from lorapool_bench.gpu.lorapool_scenes import LorapoolScenes
@@ -29,10 +32,22 @@ def scenes(ours: LorapoolScenes, theirs: DiffusersScenes) -> Mapping[str, Callab
     }
 
 
-def within(scenes: Mapping[str, Callable[[], None]], wanted: Sequence[str], limit_s: float) -> Iterator[str]:
-    """Plays the wanted scenes, each said before it begins; those that would begin after the limit are not."""
-    began = time.monotonic()
+def within(
+    scenes: Mapping[str, Callable[[], None]], wanted: Sequence[str], limit_s: float, begin: Callable[[str], None]
+) -> list[str]:
+    """Plays the wanted scenes; `begin` is told of each. Those that would begin after the limit are left.
+
+    Returns: those that were played to their end: a device that is too small for one may be large enough for the next.
+    """
+    began, played = time.monotonic(), []
     for name, play in scenes.items():
-        if name in wanted and time.monotonic() - began < limit_s:
-            yield name
+        if name not in wanted or time.monotonic() - began >= limit_s:
+            continue
+        begin(name)
+        try:
             play()
+        except torch.OutOfMemoryError as error:
+            print(f"{name}: no room on the device: {str(error).splitlines()[0]}", file=sys.stderr)
+        else:
+            played.append(name)
+    return played

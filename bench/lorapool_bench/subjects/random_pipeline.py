@@ -26,7 +26,8 @@ def save_pipeline(
     """Write it.
 
     Args:
-        vae_channels: of each level of the VAE, which halves a side between two; None: those of the UNet.
+        vae_channels: of each level of the VAE, which halves a side between two, and works in half precision; None:
+            those of the UNet.
         text_layers: of both text encoders.
     """
     torch.manual_seed(seed)
@@ -39,7 +40,11 @@ def save_pipeline(
             down_block_types=("DownEncoderBlock2D",) * len(channels),
             up_block_types=("UpDecoderBlock2D",) * len(channels),
             latent_channels=4,
-            **({} if vae_channels is None else {"layers_per_block": 2, "scaling_factor": 0.13025}),
+            **(
+                {}
+                if vae_channels is None
+                else {"layers_per_block": 2, "scaling_factor": 0.13025, "force_upcast": False}
+            ),
         ),
         text_encoder=CLIPTextModel(_text(first, text_layers[0], shape, tokenizer)),
         text_encoder_2=CLIPTextModelWithProjection(_text(second, text_layers[1], shape, tokenizer)),
