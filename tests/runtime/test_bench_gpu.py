@@ -1,6 +1,7 @@
 """The scenes of whole pictures on a tiny base: each measures what its name says. What compiles is left to the bench."""
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -109,7 +110,11 @@ def test_no_scene_begins_after_the_limit_and_one_without_room_is_left_out() -> N
     def full() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    scenes = {"one": partial(played.append, "one"), "two": full, "three": partial(played.append, "three")}
+    scenes: dict[str, Callable[[], None]] = {
+        "one": partial(played.append, "one"),
+        "two": full,
+        "three": partial(played.append, "three"),
+    }
     assert within(scenes, list(scenes), 600, begun.append) == ["one", "three"] == played
     assert begun == ["one", "two", "three"]
     assert within(scenes, ["one"], 0, begun.append) == []

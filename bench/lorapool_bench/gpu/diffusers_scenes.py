@@ -2,6 +2,7 @@
 
 import gc
 from dataclasses import dataclass
+from functools import partial
 
 from lorapool_bench.gpu.found import FoundFigures
 from lorapool_bench.gpu.lorapool_scenes import ROWS
@@ -23,12 +24,10 @@ class DiffusersScenes:
         """Its pipeline, eager: the base, and an adapter added by PEFT."""
         theirs = self._theirs()
         for rows in ROWS:
-            self.found.time("diffusers", "diffusers, the base", rows, lambda seed, n=rows: theirs.pictures(n, seed))  # type: ignore[misc]
+            self.found.time("diffusers", "diffusers, the base", rows, partial(theirs.pictures, rows))
         theirs.load(self.adapters.file(0))
         for rows in ROWS:
-            self.found.time(
-                "peft", "diffusers, an adapter by PEFT", rows, lambda seed, n=rows: theirs.pictures(n, seed)
-            )  # type: ignore[misc]
+            self.found.time("peft", "diffusers, an adapter by PEFT", rows, partial(theirs.pictures, rows))
 
     def diffusers_traffic(self) -> None:
         """The same requests, by the article's flow and by hotswap."""
@@ -43,16 +42,14 @@ class DiffusersScenes:
         """Its UNet compiled: the base, then hotswap."""
         theirs = self._theirs()
         compile_s = theirs.compile()
-        self.found.time(
-            "diffusers graph", "diffusers, compiled, the base", 1, lambda s: theirs.pictures(1, s), compile_s
-        )
+        self.found.time("diffusers graph", "diffusers, compiled, the base", 1, partial(theirs.pictures, 1), compile_s)
         files = [self.adapters.file(i) for i in by_zipf(self.requests)]
         del theirs
         theirs = self._theirs()
         way = theirs.first_of_hotswap(files[0])
         compile_s = theirs.compile()
         words = "diffusers, compiled, an adapter that can be hotswapped"
-        self.found.time("hotswap graph", words, 1, lambda s: theirs.pictures(1, s), compile_s)
+        self.found.time("hotswap graph", words, 1, partial(theirs.pictures, 1), compile_s)
         self.found.serve("hotswap graph", "diffusers, compiled, hotswap", files, lambda: theirs.hotswap(way, files))
 
     def _theirs(self) -> Theirs:

@@ -114,5 +114,5 @@ class ZipfAdapters:
 
 def by_zipf(requests: int, adapters: int = ADAPTERS, seed: int = 0) -> Sequence[int]:
     """The adapter of each request: the n-th is wanted 1/n as often as the first."""
-    dice = random.Random(seed)  # noqa: S311 -- the same each time
-    return dice.choices(range(adapters), weights=[1 / (n + 1) for n in range(adapters)], k=requests)
+    generator = random.Random(seed)  # noqa: S311 -- the same each time
+    return generator.choices(range(adapters), weights=[1 / (n + 1) for n in range(adapters)], k=requests)

@@ -40,7 +40,7 @@ class Theirs:
         self.pipeline.vae.enable_slicing()
 
     def pictures(self, count: int, seed: int = 0) -> float:
-        """Seconds that so many pictures of one batch take."""
+        """Seconds that so many pictures of one batch take. Raises: ValueError where there are fewer."""
         subject = self.subject
         generators = [torch.Generator().manual_seed(seed + i) for i in range(count)]
         began = time.perf_counter()
@@ -71,20 +71,17 @@ class Theirs:
 
     def article(self, files: Sequence[AdapterFile]) -> list[ServedByDiffusers]:
         """The article's flow: load and fuse, a picture, unfuse and unload; an adapter that is there already is kept."""
-        way, served, active = Article(self.pipeline.unet, self.pipeline), [], None
-        for seed, file in enumerate(files):
+        way, active = Article(self.pipeline.unet, self.pipeline), False
 
-            def change(file: AdapterFile = file, active: str | None = active) -> None:
-                if active == file.identity:
-                    return
-                if active is not None:
-                    way.leave()
-                way.switch(file)
+        def change(file: AdapterFile) -> None:
+            nonlocal active
+            if active:
+                way.leave()
+            way.switch(file)
+            active = True
 
-            served.append(self._served(change, seed))
-            active = file.identity
-        if active is not None:
-            way.leave()
+        served = self._served(files, change)
+        way.leave()
         return served
 
     def first_of_hotswap(self, file: AdapterFile) -> Hotswap:
@@ -93,12 +90,16 @@ class Theirs:
         return Hotswap(self.pipeline.unet, file, self.pipeline)
 
     def hotswap(self, way: Hotswap, files: Sequence[AdapterFile]) -> list[ServedByDiffusers]:
-        """Each adapter's weights are written over the last one's."""
-        return [self._served(lambda file=file: way.switch(file), seed) for seed, file in enumerate(files)]  # type: ignore[misc]
+        """Each adapter's weights are written over the last one's, where it is another."""
+        return self._served(files, way.switch)
 
-    def _served(self, change: Callable[[], object], seed: int) -> ServedByDiffusers:
-        began = time.perf_counter()
-        change()
-        wait(self.device)
-        switch_s = time.perf_counter() - began
-        return ServedByDiffusers(switch_s, switch_s + self.pictures(1, seed))
+    def _served(self, files: Sequence[AdapterFile], change: Callable[[AdapterFile], object]) -> list[ServedByDiffusers]:
+        served, active = [], None
+        for seed, file in enumerate(files):
+            began = time.perf_counter()
+            if file.identity != active:
+                change(file)
+                wait(self.device)
+            active, switch_s = file.identity, time.perf_counter() - began
+            served.append(ServedByDiffusers(switch_s, switch_s + self.pictures(1, seed)))
+        return served
