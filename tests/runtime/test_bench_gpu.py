@@ -45,7 +45,7 @@ def test_each_way_is_timed_with_one_two_and_four_pictures(found: GpuResult) -> N
     assert ways == {"base": 3, "unmerged": 3, "merged": 3, "mixed": 2, "diffusers": 3, "peft": 3}
     for way in found.pictures:
         assert way.images_per_s == pytest.approx(way.rows / way.latency.p50_s), "one round"
-    assert found.left_out == ("compiled", "diffusers-compiled")
+    assert found.left_out == ("compiled", "diffusers-compiled", "diffusers-compiled-hotswap")
 
 
 def test_the_same_requests_go_through_the_queue_and_through_diffusers_ways(found: GpuResult) -> None:

@@ -39,12 +39,14 @@ class DiffusersScenes:
         self.found.serve("hotswap", "diffusers, hotswap", files, lambda: theirs.hotswap(way, files))
 
     def diffusers_compiled(self) -> None:
-        """Its UNet compiled: the base, then hotswap."""
+        """Its UNet compiled, the base."""
         theirs = self._theirs()
         compile_s = theirs.compile()
         self.found.time("diffusers graph", "diffusers, compiled, the base", 1, partial(theirs.pictures, 1), compile_s)
+
+    def diffusers_compiled_hotswap(self) -> None:
+        """Its UNet compiled with adapters that take each other's place."""
         files = [self.adapters.file(i) for i in by_zipf(self.requests)]
-        del theirs
         theirs = self._theirs()
         way = theirs.first_of_hotswap(files[0])
         compile_s = theirs.compile()

@@ -29,6 +29,7 @@ def scenes(ours: LorapoolScenes, theirs: DiffusersScenes) -> Mapping[str, Callab
         "diffusers": alone(theirs.diffusers),
         "diffusers-traffic": alone(theirs.diffusers_traffic),
         "diffusers-compiled": alone(theirs.diffusers_compiled),
+        "diffusers-compiled-hotswap": alone(theirs.diffusers_compiled_hotswap),
     }
 
 
