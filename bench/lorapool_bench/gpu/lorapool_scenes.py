@@ -57,7 +57,7 @@ class LorapoolScenes:
     def batches(self) -> None:
         """Pictures of the base, with one adapter and with one each, by the pictures in a forward."""
         added, merged = (self.pool.of_mode(mode) for mode in (ApplyMode.UNMERGED, ApplyMode.MERGED))
-        read = [self.pool.engine.read(self.adapters.file(i)) for i in range(MOST_ROWS)]
+        read = [self.pool.read(self.adapters.file(i)) for i in range(MOST_ROWS)]
         for rows in ROWS:
             one: list[HostAdapter | None] = [read[0]] * rows
             self._batch("base", "lorapool, the base", added, [None] * rows)
@@ -132,7 +132,7 @@ class LorapoolScenes:
         pool, made = self.pool, self.found.memory
         made["base"] = pool.engine.info.size_bytes
         merged = pool.of_mode(ApplyMode.MERGED)
-        adapter = merged.read(self.adapters.file(0))
+        adapter = pool.read(self.adapters.file(0))
         made["an adapter"] = adapter.size_bytes
         pool.pictures(merged, [adapter], 0)
         made["merged weights"] = merged.device_bytes - adapter.size_bytes
@@ -150,7 +150,7 @@ class LorapoolScenes:
         """The denoiser as a graph; the pool's other ways are measured before: it stays one."""
         engine = self.pool.of_mode(ApplyMode.MERGED, graphs=True)
         compile_s = self.pool.graph(engine)
-        read = engine.read(self.adapters.file(0))
+        read = self.pool.read(self.adapters.file(0))
         self._batch("graph", "lorapool, compiled, the base", engine, [None], compile_s)
         self._batch("graph adapter", "lorapool, compiled, an adapter", engine, [read])
 

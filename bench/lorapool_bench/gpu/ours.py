@@ -51,6 +51,10 @@ class BenchedPool:
     def on_thread(self, work: Callable[[], T]) -> T:
         return self._thread.submit(work).result()
 
+    def read(self, file: AdapterFile) -> HostAdapter:
+        """On the engine's thread: two threads that compute have helpers each, and on a CPU are slower."""
+        return self.on_thread(lambda: self.engine.read(file))
+
     def of_mode(self, mode: ApplyMode, *, graphs: bool = False) -> DiffusersEngine:
         """Another engine on the same base, that applies adapters so, and batches as many pictures as it is given.
 
