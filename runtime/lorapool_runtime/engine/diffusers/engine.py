@@ -77,7 +77,7 @@ class DiffusersEngine:
         return self.memory.evictions
 
     def _applied_bytes(self) -> int:
-        return self.activator.applied_bytes
+        return self.activator.applied_bytes + self.parts.pair_bytes
 
     def pin(self, identities: Collection[str]) -> None:
         self.memory.pin(identities)

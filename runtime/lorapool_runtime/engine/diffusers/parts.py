@@ -88,6 +88,11 @@ class PipelineParts:
             return nullcontext()
         return self.compiled.one_run()
 
+    @property
+    def pair_bytes(self) -> int:
+        """Memory for pairs that graphs add, of the adapters' budget."""
+        return 0 if self.compiled is None else self.compiled.pair_bytes
+
     def masked(self, stack: Stack, recipe: Recipe) -> MaskedStack | None:
         """The stack taken apart by the recipe's masks; None where it has none. Raises: RecipeError."""
         return masked(stack, recipe, self.family, self.pipeline) if recipe.masks else None

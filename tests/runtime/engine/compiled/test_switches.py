@@ -57,13 +57,14 @@ class Bed:
 
     unet: Any = field(default_factory=small_unet)
     backend: Any = None
+    ranks: tuple[int, ...] = ()
     graphs: int = 0
 
     def __post_init__(self) -> None:
         self.board = Switchboard({"unet": self.unet})
         # Breaks of a graph are errors (`fullgraph`), and so are recompilations.
         compiler = graph_compiler(backend=self.backend or self._count)
-        made = with_twin(self.unet, self.board, compiler, stance="fail_on_recompile")
+        made = with_twin(self.unet, self.board, compiler, stance="fail_on_recompile", ranks=self.ranks, most=8)
         assert made is not None
         self.compiled: CompiledDenoiser = made
 

@@ -25,6 +25,12 @@ def shape_key(arguments: Arguments) -> Hashable | None:
     return tuple(found)
 
 
+def rows_of(arguments: Arguments) -> int:
+    """Of the denoiser's input, its first argument that is no single number."""
+    leaves, _ = tree_flatten(arguments)
+    return next(len(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.dim())
+
+
 def kept(arguments: Arguments) -> Arguments:
     """Copies of the same kind, for later: those of a pipeline are written again by its next step."""
     copies: Arguments = tree_map_only(torch.Tensor, _copy, arguments)

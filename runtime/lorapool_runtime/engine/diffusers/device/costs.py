@@ -130,7 +130,7 @@ def choose(
 
 
 def choose_compiled(work: StackWork, loss: float) -> Choice:
-    """The way for one run where mode is Auto and the denoiser is compiled: its graph knows merged weights alone."""
+    """The way for one run where mode is Auto and the denoiser is compiled: a graph of merged weights adds nothing."""
     if not work.branches:
         return Choice(merge=False, why="nothing to merge")
     if loss > MOST_LOSS:

@@ -76,6 +76,7 @@ class Switchboard:
         self._merged_weights = MergedWeights(merge)
         self._active: list[Adapted] = []
         self._fixed: frozenset[int] = frozenset()
+        self._additions: tuple[tuple[Adapted, Unmerged | PerRow], ...] = ()
         self.is_fixed_whole = False
 
     @property
@@ -87,6 +88,10 @@ class Switchboard:
     def has_fixed(self) -> bool:
         """Whether a twin reads weights that a switch writes."""
         return bool(self._fixed)
+
+    def additions(self) -> tuple[tuple[Adapted, Unmerged | PerRow], ...]:
+        """What modules with fixed weights add, where that is all that is active in them."""
+        return self._additions
 
     @property
     def is_bare(self) -> bool:
@@ -194,12 +199,15 @@ class Switchboard:
         if self._fixed and self._fixed.isdisjoint(id(module) for module, _ in plan.unmerged):
             self._merged_weights.settle({id(merge.module) for merge in plan.merges})
             self.is_fixed_whole = True
+        elif self._fixed.isdisjoint(id(merge.module) for merge in plan.merges):
+            self._additions = tuple(added for added in plan.unmerged if id(added[0]) in self._fixed)
 
     def clear(self) -> None:
         """The bare base."""
         for module in self._active:
             activate(module, None)
         self._active.clear()
+        self._additions = ()
         self.is_fixed_whole = False
 
     def release(self) -> None:
