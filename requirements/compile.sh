@@ -14,7 +14,7 @@ trap 'rm -f "$without_torch"' EXIT
 echo 'torch ; sys_platform == "never"' >"$without_torch"
 
 lock --overrides "$without_torch" --extra dev pyproject.toml -o requirements/dev.txt
-for part in control runtime-stub runtime quantized train; do
+for part in control runtime-stub runtime quantized streamer train; do
   lock --overrides "$without_torch" --extra "$part" -c requirements/dev.txt pyproject.toml -o "requirements/$part.txt"
 done
 # torch and the CUDA libraries that it asks for.

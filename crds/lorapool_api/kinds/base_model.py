@@ -71,6 +71,13 @@ class Offload(StrEnum):
     GROUP = "Group"
 
 
+class Loading(StrEnum):
+    """How the files of the base are read."""
+
+    MAPPED = "Mapped"
+    STREAMED = "Streamed"
+
+
 class BaseModelSpec(ApiModel):
     """The base model that every pod of the pool holds."""
 
@@ -126,6 +133,13 @@ class BaseModelSpec(ApiModel):
         description="Group: denoiser and text encoders lie in host memory, and each block comes to the device for its "
         "part of a forward. For cards on which the base finds no room; each step then takes as long as the bus takes "
         "for the weights. Adapters stay on the device and are never merged.",
+    )
+    loading: Loading | None = Field(
+        default=None,
+        description="Mapped (default): files are mapped into memory. Streamed: many parts of a file are read at once, "
+        "for volumes on which that is faster; it needs an image with the package runai-model-streamer, and takes a "
+        "gigabyte of host memory meanwhile. The weights are the same.",
+        exclude_if=lambda loading: loading is None,
     )
     aliases: tuple[ModelId, ...] = Field(
         default=(),

@@ -36,9 +36,13 @@ def _load_diffusers(settings: Settings, progress: Progress) -> WarmEngine:
     source = settings.model.source
     if (folder := _folder_here(source)) is not None:
         read_ahead(folder, source.hub.variant if source.hub else None)
+    config = settings.config
+    # torch alone comes first: its context takes as long as the other libraries.
+    from lorapool_runtime.engine.diffusers.device.context import begin_context
+
+    begin_context(config.device)
     from lorapool_runtime.engine.diffusers.load import load_engine
 
     imported_s = time.monotonic() - start
-    config = settings.config
     budget = config.budgets.device_bytes
     return load_engine(settings.model, config.device, budget, config.serving, progress, imported_s=imported_s)

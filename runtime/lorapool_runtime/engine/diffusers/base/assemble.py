@@ -20,6 +20,7 @@ from transformers.initialization import no_init_weights
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions, Source, converting, sources
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile, files_of
+from lorapool_runtime.engine.diffusers.base.streamed.streamer import streaming
 from lorapool_runtime.engine.diffusers.packed.packing import settle
 
 log = structlog.get_logger(__name__)
@@ -75,7 +76,8 @@ def assemble(folder: Path, index: Mapping[str, Any], target: LoadOptions, progre
         # Only a module tells which of its tensors are to be packed; else it is built while they are converted.
         components = list(components)
         packed = {slot.source for component in components for slot in component.packed}
-    with converting(wanted, target, progress, packed) as converted:
+    reading = streaming if target.streamed else converting
+    with reading(wanted, target, progress, packed) as converted:
         for component in components:
             found[component.name] = component.module
             slots += component.slots

@@ -20,12 +20,13 @@ _MOST_THREADS: Final = 8
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How the modules are wanted."""
+    """How the modules are wanted; `streamed`: their files are read by the streamer, and not mapped."""
 
     dtype: torch.dtype
     device: torch.device
     variant: str | None = None
     packing: Packing | None = None
+    streamed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,7 @@ class MappedFile:
 
     def __init__(self, path: Path) -> None:
         """Raises: ModelError when it is no safetensors file."""
-        self._path = path
+        self.path = path
         try:
             with path.open("rb") as file:
                 size_bytes = os.fstat(file.fileno()).st_size
@@ -61,7 +61,7 @@ class MappedFile:
         info = self.header.tensors[name]
         dtype = DTYPES.get(info.dtype)
         if dtype is None:
-            raise ModelError(f"{self._path}: {name} has dtype {info.dtype}, which no base can be loaded from")
+            raise ModelError(f"{self.path}: {name} has dtype {info.dtype}, which no base can be loaded from")
         if info.begin == info.end:
             return torch.empty(info.shape, dtype=dtype)
         count = (info.end - info.begin) // dtype.itemsize

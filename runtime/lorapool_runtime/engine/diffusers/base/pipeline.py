@@ -35,6 +35,7 @@ from lorapool_runtime.engine.diffusers.base.single_file import (
     revision_of,
     single_file,
 )
+from lorapool_runtime.engine.diffusers.base.streamed.streamer import is_streamed
 from lorapool_runtime.engine.diffusers.families.find import sized
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
 from lorapool_runtime.engine.diffusers.packed.packing import Packing, packing_of
@@ -99,7 +100,7 @@ def load_pipeline(
     check_stored(folder, {n: e for n, e in index.items() if n not in options}, spec.quantization)
     # What is offloaded stays in host memory until its modules are what they will be.
     place = torch.device(device.value if spec.offload is Offload.NONE else "cpu")
-    target = LoadOptions(dtype, place, variant, packing)
+    target = LoadOptions(dtype, place, variant, packing, streamed=is_streamed(spec))
     assembled: Mapping[str, torch.nn.Module] = {}
     try:
         if file is not None:
