@@ -22,6 +22,11 @@ picture when it has the last one. The article's flow is `load_lora_weights`, `fu
 takes to have the request's adapter active, from wherever it is: in traffic the first request for an adapter reads
 it from disk.
 """
+_ON_A_CPU: Final = """lorapool's traffic and its compiled pictures take longer than its batches here: other threads
+than the engine's have computed by then (those that read adapters, the one that compiles). The likely reason is that
+each has OpenMP threads of its own, more of them than cores: with adapters read on another thread, the batches took
+twice as long too. diffusers' ways have one thread that computes.
+"""
 
 
 def section(results: Path, notes: Mapping[str, str]) -> str:
@@ -34,7 +39,7 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
     if cpu is None:
         parts += ["### On a CPU, in small\n", f"Not measured yet: `{_COMMAND}` where there is no GPU.\n"]
     else:
-        parts += ["### On a CPU, in small\n", _measured(cpu)]
+        parts += ["### On a CPU, in small\n", _ON_A_CPU, _measured(cpu)]
     return "\n".join(parts)
 
 
