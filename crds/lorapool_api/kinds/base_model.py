@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from lorapool_api.kinds.models.controls import ControlSpec
+from lorapool_api.kinds.models.controls import ControlSpec, WeightsFile
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.schema import ApiModel, Rule, rules
 
@@ -59,11 +59,6 @@ class Quantization(ApiModel):
 _ONE_FILE: Final = ".safetensors"
 
 
-def is_single_file(source: ModelSource) -> bool:
-    """Whether it is a checkpoint in one file, and no folder of a pipeline."""
-    return source.path is not None and source.path.endswith(_ONE_FILE)
-
-
 class Offload(StrEnum):
     """Where the base's weights lie while they are not needed."""
 
@@ -88,8 +83,14 @@ class BaseModelSpec(ApiModel):
                 "weights in nf4 cannot be offloaded: take int8 or fp8",
             ),
             Rule(
-                f"has(self.config) == (has(self.source.path) && self.source.path.endsWith('{_ONE_FILE}'))",
+                "has(self.config) == (has(self.file) || "
+                f"(has(self.source.path) && self.source.path.endsWith('{_ONE_FILE}')))",
                 "config goes with a source that is one file, and such a source needs it",
+            ),
+            Rule("!has(self.file) || has(self.source.hub)", "file goes with a source on the Hub: a path names its own"),
+            Rule(
+                "!has(self.file) || !has(self.source.hub) || !has(self.source.hub.variant)",
+                "a file is of no variant: it is named by itself",
             ),
         )
     )
@@ -97,6 +98,11 @@ class BaseModelSpec(ApiModel):
     source: ModelSource = Field(
         description="Where the diffusers pipeline comes from. A path that ends in .safetensors is a checkpoint in one "
         "file."
+    )
+    file: WeightsFile | None = Field(
+        default=None,
+        description="A checkpoint in one file, in the repository of `source.hub`: of all its files this one is fetched.",
+        exclude_if=lambda file: file is None,
     )
     config: ModelSource | None = Field(
         default=None,
@@ -146,3 +152,13 @@ class BaseModelSpec(ApiModel):
         description="Names that a request may use for the bare base, besides the pool's own.",
         max_length=16,
     )
+
+    @property
+    def is_single_file(self) -> bool:
+        """Whether it is a checkpoint in one file, and no folder of a pipeline."""
+        return self.file is not None or (self.source.path is not None and self.source.path.endswith(_ONE_FILE))
+
+    @property
+    def label(self) -> str:
+        """Where it comes from in a few words, for people."""
+        return self.source.label if self.file is None else f"{self.source.label} {self.file}"

@@ -30,3 +30,12 @@ def test_the_encoder_of_an_image_prompt_is_pinned_too() -> None:
     assert [hub.repo for hub in hub_sources(pool.spec.model)] == ["them/clip"]
     (hub,) = hub_sources(pinned(pool, {("them/clip", "main"): "c" * 40}).spec.model)
     assert hub.revision == "c" * 40
+
+
+def test_a_checkpoint_in_one_file_is_pinned_and_stays_that_file() -> None:
+    source = {"hub": {"repo": "them/dream", "revision": "main"}}
+    config = {"hub": {"repo": "them/config", "revision": "main"}}
+    pool = make.pool(model={"source": source, "file": "dream.safetensors", "config": config})
+    seen = pinned(pool, {("them/dream", "main"): "a" * 40, ("them/config", "main"): "b" * 40}).spec.model
+    assert [hub.revision for hub in hub_sources(seen)] == ["a" * 40, "b" * 40]
+    assert seen.file == "dream.safetensors"

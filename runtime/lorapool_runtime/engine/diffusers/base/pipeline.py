@@ -90,7 +90,7 @@ def load_pipeline(
     folder = _folder(spec.source if file is None else configuration(spec))
     files_s = time.monotonic() - began
     index = _index(folder)
-    family = family_in(folder, index, spec.source.label)
+    family = family_in(folder, index, spec.label)
     dtype = dtype_of(spec.dtype, family)
     options = load_options(index) | _vae(spec, index, dtype)
     variant = spec.source.hub.variant if spec.source.hub else None
@@ -111,7 +111,7 @@ def load_pipeline(
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
-        raise ModelError(f"{spec.source.label} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"{spec.label} cannot be loaded: {first_line(error)}") from error
     _pack(pipeline, packing, assembled, target)
     _settle(pipeline, device, place, deterministic=deterministic)
     controls = load_controls(spec.controls, pipeline, family, dtype)

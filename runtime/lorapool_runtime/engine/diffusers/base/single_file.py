@@ -7,9 +7,12 @@ from typing import Any
 import diffusers
 import torch
 from diffusers.loaders.single_file_utils import SingleFileComponentError
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
-from lorapool_api.kinds.base_model import BaseModelSpec, is_single_file
-from lorapool_api.kinds.sources import ModelSource
+from lorapool_api.kinds.base_model import BaseModelSpec
+from lorapool_api.kinds.sources import HubModel, ModelSource
+from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile
 from lorapool_runtime.engine.revision import file_revision
 from lorapool_runtime.errors import ModelError
@@ -17,19 +20,33 @@ from lorapool_runtime.errors import ModelError
 
 def single_file(spec: BaseModelSpec) -> Path | None:
     """The file that the base is; None where it is a pipeline's folder. Raises: ModelError where it is not there."""
-    if spec.source.path is None or not is_single_file(spec.source):
+    if not spec.is_single_file:
         return None
-    file = Path(spec.source.path)
+    if spec.source.hub is not None:
+        file = _of_hub(spec.source.hub, str(spec.file))
+    else:
+        file = Path(str(spec.source.path))
     if not file.is_file():
         raise ModelError(f"{file} does not exist in the pod: mount the model there, or name another path")
     MappedFile(file)  # its header is looked at before a library is
     return file
 
 
+def _of_hub(hub: HubModel, name: str) -> Path:
+    """That file alone of the repository, in the Hub's cache. Raises: ModelError."""
+    try:
+        return Path(hf_hub_download(hub.repo, name, revision=hub.revision))
+    except EntryNotFoundError as error:
+        raise ModelError(f"{hub.repo} at {hub.revision} has no file {name}") from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        trouble = hub_trouble(hub, error) or f"{name} of {hub.repo} at {hub.revision} cannot be had from the Hub: {error}"
+        raise ModelError(trouble) from error
+
+
 def configuration(spec: BaseModelSpec) -> ModelSource:
     """Where the folder of the pipeline comes from that says what the file is. Raises: ModelError."""
     if spec.config is None:
-        raise ModelError(f"{spec.source.label} is one file: name a pipeline of its family in model.config")
+        raise ModelError(f"{spec.label} is one file: name a pipeline of its family in model.config")
     return spec.config
 
 

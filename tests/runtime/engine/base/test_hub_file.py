@@ -1,0 +1,78 @@
+"""A checkpoint in one file of a repository: that file alone is fetched, at its revision, and read as one on a volume."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from diffusers import StableDiffusionPipeline
+from lorapool_hub.app import serving
+from lorapool_hub.server import running
+from tests import tiny_families
+from tests.families import single_file
+
+LOAD = """
+import json, sys
+from pathlib import Path
+from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.runtime import Device
+from lorapool_api.kinds.sources import HubModel, ModelSource
+from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
+from lorapool_runtime.engine.diffusers.base.single_file import single_file
+from lorapool_runtime.errors import ModelError
+file, revision, config, home = sys.argv[1:]
+spec = BaseModelSpec(
+    source=ModelSource(hub=HubModel(repo="lorapool/dream", revision=revision)),
+    file=file,
+    config=ModelSource.model_construct(hub=None, path=config),
+    dtype=Dtype.FLOAT32,
+)
+try:
+    fetched = single_file(spec)
+    loaded = load_pipeline(spec, Device.CPU, lambda *_: None)
+except ModelError as error:
+    print(json.dumps({"error": str(error)}))
+    sys.exit()
+weights = [p.name for p in Path(home).rglob("snapshots/*/*")]
+print(json.dumps({
+    "at": fetched.parent.name, "fetched": weights, "revision": loaded.revision, "size": loaded.size_bytes,
+    "family": loaded.family.name, "sum": float(loaded.pipeline.unet.conv_in.weight.sum()),
+}))
+"""
+
+
+def loaded(url: str, file: str, revision: str, config: Path, home: Path) -> dict[str, Any]:
+    """In a process of its own: the libraries read the Hub's address when they are imported."""
+    environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("HF_HUB_OFFLINE", None)
+    arguments = [sys.executable, "-c", LOAD, file, revision, str(config), str(home)]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def test_one_file_of_a_repository_is_a_base(tmp_path: Path) -> None:
+    folder = tiny_families.make_sd15(tmp_path / "sd15")
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    repo = tmp_path / "hub" / "dream"
+    repo.mkdir(parents=True)
+    (repo / "README.md").write_text("---\nlicense: mit\n---\n")
+    checkpoint = single_file.write(repo / "dream.safetensors", pipeline)
+    (repo / "other.safetensors").write_bytes(b"not asked for")
+    config = single_file.configuration_of(folder, tmp_path / "config")
+    with running(serving(tmp_path / "hub")) as url:
+        found = loaded(url, "dream.safetensors", "main", config, tmp_path / "home")
+        again = loaded(url, "dream.safetensors", found["at"], config, tmp_path / "home-2")
+        missing = loaded(url, "nothing.safetensors", "main", config, tmp_path / "home-3")
+
+    assert found["fetched"] == ["dream.safetensors"]
+    assert found["size"] == checkpoint.stat().st_size
+    assert found["family"] == "SD 1.x"
+    assert abs(found["sum"] - float(pipeline.unet.conv_in.weight.sum())) < 1e-4
+    assert len(found["at"]) == 40
+    assert again == found
+    assert missing == {"error": "lorapool/dream at main has no file nothing.safetensors"}
