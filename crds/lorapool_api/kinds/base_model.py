@@ -101,7 +101,7 @@ class BaseModelSpec(ApiModel):
     )
     file: WeightsFile | None = Field(
         default=None,
-        description="A checkpoint in one file, in the repository of `source.hub`: of all its files this one is fetched.",
+        description="A checkpoint in one file, in the repository of `source.hub`: this alone is fetched of it.",
         exclude_if=lambda file: file is None,
     )
     config: ModelSource | None = Field(

@@ -1,4 +1,4 @@
-"""A checkpoint in one file of a repository: that file alone is fetched, at its revision, and read as one on a volume."""
+"""A checkpoint in one file of a repository: that file alone is fetched, and read as one on a volume."""
 
 import json
 import os
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import StableDiffusionPipeline
-from lorapool_hub.app import serving
-from lorapool_hub.server import running
 from tests import tiny_families
 from tests.families import single_file
+
+from lorapool_hub.app import serving
+from lorapool_hub.server import running
 
 LOAD = """
 import json, sys

@@ -22,10 +22,8 @@ def single_file(spec: BaseModelSpec) -> Path | None:
     """The file that the base is; None where it is a pipeline's folder. Raises: ModelError where it is not there."""
     if not spec.is_single_file:
         return None
-    if spec.source.hub is not None:
-        file = _of_hub(spec.source.hub, str(spec.file))
-    else:
-        file = Path(str(spec.source.path))
+    hub = spec.source.hub
+    file = Path(str(spec.source.path)) if hub is None else _of_hub(hub, str(spec.file))
     if not file.is_file():
         raise ModelError(f"{file} does not exist in the pod: mount the model there, or name another path")
     MappedFile(file)  # its header is looked at before a library is
@@ -39,7 +37,9 @@ def _of_hub(hub: HubModel, name: str) -> Path:
     except EntryNotFoundError as error:
         raise ModelError(f"{hub.repo} at {hub.revision} has no file {name}") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
-        trouble = hub_trouble(hub, error) or f"{name} of {hub.repo} at {hub.revision} cannot be had from the Hub: {error}"
+        trouble = (
+            hub_trouble(hub, error) or f"{name} of {hub.repo} at {hub.revision} cannot be had from the Hub: {error}"
+        )
         raise ModelError(trouble) from error
 
 
