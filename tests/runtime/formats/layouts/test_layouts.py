@@ -41,6 +41,20 @@ AURA = Family("AuraFlowTransformer2DModel", "AuraFlowPipeline", (("num_mmdit_lay
 SANA = Family("SanaTransformer2DModel", "SanaPipeline", (("num_layers", 2),))
 COGVIEW4 = Family("CogView4Transformer2DModel", "CogView4Pipeline", (("num_layers", 2),))
 
+HIDREAM = Family(
+    "HiDreamImageTransformer2DModel",
+    "HiDreamImagePipeline",
+    (
+        ("patch_size", 2),
+        ("in_channels", 16),
+        ("num_layers", 1),
+        ("num_single_layers", 1),
+        ("caption_channels", (4096, 4096)),
+        ("llama_layers", (0, 1)),
+    ),
+)
+ERNIE = Family("ErnieImageTransformer2DModel", "ErnieImagePipeline", (("num_layers", 2),))
+
 
 def flux_blocks(width: int, double: range, single: range) -> Shapes:
     """The original code's modules of Flux' blocks, (outputs, inputs)."""
@@ -137,6 +151,12 @@ CASES: dict[str, tuple[Family, Write, Shapes | None]] = {
     "Qwen-Image, ai-toolkit and ComfyUI": (QWEN, AI_TOOLKIT, None),
     "Qwen-Image, ComfyUI with alpha": (QWEN, COMFY, None),
     "Qwen-Image, diffusers": (QWEN, DIFFUSERS, None),
+    "HiDream, ai-toolkit and ComfyUI": (HIDREAM, AI_TOOLKIT, None),
+    "HiDream, diffusers": (HIDREAM, DIFFUSERS, None),
+    "HiDream, diffusers with its configuration": (HIDREAM, with_configuration, None),
+    "ERNIE-Image, ai-toolkit": (ERNIE, AI_TOOLKIT, None),
+    "ERNIE-Image, diffusers": (ERNIE, DIFFUSERS, None),
+    "ERNIE-Image, diffusers with its configuration": (ERNIE, with_configuration, None),
     "Qwen-Image, without a prefix": (QWEN, BARE, None),
     "Qwen-Image, PEFT's default": (QWEN, OF_PEFT, None),
     "Z-Image, kohya": (Z_IMAGE, KOHYA, None),
