@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from tests.gpu.conftest import load_reference, make_engine
-from tests.runtime.ask import adapter_file, image, request
+from tests.runtime.ask import adapter_file, finished, image, request
 from tests.runtime.files import EVERY
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.runtime import Device
-from lorapool_runtime.engine.contract import Rendering
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
+from lorapool_runtime.engine.result import Rendering
 from lorapool_runtime.errors import OutOfDeviceMemory
 
 # Takes all but so many bytes, says so, and gives them back when its input ends.
@@ -60,7 +60,7 @@ def test_a_request_that_a_neighbour_leaves_no_room_for_is_refused_and_later_made
     small, wanted = image(engine, (adapter, 1.0)), image(engine, **large)
     engine.activator.free()
     with neighbour(leave_bytes=0):
-        (result,) = engine.render([request(**large)])
+        (result,) = finished(engine.render([request(**large)]))
         assert isinstance(result, OutOfDeviceMemory | Rendering)
         refused = isinstance(result, OutOfDeviceMemory)
     assert refused, "the neighbour did not take enough: nothing was tried"

@@ -1,5 +1,6 @@
 """Short words for what the engine's tests do again and again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.lora.fit import check_fits
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter, Sidecars
-from lorapool_runtime.engine.contract import Recipe, Rendering, RenderRequest, WarmEngine
+from lorapool_runtime.engine.contract import Recipe, RenderRequest, WarmEngine
+from lorapool_runtime.engine.result import Rendering, Result, Unfinished
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.sources.blobs import hash_file
 
@@ -61,10 +63,22 @@ def request(*stack: tuple[HostAdapter, float], **changes: Any) -> RenderRequest[
 
 def rendered(engine: WarmEngine, wanted: RenderRequest[HostAdapter]) -> Rendering:
     """What the engine makes of one request. Raises: what it failed with."""
-    (result,) = engine.render([wanted])
+    (result,) = finished(engine.render([wanted]))
     if isinstance(result, RuntimeFailure):
         raise result
     return result
+
+
+def finished(results: Sequence[Result]) -> list[Rendering | RuntimeFailure]:
+    """What becomes of each request; what is no failure of a request is raised."""
+    return [_finished(result) for result in results]
+
+
+def _finished(result: Result) -> Rendering | RuntimeFailure:
+    try:
+        return result.finish() if isinstance(result, Unfinished) else result
+    except RuntimeFailure as failure:
+        return failure
 
 
 def reference_image(pipeline: Any, **changes: Any) -> Pixels:

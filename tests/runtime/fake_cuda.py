@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,11 +22,15 @@ class Stream:
 
     waiting: deque[Callable[[], object]] = field(default_factory=deque)
     waited: int = 0
+    follows: list["Stream"] = field(default_factory=list)
 
     def synchronize(self) -> None:
         self.waited += 1
         while self.waiting:
             self.waiting.popleft()()
+
+    def wait_stream(self, other: "Stream") -> None:
+        self.follows.append(other)
 
 
 @dataclass(eq=False)
@@ -53,22 +58,31 @@ class Event:
 
 
 class _Late(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, copied: list[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._stream = stream
+        self._copied = copied
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         late = func is torch.ops.aten.copy_.default and len(args) > 2 and args[2]
         if not late:
             return func(*args, **(kwargs or {}))
-        self._stream.waiting.append(lambda: args[0].copy_(args[1]))
+        self._stream.waiting.append(partial(_copy, args[0], args[1]))
+        self._copied.append(args[0].numel() * args[0].element_size())
         return args[0]
+
+
+@torch.inference_mode()
+def _copy(target: torch.Tensor, source: torch.Tensor) -> None:
+    target.copy_(source)
 
 
 @dataclass
 class FakeCuda:
-    """See `accelerator.CudaApi`. A test sets the figures; `lost` makes every call fail as after a sticky error, and
-    after so many uploads as are left the device is full."""
+    """See `cuda_api.CudaApi`. A test sets the figures; `lost` makes every call fail as after a sticky error, and
+    after so many uploads as are left the device is full.
+
+    `copied_late` has the bytes of each copy that was to happen beside something else."""
 
     total_bytes: int = 24 * 1024**3
     taken_bytes: int = 0
@@ -77,6 +91,7 @@ class FakeCuda:
     streams: list[Stream] = field(default_factory=list)
     recorded: list[tuple[torch.Tensor, object]] = field(default_factory=list)
     pinned_bytes: int = 0
+    copied_late: list[int] = field(default_factory=list)
     emptied: int = 0
     waited_for_all: int = 0
     uploads_left: int | None = None
@@ -95,7 +110,7 @@ class FakeCuda:
             self.uploads_left -= 1
             if self.uploads_left < 0:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return _in(stream)
+        return _in(stream, self.copied_late)
 
     def event(self, *, timing: bool) -> Event:
         return Event()
@@ -132,6 +147,6 @@ class FakeCuda:
 
 
 @contextmanager
-def _in(stream: Stream) -> Iterator[None]:
-    with _Late(stream):
+def _in(stream: Stream, copied: list[int]) -> Iterator[None]:
+    with _Late(stream, copied):
         yield

@@ -51,7 +51,8 @@ class RuntimeParts:
         """Needs a running event loop. `started_s`: the process's start on the clock of `time.monotonic`."""
         config = self._config = settings.config
         engine_thread, self._prefetch_thread = ThreadPoolExecutor(1, "engine"), ThreadPoolExecutor(1, "prefetch")
-        self.threads = (engine_thread, self._prefetch_thread)
+        finish_thread = ThreadPoolExecutor(1, "finish")
+        self.threads = (engine_thread, self._prefetch_thread, finish_thread)
         self.changes, self.health = Changes(), Health()
         self.metrics = Metrics(config, self._figures)
         self.base = BaseLoader(load, engine_thread, self.changes, started_s)
@@ -103,6 +104,7 @@ class RuntimeParts:
             self.base.engine,
             engine_thread,
             self._prefetch_thread,
+            finish_thread,
             self.host,
             self.registry.weights.load,
             config.serving.max_pending,

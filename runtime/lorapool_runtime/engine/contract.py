@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Generic, Protocol
 
 from PIL.Image import Image
@@ -13,7 +12,7 @@ from lorapool_api.wire.state import LimitShortfall
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.passes import ControlPicture, Hires, Start
-from lorapool_runtime.errors import RuntimeFailure
+from lorapool_runtime.engine.result import Result
 
 Stop = Callable[[], bool]
 Modules = Mapping[str, Mapping[str, tuple[int, ...]]]
@@ -85,13 +84,18 @@ class Recipe:
         return tuple((self.seed + i) % 2**63 for i in range(self.images))
 
 
+# Makes a rough picture of a step, waiting for the device where it must. Any thread but the engine's. None: it cannot.
+Preview = Callable[[], Image | None]
+
+
 @dataclass(frozen=True)
 class Step:
-    """A step that is done, of `of` in all, over all images of the request."""
+    """A step that is done or, where the device works behind the host, launched; of `of` in all, over all images of the
+    request."""
 
     number: int
     of: int
-    preview: Image | None = None
+    preview: Preview | None = None
 
 
 def no_steps(step: Step) -> None:
@@ -121,47 +125,6 @@ class RenderRequest(Generic[Adapter]):
         return number * (self.previews + 1) // of > (number - 1) * (self.previews + 1) // of
 
 
-class Applied(StrEnum):
-    """How the adapters of a request were applied."""
-
-    NONE = "none"
-    UNMERGED = "unmerged"
-    MERGED = "merged"
-    MIXED = "mixed"
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """The images of a request, and how long the engine took for each part, in seconds.
-
-    Attributes:
-        rows: how many pictures, of this request and others, went through each forward together.
-        applied: what was done with its adapters; mixed: added to its own rows of a batch.
-        prompt_s: what the text encoders took.
-        decode_s: of `inference_s`, from latents to pixels.
-        loads: how many of its adapters had to be brought to the device.
-    """
-
-    images: tuple[Image, ...]
-    load_s: float
-    switch_s: float
-    inference_s: float
-    warnings: tuple[str, ...] = ()
-    rows: int = 1
-    applied: Applied = Applied.NONE
-    prompt_s: float = 0.0
-    decode_s: float = 0.0
-    loads: int = 0
-
-    @property
-    def busy_s(self) -> float:
-        """How long the engine was at work on it."""
-        return self.load_s + self.switch_s + self.prompt_s + self.inference_s
-
-
-Result = Rendering | RuntimeFailure
-
-
 class WarmEngine(Protocol):
     """One base model, loaded and warm, and what makes images of it.
 
@@ -183,7 +146,8 @@ class WarmEngine(Protocol):
     def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
         """Make the images of these requests in one go: they agree in shape, and are one request, or as many pictures
         as `batch` allows. Each request has an outcome of its own, `Stopped` where nobody wanted it to the end,
-        `OutOfDeviceMemory` where not even one picture of its size finds room with all else freed.
+        `OutOfDeviceMemory` where not even one picture of its size finds room with all else freed. What is unfinished
+        outlives what comes next, also `forget` and `check`.
 
         Args:
             waiting: how many more requests for this stack wait: what a switch costs is shared by all of them.

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
@@ -16,17 +17,8 @@ from PIL import Image
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
-from lorapool_runtime.engine.contract import (
-    Applied,
-    BaseInfo,
-    Progress,
-    Recipe,
-    Rendering,
-    RenderRequest,
-    Result,
-    Step,
-    no_progress,
-)
+from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, RenderRequest, Step, no_progress
+from lorapool_runtime.engine.result import Applied, Rendering, Result, Unfinished
 from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import Stopped
 
@@ -94,13 +86,18 @@ class StubEngine:
         switched = time.monotonic()
         recipe = request.recipe
         total = recipe.steps * recipe.images
-        images = [self._image(recipe, request.stack, seed) for seed in recipe.seeds]
+        draw_each = [partial(self._image, recipe, request.stack, seed) for seed in recipe.seeds]
         for number in range(1, total + 1):
             self._pretend(self._timings.step_milliseconds / 1000, request.stop)
-            request.on_step(Step(number, total, images[0] if request.shows(number, total) else None))
+            request.on_step(Step(number, total, draw_each[0] if request.shows(number, total) else None))
         applied = Applied.UNMERGED if request.stack else Applied.NONE
         inference_s = time.monotonic() - switched
-        return Rendering(tuple(images), 0.0, switched - start, inference_s, applied=applied, loads=loads)
+
+        def finish() -> Rendering:
+            images = tuple(draw_one() for draw_one in draw_each)
+            return Rendering(images, 0.0, switched - start, inference_s, applied=applied, loads=loads)
+
+        return Unfinished(finish)
 
     def prefetch(self, adapters: Sequence[HostAdapter]) -> None:
         pass

@@ -6,7 +6,9 @@
 
 import asyncio
 import base64
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -16,7 +18,7 @@ from pydantic import BaseModel
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, StepReport
 from lorapool_api.wire.request import ImageFormat
 from lorapool_runtime.app.encode import encode
-from lorapool_runtime.engine.contract import Step
+from lorapool_runtime.engine.contract import Preview, Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http.errors import body_of, defect
 from lorapool_runtime.http.requests.records import CLIENT_GONE, OK
@@ -46,9 +48,9 @@ def streamed(work: Work, on_end: Callable[[str, str], None]) -> StreamingRespons
 
 
 async def _events(work: Work, on_end: Callable[[str, str], None]) -> AsyncIterator[str]:
-    steps: asyncio.Queue[Step | None] = asyncio.Queue()
-    task = asyncio.ensure_future(work(steps.put_nowait))
-    task.add_done_callback(lambda _: steps.put_nowait(None))
+    steps = PendingSteps()
+    task = asyncio.ensure_future(work(steps.add))
+    task.add_done_callback(lambda _: steps.end())
     outcome, why = CLIENT_GONE, ""
     try:
         async for event in _steps(steps):
@@ -70,18 +72,63 @@ async def _events(work: Work, on_end: Callable[[str, str], None]) -> AsyncIterat
         on_end(outcome, why)
 
 
-async def _steps(steps: "asyncio.Queue[Step | None]") -> AsyncIterator[str]:
+class PendingSteps:
+    """Steps on their way to a client. Lives on the event loop.
+
+    A preview is made when its turn comes. One at most waits for that: a newer one takes its place, and the end of the
+    request that of the last one.
+    """
+
+    def __init__(self) -> None:
+        self._steps: deque[Step] = deque()
+        self._changed = asyncio.Event()
+        self._is_over = False
+
+    def add(self, step: Step) -> None:
+        if step.preview is not None:
+            self._drop_preview()
+        self._steps.append(step)
+        self._changed.set()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._drop_preview()
+        self._is_over = True
+        self._changed.set()
+
+    async def next(self) -> Step | None:
+        """The oldest; None after the last."""
+        while not self._steps and not self._is_over:
+            self._changed.clear()
+            await self._changed.wait()
+        return self._steps.popleft() if self._steps else None
+
+    def _drop_preview(self) -> None:
+        self._steps = deque(replace(step, preview=None) for step in self._steps)
+
+
+async def _steps(steps: PendingSteps) -> AsyncIterator[str]:
     while True:
         try:
             async with asyncio.timeout(_QUIET_S):
-                step = await steps.get()
+                step = await steps.next()
         except TimeoutError:
             yield ": waiting\n\n"
             continue
         if step is None:
             return
-        preview = step.preview and base64.b64encode(encode(step.preview, ImageFormat.JPEG)).decode()
+        preview = None if step.preview is None else await asyncio.to_thread(_encoded, step.preview)
         yield _event("step", StepReport(number=step.number, of=step.of, preview=preview))
+
+
+def _encoded(preview: Preview) -> str | None:
+    """A JPEG in base64; None where there is none: the request goes on without."""
+    try:
+        made = preview()
+        return None if made is None else base64.b64encode(encode(made, ImageFormat.JPEG)).decode()
+    except Exception:
+        log.exception("a preview failed; the picture goes on")
+        return None
 
 
 def _event(name: str, data: BaseModel) -> str:

@@ -9,9 +9,10 @@ import structlog
 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import RenderRequest, Result
-from lorapool_runtime.errors import CannotWake, DeviceLost, RequestError, RuntimeFailure, Stopped
+from lorapool_runtime.engine.contract import RenderRequest
+from lorapool_runtime.errors import CannotWake, DeviceLost, RequestError, Stopped
 from lorapool_runtime.queue import answers
+from lorapool_runtime.queue.endings import Endings
 from lorapool_runtime.queue.engine_thread import Clock, EngineThread
 from lorapool_runtime.queue.entry import Outcome, QueueEntry
 from lorapool_runtime.queue.host_prefetch import LoadWeights, WeightCache
@@ -27,10 +28,8 @@ class Dispatcher:
     """Admits requests and answers them. Lives on the event loop; the engine works on `thread`, one forward at a time.
 
     A request waits with its files; the weights of those that come next are loaded to host memory before their turn,
-    and to the device on `prefetch_thread` while others are made.
-
-    Attributes:
-        busy_s: for how long the engine has been making images so far.
+    and to the device on `prefetch_thread` while others are made. What the engine left unfinished is finished on
+    `finish_thread` while it makes the next.
     """
 
     def __init__(
@@ -38,6 +37,7 @@ class Dispatcher:
         engine: GetRenderer,
         thread: Executor,
         prefetch_thread: Executor,
+        finish_thread: Executor,
         cache: WeightCache,
         load: LoadWeights,
         max_pending: int,
@@ -50,18 +50,17 @@ class Dispatcher:
     ) -> None:
         """`on_lost` is told why this process can make no image any more; `on_sleep` is called when the engine has
         fallen asleep or woken."""
-        self._thread = EngineThread(engine, thread, self._lost, clock)
+        self._thread = EngineThread(engine, thread, finish_thread, self._lost, clock)
         self._sleeper = Sleeper(self._thread, on_sleep, clock)
         self._scheduler = Scheduler(engine, cache, load, prefetch_thread, rules, clock)
+        self._endings = Endings(self._thread, self._scheduler, timeout_s, on_rendered, self._rest, clock)
         self._max_pending = max_pending
         self._timeout_s = timeout_s
-        self._on_rendered = on_rendered
         self._on_lost = on_lost
         self._clock = clock
         self._running: Sequence[QueueEntry] = ()
         self._closed: str | None = None
         self._is_lost = False
-        self.busy_s = 0.0
         self._used_s = clock()
         # What sleeps or wakes is not rendered with: a batch waits for the end of it.
         self._engine_alone = asyncio.Lock()
@@ -76,7 +75,16 @@ class Dispatcher:
     @property
     def running(self) -> int:
         """Requests that are being made."""
-        return len(self._running)
+        return len(self._made)
+
+    @property
+    def _made(self) -> Sequence[QueueEntry]:
+        return [*self._endings.entries, *self._running]
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the engine has been making images so far."""
+        return self._endings.busy_s
 
     @property
     def sleep(self) -> SleepFigures:
@@ -145,21 +153,23 @@ class Dispatcher:
 
     def _is_wanted(self) -> bool:
         """Whether the engine has, or is about to have, something better to do. Any thread."""
-        return bool(self._scheduler.waiting or self._running or self._closed is not None)
+        return bool(self._scheduler.waiting or self._running or self._endings.is_any or self._closed is not None)
 
     async def run(self) -> None:
         """Serve for ever, until cancelled. What it raises is a defect of the queue; nothing is served after that."""
         try:
             while True:
+                await self._endings.room()
                 batch = await self._scheduler.next()
                 try:
                     await self._serve([entry for entry in batch if not entry.is_over(self._clock)])
                 finally:
                     self._scheduler.release(batch)
         except Exception:
-            self._close("this pod's queue has failed", (*self._running, *self._scheduler.waiting))
+            self._close("this pod's queue has failed", (*self._made, *self._scheduler.waiting))
             raise
         finally:
+            self._endings.cancel()
             await self._scheduler.close()
 
     async def stop(self, grace_s: float) -> None:
@@ -172,12 +182,12 @@ class Dispatcher:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("giving up what still runs: the grace period is over", grace_s=grace_s)
-            self._close("this pod is stopping", self._running)
+            self._close("this pod is stopping", self._made)
 
     def fail(self, message: str) -> None:
         """No image is made here any more: whoever waits for one is sent elsewhere, now."""
         self._is_lost = True
-        self._close(message, (*self._running, *self._scheduler.waiting))
+        self._close(message, (*self._made, *self._scheduler.waiting))
 
     def _lost(self, message: str) -> None:
         self.fail(message)
@@ -200,10 +210,7 @@ class Dispatcher:
             await self.wake_up()
             started_s = self._clock()
             results = await self._thread.render(batch, self._scheduler.waiting_for(batch[0].stack_id))
-            self._scheduler.switched(max(map(_switch_s, results)))
-            for entry, result in zip(batch, results, strict=True):
-                self._finish(entry, result, started_s)
-            await self._thread.check_after_defects()
+            await self._endings.begin(batch, results, started_s)
         except (CannotWake, DeviceLost) as error:
             for entry in batch:
                 answers.refuse(entry, answers.request_error(error, entry, self._timeout_s))
@@ -211,24 +218,10 @@ class Dispatcher:
             for entry in batch:
                 answers.refuse(entry, answers.defect(error))
         finally:
-            self._used_s = self._clock()
-            self.busy_s += self._used_s - started_s
+            self._used_s = self._endings.count(started_s)
             self._running = ()
+            self._rest()
+
+    def _rest(self) -> None:
+        if not self._made:
             self._idle.set()
-
-    def _finish(self, entry: QueueEntry, result: Result, started_s: float) -> None:
-        if isinstance(result, RuntimeFailure):
-            answers.refuse(entry, answers.request_error(result, entry, self._timeout_s))
-            return
-        outcome = Outcome(result, started_s - entry.arrived_s, entry.read_s)
-        if not entry.answer.done():
-            entry.answer.set_result(outcome)
-        try:
-            self._on_rendered(outcome)
-        except Exception:
-            log.exception("what follows a picture failed; the picture was made")
-
-
-def _switch_s(result: Result) -> float:
-    """What it took to activate the request's adapters."""
-    return 0.0 if isinstance(result, RuntimeFailure) else result.load_s + result.switch_s

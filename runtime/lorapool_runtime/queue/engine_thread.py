@@ -1,14 +1,16 @@
-"""Calls of the engine on its one thread, and how it is found to be lost."""
+"""Calls of the engine on its one thread, what is finished beside it, and how it is found to be lost."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import structlog
 
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Result, Stop
+from lorapool_runtime.engine.contract import Stop
+from lorapool_runtime.engine.result import Rendering, Result, Unfinished
 from lorapool_runtime.errors import DeviceLost, RuntimeFailure
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.entry import QueueEntry
@@ -25,21 +27,34 @@ _CHECK_S: Final = 60.0
 
 
 class EngineThread:
-    """Renders batches. Lives on the event loop; all of the engine's calls here run on `thread`."""
+    """Renders batches. Lives on the event loop; all of the engine's calls here run on `thread`.
 
-    def __init__(self, engine: GetRenderer, thread: Executor, on_lost: Callable[[str], None], clock: Clock) -> None:
+    What it left unfinished is finished on `finish_thread`, one request at a time.
+    """
+
+    def __init__(
+        self,
+        engine: GetRenderer,
+        thread: Executor,
+        finish_thread: Executor,
+        on_lost: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
         """`on_lost` is told why this process can make no image any more."""
         self._engine = engine
         self._thread = thread
+        self._finish_thread = finish_thread
         self._on_lost = on_lost
         self._clock = clock
-        self._until_s: float | None = None
+        # Of what is on a thread, the time when nobody wants it any more.
+        self._until_s: dict[object, float] = {}
+        self._turn = asyncio.Lock()
         self._defects = 0
 
     @property
     def overdue_s(self) -> float:
         """For how long the engine has been at work on what nobody can want any more; 0 as long as somebody can."""
-        return 0.0 if self._until_s is None else max(0.0, self._clock() - self._until_s)
+        return max((0.0, *(self._clock() - until_s for until_s in self._until_s.values())))
 
     async def render(self, batch: Sequence[QueueEntry], waiting: int) -> Sequence[Result]:
         """One result each. What fails for several at once is tried for each alone: one must not hurt the others.
@@ -64,10 +79,27 @@ class EngineThread:
             lost = next((result for result in results if isinstance(result, DeviceLost)), None)
             if lost is not None:
                 self._lost(lost)
-            elif not all(isinstance(result, RuntimeFailure) for result in results):
+            elif any(isinstance(result, Rendering) for result in results):
                 self._defects = 0
             return results
         return [result for entry in batch for result in await self.render([entry], waiting)]
+
+    async def finish(self, entry: QueueEntry, result: Result) -> Rendering | RuntimeFailure:
+        """What becomes of one request of a batch that was rendered. What fails here is its own failure."""
+        if not isinstance(result, Unfinished):
+            return result
+        try:
+            with self._wanted_until(entry.deadline_s):
+                loop = asyncio.get_running_loop()
+                made = await loop.run_in_executor(self._finish_thread, result.finish)
+        except RuntimeError as error:
+            # What a device says comes late, and may be about anything that it did before: so it is tried.
+            failed = self._failed(error)
+            return failed if await self._check("an error of the device") else DeviceLost(str(error))
+        except Exception as error:  # noqa: BLE001 -- one request's failure must never end the queue
+            return self._failed(error)
+        self._defects = 0
+        return made
 
     async def merge_loss(self, adapter: HostAdapter, stop: Stop) -> float | None:
         """Work for nobody's request, which has no deadline: what hangs is found by the request that comes behind it."""
@@ -85,7 +117,7 @@ class EngineThread:
     async def wake(self) -> None:
         """The engine awake, within the time that a check may take. Raises: CannotWake, DeviceLost."""
         try:
-            await self._on_thread(self._clock() + _CHECK_S, self._engine().wake)
+            await self._on_thread(_CHECK_S, self._engine().wake)
         except DeviceLost as error:
             raise self._lost(error) from error
 
@@ -94,23 +126,37 @@ class EngineThread:
         if self._defects < _DEFECTS:
             return
         self._defects = 0
+        await self._check(f"{_DEFECTS} failures in a row")
+
+    async def _check(self, after: str) -> bool:
+        """Whether the bare base still works; else this process is lost."""
         try:
-            await self._on_thread(self._clock() + _CHECK_S, self._engine().check)
+            await self._on_thread(_CHECK_S, self._engine().check)
         except Exception as error:
             log.exception("the engine has failed its check")
-            self._on_lost(f"after {_DEFECTS} failures in a row the bare base fails too: {type(error).__name__}")
+            self._on_lost(f"after {after} the bare base fails too: {type(error).__name__}")
+            return False
+        return True
 
     async def _rendered(self, batch: Sequence[QueueEntry], waiting: int) -> Sequence[Result]:
         requests = [entry.for_engine(self._clock) for entry in batch]
-        until_s = max(entry.deadline_s for entry in batch)
-        return await self._on_thread(until_s, lambda: self._engine().render(requests, waiting))
+        left_s = max(entry.deadline_s for entry in batch) - self._clock()
+        return await self._on_thread(left_s, lambda: self._engine().render(requests, waiting))
 
-    async def _on_thread(self, until_s: float, work: Callable[[], T]) -> T:
-        self._until_s = until_s
+    async def _on_thread(self, timeout_s: float, work: Callable[[], T]) -> T:
+        """`timeout_s`: of its turn, for how long somebody wants it."""
+        async with self._turn:
+            with self._wanted_until(self._clock() + timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    @contextmanager
+    def _wanted_until(self, until_s: float) -> Iterator[None]:
+        work = object()
+        self._until_s[work] = until_s
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            yield
         finally:
-            self._until_s = None
+            del self._until_s[work]
 
     def _failed(self, error: Exception) -> RuntimeFailure:
         if isinstance(error, RuntimeFailure):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from lorapool_api.wire.state import Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
-from lorapool_runtime.engine.contract import Applied, Rendering, RenderRequest, Step, no_steps
+from lorapool_runtime.engine.contract import RenderRequest, Step, no_steps
+from lorapool_runtime.engine.result import Applied, Rendering
 from lorapool_runtime.queue.policy import StackId
 
 

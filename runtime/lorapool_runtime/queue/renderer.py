@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Recipe, RenderRequest, Result, Stop
+from lorapool_runtime.engine.contract import Recipe, RenderRequest, Stop
+from lorapool_runtime.engine.result import Result
 
 
 class Renderer(Protocol):

@@ -79,9 +79,10 @@ class Scheduler:
             self._host.release(entry.weights)
             entry.weights = ()
 
-    def switched(self, took_s: float) -> None:
-        """The switch to the active stack took so long: it is worth as much longer a slice."""
-        self._slice = replace(self._slice, switch_s=max(self._slice.switch_s, took_s))
+    def switched(self, stack_id: StackId, took_s: float) -> None:
+        """The switch to that stack took so long: while it is active, it is worth as much longer a slice."""
+        if stack_id == self._slice.stack_id:
+            self._slice = replace(self._slice, switch_s=max(self._slice.switch_s, took_s))
 
     def waiting_for(self, stack_id: StackId) -> int:
         """How many requests wait for that stack."""

@@ -12,7 +12,8 @@ from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.config import Budgets
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
-from lorapool_runtime.engine.contract import RenderRequest, Result
+from lorapool_runtime.engine.contract import RenderRequest
+from lorapool_runtime.engine.result import Result
 from lorapool_runtime.engine.stub import StubAdapter, StubEngine
 
 WAITING, ROOM = 64, 5

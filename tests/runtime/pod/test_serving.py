@@ -22,7 +22,8 @@ from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, GenerateRequest
 from lorapool_api.wire.state import AdapterPhase, ServingStatus, Tier
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import RenderRequest, Result
+from lorapool_runtime.engine.contract import RenderRequest
+from lorapool_runtime.engine.result import Result
 from lorapool_runtime.engine.stub import StubEngine
 from lorapool_runtime.errors import DeviceLost
 
@@ -59,7 +60,6 @@ async def test_a_client_that_accepts_an_image_gets_the_image(pod: Running) -> No
         json={"prompt": "a circle", "seed": 5, "adapters": [{"key": "default/two"}]},
         headers={"accept": "image/webp"},
     )
-
     assert reply.headers["content-type"] == "image/webp"
     assert Image.open(BytesIO(reply.content)).format == "WEBP"
     assert reply.headers["x-lorapool-pod"] == "shapes-0"

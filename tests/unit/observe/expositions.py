@@ -15,7 +15,7 @@ from lorapool_operator.metrics import Metrics as OperatorMetrics
 from lorapool_runtime.app.metrics import Metrics as RuntimeMetrics
 from lorapool_runtime.app.metrics import PodFigures
 from lorapool_runtime.engine.compile_figures import CompileFigures
-from lorapool_runtime.engine.contract import Applied, Rendering
+from lorapool_runtime.engine.result import Applied, Rendering
 from lorapool_runtime.queue.entry import Outcome
 from lorapool_runtime.queue.sleep.sleeper import SleepFigures
 

@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter, ScaledAdapter
-from lorapool_runtime.engine.contract import Applied, Recipe
+from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
 from lorapool_runtime.engine.diffusers.device.costs import BudgetRoom, Choice, Costs, choose, choose_compiled
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
@@ -18,6 +18,7 @@ from lorapool_runtime.engine.diffusers.layers.switchboard import Plan, Stack, Sw
 from lorapool_runtime.engine.diffusers.plans import Plans
 from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
+from lorapool_runtime.engine.result import Applied
 from lorapool_runtime.errors import AdapterError, RecipeError
 
 log = structlog.get_logger(__name__)

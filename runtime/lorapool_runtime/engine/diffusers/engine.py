@@ -3,18 +3,19 @@
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from functools import cache, partial
 
 import numpy as np
 import structlog
+from PIL.Image import Image
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
-from lorapool_runtime.engine.contract import Applied, BaseInfo, Recipe, Rendering, RenderRequest, Result, Stop
+from lorapool_runtime.engine.contract import BaseInfo, Recipe, RenderRequest, Stop
 from lorapool_runtime.engine.diffusers.activator import Activator, check_stack, lora
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.device.accelerator import Download
 from lorapool_runtime.engine.diffusers.device.faults import check_alive
 from lorapool_runtime.engine.diffusers.device.out_of_memory import MemoryRetries
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
@@ -22,8 +23,9 @@ from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_sid
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.engine.diffusers.regions.apply import Region
-from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, finished
-from lorapool_runtime.engine.diffusers.render.previews import LatentPreview
+from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, unfinished
+from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures
+from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Run
 from lorapool_runtime.engine.diffusers.render.stopwatch import Stopwatch
@@ -31,6 +33,7 @@ from lorapool_runtime.engine.diffusers.sleep import EngineSleep
 from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 from lorapool_runtime.engine.diffusers.weights.rounding import merge_loss
+from lorapool_runtime.engine.result import Applied, Rendering, Result
 from lorapool_runtime.errors import AdapterError, RuntimeFailure, Stopped
 
 log = structlog.get_logger(__name__)
@@ -157,7 +160,7 @@ class DiffusersEngine:
     def _render(
         self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int, rows: int | None
     ) -> Sequence[Result]:
-        watch = Stopwatch(self.parts.accelerator.wait_for_render)
+        watch = Stopwatch(self.parts.accelerator.moment)
         for request in requests:
             check_stack([lora(scaled.adapter) for scaled in request.stack])
         in_use = tuple(dict.fromkeys(scaled.adapter.identity for request in requests for scaled in request.stack))
@@ -195,22 +198,26 @@ class DiffusersEngine:
         regions = () if masks is None else masks.regions
         runs = [self._run_batch(batch, prompts, regions) for batch in batches]
         watch.lap("inference")
-        most, decode_s = max(len(batch.rows) for batch in batches), sum(run.decode_s for run in runs)
+        most = max(len(batch.rows) for batch in batches)
+        # While the device works; whoever finishes a request reads nothing of the engine.
+        cut = [self._prompts.warnings(request.recipe) for request in requests]
+        loads = [len({s.adapter.identity for s in request.stack}.difference(there)) for request in requests]
 
-        def rendering(images: Any, warnings: Any) -> Rendering:
-            spent = (watch.seconds("load"), watch.seconds("switch"), watch.seconds("inference"))
-            return Rendering(images, *spent, warnings, most, applied, watch.seconds("prompt"), decode_s)
+        def rendering(index: int, images: tuple[Image, ...], warnings: tuple[str, ...]) -> Rendering:
+            return Rendering(
+                images,
+                load_s=watch.seconds("load"),
+                switch_s=watch.seconds("switch"),
+                inference_s=watch.seconds("inference"),
+                warnings=(*warnings, *cut[index]),
+                rows=most,
+                applied=applied,
+                prompt_s=watch.seconds("prompt"),
+                decode_s=sum(run.decode_s() for run in runs),
+                loads=loads[index],
+            )
 
-        made = finished(requests, batches, runs, rendering)
-        return [self._completed(request, result, there) for request, result in zip(requests, made, strict=True)]
-
-    def _completed(self, request: RenderRequest[HostAdapter], result: Result, there: Collection[str]) -> Result:
-        """With what concerns this request alone; `there`: what was on the device before."""
-        if not isinstance(result, Rendering):
-            return result
-        loads = len({scaled.adapter.identity for scaled in request.stack}.difference(there))
-        cut = self._prompts.warnings(request.recipe)
-        return replace(result, warnings=(*result.warnings, *cut), loads=loads)
+        return unfinished(requests, batches, runs, rendering)
 
     def _prompts_apart(self, requests: Sequence[RenderRequest[HostAdapter]], stacks: Sequence[Stack]) -> list[Encoded]:
         """What each prompt says with its own text encoders."""
@@ -242,9 +249,17 @@ class DiffusersEngine:
         recipe = batch.requests[0].recipe
         self.parts.vae.prepare(recipe.width * recipe.height)
         rows = [Row(prompts[i], seed) for i, seed in batch.rows]
+        download = self.parts.accelerator.download
         with self.parts.one_run(recipe):
-            run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview), regions)
+            run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview, download), regions)
         wanted = any(request.previews for request in batch.requests) or not self._preview.is_fitted
-        if run.latents is not None and run.finite[0] and wanted:
-            self._preview.fit(run.latents[0], run.pixels[0] / np.float32(255))
-        return run
+        if run.latents is None or not wanted:
+            return run
+        return replace(run, pictures=cache(partial(self._seen, run, download(run.latents[0]))), latents=None)
+
+    def _seen(self, run: Run, latents: Download) -> Pictures:
+        """The run's pictures, of the first of which previews learn. For the thread that finishes it."""
+        made = run.pictures()
+        if made.finite[0]:
+            self._preview.fit(latents(), made.pixels[0] / np.float32(255))
+        return made

@@ -69,7 +69,7 @@ class PipelineParts:
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
             tasks=tasks,
-            runner=Runner(tasks, pipeline.scheduler, accelerator.wait_for_render),
+            runner=Runner(tasks, pipeline.scheduler, accelerator),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,
@@ -109,7 +109,7 @@ class PipelineParts:
             self.vae.tile(tiled=tiled)
         run = self.runner.run(recipe, [Row(prompts, seed) for seed in recipe.seeds], lambda *_: None)
         self.accelerator.synchronize()
-        if not all(run.finite):
+        if not all(run.pictures().finite):
             log.warning("the base model makes pixels that are not finite", width=width, height=height)
 
 

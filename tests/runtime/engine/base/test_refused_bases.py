@@ -61,7 +61,7 @@ def test_code_that_comes_with_a_model_is_never_run(model: Path, tmp_path: Path) 
 
 
 def test_the_same_folder_elsewhere_has_the_same_revision(model: Path, tmp_path: Path) -> None:
-    from lorapool_runtime.engine.revision import folder_revision
+    from lorapool_runtime.engine.files.revision import folder_revision
 
     other = copied(model, tmp_path / "elsewhere")
     assert folder_revision(other) == folder_revision(model)

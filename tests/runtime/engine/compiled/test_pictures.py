@@ -14,11 +14,11 @@ from tests.runtime.conftest import make_engine
 from tests.waiting import wait_until
 
 from lorapool_api.kinds.serving import ApplyMode, CompileMode
-from lorapool_runtime.engine.contract import Applied
 from lorapool_runtime.engine.diffusers.compiled.make import compiled_denoiser, graph_compiler, with_twin
 from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.result import Applied
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -11,7 +11,7 @@ from diffusers import ControlNetModel, DiffusionPipeline
 from PIL import Image
 from tests import tiny, tiny_families
 from tests.families import transformers
-from tests.runtime.ask import distance, image, read, recipe, request
+from tests.runtime.ask import distance, finished, image, read, recipe, request
 from tests.runtime.conftest import make_engine
 from tests.runtime.controls import make_control, picture, specs
 
@@ -100,7 +100,7 @@ def test_a_picture_to_begin_with_is_controlled_too(world: ControlledBase, task: 
 
 
 def test_each_image_of_a_request_is_controlled(world: ControlledBase) -> None:
-    (result,) = world.engine.render([request(controls=(EDGES, DEPTH), images=2)])
+    (result,) = finished(world.engine.render([request(controls=(EDGES, DEPTH), images=2)]))
     made = [np.asarray(each) for each in result.images]  # type: ignore[union-attr]
     assert distance(made[1], image(world.engine, controls=(EDGES, DEPTH), seed=8)) <= 1
 

@@ -11,7 +11,7 @@ import torch
 from diffusers import ControlNetModel, DiffusionPipeline
 from safetensors.torch import load_file, save_file
 from tests import tiny, tiny_families
-from tests.runtime.ask import Pixels, distance, image, read, recipe, request
+from tests.runtime.ask import Pixels, distance, finished, image, read, recipe, request
 from tests.runtime.conftest import make_engine
 from tests.runtime.controls import make_control, make_image_prompt, picture, specs, unet_keys
 
@@ -144,7 +144,7 @@ def test_without_guidance_and_in_a_batch_it_is_the_same(world: LookingBase) -> N
     theirs = world.theirs("", "style")
     mine = image(world.engine, controls=(STYLE,), guidance_scale=1.0)
     assert distance(mine, asked(theirs, STYLE, guidance_scale=1.0)) <= 2
-    (result,) = world.engine.render([request(controls=(STYLE,), images=2)])
+    (result,) = finished(world.engine.render([request(controls=(STYLE,), images=2)]))
     made = [np.asarray(each) for each in result.images]  # type: ignore[union-attr]
     assert distance(made[1], image(world.engine, controls=(STYLE,), seed=8)) <= 1
 

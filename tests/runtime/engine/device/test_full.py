@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.runtime.ask import distance, image, rendered, request
+from tests.runtime.ask import distance, finished, image, rendered, request
 from tests.runtime.conftest import measured_as
 from tests.runtime.engine.device.card import Card, adapter, make
 
 from lorapool_api.kinds.serving import ApplyMode
-from lorapool_runtime.engine.contract import Applied, Rendering
 from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.costs import Costs
+from lorapool_runtime.engine.result import Applied, Rendering
 from lorapool_runtime.errors import OutOfDeviceMemory
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,7 +57,7 @@ def test_a_batch_that_finds_no_room_is_made_picture_by_picture(model: Path, card
     assert made.rows == 1
     assert all((np.asarray(a) == b).all() for a, b in zip(made.images, alone, strict=True))
     # Orders of several clients in one batch, too.
-    results = engine.render([request(seed=7 + i) for i in range(3)])
+    results = finished(engine.render([request(seed=7 + i) for i in range(3)]))
     assert all(
         isinstance(r, Rendering) and (np.asarray(r.images[0]) == b).all() for r, b in zip(results, alone, strict=True)
     )

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests import tiny
-from tests.runtime.ask import adapter_file, distance, image, read, reference_image, rendered, request
+from tests.runtime.ask import adapter_file, distance, finished, image, read, reference_image, rendered, request
 from tests.runtime.conftest import load_reference, make_engine
 from tests.runtime.files import EVERY
 from torch import nn
@@ -120,7 +120,7 @@ def test_packed_weights_take_a_quarter_of_float32_and_are_never_written(
 def test_rows_of_a_batch_have_adapters_of_their_own(int8: DiffusersEngine, reference: Any, tmp_path: Path) -> None:
     changes = [tiny.make_changes(reference, tiny.attention_modules(reference)[:40], seed=seed) for seed in (1, 2)]
     adapters = [read(int8, tiny.write_kohya(tmp_path / f"{i}.safetensors", c)) for i, c in enumerate(changes)]
-    together: Any = int8.render([request((adapter, 1.0)) for adapter in adapters])
+    together: Any = finished(int8.render([request((adapter, 1.0)) for adapter in adapters]))
     for adapter, result in zip(adapters, together, strict=True):
         assert result.rows == 2
         assert distance(np.asarray(result.images[0]), image(int8, (adapter, 1.0))) <= ROUNDING

@@ -15,7 +15,7 @@ from tests.runtime.conftest import load_reference, make_engine
 from tests.runtime.engine.regions.reference import MaskedChanges, apply_masked
 from tests.runtime.files import EVERY
 
-from lorapool_runtime.engine.contract import Applied
+from lorapool_runtime.engine.result import Applied
 from lorapool_runtime.errors import RecipeError
 
 pytestmark = pytest.mark.timeout(600)

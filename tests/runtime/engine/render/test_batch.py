@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests import tiny
-from tests.runtime.ask import Pixels, distance, image, read, reference_image, rendered, request
+from tests.runtime.ask import Pixels, distance, finished, image, read, reference_image, rendered, request
 from tests.runtime.conftest import load_reference, make_engine, measured_as
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Rendering, RenderRequest, WarmEngine
+from lorapool_runtime.engine.contract import RenderRequest, WarmEngine
 from lorapool_runtime.engine.diffusers.device.batching import Batching, measure
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
+from lorapool_runtime.engine.result import Rendering
 from lorapool_runtime.errors import Stopped
 
 
@@ -40,7 +41,7 @@ def load_reference_once(engine: DiffusersEngine) -> object:
 
 
 def together(engine: WarmEngine, *requests: RenderRequest[HostAdapter]) -> list[list[Pixels]]:
-    results = engine.render(requests)
+    results = finished(engine.render(requests))
     made = [r for r in results if isinstance(r, Rendering)]
     assert len(made) == len(requests)
     assert all(r.rows == sum(len(m.images) for m in made) for r in made)
@@ -98,7 +99,7 @@ def test_one_client_of_a_batch_may_go_and_the_others_get_their_pictures(
     batching: DiffusersEngine, adapters: dict[str, HostAdapter]
 ) -> None:
     stays, goes = request((adapters["unet"], 1.0), seed=3), replace(request(seed=4), stop=lambda: True)
-    kept, gone = batching.render([stays, goes])
+    kept, gone = finished(batching.render([stays, goes]))
     assert isinstance(gone, Stopped)
     assert isinstance(kept, Rendering)
     assert distance(np.asarray(kept.images[0]), np.asarray(rendered(batching, stays).images[0])) <= 1

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from tests import tiny, tiny_families
-from tests.runtime.ask import distance, image, rendered, request
+from tests.runtime.ask import distance, finished, image, rendered, request
 from tests.runtime.conftest import make_engine
 
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
@@ -105,7 +105,7 @@ def test_long_and_short_prompts_in_one_batch_are_drawn_as_alone(model: Path) -> 
     engine = make_engine(model, max_batch=4)
     wanted = [request(prompt=prompt) for prompt in ("a", LONG, "b")]
     alone = [rendered(engine, each).images[0] for each in wanted]
-    together = [result.images[0] for result in engine.render(wanted)]  # type: ignore[union-attr]
+    together = [result.images[0] for result in finished(engine.render(wanted))]  # type: ignore[union-attr]
     assert [np.asarray(a).tolist() for a in alone] == [np.asarray(t).tolist() for t in together]
 
 

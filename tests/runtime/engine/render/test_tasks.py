@@ -16,8 +16,9 @@ from tests.runtime.conftest import load_reference
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
-from lorapool_runtime.engine.diffusers.render.previews import LatentPreview, predicted_x0
+from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview, predicted_x0
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
+from lorapool_runtime.engine.diffusers.render.waitless import waitless
 from lorapool_runtime.engine.passes import Start
 
 SIDE = tiny.SIZE
@@ -75,7 +76,7 @@ def test_steps_are_told_with_as_many_previews_as_were_asked_for(engine: Diffuser
     image(engine)  # the first picture teaches what colours its latents mean
     rendered(engine, replace(request(steps=6, images=2), on_step=steps.append, previews=3))
     assert [(s.number, s.of) for s in steps] == [(i, 12) for i in range(1, 13)]
-    shown = [s.preview for s in steps if s.preview]
+    shown = [made for s in steps if s.preview and (made := s.preview())]
     assert [p.size for p in shown] == [(SIDE, SIDE)] * 3
 
 
@@ -99,7 +100,7 @@ def test_where_an_euler_step_goes_is_the_picture_without_its_noise() -> None:
 
     dice = torch.Generator().manual_seed(1)
     clean, noise = torch.randn((2, 1, 4, 4, 4), generator=dice)
-    euler = EulerDiscreteScheduler()
+    euler = waitless(EulerDiscreteScheduler())
     euler.set_timesteps(8)
     sigma = euler.sigmas[0]
     noisy = clean + sigma * noise
@@ -107,7 +108,7 @@ def test_where_an_euler_step_goes_is_the_picture_without_its_noise() -> None:
     after = euler.step(noise, euler.timesteps[0], noisy).prev_sample
     assert torch.allclose(predicted_x0(noisy, after, euler), clean, atol=1e-4)
 
-    flow = FlowMatchEulerDiscreteScheduler()
+    flow = waitless(FlowMatchEulerDiscreteScheduler())
     flow.set_timesteps(8)
     sigma = flow.sigmas[0]
     mixed = (1 - sigma) * clean + sigma * noise

@@ -17,14 +17,8 @@ from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapt
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Readers
 from lorapool_runtime.engine.compile_figures import CompileFigures
-from lorapool_runtime.engine.contract import (
-    Recipe,
-    Rendering,
-    RenderRequest,
-    Result,
-    Step,
-    Stop,
-)
+from lorapool_runtime.engine.contract import Recipe, RenderRequest, Step, Stop
+from lorapool_runtime.engine.result import Rendering, Result
 from lorapool_runtime.engine.stub import StubAdapter
 from lorapool_runtime.errors import RequestError, Stopped
 from lorapool_runtime.queue.dispatcher import Dispatcher
@@ -152,9 +146,9 @@ async def queue(
     **options: Any,
 ) -> AsyncIterator[Dispatcher]:
     files = disk or Disk()
-    with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(1) as ends:
         dispatcher = Dispatcher(
-            lambda: engine, thread, ahead, files.cache, files.load, max_pending, timeout_s, rules=rules, **options
+            lambda: engine, thread, ahead, ends, files.cache, files.load, max_pending, timeout_s, rules=rules, **options
         )
         serving = asyncio.create_task(dispatcher.run())
         try:

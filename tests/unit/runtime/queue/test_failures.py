@@ -17,7 +17,8 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.catalog.host.cache import HostCache
-from lorapool_runtime.engine.contract import Recipe, RenderRequest, Result
+from lorapool_runtime.engine.contract import Recipe, RenderRequest
+from lorapool_runtime.engine.result import Result
 from lorapool_runtime.errors import AdapterError, DeviceLost, OutOfDeviceMemory, RequestError, Stopped
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
@@ -54,7 +55,7 @@ async def test_a_queue_that_fails_ends_its_task_and_sends_everybody_elsewhere() 
     disk = Disk()
     disk.cache = BrokenCache(1000, disk.readers)
     with ThreadPoolExecutor(1) as thread:
-        dispatcher = Dispatcher(ScriptedEngine, thread, thread, disk.cache, disk.load, 10, 30)
+        dispatcher = Dispatcher(ScriptedEngine, thread, thread, thread, disk.cache, disk.load, 10, 30)
         serving = asyncio.create_task(dispatcher.run())
         with pytest.raises(RequestError) as refused:
             await ask(dispatcher, "one", "a")

@@ -40,7 +40,7 @@ from lorapool_runtime.engine.diffusers.families.find import sized
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
 from lorapool_runtime.engine.diffusers.packed.packing import Packing, packing_of
 from lorapool_runtime.engine.diffusers.packed.stored import check_dtypes, check_stored
-from lorapool_runtime.engine.revision import folder_revision, folder_size_bytes
+from lorapool_runtime.engine.files.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.sources import HubModel, ModelSource
 from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile
-from lorapool_runtime.engine.revision import file_revision
+from lorapool_runtime.engine.files.revision import file_revision
 from lorapool_runtime.errors import ModelError
 
 

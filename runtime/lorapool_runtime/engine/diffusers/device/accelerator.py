@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import torch
 
 from lorapool_api.kinds.runtime import Device
+from lorapool_runtime.engine.diffusers.device.cuda_api import CudaApi, TorchCuda
 
 # Two of them: the host fills one while the device reads the other.
 STAGING_BYTES: Final = 32 * 1024**2
@@ -20,6 +20,18 @@ class MemoryInfo:
 
     total_bytes: int
     free_bytes: int
+
+
+class Moment(Protocol):
+    """When the device has done all that it was told before. For any thread."""
+
+    def since(self, earlier: Any) -> float:
+        """Seconds between the two, of one device; waits for this one. Raises: RuntimeError: what failed there."""
+
+
+# What was copied, once all of it is on the host. Any thread, any number of times. Raises: RuntimeError: what has failed
+# on the device.
+Download = Callable[[], torch.Tensor]
 
 
 class Accelerator(Protocol):
@@ -34,6 +46,15 @@ class Accelerator(Protocol):
         One upload at a time, on any thread. Raises: torch.OutOfMemoryError.
         """
 
+    def send(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """A small tensor of the host on the device, there for the kernels that are launched next. Waits for nothing."""
+
+    def download(self, tensor: torch.Tensor) -> Download:
+        """Begin to copy a tensor to the host, beside the kernels that are launched next. Waits for nothing."""
+
+    def moment(self) -> Moment:
+        """The one after what the engine launched so far. Waits for nothing."""
+
     def memory(self) -> MemoryInfo | None:
         """None where the device's memory is nobody's to measure: a process that takes too much of a host is killed."""
 
@@ -46,11 +67,18 @@ class Accelerator(Protocol):
     def synchronize(self) -> None:
         """Wait for all that was launched. Raises: RuntimeError: what has failed on the device."""
 
-    def wait_for_render(self) -> None:
-        """Wait for what the engine launched; uploads for requests that wait go on."""
-
     def empty_cache(self) -> None:
         """Give back what the allocator keeps for later."""
+
+
+@dataclass(frozen=True)
+class _HostMoment:
+    """A host has done what it was told when the call returns."""
+
+    at_s: float
+
+    def since(self, earlier: "_HostMoment") -> float:
+        return self.at_s - earlier.at_s
 
 
 class Cpu:
@@ -60,6 +88,15 @@ class Cpu:
 
     def upload(self, flat: torch.Tensor) -> torch.Tensor:
         return flat
+
+    def send(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        return tensor.to(device)
+
+    def download(self, tensor: torch.Tensor) -> Download:
+        return lambda: tensor
+
+    def moment(self) -> _HostMoment:
+        return _HostMoment(time.monotonic())
 
     def memory(self) -> None:
         return None
@@ -76,72 +113,8 @@ class Cpu:
     def synchronize(self) -> None:
         pass
 
-    def wait_for_render(self) -> None:
-        pass
-
     def empty_cache(self) -> None:
         pass
-
-
-class CudaApi(Protocol):
-    """What of CUDA is used here, by the names of `torch.cuda`: small enough that a test can stand in for it."""
-
-    def stream_of_its_own(self, device: torch.device) -> Any: ...
-    def main_stream(self, device: torch.device) -> Any: ...
-    def in_stream(self, stream: Any) -> AbstractContextManager[object]: ...
-    def event(self, *, timing: bool) -> Any: ...
-    def pinned(self, size_bytes: int) -> torch.Tensor: ...
-    def record_stream(self, tensor: torch.Tensor, stream: Any) -> None: ...
-    def mem_get_info(self, device: torch.device) -> tuple[int, int]: ...
-    def memory_allocated(self, device: torch.device) -> int: ...
-    def memory_reserved(self, device: torch.device) -> int: ...
-    def max_memory_allocated(self, device: torch.device) -> int: ...
-    def reset_peak_memory_stats(self, device: torch.device) -> None: ...
-    def synchronize(self, device: torch.device) -> None: ...
-    def empty_cache(self) -> None: ...
-
-
-class TorchCuda:
-    """See `CudaApi`: torch's own."""
-
-    def stream_of_its_own(self, device: torch.device) -> Any:
-        return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-    def main_stream(self, device: torch.device) -> Any:
-        return torch.cuda.default_stream(device)
-
-    def in_stream(self, stream: Any) -> AbstractContextManager[object]:
-        return torch.cuda.stream(stream)
-
-    def event(self, *, timing: bool) -> Any:
-        return torch.cuda.Event(enable_timing=timing)  # type: ignore[no-untyped-call]
-
-    def pinned(self, size_bytes: int) -> torch.Tensor:
-        return torch.empty(size_bytes, dtype=torch.uint8, pin_memory=True)
-
-    def record_stream(self, tensor: torch.Tensor, stream: Any) -> None:
-        tensor.record_stream(stream)
-
-    def mem_get_info(self, device: torch.device) -> tuple[int, int]:
-        return torch.cuda.mem_get_info(device)
-
-    def memory_allocated(self, device: torch.device) -> int:
-        return torch.cuda.memory_allocated(device)
-
-    def memory_reserved(self, device: torch.device) -> int:
-        return torch.cuda.memory_reserved(device)
-
-    def max_memory_allocated(self, device: torch.device) -> int:
-        return torch.cuda.max_memory_allocated(device)
-
-    def reset_peak_memory_stats(self, device: torch.device) -> None:
-        torch.cuda.reset_peak_memory_stats(device)
-
-    def synchronize(self, device: torch.device) -> None:
-        torch.cuda.synchronize(device)
-
-    def empty_cache(self) -> None:
-        torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)
@@ -150,6 +123,15 @@ class _Staging:
 
     buffer: torch.Tensor
     left: Any
+
+
+@dataclass(frozen=True)
+class _CudaMoment:
+    event: Any
+
+    def since(self, earlier: "_CudaMoment") -> float:
+        self.event.synchronize()
+        return float(earlier.event.elapsed_time(self.event)) / 1000
 
 
 class Cuda:
@@ -165,6 +147,7 @@ class Cuda:
         self._api: CudaApi = TorchCuda() if api is None else api
         self._stream: Any = None
         self._ring: tuple[_Staging, ...] = ()
+        self._down: Any = None
 
     def upload(self, flat: torch.Tensor) -> torch.Tensor:
         size = self._staging_bytes
@@ -188,6 +171,35 @@ class Cuda:
         self._api.record_stream(target, self._api.main_stream(self.device))
         return target.view(flat.dtype)
 
+    def send(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        # Of pageable memory the host would wait until it is copied, which is after all that was launched before. The
+        # allocator of pinned memory gives none away that a copy still reads.
+        source = tensor.contiguous().flatten().view(torch.uint8)
+        staged = self._api.pinned(len(source)).copy_(source)
+        return staged.to(device, non_blocking=True).view(tensor.dtype).view(tensor.shape)
+
+    def download(self, tensor: torch.Tensor) -> Download:
+        if self._down is None:
+            self._down = self._api.stream_of_its_own(self.device)
+        source = tensor.contiguous().flatten().view(torch.uint8)
+        target, done = self._api.pinned(len(source)), self._api.event(timing=False)
+        self._down.wait_stream(self._api.main_stream(self.device))
+        with self._api.in_stream(self._down):
+            target.copy_(source, non_blocking=True)
+            done.record(self._down)
+        self._api.record_stream(source, self._down)
+
+        def wait() -> torch.Tensor:
+            done.synchronize()
+            return target.view(tensor.dtype).view(tensor.shape)
+
+        return wait
+
+    def moment(self) -> _CudaMoment:
+        event = self._api.event(timing=True)
+        event.record(self._api.main_stream(self.device))
+        return _CudaMoment(event)
+
     def memory(self) -> MemoryInfo:
         free, total = self._api.mem_get_info(self.device)
         kept = self._api.memory_reserved(self.device) - self._api.memory_allocated(self.device)
@@ -209,9 +221,6 @@ class Cuda:
 
     def synchronize(self) -> None:
         self._api.synchronize(self.device)
-
-    def wait_for_render(self) -> None:
-        self._api.main_stream(self.device).synchronize()
 
     def empty_cache(self) -> None:
         self._api.empty_cache()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from PIL import Image
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Rendering, RenderRequest, Result, Step, no_steps
-from lorapool_runtime.engine.diffusers.render.previews import LatentPreview, predicted_x0
+from lorapool_runtime.engine.contract import Preview, RenderRequest, Step, no_steps
+from lorapool_runtime.engine.diffusers.device.accelerator import Download
+from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview, predicted_x0
 from lorapool_runtime.engine.diffusers.render.run import Run
+from lorapool_runtime.engine.result import Rendering, Unfinished
 from lorapool_runtime.errors import AdapterError, Stopped
 
-MakeRendering = Callable[[tuple[Image.Image, ...], tuple[str, ...]], Rendering]
+# From the index of the request, its images and what is to be said of them.
+MakeRendering = Callable[[int, tuple[Image.Image, ...], tuple[str, ...]], Rendering]
 
 
 @dataclass(frozen=True)
@@ -37,23 +41,25 @@ class ForwardBatch:
     def watch(
         self,
         latent_preview: LatentPreview,
+        download: Callable[[torch.Tensor], Download],
         done: int,
         of: int,
         before: torch.Tensor | None,
         latents: torch.Tensor,
         scheduler: Any,
     ) -> None:
-        """Tell the requests of a step. Raises: Stopped."""
+        """Tell the requests of a step; their previews are made by whoever looks at them. Raises: Stopped."""
         number, total = self.number * of + done, self.of * of
         shown: torch.Tensor | None = None
         for index, request in enumerate(self.requests):
             if request.on_step is no_steps:
                 continue
-            preview = None
+            preview: Preview | None = None
             if request.shows(number, total):
                 shown = predicted_x0(before, latents, scheduler) if shown is None else shown
                 row = next((r for r, (i, _) in enumerate(self.rows) if i == index), 0)
-                preview = latent_preview.decode(shown[row], (request.recipe.width, request.recipe.height))
+                size = (request.recipe.width, request.recipe.height)
+                preview = _preview(latent_preview, download(shown[row]), size)
             request.on_step(Step(number, total, preview))
         self.raise_if_stopped()
 
@@ -63,38 +69,42 @@ class ForwardBatch:
             raise Stopped
 
 
-def finished(
+def _preview(latent_preview: LatentPreview, copied: Download, size: tuple[int, int]) -> Preview:
+    return lambda: latent_preview.decode(copied(), size)
+
+
+def unfinished(
     requests: Sequence[RenderRequest[HostAdapter]],
     batches: Sequence[ForwardBatch],
     runs: Sequence[Run],
     rendering: MakeRendering,
-) -> list[Result]:
-    """What each request gets."""
-    pixels: list[list[NDArray[np.uint8]]] = [[] for _ in requests]
-    finite = [True] * len(requests)
-    warnings = tuple(dict.fromkeys(run.warning for run in runs if run.warning))
-    for batch, run in zip(batches, runs, strict=True):
-        for (index, _), picture, is_finite in zip(batch.rows, run.pixels, run.finite, strict=True):
-            pixels[index].append(picture)
-            finite[index] &= is_finite
-    rows = zip(requests, pixels, finite, strict=True)
-    return [_result(request, made, warnings, rendering, finite=good) for request, made, good in rows]
+) -> list[Unfinished]:
+    """What each request gets, once somebody waits for it."""
+    return [Unfinished(partial(_finish, i, request, batches, runs, rendering)) for i, request in enumerate(requests)]
 
 
-def _result(
+def _finish(
+    index: int,
     request: RenderRequest[HostAdapter],
-    made: Sequence[NDArray[np.uint8]],
-    warnings: tuple[str, ...],
+    batches: Sequence[ForwardBatch],
+    runs: Sequence[Run],
     rendering: MakeRendering,
-    *,
-    finite: bool,
-) -> Result:
-    """A forward that ran into infinity is an error, not a black square."""
+) -> Rendering:
+    """A forward that ran into infinity is an error, not a black square. Raises: Stopped, AdapterError."""
     if request.stop():
-        return Stopped()
+        raise Stopped
+    pixels: list[NDArray[np.uint8]] = []
+    finite = True
+    for batch, run in zip(batches, runs, strict=True):
+        made = run.pictures()
+        for (owner, _), picture, is_finite in zip(batch.rows, made.pixels, made.finite, strict=True):
+            if owner == index:
+                pixels.append(picture)
+                finite &= is_finite
     if finite:
-        return rendering(tuple(Image.fromarray(pixels) for pixels in made), warnings)
+        warnings = tuple(dict.fromkeys(run.warning for run in runs if run.warning))
+        return rendering(index, tuple(Image.fromarray(picture) for picture in pixels), warnings)
     if not request.stack:
         raise ArithmeticError("the base model made pixels that are not finite")
     scales = ", ".join(f"{scaled.key} at {scaled.scale:g}" for scaled in request.stack)
-    return AdapterError(Reason.INVALID_WEIGHTS, f"with {scales} the image is not finite; try smaller scales")
+    raise AdapterError(Reason.INVALID_WEIGHTS, f"with {scales} the image is not finite; try smaller scales")

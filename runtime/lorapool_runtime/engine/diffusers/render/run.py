@@ -1,18 +1,17 @@
 """Running a pipeline: pictures of one shape, in one forward per step."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lorapool_api.wire.request import Upscaler
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, Moment
 from lorapool_runtime.engine.diffusers.families.traits import Task
 from lorapool_runtime.engine.diffusers.regions.apply import Region, applied
 from lorapool_runtime.engine.diffusers.render.arguments import arguments, keep_size, known_to, unused
@@ -25,9 +24,11 @@ from lorapool_runtime.engine.diffusers.render.passes.second import (
     larger_latents,
     larger_pictures,
 )
+from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures, are_finite, packed, unpacked
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, together
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks, task_of
+from lorapool_runtime.engine.diffusers.render.waitless import waitless
 from lorapool_runtime.errors import RecipeError
 
 # (done, of all, latents before the step, latents after it, the scheduler): may raise to end the run.
@@ -44,31 +45,42 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run made.
+    """What a run made; some of it may still be on its way. For any thread.
 
     Attributes:
-        pixels: pictures x height x width x 3 on the host.
-        finite: of each picture, whether all of its numbers were.
+        pictures: waits for the device.
+        decode_s: how long the device worked after the last steps; waits for it.
         latents: that the pictures came from.
-        decode_s: how long the pipeline worked after the last step.
     """
 
-    pixels: NDArray[np.uint8]
-    finite: tuple[bool, ...]
+    pictures: Callable[[], Pictures]
+    decode_s: Callable[[], float]
     latents: torch.Tensor | None
     warning: str | None
-    decode_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One run of a pipeline: what it made, and of each picture whether it is finite, both on the device."""
+
+    made: torch.Tensor
+    finite: torch.Tensor
+    latents: torch.Tensor | None
+    warning: str | None
+    stepped: Moment
+    ended: Moment
 
 
 class Runner:
     """Runs the pipeline of a task. For the engine's thread. A scheduler is made for each run."""
 
-    def __init__(self, tasks: Tasks, own_scheduler: Any, wait_for_render: Callable[[], None]) -> None:
-        """`own_scheduler` is what the base came with; `wait_for_render` returns when the device has done its part."""
+    def __init__(self, tasks: Tasks, own_scheduler: Any, accelerator: Accelerator) -> None:
+        """`own_scheduler` is what the base came with."""
         self._tasks = tasks
         self._own_scheduler = own_scheduler
-        self._wait_for_render = wait_for_render
+        self._accelerator = accelerator
 
+    @torch.inference_mode()
     def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, regions: Sequence[Region] = ()) -> Run:
         """Make the pictures; of the recipe all counts but prompts and seed.
 
@@ -81,24 +93,34 @@ class Runner:
         """
         hires = recipe.hires
         if hires is None:
-            return self._pass(recipe, rows, watch, task_of(recipe), {"output_type": "pt"}, regions)
+            return self._made(self._pass(recipe, rows, watch, task_of(recipe), {"output_type": "pt"}, regions))
         check_hires(self._tasks.family, hires)
         steps = StepsOfPasses(watch, hires)
         smaller = replace(recipe, width=hires.width, height=hires.height)
         output = {"output_type": "pt" if hires.upscaler is Upscaler.PIXEL else "latent"}
         first = self._pass(smaller, rows, steps.first, Task.TEXT_TO_IMAGE, output)
-        image = (
-            larger_pictures(first.pixels, recipe)
-            if first.latents is None or hires.upscaler is Upscaler.PIXEL
-            else (larger_latents(first.latents, recipe, hires))
-        )
+        if hires.upscaler is Upscaler.PIXEL:
+            image: Any = larger_pictures(self._made(first).pictures().pixels, recipe)
+        else:
+            image = larger_latents(first.made, recipe, hires)
         given = {"image": image, "strength": hires.strength, "output_type": "pt"}
-        made = self._pass(replace(recipe, steps=hires.steps), rows, steps.second, Task.IMAGE_TO_IMAGE, given)
-        finite = tuple(a and b for a, b in zip(first.finite, made.finite, strict=True))
-        decode_s = first.decode_s + made.decode_s
-        return replace(made, finite=finite, warning=first.warning or made.warning, decode_s=decode_s)
+        return self._made(
+            first, self._pass(replace(recipe, steps=hires.steps), rows, steps.second, Task.IMAGE_TO_IMAGE, given)
+        )
 
-    @torch.inference_mode()
+    def _made(self, *passes: _Pass) -> Run:
+        """The pictures of the last pass, on their way."""
+        last, finite = passes[-1], passes[0].finite
+        for each in passes[1:]:
+            finite = finite & each.finite
+        copied = self._accelerator.download(packed(last.made, finite))
+        return Run(
+            pictures=cache(partial(unpacked, copied, last.made.shape[-2:])),
+            decode_s=lambda: sum(each.ended.since(each.stepped) for each in passes),
+            latents=last.latents,
+            warning=next((each.warning for each in passes if each.warning), None),
+        )
+
     def _pass(
         self,
         recipe: Recipe,
@@ -107,27 +129,27 @@ class Runner:
         task: Task,
         given: Mapping[str, Any],
         regions: Sequence[Region] = (),
-    ) -> Run:
+    ) -> _Pass:
         """One run of the pipeline; `given`: what it is called with besides."""
         family, pipeline = self._tasks.family, self._tasks.controlled(task, recipe.controls)
         nets, prompts = self._tasks.nets(recipe.controls), self._tasks.image_prompts(recipe.controls)
         uses = [(prompt, control.scale) for control, prompt in prompts]
         last: torch.Tensor | None = None
-        stepped_s: float | None = None
+        stepped: Moment | None = None
 
         def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            nonlocal last, stepped_s
+            nonlocal last, stepped
             before, last = last, tensors["latents"]
             of = getattr(pipeline, "num_timesteps", recipe.steps)
             watch(step + 1, of, before, last, pipeline.scheduler)
             if step + 1 >= of:
-                self._wait_for_render()  # else the steps that the device has yet to do would count as decoding
-                stepped_s = time.monotonic()
+                stepped = self._accelerator.moment()
             return {}
 
-        pipeline.scheduler, warning = make_scheduler(
+        scheduler, warning = make_scheduler(
             self._own_scheduler, recipe.scheduler, recipe.timestep_spacing, family.defaults.sampler
         )
+        pipeline.scheduler = waitless(scheduler, self._accelerator.send)
         warning = warning or unused(family, recipe)
         keep_size(pipeline, family, recipe)
         generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
@@ -149,10 +171,5 @@ class Runner:
                 made = pipeline(**known_to(pipeline, wanted)).images
         except ValueError as error:  # how pipelines and schedulers refuse their arguments
             raise RecipeError(first_line(error)) from error
-        finite = made.flatten(1).isfinite().all(dim=1).tolist()
-        if given["output_type"] == "latent":
-            return Run(np.empty((0, 0, 0, 3), np.uint8), tuple(finite), made, warning)
-        # On the device: a quarter of the bytes to copy, and nothing for the host to do while the device waits.
-        pixels = made.float().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        decode_s = 0.0 if stepped_s is None else time.monotonic() - stepped_s
-        return Run(pixels, tuple(finite), last, warning, decode_s)
+        ended = self._accelerator.moment()
+        return _Pass(made, are_finite(made), last, warning, ended if stepped is None else stepped, ended)

@@ -1,26 +1,28 @@
 """How long each stage of a render takes."""
 
-import time
-from collections import defaultdict
 from collections.abc import Callable
+
+from lorapool_runtime.engine.diffusers.device.accelerator import Moment
 
 
 class Stopwatch:
-    """Measures stages that follow each other, from its making on."""
+    """Measures stages that follow each other, from its making on, without waiting for the device between them.
 
-    def __init__(self, wait_for_render: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
-        """`wait_for_render` returns when the device has done its part: what is only queued is not done."""
-        self._wait_for_render = wait_for_render
-        self._clock = clock
-        self._laps: defaultdict[str, float] = defaultdict(float)
-        self._began_s = clock()
+    What the device still does for an earlier request when the first stage begins is no part of any stage.
+    """
+
+    def __init__(self, moment: Callable[[], Moment]) -> None:
+        """`moment` is the one after all that was launched so far."""
+        self._moment = moment
+        self._laps: list[tuple[str, Moment, Moment]] = []
+        self._last = moment()
 
     def lap(self, stage: str) -> None:
-        """All that passed since the last lap was this stage; one that comes again adds up."""
-        self._wait_for_render()
-        now_s = self._clock()
-        self._laps[stage] += now_s - self._began_s
-        self._began_s = now_s
+        """All that was launched since the last lap was this stage; one that comes again adds up."""
+        now = self._moment()
+        self._laps.append((stage, self._last, now))
+        self._last = now
 
     def seconds(self, stage: str) -> float:
-        return self._laps[stage]
+        """Waits for the device. Any thread."""
+        return sum(end.since(begin) for name, begin, end in self._laps if name == stage)

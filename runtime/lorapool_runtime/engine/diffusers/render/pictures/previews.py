@@ -5,6 +5,7 @@ that this base has made, so it is right for any VAE.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,16 @@ from PIL import Image
 
 
 class LatentPreview:
-    """A linear map from latents to colours, fitted to pictures of this base. For the engine's thread."""
+    """A linear map from latents to colours, fitted to pictures of this base, all on the host. Any thread."""
 
     def __init__(self) -> None:
-        self._colours: torch.Tensor | None = None
-        self._samples = 0
+        # Replaced as a whole: one thread fits while others decode.
+        self._fitted = _Fitted(None, 0)
 
     @property
     def is_fitted(self) -> bool:
         """Whether it has seen a picture of a usual size."""
-        return self._samples > 100
+        return self._fitted.samples > 100
 
     def fit(self, latents: torch.Tensor, pixels: NDArray[np.floating[Any]]) -> None:
         """Fit to a picture; latents that are in no known order teach nothing.
@@ -37,23 +38,31 @@ class LatentPreview:
             return
         latents = grid
         height, width = latents.shape[1:]
-        if pixels.shape[0] % height or pixels.shape[1] % width or height * width < self._samples:
+        if pixels.shape[0] % height or pixels.shape[1] % width or height * width < self._fitted.samples:
             return
         known = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(2, 0, 1)
         small = torch.nn.functional.adaptive_avg_pool2d(known, (height, width))
         if not torch.isfinite(small).all():
             return
-        self._colours = torch.linalg.lstsq(_with_one(latents), small.reshape(3, -1).T).solution
-        self._samples = height * width
+        colours = torch.linalg.lstsq(_with_one(latents), small.reshape(3, -1).T).solution
+        self._fitted = _Fitted(colours, height * width)
 
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
         """A rough picture of that (width, height); None before anything was learned."""
-        grid = in_grid(latents, *size)
-        if self._colours is None or grid is None or len(self._colours) != len(grid) + 1:
+        grid, fitted = in_grid(latents, *size), self._fitted.colours
+        if fitted is None or grid is None or len(fitted) != len(grid) + 1:
             return None
-        colours = (_with_one(grid) @ self._colours).reshape(*grid.shape[1:], 3)
+        colours = (_with_one(grid) @ fitted).reshape(*grid.shape[1:], 3)
         pixels = (colours.clamp(0, 1) * 255).round().byte().numpy()
         return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """From latents and a one to colours, (channels + 1, 3), and of how many positions that was learned."""
+
+    colours: torch.Tensor | None
+    samples: int
 
 
 def in_grid(latents: torch.Tensor, width: int, height: int) -> torch.Tensor | None:
@@ -75,8 +84,8 @@ def in_grid(latents: torch.Tensor, width: int, height: int) -> torch.Tensor | No
 
 
 def _with_one(latents: torch.Tensor) -> torch.Tensor:
-    """(h w, channels + 1), float32 on the host."""
-    flat = latents.detach().float().cpu().flatten(1).T
+    """(h w, channels + 1), float32."""
+    flat = latents.detach().float().flatten(1).T
     return torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
 
 
@@ -85,8 +94,11 @@ def predicted_x0(before: torch.Tensor | None, after: torch.Tensor, scheduler: An
 
     x0 = x - s (x' - x) / (s' - s) for noise levels s and s' before and after the step: exact for Euler steps, of
     noise that is added (arXiv:2206.00364, equation 3) as of noise that is mixed in (flow matching).
+
+    Args:
+        scheduler: its noise levels are read on the host, see `waitless`.
     """
-    sigmas, index = getattr(scheduler, "sigmas", None), getattr(scheduler, "step_index", None)
+    sigmas, index = getattr(scheduler, "host_sigmas", None), getattr(scheduler, "step_index", None)
     if before is None or sigmas is None or not index or index >= len(sigmas):
         return after
     this, following = float(sigmas[index - 1]), float(sigmas[index])
