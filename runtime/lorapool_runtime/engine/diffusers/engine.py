@@ -1,7 +1,7 @@
 """The diffusers engine: one warm pipeline, adapters activated by setting pointers."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -23,7 +23,7 @@ from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_sid
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.engine.diffusers.regions.apply import Region
-from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, unfinished
+from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, batches_of, unfinished
 from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures
 from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
@@ -187,14 +187,13 @@ class DiffusersEngine:
         else:
             applied = self.activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
             watch.lap("switch")
-            prompts = [
-                self._encoded(request.recipe, stacks[0], merge=applied is Applied.MERGED) for request in requests
-            ]
+            recipes = [request.recipe for request in requests]
+            prompts = self._encoded(recipes, stacks[0], merge=applied is Applied.MERGED)
             watch.lap("prompt")
         if not are_alike(prompts):
             # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.
             return [result for request in requests for result in self._render([request], waiting, rows)]
-        batches = self._batches(requests, rows)
+        batches = batches_of(requests, self.batch(requests[0].recipe) if len(requests) == 1 and rows is None else rows)
         regions = () if masks is None else masks.regions
         runs = [self._run_batch(batch, prompts, regions) for batch in batches]
         watch.lap("inference")
@@ -220,29 +219,25 @@ class DiffusersEngine:
         return unfinished(requests, batches, runs, rendering)
 
     def _prompts_apart(self, requests: Sequence[RenderRequest[HostAdapter]], stacks: Sequence[Stack]) -> list[Encoded]:
-        """What each prompt says with its own text encoders."""
-        prompts = []
-        for request, stack in zip(requests, stacks, strict=True):
-            if text_key(stack, merge=False):
-                self.activator.for_text(stack)
+        """What each prompt says with its own text encoders; those with the same ones are encoded together."""
+        alike: dict[Hashable, list[int]] = {}
+        for i, stack in enumerate(stacks):
+            alike.setdefault(text_key(stack, merge=False), []).append(i)
+        prompts: dict[int, Encoded] = {}
+        for text, rows in alike.items():
+            if text:
+                self.activator.for_text(stacks[rows[0]])
             else:
                 self.activator.bare()
-            prompts.append(self._encoded(request.recipe, stack, merge=False))
-        return prompts
+            made = self._encoded([requests[i].recipe for i in rows], stacks[rows[0]], merge=False)
+            prompts |= dict(zip(rows, made, strict=True))
+        return [prompts[i] for i in range(len(requests))]
 
-    def _encoded(self, recipe: Recipe, stack: Stack, *, merge: bool) -> Encoded:
+    def _encoded(self, recipes: Sequence[Recipe], stack: Stack, *, merge: bool) -> list[Encoded]:
         rows = next((scaled.adapter.embeddings for scaled in stack if scaled.adapter.embeddings), {})
         tokens = tuple(token(i) for i in range(len(next(iter(rows.values()), ()))))
         with self.parts.embeddings.with_tokens(tokens, rows):
-            return self._prompts.encoded(recipe, text_key(stack, merge=merge))
-
-    def _batches(self, requests: Sequence[RenderRequest[HostAdapter]], most: int | None = None) -> list[ForwardBatch]:
-        """The pictures of each forward: all of several requests in one, those of one request in as many as it takes."""
-        rows = [(i, seed) for i, request in enumerate(requests) for seed in request.recipe.seeds]
-        if most is None:
-            most = len(rows) if len(requests) > 1 else self.batch(requests[0].recipe)
-        chunks = [rows[i : i + most] for i in range(0, len(rows), most)]
-        return [ForwardBatch(requests, tuple(chunk), i, len(chunks)) for i, chunk in enumerate(chunks)]
+            return self._prompts.all_encoded(recipes, text_key(stack, merge=merge))
 
     def _run_batch(self, batch: ForwardBatch, prompts: Sequence[Encoded], regions: Sequence[Region] = ()) -> Run:
         batch.raise_if_stopped()

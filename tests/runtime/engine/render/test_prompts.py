@@ -119,3 +119,21 @@ def test_transformers_say_what_their_longest_text_encoder_cuts(
     fits, cut = (rendered(engine, request(prompt=text, steps=1, scheduler=None)) for text in ("a" * 100, "a" * 600))
     assert fits.warnings == ()
     assert f"{room} tokens" in cut.warnings[0]
+
+
+def test_prompts_of_one_batch_go_through_each_text_encoder_together(folder: Path) -> None:
+    engine, alone = make_engine(folder, max_batch=4), make_engine(folder)
+    calls: list[int] = []
+    for part in long_prompts.texts_of(engine.parts.pipeline):
+        part.encoder.register_forward_pre_hook(
+            lambda _, args, kwargs: calls.append(len(args[0] if args else kwargs["input_ids"])), with_kwargs=True
+        )
+    asked = [("a", "blur"), ("b", ""), ("ab", "blur"), ("a", "blur")]
+    wanted = [request(prompt=prompt, negative_prompt=negative) for prompt, negative in asked]
+    made = [np.asarray(result.images[0]) for result in finished(engine.render(wanted))]  # type: ignore[union-attr]
+    # Each text once: three prompts, two negative ones.
+    assert calls == [5] * len(long_prompts.texts_of(engine.parts.pipeline))
+    for one, each in zip(made, wanted, strict=True):
+        assert distance(one, np.asarray(rendered(alone, each).images[0])) <= 1
+    rendered(engine, wanted[1])
+    assert len(calls) == len(long_prompts.texts_of(engine.parts.pipeline)), "they are known now"

@@ -41,11 +41,11 @@ class Unreadable(Cpu):
         return lambda: torch.zeros(tensor.shape, dtype=tensor.dtype)
 
 
-class Blocking(TorchDispatchMode):
+class Blocking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts copies from the host that the host would wait for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

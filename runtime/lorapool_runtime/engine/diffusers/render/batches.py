@@ -69,6 +69,14 @@ class ForwardBatch:
             raise Stopped
 
 
+def batches_of(requests: Sequence[RenderRequest[HostAdapter]], most: int | None) -> list[ForwardBatch]:
+    """The pictures of each forward, so many at most; None: all in one."""
+    rows = [(i, seed) for i, request in enumerate(requests) for seed in request.recipe.seeds]
+    most = most or len(rows)
+    chunks = [rows[i : i + most] for i in range(0, len(rows), most)]
+    return [ForwardBatch(requests, tuple(chunk), i, len(chunks)) for i, chunk in enumerate(chunks)]
+
+
 def _preview(latent_preview: LatentPreview, copied: Download, size: tuple[int, int]) -> Preview:
     return lambda: latent_preview.decode(copied(), size)
 

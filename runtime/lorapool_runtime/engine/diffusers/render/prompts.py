@@ -56,6 +56,23 @@ def _shapes(encoded: Encoded) -> dict[str, Any]:
     return {name: tuple(v.shape) if isinstance(v, torch.Tensor) else None for name, v in encoded.items()}
 
 
+def _is_guided(recipe: Recipe) -> bool:
+    return recipe.guidance_scale > 1
+
+
+def _texts(recipe: Recipe) -> list[str]:
+    """What of the prompts is read."""
+    return [recipe.prompt, recipe.negative_prompt] if _is_guided(recipe) else [recipe.prompt]
+
+
+def _key(recipe: Recipe, text: Hashable) -> Hashable:
+    return text, recipe.prompt, recipe.negative_prompt, recipe.prompt_syntax, _is_guided(recipe)
+
+
+def _named(names: Sequence[str], made: Sequence[torch.Tensor | None]) -> Encoded:
+    return {name: e for name, e in zip(names, made, strict=False) if e is not None}
+
+
 class Prompts:
     """An LRU cache of encoded prompts. For the engine's thread. The adapters must be active when it encodes."""
 
@@ -73,15 +90,51 @@ class Prompts:
         names = _NAMES.get(type(self._pipeline))
         if names is None:
             return {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt or None}
-        guided = recipe.guidance_scale > 1
-        key = (text, recipe.prompt, recipe.negative_prompt, recipe.prompt_syntax, guided)
+        key = _key(recipe, text)
         if key not in self._kept:
-            self._kept[key] = self._encode(recipe, names, guided=guided)
+            self._kept[key] = self._encode(recipe, names, guided=_is_guided(recipe))
         return self._kept[key][0]
 
     def forget(self) -> None:
         """All of them: they take memory of the device."""
         self._kept.clear()
+
+    def all_encoded(self, recipes: Sequence[Recipe], text: Hashable) -> list[Encoded]:
+        """The same of several, whose prompts go through each text encoder together, those that are not known yet.
+
+        Prompts with weights and those of several chunks go alone; so do those of one request, bit for bit as diffusers
+        encodes them. Together they may round differently.
+        """
+        new = {key: recipe for recipe in recipes if (key := _key(recipe, text)) not in self._kept}
+        plain = {key: recipe for key, recipe in new.items() if self._is_plain(recipe)}
+        if self.are_apart and len(plain) > 1:
+            self._encode_together(plain)
+        return [self.encoded(recipe, text) for recipe in recipes]
+
+    def _is_plain(self, recipe: Recipe) -> bool:
+        is_one = self.are_apart and long_prompts.chunks_of(self._pipeline, _texts(recipe)) == 1
+        return is_one and recipe.prompt_syntax is PromptSyntax.PLAIN
+
+    def _encode_together(self, recipes: Mapping[Hashable, Recipe]) -> None:
+        """All their texts, each once, in one call of each text encoder."""
+        names = _NAMES[type(self._pipeline)]
+        texts = list(dict.fromkeys(text for recipe in recipes.values() for text in _texts(recipe)))
+        rows = dict(zip(texts, self._rows(texts), strict=True))
+        for key, recipe in recipes.items():
+            made = self._apart(recipe, lambda said: [rows[text] for text in said], guided=_is_guided(recipe))
+            self._kept[key] = _named(names, made), 1
+
+    @torch.inference_mode()
+    def _rows(self, texts: Sequence[str]) -> list[Mapping[str, torch.Tensor]]:
+        """Of each text what `encode_prompt` makes of it, as a prompt or as a negative one."""
+        made = self._pipeline.encode_prompt(
+            prompt=list(texts),
+            device=self._pipeline._execution_device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
+        )
+        parts = {"embeds": made[0], "pooled": made[2]} if len(made) > 2 else {"embeds": made[0]}
+        return [{name: part[i : i + 1] for name, part in parts.items()} for i in range(len(texts))]
 
     def warnings(self, recipe: Recipe) -> tuple[str, ...]:
         """What of the prompts the base cannot read: it has no effect."""
@@ -122,7 +175,7 @@ class Prompts:
 
     def _encode(self, recipe: Recipe, names: tuple[str, ...], *, guided: bool) -> tuple[Encoded, int]:
         """The embeddings, and of how many chunks they are."""
-        texts = [recipe.prompt, recipe.negative_prompt] if guided else [recipe.prompt]
+        texts = _texts(recipe)
         chunks = long_prompts.chunks_of(self._pipeline, texts)
         if recipe.prompt_syntax is not PromptSyntax.PLAIN:
             weighted = partial(weighted_prompts.encode, self._pipeline, syntax=recipe.prompt_syntax)
@@ -132,7 +185,7 @@ class Prompts:
             made = self._apart(recipe, partial(long_prompts.encode_each, self._pipeline, count=chunks), guided=guided)
         else:
             made = self._in_one(recipe, guided=guided)
-        return {name: e for name, e in zip(names, made, strict=False) if e is not None}, chunks
+        return _named(names, made), chunks
 
     @torch.inference_mode()
     def _in_one(self, recipe: Recipe, *, guided: bool) -> Sequence[torch.Tensor | None]:
