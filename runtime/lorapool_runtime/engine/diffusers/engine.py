@@ -179,7 +179,7 @@ class DiffusersEngine:
             watch.lap("switch")
         elif masks is not None:
             self.activator.for_text(masks.text)
-            prompts = [self._encoded(requests[0].recipe, masks.text, merge=False)]
+            prompts = self._encoded([requests[0].recipe], masks.text, merge=False)
             watch.lap("prompt")
             self.activator.for_all(masks.everywhere, requests[0].recipe, pictures)
             applied = Applied.UNMERGED
