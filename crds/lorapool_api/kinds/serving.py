@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from lorapool_api.kinds.speed.rounding import TorchOptions
 from lorapool_api.newer import ANY_WORD
 from lorapool_api.schema import ApiModel, Rule, rules
 
@@ -212,6 +213,12 @@ class Serving(ApiModel):
         default=True,
         description="Whether the same request gives the same bytes on the same kind of device. With false, a GPU may "
         "choose its convolutions by timing: somewhat faster, and pictures of the same seed may differ in rounding.",
+    )
+    torch: TorchOptions | None = Field(
+        default=None,
+        description="What torch may round for speed. Default: nothing; `deterministic: false` lets cuDNN choose "
+        "convolutions by timing.",
+        exclude_if=_is_none,
     )
     request_timeout_seconds: int = Field(
         default=300,

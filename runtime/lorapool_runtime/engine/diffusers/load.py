@@ -19,6 +19,7 @@ from lorapool_runtime.engine.diffusers.base.offload import offload, serving_of
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line, load_pipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.device.faults import is_full
+from lorapool_runtime.engine.diffusers.device.rounding import order_channels, set_rounding
 from lorapool_runtime.engine.diffusers.device.warm_up import warm_up
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.families.find import usual_of
@@ -58,7 +59,9 @@ def load_engine(
     with _device_errors():
         start = time.monotonic()
         serving = serving_of(model, serving)
-        loaded = load_pipeline(model, device, progress, deterministic=serving.deterministic)
+        set_rounding(serving)
+        loaded = load_pipeline(model, device, progress)
+        order_channels(loaded.pipeline, serving)
         usual = usual_of(loaded.family)
         complete = completed(serving, usual)
         parts = PipelineParts.of(loaded, complete, accelerator)

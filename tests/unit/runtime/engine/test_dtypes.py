@@ -1,15 +1,14 @@
 """The dtype of a base that the pool says nothing about, and how exact its kernels are asked to be."""
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lorapool_api.kinds.base_model import Dtype
-from lorapool_api.kinds.runtime import Device
+from lorapool_api.kinds.serving import Serving
 from lorapool_runtime.engine.diffusers.base.by_family import dtype_of
-from lorapool_runtime.engine.diffusers.base.pipeline import _settle
+from lorapool_runtime.engine.diffusers.device.rounding import set_rounding
 from lorapool_runtime.engine.diffusers.families.find import family_of
 
 
@@ -46,7 +45,6 @@ def cudnn() -> Iterator[None]:
 @pytest.mark.usefixtures("cudnn")
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_kernels_are_chosen_by_timing_only_where_the_pool_allows_it(deterministic: bool) -> None:
-    pipeline = SimpleNamespace(components={}, to=lambda _: None, set_progress_bar_config=lambda **_: None)
-    _settle(pipeline, Device.CUDA, torch.device("cuda"), deterministic=deterministic)
+    set_rounding(Serving(deterministic=deterministic))
     assert torch.backends.cudnn.deterministic is deterministic
     assert torch.backends.cudnn.benchmark is not deterministic

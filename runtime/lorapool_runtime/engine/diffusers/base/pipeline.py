@@ -71,13 +71,8 @@ class LoadedPipeline:
     controls: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load_pipeline(
-    spec: BaseModelSpec, device: Device, progress: Progress, *, deterministic: bool = True
-) -> LoadedPipeline:
+def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> LoadedPipeline:
     """Load the base model.
-
-    Args:
-        deterministic: the same request gives the same bytes; else kernels may be chosen by timing.
 
     Raises:
         ModelError: says what was found and what was expected.
@@ -113,7 +108,7 @@ def load_pipeline(
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(f"{spec.label} cannot be loaded: {first_line(error)}") from error
     _pack(pipeline, packing, assembled, target)
-    _settle(pipeline, device, place, deterministic=deterministic)
+    _settle(pipeline, place)
     controls = load_controls(spec.controls, pipeline, family, dtype)
     revision = folder.name if spec.source.hub else folder_revision(folder)
     size_bytes = folder_size_bytes(folder)
@@ -228,17 +223,13 @@ def _pack(pipeline: Any, packing: Packing | None, assembled: Collection[str], ta
             packing.apply(name, module, target.dtype, target.device)
 
 
-def _settle(pipeline: Any, device: Device, place: torch.device, *, deterministic: bool) -> None:
+def _settle(pipeline: Any, place: torch.device) -> None:
     """For inference only, its modules where they stay."""
     for component in pipeline.components.values():
         if isinstance(component, torch.nn.Module):
             component.eval().requires_grad_(False)
     pipeline.to(place)
     pipeline.set_progress_bar_config(disable=True)
-    if device is Device.CUDA:
-        # The same request gives the same bytes: no choice of kernels by timing.
-        torch.backends.cudnn.benchmark = not deterministic
-        torch.backends.cudnn.deterministic = deterministic
 
 
 def first_line(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""What a pool may give up exactness for."""
