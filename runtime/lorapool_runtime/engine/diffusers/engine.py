@@ -1,11 +1,10 @@
 """The diffusers engine: one warm pipeline, adapters activated by setting pointers."""
 
 import threading
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
-import numpy as np
 import structlog
 from PIL.Image import Image
 
@@ -15,7 +14,6 @@ from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, RenderRequest, Stop
 from lorapool_runtime.engine.diffusers.activator import Activator, check_stack, lora
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line
-from lorapool_runtime.engine.diffusers.device.accelerator import Download
 from lorapool_runtime.engine.diffusers.device.faults import check_alive
 from lorapool_runtime.engine.diffusers.device.out_of_memory import MemoryRetries
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
@@ -24,9 +22,8 @@ from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.engine.diffusers.regions.apply import Region
 from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, batches_of, unfinished
-from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures
 from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview
-from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, text_key
+from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, same_texts, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Run
 from lorapool_runtime.engine.diffusers.render.stopwatch import Stopwatch
 from lorapool_runtime.engine.diffusers.sleep import EngineSleep
@@ -220,11 +217,8 @@ class DiffusersEngine:
 
     def _prompts_apart(self, requests: Sequence[RenderRequest[HostAdapter]], stacks: Sequence[Stack]) -> list[Encoded]:
         """What each prompt says with its own text encoders; those with the same ones are encoded together."""
-        alike: dict[Hashable, list[int]] = {}
-        for i, stack in enumerate(stacks):
-            alike.setdefault(text_key(stack, merge=False), []).append(i)
         prompts: dict[int, Encoded] = {}
-        for text, rows in alike.items():
+        for text, rows in same_texts(stacks).items():
             if text:
                 self.activator.for_text(stacks[rows[0]])
             else:
@@ -250,11 +244,5 @@ class DiffusersEngine:
         wanted = any(request.previews for request in batch.requests) or not self._preview.is_fitted
         if run.latents is None or not wanted:
             return run
-        return replace(run, pictures=cache(partial(self._seen, run, download(run.latents[0]))), latents=None)
-
-    def _seen(self, run: Run, latents: Download) -> Pictures:
-        """The run's pictures, of the first of which previews learn. For the thread that finishes it."""
-        made = run.pictures()
-        if made.finite[0]:
-            self._preview.fit(latents(), made.pixels[0] / np.float32(255))
-        return made
+        learning = partial(self._preview.learn, run.pictures, download(run.latents[0]))
+        return replace(run, pictures=cache(learning), latents=None)

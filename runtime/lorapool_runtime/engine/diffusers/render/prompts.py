@@ -31,6 +31,14 @@ def text_key(stack: Stack, *, merge: bool) -> Hashable:
     )
 
 
+def same_texts(stacks: Sequence[Stack]) -> Mapping[Hashable, Sequence[int]]:
+    """Which of these, added and not merged, have the same text encoders: their indices by `text_key`."""
+    found: dict[Hashable, list[int]] = {}
+    for i, stack in enumerate(stacks):
+        found.setdefault(text_key(stack, merge=False), []).append(i)
+    return found
+
+
 def together(several: Sequence[Encoded]) -> Encoded:
     """The pipeline's arguments for a batch, from those of each picture."""
     first, *rest = several

@@ -5,6 +5,7 @@ that this base has made, so it is right for any VAE.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+
+from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures
 
 
 class LatentPreview:
@@ -46,6 +49,13 @@ class LatentPreview:
             return
         colours = torch.linalg.lstsq(_with_one(latents), small.reshape(3, -1).T).solution
         self._fitted = _Fitted(colours, height * width)
+
+    def learn(self, pictures: Callable[[], Pictures], latents: Callable[[], torch.Tensor]) -> Pictures:
+        """The pictures, once they are there; what the first one's latents mean is learned of it."""
+        made = pictures()
+        if made.finite[0]:
+            self.fit(latents(), made.pixels[0] / np.float32(255))
+        return made
 
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
         """A rough picture of that (width, height); None before anything was learned."""
