@@ -19,6 +19,7 @@ from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.load import load_engine
+from lorapool_runtime.engine.result import Unfinished
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
@@ -123,7 +124,10 @@ class BenchedQueue:
         self._readers = Readers(engine.read)
         self.host = HostCache(_HOST_BYTES, self._readers)
         most = 64
-        self._dispatcher = Dispatcher(lambda: engine, thread, self._prefetch, self.host, self._load, most, _TIMEOUT_S)
+        self._finish = ThreadPoolExecutor(1, "finish")
+        self._dispatcher = Dispatcher(
+            lambda: engine, thread, self._prefetch, self._finish, self.host, self._load, most, _TIMEOUT_S
+        )
         self._serving = asyncio.create_task(self._dispatcher.run())
         self._made = 0
 
@@ -156,6 +160,7 @@ class BenchedQueue:
         await asyncio.gather(self._serving, return_exceptions=True)
         self._readers.close()
         self._prefetch.shutdown()
+        self._finish.shutdown()
 
 
 def _rendered(engine: DiffusersEngine, requests: Sequence[RenderRequest[HostAdapter]]) -> float:
@@ -163,6 +168,7 @@ def _rendered(engine: DiffusersEngine, requests: Sequence[RenderRequest[HostAdap
     for result in engine.render(requests):
         if isinstance(result, RuntimeFailure):
             raise result
-        if not result.images:
+        made = result.finish() if isinstance(result, Unfinished) else result
+        if not made.images:
             raise ValueError("a request without a picture")
     return time.perf_counter() - began
