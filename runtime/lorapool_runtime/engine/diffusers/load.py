@@ -17,7 +17,6 @@ from lorapool_api.rules.usual import completed
 from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
 from lorapool_runtime.engine.diffusers.base.offload import offload, serving_of
 from lorapool_runtime.engine.diffusers.base.pipeline import first_line, load_pipeline
-from lorapool_runtime.engine.diffusers.base.rounding import order_channels, set_rounding
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.engine.diffusers.device.warm_up import warm_up
@@ -25,6 +24,7 @@ from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.families.find import usual_of
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
+from lorapool_runtime.engine.diffusers.rounding import order_channels, set_rounding
 from lorapool_runtime.errors import DeviceLost, ModelError
 
 log = structlog.get_logger(__name__)

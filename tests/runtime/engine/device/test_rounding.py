@@ -15,9 +15,9 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import ApplyMode, Serving, ServingDefaults
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.kinds.speed.rounding import TorchOptions
-from lorapool_runtime.engine.diffusers.base.rounding import set_rounding
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.load import load_engine
+from lorapool_runtime.engine.diffusers.rounding import set_rounding
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,8 +8,8 @@ import torch
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import Serving
 from lorapool_runtime.engine.diffusers.base.by_family import dtype_of
-from lorapool_runtime.engine.diffusers.base.rounding import set_rounding
 from lorapool_runtime.engine.diffusers.families.find import family_of
+from lorapool_runtime.engine.diffusers.rounding import set_rounding
 
 
 @pytest.mark.parametrize(
