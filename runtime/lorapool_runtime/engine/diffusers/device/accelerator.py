@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import torch
 
 from lorapool_api.kinds.runtime import Device
-from lorapool_runtime.engine.diffusers.device.cuda_api import CudaApi, TorchCuda
+from lorapool_runtime.engine.diffusers.cuda_api import CudaApi, TorchCuda
 
 # Two of them: the host fills one while the device reads the other.
 STAGING_BYTES: Final = 32 * 1024**2
