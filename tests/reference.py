@@ -1,11 +1,13 @@
 """What adapter files mean, in float64 and as slowly as can be read: what the engine is judged by.
 
 `weight_with` is W' of one module from W and the module's tensors, named as in the file behind the module's name. The
-formulas are those of the libraries that define the formats: PEFT for LoRA and DoRA, LyCORIS for the others.
+formulas are those of the libraries that define the formats: PEFT for LoRA, DoRA and what only PEFT writes, LyCORIS for
+the others.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,8 @@ class Part:
     strength: float = 1.0
     alpha: float | None = None
     """From a configuration beside the file; else it stands among the tensors, or is the rank."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """PEFT's, where the tensors mean nothing without it."""
 
 
 def weight_with(weight: Tensor, stack: Sequence[Part]) -> Tensor:
@@ -52,7 +56,33 @@ def change(part: Part, weight: Tensor) -> Tensor:
     if "oft_blocks" in t:
         turned = (rotation(t) @ base.flatten(1)).reshape(base.shape)
         return turned * t.get("rescale", torch.ones(())) - base
+    if "oft_R.weight" in t:
+        return (base.flatten(1) @ rotation_of_inputs(t, base[0].numel(), part.config).T).reshape(base.shape) - base
     return delta(part, weight.shape)
+
+
+def rotation_of_inputs(t: File, inputs: int, config: Mapping[str, Any]) -> Tensor:
+    """The whole matrix that PEFT's OFT multiplies inputs, as rows, with."""
+    blocks = []
+    for numbers in t["oft_R.weight"]:
+        size = next(n for n in range(2, inputs + 1) if n * (n - 1) == 2 * len(numbers))
+        skew = torch.zeros(size, size, dtype=torch.float64)
+        places = [(i, j) for i in range(size) for j in range(i + 1, size)]
+        for (i, j), number in zip(places, numbers, strict=True):
+            skew[i, j], skew[j, i] = number, -number
+        bound = config["eps"] / len(t["oft_R.weight"]) ** 0.5
+        if config["coft"] and float(skew.norm()) > bound:
+            skew = skew * bound / skew.norm()
+        eye = torch.eye(size, dtype=torch.float64)
+        if config["use_cayley_neumann"]:
+            # Two terms are I + 2 Q; PEFT makes as many of three as of four. It counts all but the first and last twice.
+            last = max(config["num_cayley_neumann_terms"], 4) - 1
+            powers = [torch.linalg.matrix_power(skew, n) for n in range(last + 1)]
+            whole = eye + 2 * sum(powers[1:last]) + powers[last]
+            blocks.append(eye + 2 * skew if config["num_cayley_neumann_terms"] == 2 else whole)
+        else:
+            blocks.append((eye - skew) @ torch.linalg.inv(eye + skew))
+    return block_diagonal(torch.stack(blocks * (inputs // size) if len(blocks) == 1 else blocks))
 
 
 def rotation(t: File) -> Tensor:

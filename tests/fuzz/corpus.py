@@ -101,6 +101,9 @@ def _dotted() -> Iterator[Seed]:
     yield Seed("old diffusers", _save(old), "unet")
     factors = {f"base_model.model.{ATTENTION}.to_k.ia3_l": torch.full((12, 1), 1.25)}
     yield Seed("peft ia3", _save(factors), "unet", peft_config=b'{"peft_type": "IA3"}')
+    oft = {"peft_type": "OFT", "oft_block_size": 4, "use_cayley_neumann": True, "num_cayley_neumann_terms": 5}
+    vectors = {f"base_model.model.{ATTENTION}.to_k.oft_R.weight": torch.full((2, 6), 0.125)}
+    yield Seed("peft oft", _save(vectors), "unet", peft_config=json.dumps(oft | {"peft_version": "0.21.0"}).encode())
 
 
 def _with_words() -> Iterator[Seed]:

@@ -21,7 +21,7 @@ from lorapool_api.lora.layouts.keys import (
     parse_key,
 )
 from lorapool_api.lora.modules import FileLayout, FileModule, PartInfo, TargetFacts, file_layout, file_module
-from lorapool_api.lora.networks import Network, WeightShape
+from lorapool_api.lora.networks import CONFIGURED, Network, WeightShape
 from lorapool_api.lora.peft_config import PeftConfig, from_metadata
 
 __all__ = ["TEXT_ENCODER", "TEXT_ENCODER_2", "TRANSFORMER", "UNET", "AdapterFacts", "Network", "read_facts"]
@@ -110,6 +110,10 @@ def read_facts(header: Header) -> AdapterFacts:
         _family(modules) or family_in_metadata(header.metadata),
         declared_use(header.metadata),
     )
+    of_peft = [m for m in modules if m.weight.network in CONFIGURED]
+    if of_peft and facts.format is not AdapterFormat.PEFT and not facts.peft_configs:
+        message = f"{of_peft[0].weight.network} without PEFT's configuration: nothing says what it means"
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
     if facts.target_count > MAX_TARGETS:
         message = f"the file changes {facts.target_count} modules; at most {MAX_TARGETS}"
         raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
@@ -184,7 +188,7 @@ def _check_dtypes(modules: Mapping[tuple[str, str], Parts]) -> None:
 _OTHER_NETWORKS: Final = (
     (re.compile(r"\.on_input$"), "IA3 of LyCORIS"),
     (re.compile(r"\.boft_[Rs]"), "BOFT"),
-    (re.compile(r"\.oft_diag$|\.oft_[rRs]\b"), "OFT of PEFT or kohya"),
+    (re.compile(r"\.oft_diag$|\.oft_[rRs]\b"), "OFT of kohya or of PEFT before 0.14"),
     (re.compile(r"\bvera_(lambda_[bd]|[AB])"), "VeRA"),
     (re.compile(r"\.[wb]_norm$"), "a change of norms"),
     (re.compile(r"\.(query|key)_norm\.scale$"), "a control LoRA of Flux (depth, canny), which needs a control image"),

@@ -9,6 +9,7 @@ from lorapool_api.lora.families import TEXT_WIDTHS
 from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.keys import flat_name
 from lorapool_api.lora.modules import TargetFacts
+from lorapool_api.lora.networks import TURNED_INPUTS
 
 Modules = Mapping[str, Mapping[str, tuple[int, ...]]]
 
@@ -28,7 +29,7 @@ def check_fits(facts: AdapterFacts, modules: Modules) -> None:
 
     Raises:
         FactsError: `BaseModelMismatch`, with what was found and what the base has; `UnsupportedFormat` where two names
-            of the file are one module of this base.
+            of the file are one module of this base, or a rotation of inputs is of a convolution larger than 1 x 1.
     """
     if not modules:
         return
@@ -48,6 +49,9 @@ def check_fits(facts: AdapterFacts, modules: Modules) -> None:
         shape = shapes.get((component, flat_name(target.module)))
         if shape is None:
             raise _mismatch(facts, modules, f"the base has no module {component} {target.module}")
+        if target.weight.network in TURNED_INPUTS and prod(shape[2:]) != 1:
+            message = f"{target.weight.network} of {component} {target.module}, a convolution larger than 1 x 1"
+            raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{message}, is not read")
         if not _fits(target, shape):
             weight = target.weight
             found = filter(None, (target.outputs, weight.inputs or weight.columns, *(weight.kernel or ())))
@@ -68,6 +72,8 @@ def _fits(target: TargetFacts, shape: tuple[int, ...]) -> bool:
     if target.outputs not in (0, shape[0]) or weight.columns not in (0, prod(shape[1:])):
         return False
     if weight.scaled_inputs not in (None, shape[1]):
+        return False
+    if weight.network in TURNED_INPUTS and prod(shape[1:]) % weight.rank:
         return False
     # LoHa without a core tensor and LoKr do not tell inputs from kernel: their product was compared.
     kernel = shape[2:] if shape[2:] not in ((), (1, 1)) else None

@@ -3,20 +3,17 @@
 The shapes are those of the libraries that define the parts: PEFT and kohya's trainer for LoRA, LyCORIS for the others.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from typing import Final
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import FactsError
-from lorapool_api.lora.weight_shape import OF_THE_WEIGHT, Network, WeightShape
+from lorapool_api.lora.weights.parts import Parts, Shape, by_sides, invalid, shape_of
+from lorapool_api.lora.weights.rotations import of_lycoris, oft_of_peft
+from lorapool_api.lora.weights.shape import CONFIGURED, OF_THE_WEIGHT, TURNED_INPUTS, Network, WeightShape
 
-__all__ = ["OF_THE_WEIGHT", "Network", "Parts", "Shape", "WeightShape", "weight_shape"]
-
-Shape = tuple[int, ...]
-Parts = Mapping[str, Shape]
-"""The shape of each part of a module, by the names of `layouts.keys`."""
+__all__ = ["CONFIGURED", "OF_THE_WEIGHT", "TURNED_INPUTS", "Network", "Parts", "Shape", "WeightShape", "weight_shape"]
 
 _COMMON: Final = frozenset({"alpha", "dora_scale", "magnitude", "diff_b"})
 _LORA: Final = frozenset({"down", "up", "mid"})
@@ -25,6 +22,7 @@ _LOKR: Final = frozenset({"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_
 _FULL: Final = frozenset({"diff"})
 _GLORA: Final = frozenset({"a1", "a2", "b1", "b2"})
 _OFT: Final = frozenset({"oft_blocks", "rescale"})
+_PEFT_OFT: Final = frozenset({"oft_vectors"})
 _IA3: Final = frozenset({"ia3_l"})
 
 
@@ -37,21 +35,21 @@ def weight_shape(parts: Parts) -> WeightShape:
     """
     kinds = [(own, judge) for own, judge in _JUDGES if own & parts.keys()]
     if not kinds:
-        raise _invalid(f"{', '.join(sorted(parts))} without weights")
+        raise invalid(f"{', '.join(sorted(parts))} without weights")
     own, judge = kinds[0]
-    others = _COMMON if own.isdisjoint(_GLORA | _OFT | _IA3) else {"alpha"}
+    others = _COMMON if own.isdisjoint(_GLORA | _OFT | _PEFT_OFT | _IA3) else {"alpha"}
     if odd := sorted(parts.keys() - own - others):
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"nothing reads {', '.join(odd)} beside {min(own)}")
     if {"dora_scale", "magnitude"} <= parts.keys():
         raise FactsError(Reason.UNSUPPORTED_FORMAT, "lengths (DoRA) of two layouts")
     if "alpha" in parts and prod(parts["alpha"]) != 1:
-        raise _invalid("alpha is not one number")
+        raise invalid("alpha is not one number")
     for name, shape in parts.items():
         if 0 in shape:
-            raise _invalid(f"{name} of shape {_x(shape)} holds nothing")
+            raise invalid(f"{name} of shape {by_sides(shape)} holds nothing")
     weight = judge(parts)
     if not weight.rank and weight.network not in _WITHOUT_RANK:
-        raise _invalid("rank 0")
+        raise invalid("rank 0")
     return _with_lengths(weight, parts)
 
 
@@ -61,7 +59,7 @@ def _with_lengths(weight: WeightShape, parts: Parts) -> WeightShape:
     is_of_inputs = len(scale) > 1 and scale[0] == 1 and prod(scale) == scale[1] and _may_be_inputs(weight, scale[1])
     for name in ("magnitude", "diff_b", *(() if is_of_inputs else ("dora_scale",))):
         if name in parts and prod(parts[name]) != weight.outputs:
-            raise _invalid(f"{name} has shape {_x(parts[name])} for {weight.outputs} outputs")
+            raise invalid(f"{name} has shape {by_sides(parts[name])} for {weight.outputs} outputs")
     return replace(weight, scaled_inputs=scale[1]) if is_of_inputs else weight
 
 
@@ -72,16 +70,16 @@ def _may_be_inputs(weight: WeightShape, count: int) -> bool:
 
 
 def _low_rank(parts: Parts) -> WeightShape:
-    down, up = _shape(parts, "down"), _shape(parts, "up")
+    down, up = shape_of(parts, "down"), shape_of(parts, "up")
     if len(down) not in (2, 4) or len(up) not in (2, 4) or prod(up[2:]) != 1:
-        raise _invalid(f"weights of shapes {_x(down)} and {_x(up)}")
+        raise invalid(f"weights of shapes {by_sides(down)} and {by_sides(up)}")
     if down[0] != up[1]:
-        raise _invalid(f"rank {down[0]} in the down part, {up[1]} in the up part")
+        raise invalid(f"rank {down[0]} in the down part, {up[1]} in the up part")
     kernel = down[2:]
     if "mid" in parts:
         mid = parts["mid"]
         if len(mid) != 4 or mid[:2] != (down[0], down[0]) or prod(kernel) != 1:
-            raise _invalid(f"down {_x(down)} and mid {_x(mid)} do not fit")
+            raise invalid(f"down {by_sides(down)} and mid {by_sides(mid)} do not fit")
         kernel = mid[2:]
     network = Network.DORA if {"magnitude", "dora_scale"} & parts.keys() else Network.LORA
     return WeightShape(network, down[0], up[0], down[1] * prod(kernel), down[1], _kernel(kernel))
@@ -90,7 +88,7 @@ def _low_rank(parts: Parts) -> WeightShape:
 def _loha(parts: Parts) -> WeightShape:
     first, second = (_loha_half(parts, which) for which in "12")
     if first != second:
-        raise _invalid("the halves of the LoHa do not fit each other")
+        raise invalid("the halves of the LoHa do not fit each other")
     return first
 
 
@@ -100,14 +98,14 @@ def _loha_half(parts: Parts, which: str) -> WeightShape:
         core = _core(parts, f"hada_t{which}", (a[0], b[0]))
         return WeightShape(Network.LOHA, b[0], a[1], b[1] * prod(core), b[1], _kernel(core))
     if a[1] != b[0]:
-        raise _invalid(f"rank {a[1]} in hada_w{which}_a, {b[0]} in hada_w{which}_b")
+        raise invalid(f"rank {a[1]} in hada_w{which}_a, {b[0]} in hada_w{which}_b")
     return WeightShape(Network.LOHA, b[0], a[0], b[1], None)
 
 
 def _lokr(parts: Parts) -> WeightShape:
     (out_1, in_1, rank_1, _), (out_2, in_2, rank_2, kernel) = (_factor(parts, f"lokr_w{i}") for i in "12")
     if rank_1 and rank_2 and rank_1 != rank_2:
-        raise _invalid(f"rank {rank_1} in lokr_w1, {rank_2} in lokr_w2")
+        raise invalid(f"rank {rank_1} in lokr_w1, {rank_2} in lokr_w2")
     inputs = in_1 * in_2
     outputs, columns, rank = out_1 * out_2, inputs * prod(kernel), rank_1 or rank_2
     return WeightShape(Network.LOKR, rank, outputs, columns, inputs if kernel else None, _kernel(kernel))
@@ -121,48 +119,33 @@ def _factor(parts: Parts, name: str) -> tuple[int, int, int, Shape]:
             raise FactsError(Reason.UNSUPPORTED_FORMAT, f"{name} stands beside {', '.join(odd)}")
         shape = parts[name]
         if len(shape) not in (2, 4):
-            raise _invalid(f"{name} has shape {_x(shape)}")
+            raise invalid(f"{name} has shape {by_sides(shape)}")
         return shape[0], prod(shape[1:]), 0, ()
     a, b = (_matrix(parts, f"{name}_{side}") for side in "ab")
     if name == "lokr_w2" and "lokr_t2" in parts:
         core = _core(parts, "lokr_t2", (a[0], b[0]))
         return a[1], b[1], b[0], core
     if a[1] != b[0]:
-        raise _invalid(f"rank {a[1]} in {name}_a, {b[0]} in {name}_b")
+        raise invalid(f"rank {a[1]} in {name}_a, {b[0]} in {name}_b")
     return a[0], b[1], b[0], ()
 
 
 def _full(parts: Parts) -> WeightShape:
     shape = parts["diff"]
     if len(shape) not in (2, 4):
-        message = f"a difference of shape {_x(shape)} is of no Linear and no convolution; nothing reads it"
+        message = f"a difference of shape {by_sides(shape)} is of no Linear and no convolution; nothing reads it"
         raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
     return WeightShape(Network.FULL, 0, shape[0], prod(shape[1:]), shape[1], _kernel(shape[2:]))
 
 
 def _glora(parts: Parts) -> WeightShape:
-    a1, a2, b1, b2 = (_shape(parts, name) for name in ("a1", "a2", "b1", "b2"))
+    a1, a2, b1, b2 = (shape_of(parts, name) for name in ("a1", "a2", "b1", "b2"))
     if any(len(shape) not in (2, 4) for shape in (a1, a2, b1, b2)) or prod((*a1[2:], *a2[2:], *b1[2:])) != 1:
-        raise _invalid(f"weights of shapes {', '.join(map(_x, (a1, a2, b1, b2)))}")
+        raise invalid(f"weights of shapes {', '.join(map(by_sides, (a1, a2, b1, b2)))}")
     if not a1[1] == a2[0] == b1[1] == b2[0] or not a1[0] == a2[1] == b2[1]:
-        raise _invalid(f"the pairs {_x(a1)}, {_x(a2)} and {_x(b1)}, {_x(b2)} do not fit")
+        raise invalid(f"the pairs {by_sides(a1)}, {by_sides(a2)} and {by_sides(b1)}, {by_sides(b2)} do not fit")
     kernel = b2[2:]
     return WeightShape(Network.GLORA, b2[0], b1[0], b2[1] * prod(kernel), b2[1], _kernel(kernel))
-
-
-def _oft(parts: Parts) -> WeightShape:
-    blocks = _shape(parts, "oft_blocks")
-    if len(blocks) not in (3, 4) or blocks[-1] != blocks[-2]:
-        raise _invalid(f"oft_blocks of shape {_x(blocks)}")
-    count, size = blocks[-3:-1]
-    stages = blocks[0] if len(blocks) == 4 else 1
-    # Stage i of a butterfly turns rows that lie 2^i halves of a block apart.
-    if len(blocks) == 4 and (size % 2 or stages > count.bit_length() or count % 2 ** (stages - 1)):
-        raise _invalid(f"oft_blocks of shape {_x(blocks)} is no butterfly")
-    outputs = count * size
-    if prod(parts.get("rescale", (outputs,))) != outputs:
-        raise _invalid(f"rescale has shape {_x(parts['rescale'])} for {outputs} outputs")
-    return WeightShape(Network.OFT if len(blocks) == 3 else Network.BOFT, size, outputs, 0, None)
 
 
 def _ia3(parts: Parts) -> WeightShape:
@@ -172,7 +155,7 @@ def _ia3(parts: Parts) -> WeightShape:
         message = "IA3 of a convolution is not read: its shape does not tell inputs from outputs"
         raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
     if len(shape) != 2 or 1 not in shape:
-        raise _invalid(f"ia3_l of shape {_x(shape)}")
+        raise invalid(f"ia3_l of shape {by_sides(shape)}")
     if shape[1] == 1:
         return WeightShape(Network.IA3, 0, shape[0], 0, None)
     return WeightShape(Network.IA3, 0, 0, shape[1], shape[1])
@@ -184,22 +167,17 @@ _JUDGES: Final = (
     (_LOKR, _lokr),
     (_FULL, _full),
     (_GLORA, _glora),
-    (_OFT, _oft),
+    (_OFT, of_lycoris),
+    (_PEFT_OFT, oft_of_peft),
     (_IA3, _ia3),
 )
 _WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL, Network.IA3})
 
 
-def _shape(parts: Parts, part: str) -> Shape:
-    if part not in parts:
-        raise _invalid(f"its {part} part is missing")
-    return parts[part]
-
-
 def _matrix(parts: Parts, part: str) -> Shape:
-    shape = _shape(parts, part)
+    shape = shape_of(parts, part)
     if len(shape) != 2:
-        raise _invalid(f"{part} has shape {_x(shape)}, which is no matrix")
+        raise invalid(f"{part} has shape {by_sides(shape)}, which is no matrix")
     return shape
 
 
@@ -207,17 +185,9 @@ def _core(parts: Parts, part: str, ranks: Shape) -> Shape:
     """The kernel of a core tensor between two matrices of these ranks."""
     shape = parts[part]
     if len(shape) != 4 or shape[:2] != ranks or ranks[0] != ranks[1]:
-        raise _invalid(f"{part} has shape {_x(shape)} between ranks {_x(ranks)}")
+        raise invalid(f"{part} has shape {by_sides(shape)} between ranks {by_sides(ranks)}")
     return shape[2:]
 
 
 def _kernel(shape: Shape) -> tuple[int, int] | None:
     return (shape[0], shape[1]) if prod(shape) != 1 else None
-
-
-def _x(shape: Shape) -> str:
-    return " x ".join(map(str, shape)) or "()"
-
-
-def _invalid(message: str) -> FactsError:
-    return FactsError(Reason.INVALID_WEIGHTS, message)

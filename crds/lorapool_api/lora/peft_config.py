@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import FactsError
@@ -18,7 +18,7 @@ from lorapool_api.lora.header import FactsError
 DIFFUSERS_KEY: Final = "lora_adapter_metadata"
 """Where diffusers' `save_lora_weights` keeps PEFT's configuration, each name after its component's."""
 # Kinds of adapters, and what each calls its alpha; None: it has none, and low-rank weights beside it mean nothing.
-_ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha", "IA3": None}
+_ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha", "IA3": None, "OFT": None}
 # Ways to start a training that change the base, so that the weights alone mean something else.
 _MOVE_THE_BASE: Final = ("olora", "loftq", "corda", "lora_ga")
 # Options of PEFT's LoRA with which its weights mean something else than a low-rank sum, by the name of the method.
@@ -33,6 +33,10 @@ _OTHER_MEANINGS: Final = {
 }
 # What PEFT takes for an alpha and an r that nobody names (LoraConfig, LoHaConfig and LoKrConfig alike).
 _DEFAULT: Final = 8
+# Neumann's series of an OFT is another one since this version of PEFT.
+_SAME_SERIES: Final = (0, 18)
+_VERSION: Final = re.compile(r"^(\d{1,4})\.(\d{1,4})(?:\D|$)")
+_MAX_TERMS: Final = 20
 # Letters for themselves, a dot for any one character, or for a dot with a backslash before it. Any other expression of
 # PEFT's is refused, and not run: one like (a+)+$ takes for ever.
 _PLAIN: Final = re.compile(r"^\^?(?:[A-Za-z0-9_.]|\\\.)+\$?$")
@@ -42,13 +46,21 @@ _MAX_PATTERN_CHARS: Final = 512
 
 @dataclass(frozen=True)
 class PeftConfig:
-    """Alpha and r of the modules of one component; the patterns name the exceptions."""
+    """Alpha and r of the modules of one component; the patterns name the exceptions.
+
+    Attributes:
+        oft_terms: by how many terms of Neumann's series an OFT approximates Cayley's transform; 0: it is exact; None:
+            the configuration is of no OFT.
+        oft_most: what bounds the length of a block's Q, times the square root of the number of blocks (`coft`).
+    """
 
     alpha: float
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
     rank: float = _DEFAULT
     rank_pattern: Mapping[str, float] = field(default_factory=dict)
     rank_stabilized: bool = False
+    oft_terms: int | None = None
+    oft_most: float | None = None
 
     def scale(self, names: Sequence[str], rank: int | None) -> float:
         """What multiplies dW of a module: alpha / r, or alpha / sqrt(r) where ranks are stabilized.
@@ -106,7 +118,34 @@ def _config(values: Mapping[str, Any]) -> PeftConfig:
         rank,
         _pattern(values, "rank_pattern"),
         rank_stabilized=bool(values.get("use_rslora")),
+        oft_terms=_oft_terms(values) if kind == "OFT" else None,
+        oft_most=_oft_most(values) if kind == "OFT" and values.get("coft") else None,
     )
+
+
+def _oft_terms(values: Mapping[str, Any]) -> int:
+    if "oft_block_size" not in values:
+        raise _unsupported("an OFT of PEFT before 0.14")
+    match values.get("use_cayley_neumann"):
+        case False:
+            return 0
+        case True:
+            version = _VERSION.match(str(values.get("peft_version", ""))[:80])
+            if version is None or (int(version[1]), int(version[2])) < _SAME_SERIES:
+                raise _unsupported("an OFT by Neumann's series of PEFT before 0.18, which was another")
+        case _:
+            raise _unsupported("use_cayley_neumann is not true or false")
+    terms = values.get("num_cayley_neumann_terms")
+    if not isinstance(terms, int) or isinstance(terms, bool) or not 1 <= terms <= _MAX_TERMS:
+        raise _unsupported(f"num_cayley_neumann_terms is no number from 1 to {_MAX_TERMS}")
+    return terms
+
+
+def _oft_most(values: Mapping[str, Any]) -> float:
+    most = values.get("eps")
+    if not _is_number(most) or most <= 0:
+        raise _unsupported("coft without a number above 0 for its eps")
+    return float(most)
 
 
 def _pattern(values: Mapping[str, Any], name: str) -> Mapping[str, float]:
@@ -120,7 +159,7 @@ def _pattern(values: Mapping[str, Any], name: str) -> Mapping[str, float]:
     return pattern
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     """JSON as Python reads it has NaN, infinity and integers beyond any float; and a bool is an int."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False

@@ -78,6 +78,7 @@ PARTS: Final = {
     **{f"{name}.weight": name for name in ("a1", "a2", "b1", "b2")},
     "oft_blocks": "oft_blocks",
     "rescale": "rescale",
+    "oft_R.weight": "oft_vectors",
     "ia3_l": "ia3_l",
     "diff": "diff",
     "diff_b": "diff_b",

@@ -15,9 +15,25 @@ from lorapool_api.lora.peft_config import DIFFUSERS_KEY, PeftConfig, from_file, 
 
 NAME = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 
+OFT = {
+    "peft_type": "OFT",
+    "oft_block_size": 4,
+    "use_cayley_neumann": True,
+    "num_cayley_neumann_terms": 5,
+    "peft_version": "0.18.0",
+}
+
 
 def config(**values: object) -> PeftConfig:
-    return from_file(json.dumps({"peft_type": "LORA", **values}).encode())
+    return from_file(json.dumps({"peft_type": "LORA"} | values).encode())
+
+
+def test_of_an_oft_it_says_how_its_rotations_are_made() -> None:
+    assert config(**OFT).oft_terms == 5
+    assert config(**OFT | {"peft_version": "1.2.3.dev0@abc"}).oft_terms == 5
+    assert config(**OFT | {"use_cayley_neumann": False, "peft_version": None}).oft_terms == 0
+    assert (config(**OFT).oft_most, config(**OFT | {"coft": True, "eps": 0.5}).oft_most) == (None, 0.5)
+    assert config(r=4).oft_terms is None
 
 
 def test_the_scale_is_alpha_over_rank() -> None:
@@ -115,6 +131,21 @@ def test_a_file_without_metadata_says_nothing() -> None:
         b"[]",
         b'{"peft_type": "VERA"}',
         b'{"peft_type": "OFT"}',
+        b'{"peft_type": "OFT", "oft_block_size": 4}',
+        b'{"peft_type": "OFT", "oft_block_size": 4, "use_cayley_neumann": 1}',
+        b'{"peft_type": "OFT", "oft_block_size": 4, "use_cayley_neumann": false, "coft": true}',
+        b'{"peft_type": "OFT", "oft_block_size": 4, "use_cayley_neumann": false, "coft": true, "eps": 0}',
+        *(
+            json.dumps(OFT | changed).encode()
+            for changed in (
+                {"peft_version": "0.17.1"},
+                {"peft_version": None},
+                {"num_cayley_neumann_terms": 0},
+                {"num_cayley_neumann_terms": 21},
+                {"num_cayley_neumann_terms": 5.0},
+                {"num_cayley_neumann_terms": True},
+            )
+        ),
         b'{"lora_alpha": "8"}',
         b'{"alpha_pattern": {"a": "b"}}',
         b'{"alpha_pattern": {"(a+)+$": 1}}',

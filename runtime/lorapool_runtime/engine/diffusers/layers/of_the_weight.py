@@ -3,8 +3,9 @@
 GLoRA (arXiv:2306.07967): dW = W A + B, both of low rank. OFT (arXiv:2306.07280): W' = R W, R a rotation of each block
 of rows. BOFT (arXiv:2311.06243): several such rotations one after the other, of rows further and further apart. All as
 LyCORIS computes them, whose blocks turn the other way round for OFT than for BOFT. W is always the base's, whatever
-else a stack adds, so that the order of a stack does not matter. IA3 (arXiv:2205.05638): W' = l * W along the outputs or
-the inputs, as in PEFT, which has no strength: l counts as 1 + s (l - 1) here, and for the bias along with the outputs.
+else a stack adds, so that the order of a stack does not matter. PEFT's OFT turns the inputs, x R, before the weight:
+W' = W R^T. IA3 (arXiv:2205.05638): W' = l * W along the outputs or the inputs, as in PEFT, which has no strength: l
+counts as 1 + s (l - 1) here, and for the bias along with the outputs.
 """
 
 from collections.abc import Mapping
@@ -20,9 +21,9 @@ def change_of(weight: torch.Tensor, network: Network, parts: Parts) -> torch.Ten
     """dW of a weight (out, in, ...) in float32, without alpha / rank, in its shape.
 
     Args:
-        parts: in the shapes of `weights.parts`: GLoRA's four; of a rotation R - I, (blocks, size, size) or
-            (stages, blocks, size, size), and `rescale`, (out, 1, ...), what the rows of W' are multiplied with; of an
-            IA3 `factors`, l - 1, (out, 1, ...) or (1, in, ...).
+        parts: in the shapes of `weights.parts`: GLoRA's four; of a rotation R - I, (blocks, size, size), (stages,
+            blocks, size, size) or, of one block for all inputs, (1, size, size), and `rescale`, (out, 1, ...), what the
+            rows of W' are multiplied with; of an IA3 `factors`, l - 1, (out, 1, ...) or (1, in, ...).
 
     Raises:
         ValueError: a network that does not depend on the weight.
@@ -37,6 +38,8 @@ def change_of(weight: torch.Tensor, network: Network, parts: Parts) -> torch.Ten
             return _rescaled(weight, _turned(weight, parts["rotation"].mT), parts)
         case Network.BOFT:
             return _rescaled(weight, _butterfly(weight, parts["rotation"]), parts)
+        case Network.PEFT_OFT:
+            return _turned_inputs(weight, parts["rotation"])
         case Network.IA3:
             return weight * parts["factors"]
         case _:
@@ -55,6 +58,12 @@ def _turned(weight: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
     """(R - I) W, block by block of rows."""
     rows = weight.reshape(rotation.shape[0], rotation.shape[1], -1)
     return torch.bmm(rotation, rows).view(weight.shape)
+
+
+def _turned_inputs(weight: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
+    """W (R - I)^T, block by block of inputs; one block is for all of them."""
+    columns = weight.reshape(weight.shape[0], -1, rotation.shape[-1]).transpose(0, 1)
+    return torch.matmul(columns, rotation.mT).transpose(0, 1).reshape(weight.shape)
 
 
 def _butterfly(weight: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:

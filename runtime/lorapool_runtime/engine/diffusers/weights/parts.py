@@ -3,7 +3,7 @@
 What does not fit is refused before: `lorapool_api.lora` judges the shapes of a file and whether they are the base's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final
@@ -15,9 +15,11 @@ from lorapool_api.lora.fit import denoiser
 from lorapool_api.lora.layouts.mmdit import RowRanges
 from lorapool_api.lora.modules import FileModule, TargetFacts
 from lorapool_api.lora.networks import Network, WeightShape
+from lorapool_api.lora.peft_config import PeftConfig
 from lorapool_runtime.engine.diffusers.layers.delta import take_rows
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
+from lorapool_runtime.engine.diffusers.weights.rotations import rotation_of_lycoris, rotation_of_peft
 from lorapool_runtime.errors import AdapterError
 
 Tensors = Mapping[str, torch.Tensor]
@@ -38,11 +40,16 @@ class ModuleParts:
     rows: RowRanges = ()
 
 
-def parts_of(board: Switchboard, module: FileModule, tensors: Tensors) -> list[ModuleParts]:
+def parts_of(
+    board: Switchboard, module: FileModule, tensors: Tensors, config_of: Callable[[str], PeftConfig | None]
+) -> list[ModuleParts]:
     """For each module of the base, its tensors; alpha is none of them.
 
+    Args:
+        config_of: PEFT's configuration of a component of the base.
+
     Raises:
-        AdapterError: a module or a bias that the base lacks.
+        AdapterError: a module or a bias that the base lacks; as `arranged`.
     """
     meant = module.targets_in(
         lambda component, name: board.find(denoiser(component, board.components), name) is not None
@@ -51,22 +58,31 @@ def parts_of(board: Switchboard, module: FileModule, tensors: Tensors) -> list[M
     if "diff_b" in tensors and (bare := [str(target) for target in targets if not target.has_bias]):
         message = f"{', '.join(bare)} has no bias in the base; the file has its diff_b"
         raise AdapterError(Reason.BASE_MODEL_MISMATCH, message)
-    parts = arranged(module.weight, targets[0].shape[1:], tensors)
+    parts = arranged(module.weight, targets[0].shape[1:], tensors, config_of(targets[0].component))
     return [_cut(target, facts, parts) for target, facts in zip(targets, meant, strict=True)]
 
 
-def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> dict[str, torch.Tensor]:
+def arranged(
+    weight: WeightShape, inputs: Sequence[int], tensors: Tensors, config: PeftConfig | None = None
+) -> dict[str, torch.Tensor]:
     """The parts as they are applied: 1 x 1 kernels are there or not as the base has them, three parts are two.
 
     Args:
         inputs: the sides of the base's weight but for the first, which are those of all modules that a file fuses.
+        config: PEFT's, of the module's component.
+
+    Raises:
+        AdapterError: numbers that make no rotation, a configuration of another kind of network.
     """
     parts = {name: tensor for name, tensor in tensors.items() if name != "alpha"}
     if "mid" in parts:
         parts["down"] = _with_mid(parts["down"], parts.pop("mid"))
     if "oft_blocks" in parts:
         alpha = tensors.get("alpha")
-        parts["rotation"] = _rotation(parts.pop("oft_blocks"), 0.0 if alpha is None else float(alpha) * weight.outputs)
+        bound = 0.0 if alpha is None else float(alpha) * weight.outputs
+        parts["rotation"] = rotation_of_lycoris(parts.pop("oft_blocks"), bound)
+    if "oft_vectors" in parts:
+        parts["rotation"] = rotation_of_peft(parts.pop("oft_vectors"), weight.rank, config)
     if "ia3_l" in parts:
         parts["factors"] = parts.pop("ia3_l").double() - 1
     if "dora_scale" in parts:
@@ -92,25 +108,6 @@ def arranged(weight: WeightShape, inputs: Sequence[int], tensors: Tensors) -> di
 def _with_mid(down: torch.Tensor, mid: torch.Tensor) -> torch.Tensor:
     """LoCon's three parts as two: a 1 x 1 convolution before a larger one is one larger convolution."""
     return torch.einsum("rshw,si->rihw", mid.double(), down.flatten(1).double())
-
-
-def _rotation(blocks: torch.Tensor, most: float) -> torch.Tensor:
-    """R - I of each block in float64: R is Cayley's transform of Q, the block less its transpose.
-
-    Args:
-        blocks: (..., size, size).
-        most: the largest length of Q over all blocks; 0 bounds nothing. As LyCORIS' `diag_oft` and `boft` compute it.
-    """
-    turned = blocks.double()
-    if not turned.isfinite().all():
-        raise AdapterError(Reason.INVALID_WEIGHTS, "the blocks of a rotation hold NaN or infinity")
-    skew = turned - turned.mT
-    length = float(skew.norm()) + 1e-8
-    if 0 < most < length:
-        skew = skew * (most / length)
-    eye = torch.eye(skew.shape[-1], dtype=skew.dtype)
-    found: torch.Tensor = torch.linalg.solve_ex(eye - skew, 2 * skew).result
-    return found
 
 
 def _found(board: Switchboard, facts: TargetFacts) -> TargetModule:

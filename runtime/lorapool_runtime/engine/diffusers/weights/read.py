@@ -14,6 +14,7 @@ from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.layouts.mmdit import RowRanges
 from lorapool_api.lora.layouts.originals import is_original
 from lorapool_api.lora.networks import Network, WeightShape
+from lorapool_api.lora.peft_config import PeftConfig
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
@@ -100,7 +101,7 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, w
     found: list[tuple[ModuleParts, float]] = []
     for module, parts in modules:
         tensors = {part: tensor_of(data, info) for part, info in parts.items()}
-        cut = parts_of(board, module, tensors)
+        cut = parts_of(board, module, tensors, scales.config)
         scale = scales.of(cut[0].target, module.weight, tensors.get("alpha"))
         found += [(each, scale) for each in cut]
     embeddings = read_embeddings(file.sidecars.embeddings, widths) if file.sidecars.embeddings is not None else {}
@@ -134,13 +135,17 @@ class _Scales:
             message = "a PEFT file without its adapter_config.json: nothing says its alpha"
             raise AdapterError(Reason.UNSUPPORTED_FORMAT, message)
 
+    def config(self, component: str) -> PeftConfig | None:
+        """PEFT's configuration of a component, where the file or what lies beside it has one."""
+        return self._by_component.get(component, self._sidecar)
+
     def of(self, target: TargetModule, weight: WeightShape, alpha: torch.Tensor | None) -> float:
         if not weight.has_scale:
             return 1.0
         if alpha is not None:
             # LyCORIS writes an alpha for two full factors too, often a huge one, and does not use it.
             return self._checked(float(alpha.item()), weight.rank, target) if weight.rank else 1.0
-        config = self._by_component.get(target.component, self._sidecar)
+        config = self.config(target.component)
         if config is None:
             return 1.0  # both diffusers and kohya: no alpha means alpha = rank
         return self._checked(config.scale((target.name, f"text_model.{target.name}"), weight.rank), 1, target)

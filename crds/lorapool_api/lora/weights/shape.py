@@ -18,13 +18,19 @@ class Network(StrEnum):
     OFT = "oft"
     """Blocks that turn the rows of a weight, as LyCORIS' diag-OFT has them."""
     BOFT = "boft"
+    PEFT_OFT = "peft-oft"
+    """Blocks that turn the inputs of a weight, as PEFT's OFT has them."""
     IA3 = "ia3"
     """A factor for each output or each input of a Linear, as PEFT has them."""
 
 
-OF_THE_WEIGHT: Final = frozenset({Network.GLORA, Network.OFT, Network.BOFT, Network.IA3})
+OF_THE_WEIGHT: Final = frozenset({Network.GLORA, Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.IA3})
 """Networks whose change depends on the weight that it changes."""
-_WITHOUT_SCALE: Final = frozenset({Network.OFT, Network.BOFT, Network.IA3})
+TURNED_INPUTS: Final = frozenset({Network.PEFT_OFT})
+"""Rotations of the inputs: PEFT's own code disagrees with itself on kernels larger than 1 x 1."""
+CONFIGURED: Final = frozenset({Network.PEFT_OFT})
+"""Networks of which PEFT's configuration says what the weights mean."""
+_WITHOUT_SCALE: Final = frozenset({Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.IA3})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +40,9 @@ class WeightShape:
     Attributes:
         rank: 0 where the parts have no rank of their own (a full LoKr, a full difference); of a rotation its blocks'
             size, which its cost depends on.
-        outputs: rows of the weight; 0 where factors of the inputs fit any.
+        outputs: rows of the weight; 0 where factors or a rotation of the inputs fit any.
         columns: the weight's other sides multiplied: inputs, and those of the kernel; 0 where a rotation or factors of
-            the outputs fit any.
+            the outputs fit any, and where one block of PEFT's OFT turns any number of inputs that it divides.
         inputs: None where the parts do not tell inputs from kernel.
         kernel: (height, width) where it is larger than 1 x 1.
         scaled_inputs: how many lengths a `dora_scale` has that is of the inputs, as LyCORIS may write it; None where

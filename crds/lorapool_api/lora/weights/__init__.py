@@ -1,0 +1,1 @@
+"""What the parts of one module say of the weight that they change."""
