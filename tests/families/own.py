@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lorapool_runtime.engine.diffusers.families.processor import load_processor
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
 from tests import tiny
 from tests.families.table import TINY
@@ -45,7 +46,10 @@ class OwnPipeline:
 
     def __init__(self, folder: Path, family: FamilyTraits, task: Task) -> None:
         self._tiny, self._task, self._edits = TINY[family.name], task, family.edits
-        self.pipeline: Any = getattr(diffusers, family.pipelines[task]).from_pretrained(folder)
+        kind: Any = getattr(diffusers, family.pipelines[task])
+        # Its own loader of these asks for torchvision.
+        read = {"processor": load_processor(folder / "processor")} if (folder / "processor").is_dir() else {}
+        self.pipeline: Any = kind.from_pretrained(folder, **read)
         self.pipeline.set_progress_bar_config(disable=True)
         for name, value in self._tiny.attributes.items():
             setattr(self.pipeline, name, value)

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from diffusers import FluxFillPipeline, FluxKontextPipeline
+from diffusers import FluxFillPipeline, FluxKontextPipeline, QwenImageEditPlusPipeline
 
 from tests import tiny, tiny_families
-from tests.families import older, readers, smaller, transformers, unets
+from tests.families import edits, older, readers, smaller, transformers, unets
 
 ATTENTION: Final = ("to_q", "to_k", "to_v", "to_out.0")
 
@@ -45,6 +45,7 @@ _unet = partial(TinyFamily, denoiser="unet", scheduler="EulerAncestralDiscreteSc
 # Their pipelines would choose another size, and scale the picture.
 _exact_size: Final = {"use_resolution_binning": False}
 _flux2 = partial(TinyFamily, alpha=64.0, side=64)
+_qwen_edit = partial(TinyFamily, guided={"true_cfg_scale": 3.0}, call={"negative_prompt": " "}, alpha=64.0, side=64)
 _flux = tiny_families.make_flux_pipeline
 
 TINY: Final[Mapping[str, TinyFamily]] = {
@@ -64,6 +65,8 @@ TINY: Final[Mapping[str, TinyFamily]] = {
     "Qwen-Image": TinyFamily(
         transformers.make_qwen_image, guided={"true_cfg_scale": 3.0}, call={"negative_prompt": " "}, alpha=64.0
     ),
+    "Qwen-Image-Edit": _qwen_edit(edits.make_qwen_edit),
+    "Qwen-Image-Edit Plus": _qwen_edit(partial(edits.make_qwen_edit, kind=QwenImageEditPlusPipeline)),
     "Z-Image": TinyFamily(transformers.make_z_image),
     "Flux.2": _flux2(transformers.make_flux2),
     "Flux.2 klein base": _flux2(transformers.make_klein),

@@ -98,7 +98,8 @@ def make_mistral3(vocabulary: int, layers: int) -> Any:
     )
 
 
-def make_qwen25_vl(vocabulary: int) -> Any:
+def make_qwen25_vl(vocabulary: int, **marks: int) -> Any:
+    """`marks`: ids of the tokens about pictures, where it is shown some."""
     text = decoder_options(vocabulary, layers=2) | {
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]}
     }
@@ -109,14 +110,8 @@ def make_qwen25_vl(vocabulary: int) -> Any:
         "num_heads": 2,
         "out_hidden_size": WIDTH,
     }
-    config = Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=eyes,
-        image_token_id=1,
-        video_token_id=2,
-        vision_start_token_id=3,
-        vision_end_token_id=4,
-    )
+    ids = {"image_token_id": 1, "video_token_id": 2, "vision_start_token_id": 3, "vision_end_token_id": 4} | marks
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=eyes, **ids)
     return Qwen2_5_VLForConditionalGeneration(config)
 
 

@@ -27,6 +27,9 @@ NEVER_LOADED: Final = "safety_checker"
 # A language model that writes prompts anew: the same request would not give the same picture.
 _WRITERS: Final = frozenset({"pe", "pe_tokenizer"})
 
+# Its own loader asks for torchvision, for videos.
+_PICTURES: Final = ["transformers", "Qwen2VLProcessor"]
+
 
 def family_in(folder: Path, index: Mapping[str, Any], name: str) -> FamilyTraits:
     """What the base is; of a class that the table does not have, what is true of most.
@@ -66,15 +69,30 @@ def trained_side(pipeline: Any) -> int | None:
     return latents * factor if isinstance(latents, int) and isinstance(factor, int) else None
 
 
-def load_options(index: dict[str, Any]) -> dict[str, Any]:
-    """What this class of pipeline is loaded with: no checker of content, no watermark, nothing that writes prompts."""
+def load_options(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
+    """What this class of pipeline is loaded with: no checker of content, no watermark, nothing that writes prompts.
+
+    Raises: ModelError: the folder's processor of pictures cannot be read.
+    """
     options: dict[str, Any] = {}
     if NEVER_LOADED in index:
         options |= {NEVER_LOADED: None, "requires_safety_checker": False}
     if index["_class_name"].startswith("StableDiffusionXL"):
         options["add_watermarker"] = False
     options |= dict.fromkeys(_WRITERS & index.keys())
+    if index.get("processor") == _PICTURES:
+        options["processor"] = _processor(folder / "processor")
     return options
+
+
+def _processor(folder: Path) -> Any:
+    # Where no pipeline needs it, nothing of it is imported.
+    from lorapool_runtime.engine.diffusers.families.processor import load_processor
+
+    try:
+        return load_processor(folder)
+    except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
+        raise ModelError(f"{folder} holds no processor that can be read: {str(error)[:200]}") from error
 
 
 def vae_class(index: Mapping[str, Any]) -> Any:

@@ -87,7 +87,7 @@ def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> Lo
     index = _index(folder)
     family = family_in(folder, index, spec.label)
     dtype = dtype_of(spec.dtype, family)
-    options = load_options(index) | _vae(spec, index, dtype)
+    options = load_options(folder, index) | _vae(spec, index, dtype)
     variant = spec.source.hub.variant if spec.source.hub else None
     if variant:
         options["variant"] = variant

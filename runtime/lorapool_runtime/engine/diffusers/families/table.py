@@ -125,32 +125,35 @@ _QWEN_IMAGE: Final = FamilyTraits(
     latents=Latents.PACKED,
     controlled=replace(_of_transformers("QwenImage", {_TEXT: "QwenImageControlNetPipeline"}), several=None),
 )
+# They look at pictures in the text encoder too.
+_QWEN_IMAGE_EDIT: Final = replace(
+    _QWEN_IMAGE, name="Qwen-Image-Edit", pipelines={_IMAGE: "QwenImageEditPipeline"}, edits=True, controlled=None
+)
+_QWEN_IMAGE_EDIT_PLUS: Final = replace(
+    _QWEN_IMAGE_EDIT,
+    name="Qwen-Image-Edit Plus",
+    pipelines={_IMAGE: "QwenImageEditPlusPipeline"},
+    defaults=FamilyDefaults(40, 4.0),
+)
 _Z_IMAGE: Final = FamilyTraits(
-    name="Z-Image",
-    pipelines={_TEXT: "ZImagePipeline", _IMAGE: "ZImageImg2ImgPipeline", _MASK: "ZImageInpaintPipeline"},
-    defaults=FamilyDefaults(steps=50, guidance_scale=4.0),
+    "Z-Image",
+    {_TEXT: "ZImagePipeline", _IMAGE: "ZImageImg2ImgPipeline", _MASK: "ZImageInpaintPipeline"},
+    FamilyDefaults(steps=50, guidance_scale=4.0),
 )
 # Above 1 klein's guidance is classifier-free against an empty prompt.
 _KLEIN: Final = FamilyTraits(
-    name="Flux.2 klein base",
-    pipelines={_TEXT: "Flux2KleinPipeline", _IMAGE: "Flux2KleinPipeline", _MASK: "Flux2KleinInpaintPipeline"},
-    defaults=FamilyDefaults(steps=50, guidance_scale=4.0),
+    "Flux.2 klein base",
+    {_TEXT: "Flux2KleinPipeline", _IMAGE: "Flux2KleinPipeline", _MASK: "Flux2KleinInpaintPipeline"},
+    FamilyDefaults(steps=50, guidance_scale=4.0),
     latents=Latents.PACKED,
     negative_prompts=False,
     edits=True,
 )
-_FLUX2: Final = replace(
-    _KLEIN,
-    name="Flux.2",
-    pipelines={_TEXT: "Flux2Pipeline", _IMAGE: "Flux2Pipeline"},
-    guidance=Guidance.EMBEDDED,
-)
+_FLUX2_TASKS: Final = {_TEXT: "Flux2Pipeline", _IMAGE: "Flux2Pipeline"}
+_FLUX2: Final = replace(_KLEIN, name="Flux.2", pipelines=_FLUX2_TASKS, guidance=Guidance.EMBEDDED)
 # Its guidance counts from 0: 4.5 is what is 5.5 with most.
 _KREA2: Final = FamilyTraits(
-    name="Krea 2",
-    pipelines={_TEXT: "Krea2Pipeline"},
-    defaults=FamilyDefaults(steps=28, guidance_scale=4.5),
-    latents=Latents.PACKED,
+    "Krea 2", {_TEXT: "Krea2Pipeline"}, FamilyDefaults(steps=28, guidance_scale=4.5), latents=Latents.PACKED
 )
 
 FAMILIES: Final = (
@@ -179,6 +182,8 @@ FAMILIES: Final = (
         controlled=None,
     ),
     _QWEN_IMAGE,
+    _QWEN_IMAGE_EDIT,
+    _QWEN_IMAGE_EDIT_PLUS,
     _with_distilled(_Z_IMAGE, "Z-Image turbo", FamilyDefaults(9, 0.0)),
     _FLUX2,
     _with_distilled(_KLEIN, "Flux.2 klein", FamilyDefaults(4, 1.0)),
