@@ -58,7 +58,28 @@ def change(part: Part, weight: Tensor) -> Tensor:
         return turned * t.get("rescale", torch.ones(())) - base
     if "oft_R.weight" in t:
         return (base.flatten(1) @ rotation_of_inputs(t, base[0].numel(), part.config).T).reshape(base.shape) - base
+    if "boft_R" in t:
+        turned = base.flatten(1) @ butterfly_of_inputs(t["boft_R"]).T
+        return (t["boft_s"].reshape(-1, 1) * turned).reshape(base.shape) - base
     return delta(part, weight.shape)
+
+
+def butterfly_of_inputs(stages: Tensor) -> Tensor:
+    """The whole matrix that PEFT's BOFT multiplies inputs, as columns, with."""
+    _, count, size, _ = stages.shape
+    whole = torch.eye(count * size, dtype=torch.float64)
+    for stage, blocks in enumerate(stages):
+        skew = (blocks - blocks.transpose(-1, -2)) / 2
+        eye = torch.eye(size, dtype=torch.float64)
+        turned = block_diagonal((eye - skew) @ torch.linalg.inv(eye + skew))
+        if stage:
+            # Of each 2 * 2^stage halves of blocks in a row, one of the first and one of the second 2^stage are a block.
+            halves = torch.arange(count * size).reshape(-1, 2, 2**stage, size // 2)
+            order = [int(i) for run in halves for k in range(2**stage) for i in (*run[0, k], *run[1, k])]
+            shuffled = torch.eye(count * size, dtype=torch.float64)[order]
+            turned = shuffled.T @ turned @ shuffled
+        whole = turned @ whole
+    return whole
 
 
 def rotation_of_inputs(t: File, inputs: int, config: Mapping[str, Any]) -> Tensor:

@@ -104,6 +104,9 @@ def _dotted() -> Iterator[Seed]:
     oft = {"peft_type": "OFT", "oft_block_size": 4, "use_cayley_neumann": True, "num_cayley_neumann_terms": 5}
     vectors = {f"base_model.model.{ATTENTION}.to_k.oft_R.weight": torch.full((2, 6), 0.125)}
     yield Seed("peft oft", _save(vectors), "unet", peft_config=json.dumps(oft | {"peft_version": "0.21.0"}).encode())
+    stages = {f"base_model.model.{ATTENTION}.to_k.boft_R": torch.arange(64.0).reshape(2, 2, 4, 4) / 64}
+    stages[f"base_model.model.{ATTENTION}.to_k.boft_s"] = torch.full((12, 1), 1.25)
+    yield Seed("peft boft", _save(stages), "unet", peft_config=b'{"peft_type": "BOFT"}')
 
 
 def _with_words() -> Iterator[Seed]:

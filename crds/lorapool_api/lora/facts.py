@@ -187,7 +187,7 @@ def _check_dtypes(modules: Mapping[tuple[str, str], Parts]) -> None:
 # Networks of PEFT and LyCORIS that are known but not read, by keys that no other has.
 _OTHER_NETWORKS: Final = (
     (re.compile(r"\.on_input$"), "IA3 of LyCORIS"),
-    (re.compile(r"\.boft_[Rs]"), "BOFT"),
+    (re.compile(r"\.boft_[Rs]\."), "BOFT of a wrapped adapter"),
     (re.compile(r"\.oft_diag$|\.oft_[rRs]\b"), "OFT of kohya or of PEFT before 0.14"),
     (re.compile(r"\bvera_(lambda_[bd]|[AB])"), "VeRA"),
     (re.compile(r"\.[wb]_norm$"), "a change of norms"),

@@ -10,7 +10,7 @@ from typing import Final
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.header import FactsError
 from lorapool_api.lora.weights.parts import Parts, Shape, by_sides, invalid, shape_of
-from lorapool_api.lora.weights.rotations import of_lycoris, oft_of_peft
+from lorapool_api.lora.weights.rotations import boft_of_peft, of_lycoris, oft_of_peft
 from lorapool_api.lora.weights.shape import CONFIGURED, OF_THE_WEIGHT, TURNED_INPUTS, Network, WeightShape
 
 __all__ = ["CONFIGURED", "OF_THE_WEIGHT", "TURNED_INPUTS", "Network", "Parts", "Shape", "WeightShape", "weight_shape"]
@@ -23,6 +23,7 @@ _FULL: Final = frozenset({"diff"})
 _GLORA: Final = frozenset({"a1", "a2", "b1", "b2"})
 _OFT: Final = frozenset({"oft_blocks", "rescale"})
 _PEFT_OFT: Final = frozenset({"oft_vectors"})
+_PEFT_BOFT: Final = frozenset({"boft_blocks", "boft_scale"})
 _IA3: Final = frozenset({"ia3_l"})
 
 
@@ -37,7 +38,7 @@ def weight_shape(parts: Parts) -> WeightShape:
     if not kinds:
         raise invalid(f"{', '.join(sorted(parts))} without weights")
     own, judge = kinds[0]
-    others = _COMMON if own.isdisjoint(_GLORA | _OFT | _PEFT_OFT | _IA3) else {"alpha"}
+    others = _COMMON if own.isdisjoint(_GLORA | _OFT | _PEFT_OFT | _PEFT_BOFT | _IA3) else {"alpha"}
     if odd := sorted(parts.keys() - own - others):
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"nothing reads {', '.join(odd)} beside {min(own)}")
     if {"dora_scale", "magnitude"} <= parts.keys():
@@ -169,6 +170,7 @@ _JUDGES: Final = (
     (_GLORA, _glora),
     (_OFT, of_lycoris),
     (_PEFT_OFT, oft_of_peft),
+    (_PEFT_BOFT, boft_of_peft),
     (_IA3, _ia3),
 )
 _WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL, Network.IA3})

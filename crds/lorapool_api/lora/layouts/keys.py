@@ -79,6 +79,8 @@ PARTS: Final = {
     "oft_blocks": "oft_blocks",
     "rescale": "rescale",
     "oft_R.weight": "oft_vectors",
+    "boft_R": "boft_blocks",
+    "boft_s": "boft_scale",
     "ia3_l": "ia3_l",
     "diff": "diff",
     "diff_b": "diff_b",

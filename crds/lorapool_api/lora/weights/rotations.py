@@ -30,6 +30,20 @@ def _is_butterfly(blocks: tuple[int, ...]) -> bool:
     return not (size % 2 or stages > count.bit_length() or count % 2 ** (stages - 1))
 
 
+def boft_of_peft(parts: Parts) -> WeightShape:
+    """`boft_R` of (stages, blocks, size, size) and `boft_s`, a factor for each output.
+
+    Raises:
+        FactsError: a part that is missing, shapes of no rotation (`InvalidWeights`).
+    """
+    blocks, scale = shape_of(parts, "boft_blocks"), shape_of(parts, "boft_scale")
+    if len(blocks) != 4 or blocks[2] != blocks[3] or not (blocks[0] == 1 or _is_butterfly(blocks)):
+        raise invalid(f"boft_R of shape {by_sides(blocks)}")
+    if len(scale) != 2 or 1 not in scale:
+        raise invalid(f"boft_s of shape {by_sides(scale)}")
+    return WeightShape(Network.PEFT_BOFT, blocks[2], prod(scale), blocks[1] * blocks[2], None)
+
+
 def oft_of_peft(parts: Parts) -> WeightShape:
     """`oft_R.weight` of (blocks, size (size - 1) / 2): what stands above the diagonal of each block, row by row.
 

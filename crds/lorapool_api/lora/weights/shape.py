@@ -20,17 +20,20 @@ class Network(StrEnum):
     BOFT = "boft"
     PEFT_OFT = "peft-oft"
     """Blocks that turn the inputs of a weight, as PEFT's OFT has them."""
+    PEFT_BOFT = "peft-boft"
     IA3 = "ia3"
     """A factor for each output or each input of a Linear, as PEFT has them."""
 
 
-OF_THE_WEIGHT: Final = frozenset({Network.GLORA, Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.IA3})
+OF_THE_WEIGHT: Final = frozenset(
+    {Network.GLORA, Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.PEFT_BOFT, Network.IA3}
+)
 """Networks whose change depends on the weight that it changes."""
 TURNED_INPUTS: Final = frozenset({Network.PEFT_OFT})
 """Rotations of the inputs: PEFT's own code disagrees with itself on kernels larger than 1 x 1."""
 CONFIGURED: Final = frozenset({Network.PEFT_OFT})
 """Networks of which PEFT's configuration says what the weights mean."""
-_WITHOUT_SCALE: Final = frozenset({Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.IA3})
+_WITHOUT_SCALE: Final = frozenset({Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.PEFT_BOFT, Network.IA3})
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def misfit_of(tensors: Shapes) -> str:
     [
         (["lora_unet_x.weight", "lora_unet_x.on_input"], "IA3"),
         (["base_model.model.x.to_k.oft_r.default"], "OFT"),
-        (["base_model.model.x.to_k.boft_R", "base_model.model.x.to_k.boft_s"], "BOFT"),
+        (["base_model.model.x.to_k.boft_R.default", "base_model.model.x.to_k.boft_s.default"], "BOFT"),
         (["base_model.model.x.vera_lambda_b", "base_model.vera_A"], "VeRA"),
         (["double_blocks.0.img_attn.norm.query_norm.scale", "img_in.lora_A.weight"], "control LoRA"),
         (["lora_unet_x.w_norm", "lora_unet_y.lora_down.weight", "lora_unet_y.lora_up.weight"], "norms"),

@@ -4,8 +4,9 @@ GLoRA (arXiv:2306.07967): dW = W A + B, both of low rank. OFT (arXiv:2306.07280)
 of rows. BOFT (arXiv:2311.06243): several such rotations one after the other, of rows further and further apart. All as
 LyCORIS computes them, whose blocks turn the other way round for OFT than for BOFT. W is always the base's, whatever
 else a stack adds, so that the order of a stack does not matter. PEFT's OFT turns the inputs, x R, before the weight:
-W' = W R^T. IA3 (arXiv:2205.05638): W' = l * W along the outputs or the inputs, as in PEFT, which has no strength: l
-counts as 1 + s (l - 1) here, and for the bias along with the outputs.
+W' = W R^T; its BOFT does so in stages, and multiplies the rows of that. IA3 (arXiv:2205.05638): W' = l * W along the
+outputs or the inputs, as in PEFT, which has no strength: l counts as 1 + s (l - 1) here, and for the bias along with
+the outputs.
 """
 
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ def change_of(weight: torch.Tensor, network: Network, parts: Parts) -> torch.Ten
             return _rescaled(weight, _butterfly(weight, parts["rotation"]), parts)
         case Network.PEFT_OFT:
             return _turned_inputs(weight, parts["rotation"])
+        case Network.PEFT_BOFT:
+            return _rescaled(weight, _butterfly_of_inputs(weight, parts["rotation"]), parts)
         case Network.IA3:
             return weight * parts["factors"]
         case _:
@@ -64,6 +67,21 @@ def _turned_inputs(weight: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor
     """W (R - I)^T, block by block of inputs; one block is for all of them."""
     columns = weight.reshape(weight.shape[0], -1, rotation.shape[-1]).transpose(0, 1)
     return torch.matmul(columns, rotation.mT).transpose(0, 1).reshape(weight.shape)
+
+
+def _butterfly_of_inputs(weight: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+    """W R_0^T R_1^T ... - W; stage i makes a block of two halves of blocks that lie 2^i halves apart, stage 0 none."""
+    inputs = weight.flatten(1).T
+    half, outputs = rotations.shape[-1] // 2, weight.shape[0]
+    moved = inputs
+    for stage, rotation in enumerate(rotations):
+        together = moved
+        if stage:
+            together = moved.reshape(-1, 2, 2**stage, half, outputs).transpose(1, 2).reshape(inputs.shape)
+        moved = together + _turned(together, rotation)
+        if stage:
+            moved = moved.view(-1, 2**stage, 2, half, outputs).transpose(1, 2).reshape(inputs.shape)
+    return (moved - inputs).T.reshape(weight.shape)
 
 
 def _butterfly(weight: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:

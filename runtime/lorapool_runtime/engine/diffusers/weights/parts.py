@@ -19,7 +19,7 @@ from lorapool_api.lora.peft_config import PeftConfig
 from lorapool_runtime.engine.diffusers.layers.delta import take_rows
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
-from lorapool_runtime.engine.diffusers.weights.rotations import rotation_of_lycoris, rotation_of_peft
+from lorapool_runtime.engine.diffusers.weights.rotations import butterfly_of_peft, rotation_of_lycoris, rotation_of_peft
 from lorapool_runtime.errors import AdapterError
 
 Tensors = Mapping[str, torch.Tensor]
@@ -83,6 +83,9 @@ def arranged(
         parts["rotation"] = rotation_of_lycoris(parts.pop("oft_blocks"), bound)
     if "oft_vectors" in parts:
         parts["rotation"] = rotation_of_peft(parts.pop("oft_vectors"), weight.rank, config)
+    if "boft_blocks" in parts:
+        parts["rotation"] = butterfly_of_peft(parts.pop("boft_blocks"))
+        parts["rescale"] = parts.pop("boft_scale")
     if "ia3_l" in parts:
         parts["factors"] = parts.pop("ia3_l").double() - 1
     if "dora_scale" in parts:

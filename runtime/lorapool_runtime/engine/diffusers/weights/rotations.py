@@ -53,6 +53,22 @@ def rotation_of_peft(vectors: torch.Tensor, size: int, config: PeftConfig | None
     return _series(skew, config.oft_terms) if config.oft_terms else _cayley(-skew)
 
 
+def butterfly_of_peft(blocks: torch.Tensor) -> torch.Tensor:
+    """R = (I - Q) (I + Q)^-1, Q half of a block less its transpose, as `BOFTLayer` of PEFT has it.
+
+    Args:
+        blocks: (stages, blocks, size, size).
+
+    Returns:
+        As many.
+
+    Raises:
+        AdapterError: NaN or infinity (`InvalidWeights`).
+    """
+    exact = _finite(blocks)
+    return _cayley((exact.mT - exact) / 2)
+
+
 def _series(skew: torch.Tensor, terms: int) -> torch.Tensor:
     if terms == 1:
         return torch.zeros_like(skew)
