@@ -144,6 +144,9 @@ def delta(part: Part, shape: Sequence[int]) -> Tensor:
         rank: int | None = t["hada_w1_b"].shape[0]
     elif any(name.startswith("lokr") for name in t):
         product, rank = kronecker(t)
+    elif "vera_lambda_b" in t:
+        down = torch.diag(t["vera_lambda_d"]) @ t["vera_A"][:, : shape[1]]
+        product, rank = torch.diag(t["vera_lambda_b"]) @ t["vera_B"][: shape[0]] @ down, None
     else:
         product, rank = low_rank(t)
     alpha = part.alpha if part.alpha is not None else t.get("alpha")

@@ -107,6 +107,10 @@ def _dotted() -> Iterator[Seed]:
     stages = {f"base_model.model.{ATTENTION}.to_k.boft_R": torch.arange(64.0).reshape(2, 2, 4, 4) / 64}
     stages[f"base_model.model.{ATTENTION}.to_k.boft_s"] = torch.full((12, 1), 1.25)
     yield Seed("peft boft", _save(stages), "unet", peft_config=b'{"peft_type": "BOFT"}')
+    shared = {"base_model.vera_A": torch.full((2, 10), 0.25), "base_model.vera_B": torch.full((14, 2), 0.5)}
+    factors = {"vera_lambda_b": torch.full((12,), 0.5), "vera_lambda_d": torch.full((2,), 0.75)}
+    vera = shared | {f"base_model.model.{ATTENTION}.to_k.{part}": tensor for part, tensor in factors.items()}
+    yield Seed("peft vera", _save(vera), "unet", peft_config=b'{"peft_type": "VERA", "r": 2}')
 
 
 def _with_words() -> Iterator[Seed]:

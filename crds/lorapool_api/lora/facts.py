@@ -12,6 +12,7 @@ from lorapool_api.lora.declared import NOTHING_DECLARED, DeclaredUse, declared_u
 from lorapool_api.lora.families import Family, family_in_metadata, family_of_modules, is_gated_flux
 from lorapool_api.lora.header import FLOATS, INTEGERS, FactsError, Header, TensorInfo
 from lorapool_api.lora.layouts.keys import (
+    SHARED,
     TEXT_ENCODER,
     TEXT_ENCODER_2,
     TEXT_ENCODER_3,
@@ -129,6 +130,8 @@ def _group(
     layouts: set[AdapterFormat] = set()
     unknown: list[str] = []
     for key, tensor in tensors.items():
+        if key in SHARED:
+            continue
         named = parse_key(key)
         if named is None:
             unknown.append(key)
@@ -139,6 +142,12 @@ def _group(
             message = f"two keys name the {named.part} part of {named.component} {named.module}"
             raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
         parts[named.part] = tensor
+    if shared := {part: tensors[key] for key, part in SHARED.items() if key in tensors}:
+        sharing = [parts for parts in modules.values() if "vera_lambda_b" in parts]
+        unknown += [key for key in SHARED if key in tensors and not sharing]
+        layouts.add(AdapterFormat.PEFT)
+        for parts in sharing:
+            parts.update(shared)
     return modules, layouts, unknown
 
 
@@ -187,9 +196,9 @@ def _check_dtypes(modules: Mapping[tuple[str, str], Parts]) -> None:
 # Networks of PEFT and LyCORIS that are known but not read, by keys that no other has.
 _OTHER_NETWORKS: Final = (
     (re.compile(r"\.on_input$"), "IA3 of LyCORIS"),
-    (re.compile(r"\.boft_[Rs]\."), "BOFT of a wrapped adapter"),
+    (re.compile(r"\.boft_[Rs]\."), "BOFT whose keys end in a name"),
     (re.compile(r"\.oft_diag$|\.oft_[rRs]\b"), "OFT of kohya or of PEFT before 0.14"),
-    (re.compile(r"\bvera_(lambda_[bd]|[AB])"), "VeRA"),
+    (re.compile(r"\bvera_(lambda_[bd]|[AB])"), "VeRA without factors, or whose keys end in a name,"),
     (re.compile(r"\.[wb]_norm$"), "a change of norms"),
     (re.compile(r"\.(query|key)_norm\.scale$"), "a control LoRA of Flux (depth, canny), which needs a control image"),
 )

@@ -73,6 +73,8 @@ def _fits(target: TargetFacts, shape: tuple[int, ...]) -> bool:
         return False
     if weight.scaled_inputs not in (None, shape[1]):
         return False
+    if weight.most_inputs is not None and (len(shape) != 2 or shape[1] > weight.most_inputs):
+        return False
     if weight.network in TURNED_INPUTS and prod(shape[1:]) % weight.rank:
         return False
     # LoHa without a core tensor and LoKr do not tell inputs from kernel: their product was compared.

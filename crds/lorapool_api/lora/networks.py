@@ -24,6 +24,7 @@ _GLORA: Final = frozenset({"a1", "a2", "b1", "b2"})
 _OFT: Final = frozenset({"oft_blocks", "rescale"})
 _PEFT_OFT: Final = frozenset({"oft_vectors"})
 _PEFT_BOFT: Final = frozenset({"boft_blocks", "boft_scale"})
+_VERA: Final = frozenset({"vera_a", "vera_b", "vera_lambda_b", "vera_lambda_d"})
 _IA3: Final = frozenset({"ia3_l"})
 
 
@@ -38,7 +39,7 @@ def weight_shape(parts: Parts) -> WeightShape:
     if not kinds:
         raise invalid(f"{', '.join(sorted(parts))} without weights")
     own, judge = kinds[0]
-    others = _COMMON if own.isdisjoint(_GLORA | _OFT | _PEFT_OFT | _PEFT_BOFT | _IA3) else {"alpha"}
+    others = _COMMON if own.isdisjoint(_GLORA | _OFT | _PEFT_OFT | _PEFT_BOFT | _VERA | _IA3) else {"alpha"}
     if odd := sorted(parts.keys() - own - others):
         raise FactsError(Reason.UNSUPPORTED_FORMAT, f"nothing reads {', '.join(odd)} beside {min(own)}")
     if {"dora_scale", "magnitude"} <= parts.keys():
@@ -149,6 +150,19 @@ def _glora(parts: Parts) -> WeightShape:
     return WeightShape(Network.GLORA, b2[0], b1[0], b2[1] * prod(kernel), b2[1], _kernel(kernel))
 
 
+def _vera(parts: Parts) -> WeightShape:
+    """A factor for each output and for each of the rank; the projections are the largest module's."""
+    if not {"vera_a", "vera_b"} <= parts.keys():
+        message = "VeRA without its projections in the file (save_projection); a seed is not read"
+        raise FactsError(Reason.UNSUPPORTED_FORMAT, message)
+    a, b = _matrix(parts, "vera_a"), _matrix(parts, "vera_b")
+    of_outputs, of_rank = shape_of(parts, "vera_lambda_b"), shape_of(parts, "vera_lambda_d")
+    if of_rank != (a[0],) or a[0] != b[1] or len(of_outputs) != 1 or of_outputs[0] > b[0]:
+        shapes = (a, b, of_outputs, of_rank)
+        raise invalid(f"VeRA's parts {', '.join(map(by_sides, shapes))} do not fit each other")
+    return WeightShape(Network.VERA, a[0], of_outputs[0], 0, None, most_inputs=a[1])
+
+
 def _ia3(parts: Parts) -> WeightShape:
     """Factors of a Linear: (outputs, 1), or (1, inputs) where PEFT calls it a feed-forward module."""
     shape = parts["ia3_l"]
@@ -171,6 +185,7 @@ _JUDGES: Final = (
     (_OFT, of_lycoris),
     (_PEFT_OFT, oft_of_peft),
     (_PEFT_BOFT, boft_of_peft),
+    (_VERA, _vera),
     (_IA3, _ia3),
 )
 _WITHOUT_RANK: Final = frozenset({Network.LOKR, Network.FULL, Network.IA3})

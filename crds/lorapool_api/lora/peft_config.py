@@ -18,7 +18,15 @@ from lorapool_api.lora.header import FactsError
 DIFFUSERS_KEY: Final = "lora_adapter_metadata"
 """Where diffusers' `save_lora_weights` keeps PEFT's configuration, each name after its component's."""
 # Kinds of adapters, and what each calls its alpha; None: it has none, and low-rank weights beside it mean nothing.
-_ALPHA: Final = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha", "IA3": None, "OFT": None, "BOFT": None}
+_ALPHA: Final = {
+    "LORA": "lora_alpha",
+    "LOHA": "alpha",
+    "LOKR": "alpha",
+    "IA3": None,
+    "OFT": None,
+    "BOFT": None,
+    "VERA": None,
+}
 # Ways to start a training that change the base, so that the weights alone mean something else.
 _MOVE_THE_BASE: Final = ("olora", "loftq", "corda", "lora_ga")
 # Options of PEFT's LoRA with which its weights mean something else than a low-rank sum, by the name of the method.

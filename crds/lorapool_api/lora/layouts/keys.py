@@ -81,10 +81,14 @@ PARTS: Final = {
     "oft_R.weight": "oft_vectors",
     "boft_R": "boft_blocks",
     "boft_s": "boft_scale",
+    "vera_lambda_b": "vera_lambda_b",
+    "vera_lambda_d": "vera_lambda_d",
     "ia3_l": "ia3_l",
     "diff": "diff",
     "diff_b": "diff_b",
 }
+SHARED: Final = {"base_model.vera_A": "vera_a", "base_model.vera_B": "vera_b"}
+"""Parts that PEFT writes once for all modules of a file."""
 _PART: Final = re.compile(
     r"^(?P<module>.+?)\.(?P<part>" + "|".join(re.escape(p) for p in sorted(PARTS, key=len, reverse=True)) + r")$"
 )

@@ -21,6 +21,8 @@ class Network(StrEnum):
     PEFT_OFT = "peft-oft"
     """Blocks that turn the inputs of a weight, as PEFT's OFT has them."""
     PEFT_BOFT = "peft-boft"
+    VERA = "vera"
+    """Factors of a pair of projections that all modules of a file share, as PEFT has them."""
     IA3 = "ia3"
     """A factor for each output or each input of a Linear, as PEFT has them."""
 
@@ -33,7 +35,9 @@ TURNED_INPUTS: Final = frozenset({Network.PEFT_OFT})
 """Rotations of the inputs: PEFT's own code disagrees with itself on kernels larger than 1 x 1."""
 CONFIGURED: Final = frozenset({Network.PEFT_OFT})
 """Networks of which PEFT's configuration says what the weights mean."""
-_WITHOUT_SCALE: Final = frozenset({Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.PEFT_BOFT, Network.IA3})
+_WITHOUT_SCALE: Final = frozenset(
+    {Network.OFT, Network.BOFT, Network.PEFT_OFT, Network.PEFT_BOFT, Network.IA3, Network.VERA}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class WeightShape:
         kernel: (height, width) where it is larger than 1 x 1.
         scaled_inputs: how many lengths a `dora_scale` has that is of the inputs, as LyCORIS may write it; None where
             DoRA's lengths are of the outputs, or there are none.
+        most_inputs: of a Linear, where a shared projection is cut to what the base has; None: as above.
     """
 
     network: Network
@@ -59,6 +64,7 @@ class WeightShape:
     inputs: int | None
     kernel: tuple[int, int] | None = None
     scaled_inputs: int | None = None
+    most_inputs: int | None = None
 
     @property
     def has_scale(self) -> bool:

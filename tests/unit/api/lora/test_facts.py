@@ -61,6 +61,21 @@ def test_weights_that_are_no_floats_are_refused() -> None:
     assert refusal_of(LAYOUTS["peft"][1], dtype="I8").reason is Reason.UNSUPPORTED_FORMAT
 
 
+VERA: Shapes = {
+    "base_model.vera_A": (4, 8),
+    "base_model.vera_B": (8, 4),
+    "base_model.model.x.vera_lambda_b": (8,),
+    "base_model.model.x.vera_lambda_d": (4,),
+}
+
+
+def test_a_vera_without_its_projections_is_refused_by_name() -> None:
+    for missing in ("base_model.vera_A", "base_model.vera_B"):
+        refusal = refusal_of({key: shape for key, shape in VERA.items() if key != missing})
+        assert refusal.reason is Reason.UNSUPPORTED_FORMAT
+        assert "save_projection" in refusal.message
+
+
 @pytest.mark.parametrize(
     ("extra", "named"),
     [
@@ -157,6 +172,11 @@ def test_alpha_may_be_an_integer_and_weights_may_not() -> None:
         {"base_model.model.x.boft_R": (2, 2, 3, 3), "base_model.model.x.boft_s": (8, 1)},
         {"base_model.model.x.boft_R": (10_000, 2, 4, 4), "base_model.model.x.boft_s": (8, 1)},
         {"base_model.model.x.boft_R": (1, 2, 4, 4), "base_model.model.x.boft_s": (8, 2)},
+        VERA | {"base_model.vera_A": (3, 8)},
+        VERA | {"base_model.vera_B": (7, 4)},
+        VERA | {"base_model.vera_B": (8,)},
+        VERA | {"base_model.model.x.vera_lambda_d": (5,)},
+        VERA | {"base_model.model.x.vera_lambda_b": (8, 1)},
         {"base_model.model.x.ia3_l": (4, 8)},
         {"base_model.model.x.ia3_l": (8,)},
     ],

@@ -129,7 +129,7 @@ def test_a_file_without_metadata_says_nothing() -> None:
     [
         b"not json",
         b"[]",
-        b'{"peft_type": "VERA"}',
+        b'{"peft_type": "VBLORA"}',
         b'{"peft_type": "OFT"}',
         b'{"peft_type": "OFT", "oft_block_size": 4}',
         b'{"peft_type": "OFT", "oft_block_size": 4, "use_cayley_neumann": 1}',

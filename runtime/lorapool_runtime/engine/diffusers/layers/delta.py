@@ -151,6 +151,8 @@ def add_delta(out: torch.Tensor, delta: ModuleDelta, strength: float) -> None:
             first = _product(parts, "lokr_w1")
             made = torch.kron(first.contiguous(), _second(parts).contiguous())
             out.add_(take_rows(made, delta.rows).view(out.shape), alpha=scale)
+        case Network.VERA:
+            out.flatten(1).addmm_(*_vera(parts, out.shape[0], out.shape[1]), alpha=scale)
         case Network.FULL:
             out.add_(parts["diff"].view(out.shape), alpha=scale)
         case _:
@@ -171,6 +173,12 @@ def take_rows(tensor: torch.Tensor, rows: RowRanges, dim: int = 0) -> torch.Tens
     if not rows:
         return tensor
     return torch.cat([tensor.narrow(dim, begin, end - begin) for begin, end in rows], dim=dim)
+
+
+def _vera(parts: Parts, outputs: int, inputs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(up, down): the module's share of the projections of all modules (arXiv:2310.11454), times its factors."""
+    up = parts["vera_lambda_b"][:, None] * parts["vera_b"][:outputs]
+    return up, parts["vera_lambda_d"][:, None] * parts["vera_a"][:, :inputs]
 
 
 def _loha_half(parts: Parts, which: str) -> torch.Tensor:

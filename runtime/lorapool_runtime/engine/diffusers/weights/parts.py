@@ -105,7 +105,8 @@ def arranged(
         "rescale": (weight.outputs, 1, *ones),
         "factors": (weight.outputs or 1, weight.inputs or 1, *ones),
     }
-    return {name: tensor.reshape(shapes.get(name, tensor.shape)) for name, tensor in parts.items()}
+    # What has its shape stays the tensor that it is: modules may share it.
+    return {name: tensor.reshape(shapes[name]) if name in shapes else tensor for name, tensor in parts.items()}
 
 
 def _with_mid(down: torch.Tensor, mid: torch.Tensor) -> torch.Tensor:

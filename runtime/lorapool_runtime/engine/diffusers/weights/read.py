@@ -10,7 +10,8 @@ import torch
 from lorapool_api.kinds.adapter import AdapterFormat
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora import peft_config
-from lorapool_api.lora.header import FactsError
+from lorapool_api.lora.header import FactsError, TensorInfo
+from lorapool_api.lora.layouts.keys import SHARED
 from lorapool_api.lora.layouts.mmdit import RowRanges
 from lorapool_api.lora.layouts.originals import is_original
 from lorapool_api.lora.networks import Network, WeightShape
@@ -26,6 +27,7 @@ from lorapool_runtime.errors import AdapterError
 
 # Far beyond what anybody trains with, and ten times it, the largest scale of a request, is still a float16.
 _MOST_SCALE: Final = 6000.0
+_SHARED: Final = frozenset(SHARED.values())
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,17 @@ def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, w
     data = read_bytes(file.path, infos, file.facts.size_bytes)
     scales = _Scales(file)
     found: list[tuple[ModuleParts, float]] = []
+    shared: dict[TensorInfo, torch.Tensor] = {}
     for module, parts in modules:
-        tensors = {part: tensor_of(data, info) for part, info in parts.items()}
+        tensors = {
+            part: shared.setdefault(info, tensor_of(data, info)) if part in _SHARED else tensor_of(data, info)
+            for part, info in parts.items()
+        }
         cut = parts_of(board, module, tensors, scales.config)
         scale = scales.of(cut[0].target, module.weight, tensors.get("alpha"))
         found += [(each, scale) for each in cut]
     embeddings = read_embeddings(file.sidecars.embeddings, widths) if file.sidecars.embeddings is not None else {}
-    # What the modules of one fused module share lies there once.
+    # What modules share, those of one fused module or of a whole file, lies there once.
     unique = {id(t): t for each, _ in found for t in each.parts.values()} | {id(t): t for t in embeddings.values()}
     flat = flatten(data, infos, list(unique.values()), dtype)
     there = {key: (start, tuple(t.shape)) for (key, t), start in zip(unique.items(), flat.starts, strict=True)}
