@@ -141,7 +141,15 @@ class EngineThread:
     async def _rendered(self, batch: Sequence[QueueEntry], waiting: int) -> Sequence[Result]:
         requests = [entry.for_engine(self._clock) for entry in batch]
         left_s = max(entry.deadline_s for entry in batch) - self._clock()
-        return await self._on_thread(left_s, lambda: self._engine().render(requests, waiting))
+
+        def render() -> Sequence[Result]:
+            try:
+                return self._engine().render(requests, waiting)
+            finally:
+                # The thread keeps what it has done for a moment, while the next batch's weights come: not these.
+                requests.clear()
+
+        return await self._on_thread(left_s, render)
 
     async def _on_thread(self, timeout_s: float, work: Callable[[], T]) -> T:
         """`timeout_s`: of its turn, for how long somebody wants it."""

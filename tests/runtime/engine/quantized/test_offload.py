@@ -110,7 +110,11 @@ def test_what_is_made_of_a_weight_in_host_memory_lies_on_the_device() -> None:
     assert active(dora).magnitude_ratio.device.type == "meta"
     assert active(full).weight.device.type == "meta"
     assert active(full).bias.device.type == "meta"
-    stacks = [((ScaledAdapter(DeviceAdapter(name, (lora,), 0), 1.0),), 1) for name in ("a", "b")]
+    apart = (1.0, 1000.0)  # of one strength they would be one pair
+    stacks = [((ScaledAdapter(DeviceAdapter(f"{scale}", (lora,), 0), scale),), 1) for scale in apart]
     board.switch(board.plan_rows(stacks))
     rows: Any = model["one"].active
     assert rows.stacked.downs.device.type == "meta"
+    board.switch(board.plan_rows([(stack, 1) for stack, _ in (stacks[0], stacks[0])]))
+    rows = model["one"].active
+    assert rows.shared.branch.down.device.type == "meta"

@@ -39,6 +39,11 @@ def waitless(scheduler: Any, send: Send = send_and_wait) -> Any:
     return made
 
 
+def _as_it_is(self: Any, sample: torch.Tensor, timestep: Any = None) -> torch.Tensor:
+    """Of a scheduler that scales no input."""
+    return sample
+
+
 @functools.cache
 def _waitless_kind(kind: Any) -> Any:
     """That kind of scheduler, for steps that wait for nothing."""
@@ -66,12 +71,13 @@ def _waitless_kind(kind: Any) -> Any:
             if kind.__name__ in _ON_DEVICE:
                 self.sigmas = self._sent(self.sigmas)
 
-        if hasattr(base, "scale_model_input"):
-
-            @functools.wraps(base.scale_model_input)
-            def scale_model_input(self, sample: torch.Tensor, timestep: Any = None, *args: Any, **kwargs: Any) -> Any:
-                with self._stepping():
-                    return base.scale_model_input(self, sample, self._on_host(timestep), *args, **kwargs)
+        @functools.wraps(getattr(base, "scale_model_input", _as_it_is))
+        def scale_model_input(self, sample: torch.Tensor, timestep: Any = None, *args: Any, **kwargs: Any) -> Any:
+            # A pipeline that knows its own sampler by its exact class asks this of ours, which is another.
+            if not hasattr(base, "scale_model_input"):
+                return sample
+            with self._stepping():
+                return base.scale_model_input(self, sample, self._on_host(timestep), *args, **kwargs)
 
         @functools.wraps(base.step)
         def step(self, model_output: torch.Tensor, timestep: Any, *args: Any, **kwargs: Any) -> Any:
