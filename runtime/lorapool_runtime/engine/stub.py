@@ -12,8 +12,6 @@ from functools import partial
 from hashlib import sha256
 from typing import Final
 
-from PIL import Image
-
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
@@ -86,7 +84,9 @@ class StubEngine:
         switched = time.monotonic()
         recipe = request.recipe
         total = recipe.steps * recipe.images
-        draw_each = [partial(self._image, recipe, request.stack, seed) for seed in recipe.seeds]
+        # What is drawn later holds no weights: the host's budget is for those of requests that run or come next.
+        adapters = tuple((scaled.adapter.identity, scaled.scale) for scaled in request.stack)
+        draw_each = [partial(draw, self._label, recipe, adapters, seed) for seed in recipe.seeds]
         for number in range(1, total + 1):
             self._pretend(self._timings.step_milliseconds / 1000, request.stop)
             request.on_step(Step(number, total, draw_each[0] if request.shows(number, total) else None))
@@ -151,7 +151,3 @@ class StubEngine:
                 return
             self._sleep(min(seconds, _TICK_S))
             seconds -= _TICK_S
-
-    def _image(self, recipe: Recipe, stack: Sequence[ScaledAdapter[HostAdapter]], seed: int) -> Image.Image:
-        adapters = tuple((scaled.adapter.identity, scaled.scale) for scaled in stack)
-        return draw(self._label, recipe, adapters, seed)

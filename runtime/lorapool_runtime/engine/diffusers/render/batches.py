@@ -12,7 +12,7 @@ from PIL import Image
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_runtime.adapters.file import HostAdapter
-from lorapool_runtime.engine.contract import Preview, RenderRequest, Step, no_steps
+from lorapool_runtime.engine.contract import Preview, RenderRequest, Step, Stop, no_steps
 from lorapool_runtime.engine.diffusers.device.accelerator import Download
 from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview, predicted_x0
 from lorapool_runtime.engine.diffusers.render.run import Run
@@ -87,32 +87,38 @@ def unfinished(
     runs: Sequence[Run],
     rendering: MakeRendering,
 ) -> list[Unfinished]:
-    """What each request gets, once somebody waits for it."""
-    return [Unfinished(partial(_finish, i, request, batches, runs, rendering)) for i, request in enumerate(requests)]
+    """What each request gets, once somebody waits for it: it holds pictures by then, and no weights of adapters."""
+    made = [(batch.rows, run) for batch, run in zip(batches, runs, strict=True)]
+    ends = [(request.stop, ", ".join(f"{s.key} at {s.scale:g}" for s in request.stack)) for request in requests]
+    return [Unfinished(partial(_finish, i, stop, scales, made, rendering)) for i, (stop, scales) in enumerate(ends)]
 
 
 def _finish(
     index: int,
-    request: RenderRequest[HostAdapter],
-    batches: Sequence[ForwardBatch],
-    runs: Sequence[Run],
+    stop: Stop,
+    scales: str,
+    runs: Sequence[tuple[Sequence[tuple[int, int]], Run]],
     rendering: MakeRendering,
 ) -> Rendering:
-    """A forward that ran into infinity is an error, not a black square. Raises: Stopped, AdapterError."""
-    if request.stop():
+    """A forward that ran into infinity is an error, not a black square. Raises: Stopped, AdapterError.
+
+    Args:
+        scales: the request's adapters in words; empty: it has none.
+        runs: each with its rows: (index of the request, seed).
+    """
+    if stop():
         raise Stopped
     pixels: list[NDArray[np.uint8]] = []
     finite = True
-    for batch, run in zip(batches, runs, strict=True):
+    for rows, run in runs:
         made = run.pictures()
-        for (owner, _), picture, is_finite in zip(batch.rows, made.pixels, made.finite, strict=True):
+        for (owner, _), picture, is_finite in zip(rows, made.pixels, made.finite, strict=True):
             if owner == index:
                 pixels.append(picture)
                 finite &= is_finite
     if finite:
-        warnings = tuple(dict.fromkeys(run.warning for run in runs if run.warning))
+        warnings = tuple(dict.fromkeys(run.warning for _, run in runs if run.warning))
         return rendering(index, tuple(Image.fromarray(picture) for picture in pixels), warnings)
-    if not request.stack:
+    if not scales:
         raise ArithmeticError("the base model made pixels that are not finite")
-    scales = ", ".join(f"{scaled.key} at {scaled.scale:g}" for scaled in request.stack)
     raise AdapterError(Reason.INVALID_WEIGHTS, f"with {scales} the image is not finite; try smaller scales")
