@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=GENERATE_MAX_BYTES,
         ge=1,
-        description="Largest body of a request; by default what a pod takes: a picture, a mask, and a few words.",
+        description="Largest body of a request; by default what a pod takes: pictures, and a few words.",
     )
     max_held_bytes: int = Field(
         default=MAX_BODIES_BYTES,

@@ -63,7 +63,8 @@ class OwnPipeline:
         else:
             tiny.merge(self.pipeline, [(changes, 1.0)])
 
-    def image(self) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    def image(self, *beside: Image.Image) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        """`beside`: more pictures to look at."""
         with torch.inference_mode():
             made = self.pipeline(
                 prompt=PROMPT,
@@ -71,11 +72,11 @@ class OwnPipeline:
                 generator=torch.Generator().manual_seed(SEED),
                 **self._tiny.guided,
                 **self._tiny.call,
-                **self._begin(),
+                **self._begin(beside),
             )
         return np.asarray(made.images[0])
 
-    def _begin(self) -> dict[str, Any]:
+    def _begin(self, beside: tuple[Image.Image, ...]) -> dict[str, Any]:
         side = self._tiny.side
         size = {"width": side, "height": side}
         match self._task:
@@ -84,7 +85,7 @@ class OwnPipeline:
             case Task.INPAINTING:
                 return size | {"image": picture(side), "mask_image": left_half(side), "strength": STRENGTH}
         if self._edits:  # it has no such argument
-            return size | {"image": picture(side)}
+            return size | {"image": [picture(side), *beside] if beside else picture(side)}
         # Those with a UNet take the size from the picture.
         own = {} if self._tiny.denoiser == "unet" else size
         return own | {"image": picture(side), "strength": STRENGTH}

@@ -1,6 +1,7 @@
 """A request for images."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,10 +11,13 @@ from lorapool_api.wire.message import Wire
 
 MAX_STACK = MAX_MEMBERS
 MAX_CONTROLS = 3
+MAX_IMAGES_BESIDE = 3
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024
-# A request's body: a picture, a mask or others as long together, and a few words.
-GENERATE_MAX_BYTES = 2 * MAX_PICTURE_CHARACTERS + 1024 * 1024
+# All pictures of a request: one, and others as long together.
+MAX_PICTURES_CHARACTERS = 2 * MAX_PICTURE_CHARACTERS
+# A request's body: its pictures, and a few words.
+GENERATE_MAX_BYTES = MAX_PICTURES_CHARACTERS + 1024 * 1024
 
 
 class ImageFormat(StrEnum):
@@ -114,6 +118,12 @@ class GenerateRequest(Wire):
         max_length=MAX_PICTURE_CHARACTERS,
         description="A picture to begin with (PNG, JPEG or WebP in base64): image-to-image. Without width and height "
         "the result has its size, rounded down to multiples of 8; else it is resized to them.",
+    )
+    images_beside: tuple[Annotated[str, Field(max_length=MAX_PICTURE_CHARACTERS)], ...] = Field(
+        default=(),
+        max_length=MAX_IMAGES_BESIDE,
+        description="More pictures to look at beside `image`, in their order and each in its own size, for bases that "
+        "look at several; not with a mask.",
     )
     mask: str | None = Field(
         default=None,

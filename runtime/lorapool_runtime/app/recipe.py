@@ -24,6 +24,7 @@ from lorapool_runtime.errors import RequestError
 # As the first Stable Diffusion had it.
 _IMAGE_STRENGTH: Final = 0.8
 _CONTROL: Final = "controls.image"
+_BESIDE: Final = "images_beside"
 _IN_ALL_STEPS: Final = frozenset({ControlKind.IP_ADAPTER, ControlKind.T2I_ADAPTER})
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ def complete(
     _check(wanted, recipe, serving)
     started = replace(
         recipe,
-        start=_start(wanted, recipe),
+        start=_start(wanted, recipe, serving.limits),
         controls=_controls(wanted, recipe, controls, serving.limits),
         masks=_masks(wanted, recipe),
     )
@@ -132,18 +133,27 @@ def _size(wanted: GenerateRequest, serving: CompleteServing, multiple: int) -> t
     return _or(wanted.width, width), _or(wanted.height, height)
 
 
-def _start(wanted: GenerateRequest, recipe: Recipe) -> Start | None:
+def _start(wanted: GenerateRequest, recipe: Recipe, limits: ServingLimits) -> Start | None:
     if wanted.image is None:
-        if wanted.mask is not None or wanted.strength is not None:
-            raise _invalid("mask and strength need an image to begin with")
+        if wanted.mask is not None or wanted.strength is not None or wanted.images_beside:
+            raise _invalid(f"mask, strength and {_BESIDE} need an image to begin with")
         return None
+    if wanted.mask is not None and wanted.images_beside:
+        raise _invalid("a mask goes with one picture, not with several")
     size = (recipe.width, recipe.height)
     image = pictures.decode("image", wanted.image, "RGB", size)
     if wanted.mask is None:
-        return Start(image, None, _strength(wanted, recipe, _IMAGE_STRENGTH))
+        beside = tuple(_beside(sent, limits) for sent in wanted.images_beside)
+        return Start(image, None, _strength(wanted, recipe, _IMAGE_STRENGTH), beside)
     holes = wanted.mask_reading is MaskReading.TRANSPARENCY
     mask = pictures.decode("mask", wanted.mask, "L", size, holes=holes)
     return Start(image, mask, _strength(wanted, recipe, 1.0))
+
+
+def _beside(sent: str, limits: ServingLimits) -> Image:
+    """In its own size, at most as large as a result."""
+    size = pictures.size_of(_BESIDE, sent, limits.pixels, limits.side)
+    return pictures.decode(_BESIDE, sent, "RGB", size)
 
 
 def _strength(wanted: GenerateRequest, recipe: Recipe, default: float) -> float:

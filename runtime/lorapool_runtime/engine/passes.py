@@ -49,8 +49,15 @@ class Start:
         image: RGB, of the recipe's size.
         mask: of the same size, 8-bit grey: white is painted anew, black is kept. None: all of it is changed.
         strength: how far it may go from the picture, above 0 and up to 1; of the steps so many are done.
+        beside: more pictures to look at, RGB, each of its own size; none where there is a mask.
     """
 
     image: Image
     mask: Image | None
     strength: float
+    beside: tuple[Image, ...] = ()
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All that there is to look at, in the order of the request."""
+        return (self.image, *self.beside)

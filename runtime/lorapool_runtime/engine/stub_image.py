@@ -44,7 +44,7 @@ def _start(recipe: Recipe) -> list[str | float]:
     """What a picture to begin with has to say."""
     if recipe.start is None:
         return []
-    pictures = (recipe.start.image, recipe.start.mask)
+    pictures = (recipe.start.image, recipe.start.mask, *recipe.start.beside)
     return [recipe.start.strength, *(sha256(p.tobytes()).hexdigest() for p in pictures if p is not None)]
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from lorapool_api.wire.request import MaskReading
+from lorapool_api.wire.request import MAX_IMAGES_BESIDE, MAX_PICTURES_CHARACTERS, MaskReading
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import pictures
 from lorapool_gateway.http.fields.fields import json_object, short
@@ -33,7 +33,7 @@ class VariationBody(EditBody):
 
 def parse_edit(body: bytes, content_type: str = "", lora_header: str = "") -> OpenAIRequest:
     """`images/edits`. Raises: BadRequest."""
-    return _from_picture(fields_of(_said(body, content_type), EditBody), lora_header)
+    return _from_picture(fields_of(_said(body, content_type), EditBody), lora_header, 1 + MAX_IMAGES_BESIDE)
 
 
 def parse_variation(body: bytes, content_type: str = "", lora_header: str = "") -> OpenAIRequest:
@@ -41,7 +41,7 @@ def parse_variation(body: bytes, content_type: str = "", lora_header: str = "") 
     fields = fields_of(_said(body, content_type), VariationBody)
     if fields.mask is not None:
         raise BadRequest("a variation has no mask: use images/edits", param="mask")
-    return _from_picture(fields, lora_header)
+    return _from_picture(fields, lora_header, most=1)
 
 
 def _said(body: bytes, content_type: str) -> Mapping[str, Any]:
@@ -73,14 +73,21 @@ def _value(name: str, text: Any) -> Any:
         raise BadRequest(f"{name} is no JSON: {short(str(error))}", param=name) from None
 
 
-def _from_picture(fields: EditBody, lora_header: str) -> OpenAIRequest:
-    image = _one("image", [*_texts("image", fields.image), *_texts("images", fields.images)])
-    if image is None:
+def _from_picture(fields: EditBody, lora_header: str, most: int) -> OpenAIRequest:
+    images = _few("image", [*_texts("image", fields.image), *_texts("images", fields.images)], most)
+    if not images:
         raise BadRequest("image is missing: send the picture to begin with", param="image")
-    mask = _one("mask", _texts("mask", fields.mask))
+    first, *beside = images
+    mask = next(iter(_few("mask", _texts("mask", fields.mask), most=1)), None)
+    if sum(map(len, images)) + len(mask or "") > MAX_PICTURES_CHARACTERS:
+        # In a form they are shorter than in what a pod is sent.
+        raise BadRequest(
+            f"the pictures have more than {MAX_PICTURES_CHARACTERS // 4 * 3} bytes together", param="image"
+        )
     # OpenAI's mask has holes where something else shall be.
     picture = {} if mask is None else {"mask": mask, "mask_reading": MaskReading.TRANSPARENCY}
-    return request(fields, lora_header, image=image, strength=fields.strength, **picture)
+    several = {"images_beside": tuple(beside)} if beside else {}
+    return request(fields, lora_header, image=first, strength=fields.strength, **several, **picture)
 
 
 def _texts(name: str, value: Any) -> list[str]:
@@ -91,7 +98,8 @@ def _texts(name: str, value: Any) -> list[str]:
     return [pictures.must_be_in(name, i.get("image_url") if isinstance(i, Mapping) else i) for i in items]
 
 
-def _one(name: str, found: Sequence[str]) -> str | None:
-    if len(found) > 1:
-        raise BadRequest(f"there are {len(found)} files called {name}; one is read", param=name)
-    return found[0] if found else None
+def _few(name: str, found: Sequence[str], most: int) -> Sequence[str]:
+    if len(found) > most:
+        read = "one is" if most == 1 else f"{most} are"
+        raise BadRequest(f"there are {len(found)} files called {name}; {read} read", param=name)
+    return found

@@ -6,6 +6,7 @@ from typing import Final
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import SchedulerName
+from lorapool_api.wire.request import MAX_IMAGES_BESIDE
 from lorapool_runtime.engine.diffusers.families.traits import (
     ControlNets,
     FamilyDefaults,
@@ -17,6 +18,7 @@ from lorapool_runtime.engine.diffusers.families.traits import (
 )
 
 _TEXT, _IMAGE, _MASK = Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINTING
+_SEVERAL: Final = 1 + MAX_IMAGES_BESIDE
 _TWO: Final = ("text_encoder", "text_encoder_2")
 
 
@@ -134,6 +136,7 @@ _QWEN_IMAGE_EDIT_PLUS: Final = replace(
     name="Qwen-Image-Edit Plus",
     pipelines={_IMAGE: "QwenImageEditPlusPipeline"},
     defaults=FamilyDefaults(40, 4.0),
+    most_pictures=_SEVERAL,
 )
 _Z_IMAGE: Final = FamilyTraits(
     "Z-Image",
@@ -148,6 +151,7 @@ _KLEIN: Final = FamilyTraits(
     latents=Latents.PACKED,
     negative_prompts=False,
     edits=True,
+    most_pictures=_SEVERAL,
 )
 _FLUX2_TASKS: Final = {_TEXT: "Flux2Pipeline", _IMAGE: "Flux2Pipeline"}
 _FLUX2: Final = replace(_KLEIN, name="Flux.2", pipelines=_FLUX2_TASKS, guidance=Guidance.EMBEDDED)

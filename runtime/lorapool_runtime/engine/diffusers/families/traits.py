@@ -91,6 +91,7 @@ class FamilyTraits:
         negative_prompts: whether anything reads them.
         edits: its image-to-image takes the picture as something to look at, not as what the noise is laid over: it has
             no strength.
+        most_pictures: that one request may show to its image-to-image.
         least_steps: fewer its pipeline does not do.
         scales_sizes: its pipeline scales every size to the area of its `default_sample_size`.
         is_sized: whether the configuration of the denoiser says for which size a base was trained.
@@ -110,6 +111,7 @@ class FamilyTraits:
     text_encoders: tuple[str, ...] = ("text_encoder",)
     negative_prompts: bool = True
     edits: bool = False
+    most_pictures: int = 1
     least_steps: int = 1
     scales_sizes: bool = False
     is_sized: bool = True

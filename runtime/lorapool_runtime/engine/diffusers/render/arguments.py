@@ -25,7 +25,7 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
         prompts: what the pipeline is called with for the prompts.
 
     Raises:
-        RecipeError: a size that the family cannot make, or too few steps.
+        RecipeError: a size that the family cannot make, too few steps, or more pictures than it looks at.
     """
     _check_size(family, recipe)
     if recipe.steps < family.least_steps:
@@ -45,7 +45,7 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
         "num_inference_steps": recipe.steps,
         **({} if recipe.steps == _TWO_STEPS else {_TAKEN_AWAY: None}),
         **eta(recipe.scheduler),
-        **_start(recipe.start),
+        **_start(family, recipe.start),
     }
 
 
@@ -82,8 +82,11 @@ def _check_size(family: FamilyTraits, recipe: Recipe) -> None:
             raise RecipeError(f"{name} {side} is not a multiple of {family.side_multiple}, which {family.name} needs")
 
 
-def _start(start: Start | None) -> Mapping[str, Any]:
+def _start(family: FamilyTraits, start: Start | None) -> Mapping[str, Any]:
     if start is None:
         return {}
+    sent, most = len(start.images), family.most_pictures
+    if sent > most:
+        raise RecipeError(f"{family.name} begins with {'one picture' if most == 1 else f'{most} pictures'}, not {sent}")
     mask = {} if start.mask is None else {"mask_image": start.mask}
-    return {"image": start.image, "strength": start.strength, **mask}
+    return {"image": list(start.images) if start.beside else start.image, "strength": start.strength, **mask}

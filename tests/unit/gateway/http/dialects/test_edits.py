@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.gateway.fakes import FakePod, World, encoded_image
 
-from lorapool_api.wire.request import ImageFormat, MaskReading
+from lorapool_api.wire.request import GENERATE_MAX_BYTES, MAX_PICTURES_CHARACTERS, ImageFormat, MaskReading
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields.forms import MAX_PARTS, read_form
 
@@ -67,6 +67,24 @@ async def test_json_says_the_same(world: World, pod: FakePod) -> None:
     assert (pod.received[0].image, pod.received[0].mask) == (IN_BASE64, IN_BASE64)
 
 
+async def test_the_pictures_after_the_first_are_beside_it(world: World, pod: FakePod) -> None:
+    form = await send(world, "edits", [("image[]", ("a", PNG)), *[("image[]", ("b", JPEG))] * 3], prompt="a")
+    sent = [IN_BASE64, *[base64.b64encode(JPEG).decode()] * 3]
+    async with world.client() as client:
+        listed = await client.post("/v1/images/edits", json={"prompt": "a", "image": sent})
+    assert (form.status_code, listed.status_code) == (200, 200), (form.text, listed.text)
+    assert [(got.image, *got.images_beside) for got in pod.received] == [tuple(sent)] * 2
+
+
+async def test_pictures_that_a_pod_would_not_take_together_are_refused(pod: FakePod) -> None:
+    world = World(max_body_bytes=GENERATE_MAX_BYTES)
+    world.pool()
+    large = PNG + bytes(MAX_PICTURES_CHARACTERS // 4)
+    reply = await send(world, "edits", [("image[]", ("a.png", large))] * 4, prompt="a")
+    assert (reply.status_code, "25165824 bytes together" in reply.text) == (400, True), reply.text[:300]
+    assert not pod.received
+
+
 async def test_a_variation_has_no_words(world: World, pod: FakePod) -> None:
     reply = await send(world, "variations", [("image", ("a.png", PNG))], n="2", model="pixel")
     assert reply.status_code == 200, reply.text
@@ -79,7 +97,9 @@ async def test_a_variation_has_no_words(world: World, pod: FakePod) -> None:
         ("edits", [("mask", ("a.png", PNG))], {"prompt": "a"}, "image"),
         ("edits", [("image", ("a.png", PNG))], {}, "prompt"),
         ("edits", [("image", ("a.png", b"no picture"))], {"prompt": "a"}, "image"),
-        ("edits", [("image[]", ("a.png", PNG)), ("image[]", ("b.png", PNG))], {"prompt": "a"}, "image"),
+        ("edits", [("image[]", ("a.png", PNG))] * 5, {"prompt": "a"}, "image"),
+        ("edits", [("image", ("a.png", PNG)), *[("mask", ("b.png", PNG))] * 2], {"prompt": "a"}, "mask"),
+        ("variations", [("image[]", ("a.png", PNG)), ("image[]", ("b.png", PNG))], {}, "image"),
         ("edits", [("image", ("a.png", PNG)), ("mask", ("b.gif", b"GIF89a"))], {"prompt": "a"}, "mask"),
         ("edits", [("image", ("a.png", PNG)), ("other", ("b.png", PNG))], {"prompt": "a"}, "other"),
         ("edits", [("image", ("a.png", PNG))], {"prompt": "a", "n": "many"}, "n"),
