@@ -76,6 +76,9 @@ REFUSED_POOLS = [
     ("scaling", {"maxReplicas": 2, "targetPending": 0}, "spec.scaling.targetPending"),
     ("scaling", {"maxReplicas": 2, "idleSeconds": 0}, "spec.scaling.idleSeconds"),
     ("adapters.maxRank", -4, "spec.adapters.maxRank"),
+    ("serving", {"stepCache": {}, "compile": "Default"}, "stepCache goes with compile: Off only"),
+    ("serving.stepCache", {"threshold": 1.5}, "spec.serving.stepCache.threshold"),
+    ("serving.stepCache", {"method": "Never"}, "spec.serving.stepCache.method"),
     ("adapters.namespaces", {"from": "Selector"}, "selector goes with from: Selector"),
     ("adapters.namespaces", {"from": "All", "selector": {}}, "selector goes with from: Selector"),
     ("adapters", {"identityPrefixes": ["team-loras"]}, "spec.adapters.identityPrefixes"),
@@ -190,6 +193,14 @@ REFUSED_ADAPTERS = [
     ({"source": {"path": "/a/x.safetensors"}, "follow": True}, "not with path or stack"),
     ({"source": {"hub": {"repo": "a/b"}}, "sha256": "a" * 64, "follow": True}, "without sha256"),
 ]
+
+
+def test_blocks_that_come_one_by_one_are_not_skipped(kubectl: Kubectl) -> None:
+    pool = pool_with("serving.stepCache", {})
+    kubectl("apply", "--dry-run=server", "-f", "-", stdin=pool)
+    pool["spec"]["model"]["offload"] = "Group"
+    with pytest.raises(Refused, match="offload goes without stepCache"):
+        kubectl("apply", "--dry-run=server", "-f", "-", stdin=pool)
 
 
 @pytest.mark.parametrize(("spec", "words"), REFUSED_ADAPTERS, ids=[str(s) for s, _ in REFUSED_ADAPTERS])

@@ -16,6 +16,7 @@ from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import ApplyMode, Serving, ServingDefaults
 from lorapool_api.kinds.sources import ModelSource
+from lorapool_api.kinds.speed.step_cache import StepCache
 from lorapool_runtime.engine.contract import BaseInfo
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def make_engine(
     dtype: Dtype = Dtype.FLOAT32,
     max_batch: int = 1,
     accelerator: "Accelerator | None" = None,
+    step_cache: StepCache | None = None,
     **options: Any,
 ) -> "DiffusersEngine":
     from tests import tiny
@@ -82,7 +84,7 @@ def make_engine(
     from lorapool_runtime.engine.diffusers.load import load_engine
 
     usual = ServingDefaults(width=tiny.SIZE, height=tiny.SIZE)
-    serving = Serving(mode=mode, max_batch=max_batch, defaults=usual)
+    serving = Serving(mode=mode, max_batch=max_batch, defaults=usual, step_cache=step_cache)
     # Not validated: a temporary folder may have any name.
     source = ModelSource.model_construct(path=str(model))
     spec = BaseModelSpec(source=source, dtype=dtype, **options)

@@ -143,6 +143,7 @@ class PoolSpec(ApiModel):
             Rule(
                 "self.model.offload == 'None' || self.serving.compile == 'Off'", "offload goes with compile: Off only"
             ),
+            Rule("self.model.offload == 'None' || !has(self.serving.stepCache)", "offload goes without stepCache"),
             Rule(
                 "!has(self.scaling) || !has(self.scaling.sleep) || !self.scaling.sleep || "
                 "(self.model.offload == 'None' && self.serving.compile == 'Off')",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from lorapool_api.kinds.speed.rounding import TorchOptions
+from lorapool_api.kinds.speed.step_cache import StepCache
 from lorapool_api.newer import ANY_WORD
 from lorapool_api.schema import ApiModel, Rule, rules
 
@@ -165,6 +166,7 @@ class Serving(ApiModel):
                 "(!has(self.defaults.height) || self.defaults.height <= self.limits.side)",
                 "defaults.width and defaults.height must not exceed limits.side",
             ),
+            Rule("!has(self.stepCache) || self.compile == 'Off'", "stepCache goes with compile: Off only"),
         )
     )
 
@@ -218,6 +220,13 @@ class Serving(ApiModel):
         default=None,
         description="What torch may round for speed. Default: nothing; `deterministic: false` lets cuDNN choose "
         "convolutions by timing.",
+        exclude_if=_is_none,
+    )
+    step_cache: StepCache | None = Field(
+        default=None,
+        description="What of a step is left out where the one before was alike; the reply says that the picture is "
+        "not exact. For bases of Flux.1, Qwen-Image and CogView4. Each picture runs alone, whatever maxBatch. "
+        "Default: nothing.",
         exclude_if=_is_none,
     )
     request_timeout_seconds: int = Field(

@@ -128,11 +128,12 @@ class DiffusersEngine:
     # ---- images ------------------------------------------------------------------------------------------------
 
     def batch(self, recipe: Recipe) -> int:
-        return 1 if recipe.start or recipe.controls else self._batching.rows_for(recipe.width * recipe.height)
+        alone = recipe.start or recipe.controls or self._serving.step_cache
+        return 1 if alone else self._batching.rows_for(recipe.width * recipe.height)
 
     def mixes(self, adapter: HostAdapter) -> bool:
         can = self._serving.mode is not ApplyMode.MERGED and self._prompts.are_apart
-        return can and lora(adapter).mixes
+        return can and self._serving.step_cache is None and lora(adapter).mixes
 
     def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
         with self._rendering:

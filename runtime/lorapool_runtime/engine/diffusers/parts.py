@@ -19,6 +19,7 @@ from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
 from lorapool_runtime.engine.diffusers.layers.embeddings import TokenEmbeddings
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack, Switchboard
 from lorapool_runtime.engine.diffusers.regions.masked import MaskedStack, masked
+from lorapool_runtime.engine.diffusers.render.passes.step_cache import pass_cache
 from lorapool_runtime.engine.diffusers.render.prompts import Prompts, text_key
 from lorapool_runtime.engine.diffusers.render.run import Row, Runner
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks
@@ -69,7 +70,7 @@ class PipelineParts:
             embeddings=TokenEmbeddings(pipeline),
             prompts=Prompts(pipeline),
             tasks=tasks,
-            runner=Runner(tasks, pipeline.scheduler, accelerator),
+            runner=Runner(tasks, pipeline.scheduler, accelerator, pass_cache(serving, loaded.family)),
             vae=Vae(pipeline),
             serving=serving,
             accelerator=accelerator,

@@ -23,7 +23,8 @@ def is_offloaded(component: str) -> bool:
 def serving_of(model: BaseModelSpec, serving: Serving) -> Serving:
     """Adapters are added to a base that is offloaded: merged weights would be what the device has no room for.
 
-    Raises: ModelError where the pool wants them merged, or the denoiser compiled, with weights of its own.
+    Raises: ModelError where the pool wants them merged, or the denoiser compiled, with weights of its own, or its
+        blocks skipped.
     """
     if model.offload is Offload.NONE:
         return serving
@@ -31,6 +32,9 @@ def serving_of(model: BaseModelSpec, serving: Serving) -> Serving:
         raise ModelError("model.offload Group leaves no room for merged weights: serving.mode is Auto or Unmerged")
     if serving.compile is not CompileMode.OFF:
         raise ModelError("model.offload Group leaves no room for a compiled denoiser: serving.compile is Off")
+    if serving.step_cache is not None:
+        # A group comes when the one before it works: those after skipped blocks would not.
+        raise ModelError("model.offload Group brings each block after the one before it: serving.stepCache skips some")
     return serving.model_copy(update={"mode": ApplyMode.UNMERGED})
 
 

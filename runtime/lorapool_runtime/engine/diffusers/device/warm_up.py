@@ -135,7 +135,8 @@ def _shortfall(fit: fitting.Fit, limit: int) -> LimitShortfall | None:
 
 
 def _batching(one_step: OneStep, serving: CompleteServing, free: Callable[[], None]) -> Batching:
-    if serving.max_batch == 1:
+    # With a step cache each picture is alone.
+    if serving.max_batch == 1 or serving.step_cache is not None:
         return Batching()
     usual = serving.defaults
 

@@ -106,6 +106,7 @@ _FLUX: Final = FamilyTraits(
     negative_prompts=False,
     image_prompts=True,
     places=Places.TEXT_FIRST,
+    cached=(_TEXT,),
     controlled=_of_transformers(
         "Flux",
         {
@@ -126,6 +127,7 @@ _QWEN_IMAGE: Final = FamilyTraits(
     guidance=Guidance.TRUE_SCALE,
     latents=Latents.PACKED,
     controlled=replace(_of_transformers("QwenImage", {_TEXT: "QwenImageControlNetPipeline"}), several=None),
+    cached=(_TEXT, _IMAGE, _MASK),
 )
 # They look at pictures in the text encoder too.
 _QWEN_IMAGE_EDIT: Final = replace(
@@ -174,6 +176,7 @@ FAMILIES: Final = (
         defaults=FamilyDefaults(50, 30.0),
         image_prompts=False,
         controlled=None,
+        cached=(),
     ),
     replace(
         _FLUX,
@@ -184,6 +187,7 @@ FAMILIES: Final = (
         image_prompts=False,
         places=None,
         controlled=None,
+        cached=(),
     ),
     _QWEN_IMAGE,
     _QWEN_IMAGE_EDIT,
@@ -203,7 +207,7 @@ FAMILIES: Final = (
     FamilyTraits("Lumina 2", {_TEXT: "Lumina2Pipeline"}, FamilyDefaults(30, 4.0)),
     # The size in its configuration is half of what it was trained for.
     FamilyTraits("AuraFlow", {_TEXT: "AuraFlowPipeline"}, FamilyDefaults(50, 3.5), Dtype.FLOAT16, is_sized=False),
-    FamilyTraits("CogView4", {_TEXT: "CogView4Pipeline"}, FamilyDefaults(50, 5.0)),
+    FamilyTraits("CogView4", {_TEXT: "CogView4Pipeline"}, FamilyDefaults(50, 5.0), cached=(_TEXT,)),
     _with_distilled(_KREA2, "Krea 2 turbo", FamilyDefaults(8, 0.0)),
     FamilyTraits(
         name="HiDream",

@@ -99,6 +99,8 @@ class FamilyTraits:
         controlled: None: there are no ControlNets for it here.
         places: None: adapters cannot be masked.
         image_prompts: whether its denoiser attends to pictures by diffusers' IP-Adapters.
+        cached: tasks whose pipeline tells diffusers' step cache which forward of a step it does, with a denoiser whose
+            blocks the cache knows.
     """
 
     name: str
@@ -119,6 +121,7 @@ class FamilyTraits:
     controlled: ControlNets | None = None
     image_prompts: bool = False
     places: Places | None = None
+    cached: tuple[Task, ...] = ()
 
     @property
     def first_task(self) -> Task:

@@ -117,7 +117,7 @@ def _finish(
                 pixels.append(picture)
                 finite &= is_finite
     if finite:
-        warnings = tuple(dict.fromkeys(run.warning for _, run in runs if run.warning))
+        warnings = tuple(dict.fromkeys(said for _, run in runs for said in run.warnings))
         return rendering(index, tuple(Image.fromarray(picture) for picture in pixels), warnings)
     if not scales:
         raise ArithmeticError("the base model made pixels that are not finite")

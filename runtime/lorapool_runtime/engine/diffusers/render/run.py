@@ -24,6 +24,7 @@ from lorapool_runtime.engine.diffusers.render.passes.second import (
     larger_latents,
     larger_pictures,
 )
+from lorapool_runtime.engine.diffusers.render.passes.step_cache import PassCache
 from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures, are_finite, packed, unpacked
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, together
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
@@ -51,12 +52,13 @@ class Run:
         pictures: waits for the device.
         decode_s: how long the device worked after the last steps; waits for it.
         latents: that the pictures came from.
+        warnings: what was asked for and had no effect, and what is not exact.
     """
 
     pictures: Callable[[], Pictures]
     decode_s: Callable[[], float]
     latents: torch.Tensor | None
-    warning: str | None
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class _Pass:
     made: torch.Tensor
     finite: torch.Tensor
     latents: torch.Tensor | None
-    warning: str | None
+    warnings: tuple[str, ...]
     stepped: Moment
     ended: Moment
 
@@ -74,11 +76,14 @@ class _Pass:
 class Runner:
     """Runs the pipeline of a task. For the engine's thread. A scheduler is made for each run."""
 
-    def __init__(self, tasks: Tasks, own_scheduler: Any, accelerator: Accelerator) -> None:
-        """`own_scheduler` is what the base came with."""
+    def __init__(
+        self, tasks: Tasks, own_scheduler: Any, accelerator: Accelerator, cache: PassCache | None = None
+    ) -> None:
+        """`own_scheduler` is what the base came with; `cache` is for the steps of one pass; None: all run whole."""
         self._tasks = tasks
         self._own_scheduler = own_scheduler
         self._accelerator = accelerator
+        self._cache = cache
 
     @torch.inference_mode()
     def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, regions: Sequence[Region] = ()) -> Run:
@@ -118,7 +123,7 @@ class Runner:
             pictures=cache(partial(unpacked, copied, last.made.shape[-2:])),
             decode_s=lambda: sum(each.ended.since(each.stepped) for each in passes),
             latents=last.latents,
-            warning=next((each.warning for each in passes if each.warning), None),
+            warnings=tuple(dict.fromkeys(said for each in passes for said in each.warnings)),
         )
 
     def _pass(
@@ -150,7 +155,8 @@ class Runner:
             self._own_scheduler, recipe.scheduler, recipe.timestep_spacing, family.defaults.sampler
         )
         pipeline.scheduler = waitless(scheduler, self._accelerator.send)
-        warning = warning or unused(family, recipe)
+        caching = self._cache if self._cache is not None and self._cache.is_for(recipe, task) else None
+        said = (warning or unused(family, recipe), None if caching is None else caching.warning)
         keep_size(pipeline, family, recipe)
         generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
         wanted = {
@@ -168,8 +174,11 @@ class Runner:
             with ExitStack() as during:
                 for context in (seeded(rows[0].seed, denoiser.device, nets), *changed):
                     during.enter_context(context)
+                if caching is not None:
+                    during.enter_context(caching.one_pass(denoiser))
                 made = pipeline(**known_to(pipeline, wanted)).images
         except ValueError as error:  # how pipelines and schedulers refuse their arguments
             raise RecipeError(first_line(error)) from error
         ended = self._accelerator.moment()
-        return _Pass(made, are_finite(made), last, warning, ended if stepped is None else stepped, ended)
+        warnings = tuple(each for each in said if each)
+        return _Pass(made, are_finite(made), last, warnings, ended if stepped is None else stepped, ended)
