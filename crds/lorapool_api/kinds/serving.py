@@ -225,7 +225,7 @@ class Serving(ApiModel):
     step_cache: StepCache | None = Field(
         default=None,
         description="What of a step is left out where the one before was alike; the reply says that the picture is "
-        "not exact. For bases of Flux.1, Qwen-Image and CogView4. Each picture runs alone, whatever maxBatch. "
+        "not exact. For Flux.1, Qwen-Image, its Edit and CogView4. Each picture runs alone, whatever maxBatch. "
         "Default: nothing.",
         exclude_if=_is_none,
     )
