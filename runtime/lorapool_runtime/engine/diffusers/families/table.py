@@ -19,6 +19,10 @@ from lorapool_runtime.engine.diffusers.families.traits import (
 
 _TEXT, _IMAGE, _MASK = Task.TEXT_TO_IMAGE, Task.IMAGE_TO_IMAGE, Task.INPAINTING
 _SEVERAL: Final = 1 + MAX_IMAGES_BESIDE
+_UNETS_SHAPE: Final = (
+    *("block_out_channels", "cross_attention_dim", "in_channels", "layers_per_block", "addition_embed_type"),
+)
+_HEADS: Final = ("in_channels", "num_attention_heads", "attention_head_dim")
 _TWO: Final = ("text_encoder", "text_encoder_2")
 
 
@@ -31,18 +35,13 @@ def _with_distilled(family: FamilyTraits, name: str, defaults: FamilyDefaults) -
 def _of_unets(prefix: str) -> ControlNets:
     """A ControlNet adds to the states of each block."""
     ends = {_TEXT: "", _IMAGE: "Img2Img", _MASK: "Inpaint"}
-    return ControlNets(
-        pipelines={task: f"{prefix}ControlNet{end}Pipeline" for task, end in ends.items()},
-        net="ControlNetModel",
-        several="MultiControlNetModel",
-        alike=("block_out_channels", "cross_attention_dim", "in_channels", "layers_per_block", "addition_embed_type"),
-    )
+    pipelines = {task: f"{prefix}ControlNet{end}Pipeline" for task, end in ends.items()}
+    return ControlNets(pipelines, "ControlNetModel", "MultiControlNetModel", alike=_UNETS_SHAPE)
 
 
 def _of_transformers(prefix: str, pipelines: Mapping[Task, str]) -> ControlNets:
     """A ControlNet adds to the states between blocks, however many it has itself."""
-    alike = ("in_channels", "num_attention_heads", "attention_head_dim")
-    return ControlNets(pipelines, f"{prefix}ControlNetModel", f"{prefix}MultiControlNetModel", alike)
+    return ControlNets(pipelines, f"{prefix}ControlNetModel", f"{prefix}MultiControlNetModel", alike=_HEADS)
 
 
 _SD1: Final = FamilyTraits(
