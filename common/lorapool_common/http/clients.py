@@ -22,17 +22,21 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Re
     Raises:
         ClientGone: the client went first.
     """
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_disconnected(receive))
+    return await unless(_disconnected(receive), work, ClientGone)
+
+
+async def unless(end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, Result], error: type[Exception]) -> Result:
+    """The result of the work, which is cancelled when the end comes first. Raises: `error`, then."""
+    task, ended = asyncio.create_task(work), asyncio.create_task(end)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientGone
+        raise error
     finally:
-        for started in (task, gone):
+        for started in (task, ended):
             started.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await asyncio.gather(task, ended, return_exceptions=True)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -1,14 +1,14 @@
 """What every request for images passes, whatever its dialect: key, body, names, service, count."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 from fastapi import Request, Response
 
-from lorapool_common.http.clients import ClientGone, unless_gone
+from lorapool_common.http.clients import ClientGone, unless, unless_gone
 from lorapool_common.http.request_ids import HEADER, request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Role, Span, Tracing
 from lorapool_gateway.errors import GatewayError, Interrupted
@@ -77,7 +77,9 @@ class Gate:
                     asked = await parsed(parse, await read_body(request, self.max_body_bytes, share))
                     resolved = await self.service.resolve(asked, pool_of(request))
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
-                    making = unless_interrupted(interrupted, self.service.generate(resolved, caller, steps(asked)))
+                    making = self.service.generate(resolved, caller, steps(asked))
+                    if interrupted is not None:
+                        making = unless(interrupted.wait(), making, Interrupted)
                     served = await unless_gone(request.receive, making)
                     response = await respond(asked, served)
             except ClientGone:
@@ -106,22 +108,6 @@ class _Call:
     pool: str = ""
     images: int = 1
     adapters: Sequence[str] = ()
-
-
-async def unless_interrupted(interrupted: asyncio.Event | None, work: Coroutine[Any, Any, Parsed]) -> Parsed:
-    """The result of the work, which is cancelled when the event is set first. Raises: Interrupted."""
-    if interrupted is None:
-        return await work
-    task, stop = asyncio.create_task(work), asyncio.create_task(interrupted.wait())
-    try:
-        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise Interrupted
-    finally:
-        for started in (task, stop):
-            started.cancel()
-        await asyncio.gather(task, stop, return_exceptions=True)
 
 
 async def parsed(parse: Callable[[bytes], Parsed], body: bytes) -> Parsed:

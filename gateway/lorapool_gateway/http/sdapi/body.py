@@ -1,7 +1,7 @@
 """The fields of `txt2img` and `img2img` (AUTOMATIC1111's WebUI, `modules/api/models.py`, as its clients send them)."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,6 +59,8 @@ class ImageToImageBody(TextToImageBody):
     include_init_images: bool = False
 
 
+AnyBody = TypeVar("AnyBody", bound=TextToImageBody)
+
 # What changes the picture and is not served, with what it is when it is left alone.
 _LEFT_ALONE: Final[Mapping[str, tuple[Any, ...]]] = {
     "alwayson_scripts": ({}, []),
@@ -90,7 +92,7 @@ _IDLE: Final = frozenset(
 )
 
 
-def read_body(body: bytes, kind: type[TextToImageBody]) -> TextToImageBody:
+def read_body(body: bytes, kind: type[AnyBody]) -> AnyBody:
     """The fields. Raises: BadRequest, also for what would change the picture and is not served."""
     try:
         fields = kind.model_validate(json_object(body))

@@ -47,7 +47,6 @@ def parse_text(body: bytes, lora_header: str = "") -> WebUIRequest:
 def parse_image(body: bytes, lora_header: str = "") -> WebUIRequest:
     """`img2img`. Raises: BadRequest."""
     fields = read_body(body, ImageToImageBody)
-    assert isinstance(fields, ImageToImageBody)  # noqa: S101 -- what it was read as
     if len(fields.init_images) != 1:
         raise BadRequest("init_images must be one image", param="init_images")
     if fields.enable_hr:

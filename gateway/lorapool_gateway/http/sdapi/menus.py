@@ -1,6 +1,6 @@
 """What the menus of A1111's clients are filled with: pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from lorapool_gateway.cluster.snapshot import Snapshot
@@ -25,25 +25,32 @@ _EMPTY: Final[Mapping[str, Any]] = {
 }
 
 
-def menus(snapshot: Snapshot, pool: str | None) -> dict[str, Any]:
-    """Every menu by its name in the path; `pool`: the only one whose models are shown."""
+# What does not depend on the models that there are.
+_FIXED: Final[Mapping[str, Any]] = {
+    "samplers": sampler_rows(),
+    "schedulers": schedule_rows(),
+    "upscalers": [
+        {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
+        for name in PIXEL_UPSCALERS
+    ],
+    "latent-upscale-modes": [{"name": name} for name in LATENT_UPSCALERS],
+    **_EMPTY,
+}
+NAMES: Final = ("sd-models", "loras", "options", *_FIXED)
+
+
+def menu(name: str, snapshot: Snapshot, pool: str | None) -> Any:
+    """What `GET` of that name answers, one of `NAMES`; `pool`: the only one whose models are shown."""
+    if name in _FIXED:
+        return _FIXED[name]
     rows = [row for row in served_models(snapshot) if pool in (None, row["pool"])]
-    return {
-        "sd-models": [_checkpoint(row, snapshot) for row in rows if row["kind"] == "base"],
-        "loras": [_lora(row) for row in rows if row["kind"] == "adapter"],
-        "samplers": sampler_rows(),
-        "schedulers": schedule_rows(),
-        "upscalers": [_upscaler(name) for name in PIXEL_UPSCALERS],
-        "latent-upscale-modes": [{"name": name} for name in LATENT_UPSCALERS],
-        "options": _options(rows),
-        **_EMPTY,
-    }
-
-
-NAMES: Final = (
-    *("sd-models", "loras", "samplers", "schedulers", "upscalers", "latent-upscale-modes", "options"),
-    *_EMPTY,
-)
+    bases = [row for row in rows if row["kind"] == "base"]
+    match name:
+        case "sd-models":
+            return [_checkpoint(row, snapshot) for row in bases]
+        case "loras":
+            return [_lora(row) for row in rows if row["kind"] == "adapter"]
+    return _options(bases)
 
 
 def check_options(wanted: Mapping[str, Any], snapshot: Snapshot, pool: str | None) -> None:
@@ -86,14 +93,9 @@ def _lora(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": row["id"], "alias": row["id"], "path": row["id"], "metadata": shown}
 
 
-def _upscaler(name: str) -> dict[str, Any]:
-    return {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
-
-
-def _options(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    bases = [row["id"] for row in rows if row["kind"] == "base"]
+def _options(bases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
-        CHECKPOINT: bases[0] if len(bases) == 1 else None,
+        CHECKPOINT: bases[0]["id"] if len(bases) == 1 else None,
         "samples_format": "png",
         "CLIP_stop_at_last_layers": 1,
     }

@@ -68,8 +68,7 @@ def routes(gate: Gate) -> APIRouter:
 
 async def _menu(gate: Gate, name: str, request: Request) -> Response:
     gate.keys.check(request.headers)
-    found = menus.menus(await gate.service.snapshot(), await _pool(gate, request))
-    return JSONResponse(found[name])
+    return JSONResponse(menus.menu(name, await gate.service.snapshot(), await _pool(gate, request)))
 
 
 async def _nothing(gate: Gate, request: Request) -> None:
@@ -92,9 +91,11 @@ async def _pool(gate: Gate, request: Request) -> str | None:
 async def _images(
     gate: Gate, running: RunningRequests, request: Request, parse: Callable[..., WebUIRequest]
 ) -> Response:
-    with running.request(gate.keys.check(request.headers)) as job:
+    with running.request(gate.keys.check(request.headers)) as made:
         read = partial(parse, lora_header=lora_header(request))
-        return await gate.serve(DIALECT, request, read, _answer, steps=lambda _: job.step, interrupted=job.interrupted)
+        return await gate.serve(
+            DIALECT, request, read, _answer, steps=lambda _: made.step, interrupted=made.interrupted
+        )
 
 
 async def _answer(asked: WebUIRequest, served: ServedReply) -> Response:

@@ -56,31 +56,31 @@ class RunningRequests:
 
     def interrupt(self, caller: bytes) -> None:
         """End all that the caller has."""
-        for job in self._of.get(caller, ()):
-            job.interrupted.set()
+        for one in self._of.get(caller, ()):
+            one.interrupted.set()
 
     def progress(self, caller: bytes, *, with_image: bool) -> dict[str, Any]:
         """`GET progress`: of the caller's oldest request that runs; `job_count` says how many it has."""
         running = self._of.get(caller, [])
         if not running:
             return _progress(0.0, 0.0, None, None, "", 0)
-        job = running[0]
-        share = job.last.number / job.last.of if job.last else 0.0
-        spent_s = (self._clock() - job.began).total_seconds()
+        oldest = running[0]
+        share = oldest.last.number / oldest.last.of if oldest.last else 0.0
+        spent_s = (self._clock() - oldest.began).total_seconds()
         left_s = spent_s * (1 - share) / share if share else 0.0
-        image = job.preview if with_image else None
-        return _progress(share, left_s, job, image, job.began.strftime("%Y%m%d%H%M%S"), len(running))
+        image = oldest.preview if with_image else None
+        return _progress(share, left_s, oldest, image, oldest.began.strftime("%Y%m%d%H%M%S"), len(running))
 
 
 def _progress(
-    share: float, left_s: float, job: RunningRequest | None, image: str | None, timestamp: str, count: int
+    share: float, left_s: float, oldest: RunningRequest | None, image: str | None, timestamp: str, count: int
 ) -> dict[str, Any]:
-    last = job.last if job else None
+    last = oldest.last if oldest else None
     state = {
         "skipped": False,
-        "interrupted": bool(job and job.interrupted.is_set()),
+        "interrupted": bool(oldest and oldest.interrupted.is_set()),
         "stopping_generation": False,
-        "job": "scripts_txt2img" if job else "",
+        "job": "scripts_txt2img" if oldest else "",
         "job_count": count,
         "job_timestamp": timestamp,
         "job_no": 0,
