@@ -8,6 +8,7 @@ import torch
 from peft import IA3Config, get_peft_model
 from tests.reference import Part, change
 from tests.runtime.ask import adapter_file
+from tests.runtime.formats.of_peft import assert_applied_as, loaded_into, saved
 from torch import nn
 
 from lorapool_api.lora.facts import Network
@@ -15,7 +16,7 @@ from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import FactsError
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
-from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 
 
 class Model(nn.Module):
@@ -34,32 +35,18 @@ def written(folder: Path) -> tuple[Path, Any]:
     """A file for the model, and PEFT's model with it."""
     config = IA3Config(target_modules=["to_k", "ff"], feedforward_modules=["ff"])
     made = get_peft_model(Model(), config)
-    for name, parameter in made.named_parameters():
-        if "ia3_l" in name:
-            parameter.data += 0.3 * torch.randn_like(parameter)
-    made.save_pretrained(str(folder))
-    return folder / "adapter_model.safetensors", made
+    return saved(made, folder, "ia3_l", 0.3)
 
 
 def loaded(path: Path) -> tuple[Model, Switchboard, LoraAdapter]:
-    model = Model().requires_grad_(False)
-    board = Switchboard({"unet": model})
-    file = adapter_file(path)
-    check_fits(file.facts, board.modules())
-    return model, board, read_adapter(file, board, torch.float32, widths={})
+    return loaded_into(Model(), path)
 
 
 @torch.no_grad()
 def test_a_file_is_applied_as_peft_does(tmp_path: Path) -> None:
     path, theirs = written(tmp_path)
     model, board, adapter = loaded(path)
-    x = torch.randn(5, 8)
-    bare = model(x)
-    board.switch(board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 1.0),)))
-    assert not torch.allclose(model(x), bare, atol=1e-2)
-    torch.testing.assert_close(model(x), theirs(x))
-    board.clear()
-    assert torch.equal(model(x), bare)
+    assert_applied_as(theirs, model, board, adapter, torch.randn(5, 8))
 
 
 @torch.no_grad()

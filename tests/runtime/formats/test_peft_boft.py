@@ -9,6 +9,7 @@ from peft import BOFTConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tests.reference import Part, block_diagonal, change
 from tests.runtime.ask import adapter_file
+from tests.runtime.formats.of_peft import assert_applied_as, loaded_into, saved
 from torch import nn
 
 from lorapool_api.kinds.conditions import Reason
@@ -17,7 +18,7 @@ from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import FactsError
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
-from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 
 # PEFT asks for a compiler of CUDA's, and does without.
 pytestmark = [
@@ -43,32 +44,18 @@ class StagedModel(nn.Module):
 def written(folder: Path) -> tuple[Path, Any]:
     """A file for the model, and PEFT's model with it."""
     made = get_peft_model(StagedModel(), BOFTConfig(target_modules=["to_k", "proj"], boft_block_size=4))
-    for name, parameter in made.named_parameters():
-        if "boft_" in name:
-            parameter.data += 0.2 * torch.randn_like(parameter)
-    made.save_pretrained(str(folder))
-    return folder / "adapter_model.safetensors", made
+    return saved(made, folder, "boft_", 0.2)
 
 
 def loaded(path: Path) -> tuple[StagedModel, Switchboard, LoraAdapter]:
-    model = StagedModel().requires_grad_(False)
-    board = Switchboard({"unet": model})
-    file = adapter_file(path)
-    check_fits(file.facts, board.modules())
-    return model, board, read_adapter(file, board, torch.float32, widths={})
+    return loaded_into(StagedModel(), path)
 
 
 @torch.no_grad()
 def test_a_file_is_applied_as_peft_does(tmp_path: Path) -> None:
     path, theirs = written(tmp_path)
     model, board, adapter = loaded(path)
-    x = torch.randn(2, 9, 16)
-    bare = model(x)
-    board.switch(board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 1.0),)))
-    assert not torch.allclose(model(x), bare, atol=1e-2)
-    torch.testing.assert_close(model(x), theirs(x))
-    board.clear()
-    assert torch.equal(model(x), bare)
+    assert_applied_as(theirs, model, board, adapter, torch.randn(2, 9, 16))
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])

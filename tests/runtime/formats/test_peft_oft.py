@@ -10,6 +10,7 @@ from peft import OFTConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tests.reference import Part, change
 from tests.runtime.ask import adapter_file
+from tests.runtime.formats.of_peft import assert_applied_as, loaded_into, saved
 from torch import nn
 
 from lorapool_api.kinds.conditions import Reason
@@ -18,7 +19,7 @@ from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import FactsError
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
-from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import AdapterError
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -51,19 +52,11 @@ def written(folder: Path, **options: Any) -> tuple[Path, Any]:
     """A file for the model, and PEFT's model with it."""
     config = OFTConfig(target_modules=["to_k", "proj"], **{"oft_block_size": 4, **options})
     made = get_peft_model(TurnedModel(), config)
-    for name, parameter in made.named_parameters():
-        if "oft_R" in name:
-            parameter.data += 0.2 * torch.randn_like(parameter)
-    made.save_pretrained(str(folder))
-    return folder / "adapter_model.safetensors", made
+    return saved(made, folder, "oft_R", 0.2)
 
 
 def loaded(path: Path) -> tuple[TurnedModel, Switchboard, LoraAdapter]:
-    model = TurnedModel().requires_grad_(False)
-    board = Switchboard({"unet": model})
-    file = adapter_file(path)
-    check_fits(file.facts, board.modules())
-    return model, board, read_adapter(file, board, torch.float32, widths={})
+    return loaded_into(TurnedModel(), path)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -71,13 +64,7 @@ def loaded(path: Path) -> tuple[TurnedModel, Switchboard, LoraAdapter]:
 def test_a_file_is_applied_as_peft_does(name: str, tmp_path: Path) -> None:
     path, theirs = written(tmp_path, **OPTIONS[name])
     model, board, adapter = loaded(path)
-    x = torch.randn(2, 9, 8)
-    bare = model(x)
-    board.switch(board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 1.0),)))
-    assert not torch.allclose(model(x), bare, atol=1e-2)
-    torch.testing.assert_close(model(x), theirs(x))
-    board.clear()
-    assert torch.equal(model(x), bare)
+    assert_applied_as(theirs, model, board, adapter, torch.randn(2, 9, 8))
 
 
 @pytest.mark.parametrize("name", OPTIONS)

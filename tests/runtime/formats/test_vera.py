@@ -9,6 +9,7 @@ from peft import VeraConfig, get_peft_model
 from safetensors.torch import load_file
 from tests.reference import Part, change
 from tests.runtime.ask import adapter_file
+from tests.runtime.formats.of_peft import assert_applied_as, loaded_into, saved
 from torch import nn
 
 from lorapool_api.kinds.conditions import Reason
@@ -17,7 +18,7 @@ from lorapool_api.lora.fit import check_fits, check_rank
 from lorapool_api.lora.header import FactsError
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
-from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
+from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter
 from lorapool_runtime.errors import AdapterError
 
 PREFIX = "base_model.model."
@@ -38,32 +39,18 @@ class SharingModel(nn.Module):
 def written(folder: Path, **options: Any) -> tuple[Path, Any]:
     """A file for the model, and PEFT's model with it."""
     made = get_peft_model(SharingModel(), VeraConfig(target_modules=["to_k", "ff"], r=4, **options))
-    for name, parameter in made.named_parameters():
-        if "vera_lambda" in name:
-            parameter.data += torch.randn_like(parameter)
-    made.save_pretrained(str(folder))
-    return folder / "adapter_model.safetensors", made
+    return saved(made, folder, "vera_lambda", 1.0)
 
 
 def loaded(path: Path, dtype: torch.dtype = torch.float32) -> tuple[SharingModel, Switchboard, LoraAdapter]:
-    model = SharingModel().requires_grad_(False)
-    board = Switchboard({"unet": model})
-    file = adapter_file(path)
-    check_fits(file.facts, board.modules())
-    return model, board, read_adapter(file, board, dtype, widths={})
+    return loaded_into(SharingModel(), path, dtype)
 
 
 @torch.no_grad()
 def test_a_file_is_applied_as_peft_does(tmp_path: Path) -> None:
     path, theirs = written(tmp_path)
     model, board, adapter = loaded(path)
-    x = torch.randn(5, 8)
-    bare = model(x)
-    board.switch(board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 1.0),)))
-    assert not torch.allclose(model(x), bare, atol=1e-2)
-    torch.testing.assert_close(model(x), theirs(x))
-    board.clear()
-    assert torch.equal(model(x), bare)
+    assert_applied_as(theirs, model, board, adapter, torch.randn(5, 8))
 
 
 @torch.no_grad()
