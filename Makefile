@@ -44,7 +44,7 @@ format: setup ## Format the code and mend what ruff can mend
 .PHONY: test
 test: setup ## Everything that runs on this machine, fast tests first
 	@python -m lorapool_local.binaries || [ -z "$$CI" ]
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/unit tests/runtime tests/cluster tests/e2e $(ARGS)
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/unit tests/runtime tests/clients tests/cluster tests/e2e $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## Only what needs no control plane

@@ -39,12 +39,20 @@ def sampler(name: str | None, schedule: str | None) -> tuple[SchedulerName | Non
     spacing = TimestepSpacing.TRAILING if known[wanted] == _TRAILING else None
     if not name or name == _AUTOMATIC:
         return None, spacing
-    found = named(name)
+    found = _sampler(name)
     if found is SchedulerName.DPMPP_2M and known[wanted] in (_AUTOMATIC, _KARRAS):
         return SchedulerName.DPMPP_2M_KARRAS, spacing
     if known[wanted] == _KARRAS and found is not SchedulerName.DPMPP_2M_KARRAS:
         raise BadRequest(f"{short(name)} is not served with Karras' noise levels", param="scheduler")
     return found, spacing
+
+
+def _sampler(name: str) -> SchedulerName | None:
+    try:
+        return named(name)
+    except BadRequest:
+        listed = ", ".join(_SAMPLERS)
+        raise BadRequest(f"no sampler is called {short(name)!r}; there are {listed}", param="sampler_name") from None
 
 
 def sampler_rows() -> list[dict[str, Any]]:

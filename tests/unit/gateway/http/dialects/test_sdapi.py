@@ -102,7 +102,7 @@ async def test_samplers_by_both_menus(
         ("txt2img", {"prompt": "a", "script_name": "X/Y/Z plot"}, "script_name"),
         ("txt2img", {"prompt": "a", "alwayson_scripts": {"ADetailer": {}}}, "alwayson_scripts"),
         ("txt2img", {"prompt": "a", "restore_faces": True}, "restore_faces"),
-        ("txt2img", {"prompt": "a", "sampler_name": "magic"}, "scheduler"),
+        ("txt2img", {"prompt": "a", "sampler_name": "magic"}, "DPM++ 2M Karras"),
         ("txt2img", {"prompt": "a", "sampler_name": "Euler", "scheduler": "Karras"}, "Karras"),
         ("txt2img", {"prompt": "a", "scheduler": "Beta"}, "schedule"),
         ("txt2img", {"prompt": "a", "enable_hr": True, "hr_upscaler": "ESRGAN"}, "upscaler"),
