@@ -18,6 +18,7 @@ from lorapool_gateway.http.hf import routes as hf_routes
 from lorapool_gateway.http.openai import routes as openai_routes
 from lorapool_gateway.http.pools import PoolPaths
 from lorapool_gateway.http.reply_headers import EXPOSED
+from lorapool_gateway.http.sdapi import alive
 from lorapool_gateway.http.sdapi import routes as sdapi_routes
 from lorapool_gateway.metrics import Metrics
 
@@ -44,6 +45,7 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
     app.add_exception_handler(Exception, _fail)
     app.include_router(openai_routes.routes(gate))
     app.include_router(sdapi_routes.routes(gate))
+    app.include_router(alive.routes())
     app.include_router(hf_routes.routes(gate))
     unserved.install(app)
     return app

@@ -22,6 +22,7 @@ from lorapool_gateway.routing.request import ImageRequest
 # As the WebUI's API has them.
 _IMAGE_STRENGTH: Final = 0.75
 _HIRES_STRENGTH: Final = 0.5
+_LATENT_PIXELS: Final = 8
 PIXEL_UPSCALERS: Final = ("Lanczos", "None")
 LATENT_UPSCALERS: Final = ("Latent",)
 
@@ -65,8 +66,8 @@ def _request(fields: TextToImageBody, lora_header: str, **picture: Any) -> WebUI
         prompt=prompt,
         negative_prompt=loras.untagged(fields.negative_prompt),
         prompt_syntax=PromptSyntax.A1111,
-        width=fields.width,
-        height=fields.height,
+        width=_whole(fields.width),
+        height=_whole(fields.height),
         steps=fields.steps,
         guidance_scale=fields.cfg_scale,
         scheduler=scheduler,
@@ -88,6 +89,11 @@ def _request(fields: TextToImageBody, lora_header: str, **picture: Any) -> WebUI
         parameters={**said, **dict.fromkeys(fields.model_fields_set & {"init_images", "mask"})},
         send_images=fields.send_images,
     )
+
+
+def _whole(pixels: int | None) -> int | None:
+    """The WebUI leaves out what is over a latent's eight pixels; a canvas has any size."""
+    return pixels - pixels % _LATENT_PIXELS if pixels is not None and pixels > _LATENT_PIXELS else pixels
 
 
 def _checkpoint(fields: TextToImageBody) -> str | None:
