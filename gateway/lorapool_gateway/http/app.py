@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -13,10 +14,12 @@ from starlette.exceptions import HTTPException
 from lorapool_common.http import request_ids
 from lorapool_gateway.errors import GatewayError
 from lorapool_gateway.http import errors, unserved
+from lorapool_gateway.http.fields.fields import short
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.hf import routes as hf_routes
 from lorapool_gateway.http.openai import routes as openai_routes
 from lorapool_gateway.http.pools import PoolPaths
+from lorapool_gateway.http.reference import routes as reference
 from lorapool_gateway.http.reply_headers import EXPOSED
 from lorapool_gateway.http.sdapi import alive
 from lorapool_gateway.http.sdapi import routes as sdapi_routes
@@ -42,11 +45,11 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
     app.add_middleware(request_ids.RequestIds)  # added last, so it is around all others
     app.add_exception_handler(GatewayError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(RequestValidationError, _refuse_parameter)
     app.add_exception_handler(Exception, _fail)
-    app.include_router(openai_routes.routes(gate))
-    app.include_router(sdapi_routes.routes(gate))
-    app.include_router(alive.routes())
-    app.include_router(hf_routes.routes(gate))
+    dialects = (openai_routes.routes(gate), sdapi_routes.routes(gate), alive.routes(), hf_routes.routes(gate))
+    for router in (*dialects, reference.routes(dialects)):
+        app.include_router(router)
     unserved.install(app)
     return app
 
@@ -88,6 +91,13 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     """A method that no route has."""
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for this class
     return _plain(request, error.detail, error.status_code, error.headers)
+
+
+async def _refuse_parameter(request: Request, error: Exception) -> Response:
+    """A parameter of the address that is none."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for this class
+    first = error.errors()[0]
+    return _plain(request, f"{short(str(first['loc'][-1]))}: {first['msg']}", 422, None)
 
 
 async def _fail(request: Request, _: Exception) -> Response:

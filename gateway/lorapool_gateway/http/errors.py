@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from lorapool_gateway.errors import (
     AdapterUnavailable,
@@ -55,6 +55,8 @@ _MEANINGS: dict[type[GatewayError], _Meaning] = {
     PodFailed: _Meaning(HTTPStatus.BAD_GATEWAY, _SERVER, "pod_failed"),
 }
 _INTERNAL = _Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, _SERVER, "internal_error")
+# What the answer to a request for images may have, beside success.
+STATUSES: Final = tuple(sorted({int(meaning.status) for meaning in (*_MEANINGS.values(), _INTERNAL)}))
 
 
 def _meaning(error: GatewayError) -> _Meaning:

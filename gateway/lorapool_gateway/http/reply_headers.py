@@ -1,6 +1,6 @@
 """What the headers of an answer say of how its images were made: pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lorapool_api.wire import headers
@@ -9,6 +9,16 @@ from lorapool_gateway.serve.image_service import stages
 from lorapool_gateway.serve.proxy import ServedReply
 
 POOL: Final = "x-lorapool-pool"
+DESCRIBED: Final[Mapping[str, str]] = {
+    POOL: "The pool, as NAMESPACE/NAME.",
+    headers.POD: "The pod that made the images.",
+    headers.ADAPTERS: "JSON: key, sha256 and scale of each adapter that was used.",
+    headers.BASE_REVISION: "The commit of the base model.",
+    headers.SEED: "The seed of each image, by commas.",
+    headers.WARNINGS: "JSON: what was said and has no effect.",
+    headers.SERVER_TIMING: "Where the time went.",
+    REQUEST_ID: "The id that the logs have; the client's own where it sent one.",
+}
 EXPOSED: Final = (
     "x-compute-time",
     "x-compute-type",

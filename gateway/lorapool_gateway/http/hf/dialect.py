@@ -12,6 +12,7 @@ from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras, pictures
 from lorapool_gateway.http.fields.accept import preferred_format
 from lorapool_gateway.http.fields.controls import controls
+from lorapool_gateway.http.fields.documented import Controls, Loras, ModelName, Picture
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
 from lorapool_gateway.http.fields.schedulers import scheduler
 from lorapool_gateway.routing.request import ImageRequest
@@ -46,14 +47,14 @@ class Parameters(BaseModel):
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     hires: HiresPass | None = None
-    controls: Any = None
+    controls: Controls = None
     strength: float | None = None
-    image: Any = None
-    mask_image: Any = None
-    mask: Any = None
-    model: Any = None
-    lora: Any = None
-    loras: Any = None
+    image: Picture = None
+    mask_image: Picture = None
+    mask: Picture = None
+    model: ModelName = None
+    lora: Loras = None
+    loras: Loras = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from lorapool_api.kinds.runtime import Device
 from lorapool_gateway.http.fields.fields import model_name
 from lorapool_gateway.http.gate import Gate, lora_header
+from lorapool_gateway.http.hf import described
 from lorapool_gateway.http.hf.dialect import Sent, parse
 from lorapool_gateway.http.models import find_model
 from lorapool_gateway.http.reply_headers import EXPOSED, served_headers
@@ -22,23 +23,29 @@ def routes(gate: Gate) -> APIRouter:
     """The router."""
     router = APIRouter()
 
-    @router.post("/")
+    @router.post("/", openapi_extra=described.infer("An image by the only pool's base, or by the adapters named."))
     async def infer(request: Request) -> Response:
         return await _infer(gate, request)
 
-    @router.post("/models/{model:path}")
-    @router.post("/hf-inference/models/{model:path}")
+    by_model = described.infer("An image by a base or an adapter.")
+
+    @router.post("/models/{model:path}", openapi_extra=by_model)
+    @router.post("/hf-inference/models/{model:path}", openapi_extra=by_model)
     async def infer_model(request: Request, model: str) -> Response:
         return await _infer(gate, request, model)
 
+    alive = described.there("Whether the gateway is there.", needs_key=False)
+
     # `health_check` of huggingface_hub asks for /health.
-    @router.api_route("/", methods=["GET", "HEAD"])
-    @router.api_route("/health", methods=["GET", "HEAD"])
+    @router.api_route("/", methods=["GET", "HEAD"], openapi_extra=alive)
+    @router.api_route("/health", methods=["GET", "HEAD"], openapi_extra=alive)
     async def ok() -> dict[str, bool]:
         return {"ok": True}
 
-    @router.api_route("/models/{model:path}", methods=["GET", "HEAD"])
-    @router.api_route("/hf-inference/models/{model:path}", methods=["GET", "HEAD"])
+    known = described.there("Whether a base or an adapter is there.")
+
+    @router.api_route("/models/{model:path}", methods=["GET", "HEAD"], openapi_extra=known)
+    @router.api_route("/hf-inference/models/{model:path}", methods=["GET", "HEAD"], openapi_extra=known)
     async def model_ok(request: Request, model: str) -> dict[str, bool]:
         gate.keys.check(request.headers)
         find_model(model_name(model), await gate.service.snapshot())

@@ -14,6 +14,7 @@ from lorapool_api.wire.request import HiresPass, ImageFormat
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras
 from lorapool_gateway.http.fields.controls import controls
+from lorapool_gateway.http.fields.documented import Controls, Loras
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, json_object, model_name, sentence
 from lorapool_gateway.http.fields.json_images import JsonWithImages
 from lorapool_gateway.http.fields.schedulers import scheduler
@@ -46,9 +47,9 @@ class Body(BaseModel):
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     hires: HiresPass | None = None
-    controls: Any = None
-    loras: Any = None
-    lora: Any = None
+    controls: Controls = None
+    loras: Loras = None
+    lora: Loras = None
 
 
 Fields = TypeVar("Fields", bound=Body)

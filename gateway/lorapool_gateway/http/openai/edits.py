@@ -7,6 +7,7 @@ from typing import Any, Final
 from lorapool_api.wire.request import MAX_IMAGES_BESIDE, MAX_PICTURES_CHARACTERS, MaskReading
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import pictures
+from lorapool_gateway.http.fields.documented import Pictures
 from lorapool_gateway.http.fields.fields import json_object, short
 from lorapool_gateway.http.fields.forms import is_form, read_form
 from lorapool_gateway.http.openai.dialect import Body, OpenAIRequest, fields_of, request
@@ -20,9 +21,9 @@ class EditBody(Body):
     """What `images/edits` may say besides."""
 
     strength: float | None = None
-    image: Any = None
-    images: Any = None
-    mask: Any = None
+    image: Pictures = None
+    images: Pictures = None
+    mask: Pictures = None
 
 
 class VariationBody(EditBody):

@@ -11,9 +11,11 @@ from fastapi.responses import StreamingResponse
 from lorapool_gateway.http.fields.fields import model_name
 from lorapool_gateway.http.gate import Gate, lora_header
 from lorapool_gateway.http.models import find_model, served_models
+from lorapool_gateway.http.openai import described
 from lorapool_gateway.http.openai import dialect as openai
-from lorapool_gateway.http.openai.edits import parse_edit, parse_variation
+from lorapool_gateway.http.openai.edits import EditBody, VariationBody, parse_edit, parse_variation
 from lorapool_gateway.http.openai.events import EDIT, GENERATION, OpenAIEvents
+from lorapool_gateway.http.openai.replies import OpenAIModel, OpenAIModels
 from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.http.streams import streamed
 from lorapool_gateway.pods.events import OnStep
@@ -27,25 +29,31 @@ def routes(gate: Gate) -> APIRouter:
     """The router."""
     router = APIRouter(prefix=PREFIX)
 
-    @router.post("/images/generations")
+    @router.post("/images/generations", openapi_extra=described.make("Images by a prompt.", openai.Body))
     async def generate(request: Request) -> Response:
         parse = partial(openai.parse, lora_header=lora_header(request))
         return await _images(gate, request, parse, GENERATION)
 
-    @router.post("/images/edits")
+    @router.post("/images/edits", openapi_extra=described.make("A picture changed.", EditBody, form=True))
     async def edit(request: Request) -> Response:
         return await _images(gate, request, _of_form(parse_edit, request), EDIT)
 
-    @router.post("/images/variations")
+    variations = described.make("Pictures like one.", VariationBody, form=True)
+
+    @router.post("/images/variations", openapi_extra=variations)
     async def variation(request: Request) -> Response:
         return await _images(gate, request, _of_form(parse_variation, request), EDIT)
 
-    @router.api_route("/models", methods=["GET", "HEAD"])
+    listed = described.models("All bases and adapters that are served.", OpenAIModels)
+
+    @router.api_route("/models", methods=["GET", "HEAD"], openapi_extra=listed)
     async def models(request: Request) -> dict[str, Any]:
         gate.keys.check(request.headers)
         return {"object": "list", "data": served_models(await gate.service.snapshot())}
 
-    @router.api_route("/models/{name:path}", methods=["GET", "HEAD"])
+    one = described.models("One base or adapter.", OpenAIModel)
+
+    @router.api_route("/models/{name:path}", methods=["GET", "HEAD"], openapi_extra=one)
     async def model(request: Request, name: str) -> dict[str, Any]:
         gate.keys.check(request.headers)
         return find_model(model_name(name), await gate.service.snapshot())

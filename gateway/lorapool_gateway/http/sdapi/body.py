@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lorapool_gateway.errors import BadRequest
+from lorapool_gateway.http.fields.documented import Controls, Loras
 from lorapool_gateway.http.fields.fields import json_object, sentence, short
 
 # Of images: A1111 leaves it to the machine, here the pool's limit comes after it.
@@ -46,9 +47,9 @@ class TextToImageBody(BaseModel):
     hr_second_pass_steps: int = 0
     hr_resize_x: int = 0
     hr_resize_y: int = 0
-    controls: Any = None
-    loras: Any = None
-    lora: Any = None
+    controls: Controls = None
+    loras: Loras = None
+    lora: Loras = None
 
 
 class ImageToImageBody(TextToImageBody):

@@ -9,11 +9,14 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from lorapool_gateway.errors import UnknownRoute
 from lorapool_gateway.http.body import read_body
+from lorapool_gateway.http.described.operation import query
 from lorapool_gateway.http.fields.fields import json_object
 from lorapool_gateway.http.gate import Gate, lora_header, pool_of
 from lorapool_gateway.http.reply_headers import served_headers
-from lorapool_gateway.http.sdapi import menus
+from lorapool_gateway.http.sdapi import described, menus
+from lorapool_gateway.http.sdapi.body import ImageToImageBody, TextToImageBody
 from lorapool_gateway.http.sdapi.dialect import WebUIRequest, message, parse_image, parse_text
+from lorapool_gateway.http.sdapi.replies import WebUIProgress
 from lorapool_gateway.http.sdapi.running import RunningRequests
 from lorapool_gateway.serve.proxy import ServedReply
 
@@ -35,34 +38,41 @@ def routes(gate: Gate) -> APIRouter:
     router = APIRouter(prefix=PREFIX)
     running = RunningRequests()
 
-    @router.post("/txt2img")
+    @router.post("/txt2img", openapi_extra=described.make("Images by a prompt.", TextToImageBody))
     async def text_to_image(request: Request) -> Response:
         return await _images(gate, running, request, parse_text)
 
-    @router.post("/img2img")
+    @router.post("/img2img", openapi_extra=described.make("A picture changed.", ImageToImageBody))
     async def image_to_image(request: Request) -> Response:
         return await _images(gate, running, request, parse_image)
 
-    @router.post("/options")
+    @router.post("/options", openapi_extra=described.options("Nothing is set: an option would be that of all."))
     async def set_options(request: Request) -> None:
         gate.keys.check(request.headers)
         with gate.bodies.share() as share:
             wanted = json_object(await read_body(request, _OPTIONS_BYTES, share))
         menus.check_options(wanted, await gate.service.snapshot(), await _pool(gate, request))
 
-    @router.get("/progress")
+    skip = query("skip_current_image", "Leave the picture out.", {"type": "boolean"})
+    how_far = described.asked("How far the images are.", WebUIProgress, parameters=[skip])
+
+    @router.get("/progress", openapi_extra=how_far)
     async def progress(request: Request, *, skip_current_image: bool = False) -> dict[str, Any]:
         return running.progress(gate.keys.check(request.headers), with_image=not skip_current_image)
 
-    @router.post("/interrupt")
-    @router.post("/skip")
+    ended = described.asked("End what this key has running.", described.NOTHING)
+
+    @router.post("/interrupt", openapi_extra=ended)
+    @router.post("/skip", openapi_extra=ended)
     async def interrupt(request: Request) -> None:
         running.interrupt(gate.keys.check(request.headers))
 
+    done = described.asked("It is done already.", described.NOTHING)
     for name in _DONE_ALREADY:
-        router.add_api_route(f"/{name}", partial(_nothing, gate), methods=["POST"])
+        router.add_api_route(f"/{name}", partial(_nothing, gate), methods=["POST"], openapi_extra=done)
     for name in menus.NAMES:
-        router.add_api_route(f"/{name}", partial(_menu, gate, name), methods=["GET", "HEAD"])
+        menu = partial(_menu, gate, name)
+        router.add_api_route(f"/{name}", menu, methods=["GET", "HEAD"], openapi_extra=described.menu(name))
     return router
 
 

@@ -21,8 +21,8 @@ async def send(world: World, method: str, path: str, **sent: Any) -> httpx.Respo
     ("method", "path"),
     [
         ("GET", "/metrics"),
-        ("GET", "/docs"),
-        ("GET", "/openapi.json"),
+        ("GET", "/redoc"),
+        ("GET", "/v1/openapi.json"),
         ("GET", "/sdapi/v1/lora"),
         ("GET", "/object_info"),
         ("HEAD", "/metrics"),
