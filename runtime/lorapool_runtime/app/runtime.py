@@ -19,7 +19,7 @@ from lorapool_runtime.app.readiness import Readiness
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.settings import Settings
-from lorapool_runtime.turns import prefer_the_loop
+from lorapool_runtime.turns import in_slices, prefer_the_loop
 
 log = structlog.get_logger(__name__)
 
@@ -130,15 +130,15 @@ class Runtime:
     async def replace_catalog(self, catalog: Catalog) -> None:
         """Serve these adapters and no others."""
         async with self._applying:
-            for _ in self._parts.registry.replacing(catalog):
-                await asyncio.sleep(0)
+            async for _ in in_slices(self._parts.registry.replacing(catalog)):
+                pass
         self._parts.start_times.note_catalog()
 
     async def patch_catalog(self, delta: CatalogDelta) -> PodState:
         """The state of the adapters that were added. Raises: RequestError (`DigestMismatch`)."""
         async with self._applying:
-            for _ in self._parts.registry.patching(delta):
-                await asyncio.sleep(0)
+            async for _ in in_slices(self._parts.registry.patching(delta)):
+                pass
         states = self._parts.registry.states(keys=(entry.key for entry in delta.upsert))
         return self._state(complete=False, adapters=states)
 

@@ -21,6 +21,7 @@ from lorapool_runtime.catalog.slot import CatalogSlot, must_start_over
 from lorapool_runtime.catalog.tiers import TierIndex
 from lorapool_runtime.catalog.weights import Weights
 from lorapool_runtime.errors import RequestError
+from lorapool_runtime.turns import in_slices
 
 # Entries between two turns of the event loop: one that begins to load takes some 50 us.
 _SLICE: Final = 50
@@ -162,11 +163,9 @@ class Registry:
         self._on_changed()
 
     async def _begin(self, keys: Iterable[str]) -> None:
-        for number, key in enumerate(keys, 1):
+        async for key in in_slices(keys, _SLICE):
             if key in self._holdings:
                 self._loader.request(key, is_urgent=False)
-            if not number % _SLICE:
-                await asyncio.sleep(0)
 
     def _remove(self, key: str) -> None:
         slot = self._index.pop(key)

@@ -1,10 +1,11 @@
 """JSON objects with one long list, read row by row: ten thousand rows at once would hold up the event loop."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from json import JSONDecoder
 from typing import Any, Final
+
+from lorapool_runtime.turns import LongWork
 
 # A row of a catalog takes some 20 us.
 _SLICE: Final = 50
@@ -45,13 +46,13 @@ async def _list(text: str, at: int, read: Callable[[Any], Any]) -> tuple[list[An
     at = _after(text, at, "[")
     if text[at : at + 1] == "]":
         return found, _space(text, at + 1)
-    is_more = True
+    is_more, work = True, LongWork()
     while is_more:
         row, at = _value(text, at)
         found.append(read(row))
         at, is_more = _next(text, at, "]")
         if not len(found) % _SLICE:
-            await asyncio.sleep(0)
+            await work.pause()
     return found, at
 
 
