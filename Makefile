@@ -44,7 +44,7 @@ format: setup ## Format the code and mend what ruff can mend
 .PHONY: test
 test: setup ## Everything that runs on this machine, fast tests first
 	@python -m lorapool_local.binaries || [ -z "$$CI" ]
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/unit tests/runtime tests/clients tests/cluster tests/e2e $(ARGS)
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/unit tests/runtime tests/clients tests/abuse tests/cluster tests/e2e $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## Only what needs no control plane
@@ -58,6 +58,10 @@ test-versions: setup ## The tests of the chart and of the CRDs on the oldest Kub
 .PHONY: fuzz
 fuzz: setup ## A hundred thousand hostile adapter files (ARGS: --cases N --seed N)
 	@python -m tests.fuzz $(ARGS)
+
+.PHONY: abuse
+abuse: setup ## Ten thousand hostile requests over real sockets to a gateway and a pod (ARGS: --requests N --seed N)
+	@python -m tests.abuse $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## Random users and a longer absence of the API server (SEEDS=1,2,3 ACTIONS=200 AWAY=60)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +21,8 @@ from lorapool_gateway.http.fields.schedulers import scheduler
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.routing.request import ImageRequest
 
+# The pool's limit comes after it; a number that no float holds could not be counted.
+_MOST_IMAGES: Final = 1_000
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
@@ -31,7 +33,7 @@ class Body(BaseModel):
 
     prompt: str
     model: str | None = None
-    n: int | None = Field(default=None, ge=1)
+    n: int | None = Field(default=None, ge=1, le=_MOST_IMAGES)
     size: str | None = None
     response_format: Literal["b64_json", "url"] | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = None

@@ -72,6 +72,7 @@ async def test_fields_without_effect_are_accepted_and_named(world: World, pod: F
         ({"prompt": "a", "size": "8192x8192"}, "size"),
         ({"prompt": "a", "n": 0}, "n"),
         ({"prompt": "a", "n": 99}, "n"),
+        ({"prompt": "a", "n": 10**400}, "n"),
         ({"prompt": "a", "response_format": "file"}, "response_format"),
         ({"prompt": "a", "output_format": "gif"}, "output_format"),
         ({"prompt": "a", "stream": True, "partial_images": 4}, "partial_images"),

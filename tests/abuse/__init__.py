@@ -1,0 +1,1 @@
+"""Hostile requests over real sockets, against a gateway and a pod that are processes."""

@@ -1,0 +1,124 @@
+"""Fields of each dialect with values that do not fit them, and some that do."""
+
+import random
+from typing import Any, Final
+
+from tests.abuse.attack import Attack, Make, post_json
+
+_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "/": ("inputs", "parameters", "image", "mask", "mask_image", "model", "lora", "loras", "options"),
+    "/v1/images/generations": (
+        *("prompt", "model", "n", "size", "response_format", "output_format", "stream", "partial_images", "loras"),
+        *(
+            "negative_prompt",
+            "prompt_syntax",
+            "steps",
+            "guidance_scale",
+            "scheduler",
+            "seed",
+            "hires",
+            "controls",
+            "user",
+        ),
+        *("timestep_spacing", "num_inference_steps", "lora", "quality", "background", "style", "moderation"),
+    ),
+    "/v1/images/edits": (
+        "prompt",
+        "image",
+        "images",
+        "mask",
+        "strength",
+        "n",
+        "model",
+        "size",
+        "stream",
+        "input_fidelity",
+    ),
+    "/sdapi/v1/txt2img": (
+        *("prompt", "negative_prompt", "seed", "sampler_name", "sampler_index", "scheduler", "batch_size", "n_iter"),
+        *(
+            "steps",
+            "cfg_scale",
+            "width",
+            "height",
+            "denoising_strength",
+            "override_settings",
+            "send_images",
+            "enable_hr",
+        ),
+        *("hr_scale", "hr_upscaler", "hr_second_pass_steps", "hr_resize_x", "hr_resize_y", "styles", "script_name"),
+    ),
+    "/sdapi/v1/img2img": ("prompt", "init_images", "mask", "include_init_images", "resize_mode", "denoising_strength"),
+    "/sdapi/v1/options": ("sd_model_checkpoint", "anything"),
+}
+_PARAMETERS: Final = (
+    *("prompt", "negative_prompt", "width", "height", "target_size", "num_inference_steps", "guidance_scale", "seed"),
+    *(
+        "scheduler",
+        "timestep_spacing",
+        "hires",
+        "controls",
+        "strength",
+        "image",
+        "mask_image",
+        "lora",
+        "loras",
+        "extra_body",
+    ),
+)
+_VALUES: Final[tuple[Any, ...]] = (
+    *(None, True, False, 0, -1, 1, 2, 7, 8, 64, 512, 2**31, 2**63, 2**64, -(2**63), 0.5, -0.5, 1e308, 1e-308),
+    *(
+        "",
+        " ",
+        "a cat",
+        "bench",
+        "default/bench",
+        "a/b/c",
+        "../..",
+        "\0",
+        "\ud800",
+        "a\r\nb: c",
+        "<lora:a:1>",
+        "png",
+        "url",
+    ),
+    *("b64_json", "64x64", "0x0", "99999x99999", "1e9x1", "euler-a", "Karras", "auto", "true", "data:,", "https://x/y"),
+    *(
+        [],
+        {},
+        [None],
+        [[]],
+        [{}],
+        {"": ""},
+        {"width": 64, "height": 64},
+        {"scale": 2},
+        [{"name": "bench", "scale": 1e308}],
+    ),
+    {"sd_model_checkpoint": "bench"},
+    {"sd_model_checkpoint": 5},
+    ["bench:1", "bench:0.5"],
+    "x" * 5000,
+)
+
+
+def _value(rng: random.Random, depth: int = 0) -> Any:
+    if depth < 3 and rng.random() < 0.15:
+        return [_value(rng, depth + 1) for _ in range(rng.randrange(4))]
+    if depth < 3 and rng.random() < 0.15:
+        return {str(rng.choice(_VALUES))[:20]: _value(rng, depth + 1) for _ in range(rng.randrange(4))}
+    return rng.choice(_VALUES)
+
+
+def wrong(rng: random.Random) -> Attack:
+    """A request that would be good but for a few fields."""
+    target = rng.choice(sorted(_FIELDS))
+    said: dict[str, Any] = {"prompt": "a cat"} if target != "/" else {"inputs": "a cat"}
+    for name in rng.choices(_FIELDS[target], k=rng.randrange(1, 5)):
+        said[name] = _value(rng)
+    if target == "/" and rng.random() < 0.6:
+        said["parameters"] = {name: _value(rng) for name in rng.choices(_PARAMETERS, k=rng.randrange(1, 5))}
+    return post_json("fields", target, said)
+
+
+FIELDS: tuple[Make, ...] = (wrong,)

@@ -1,0 +1,58 @@
+"""`python -m tests.abuse`: ten thousand hostile requests, and what became of them."""
+
+import argparse
+import asyncio
+import time
+
+from tests.abuse.campaign import Outcome, attack, attack_with
+from tests.abuse.client import send
+from tests.abuse.target import attacked
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.abuse", description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="the number of one attack, to look at it again")
+    given = parser.parse_args()
+    if given.only is not None:
+        asyncio.run(_one(given.seed, given.only))
+        return 0
+    begin = time.monotonic()
+    outcome = asyncio.run(_all(given.seed, given.requests))
+    _tell(outcome, time.monotonic() - begin)
+    return 1 if outcome.findings else 0
+
+
+async def _all(seed: int, count: int) -> Outcome:
+    def report_progress(number: int) -> None:
+        if number % max(1, count // 20) == 0:
+            print(f"{number} of {count}", flush=True)
+
+    async with attacked() as target:
+        return await attack_with(target, seed, count, report_progress)
+
+
+async def _one(seed: int, number: int) -> None:
+    made = attack(seed, number)
+    print(made.kind, [piece[:300] for piece in made.pieces[:3]])
+    async with attacked() as target:
+        print(await send(target.host, target.port, made))
+
+
+def _tell(outcome: Outcome, took_s: float) -> None:
+    print(f"{outcome.kinds.total()} hostile requests in {took_s:.0f} s")
+    for title, counted in (("kind", outcome.kinds), ("status", outcome.statuses)):
+        print(
+            "  ".join(f"{name}: {count}" for name, count in sorted(counted.items(), key=lambda row: -row[1])) or title
+        )
+    good = sorted(outcome.good_s)
+    print(f"{len(good)} good requests: median {good[len(good) // 2] * 1000:.0f} ms, slowest {good[-1] * 1000:.0f} ms")
+    for process, size in outcome.after.items():
+        held = f"{size.resident_bytes / 2**20:.0f} MiB, {size.open_files} open files"
+        print(
+            f"{process}: {held}; grown by {outcome.grown_mib(process):+.1f} MiB, {outcome.more_files(process):+d} files"
+        )
+    for finding in outcome.findings[:20]:
+        print("FINDING", finding)
+    print(f"{len(outcome.findings)} findings")
