@@ -28,11 +28,11 @@ def routes(described: Sequence[APIRouter]) -> APIRouter:
     router = APIRouter()
     texts: dict[str, str] = {}
 
-    @router.api_route("/openapi.json", methods=["GET", "HEAD"], openapi_extra=_told("This page, for programs.", JSON))
+    @router.api_route("/openapi.json", methods=["GET", "HEAD"], openapi_extra=_described("This page, for programs.", JSON))
     async def openapi() -> Response:
         return Response(texts[JSON], media_type=JSON)
 
-    @router.api_route("/docs", methods=["GET", "HEAD"], openapi_extra=_told("This page, for people.", _HTML))
+    @router.api_route("/docs", methods=["GET", "HEAD"], openapi_extra=_described("This page, for people.", _HTML))
     async def for_people() -> Response:
         return Response(texts[_HTML], media_type=_HTML, headers=_HEADERS)
 
@@ -41,6 +41,6 @@ def routes(described: Sequence[APIRouter]) -> APIRouter:
     return router
 
 
-def _told(summary: str, media_type: str) -> dict[str, Any]:
+def _described(summary: str, media_type: str) -> dict[str, Any]:
     answer = {"type": "object"} if media_type == JSON else TEXT
     return operation(summary, answers={media_type: answer}, error=InferenceErrorBody, tags=["The pages"], security=[])
