@@ -28,7 +28,9 @@ def routes(described: Sequence[APIRouter]) -> APIRouter:
     router = APIRouter()
     texts: dict[str, str] = {}
 
-    @router.api_route("/openapi.json", methods=["GET", "HEAD"], openapi_extra=_described("This page, for programs.", JSON))
+    @router.api_route(
+        "/openapi.json", methods=["GET", "HEAD"], openapi_extra=_described("This page, for programs.", JSON)
+    )
     async def openapi() -> Response:
         return Response(texts[JSON], media_type=JSON)
 
