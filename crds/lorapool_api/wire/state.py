@@ -182,6 +182,31 @@ class PodState(Wire):
     )
 
 
+class ServingCosts(Wire):
+    """What work takes in a pod, in seconds, as it has measured; of what it has not, it says nothing."""
+
+    # By how adapters were applied.
+    step_s: dict[Label, Seconds] = Field(default={}, max_length=8, description="A step of 2^20 pixels.")
+    image_s: Seconds | None = Field(default=None, description="What an image takes besides its steps.")
+    switch_s: dict[Label, Seconds] = Field(default={}, max_length=8, description="To a stack that is on the device.")
+    load_s: dict[Label, Seconds] = Field(default={}, max_length=8, description="An adapter to the device, by its tier.")
+    evict_s: Seconds | None = Field(
+        default=None, description="What one more adapter on the device costs those that it drives out."
+    )
+    wake_s: Seconds | None = Field(default=None, description="The base, back to the device after it slept.")
+
+
+class Backlog(Wire):
+    """The work that a pod has, by its own costs.
+
+    A request for the active stack goes before others for a while, so it waits for less.
+    """
+
+    work_s: Seconds = Field(description="Seconds until all that waits and runs is made.")
+    active: tuple[Label, ...] = Field(default=(), description="Keys of the active stack.", max_length=64)
+    active_s: Seconds = Field(default=0.0, description="Of the work, what comes before one more for that stack.")
+
+
 class ServingStatus(Wire):
     """The state of a pod for the gateway."""
 
@@ -194,6 +219,9 @@ class ServingStatus(Wire):
     asleep: bool = Field(default=False, description="It takes requests; the first one waits until the base is back.")
     version: Number = Field(default=0, description="Grows by each change; for `since` of the next question.")
     complete: bool = Field(default=True, description="Whether `tiers` names all, or only what changed since `since`.")
+    more: bool = Field(default=False, description="More of the same change follows, not complete.")
+    costs: ServingCosts | None = Field(default=None, description="None: not told again, or an earlier version.")
+    backlog: Backlog | None = Field(default=None, description="None: nothing measured yet, or an earlier version.")
     tiers: dict[str, AnyTier] = Field(default={}, description="Adapters that the pod can serve, by key.")
     gone: tuple[str, ...] = Field(
         default=(), description="Unless `complete`: keys of adapters that the pod cannot serve any more."
@@ -209,9 +237,10 @@ class ServingStatus(Wire):
             return self
         if before is None or before.instance != self.instance:
             raise ValueError("the change of a status that was never told")
+        costs = before.costs if self.costs is None else self.costs
         gone = set(self.gone)
         changed = {**before.tiers, **self.tiers} if self.tiers else before.tiers
         tiers = {key: tier for key, tier in changed.items() if key not in gone} if gone else changed
         if len(tiers) > MOST_TIERS:
             raise ValueError(f"{len(tiers)} adapters in one pod")
-        return self.model_copy(update={"complete": True, "tiers": tiers, "gone": ()})
+        return self.model_copy(update={"complete": True, "tiers": tiers, "gone": (), "costs": costs})

@@ -2,16 +2,18 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lorapool_api.wire.state import ServingStatus
+from lorapool_api.wire.state import Backlog, ServingStatus
 from lorapool_common.backoff import Backoff
 from lorapool_common.changes import Changes
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.routing.route import PodLoad
+from lorapool_gateway.routing.costs.load import NO_COSTS, USUAL_WORK, PodLoad, Work
+from lorapool_gateway.routing.costs.model import work_s
+from lorapool_gateway.routing.costs.settled import SettledCosts
 
 # How long a pod that has failed comes after the others; doubled with each failure in a row.
 SUSPECT_S: Final = 10.0
@@ -20,10 +22,18 @@ _SUSPECT_MOST_S: Final = 60.0
 
 @dataclass(frozen=True)
 class LastStatus:
-    """A pod's last status, and how many requests from here it had then; `is_full`: it has refused one since."""
+    """A pod's last status, and how many requests from here it had then.
+
+    Attributes:
+        since_s: when it came.
+        seen_s: until when it is known to hold: nothing else was told since.
+        is_full: the pod has refused a request since.
+    """
 
     status: ServingStatus
     in_flight: int
+    since_s: float
+    seen_s: float
     is_full: bool = False
 
 
@@ -43,19 +53,39 @@ class Loads:
         self._clock = clock
         self._statuses: dict[str, LastStatus] = {}
         self._failures: dict[str, _Failures] = {}
-        self._in_flight: defaultdict[str, int] = defaultdict(int)
+        # Of each pod: the requests that it has from here, in the order in which they went there.
+        self._in_flight: defaultdict[str, dict[object, Work]] = defaultdict(dict)
+        self._settled = SettledCosts()
+
+    def of_pods(self, pods: Iterable[RuntimePod]) -> list[PodLoad]:
+        """The loads of those that take requests, comparable with each other."""
+        return self._settled.of([load for pod in pods if (load := self.of(pod))])
 
     def of(self, pod: RuntimePod) -> PodLoad | None:
         """The pod's load, or None while it takes no requests."""
         last = self._statuses.get(pod.uid)
         if last is None or not last.status.ready:
             return None
-        status, in_flight = last.status, self._in_flight.get(pod.uid, 0)
-        queue = max(in_flight, status.pending + status.running + in_flight - last.in_flight)
+        status, now_s = last.status, self._clock()
+        sent = self._in_flight.get(pod.uid, {})
+        queue = max(len(sent), status.pending + status.running + len(sent) - last.in_flight)
         # One runs and the others wait, whatever ran at its last status.
         room = status.max_pending + max(1, status.running)
         is_full = last.is_full or status.pending >= status.max_pending or queue >= room
-        return PodLoad(pod, status.tiers, queue, is_full, self._is_suspect(pod), status.asleep)
+        known = PodLoad(
+            pod,
+            status.tiers,
+            queue,
+            is_full,
+            self._is_suspect(pod),
+            status.asleep,
+            costs=status.costs or NO_COSTS,
+            age_s=now_s - last.seen_s,
+        )
+        if status.backlog is None:
+            return known
+        newest = list(sent.values())[max(0, len(sent) - max(0, queue - status.pending - status.running)) :]
+        return _with_backlog(known, status.backlog, now_s - last.since_s, newest)
 
     def _is_suspect(self, pod: RuntimePod) -> bool:
         failures = self._failures.get(pod.uid)
@@ -63,10 +93,16 @@ class Loads:
 
     def update(self, pod: RuntimePod, status: ServingStatus) -> None:
         """Take a pod's status."""
-        before = self._statuses.get(pod.uid)
-        self._statuses[pod.uid] = LastStatus(status, self._in_flight.get(pod.uid, 0))
+        before, now_s = self._statuses.get(pod.uid), self._clock()
+        self._statuses[pod.uid] = LastStatus(status, len(self._in_flight.get(pod.uid, ())), now_s, now_s)
         if before is None or (before.status.ready, before.status.tiers) != (status.ready, status.tiers):
             self.changes.note()
+
+    def unchanged(self, pod: RuntimePod) -> None:
+        """The pod says that its last status holds."""
+        last = self._statuses.get(pod.uid)
+        if last:
+            self._statuses[pod.uid] = replace(last, seen_s=self._clock())
 
     def last_status(self, pod: RuntimePod) -> ServingStatus | None:
         """The pod's last status; None where there is none."""
@@ -99,12 +135,28 @@ class Loads:
         self._failures.pop(pod.uid, None)
 
     @contextmanager
-    def request(self, pod: RuntimePod) -> Iterator[None]:
+    def request(self, pod: RuntimePod, work: Work = USUAL_WORK) -> Iterator[None]:
         """Count a request to the pod while it lasts."""
-        self._in_flight[pod.uid] += 1
+        token = object()
+        self._in_flight[pod.uid][token] = work
         try:
             yield
         finally:
-            self._in_flight[pod.uid] -= 1
+            del self._in_flight[pod.uid][token]
             if not self._in_flight[pod.uid]:
                 del self._in_flight[pod.uid]
+
+
+def _with_backlog(known: PodLoad, backlog: Backlog, since_s: float, newest: Sequence[Work]) -> PodLoad:
+    """What the pod said of its work, less what it has done since, and the requests that it did not know of then."""
+    left_s, active = max(0.0, backlog.work_s - since_s), backlog.active
+    if left_s <= 0 and newest:
+        active = newest[0].adapters
+    active_s = max(0.0, backlog.active_s - since_s)
+    more_s = [(work_s(work, known.costs), work.adapters == active) for work in newest]
+    return replace(
+        known,
+        wait_s=left_s + sum(seconds for seconds, _ in more_s),
+        active=active,
+        active_s=active_s + sum(seconds for seconds, is_active in more_s if is_active),
+    )

@@ -16,6 +16,7 @@ from lorapool_gateway.held import WaitingRequests
 from lorapool_gateway.pods.attempts import Attempts
 from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.routing.costs.load import USUAL_WORK, Work, work_of
 from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.routing.resolve import with_files
@@ -37,6 +38,7 @@ class InFlight:
         request: to the pool that serves its adapters now.
         began: when it came, by the clock of the event loop.
         on_step: is told the steps of each try; None: nobody wants them.
+        work: what it is, for the pod that it goes to.
         obstacle: what it is held for; None while it is not held.
         backoff: of the waits for a pod to get an adapter; None before the first.
     """
@@ -44,6 +46,7 @@ class InFlight:
     request: ResolvedRequest
     began: float
     on_step: OnStep | None = None
+    work: Work = USUAL_WORK
     obstacle: GatewayError | None = None
     attempts: Attempts = field(default_factory=Attempts)
     backoff: Backoff | None = None
@@ -145,16 +148,21 @@ class Hold:
     def _pick(self, flight: InFlight, ready: GenerateRequest) -> RuntimePod:
         """The best pod for the next try. Raises: NoPodReady, Busy, or why the last try failed where no pod is left."""
         pods = self._directory.snapshot().pods_of(flight.pool)
-        loads = [load for pod in pods if (load := self._loads.of(pod))]
+        loads = self._loads.of_pods(pods)
         left = [load for load in loads if load.pod.uid not in flight.attempts.broken_by]
         if loads and not left and flight.attempts.last:
             raise flight.attempts.last.error
-        picked = pick_pod(left, [use.key for use in ready.adapters], flight.attempts.refused_by)
+        flight.work = self._work(flight.pool, ready)
+        picked = pick_pod(left, flight.work, flight.attempts.refused_by)
         if picked is None:
             raise NoPodReady(f"no pod of pool {flight.pool} is ready{self._why(flight.pool)}")
         if picked.is_full:
             raise Busy(f"pool {flight.pool} is busy: as many requests wait as may in each of its {len(left)} pods")
         return picked.pod
+
+    def _work(self, key: str, ready: GenerateRequest) -> Work:
+        pool = self._directory.snapshot().pools.get(key)
+        return work_of(ready, pool.spec.serving) if pool else USUAL_WORK
 
     def _why(self, key: str) -> str:
         pool = self._directory.snapshot().pools.get(key)

@@ -101,7 +101,7 @@ class Proxy:
                 pod, ready = await self._hold.pod_for(flight)
             sent = loop.time()
             try:
-                with self._counts.running(pod.pool), self._loads.request(pod):
+                with self._counts.running(pod.pool), self._loads.request(pod, flight.work):
                     reply, images = await self._ask(pod, ready, max_bytes, flight.on_step)
             except PodError as error:
                 await self._on_failure(judge(error, pod), pod, flight)

@@ -4,14 +4,16 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lorapool_api import names
 from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
+from lorapool_api.wire.state import Tier
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.app.encode import encode
+from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.app.recipe import complete
 from lorapool_runtime.catalog.usage import Usage
@@ -50,6 +52,7 @@ class ImageGenerator:
         undeclared: UndeclaredAdapters,
         dispatcher: Dispatcher,
         metrics: Metrics,
+        meter: CostMeter,
         on_made: Callable[[float], None] = lambda took_s: None,
     ) -> None:
         """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm;
@@ -62,6 +65,7 @@ class ImageGenerator:
         self._undeclared = undeclared
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._meter = meter
         self._on_made = on_made
         self.usage = Usage()
         self._controls = settings.config.model.controls
@@ -75,7 +79,7 @@ class ImageGenerator:
         for use in uses:
             self._metrics.named(self._weights.tier(use.key))
         await self._undeclared.admit(use.key for use in uses)
-        await self._weights.until_loaded((use.key for use in uses), self._config.serving.request_timeout_seconds)
+        await self._until_loaded([use.key for use in uses])
         stack = self._weights.take(uses)
         defaults = self._weights.defaults(uses, self._config.serving.limits)
         seed = secrets.randbelow(_RANDOM_SEEDS)
@@ -104,7 +108,9 @@ class ImageGenerator:
         began = time.monotonic()
         outcome = await self._dispatcher.render(replace(admitted, on_step=on_step))
         start, rendering = time.monotonic(), outcome.rendering
-        self.usage.note((scaled.key for scaled in admitted.stack), rendering.busy_s)
+        keys = [scaled.key for scaled in admitted.stack]
+        self.usage.note(keys, rendering.busy_s)
+        self._meter.rendered(admitted.recipe, keys, outcome)
         images = tuple([await asyncio.to_thread(encode, image, format_) for image in outcome.rendering.images])
         encode_s = time.monotonic() - start
         self._metrics.encoded(encode_s)
@@ -113,6 +119,14 @@ class ImageGenerator:
         made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, admitted.recipe.seeds, strict=True))
         self._on_made(time.monotonic() - began)
         return EncodedReply(images, reply.model_copy(update={"images": made}))
+
+    async def _until_loaded(self, keys: Sequence[str]) -> None:
+        """Wait for files that are on their way; how long that took is a cost."""
+        is_remote = any(self._weights.tier(key) is Tier.REMOTE for key in keys)
+        began = time.monotonic()
+        await self._weights.until_loaded(keys, self._config.serving.request_timeout_seconds)
+        if is_remote and all(self._weights.tier(key) is not Tier.REMOTE for key in keys):
+            self._meter.fetched(time.monotonic() - began)
 
     def _full(self, use: AdapterUse) -> AdapterUse:
         """A bare name means an adapter of the pool's own namespace."""

@@ -13,6 +13,7 @@ from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.app.fleet import Fleet
 from lorapool_runtime.app.health import Health, Watchdog
+from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics, PodFigures
 from lorapool_runtime.catalog.fit_check import FitCheck
 from lorapool_runtime.catalog.host.cache import HostCache
@@ -54,7 +55,7 @@ class RuntimeParts:
         finish_thread = ThreadPoolExecutor(1, "finish")
         self.threads = (engine_thread, self._prefetch_thread, finish_thread)
         self.changes, self.health = Changes(), Health()
-        self.metrics = Metrics(config, self._figures)
+        self.metrics, self.meter = Metrics(config, self._figures), CostMeter(lambda: self.device.evictions)
         self.base = BaseLoader(load, engine_thread, self.changes, started_s)
         self.start_times = StartTimes(lambda: self.base.state, started_s, self.changes.note)
         self.device = DeviceAdapters(self.base.warm)
@@ -178,6 +179,8 @@ class RuntimeParts:
         """The engine has fallen asleep, or is awake again."""
         if not self.dispatcher.is_asleep:
             self.registry.pins.reload()
+            if (took_s := self.dispatcher.sleep.last_wake_s) is not None:
+                self.meter.woke(took_s)
         self.registry.tiers.refresh()
         self.changes.note()
 

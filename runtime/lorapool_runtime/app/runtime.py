@@ -14,6 +14,7 @@ from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.state import AdapterState, BasePhase, BaseReport, PodState, ServingStatus
 from lorapool_common.observe.tracing import Tracing, tracing_for
 from lorapool_runtime.app.images import ImageGenerator
+from lorapool_runtime.app.load.status import StatusReporter
 from lorapool_runtime.app.parts import RuntimeParts
 from lorapool_runtime.app.readiness import Readiness
 from lorapool_runtime.engine.contract import LoadEngine
@@ -57,7 +58,17 @@ class Runtime:
             parts.undeclared,
             parts.dispatcher,
             parts.metrics,
+            parts.meter,
             parts.start_times.note_image,
+        )
+        self._status = StatusReporter(
+            self.instance,
+            lambda: self.not_ready is None,
+            parts.registry,
+            parts.dispatcher,
+            parts.meter,
+            parts.changes,
+            settings.config.serving.max_pending,
         )
 
     # ---- from start to end -------------------------------------------------------------------------------------
@@ -205,22 +216,7 @@ class Runtime:
 
     def status(self, since: int | None = None) -> ServingStatus:
         """The state for the gateway: with the tiers of all adapters, or of those that changed since a version."""
-        parts = self._parts
-        changed = None if since is None else parts.registry.tiers.since(since)
-        tiers, gone = (parts.registry.tiers.all(), ()) if changed is None else changed
-        return ServingStatus(
-            instance=self.instance,
-            digest=parts.registry.digest,
-            ready=self.not_ready is None,
-            pending=parts.dispatcher.pending + parts.registry.weights.waiting,
-            running=parts.dispatcher.running,
-            asleep=parts.dispatcher.is_asleep,
-            max_pending=self.settings.config.serving.max_pending,
-            version=parts.changes.version,
-            complete=changed is None,
-            tiers=tiers,
-            gone=gone,
-        )
+        return self._status.status(since)
 
     def count_request(self, outcome: str) -> None:
         """Count a request for images that has ended so."""

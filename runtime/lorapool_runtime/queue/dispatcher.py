@@ -14,7 +14,7 @@ from lorapool_runtime.errors import CannotWake, DeviceLost, RequestError, Stoppe
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.endings import Endings
 from lorapool_runtime.queue.engine_thread import Clock, EngineThread
-from lorapool_runtime.queue.entry import Outcome, QueueEntry
+from lorapool_runtime.queue.entry import Outcome, QueueEntry, QueueLoad
 from lorapool_runtime.queue.host_prefetch import LoadWeights, WeightCache
 from lorapool_runtime.queue.policy import DEFAULT_RULES, QueueRules
 from lorapool_runtime.queue.renderer import GetRenderer
@@ -59,6 +59,8 @@ class Dispatcher:
         self._on_lost = on_lost
         self._clock = clock
         self._running: Sequence[QueueEntry] = ()
+        self._running_since_s = clock()
+        self._active: tuple[str, ...] = ()
         self._closed: str | None = None
         self._is_lost = False
         self._used_s = clock()
@@ -80,6 +82,12 @@ class Dispatcher:
     @property
     def _made(self) -> Sequence[QueueEntry]:
         return [*self._endings.entries, *self._running]
+
+    @property
+    def load(self) -> QueueLoad:
+        """What waits and what the engine works on."""
+        running_s = self._clock() - self._running_since_s if self._running else 0.0
+        return QueueLoad(self._scheduler.waiting, self._running, running_s, self._active)
 
     @property
     def busy_s(self) -> float:
@@ -203,12 +211,12 @@ class Dispatcher:
     async def _serve(self, batch: Sequence[QueueEntry]) -> None:
         if not batch:
             return
-        started_s = self._clock()
-        self._running = batch
+        started_s = self._running_since_s = self._clock()
+        self._running, self._active = batch, batch[0].keys
         self._idle.clear()
         try:
             await self.wake_up()
-            started_s = self._clock()
+            started_s = self._running_since_s = self._clock()
             results = await self._thread.render(batch, self._scheduler.waiting_for(batch[0].stack_id))
             await self._endings.begin(batch, results, started_s)
         except (CannotWake, DeviceLost) as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from lorapool_api.wire.state import Tier
@@ -59,6 +59,11 @@ class QueueEntry:
         return tuple((scaled.adapter.identity, scaled.scale) for scaled in self.request.stack)
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Of the adapters of its stack."""
+        return tuple(scaled.key for scaled in self.request.stack)
+
+    @property
     def identities(self) -> tuple[str, ...]:
         """The adapters whose weights it needs."""
         return tuple(scaled.adapter.identity for scaled in self.request.stack)
@@ -84,3 +89,19 @@ class QueueEntry:
 
         report = no_steps if request.on_step is no_steps else on_step
         return RenderRequest(request.recipe, self.weights, report, request.previews, lambda: self.is_over(clock))
+
+
+@dataclass(frozen=True)
+class QueueLoad:
+    """The requests of a queue at one moment.
+
+    Attributes:
+        running: those that the engine works on.
+        running_s: for how long it has.
+        active: keys of the stack that it applied last.
+    """
+
+    waiting: Sequence[QueueEntry]
+    running: Sequence[QueueEntry]
+    running_s: float
+    active: tuple[str, ...]

@@ -1,16 +1,18 @@
 """What is known of a pod's load, and how it is kept."""
 
 import asyncio
+from typing import Any
 
 from tests.unit.gateway.fakes import World
 from tests.waiting import until
 
-from lorapool_api.wire.state import ServingStatus
+from lorapool_api.wire.state import Backlog, ServingCosts, ServingStatus
 from lorapool_common.changes import Changes
 from lorapool_gateway.cluster.directory import ObjectKind
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.pods.poller import Poller
+from lorapool_gateway.routing.costs.load import Work
 
 POD = RuntimePod("a", "a", "default/shapes", "a")
 
@@ -75,6 +77,68 @@ def test_a_pod_that_has_refused_is_full_until_it_speaks_again() -> None:
     assert loads.of(pod).is_full  # type: ignore[union-attr]
     loads.update(pod, status())
     assert not loads.of(pod).is_full  # type: ignore[union-attr]
+
+
+COSTS = ServingCosts(step_s={"none": 0.3, "unmerged": 0.4}, image_s=0.0)
+TEN_S = Work(("default/pixel",), steps=25)
+
+
+def busy(work_s: float, **known: Any) -> ServingStatus:
+    return status(**known).model_copy(
+        update={"costs": COSTS, "backlog": Backlog(work_s=work_s, active=("default/round",), active_s=work_s / 2)}
+    )
+
+
+def test_a_pod_works_on_while_nothing_is_told_of_it() -> None:
+    now = 0.0
+    loads = Loads(Changes(), clock=lambda: now)
+    loads.update(POD, busy(8.0, running=1))
+    now = 3.0
+
+    found = loads.of(POD)
+
+    assert found is not None
+    assert (found.wait_s, found.active_s) == (5.0, 1.0)
+    now = 20.0
+    assert loads.of(POD).wait_s == 0  # type: ignore[union-attr]
+
+
+def test_a_request_that_a_pod_did_not_know_of_is_part_of_its_work() -> None:
+    loads = Loads(Changes(), clock=lambda: 0.0)
+    loads.update(POD, busy(8.0, running=1))
+    with loads.request(POD, TEN_S):
+        assert loads.of(POD).wait_s == 18.0  # type: ignore[union-attr]
+        loads.update(POD, busy(17.0, running=2))
+        assert loads.of(POD).wait_s == 17.0  # type: ignore[union-attr]
+
+
+def test_the_first_request_to_an_idle_pod_makes_its_stack_the_active_one() -> None:
+    loads = Loads(Changes(), clock=lambda: 0.0)
+    loads.update(POD, busy(0.0))
+    with loads.request(POD, TEN_S), loads.request(POD, Work(("default/other",), steps=25)):
+        found = loads.of(POD)
+        assert found is not None
+        assert (found.wait_s, found.active, found.active_s) == (20.0, ("default/pixel",), 10.0)
+
+
+def test_what_a_pod_says_again_is_fresh_and_what_it_does_not_grows_old() -> None:
+    now = 0.0
+    loads = Loads(Changes(), clock=lambda: now)
+    loads.update(POD, busy(8.0))
+
+    def is_stale() -> bool:
+        found = loads.of(POD)
+        assert found is not None
+        return found.is_stale
+
+    now = 0.09
+    assert not is_stale()
+    loads.unchanged(POD)
+    now = 0.18
+    assert not is_stale()
+    now = 0.3
+    assert is_stale()
+    assert loads.of(POD).wait_s == 7.7  # type: ignore[union-attr]
 
 
 async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_told(world: World) -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from lorapool_api.wire.state import Tier
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.routing.route import PodLoad, pick_pod
+from lorapool_gateway.routing.costs.load import PodLoad, Work
+from lorapool_gateway.routing.route import pick_pod
 
 KEY = "default/pixel"
 
@@ -14,7 +15,7 @@ def load(name: str, queue: int = 0, tier: Tier | None = None, *, is_full: bool =
 
 
 def picked(*loads: PodLoad, adapters: tuple[str, ...] = (KEY,), avoid: tuple[str, ...] = ()) -> str:
-    found = pick_pod(loads, adapters, avoid)
+    found = pick_pod(loads, Work(adapters), avoid)
     assert found is not None
     return found.pod.name
 
@@ -55,13 +56,13 @@ def test_equals_share_the_adapters_and_each_adapter_stays_with_its_pod() -> None
 
 
 def test_without_pods_there_is_no_choice() -> None:
-    assert pick_pod([], (KEY,)) is None
+    assert pick_pod([], Work((KEY,))) is None
 
 
 def test_a_tier_of_a_newer_pod_is_no_reason_to_avoid_it() -> None:
     newer = PodLoad(RuntimePod("a", "a", "p", "a"), {"x": "satellite"}, 0, False)
 
-    assert pick_pod([newer, load("b")], ["x"]) is newer
+    assert pick_pod([newer, load("b")], Work(("x",))) is newer
 
 
 def test_a_suspect_goes_before_a_full_pod_and_after_a_long_queue() -> None:

@@ -1,0 +1,81 @@
+"""What is known of a pod that takes requests, and what a request is to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lorapool_api.kinds.serving import Serving
+from lorapool_api.rules.usual import OF_SDXL, completed
+from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.state import AnyTier, ServingCosts
+from lorapool_gateway.cluster.snapshot import RuntimePod
+
+Stack = tuple[str, ...]
+# What is known of a pod may be so old; beyond it, it counts as stale.
+FRESH_S: Final = 0.1
+NO_COSTS: Final = ServingCosts()
+_MEGAPIXEL: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a request is, for its costs.
+
+    Attributes:
+        adapters: keys of the stack.
+        steps: of 2^20 pixels each, over all its images.
+    """
+
+    adapters: Stack = ()
+    steps: float = 25.0
+    images: int = 1
+
+
+USUAL_WORK: Final = Work()
+
+
+@dataclass(frozen=True)
+class PodLoad:
+    """A pod that takes requests, as far as is known.
+
+    Attributes:
+        tiers: the adapters that it can serve, and how near their weights are.
+        queue: requests that wait or run in it.
+        is_full: it would refuse one more.
+        is_suspect: it has failed a moment ago. What fails at once has a short queue, and would draw all requests.
+        is_asleep: its base has to come back to the device first.
+        wait_s: seconds of work that it has; None: it does not say.
+        active: the stack that it works with; None: it does not say.
+        active_s: of the work, what comes before one more request for that stack.
+        age_s: how old this is.
+    """
+
+    pod: RuntimePod
+    tiers: Mapping[str, AnyTier]
+    queue: int
+    is_full: bool
+    is_suspect: bool = False
+    is_asleep: bool = False
+    wait_s: float | None = None
+    active: Stack | None = None
+    active_s: float = 0.0
+    costs: ServingCosts = NO_COSTS
+    age_s: float = 0.0
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it may have changed since without a word of it here."""
+        return self.age_s > FRESH_S
+
+
+def work_of(request: GenerateRequest, serving: Serving) -> Work:
+    """What the request is, by the pool's defaults where it does not say."""
+    defaults = completed(serving, OF_SDXL).defaults
+    steps = defaults.steps if request.steps is None else request.steps
+    pixels = (request.width or defaults.width) * (request.height or defaults.height)
+    of_steps = float(steps * pixels)
+    if (hires := request.hires) is not None:
+        of_steps += (hires.steps or steps) * hires.strength * pixels * hires.scale**2
+    elif request.image is not None and request.strength is not None:
+        of_steps *= request.strength
+    return Work(tuple(use.key for use in request.adapters), request.images * of_steps / _MEGAPIXEL, request.images)

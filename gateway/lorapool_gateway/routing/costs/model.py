@@ -1,0 +1,84 @@
+"""What a request costs in a pod, in seconds until it is made there: pure.
+
+The wait behind what the pod has to do, or the way of the adapters to the device, whichever is longer: weights are
+loaded while others are made. Then the switch, what the adapters drive out for others, and the work itself, by the
+cheapest way of applying them. Pods say what these take; where they have not measured it yet, an A10G is assumed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from lorapool_api.wire.state import AnyTier, ServingCosts, Tier
+from lorapool_gateway.routing.costs.load import FRESH_S, USUAL_WORK, PodLoad, Stack, Work
+
+_BARE: Final = "none"
+# 8.5 s for 25 steps at 1024 x 1024.
+_STEP_S: Final = 0.33
+_IMAGE_S: Final = 0.25
+_SWITCH_S: Final = 0.05
+# A base of some gigabytes comes back to the device in about the time of a picture.
+_WAKE_S: Final = 5.0
+# A tier of a newer pod: it can serve the adapter, from who knows where.
+_UNKNOWN_TIER_S: Final = 5.0
+_LOAD_S: Final[Mapping[str, float]] = {Tier.HOST: 0.05, Tier.DISK: 0.15, Tier.REMOTE: 5.0}
+# A pod that does not know the adapter (yet) is the last resort.
+_UNKNOWN_ADAPTER_S: Final = 120.0
+
+
+def expected_wait_s(load: PodLoad, adapters: Stack = ()) -> float:
+    """Seconds until a request with this stack would begin in the pod, as far as is known."""
+    if load.wait_s is None:
+        return load.queue * work_s(USUAL_WORK, load.costs)
+    return min(load.wait_s, load.active_s) if adapters == load.active else load.wait_s
+
+
+def shortest_wait_s(loads: Iterable[PodLoad], adapters: Stack = ()) -> float | None:
+    """Seconds until the first of these pods would begin a request with this stack; None without pods."""
+    return min((expected_wait_s(load, adapters) for load in loads), default=None)
+
+
+def work_s(work: Work, costs: ServingCosts) -> float:
+    """Seconds of the work itself, by the cheapest way of applying its adapters."""
+    step_s = min((_ways(costs.step_s, work) or costs.step_s).values(), default=_STEP_S)
+    return work.steps * step_s + work.images * (_IMAGE_S if costs.image_s is None else costs.image_s)
+
+
+def total_s(load: PodLoad, work: Work) -> float:
+    """Seconds from now until the pod would have made it, and what that costs others."""
+    costs = load.costs
+    ahead_s = max(expected_wait_s(load, work.adapters), sum(_load_s(load, key) for key in work.adapters))
+    is_resident = all(load.tiers.get(key) == Tier.DEVICE for key in work.adapters)
+    evict_s = 0.0 if is_resident else costs.evict_s or 0.0
+    wake_s = (_WAKE_S if costs.wake_s is None else costs.wake_s) if load.is_asleep else 0.0
+    # As much work as there was time for may have come since.
+    unseen_s = load.age_s - FRESH_S if load.is_stale else 0.0
+    return ahead_s + _applied_s(load, work) + evict_s + wake_s + unseen_s
+
+
+def _applied_s(load: PodLoad, work: Work) -> float:
+    """The switch and the work, by the way of applying the stack that costs least together: merged or not."""
+    costs = load.costs
+    whole_s = work_s(work, costs)
+    if work.adapters == load.active:
+        return whole_s
+    ways = _ways(costs.switch_s, work)
+    if not ways:
+        return whole_s + min(costs.switch_s.values(), default=_SWITCH_S)
+    rest_s = whole_s - work.steps * min((_ways(costs.step_s, work) or costs.step_s).values(), default=_STEP_S)
+    known = ((switch_s, costs.step_s.get(name)) for name, switch_s in ways.items())
+    return min(switch_s + (whole_s if step_s is None else rest_s + work.steps * step_s) for switch_s, step_s in known)
+
+
+def _ways(measured: Mapping[str, float], work: Work) -> Mapping[str, float]:
+    """Of what was measured by how adapters are applied: what a stack like this can have."""
+    return {name: seconds for name, seconds in measured.items() if (name == _BARE) != bool(work.adapters)}
+
+
+def _load_s(load: PodLoad, key: str) -> float:
+    """From the adapter's tier to the device."""
+    tier: AnyTier | None = load.tiers.get(key)
+    if tier is None:
+        return _UNKNOWN_ADAPTER_S
+    if tier == Tier.DEVICE:
+        return 0.0
+    return load.costs.load_s.get(tier, _LOAD_S.get(tier, _UNKNOWN_TIER_S))

@@ -1,0 +1,124 @@
+"""What a request costs in a pod, and which pod that makes the best one."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorapool_api.kinds.serving import Serving
+from lorapool_api.wire.request import AdapterUse, GenerateRequest, HiresPass
+from lorapool_api.wire.state import ServingCosts, Tier
+from lorapool_gateway.cluster.snapshot import RuntimePod
+from lorapool_gateway.routing.costs.load import PodLoad, Work, work_of
+from lorapool_gateway.routing.costs.model import expected_wait_s, shortest_wait_s, total_s
+from lorapool_gateway.routing.costs.settled import SettledCosts, settled
+from lorapool_gateway.routing.route import pick_pod
+
+PIXEL, ROUND = ("default/pixel",), ("default/round",)
+COSTS = ServingCosts(
+    step_s={"none": 0.3, "unmerged": 0.4, "merged": 0.3},
+    image_s=0.5,
+    switch_s={"none": 0.01, "unmerged": 0.02, "merged": 1.0},
+    load_s={"host": 0.1, "disk": 0.5, "remote": 9.0},
+)
+
+
+def load(name: str, wait_s: float = 0.0, tier: Tier = Tier.DEVICE, **known: object) -> PodLoad:
+    pod = RuntimePod(name, name, "default/shapes", name)
+    plain = PodLoad(pod, dict.fromkeys((*PIXEL, *ROUND), tier), 0, is_full=False, wait_s=wait_s, costs=COSTS)
+    return replace(plain, **known)  # type: ignore[arg-type]
+
+
+def picked(*loads: PodLoad) -> str:
+    found = pick_pod(loads, Work(PIXEL))
+    assert found is not None
+    return found.pod.name
+
+
+def test_the_wait_is_that_of_the_queue_and_for_the_active_stack_only_its_own_part_of_it() -> None:
+    pod = load("a", wait_s=20.0, active=ROUND, active_s=8.0)
+    assert expected_wait_s(pod, PIXEL) == 20.0
+    assert expected_wait_s(pod, ROUND) == 8.0
+    assert shortest_wait_s([pod, load("b", wait_s=12.0)], PIXEL) == 12.0
+    assert shortest_wait_s([]) is None
+
+
+def test_a_pod_that_does_not_say_how_much_work_it_has_is_judged_by_the_number_of_its_requests() -> None:
+    older = replace(load("a"), wait_s=None, queue=2, costs=ServingCosts())
+    assert expected_wait_s(older) == pytest.approx(2 * 8.5)
+
+
+def test_an_adapter_is_loaded_while_others_are_made() -> None:
+    cold, busy = load("a", tier=Tier.DISK), load("a", wait_s=3.0, tier=Tier.DISK)
+    near = load("a", wait_s=3.0)
+    assert total_s(cold, Work(PIXEL)) - total_s(load("a"), Work(PIXEL)) == pytest.approx(0.5)
+    assert total_s(busy, Work(PIXEL)) == pytest.approx(total_s(near, Work(PIXEL)))
+
+
+def test_a_stack_is_merged_where_its_steps_save_more_than_the_merge_takes() -> None:
+    pod = load("a", active=ROUND)
+    few, many = Work(PIXEL, steps=4), Work(PIXEL, steps=25)
+    assert total_s(pod, few) == pytest.approx(0.02 + 4 * 0.4 + 0.5)
+    assert total_s(pod, many) == pytest.approx(1.0 + 25 * 0.3 + 0.5)
+
+
+def test_an_adapter_that_many_want_spreads_when_its_queue_costs_more_than_one_more_load() -> None:
+    far = load("b", tier=Tier.REMOTE, active=ROUND)
+    assert picked(load("a", wait_s=9.0, active=PIXEL, active_s=9.0), far) == "a"
+    assert picked(load("a", wait_s=11.0, active=PIXEL, active_s=11.0), far) == "b"
+
+
+def test_a_pod_that_would_drive_out_what_others_want_comes_after_one_with_room() -> None:
+    full = load("a", tier=Tier.HOST, costs=COSTS.model_copy(update={"evict_s": 0.3}))
+    assert {picked(full, load(name, tier=Tier.HOST)) for name in "bcdefg"} == set("bcdefg")
+    assert total_s(replace(full, tiers=dict.fromkeys(PIXEL, Tier.DEVICE)), Work(PIXEL)) == total_s(
+        load("a"), Work(PIXEL)
+    )
+
+
+def test_what_is_known_of_a_pod_that_is_silent_counts_the_less_the_older_it_is() -> None:
+    silent = load("a", age_s=1.1)
+    assert silent.is_stale
+    assert picked(silent, load("b", wait_s=0.9)) == "b"
+    assert picked(silent, load("b", wait_s=1.1)) == "a"
+
+
+def test_the_work_is_what_a_request_says_or_the_pools_defaults() -> None:
+    serving = Serving.model_validate({"defaults": {"steps": 10, "width": 1024, "height": 512}})
+    plain = GenerateRequest(prompt="a", adapters=(AdapterUse(key="default/pixel"),))
+    assert work_of(plain, serving) == Work(PIXEL, 5.0, 1)
+    assert work_of(plain.model_copy(update={"images": 2, "height": 1024}), serving) == Work(PIXEL, 20.0, 2)
+    assert work_of(plain.model_copy(update={"image": "a", "strength": 0.5}), serving).steps == 2.5
+    assert work_of(plain.model_copy(update={"hires": HiresPass(strength=0.5)}), serving).steps == 5.0 + 10 * 0.5 * 2
+
+
+def test_pods_of_one_kind_of_device_are_equal_whatever_each_has_measured() -> None:
+    noisy = COSTS.model_copy(update={"step_s": {"none": 0.3, "unmerged": 0.41, "merged": 0.31}})
+    slow = COSTS.model_copy(update={"step_s": {"none": 0.9, "unmerged": 1.2, "merged": 0.9}})
+    rows = settled([COSTS, noisy, COSTS, ServingCosts(), slow])
+    assert rows[0] == rows[1] == rows[2] == rows[3] == COSTS
+    assert rows[4].step_s == slow.step_s
+
+
+def test_settled_costs_follow_what_pods_say() -> None:
+    costs = SettledCosts()
+    assert [pod.costs for pod in costs.of([load("a"), load("b", costs=ServingCosts())])] == [COSTS, COSTS]
+    faster = COSTS.model_copy(update={"image_s": 0.1})
+    assert [pod.costs.image_s for pod in costs.of([load("a", costs=faster), load("b", costs=faster)])] == [0.1, 0.1]
+    assert costs.of([]) == []
+
+
+@given(
+    waits=st.lists(st.floats(0, 1e6), min_size=2, max_size=8),
+    tiers=st.lists(st.sampled_from(Tier), min_size=8, max_size=8),
+    steps=st.floats(0, 1e6),
+)
+def test_more_work_in_a_pod_never_draws_a_request_to_it(waits: list[float], tiers: list[Tier], steps: float) -> None:
+    pods = [load(str(i), wait_s, tier) for i, (wait_s, tier) in enumerate(zip(waits, tiers, strict=False))]
+    work = Work(PIXEL, steps)
+    first = pick_pod(pods, work)
+    assert first is not None
+    others = [pod for pod in pods if pod is not first]
+    busier = [replace(pod, wait_s=(pod.wait_s or 0) + 100) for pod in others]
+    assert pick_pod([first, *busier], work) == first
