@@ -1,11 +1,14 @@
-"""`python -m tests.abuse`: ten thousand hostile requests, and what became of them."""
+"""`python -m tests.abuse`: ten thousand hostile requests, those of the OpenAPI page, and what became of them."""
 
 import argparse
 import asyncio
+import tempfile
 import time
+from pathlib import Path
 
 from tests.abuse.campaign import Outcome, attack, attack_with
 from tests.abuse.client import send
+from tests.abuse.described import describe_and_ask
 from tests.abuse.target import attacked
 
 
@@ -13,24 +16,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.abuse", description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--examples", type=int, default=50, help="of each operation of the OpenAPI page; 0: none")
     parser.add_argument("--only", type=int, help="the number of one attack, to look at it again")
     given = parser.parse_args()
     if given.only is not None:
         asyncio.run(_one(given.seed, given.only))
         return 0
     begin = time.monotonic()
-    outcome = asyncio.run(_all(given.seed, given.requests))
+    outcome, asked, wrong = asyncio.run(_all(given.seed, given.requests, given.examples))
     _tell(outcome, time.monotonic() - begin)
-    return 1 if outcome.findings else 0
+    print(f"{asked} requests made from the OpenAPI page{': ' if wrong else ''}{wrong}")
+    return 1 if outcome.findings or wrong else 0
 
 
-async def _all(seed: int, count: int) -> Outcome:
+async def _all(seed: int, count: int, examples: int) -> tuple[Outcome, int, str]:
     def report_progress(number: int) -> None:
         if number % max(1, count // 20) == 0:
             print(f"{number} of {count}", flush=True)
 
     async with attacked() as target:
-        return await attack_with(target, seed, count, report_progress)
+        outcome = await attack_with(target, seed, count, report_progress)
+        if not examples:
+            return outcome, 0, ""
+        with tempfile.TemporaryDirectory() as folder:
+            return outcome, *await describe_and_ask(target, Path(folder), examples, seed)
 
 
 async def _one(seed: int, number: int) -> None:

@@ -19,4 +19,6 @@ lock openai-2 openai==2.0.0
 lock openai-3 openai==3.57.0
 lock webuiapi-0.9.11 webuiapi==0.9.11
 lock webuiapi-0.9.17 webuiapi==0.9.17
+# No client: it makes requests from an OpenAPI page (tests/abuse).
+lock schemathesis schemathesis==4.32.5
 npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
