@@ -10,12 +10,12 @@ from typing import Final
 
 import httpx
 
-from tests.abuse.attack import Attack, Make
-from tests.abuse.bodies import BODIES
+from tests.abuse.attacks.attack import Attack, Make
+from tests.abuse.attacks.bodies import BODIES
+from tests.abuse.attacks.fields import FIELDS
+from tests.abuse.attacks.heads import HEADS
+from tests.abuse.attacks.pictures import PICTURES
 from tests.abuse.client import Answered, SlowClients, send
-from tests.abuse.fields import FIELDS
-from tests.abuse.heads import HEADS
-from tests.abuse.pictures import PICTURES
 from tests.abuse.target import AttackedGateway, Size
 
 ATTACKS: Final[tuple[Make, ...]] = (*HEADS, *PICTURES, *BODIES, *FIELDS * 4)

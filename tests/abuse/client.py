@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from tests.abuse.attack import Attack
+from tests.abuse.attacks.attack import Attack
 
 # A pod that draws for others first answers within this.
 ANSWER_S: Final = 60.0

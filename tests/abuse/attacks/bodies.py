@@ -5,7 +5,7 @@ import random
 import zlib
 from functools import cache
 
-from tests.abuse.attack import POSTS, Attack, Make, post, post_json
+from tests.abuse.attacks.attack import POSTS, Attack, Make, post, post_json
 
 _MIB = 2**20
 

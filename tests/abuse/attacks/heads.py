@@ -2,7 +2,7 @@
 
 import random
 
-from tests.abuse.attack import HOST, Attack, Make, head
+from tests.abuse.attacks.attack import HOST, Attack, Make, head
 
 _BODY = b'{"inputs": "a cat"}'
 _SMUGGLED = b"POST /smuggled HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"

@@ -3,7 +3,7 @@
 import random
 from typing import Any, Final
 
-from tests.abuse.attack import Attack, Make, post_json
+from tests.abuse.attacks.attack import Attack, Make, post_json
 
 _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "/": ("inputs", "parameters", "image", "mask", "mask_image", "model", "lora", "loras", "options"),

@@ -6,7 +6,7 @@ import struct
 import zlib
 from functools import cache
 
-from tests.abuse.attack import Attack, Make, post, post_json
+from tests.abuse.attacks.attack import Attack, Make, post, post_json
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MIB = 2**20

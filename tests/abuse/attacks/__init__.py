@@ -1,0 +1,1 @@
+"""What is sent: pure, each from a seed."""
