@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lorapool_common.http.certificate import ServerCertificate
+from lorapool_common.http.readers import TAKE_TIMEOUT_S, LetsStalledReadersGo
 
 # An idle connection is closed by the client or by a proxy in front of the server, never by the server: one that closes
 # first resets the request that was just being sent. nginx and AWS's balancers keep idle connections for 60 s.
@@ -45,12 +46,15 @@ class Server(QuietServer):
         certificate: ServerCertificate | None = None,
         keep_alive_s: int = KEEP_ALIVE_S,
         head_timeout_s: float = HEAD_TIMEOUT_S,
+        take_timeout_s: float = TAKE_TIMEOUT_S,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         """Listens at the socket, which is bound, and closes it in the end. With a certificate it speaks TLS."""
         self._listener = listener
         self._is_draining = False
-        connection = type("Connection", (_Connection,), {"head_timeout_s": head_timeout_s})
+        connection = type(
+            "Connection", (_Connection,), {"head_timeout_s": head_timeout_s, "take_timeout_s": take_timeout_s}
+        )
         super().__init__(
             uvicorn.Config(
                 self._closing(app),
@@ -99,7 +103,7 @@ class Server(QuietServer):
         return wrapped
 
 
-class _Connection(H11Protocol):
+class _Connection(LetsStalledReadersGo, H11Protocol):
     """A connection that is closed when its client sends nothing at all, or half a request's head, and then nothing."""
 
     head_timeout_s: float
