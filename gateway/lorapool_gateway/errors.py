@@ -4,6 +4,7 @@ GatewayError
 ├── BadRequest          the request itself: parameters, body, size
 │   └── BodyTooLarge
 ├── Unauthorized        no key, or a wrong one
+├── OutOfScope          the key is not for that model
 ├── UnknownRoute        nothing is served under that path
 ├── UnknownModel        nothing has that name
 │   └── NotOnTheHub     nor has the Hub, where a pool serves what nobody declared
@@ -11,6 +12,8 @@ GatewayError
 ├── VersionNotServed    it is pinned to a version that there is not
 ├── AdapterUnavailable  it is known, and cannot be served now or at all
 ├── Busy                every pod's queue is full
+├── RateExceeded        the key has asked for as many images as it may in a time
+├── TooManyAtOnce       the key has as many requests under way as it may
 ├── TooManyLookups      too many repositories that nobody declared were named for the first time
 ├── NoPodReady          no pod became ready in time
 ├── Interrupted         its own client asked for its end
@@ -30,11 +33,13 @@ class GatewayError(Exception):
     Attributes:
         message: one sentence for the caller.
         transient: time may help.
+        retry_after_s: when it is worth another try, as far as is known.
         should_retry: the caller may well send it again as it is; what has failed in more than one pod, or has taken
             all of its time, is not worth another try although time may help.
     """
 
     transient = False
+    retry_after_s: float | None = None
     _should_retry: bool | None = None
 
     def __init__(self, message: str) -> None:
@@ -70,6 +75,14 @@ class Unauthorized(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("an API key is needed: send the header 'Authorization: Bearer <key>' with a valid one")
+
+
+class OutOfScope(GatewayError):
+    """There is such a model, and the caller's key is not for it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"this API key is not for {name!r}")
+        self.name = name
 
 
 class UnknownRoute(GatewayError):
@@ -127,6 +140,26 @@ class Busy(GatewayError):
     """Every pod that could serve the request has a full queue."""
 
     transient = True
+
+
+class RateExceeded(GatewayError):
+    """The key has asked for as many images as it may in a time."""
+
+    transient = True
+
+    def __init__(self, rate: str, wait_s: float) -> None:
+        super().__init__(f"this API key allows {rate}, images of all its requests together")
+        self.retry_after_s = wait_s
+
+
+class TooManyAtOnce(GatewayError):
+    """The key has as many requests under way as it may."""
+
+    transient = True
+
+    def __init__(self, allowed: int, here: int) -> None:
+        share = "" if here == allowed else f", {here} of them by this gateway"
+        super().__init__(f"this API key allows {allowed} requests at once{share}: wait for one of them to end")
 
 
 class TooManyLookups(GatewayError):

@@ -10,14 +10,14 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from lorapool_api.names import GATEWAY
+from lorapool_api.names import GATEWAY, split_full_name
 from lorapool_common import logs
 from lorapool_common.http.certificate import CertificateError, ServerCertificate
 from lorapool_common.http.listening import bound_socket, listen_host
 from lorapool_common.http.server import Server
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError
-from lorapool_common.kube.reflector import ListerWatcher
+from lorapool_common.kube.reflector import ListerWatcher, Reflector
 from lorapool_common.malloc import give_back_large_blocks
 from lorapool_common.observe.tracing import NO_TRACING, Tracing, tracing_for
 from lorapool_common.process import CannotStart, Process
@@ -25,7 +25,9 @@ from lorapool_common.process import run as run_process
 from lorapool_common.signed.keys import KeyUnusable
 from lorapool_common.signed.renewed import RenewedSigner
 from lorapool_common.supervision import Supervisor
+from lorapool_gateway.callers.budgets import KeyBudgets
 from lorapool_gateway.cluster.directory import Directory
+from lorapool_gateway.cluster.gateways import ReadyGateways, slices_of
 from lorapool_gateway.cluster.watcher import Watcher
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import demand
@@ -92,6 +94,10 @@ def _signer(settings: Settings) -> RenewedSigner | None:
         raise CannotStart(f"{error}; see LORAPOOL_KEY_FILE") from error
 
 
+def _gateways_watch(kube: ListerWatcher, service: str | None, gateways: ReadyGateways) -> Reflector | None:
+    return None if service is None else Reflector(kube, slices_of(*split_full_name(service)), gateways)
+
+
 class Pods(Statuses, Renders, Protocol):
     """What a gateway asks of pods."""
 
@@ -120,7 +126,10 @@ class Gateway:
         proxy = Proxy(Hold(directory, loads, counts), loads, pods, metrics, counts, self._poller.refresh, tracing)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
         keys, bodies = ApiKeys(settings.api_keys_dir), Bodies(settings.max_held_bytes)
-        gate = Gate(service, keys, metrics, settings.max_body_bytes, bodies, tracing)
+        gateways = ReadyGateways()
+        self._gateways = _gateways_watch(kube, settings.service, gateways)
+        budgets = KeyBudgets(lambda: gateways.count)
+        gate = Gate(service, keys, metrics, settings.max_body_bytes, bodies, tracing, budgets)
         inference = inference_app(gate, settings.cors_origins)
         self._inference = self._server(inference, settings.http_port, _certificate(settings))
         health = health_app(metrics, self._watcher.synced, self._takes_none)
@@ -132,6 +141,8 @@ class Gateway:
         process = self._process
         process.start("the watch of the cluster", self._watcher.run())
         process.start("the poll of the pods", self._poller.run())
+        if self._gateways is not None:
+            process.start("the watch of the gateways", self._gateways.run())
         inference = process.start("the server of requests", self._inference.run_until_ended())
         health = process.start("the server of health and metrics", self._health.run_until_ended())
         log.info("serving", address=self._host, port=self._settings.http_port)

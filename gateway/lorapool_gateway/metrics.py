@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from lorapool_api.names import split_full_name
 from lorapool_common.observe.collectors import ApiCallMetrics, add_info
 
+MOST_KEY_NAMES: Final = 100
+OTHER_KEYS: Final = "(others)"
 _BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
@@ -30,6 +33,19 @@ class Metrics:
             ["pool", "outcome"],
             registry=self._registry,
         )
+        self._key_requests = Counter(
+            "lorapool_gateway_key_requests",
+            "Requests for images that were answered, by the name of their API key.",
+            ["key", "outcome"],
+            registry=self._registry,
+        )
+        self._key_images = Counter(
+            "lorapool_gateway_key_images",
+            "Images that were asked for, by the name of the API key.",
+            ["key", "outcome"],
+            registry=self._registry,
+        )
+        self._keys: set[str] = set()
         self._waiting = Gauge(
             "lorapool_gateway_waiting_requests",
             "Requests that are held until a pod or an adapter is ready.",
@@ -64,6 +80,14 @@ class Metrics:
         """Count a request that has ended so, and the images that it asked for."""
         self._requests.labels(dialect, pool, outcome).inc()
         self._images.labels(pool, outcome).inc(images)
+
+    def answered_key(self, name: str, outcome: str, images: int) -> None:
+        """The same by the key. Beyond so many names the others share one series: no Secret fills a Prometheus."""
+        if name not in self._keys and len(self._keys) < MOST_KEY_NAMES:
+            self._keys.add(name)
+        label = name if name in self._keys else OTHER_KEYS
+        self._key_requests.labels(label, outcome).inc()
+        self._key_images.labels(label, outcome).inc(images)
 
     def retried(self, pool: str, cause: str) -> None:
         self._retries.labels(pool, cause).inc()

@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     api_keys_dir: Path | None = Field(
         default=None, description="Folder with one API key a file, as a Secret is mounted; None: everyone may ask."
     )
+    service: str | None = Field(
+        default=None,
+        pattern="^[a-z0-9-]+/[a-z0-9.-]+$",
+        description="namespace/name of the gateways' Service: those that are ready behind it share what an API key may "
+        "ask for. None: this one is alone.",
+    )
     tls_dir: Path | None = Field(
         default=None, description="Folder with `tls.crt` and `tls.key`, as a Secret is mounted; None: plain HTTP."
     )

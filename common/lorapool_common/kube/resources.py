@@ -72,12 +72,13 @@ REPLICA_SETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
 BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 POOLS: Final = Resource(names.GROUP, names.VERSION, names.POOL_PLURAL, names.POOL_KIND)
 ADAPTERS: Final = Resource(names.GROUP, names.VERSION, names.ADAPTER_PLURAL, names.ADAPTER_KIND)
 
 _KNOWN: Final = (
     *(NODES, NAMESPACES, PODS, SERVICES, SECRETS, CONFIG_MAPS, SERVICE_ACCOUNTS, CORE_EVENTS, EVENTS),
-    *(DEPLOYMENTS, REPLICA_SETS, BUDGETS, NETWORK_POLICIES, LEASES, POOLS, ADAPTERS),
+    *(DEPLOYMENTS, REPLICA_SETS, BUDGETS, NETWORK_POLICIES, LEASES, ENDPOINT_SLICES, POOLS, ADAPTERS),
 )
 _BY_KIND: Final = {f"{resource.api_version} {resource.kind}": resource for resource in _KNOWN}
 

@@ -11,6 +11,8 @@ from lorapool_api.wire.message import Wire
 
 MAX_STACK = MAX_MEMBERS
 MAX_CONTROLS = 3
+# The higher a request's, the sooner its turn.
+MAX_PRIORITY = 9
 MAX_IMAGES_BESIDE = 3
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024

@@ -7,10 +7,13 @@ from typing import Final, TypeVar
 
 import structlog
 from fastapi import Request, Response
+from structlog.contextvars import bound_contextvars
 
 from lorapool_common.http.clients import ClientGone, unless, unless_gone
 from lorapool_common.http.request_ids import HEADER, request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Role, Span, Tracing
+from lorapool_gateway.callers.budgets import KeyBudgets
+from lorapool_gateway.callers.caller import ANYONE, Caller
 from lorapool_gateway.errors import GatewayError, Interrupted
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import errors
@@ -49,6 +52,7 @@ class Gate:
     max_body_bytes: int
     bodies: Bodies = field(default_factory=Bodies)
     tracing: Tracing = NO_TRACING
+    budgets: KeyBudgets = field(default_factory=KeyBudgets)
 
     async def serve(
         self,
@@ -68,36 +72,50 @@ class Gate:
         Raises:
             GatewayError
         """
-        call = _Call(dialect)
+        call, caller = _Call(dialect), ANYONE
         with self.tracing.span("images", Role.SERVER, request.headers, dialect=dialect) as span:
             try:
                 caller = self.keys.check(request.headers)
-                with self.bodies.share() as share:
+                with self.budgets.request(caller), bound_contextvars(**_named(caller)), self.bodies.share() as share:
                     # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
                     asked = await parsed(parse, await read_body(request, self.max_body_bytes, share))
-                    resolved = await self.service.resolve(asked, pool_of(request))
+                    resolved = await self.service.resolve(asked, pool_of(request), caller)
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
+                    self.budgets.spend(caller, call.images)
                     making = self.service.generate(resolved, caller, steps(asked))
                     if interrupted is not None:
                         making = unless(interrupted.wait(), making, Interrupted)
                     served = await unless_gone(request.receive, making)
                     response = await respond(asked, served)
             except ClientGone:
-                self._ended(call, "client_gone", span)
+                self._ended(call, caller, "client_gone", span)
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
             except GatewayError as error:
-                self._ended(call, errors.outcome(error), span)
-                log.info("refused", dialect=dialect, outcome=errors.outcome(error), error=error.message[:500])
+                self._ended(call, caller, errors.outcome(error), span)
+                log.info(
+                    "refused",
+                    dialect=dialect,
+                    outcome=errors.outcome(error),
+                    error=error.message[:500],
+                    **_named(caller),
+                )
                 raise
-            self._ended(call, _OK, span)
+            self._ended(call, caller, _OK, span)
             return response
 
-    def _ended(self, call: "_Call", outcome: str, span: Span) -> None:
+    def _ended(self, call: "_Call", caller: Caller, outcome: str, span: Span) -> None:
         self.metrics.answered(call.dialect, call.pool, outcome, call.images)
+        if caller.name:
+            self.metrics.answered_key(caller.name, outcome, call.images)
         request_id = request_id_headers().get(HEADER, "")
         span.set(request_id=request_id, outcome=outcome, pool=call.pool, images=call.images, adapters=call.adapters)
         if outcome != _OK:
             span.fail(outcome)
+
+
+def _named(caller: Caller) -> dict[str, str]:
+    """The name of the caller's key, for lines of the log."""
+    return {"api_key": caller.name} if caller.name else {}
 
 
 @dataclass

@@ -3,29 +3,35 @@
 from typing import Any
 
 from lorapool_api.kinds.adapter import Adapter
+from lorapool_gateway.callers.caller import EVERYTHING, Scope
 from lorapool_gateway.cluster.snapshot import Model, Snapshot, other_names, shortest_name
-from lorapool_gateway.errors import AmbiguousModel, UnknownModel
+from lorapool_gateway.errors import AmbiguousModel, OutOfScope, UnknownModel
+from lorapool_gateway.routing.allowed import is_allowed, near_misses
 from lorapool_gateway.routing.defaults import defaults_of
-from lorapool_gateway.routing.resolve import near_misses
 from lorapool_gateway.routing.stacks import members_of, trigger_words
 from lorapool_gateway.routing.versions import pinned_version, served_version, split_pin
 
 
-def served_models(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """The base of every pool and every adapter that is served, each under its shortest name that is unambiguous."""
+def served_models(snapshot: Snapshot, scope: Scope = EVERYTHING) -> list[dict[str, Any]]:
+    """The base of every pool and every adapter that is served, each under its shortest name that is unambiguous; of
+    those the ones that the caller's key is for."""
     bases = [Model(key) for key in snapshot.pools]
     adapters = [Model(a.serving_pool, key) for key, a in snapshot.adapters.items() if a.is_ready and not a.spec.suspend]
-    known = [m for m in (*bases, *adapters) if m.pool in snapshot.pools]
+    known = [m for m in (*bases, *adapters) if m.pool in snapshot.pools and is_allowed(m, scope)]
     return sorted((_describe(model, snapshot) for model in known), key=lambda row: (row["kind"] != "base", row["id"]))
 
 
-def find_model(name: str, snapshot: Snapshot) -> dict[str, Any]:
-    """One model, under the name that was asked for. Raises: UnknownModel, AmbiguousModel,
+def find_model(name: str, snapshot: Snapshot, scope: Scope = EVERYTHING) -> dict[str, Any]:
+    """One model, under the name that was asked for. Raises: UnknownModel, OutOfScope, AmbiguousModel,
     VersionNotServed, BadRequest."""
     whole, pin = split_pin(name, snapshot.names)
-    models = snapshot.meant_by(whole)
-    if not models:
-        raise UnknownModel(name, near_misses(name, snapshot))
+    named = snapshot.names.get(whole)
+    if not named:
+        raise UnknownModel(name, near_misses(name, snapshot, scope))
+    usable = frozenset(model for model in named if is_allowed(model, scope))
+    if not usable:
+        raise OutOfScope(name)
+    models = (usable & snapshot.meant_by(whole)) or usable
     if len(models) > 1:
         raise AmbiguousModel(name, sorted(m.full_name for m in models))
     (model,) = models

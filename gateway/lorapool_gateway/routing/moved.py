@@ -5,6 +5,7 @@ from dataclasses import replace
 from lorapool_api.kinds.conditions import Reason
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable
+from lorapool_gateway.routing.allowed import check_allowed
 from lorapool_gateway.routing.request import ResolvedRequest
 
 
@@ -12,6 +13,7 @@ def at_its_pool(request: ResolvedRequest, snapshot: Snapshot) -> ResolvedRequest
     """The request to the pool that serves its adapters now.
 
     Raises:
+        OutOfScope: the caller's key is not for that pool.
         AdapterUnavailable: one of the stack has moved without the others; they may follow (transient).
     """
     known = [adapter for key in request.adapters if (adapter := snapshot.adapters.get(key))]
@@ -21,4 +23,6 @@ def at_its_pool(request: ResolvedRequest, snapshot: Snapshot) -> ResolvedRequest
     if any(adapter.serving_pool != moved.serving_pool for adapter in known):
         text = f"it has moved to pool {moved.serving_pool}, the others of the request are in pool {request.pool}"
         raise AdapterUnavailable(moved.key, Reason.MOVING, text)
-    return replace(request, pool=moved.serving_pool)
+    there = replace(request, pool=moved.serving_pool)
+    check_allowed(there, request.scope)
+    return there

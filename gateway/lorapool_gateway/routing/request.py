@@ -5,6 +5,7 @@ from typing import Final
 
 from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.request import GenerateRequest
+from lorapool_gateway.callers.caller import EVERYTHING, Scope
 
 MAX_SCALE: Final = 10.0
 
@@ -48,12 +49,14 @@ class ResolvedRequest:
     Attributes:
         other_pools: to be asked in turn where this one holds another base than the card of an undeclared adapter names.
         draw: decides whether the request is among those that get a canary; None: it is not.
+        scope: what the caller's key is for.
     """
 
     pool: str
     generate: GenerateRequest
     other_pools: tuple[str, ...] = ()
     draw: bytes | None = None
+    scope: Scope = EVERYTHING
 
     @property
     def adapters(self) -> tuple[str, ...]:

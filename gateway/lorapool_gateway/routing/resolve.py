@@ -1,11 +1,8 @@
 """From the names of a request to a pool and a stack of its adapters: pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from itertools import islice
-
-from rapidfuzz import fuzz, process
 
 from lorapool_api.kinds.adapter import NO_POOL, Adapter
 from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, find
@@ -13,30 +10,32 @@ from lorapool_api.kinds.pool import Pool
 from lorapool_api.kinds.serving import PromptLoras
 from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.request import MAX_STACK, AdapterUse, GenerateRequest
+from lorapool_gateway.callers.caller import EVERYTHING, Scope
 from lorapool_gateway.cluster.snapshot import Model, Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
+from lorapool_gateway.routing.allowed import NEAR_MISSES, allowed_models, allowed_pools, check_allowed, near_misses
 from lorapool_gateway.routing.defaults import filled
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
 from lorapool_gateway.routing.stacks import check_uses, expanded
 from lorapool_gateway.routing.undeclared import in_turn, is_undeclared, undeclared_models
 from lorapool_gateway.routing.versions import pinned_version, served_version, split_pin
 
-NEAR_MISSES = 3
-NEAR_ENOUGH = 75.0  # of 100: finds slips of a few letters
 _NEVER = datetime.max.replace(tzinfo=UTC)
-# Comparing so many takes some 5 ms, and anybody may ask for a name that does not exist.
-MAX_COMPARED = 20_000
 
 
-def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) -> ResolvedRequest:
+def resolve(
+    request: ImageRequest, snapshot: Snapshot, pool: str | None = None, scope: Scope = EVERYTHING
+) -> ResolvedRequest:
     """The request to the pods of the pool that has all that it names.
 
     Args:
         pool: a pool (any of its names) that all of it must be in.
+        scope: what the caller's key is for: a name means what that has of it.
 
     Raises:
         BadRequest: what is named cannot go together, or the prompt names adapters and must not.
         UnknownModel: nothing has a name.
+        OutOfScope: what has it, the key is not for.
         AmbiguousModel: more than one has it.
         VersionNotServed: a version is pinned that there is not.
         AdapterUnavailable: it is an adapter for which no pool was found.
@@ -44,7 +43,7 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
     tags = request.prompt_loras
     if tags and not any(map(_allows_prompts, snapshot.pools.values())):
         raise _refused_tags(tags)
-    pools, adapters = _stack(request.model, (*request.loras, *tags), snapshot, pool)
+    pools, adapters = _stack(request.model, (*request.loras, *tags), snapshot, pool, scope)
     chosen = pools[0]
     if chosen == NO_POOL:
         raise _not_ready(snapshot.adapters[adapters[0].key])
@@ -52,7 +51,9 @@ def resolve(request: ImageRequest, snapshot: Snapshot, pool: str | None = None) 
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
     generate = request.generate.model_copy(update={"adapters": adapters})
-    return ResolvedRequest(chosen, filled(generate, chosen, snapshot), tuple(pools[1:]))
+    resolved = ResolvedRequest(chosen, filled(generate, chosen, snapshot), tuple(pools[1:]), scope=scope)
+    check_allowed(resolved, scope)
+    return resolved
 
 
 def _allows_prompts(pool: Pool) -> bool:
@@ -66,15 +67,15 @@ def _refused_tags(tags: Sequence[NamedAdapter]) -> BadRequest:
 
 
 def _stack(
-    model: str | None, loras: Sequence[NamedAdapter], snapshot: Snapshot, pool: str | None
+    model: str | None, loras: Sequence[NamedAdapter], snapshot: Snapshot, pool: str | None, scope: Scope
 ) -> tuple[Sequence[str], tuple[AdapterUse, ...]]:
     """The pool and its adapters; more pools where it is to be seen which one is meant."""
     names = [*([model] if model is not None else []), *(lora.name for lora in loras)]
     if pool is None and not names:
-        return (_only_pool(snapshot),), ()
+        return (_only_pool(snapshot, scope),), ()
     split = [split_pin(name, snapshot.names) for name in names]
-    wanted = [_candidates(name, snapshot) for name, _ in split]
-    pools = _common_pools([whole for whole, _ in split], wanted, _named_pool(pool, snapshot), snapshot)
+    wanted = [_candidates(name, snapshot, scope) for name, _ in split]
+    pools = _common_pools([whole for whole, _ in split], wanted, _named_pool(pool, snapshot, scope), snapshot)
     models = [_one(name, {m for m in found if m.pool == pools[0]}) for name, found in zip(names, wanted, strict=True)]
     pins = _pins(models, [pin for _, pin in split], snapshot)
     uses = _adapters(models, loras, has_model=model is not None)
@@ -96,31 +97,33 @@ def _pins(models: Sequence[Model], pins: Sequence[str | None], snapshot: Snapsho
     return found
 
 
-def _only_pool(snapshot: Snapshot) -> str:
+def _only_pool(snapshot: Snapshot, scope: Scope) -> str:
     """The pool of a request that names nothing: the only one of the namespace that had one first."""
-    if not snapshot.pools:
+    pools = {key: snapshot.pools[key] for key in allowed_pools(snapshot.pools, scope)}
+    if not pools:
         raise UnknownModel("(default)")
-    first = min(snapshot.pools.values(), key=lambda pool: (pool.metadata.creation_timestamp or _NEVER, pool.key))
-    near = [key for key, pool in snapshot.pools.items() if pool.metadata.namespace == first.metadata.namespace]
+    first = min(pools.values(), key=lambda pool: (pool.metadata.creation_timestamp or _NEVER, pool.key))
+    near = [key for key, pool in pools.items() if pool.metadata.namespace == first.metadata.namespace]
     if len(near) == 1:
         return near[0]
-    raise BadRequest(f"name a model: there is more than one base ({', '.join(sorted(snapshot.pools))})", param="model")
+    raise BadRequest(f"name a model: there is more than one base ({', '.join(sorted(pools))})", param="model")
 
 
-def _named_pool(name: str | None, snapshot: Snapshot) -> str | None:
+def _named_pool(name: str | None, snapshot: Snapshot, scope: Scope) -> str | None:
     if name is None:
         return None
-    bases = {m for m in snapshot.names.get(name, ()) if m.adapter is None}
+    bases = frozenset(m for m in snapshot.names.get(name, ()) if m.adapter is None)
     if not bases:
-        raise UnknownModel(name, sorted(snapshot.pools)[:NEAR_MISSES])
+        raise UnknownModel(name, sorted(allowed_pools(snapshot.pools, scope))[:NEAR_MISSES])
+    bases = allowed_models(name, bases, scope)
     return _one(name, (bases & snapshot.meant_by(name)) or bases).pool
 
 
-def _candidates(name: str, snapshot: Snapshot) -> frozenset[Model]:
+def _candidates(name: str, snapshot: Snapshot, scope: Scope) -> frozenset[Model]:
     found = snapshot.names.get(name) or undeclared_models(name, snapshot)
     if not found:
-        raise UnknownModel(name, near_misses(name, snapshot))
-    return found
+        raise UnknownModel(name, near_misses(name, snapshot, scope))
+    return allowed_models(name, found, scope)
 
 
 def _common_pools(
@@ -144,7 +147,7 @@ def _common_pools(
     raise BadRequest(f"all models of one request must be of one pool: {places}{where}", param="model")
 
 
-def _one(name: str, models: set[Model]) -> Model:
+def _one(name: str, models: Collection[Model]) -> Model:
     if len(models) > 1:
         raise AmbiguousModel(name, sorted(m.full_name for m in models))
     return next(iter(models))
@@ -164,16 +167,6 @@ def _adapters(models: Sequence[Model], loras: Sequence[NamedAdapter], *, has_mod
     if len(uses) > MAX_STACK:
         raise BadRequest(f"a request may name at most {MAX_STACK} adapters, this one names {len(uses)}", param="loras")
     return tuple(uses.values())
-
-
-def near_misses(name: str, snapshot: Snapshot) -> tuple[str, ...]:
-    """Names that the caller may have meant, best first."""
-    wanted = name[:256]
-    known = list(islice(snapshot.names, MAX_COMPARED))
-    ending = f"/{wanted}"
-    with_owner = [whole for whole in known if whole.endswith(ending)][:NEAR_MISSES]
-    alike = process.extract(wanted, known, scorer=fuzz.ratio, limit=NEAR_MISSES, score_cutoff=NEAR_ENOUGH)
-    return tuple(dict.fromkeys([*with_owner, *(match for match, _, _ in alike)]))[:NEAR_MISSES]
 
 
 def with_files(request: GenerateRequest, snapshot: Snapshot, draw: bytes | None = None) -> GenerateRequest:

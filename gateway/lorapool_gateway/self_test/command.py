@@ -16,6 +16,7 @@ from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError, ApiError
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
+from lorapool_gateway.callers.entry import EntryUnusable, parse_entry
 from lorapool_gateway.self_test.objects import SelfTestObjects
 from lorapool_gateway.self_test.run import SelfTestFailed, self_test
 
@@ -26,7 +27,9 @@ def command(
     tls: Annotated[
         bool, typer.Option(help="The gateway speaks TLS; whose its certificate is does not matter.")
     ] = False,
-    api_keys: Annotated[Path | None, typer.Option(help="Folder with the API keys: the first is used.")] = None,
+    api_keys: Annotated[
+        Path | None, typer.Option(help="Folder with the API keys: the first that is for all models.")
+    ] = None,
     placement: Annotated[str, typer.Option(help="JSON that goes into the spec of the pool's pod.")] = "{}",
     within: Annotated[float, typer.Option(help="Seconds until the image must be there.", min=1)] = 180.0,
 ) -> None:
@@ -35,7 +38,7 @@ def command(
     objects = SelfTestObjects(f"self-test-{secrets.token_hex(3)}", namespace, json.loads(placement))
     client = httpx.AsyncClient(
         base_url=f"{'https' if tls else 'http'}://{service_address(service, os.environ)}",
-        headers=_authorization(api_keys),
+        headers=authorization(api_keys),
         verify=False,  # noqa: S501 -- asked by its address; what is tested is that an image comes
         trust_env=False,
     )
@@ -75,6 +78,17 @@ def service_address(service: str, environment: Mapping[str, str]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _authorization(folder: Path | None) -> dict[str, Any]:
+def authorization(folder: Path | None) -> dict[str, Any]:
+    """The headers of requests, by the first key that is for all models."""
     files = [] if folder is None else [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
-    return {"authorization": f"Bearer {files[0].read_text().strip()}"} if files else {}
+    key = next((key for file in files if (key := _key_for_all(file.read_text())) is not None), None)
+    return {} if key is None else {"authorization": f"Bearer {key}"}
+
+
+def _key_for_all(text: str) -> str | None:
+    """The key that an entry holds, where it is for every model."""
+    try:
+        entry = parse_entry(text)
+    except EntryUnusable:
+        return None
+    return None if entry is None or entry.scope.is_bounded else entry.key

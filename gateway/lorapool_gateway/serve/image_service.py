@@ -11,6 +11,7 @@ import structlog
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.wire.headers import stages_of, timeline_of
+from lorapool_gateway.callers.caller import ANYONE, Caller
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, NoPodReady, NotOnTheHub
@@ -59,17 +60,17 @@ class ImageService:
             raise NoPodReady("the gateway has just started and has not reached the API server yet") from None
         return self._directory.snapshot()
 
-    async def resolve(self, request: ImageRequest, pool: str | None) -> ResolvedRequest:
+    async def resolve(self, request: ImageRequest, pool: str | None, caller: Caller = ANYONE) -> ResolvedRequest:
         """The request to a pool's pods; `pool` names one that all of it must be in. Raises: GatewayError."""
-        return resolve(request, await self.snapshot(), pool)
+        return resolve(request, await self.snapshot(), pool, caller.scope)
 
     async def generate(
-        self, request: ResolvedRequest, caller: bytes = b"", on_step: OnStep | None = None
+        self, request: ResolvedRequest, caller: Caller = ANYONE, on_step: OnStep | None = None
     ) -> ServedReply:
-        """Make the images. `caller` says whose key it is, `on_step` is told the steps. Raises: GatewayError."""
-        drawn = request.drawn(caller, secrets.token_bytes(16))
+        """Make the images. `caller` says who asks, `on_step` is told the steps. Raises: GatewayError."""
+        drawn = request.drawn(caller.id, secrets.token_bytes(16))
         if request.undeclared:
-            served = await self._generate_undeclared(drawn, caller, on_step)
+            served = await self._generate_undeclared(drawn, caller.id, on_step)
         else:
             served = await self._proxy.generate(drawn, on_step)
         for stage, seconds in (*_around(served), *timeline_of(served.reply.timings)):

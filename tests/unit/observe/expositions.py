@@ -70,6 +70,7 @@ def gateway() -> str:
     metrics = GatewayMetrics()
     metrics.api.observe(CALL)
     metrics.answered("openai", POOL, "ok", 2)
+    metrics.answered_key("alice", "ok", 2)
     metrics.retried(POOL, "away")
     metrics.took(POOL, "steps", 1.0)
     with metrics.waiting(POOL), metrics.running(POOL), metrics.demand(POOL):

@@ -13,7 +13,7 @@ from lorapool_operator.metrics import Metrics
 WRONG_UNITS = re.compile(r"_(ms|millis\w*|minutes|hours|percent|mb|kb|mib|gib)(_|$)")
 # Each of them has few values, whatever users do: none is named after an adapter, a request or a caller.
 LABELS = {
-    *("version", "pool", "pool_namespace", "pool_name", "engine", "device", "dialect"),
+    *("version", "pool", "pool_namespace", "pool_name", "engine", "key", "device", "dialect"),
     *("verb", "resource", "code", "result", "outcome", "reason", "cause", "what", "source"),
     *("stage", "state", "tier", "applied"),
 }

@@ -11,11 +11,12 @@ from lorapool_gateway.http.errors import STATUSES
 _SAID: Final[Mapping[int, str]] = {
     400: "The request cannot be served as it stands.",
     401: "No API key, or a wrong one.",
+    403: "The API key is not for that model.",
     404: "Nothing has that name, or nothing is served there.",
     409: "More than one has that name, there is no such version, or its own client ended it.",
     413: "The body is larger than a request may have.",
     422: "The adapter cannot be served, with its condition; or a parameter of the address is none.",
-    429: "As many wait as may: `Retry-After` says when to come again.",
+    429: "As many wait as may, or the API key has had what it may: `Retry-After` says when to come again.",
     500: "The gateway failed.",
     502: "Pods failed at it.",
     503: "No pod is ready, or the adapter is on its way: `Retry-After` says when to come again.",

@@ -33,7 +33,7 @@ _POOL: Final = {
 }
 # Where an image is asked for everything can happen; a menu needs a key, a snapshot and names.
 IMAGE_ERRORS: Final = errors.STATUSES
-LOOKUP_ERRORS: Final = (400, 401, 404, 409, 422, 500, 503)
+LOOKUP_ERRORS: Final = (400, 401, 403, 404, 409, 422, 500, 503)
 
 
 def operation(

@@ -47,8 +47,8 @@ def routes(gate: Gate) -> APIRouter:
     @router.api_route("/models/{model:path}", methods=["GET", "HEAD"], openapi_extra=known)
     @router.api_route("/hf-inference/models/{model:path}", methods=["GET", "HEAD"], openapi_extra=known)
     async def model_ok(request: Request, model: str) -> dict[str, bool]:
-        gate.keys.check(request.headers)
-        find_model(model_name(model), await gate.service.snapshot())
+        scope = gate.keys.check(request.headers).scope
+        find_model(model_name(model), await gate.service.snapshot(), scope)
         return {"ok": True}
 
     return router

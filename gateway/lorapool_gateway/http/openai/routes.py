@@ -48,15 +48,15 @@ def routes(gate: Gate) -> APIRouter:
 
     @router.api_route("/models", methods=["GET", "HEAD"], openapi_extra=listed)
     async def models(request: Request) -> dict[str, Any]:
-        gate.keys.check(request.headers)
-        return {"object": "list", "data": served_models(await gate.service.snapshot())}
+        scope = gate.keys.check(request.headers).scope
+        return {"object": "list", "data": served_models(await gate.service.snapshot(), scope)}
 
     one = described.models("One base or adapter.", OpenAIModel)
 
     @router.api_route("/models/{name:path}", methods=["GET", "HEAD"], openapi_extra=one)
     async def model(request: Request, name: str) -> dict[str, Any]:
-        gate.keys.check(request.headers)
-        return find_model(model_name(name), await gate.service.snapshot())
+        scope = gate.keys.check(request.headers).scope
+        return find_model(model_name(name), await gate.service.snapshot(), scope)
 
     return router
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from lorapool_gateway.callers.caller import EVERYTHING, Scope
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import BadRequest, UnknownModel
 from lorapool_gateway.http.fields.fields import short
@@ -39,11 +40,11 @@ _FIXED: Final[Mapping[str, Any]] = {
 NAMES: Final = ("sd-models", "loras", "options", *_FIXED)
 
 
-def menu(name: str, snapshot: Snapshot, pool: str | None) -> Any:
+def menu(name: str, snapshot: Snapshot, pool: str | None, scope: Scope = EVERYTHING) -> Any:
     """What `GET` of that name answers, one of `NAMES`; `pool`: the only one whose models are shown."""
     if name in _FIXED:
         return _FIXED[name]
-    rows = [row for row in served_models(snapshot) if pool in (None, row["pool"])]
+    rows = [row for row in served_models(snapshot, scope) if pool in (None, row["pool"])]
     bases = [row for row in rows if row["kind"] == "base"]
     match name:
         case "sd-models":
@@ -53,19 +54,20 @@ def menu(name: str, snapshot: Snapshot, pool: str | None) -> Any:
     return _options(bases)
 
 
-def check_options(wanted: Mapping[str, Any], snapshot: Snapshot, pool: str | None) -> None:
+def check_options(wanted: Mapping[str, Any], snapshot: Snapshot, pool: str | None, scope: Scope = EVERYTHING) -> None:
     """Return where the options are what they are already: they would be those of all other clients too.
 
     Raises:
         BadRequest: they are others, with how to say it in the request for an image.
         UnknownModel
+        OutOfScope
     """
     for name, value in wanted.items():
         if name != CHECKPOINT:
             raise BadRequest(f"option {short(name)} cannot be set here: it would be that of all clients", param=name)
         if not isinstance(value, str):
             raise BadRequest(f"{CHECKPOINT} must be the name of a base", param=CHECKPOINT)
-        found = find_model(untitled(value), snapshot)
+        found = find_model(untitled(value), snapshot, scope)
         if found["kind"] != "base" or pool not in (None, found["pool"]):
             raise UnknownModel(untitled(value))
         if pool is None and len(snapshot.pools) > 1:

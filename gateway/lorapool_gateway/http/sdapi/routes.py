@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from lorapool_gateway.callers.caller import Scope
 from lorapool_gateway.errors import UnknownRoute
 from lorapool_gateway.http.body import read_body
 from lorapool_gateway.http.described.operation import query
@@ -48,24 +49,24 @@ def routes(gate: Gate) -> APIRouter:
 
     @router.post("/options", openapi_extra=described.options("Nothing is set: an option would be that of all."))
     async def set_options(request: Request) -> None:
-        gate.keys.check(request.headers)
+        scope = gate.keys.check(request.headers).scope
         with gate.bodies.share() as share:
             wanted = json_object(await read_body(request, _OPTIONS_BYTES, share))
-        menus.check_options(wanted, await gate.service.snapshot(), await _pool(gate, request))
+        menus.check_options(wanted, await gate.service.snapshot(), await _pool(gate, request, scope), scope)
 
     skip = query("skip_current_image", "Leave the picture out.", {"type": "boolean"})
     how_far = described.asked("How far the images are.", WebUIProgress, parameters=[skip])
 
     @router.get("/progress", openapi_extra=how_far)
     async def progress(request: Request, *, skip_current_image: bool = False) -> dict[str, Any]:
-        return running.progress(gate.keys.check(request.headers), with_image=not skip_current_image)
+        return running.progress(gate.keys.check(request.headers).id, with_image=not skip_current_image)
 
     ended = described.asked("End what this key has running.", described.NOTHING)
 
     @router.post("/interrupt", openapi_extra=ended)
     @router.post("/skip", openapi_extra=ended)
     async def interrupt(request: Request) -> None:
-        running.interrupt(gate.keys.check(request.headers))
+        running.interrupt(gate.keys.check(request.headers).id)
 
     done = described.asked("It is done already.", described.NOTHING)
     for name in _DONE_ALREADY:
@@ -77,8 +78,8 @@ def routes(gate: Gate) -> APIRouter:
 
 
 async def _menu(gate: Gate, name: str, request: Request) -> Response:
-    gate.keys.check(request.headers)
-    return JSONResponse(menus.menu(name, await gate.service.snapshot(), await _pool(gate, request)))
+    scope = gate.keys.check(request.headers).scope
+    return JSONResponse(menus.menu(name, await gate.service.snapshot(), await _pool(gate, request, scope), scope))
 
 
 async def _nothing(gate: Gate, request: Request) -> None:
@@ -86,13 +87,13 @@ async def _nothing(gate: Gate, request: Request) -> None:
     gate.keys.check(request.headers)
 
 
-async def _pool(gate: Gate, request: Request) -> str | None:
+async def _pool(gate: Gate, request: Request, scope: Scope) -> str | None:
     """The full name of the pool that the address or a header names."""
     named = pool_of(request)
     if named is None:
         return None
     snapshot = await gate.service.snapshot()
-    models = [model for model in snapshot.meant_by(named) if model.adapter is None]
+    models = [model for model in snapshot.meant_by(named) if model.adapter is None and scope.allows_pool(model.pool)]
     if len(models) != 1:
         raise UnknownRoute(f"there is no pool {named[:320]!r}")
     return models[0].pool
@@ -101,7 +102,7 @@ async def _pool(gate: Gate, request: Request) -> str | None:
 async def _images(
     gate: Gate, running: RunningRequests, request: Request, parse: Callable[..., WebUIRequest]
 ) -> Response:
-    with running.request(gate.keys.check(request.headers)) as made:
+    with running.request(gate.keys.check(request.headers).id) as made:
         read = partial(parse, lora_header=lora_header(request))
         return await gate.serve(
             DIALECT, request, read, _answer, steps=lambda _: made.step, interrupted=made.interrupted

@@ -4,8 +4,10 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tests.unit.gateway.fakes import World
 
+from lorapool_gateway.callers.entry import MAX_ENTRY_BYTES
 from lorapool_gateway.errors import Unauthorized
 from lorapool_gateway.http.keys import FRESH_S, ApiKeys
 
@@ -73,6 +75,27 @@ def test_a_key_is_also_a_password_or_a_header_of_its_own(
 def test_anything_else_is_refused(tmp_path: Path, header: str | None) -> None:
     mount(tmp_path, "1", alice="key-a", empty="")
     assert not accepts(ApiKeys(tmp_path), header)
+
+
+def test_an_entry_that_cannot_be_read_lets_nobody_in_and_leaves_the_others(tmp_path: Path) -> None:
+    mount(tmp_path, "1", slip="key: key-a\nadaptors: [team-a/pixel]", fine="key-b", large="x" * (MAX_ENTRY_BYTES + 1))
+    (tmp_path / "noise").write_bytes(b"\xff\xfe key")
+    keys = ApiKeys(tmp_path)
+    assert not accepts(keys, "Bearer key-a")
+    assert accepts(keys, "Bearer key-b")
+
+
+def test_of_two_entries_with_one_key_the_first_name_counts(tmp_path: Path) -> None:
+    mount(tmp_path, "1", a="key: same\nconcurrent: 1", b="same")
+    assert ApiKeys(tmp_path).check({"x-api-key": "same"}).name == "a"
+
+
+def test_no_key_is_logged(tmp_path: Path) -> None:
+    mount(tmp_path, "1", a="key: secret-1\nslip: secret-2", b="secret-3", c="sha256: secret-4\nx: 1", d="{secret-5")
+    with capture_logs() as lines:
+        accepts(ApiKeys(tmp_path), "Bearer secret-6")
+    assert len(lines) == 4
+    assert "secret" not in str(lines)
 
 
 def test_a_folder_that_is_empty_or_missing_lets_nobody_in(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.request import AdapterUse, GenerateRequest
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, AmbiguousModel, BadRequest, UnknownModel
+from lorapool_gateway.routing.allowed import near_misses
 from lorapool_gateway.routing.request import ImageRequest, NamedAdapter, ResolvedRequest
-from lorapool_gateway.routing.resolve import near_misses, resolve, with_files
+from lorapool_gateway.routing.resolve import resolve, with_files
 
 POOL = "default/shapes"
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from lorapool_api.lora.facts import read_facts
 from lorapool_api.lora.header import header_length, parse_header
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Manifest, Resource
-from lorapool_gateway.self_test.command import service_address
+from lorapool_gateway.self_test.command import authorization, service_address
 from lorapool_gateway.self_test.objects import SelfTestObjects, adapter_file, adapter_sha256
 from lorapool_gateway.self_test.run import SelfTestFailed, self_test
 
@@ -146,6 +147,15 @@ def test_its_file_is_a_lora() -> None:
     length = header_length(content[:8], len(content))
     facts = read_facts(parse_header(content[8 : 8 + length], len(content)))
     assert (facts.format, facts.rank) == ("diffusers", 4)
+
+
+def test_the_first_key_that_is_for_everything_is_used(tmp_path: Path) -> None:
+    bounded, slip = "{key: a, pools: [x/y]}", "{slip"
+    entries = {"a": bounded, "b": f"sha256: {'ab' * 32}", "c": slip, "d": "key: key-d\nconcurrent: 1", "e": "key-e"}
+    for name, entry in entries.items():
+        (tmp_path / name).write_text(entry)
+    assert authorization(tmp_path) == {"authorization": "Bearer key-d"}
+    assert authorization(None) == {}
 
 
 def test_the_gateways_address_is_that_of_its_service() -> None:
