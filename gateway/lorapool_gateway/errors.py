@@ -19,6 +19,8 @@ GatewayError
 ├── Interrupted         its own client asked for its end
 ├── TimedOut            a pod did not answer in time
 ├── OutOfMemory         no pod's device has room for it
+├── ContentRefused      the pool's checker let a picture not leave
+├── NotChecked          it gave no verdict, and no picture leaves without
 └── PodFailed           pods answered, but with failures
 """
 
@@ -194,6 +196,16 @@ class TimedOut(GatewayError):
 
 class OutOfMemory(GatewayError):
     """The device of the pool's pods has no room for a request of that size; asking for less helps."""
+
+
+class ContentRefused(GatewayError):
+    """The pool's checker refused what was made."""
+
+
+class NotChecked(GatewayError):
+    """The pool's checker gave no verdict, and the pool lets no picture leave without one."""
+
+    transient = True
 
 
 class PodFailed(GatewayError):

@@ -11,10 +11,11 @@ from lorapool_api.kinds.base_model import ModelId
 from lorapool_api.kinds.conditions import AdapterCondition, AnyReason, Conditions, find
 from lorapool_api.kinds.metadata import Metadata, PoolRef
 from lorapool_api.kinds.quantities import Copies
-from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults, Rollout
+from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.kinds.status.adapter_pods import AdapterPods
 from lorapool_api.kinds.status.names import HeldNames
+from lorapool_api.kinds.versions.rollout import Rollout
 from lorapool_api.names import full_name
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.schema import ApiModel, Rule, rules
@@ -31,8 +32,7 @@ class AdapterFormat(StrEnum):
 # The key of no pool: where adapters belong for which none was found yet.
 NO_POOL: Final = ""
 MOST_BASE_MODELS: Final = 16
-# The Hub's longest id has 193 characters.
-BaseModelName = Annotated[str, Field(min_length=1, max_length=193)]
+BaseModelName = Annotated[str, Field(min_length=1, max_length=193)]  # the Hub's longest id has so many
 
 AnyFormat = Annotated[AdapterFormat | Word, OPEN, ANY_WORD]
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from lorapool_api.kinds.checks.safety import Safety
 from lorapool_api.kinds.speed.rounding import TorchOptions
 from lorapool_api.kinds.speed.step_cache import StepCache
 from lorapool_api.newer import ANY_WORD
@@ -229,20 +230,15 @@ class Serving(ApiModel):
         "Default: nothing.",
         exclude_if=_is_none,
     )
+    safety: Safety | None = Field(
+        default=None,
+        description="Who looks at pictures before they leave. Previews, which nobody looks at, are left out then. "
+        "Default: nobody.",
+        exclude_if=_is_none,
+    )
     request_timeout_seconds: int = Field(
         default=300,
         description="Longest time from request to image, waiting for a pod included.",
         ge=1,
         le=3600,
-    )
-
-
-class Rollout(ApiModel):
-    """How another version of an adapter comes into service. By default for all requests, as soon as pods have it."""
-
-    canary: int = Field(
-        description="Percent of requests that get the new version, the same ones each time, by their seed, else by the "
-        "API key; until this is 100, or rollout is left out.",
-        ge=1,
-        le=100,
     )

@@ -71,10 +71,12 @@ class ErrorCode(StrEnum):
     ADAPTER_NOT_READY = "AdapterNotReady"  # 409: another file than asked for, or still on its way
     TOO_LARGE = "TooLarge"  # 413
     ADAPTER_FAILED = "AdapterFailed"  # 422: `reason` says why
+    CONTENT_REFUSED = "ContentRefused"  # 422: the pool's checker lets a picture not leave
     TOO_MANY_PENDING = "TooManyPending"  # 429
     INTERNAL = "Internal"  # 500
     OUT_OF_MEMORY = "OutOfMemory"  # 507: the device has no room for a request of that size
     NOT_READY = "NotReady"  # 503: still loading, or stopping
+    NOT_CHECKED = "NotChecked"  # 503: the pool's checker gave no verdict, and no picture leaves without
     TIMEOUT = "Timeout"  # 504
 
 

@@ -11,9 +11,11 @@ from lorapool_gateway.errors import (
     BadRequest,
     BodyTooLarge,
     Busy,
+    ContentRefused,
     GatewayError,
     Interrupted,
     NoPodReady,
+    NotChecked,
     NotOnTheHub,
     OutOfMemory,
     OutOfScope,
@@ -61,6 +63,9 @@ _MEANINGS: dict[type[GatewayError], _Meaning] = {
     Interrupted: _Meaning(HTTPStatus.CONFLICT, _INVALID, "interrupted"),
     TimedOut: _Meaning(HTTPStatus.GATEWAY_TIMEOUT, _SERVER, "timeout"),
     OutOfMemory: _Meaning(HTTPStatus.INSUFFICIENT_STORAGE, _SERVER, "out_of_memory"),
+    # OpenAI's own name for it: clients know it.
+    ContentRefused: _Meaning(HTTPStatus.BAD_REQUEST, _INVALID, "content_policy_violation"),
+    NotChecked: _Meaning(HTTPStatus.SERVICE_UNAVAILABLE, _SERVER, "not_checked"),
     PodFailed: _Meaning(HTTPStatus.BAD_GATEWAY, _SERVER, "pod_failed"),
 }
 _INTERNAL = _Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, _SERVER, "internal_error")

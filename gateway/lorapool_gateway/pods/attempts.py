@@ -12,8 +12,10 @@ from lorapool_gateway.errors import (
     AdapterUnavailable,
     BadRequest,
     Busy,
+    ContentRefused,
     GatewayError,
     NoPodReady,
+    NotChecked,
     OutOfMemory,
     PodFailed,
     TimedOut,
@@ -65,6 +67,10 @@ def _refusal(reply: ErrorReply, pod: RuntimePod) -> FailedAttempt | GatewayError
             return BadRequest(reply.message)
         case ErrorCode.TIMEOUT:
             return TimedOut(reply.message)
+        case ErrorCode.CONTENT_REFUSED:
+            return ContentRefused(reply.message)
+        case ErrorCode.NOT_CHECKED:
+            return NotChecked(reply.message)
         case ErrorCode.OUT_OF_MEMORY:
             return OutOfMemory(reply.message)
         case ErrorCode.TOO_MANY_PENDING:

@@ -16,6 +16,7 @@ from lorapool_runtime.app.encode import encode
 from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.app.recipe import complete
+from lorapool_runtime.app.safety.checker import SafetyChecker
 from lorapool_runtime.catalog.usage import Usage
 from lorapool_runtime.catalog.weights import Weights
 from lorapool_runtime.engine.contract import BaseInfo, RenderRequest, Step, no_steps
@@ -53,6 +54,7 @@ class ImageGenerator:
         dispatcher: Dispatcher,
         metrics: Metrics,
         meter: CostMeter,
+        checker: SafetyChecker,
         on_made: Callable[[float], None] = lambda took_s: None,
     ) -> None:
         """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm;
@@ -66,6 +68,7 @@ class ImageGenerator:
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._meter = meter
+        self._checker = checker
         self._on_made = on_made
         self.usage = Usage()
         self._controls = settings.config.model.controls
@@ -87,7 +90,9 @@ class ImageGenerator:
         usual = self._base().usual
         serving = self._config.serving
         recipe = await asyncio.to_thread(complete, wanted, serving, seed, defaults, usual, self._controls)
-        return RenderRequest(recipe, stack, previews=wanted.previews)
+        # Nobody looks at a preview before it leaves.
+        previews = 0 if self._checker.has_checker else wanted.previews
+        return RenderRequest(recipe, stack, previews=previews)
 
     async def make(
         self,
@@ -103,7 +108,7 @@ class ImageGenerator:
             in_json: whether the reply holds the images too, in base64.
 
         Raises:
-            RequestError: see `Dispatcher.render`.
+            RequestError: see `Dispatcher.render` and `SafetyChecker.check`.
         """
         began = time.monotonic()
         outcome = await self._dispatcher.render(replace(admitted, on_step=on_step))
@@ -114,11 +119,13 @@ class ImageGenerator:
         images = tuple([await asyncio.to_thread(encode, image, format_) for image in outcome.rendering.images])
         encode_s = time.monotonic() - start
         self._metrics.encoded(encode_s)
+        unchecked = await self._checker.check(images, format_.media_type)
         reply = self._reply(admitted, outcome, format_, encode_s)
         data = [base64.b64encode(image).decode() if in_json else "" for image in images]
         made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, admitted.recipe.seeds, strict=True))
         self._on_made(time.monotonic() - began)
-        return EncodedReply(images, reply.model_copy(update={"images": made}))
+        update = {"images": made, "warnings": (*reply.warnings, *unchecked)}
+        return EncodedReply(images, reply.model_copy(update=update))
 
     async def _until_loaded(self, keys: Sequence[str]) -> None:
         """Wait for files that are on their way; how long that took is a cost."""

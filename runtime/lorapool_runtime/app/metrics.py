@@ -60,6 +60,9 @@ class Metrics:
         self._named = self._counter(
             "adapter_uses", "Adapters that requests named, by the tier where their weights were just then.", "tier"
         )
+        self._checks = self._counter(
+            "checks", "Pictures that the pool's checker was asked about, by its verdict.", "outcome"
+        )
         self._rows = self._histogram("batch_rows", "Pictures in one forward.", (1, 2, 4, 8, 16, 32))
         registry.register(_Figures(read))
 
@@ -82,6 +85,10 @@ class Metrics:
     def encoded(self, seconds: float) -> None:
         """A request's images were encoded within that time."""
         self._stages.labels("encode").observe(seconds)
+
+    def checked(self, verdict: str) -> None:
+        """The pool's checker was asked about a picture."""
+        self._checks.labels(verdict).inc()
 
     def text(self) -> bytes:
         """All of it, as of now."""

@@ -20,9 +20,11 @@ STATUS: Final = {
     ErrorCode.ADAPTER_NOT_READY: 409,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.ADAPTER_FAILED: 422,
+    ErrorCode.CONTENT_REFUSED: 422,
     ErrorCode.TOO_MANY_PENDING: 429,
     ErrorCode.INTERNAL: 500,
     ErrorCode.NOT_READY: 503,
+    ErrorCode.NOT_CHECKED: 503,
     ErrorCode.TIMEOUT: 504,
     ErrorCode.OUT_OF_MEMORY: 507,
 }

@@ -44,6 +44,8 @@ STATUSES = {
     ErrorCode.UNKNOWN_ADAPTER: 404,
     ErrorCode.ADAPTER_NOT_READY: 409,
     ErrorCode.ADAPTER_FAILED: 422,
+    ErrorCode.CONTENT_REFUSED: 422,
+    ErrorCode.NOT_CHECKED: 503,
     ErrorCode.TOO_MANY_PENDING: 429,
     ErrorCode.INTERNAL: 500,
     ErrorCode.NOT_READY: 503,

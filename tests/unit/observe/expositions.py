@@ -99,6 +99,7 @@ def runtime() -> str:
     rendering = Rendering((), 0.1, 0.2, 3.0, applied=Applied.MERGED, prompt_s=0.5, decode_s=1.0, loads=1)
     metrics.rendered(Outcome(rendering, 0.4, read_s=0.3))
     metrics.encoded(0.05)
+    metrics.checked("safe")
     return metrics.text().decode()
 
 

@@ -11,7 +11,15 @@ from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import Tier
 from lorapool_gateway.cluster.directory import ObjectKind
-from lorapool_gateway.errors import AdapterUnavailable, BadRequest, Busy, OutOfMemory, PodFailed
+from lorapool_gateway.errors import (
+    AdapterUnavailable,
+    BadRequest,
+    Busy,
+    ContentRefused,
+    NotChecked,
+    OutOfMemory,
+    PodFailed,
+)
 from lorapool_gateway.pods.client import PodError
 from lorapool_gateway.routing.request import ResolvedRequest
 
@@ -72,6 +80,8 @@ async def test_what_one_pod_cannot_do_another_does(world: World, first: ErrorRep
         (trouble(ErrorCode.ADAPTER_FAILED, reason=Reason.INVALID_WEIGHTS), AdapterUnavailable),
         (trouble(ErrorCode.INTERNAL), PodFailed),
         (trouble(ErrorCode.OUT_OF_MEMORY), OutOfMemory),
+        (trouble(ErrorCode.CONTENT_REFUSED), ContentRefused),
+        (trouble(ErrorCode.NOT_CHECKED, retryable=True), NotChecked),
     ],
 )
 async def test_what_would_fail_anywhere_is_asked_of_one_pod_only(

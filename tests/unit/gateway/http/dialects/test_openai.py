@@ -148,3 +148,22 @@ async def test_a_route_that_is_not_served_says_which_are(world: World, path: str
     assert reply.status_code == 404
     assert reply.json()["error"]["code"] == "unknown_url"
     assert "/v1/images/generations" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "named", "again"),
+    [
+        (ErrorCode.CONTENT_REFUSED, 400, "content_policy_violation", "false"),
+        (ErrorCode.NOT_CHECKED, 503, "not_checked", "true"),
+    ],
+)
+async def test_what_the_pools_checker_keeps_is_told_in_words_that_clients_know(
+    world: World, pod: FakePod, code: ErrorCode, status: int, named: str, again: str
+) -> None:
+    pod.troubles.append(ErrorReply(code=code, message="the pool's checker said so", retryable=status == 503))
+    reply = await post(world, prompt="a cat")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, named)
+    assert reply.headers["x-should-retry"] == again
+    assert reply.headers.get("retry-after") == ("2" if status == 503 else None)
+    assert "checker" in reply.json()["error"]["message"]
+    assert len(pod.received) == 1
