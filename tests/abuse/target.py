@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
-from lorapool_bench.gateway.place import place
+from lorapool_api import names
+from tests.abuse.processes import processes
 from tests.waiting import until_read
 
 _HEALTH_PORT: Final = 8081
@@ -69,15 +69,11 @@ async def _said(http: httpx.AsyncClient, url: str) -> dict[str, object]:
 @asynccontextmanager
 async def attacked() -> AsyncIterator[AttackedGateway]:
     """A gateway that serves, without keys, and a pod with the stub engine: it reads pictures as any pod does."""
-    async with place("stub") as made:
-        gateway, pod = urlsplit(made.gateway), urlsplit(made.straight)
-        assert gateway.hostname
-        children = psutil.Process().children()
-        (pod_process,) = (child for child in children if "lorapool_bench.gateway.pod" in child.cmdline())
+    async with processes() as made:
         yield AttackedGateway(
-            gateway.hostname,
-            gateway.port or 80,
-            f"http://{gateway.hostname}:{_HEALTH_PORT}",
-            f"http://{pod.netloc}/v1/status",
-            {"gateway": psutil.Process(made.pid), "pod": pod_process},
+            made.gateway,
+            names.SERVING_PORT,
+            f"http://{made.gateway}:{_HEALTH_PORT}",
+            f"http://{made.pod}:{names.SERVING_PORT}/v1/status",
+            {"gateway": psutil.Process(made.gateway_pid), "pod": psutil.Process(made.pod_pid)},
         )
