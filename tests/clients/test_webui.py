@@ -1,4 +1,4 @@
-"""webuiapi, the client of A1111's WebUI that is on PyPI, unmodified."""
+"""Clients of A1111's WebUI that are on PyPI, unmodified."""
 
 from typing import Any
 
@@ -49,3 +49,22 @@ def check_errors(seen: dict[str, Any]) -> None:
     assert "there are Euler a, Euler" in seen["sampler"]["detail"]
     assert seen["script"]["detail"].startswith("script_name is not served here")
     assert (seen["other_key"]["status"], seen["other_key"]["error"]) == (401, "invalid_api_key")
+
+
+async def test_client_that_checks_each_answer_against_the_webuis_formats(gateway: ServedGateway) -> None:
+    seen = await gateway.called_by_python("sd_backend.py", "sd-backend-client")
+    assert (seen["version"], seen["kind"]) == ("0.5.0", "A1111Webservice")
+    text, image, masked, karras = gateway.pod.received
+    assert (text.prompt, text.images, text.scheduler) == ("a cat", 2, SchedulerName.EULER_A)
+    assert [(use.key, use.scale) for use in text.adapters] == [("default/pixel", 0.5)]
+    assert (image.strength, image.mask) == (0.5, None)
+    assert (image.image, masked.mask) != (None, None)
+    assert karras.scheduler is SchedulerName.DPMPP_2M_KARRAS
+    assert (seen["seeds"], seen["prompts"]) == ([4, 5], ["a cat <lora:pixel:0.5>"] * 2)
+    assert seen["infotext"].splitlines()[:2] == ["a cat <lora:pixel:0.5>", "Negative prompt: a dog"]
+    assert seen["text"][0] == seen["image"][0] == seen["mask"][0] == seen["karras"][0]
+    assert (seen["lists"]["checkpoints"], seen["lists"]["loras"]) == (["shapes"], ["ink", "pixel"])
+    assert {"euler_ancestral", "dpmpp_2m", "uni_pc"} <= set(seen["lists"]["samplers"])
+    assert (seen["capabilities"], seen["progress"]) == ([False, False], 0)
+    assert "status 401" in seen["other_key"]
+    assert "did you mean 'pixel'?" in seen["unknown"]

@@ -17,6 +17,7 @@ lock openai-1.30 openai==1.30.5 'httpx<0.28'
 lock openai-1.109 openai==1.109.1
 lock openai-2 openai==2.0.0
 lock openai-3 openai==3.57.0
+lock sd-backend-client sd-backend-client==0.5.0
 lock webuiapi-0.9.11 webuiapi==0.9.11
 lock webuiapi-0.9.17 webuiapi==0.9.17
 # No client: it makes requests from an OpenAPI page (tests/abuse).

@@ -1,22 +1,18 @@
 """Requests as clients of A1111's WebUI send them, and the replies that they expect: pure."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lorapool_api.kinds.serving import PromptSyntax
-from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import HiresPass, ImageFormat, Upscaler
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import loras, pictures
 from lorapool_gateway.http.fields.controls import controls
 from lorapool_gateway.http.fields.fields import chosen_seed, generate_request, model_name, short
-from lorapool_gateway.http.fields.json_images import JsonWithImages
 from lorapool_gateway.http.sdapi.body import ImageToImageBody, TextToImageBody, read_body, unknown_fields
 from lorapool_gateway.http.sdapi.running import PREVIEWS
 from lorapool_gateway.http.sdapi.samplers import sampler
-from lorapool_gateway.pods.images import Image
 from lorapool_gateway.routing.request import ImageRequest
 
 # As the WebUI's API has them.
@@ -140,39 +136,3 @@ def _upscaler(name: str | None) -> Upscaler:
         return Upscaler.PIXEL
     listed = ", ".join((*LATENT_UPSCALERS, *PIXEL_UPSCALERS))
     raise BadRequest(f"no upscaler is called {short(name)!r}; there are {listed}", param="hr_upscaler")
-
-
-def message(asked: WebUIRequest, reply: GenerateReply, images: Sequence[Image]) -> JsonWithImages:
-    """The reply of both: images in base64, what was asked, and a text of JSON with what was made."""
-    parts: list[bytes | Image] = [b'{"images":[']
-    for number, image in enumerate(images if asked.send_images else ()):
-        parts += [b',"' if number else b'"', image, b'"']
-    rest = {"parameters": dict(asked.parameters), "info": json.dumps(info(asked, reply))}
-    parts.append(f"],{json.dumps(rest)[1:]}".encode())
-    return JsonWithImages(tuple(parts))
-
-
-def info(asked: WebUIRequest, reply: GenerateReply) -> dict[str, Any]:
-    """What the images were made with, by the names of the WebUI; what only the pod knows is left out."""
-    generate, seeds = asked.generate, [made.seed for made in reply.images]
-    known = {
-        "steps": generate.steps,
-        "cfg_scale": generate.guidance_scale,
-        "sampler_name": asked.parameters.get("sampler_name") or asked.parameters.get("sampler_index"),
-        "denoising_strength": generate.strength,
-    }
-    return {
-        "prompt": generate.prompt,
-        "all_prompts": [generate.prompt] * len(seeds),
-        "negative_prompt": generate.negative_prompt or "",
-        "all_negative_prompts": [generate.negative_prompt or ""] * len(seeds),
-        "seed": seeds[0],
-        "all_seeds": seeds,
-        "width": reply.width,
-        "height": reply.height,
-        "batch_size": len(seeds),
-        "sd_model_name": reply.base,
-        "sd_model_hash": reply.base_revision[:10],
-        "lora_hashes": {use.key: use.sha256[:12] for use in reply.adapters},
-        **{name: value for name, value in known.items() if value is not None},
-    }

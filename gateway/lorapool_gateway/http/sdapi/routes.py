@@ -1,6 +1,7 @@
 """The routes of A1111's WebUI: images, and the menus of its clients."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from lorapool_gateway.http.gate import Gate, lora_header, pool_of
 from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.http.sdapi import described, menus
 from lorapool_gateway.http.sdapi.body import ImageToImageBody, TextToImageBody
-from lorapool_gateway.http.sdapi.dialect import WebUIRequest, message, parse_image, parse_text
+from lorapool_gateway.http.sdapi.dialect import WebUIRequest, parse_image, parse_text
+from lorapool_gateway.http.sdapi.info import message
 from lorapool_gateway.http.sdapi.replies import WebUIProgress
 from lorapool_gateway.http.sdapi.running import RunningRequests
 from lorapool_gateway.serve.proxy import ServedReply
@@ -110,7 +112,7 @@ async def _images(
 
 
 async def _answer(asked: WebUIRequest, served: ServedReply) -> Response:
-    reply = message(asked, served.reply, served.images)
+    reply = message(asked, served.reply, served.images, datetime.now(UTC))
     headers = served_headers(served, asked.warnings) | {"content-length": str(reply.size_bytes)}
     return StreamingResponse(reply.pieces(), media_type="application/json", headers=headers)
 

@@ -43,7 +43,27 @@ async def test_a_prompt_names_adapters_whatever_the_pool_says_of_other_clients(w
     assert reply.status_code == 200, reply.text
     assert pod.received[0].prompt.split() == ["a", "cat"]
     assert [(use.key, use.scale) for use in pod.received[0].adapters] == [("default/pixel", 0.8), ("default/ink", 0.4)]
-    assert set(json.loads(reply.json()["info"])["lora_hashes"]) == {"default/pixel", "default/ink"}
+    info = json.loads(reply.json()["info"])
+    assert set(info["lora_hashes"]) == {"default/pixel", "default/ink"}
+    assert info["prompt"] == "a cat <lora:pixel:0.8> <lora:ink:0.4>"
+    assert "Steps" not in info["infotexts"][0]  # what the pool's default is only the pod knows
+
+
+async def test_info_has_all_that_the_webui_says_there_and_the_text_of_its_files(world: World, pod: FakePod) -> None:
+    said = {"steps": 7, "cfg_scale": 4.5, "seed": 9, "sampler_name": "Euler a", "negative_prompt": "dog"}
+    info = json.loads((await post(world, "txt2img", prompt="a cat", **said)).json()["info"])
+    webui = (
+        *("prompt", "all_prompts", "negative_prompt", "all_negative_prompts", "seed", "all_seeds", "subseed"),
+        *("all_subseeds", "subseed_strength", "width", "height", "sampler_name", "cfg_scale", "steps", "batch_size"),
+        *("restore_faces", "face_restoration_model", "sd_model_name", "sd_model_hash", "sd_vae_name", "sd_vae_hash"),
+        *("seed_resize_from_w", "seed_resize_from_h", "denoising_strength", "extra_generation_params"),
+        *("index_of_first_image", "infotexts", "styles", "job_timestamp", "clip_skip", "version"),
+        "is_using_inpainting_conditioning",
+    )
+    assert set(webui) - info.keys() == set()
+    assert len(info["job_timestamp"]) == 14
+    settings = "Steps: 7, Sampler: Euler a, CFG scale: 4.5, Seed: 9, Size: 64x64, Model hash: r1, Model: shapes-xl"
+    assert info["infotexts"] == [f"a cat\nNegative prompt: dog\n{settings}"]
 
 
 async def test_img2img_begins_with_the_picture_and_its_mask(world: World, pod: FakePod) -> None:
