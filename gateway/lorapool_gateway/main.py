@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from lorapool_api.names import GATEWAY, split_full_name
 from lorapool_common import logs
+from lorapool_common.collector import spare_the_collector
 from lorapool_common.http.certificate import CertificateError, ServerCertificate
 from lorapool_common.http.listening import bound_socket, listen_host
 from lorapool_common.http.server import Server
@@ -43,11 +44,16 @@ from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy, Renders
 from lorapool_gateway.settings import Settings
+from lorapool_gateway.spool.body import Spool
+from lorapool_gateway.spool.disk import Disk
+from lorapool_gateway.spool.pictures import StoredPictures
 
 log = structlog.get_logger(__name__)
 
 _COMMAND: Final = "lorapool gateway"
 _HEALTH_END_S: Final = 1.0
+# Of `gc.set_threshold`: a request makes some thousand objects, few of them in cycles.
+_COLLECTED_AT: Final = (50_000, 10, 100)
 
 
 def command() -> None:
@@ -71,8 +77,10 @@ async def run(settings: Settings, process: Process) -> None:
             raise CannotStart(str(error)) from error
         tracing = tracing_for("lorapool-gateway", settings.otlp_endpoint)
         resources.push_async_callback(asyncio.to_thread, tracing.close)
-        pods = await resources.enter_async_context(PodClient(tracing=tracing, signer=_signer(settings)))
-        await Gateway(settings, kube, pods, process, metrics, tracing).run()
+        stored = StoredPictures()
+        client = PodClient(tracing=tracing, signer=_signer(settings), stored=stored)
+        pods = await resources.enter_async_context(client)
+        await Gateway(settings, kube, pods, process, metrics, tracing, stored).run()
 
 
 def _certificate(settings: Settings) -> ServerCertificate | None:
@@ -113,7 +121,9 @@ class Gateway:
         process: Supervisor,
         metrics: Metrics | None = None,
         tracing: Tracing = NO_TRACING,
+        stored: StoredPictures | None = None,
     ) -> None:
+        """`stored`: pictures in files, where `pods` looks for them."""
         self._settings = settings
         self._process = process
         self._takes_none = asyncio.Event()
@@ -125,11 +135,13 @@ class Gateway:
         counts = RequestCounts(metrics)
         proxy = Proxy(Hold(directory, loads, counts), loads, pods, metrics, counts, self._poller.refresh, tracing)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
-        keys, bodies = ApiKeys(settings.api_keys_dir), Bodies(settings.max_held_bytes)
+        disk = Disk(settings.spool_dir, settings.max_spooled_bytes) if settings.spool_dir else None
+        spool = Spool(Bodies(settings.max_held_bytes), disk, stored)
         gateways = ReadyGateways()
         self._gateways = _gateways_watch(kube, settings.service, gateways)
         budgets = KeyBudgets(lambda: gateways.count)
-        gate = Gate(service, keys, metrics, settings.max_body_bytes, bodies, tracing, budgets)
+        keys = ApiKeys(settings.api_keys_dir)
+        gate = Gate(service, keys, metrics, settings.max_body_bytes, spool, tracing, budgets)
         inference = inference_app(gate, settings.cors_origins)
         self._inference = self._server(inference, settings.http_port, _certificate(settings))
         health = health_app(metrics, self._watcher.synced, self._takes_none)
@@ -139,6 +151,7 @@ class Gateway:
     async def run(self) -> None:
         """Serve until the process is to stop."""
         process = self._process
+        spare_the_collector(*_COLLECTED_AT)
         process.start("the watch of the cluster", self._watcher.run())
         process.start("the poll of the pods", self._poller.run())
         if self._gateways is not None:

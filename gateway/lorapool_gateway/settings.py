@@ -9,6 +9,7 @@ from lorapool_api.names import GATEWAY_HEALTH_PORT
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
 from lorapool_common.settings import CommaList
 from lorapool_gateway.held import MAX_BODIES_BYTES
+from lorapool_gateway.spool.disk import MAX_DISK_BYTES
 
 
 class Settings(BaseSettings):
@@ -55,7 +56,15 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         default=MAX_BODIES_BYTES,
         ge=1,
-        description="Most bytes of bodies of requests that have no answer yet; beyond, requests are refused with 429.",
+        description="Most bytes of bodies in memory of requests that have no answer yet; beyond, requests are refused "
+        "with 429.",
+    )
+    spool_dir: Path | None = Field(
+        default=None,
+        description="Folder for bodies larger than 1 MiB, until their requests are answered; None: they are in memory.",
+    )
+    max_spooled_bytes: int = Field(
+        default=MAX_DISK_BYTES, ge=1, description="Most bytes there; beyond, requests are refused with 429."
     )
     drain_seconds: float = Field(
         default=0.0,

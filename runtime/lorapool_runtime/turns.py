@@ -1,11 +1,12 @@
 """The event loop of a busy process has its turns."""
 
 import asyncio
-import gc
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, TypeVar
+
+from lorapool_common.collector import spare_the_collector
 
 _Item = TypeVar("_Item")
 
@@ -25,9 +26,7 @@ def prefer_the_loop() -> None:
     still for as long each time.
     """
     sys.setswitchinterval(_SWITCH_S)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTED_AT)
+    spare_the_collector(*_COLLECTED_AT)
 
 
 # Work on the loop that takes less than this is over before anybody has waited for it.

@@ -28,15 +28,17 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Re
 async def unless(end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, Result], error: type[Exception]) -> Result:
     """The result of the work, which is cancelled when the end comes first. Raises: `error`, then."""
     task, ended = asyncio.create_task(work), asyncio.create_task(end)
+    ended.add_done_callback(lambda _: task.cancel())
     try:
-        await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise error
+        return await task
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if ended.done() and current is not None and not current.cancelling():
+            raise error from None
+        raise
     finally:
-        for started in (task, ended):
-            started.cancel()
-        await asyncio.gather(task, ended, return_exceptions=True)
+        task.cancel()
+        ended.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -20,7 +20,9 @@ async def signature_of(signer: Signs | None, method: str, url: URL, body: bytes)
 
 def signature(signer: Signs | None, method: str, url: URL, body: bytes = b"") -> dict[str, str]:
     """The header for one request; none where nobody signs. Each request needs another one: a pod takes each once."""
-    if signer is None:
-        return {}
-    call = SignedCall(url.raw_authority, method, url.raw_path_qs, hashlib.sha256(body).hexdigest())
-    return {SIGNATURE_HEADER: signer.token(call)}
+    return {} if signer is None else signature_by_sha256(signer, method, url, hashlib.sha256(body).hexdigest())
+
+
+def signature_by_sha256(signer: Signs, method: str, url: URL, sha256: str) -> dict[str, str]:
+    """The same for a body that is not in memory; its sha256 in hexadecimal digits."""
+    return {SIGNATURE_HEADER: signer.token(SignedCall(url.raw_authority, method, url.raw_path_qs, sha256))}

@@ -8,35 +8,32 @@ from fastapi import Request
 
 from lorapool_common.http.clients import ClientGone
 from lorapool_gateway.errors import BodyTooLarge
-from lorapool_gateway.held import Share
+from lorapool_gateway.spool.body import SpooledBody
 
 # A client that is still sending does not read the answer; so much of a body is thrown away before it gets one.
 DISCARD_BYTES: Final = 64 << 20
 STALL_S: Final = 30.0
 
 
-async def read_body(request: Request, limit_bytes: int, share: Share) -> bytes:
-    """The whole body, never more of it than the limit.
+async def read_body(request: Request, limit_bytes: int, body: SpooledBody) -> None:
+    """Take in the whole body, never more of it than the limit.
 
     Raises:
         BodyTooLarge: it goes on beyond the limit.
-        Busy: others hold as much as the gateway has memory for.
+        Busy: others hold as much as the gateway has room for.
         ClientGone: the body breaks off or stalls.
     """
-    body = bytearray()
     size = 0
     async for chunk in _chunks(request):
         size += len(chunk)
         if size <= limit_bytes:
-            share.grow(len(chunk))
-            body += chunk
+            await body.add(chunk)
             continue
         body.clear()
         if size > DISCARD_BYTES:
             break
     if size > limit_bytes:
         raise BodyTooLarge(limit_bytes)
-    return bytes(body)
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

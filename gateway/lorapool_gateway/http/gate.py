@@ -27,19 +27,16 @@ from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.routing.request import ImageRequest
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import ServedReply
+from lorapool_gateway.spool.body import Spool
 
 log = structlog.get_logger(__name__)
 
 # nginx's number for a client that closed the connection; nobody reads it.
 CLIENT_CLOSED_REQUEST: Final = 499
 
-# A body of that size is read on the event loop; a larger one, of pictures, would hold up all others meanwhile.
-SMALL_BODY_BYTES: Final = 64 << 10
-
 _OK: Final = "ok"
 
 Asked = TypeVar("Asked", bound=ImageRequest)
-Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Gate:
     keys: ApiKeys
     metrics: Metrics
     max_body_bytes: int
-    bodies: Bodies = field(default_factory=Bodies)
+    spool: Spool = field(default_factory=lambda: Spool(Bodies()))
     tracing: Tracing = NO_TRACING
     budgets: KeyBudgets = field(default_factory=KeyBudgets)
 
@@ -76,9 +73,10 @@ class Gate:
         with self.tracing.span("images", Role.SERVER, request.headers, dialect=dialect) as span:
             try:
                 caller = self.keys.check(request.headers)
-                with self.budgets.request(caller), bound_contextvars(**_named(caller)), self.bodies.share() as share:
-                    # No variable holds the body: once it is read, a held request keeps its picture and nothing else.
-                    asked = await parsed(parse, await read_body(request, self.max_body_bytes, share))
+                named = bound_contextvars(**_named(caller))
+                with self.budgets.request(caller), named, self.spool.body() as body:
+                    await read_body(request, self.max_body_bytes, body)
+                    asked = await body.parsed(parse)
                     resolved = await self.service.resolve(asked, pool_of(request), caller)
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
                     self.budgets.spend(caller, call.images)
@@ -126,11 +124,6 @@ class _Call:
     pool: str = ""
     images: int = 1
     adapters: Sequence[str] = ()
-
-
-async def parsed(parse: Callable[[bytes], Parsed], body: bytes) -> Parsed:
-    """What the body says, read in a thread where it is large."""
-    return parse(body) if len(body) <= SMALL_BODY_BYTES else await asyncio.to_thread(parse, body)
 
 
 def lora_header(request: Request) -> str:

@@ -8,7 +8,6 @@ PodError
 """
 
 import asyncio
-import io
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any, Final, Self
@@ -25,11 +24,13 @@ from lorapool_common.http.bodies import TooLarge, read_at_most
 from lorapool_common.http.request_ids import request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Tracing
 from lorapool_common.signed.calls import Signs
-from lorapool_common.signed.headers import signature_of
+from lorapool_common.signed.headers import signature_by_sha256
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods import answers, events
 from lorapool_gateway.pods.events import FailedAfterSteps, InvalidEvents, OnStep
 from lorapool_gateway.pods.images import Image
+from lorapool_gateway.pods.payload import Payload, payload
+from lorapool_gateway.spool.pictures import StoredPictures
 
 CONNECT_TIMEOUT_S: Final = 3.0
 STATUS_TIMEOUT_S: Final = 2.0
@@ -45,8 +46,7 @@ _OK: Final = 200
 # Pods of an older version answer in JSON.
 _ACCEPT: Final = f"{bundle.MEDIA_TYPE}, application/json;q=0.9"
 _FIELD_BYTES: Final = 32 << 10
-_SENT_AT_ONCE: Final = 1 << 20
-_PICTURES: Final = ("image", "mask")
+_NO_BODY: Final = Payload()
 
 
 class PodError(Exception):
@@ -81,12 +81,20 @@ class _Stale(ConnectionLost):
 class PodClient:
     """A client of all pods. Its cost for a request does not depend on how many others are in flight."""
 
-    def __init__(self, stale_s: float = STALE_S, tracing: Tracing = NO_TRACING, signer: Signs | None = None) -> None:
+    def __init__(
+        self,
+        stale_s: float = STALE_S,
+        tracing: Tracing = NO_TRACING,
+        signer: Signs | None = None,
+        stored: StoredPictures | None = None,
+    ) -> None:
         """
         Args:
             stale_s: how soon a pod that has closed a kept connection says so.
             signer: of this installation's gateways; None: requests are not signed.
+            stored: pictures of requests that lie in files.
         """
+        self._stored = stored or StoredPictures()
         self._stale_s = stale_s
         self._tracing = tracing
         self._signer = signer
@@ -137,7 +145,7 @@ class PodClient:
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         }
         url, limit = URL(f"{pod.url}/v1/generate"), min(max_bytes, IMAGES_MAX_BYTES)
-        sent = await _json(request)
+        sent = await payload(request, self._stored)
         try:
             answer, body = await self._ask(self._kept, "POST", url, limit, sent, **call)
         except _Stale:
@@ -155,14 +163,18 @@ class PodClient:
         method: str,
         url: URL,
         limit: int,
-        body: bytes = b"",
+        body: Payload = _NO_BODY,
         on_step: OnStep | None = None,
         **call: Any,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """Each try is signed anew: a pod takes a signature once."""
         loop = asyncio.get_running_loop()
-        call["headers"] = call.get("headers", {}) | await signature_of(self._signer, method, url, body)
-        call["data"] = _payload(body) if body else None
+        headers = call.get("headers", {})
+        if self._signer is not None:
+            headers |= signature_by_sha256(self._signer, method, url, await body.sha256())
+        if not body.is_in_memory:
+            headers |= {"content-length": str(body.size_bytes)}
+        call |= {"headers": headers, "data": body.data()}
         sent = SimpleNamespace(kept=False)
         began, has_begun = loop.time(), False
         try:
@@ -174,21 +186,6 @@ class PodClient:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             is_stale = sent.kept and not has_begun and loop.time() - began < self._stale_s
             raise (_Stale if is_stale else ConnectionLost)(str(error)) from error
-
-
-async def _json(request: GenerateRequest) -> bytes:
-    """The request in JSON. An encoder would look for what to escape in each character of its pictures, in one go."""
-    sent = {name: text.encode() for name in _PICTURES if (text := getattr(request, name)) is not None}
-    # In base64 there is nothing to escape; what is not base64 is left to the encoder.
-    pictures = {name: data for name, data in sent.items() if await Image(data, is_base64=True).is_whole()}
-    rest = request.model_copy(update=dict.fromkeys(pictures)).model_dump_json(exclude_none=True)
-    fields = [part for name, data in pictures.items() for part in (f',"{name}":"'.encode(), data, b'"')]
-    return b"".join([rest[:-1].encode(), *fields, b"}"])
-
-
-def _payload(body: bytes) -> bytes | io.BytesIO:
-    """The body; a large one, of pictures, is sent piece by piece, as the pod takes it."""
-    return body if len(body) < _SENT_AT_ONCE else io.BytesIO(body)
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:

@@ -53,6 +53,8 @@ class ImageService:
 
     async def snapshot(self) -> Snapshot:
         """What exists, once it has been read. Raises: NoPodReady, of a gateway that has just started."""
+        if self._synced.is_set():
+            return self._directory.snapshot()
         try:
             async with asyncio.timeout(self._sync_s):
                 await self._synced.wait()

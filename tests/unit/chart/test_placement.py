@@ -1,6 +1,6 @@
-"""How many gateways there are, where the pods run, and what goes before them."""
+"""How many gateways there are, where the pods run, what goes before them, and what volumes they have."""
 
-from tests.unit.chart.helm import environment, kinds, one, pod, refusal, render
+from tests.unit.chart.helm import container, environment, kinds, one, pod, refusal, render
 
 PARTS = ("operator", "gateway")
 
@@ -71,3 +71,13 @@ def test_pull_secrets_are_those_of_each_pods_own_namespace() -> None:
 def test_by_default_pods_of_pools_are_as_they_were() -> None:
     told = environment(one(render(), "Deployment", "lorapool-operator"))
     assert not {"LORAPOOL_RUNTIME_PRIORITY_CLASS", "LORAPOOL_RUNTIME_PULL_SECRETS"} & told.keys()
+
+
+def test_large_bodies_have_a_volume_with_more_room_than_the_gateway_takes() -> None:
+    """The kubelet evicts a pod whose volume outgrows its limit."""
+    found = one(render(gateway__spoolMebibytes=100), "Deployment", "lorapool-gateway")
+    values = environment(found)
+    (mount,) = (m for m in container(found)["volumeMounts"] if m["mountPath"] == values["LORAPOOL_SPOOL_DIR"])
+    (volume,) = (v for v in pod(found)["volumes"] if v["name"] == mount["name"])
+    assert volume["emptyDir"] == {"sizeLimit": "356Mi"}
+    assert int(values["LORAPOOL_MAX_SPOOLED_BYTES"]) == 100 << 20

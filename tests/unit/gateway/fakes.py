@@ -36,6 +36,8 @@ from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
+from lorapool_gateway.spool.body import Spool
+from lorapool_gateway.spool.disk import Disk
 
 SHA = "ab" * 32
 PREVIEW = base64.b64encode(b"a small picture").decode()
@@ -185,6 +187,7 @@ class World:
         origins: Sequence[str] = ("*",),
         directory: Directory | None = None,
         tracing: Tracing = NO_TRACING,
+        disk: Disk | None = None,
     ) -> None:
         self.network = Network()
         self.directory = directory or Directory()
@@ -197,7 +200,7 @@ class World:
         hold = Hold(self.directory, self.loads, counts, adapter_hold_s, first_pause_s=0.0)
         self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts, tracing=tracing)
         service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
-        gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Bodies(max_held_bytes), tracing)
+        gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Spool(Bodies(max_held_bytes), disk), tracing)
         self.app = inference_app(gate, origins)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:

@@ -20,6 +20,7 @@ from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.http.streams import streamed
 from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.serve.proxy import ServedReply
+from lorapool_gateway.spool.pictures import without_pictures
 
 DIALECT = "openai"
 PREFIX = "/v1"
@@ -75,8 +76,9 @@ async def _images(
     events = OpenAIEvents(kind, int(time.time()))
 
     def noted(body: bytes) -> openai.OpenAIRequest:
-        events.asked = parse(body)
-        return events.asked
+        asked = parse(body)
+        events.asked = without_pictures(asked)
+        return asked
 
     async def answer(asked: openai.OpenAIRequest, served: ServedReply) -> Response:
         events.served = served

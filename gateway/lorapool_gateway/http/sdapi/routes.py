@@ -52,8 +52,9 @@ def routes(gate: Gate) -> APIRouter:
     @router.post("/options", openapi_extra=described.options("Nothing is set: an option would be that of all."))
     async def set_options(request: Request) -> None:
         scope = gate.keys.check(request.headers).scope
-        with gate.bodies.share() as share:
-            wanted = json_object(await read_body(request, _OPTIONS_BYTES, share))
+        with gate.spool.body() as body:
+            await read_body(request, _OPTIONS_BYTES, body)
+            wanted = json_object(body.taken())
         menus.check_options(wanted, await gate.service.snapshot(), await _pool(gate, request, scope), scope)
 
     skip = query("skip_current_image", "Leave the picture out.", {"type": "boolean"})

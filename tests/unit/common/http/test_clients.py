@@ -50,3 +50,21 @@ async def test_the_work_has_been_cancelled_when_the_client_has_gone() -> None:
     with pytest.raises(ClientGone):
         await unless_gone(connection(gone), work())
     assert ended.is_set()
+
+
+async def test_who_is_cancelled_meanwhile_cancels_the_work_and_is_not_told_that_the_client_has_gone() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    waiting = asyncio.create_task(unless_gone(connection(asyncio.Event()), work()))
+    await begun.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ended.is_set()

@@ -8,6 +8,7 @@ import io
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,8 +18,12 @@ from tests.unit.gateway.fakes import FakePod, World
 from tests.waiting import until
 
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, ControlUse
-from lorapool_gateway.http.gate import parsed
+from lorapool_gateway.held import Bodies
+from lorapool_gateway.http.hf.dialect import Sent, parse
+from lorapool_gateway.routing.request import ImageRequest
 from lorapool_gateway.settings import Settings
+from lorapool_gateway.spool.body import Spool
+from lorapool_gateway.spool.disk import Disk
 
 
 def picture(format_: str = "PNG", size: tuple[int, int] = (16, 16)) -> bytes:
@@ -179,11 +184,21 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize(("body", "in_thread"), [(LARGE, True), (b'{"inputs": "a cat"}', False)])
 async def test_only_a_large_body_is_read_in_a_thread(body: bytes, in_thread: bool) -> None:
-    assert (await parsed(lambda _: threading.get_ident(), body) != threading.get_ident()) is in_thread
+    threads: list[int] = []
+
+    def read(data: bytes) -> ImageRequest:
+        threads.append(threading.get_ident())
+        return parse(data, Sent())
+
+    with Spool(Bodies()).body() as taken:
+        await taken.add(body)
+        await taken.parsed(read)
+    assert (threads != [threading.get_ident()]) is in_thread
 
 
-async def test_a_held_request_keeps_its_picture_once_and_no_body() -> None:
-    world = World(max_body_bytes=GENERATE_MAX_BYTES)
+@pytest.mark.parametrize("on_disk", [False, True])
+async def test_a_held_request_keeps_its_picture_once_and_no_body(tmp_path: Path, on_disk: bool) -> None:
+    world = World(max_body_bytes=GENERATE_MAX_BYTES, disk=Disk(tmp_path) if on_disk else None)
     world.pool()  # and no pod, so the request is held
     async with world.client() as client:
         tracemalloc.start()
@@ -192,7 +207,7 @@ async def test_a_held_request_keeps_its_picture_once_and_no_body() -> None:
             waits = b'lorapool_gateway_waiting_requests{pool="default/shapes"} 1.0'
             await until(lambda: waits in world.metrics.text(), "the request is held", deadline_s=30)
             # The thread that read the body lets go of it a moment after the request goes on.
-            most = 1.5 * len(LARGE)
+            most = 1 << 20 if on_disk else 1.5 * len(LARGE)
             await until(lambda: tracemalloc.get_traced_memory()[0] < most, f"less than {most:.0f} bytes are kept")
         finally:
             tracemalloc.stop()

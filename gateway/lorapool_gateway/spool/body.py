@@ -1,0 +1,108 @@
+"""The body of one request: in memory while it is small, else in a file, and its pictures with it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final, TypeVar
+
+from lorapool_gateway.held import Bodies, Share
+from lorapool_gateway.routing.request import ImageRequest
+from lorapool_gateway.spool.disk import Disk, SpoolFile
+from lorapool_gateway.spool.pictures import RequestPictures, Segment, StoredPictures, stored
+
+MEMORY_BYTES: Final = 1 << 20
+# A body of that size is read on the event loop; a larger one, of pictures, would hold up all others meanwhile.
+SMALL_BODY_BYTES: Final = 64 << 10
+# A body from a file is in memory while it is read, some three times over.
+PARSED_AT_ONCE: Final = 2
+
+Parsed = TypeVar("Parsed", bound=ImageRequest)
+
+
+class Spool:
+    """Where bodies of requests are, until their requests are answered."""
+
+    def __init__(self, bodies: Bodies, disk: Disk | None = None, pictures: StoredPictures | None = None) -> None:
+        """
+        Args:
+            bodies: bounds what is in memory.
+            disk: for what is larger than `MEMORY_BYTES`; None: that is in memory too.
+            pictures: of all requests; who sends them to pods looks there.
+        """
+        self.pictures = pictures or StoredPictures()
+        self._bodies = bodies
+        self._disk = disk
+        self._parsing = asyncio.Semaphore(PARSED_AT_ONCE)
+
+    @contextmanager
+    def body(self) -> Iterator["SpooledBody"]:
+        """For one request, until it is answered."""
+        with ExitStack() as resources:
+            share = resources.enter_context(self._bodies.share())
+            pictures = resources.enter_context(self.pictures.of_request())
+            yield SpooledBody(share, pictures, self._disk, self._parsing, resources)
+
+
+class SpooledBody:
+    """A body that comes in pieces."""
+
+    def __init__(
+        self,
+        share: Share,
+        pictures: RequestPictures,
+        disk: Disk | None,
+        parsing: asyncio.Semaphore,
+        resources: ExitStack,
+    ) -> None:
+        self._share = share
+        self._pictures = pictures
+        self._disk = disk
+        self._parsing = parsing
+        self._resources = resources
+        self._memory = bytearray()
+        self._file: SpoolFile | None = None
+
+    async def add(self, chunk: bytes) -> None:
+        """Raises: Busy, where there is no room for it."""
+        self._share.grow(len(chunk))
+        self._memory += chunk
+        if self._disk is not None and len(self._memory) > MEMORY_BYTES:
+            if self._file is None:
+                self._file = self._resources.enter_context(self._disk.file())
+            await self._flush(self._file)
+
+    def clear(self) -> None:
+        """Forget what is in memory: nobody will read it."""
+        self._share.grow(-len(self._memory))
+        self._memory = bytearray()
+
+    def taken(self) -> bytes:
+        """A body that is no larger than `MEMORY_BYTES`."""
+        body, self._memory = bytes(self._memory), bytearray()
+        return body
+
+    async def parsed(self, parse: Callable[[bytes], Parsed]) -> Parsed:
+        """What it says, once it is whole; of a body in a file the pictures stay on disk. Raises: what `parse` does."""
+        if self._file is None:
+            # No variable holds it any longer: a held request keeps its pictures and nothing else.
+            if len(self._memory) <= SMALL_BODY_BYTES:
+                return parse(self.taken())
+            return await asyncio.to_thread(parse, self.taken())
+        await self._flush(self._file)
+        assert self._disk is not None  # noqa: S101 -- there is a file
+        target = self._resources.enter_context(self._disk.file())
+        async with self._parsing:
+            asked, segments = await asyncio.to_thread(_parsed, parse, self._file, target)
+        self._pictures.add(segments)
+        return asked
+
+    async def _flush(self, file: SpoolFile) -> None:
+        data, self._memory = self._memory, bytearray()
+        await asyncio.to_thread(file.append, memoryview(data))
+        self._share.grow(-len(data))
+
+
+def _parsed(parse: Callable[[bytes], Parsed], whole: SpoolFile, target: SpoolFile) -> tuple[Parsed, dict[str, Segment]]:
+    asked = parse(whole.read(0, whole.size_bytes))
+    whole.close()
+    return stored(asked, target)
