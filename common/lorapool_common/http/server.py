@@ -1,6 +1,5 @@
 """An HTTP server of a process that may have several, with limits for clients and an end in two steps."""
 
-import asyncio
 import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -8,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lorapool_common.http.certificate import ServerCertificate
-from lorapool_common.http.readers import TAKE_TIMEOUT_S, LetsStalledReadersGo
+from lorapool_common.http.connection import Connection
+from lorapool_common.http.readers import TAKE_TIMEOUT_S
 
 # An idle connection is closed by the client or by a proxy in front of the server, never by the server: one that closes
 # first resets the request that was just being sent. nginx and AWS's balancers keep idle connections for 60 s.
@@ -52,14 +51,13 @@ class Server(QuietServer):
         """Listens at the socket, which is bound, and closes it in the end. With a certificate it speaks TLS."""
         self._listener = listener
         self._is_draining = False
-        connection = type(
-            "Connection", (_Connection,), {"head_timeout_s": head_timeout_s, "take_timeout_s": take_timeout_s}
-        )
+        limits = {"head_timeout_s": head_timeout_s, "take_timeout_s": take_timeout_s}
+        limited = type("LimitedConnection", (Connection,), limits)
         super().__init__(
             uvicorn.Config(
                 self._closing(app),
                 interface="asgi3",
-                http=connection,
+                http=limited,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -83,7 +81,7 @@ class Server(QuietServer):
         """
         self._is_draining = True
         for connection in self.server_state.connections:
-            if isinstance(connection, _Connection) and connection.is_serving:
+            if isinstance(connection, Connection) and connection.is_serving:
                 connection.cycle.keep_alive = False
 
     def end(self, within_s: float) -> None:
@@ -101,50 +99,3 @@ class Server(QuietServer):
             await app(scope, receive, send_closing)
 
         return wrapped
-
-
-class _Connection(LetsStalledReadersGo, H11Protocol):
-    """A connection that is closed when its client sends nothing at all, or half a request's head, and then nothing."""
-
-    head_timeout_s: float
-    _timer: asyncio.TimerHandle | None = None
-    _reads_head = False
-
-    @property
-    def is_serving(self) -> bool:
-        """Whether a request has come and its reply is not complete."""
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._arm(self.timeout_keep_alive)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.is_serving:
-            self._disarm()
-        elif not self.conn.trailing_data[0]:
-            self._disarm()
-            self._arm(self.timeout_keep_alive)  # the rest of a body whose request has been answered before
-        elif not self._reads_head:
-            # One limit for all of the head: a client that sends a byte now and then does not extend it.
-            self._disarm()
-            self._reads_head = True
-            self._arm(self.head_timeout_s)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        super().connection_lost(exc)
-
-    def _arm(self, seconds: float) -> None:
-        self._timer = self.loop.call_later(seconds, self._give_up)
-
-    def _disarm(self) -> None:
-        self._reads_head = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _give_up(self) -> None:
-        if not self.is_serving and not self.transport.is_closing():
-            self.transport.close()

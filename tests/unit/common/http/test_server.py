@@ -141,6 +141,7 @@ async def test_so_is_one_that_does_it_on_a_connection_that_was_used(app: Echo) -
 async def test_a_byte_now_and_then_does_not_extend_the_limit_for_a_head(app: Echo) -> None:
     async with serving(app, head_timeout_s=0.3) as it:
         client = await it.connect()
+        await client.send(b"GET /")
         async with asyncio.timeout(DEADLINE_S):
             while not await client.closes_within(0.05):
                 with contextlib.suppress(ConnectionError):

@@ -1,0 +1,109 @@
+"""One connection of a server: HTTP/1.1 read by llhttp, with limits on what a client may send and how slowly."""
+
+import asyncio
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from lorapool_common.http.readers import LetsStalledReadersGo
+
+# Of a request's line and headers, and of the trailers of its body.
+MAX_HEAD_BYTES: Final = 64 << 10
+
+
+class HeadTooLarge(Exception):
+    """A client sends more of a request's head, or of what is around its body, than the limit."""
+
+
+class Connection(LetsStalledReadersGo, HttpToolsProtocol):
+    """A connection that is closed when its client sends nothing at all, or half a request's head, and then nothing.
+
+    The parser keeps what it has read of a header until that is whole, and has no limits: they are here.
+    """
+
+    head_timeout_s: float
+    _timer: asyncio.TimerHandle | None = None
+    _is_head_timed = False
+    _in_head = False
+    # Of the head, as far as it is parsed; and of all that came since the last part of a body, or the end of a head.
+    _head_bytes = 0
+    _unparsed_bytes = 0
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a request has come and its reply is not complete."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        self._unparsed_bytes += len(data)
+        super().data_received(data)
+        if self._unparsed_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.close()
+        if self.is_serving:
+            self._disarm()
+        elif not self._in_head:
+            self._disarm()
+            self._arm(self.timeout_keep_alive)  # the rest of a body whose request has been answered before
+        elif not self._is_head_timed:
+            # One limit for all of the head: a client that sends a byte now and then does not extend it.
+            self._disarm()
+            self._is_head_timed = True
+            self._arm(self.head_timeout_s)
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        # Trailers come when the application has the headers already: nobody reads them.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._unparsed_bytes = False, 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed_bytes = 0
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An offer of another protocol is declined by an answer in this one. The parser reads nothing after it."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _count(self, size_bytes: int) -> None:
+        """Raises: HeadTooLarge, which the parser takes for an invalid request."""
+        self._head_bytes += size_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._give_up)
+
+    def _disarm(self) -> None:
+        self._is_head_timed = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        if not self.is_serving and not self.transport.is_closing():
+            self.transport.close()
