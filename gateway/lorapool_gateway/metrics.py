@@ -1,7 +1,7 @@
 """What the gateway counts, for Prometheus. docs/metrics.md lists it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -11,6 +11,7 @@ from lorapool_common.observe.collectors import ApiCallMetrics, add_info
 
 MOST_KEY_NAMES: Final = 100
 OTHER_KEYS: Final = "(others)"
+_SERIES_KEPT: Final = 1024
 _BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
@@ -75,6 +76,8 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
+        # A request has nine of them.
+        self._stage = lru_cache(_SERIES_KEPT)(self._stages.labels)
 
     def answered(self, dialect: str, pool: str, outcome: str, images: int = 1) -> None:
         """Count a request that has ended so, and the images that it asked for."""
@@ -93,25 +96,19 @@ class Metrics:
         self._retries.labels(pool, cause).inc()
 
     def took(self, pool: str, stage: str, seconds: float) -> None:
-        self._stages.labels(pool, stage).observe(seconds)
+        self._stage(pool, stage).observe(seconds)
 
-    @contextmanager
-    def waiting(self, pool: str) -> Iterator[None]:
+    def waiting(self, pool: str) -> AbstractContextManager[None]:
         """Count a request as held while it lasts."""
-        with self._waiting.labels(pool).track_inprogress():
-            yield
+        return self._waiting.labels(pool).track_inprogress()
 
-    @contextmanager
-    def running(self, pool: str) -> Iterator[None]:
+    def running(self, pool: str) -> AbstractContextManager[None]:
         """Count a request as running while it lasts."""
-        with self._in_flight.labels(pool).track_inprogress():
-            yield
+        return self._in_flight.labels(pool).track_inprogress()
 
-    @contextmanager
-    def demand(self, pool: str) -> Iterator[None]:
+    def demand(self, pool: str) -> AbstractContextManager[None]:
         """Count a request as one that wants a pod while it lasts."""
-        with self._demand.labels(pool, *split_full_name(pool)).track_inprogress():
-            yield
+        return self._demand.labels(pool, *split_full_name(pool)).track_inprogress()
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

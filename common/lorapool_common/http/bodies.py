@@ -13,9 +13,14 @@ async def read_at_most(chunks: AsyncIterable[bytes], max_bytes: int) -> bytes:
     Raises:
         TooLarge: there are more than `max_bytes`.
     """
+    return bytes(await gathered(chunks, max_bytes))
+
+
+async def gathered(chunks: AsyncIterable[bytes], max_bytes: int) -> bytearray:
+    """The same, for who needs no copy that cannot change. Raises: TooLarge."""
     body = bytearray()  # no list: in very small pieces a body would take many times its size
     async for chunk in chunks:
         body += chunk
         if len(body) > max_bytes:
             raise TooLarge(f"the body is larger than {max_bytes} bytes")
-    return bytes(body)
+    return body

@@ -43,9 +43,14 @@ class CompleteServing(Serving):
 
 def completed(serving: Serving, usual: UsualRequest) -> CompleteServing:
     """What the pool says, else what suits the base, within the pool's limits."""
+    return CompleteServing.model_construct(**{**dict(serving), "defaults": completed_defaults(serving, usual)})
+
+
+def completed_defaults(serving: Serving, usual: UsualRequest) -> CompleteDefaults:
+    """Of it the defaults alone."""
     said, limits = serving.defaults, serving.limits
     width, height = _size(serving, usual)
-    defaults = CompleteDefaults.model_construct(
+    return CompleteDefaults.model_construct(
         **{
             **dict(said),
             "steps": min(usual.steps, limits.steps) if said.steps is None else said.steps,
@@ -54,7 +59,6 @@ def completed(serving: Serving, usual: UsualRequest) -> CompleteServing:
             "height": height,
         }
     )
-    return CompleteServing.model_construct(**{**dict(serving), "defaults": defaults})
 
 
 def _size(serving: Serving, usual: UsualRequest) -> tuple[int, int]:

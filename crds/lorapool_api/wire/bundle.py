@@ -30,7 +30,7 @@ def head(reply: GenerateReply, images: tuple[bytes, ...]) -> bytes:
     return len(text).to_bytes(_LENGTH_BYTES, "big") + text
 
 
-def split(body: bytes) -> tuple[GenerateReply, tuple[memoryview, ...]]:
+def split(body: bytes | bytearray) -> tuple[GenerateReply, tuple[memoryview, ...]]:
     """The reply, and views of its images.
 
     Raises:

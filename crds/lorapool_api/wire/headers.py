@@ -69,7 +69,8 @@ def timeline_of(timings: Timings) -> tuple[tuple[str, float], ...]:
 
 def word(text: str, limit_bytes: int = MAX_WORD_BYTES) -> str:
     """The text as a header's value: printable ASCII, of bounded length."""
-    return _NOT_PLAIN.sub("?", text[:limit_bytes])
+    cut = text[:limit_bytes]
+    return cut if cut.isascii() and cut.isprintable() else _NOT_PLAIN.sub("?", cut)
 
 
 def _adapters(used: Sequence[UsedAdapter]) -> str:

@@ -18,7 +18,8 @@ from lorapool_gateway.http.fields.fields import short
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.hf import routes as hf_routes
 from lorapool_gateway.http.openai import routes as openai_routes
-from lorapool_gateway.http.pools import PoolPaths
+from lorapool_gateway.http.paths.direct import DirectPosts
+from lorapool_gateway.http.paths.pools import PoolPaths
 from lorapool_gateway.http.reference import routes as reference
 from lorapool_gateway.http.reply_headers import EXPOSED
 from lorapool_gateway.http.sdapi import alive
@@ -33,6 +34,9 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
         origins: whose pages may call; `*` stands for all. A browser lets no other page than these read an answer.
     """
     app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    dialects = (openai_routes.routes(gate), sdapi_routes.routes(gate), alive.routes(), hf_routes.routes(gate))
+    # Added first, so it is within all others.
+    app.add_middleware(DirectPosts, routers=dialects, refuse={GatewayError: _refuse, HTTPException: _refuse_route})
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -47,7 +51,6 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     app.add_exception_handler(Exception, _fail)
-    dialects = (openai_routes.routes(gate), sdapi_routes.routes(gate), alive.routes(), hf_routes.routes(gate))
     for router in (*dialects, reference.routes(dialects)):
         app.include_router(router)
     unserved.install(app)

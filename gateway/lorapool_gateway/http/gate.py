@@ -20,7 +20,7 @@ from lorapool_gateway.http import errors
 from lorapool_gateway.http.body import read_body
 from lorapool_gateway.http.fields.loras import HEADERS
 from lorapool_gateway.http.keys import ApiKeys
-from lorapool_gateway.http.pools import STATE
+from lorapool_gateway.http.paths.pools import STATE
 from lorapool_gateway.http.reply_headers import POOL
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.events import OnStep

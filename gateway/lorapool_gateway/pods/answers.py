@@ -7,7 +7,7 @@ from lorapool_api.wire.reply import GenerateReply
 from lorapool_gateway.pods.images import Image, lift
 
 
-def in_bundle(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
+def in_bundle(body: bytes | bytearray) -> tuple[GenerateReply, tuple[Image, ...]]:
     """The reply and its images as they are. Raises: ValueError."""
     reply, images = bundle.split(body)
     if not images:
@@ -15,7 +15,7 @@ def in_bundle(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
     return reply, tuple(Image(data, is_base64=False) for data in images)
 
 
-async def in_json(body: bytes) -> tuple[GenerateReply, tuple[Image, ...]]:
+async def in_json(body: bytes | bytearray) -> tuple[GenerateReply, tuple[Image, ...]]:
     """The reply without its images, and those in base64. Raises: ValueError."""
     rest, found = lift(body)
     reply = GenerateReply.model_validate_json(rest)

@@ -20,7 +20,7 @@ from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import ErrorReply, GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import ServingStatus
-from lorapool_common.http.bodies import TooLarge, read_at_most
+from lorapool_common.http.bodies import TooLarge, gathered
 from lorapool_common.http.request_ids import request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Tracing
 from lorapool_common.signed.calls import Signs
@@ -46,6 +46,7 @@ _OK: Final = 200
 # Pods of an older version answer in JSON.
 _ACCEPT: Final = f"{bundle.MEDIA_TYPE}, application/json;q=0.9"
 _FIELD_BYTES: Final = 32 << 10
+_READ_BYTES: Final = 256 << 10
 _NO_BODY: Final = Payload()
 
 
@@ -166,7 +167,7 @@ class PodClient:
         body: Payload = _NO_BODY,
         on_step: OnStep | None = None,
         **call: Any,
-    ) -> tuple[aiohttp.ClientResponse, bytes]:
+    ) -> tuple[aiohttp.ClientResponse, bytes | bytearray]:
         """Each try is signed anew: a pod takes a signature once."""
         loop = asyncio.get_running_loop()
         headers = call.get("headers", {})
@@ -196,6 +197,8 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         # A pod's answer has no other encoding, so that its size is bounded by what is read.
         headers={"accept-encoding": "identity"},
         auto_decompress=False,
+        # An image of the usual size comes without a pause.
+        read_bufsize=_READ_BYTES,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[trace],
         max_line_size=_FIELD_BYTES,
@@ -207,12 +210,12 @@ async def _note_kept(_: aiohttp.ClientSession, context: SimpleNamespace, __: obj
     context.trace_request_ctx.kept = True
 
 
-async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | None) -> bytes:
+async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | None) -> bytes | bytearray:
     """The whole body; of events the last. Raises: InvalidReply, where there is more than the limit; RequestRefused."""
     try:
         if on_step and answer.content_type == events.MEDIA_TYPE:
             return await events.done_of(answer.content.iter_any(), limit, on_step)
-        return await read_at_most(answer.content.iter_any(), limit)
+        return await gathered(answer.content.iter_any(), limit)
     except (TooLarge, InvalidEvents) as error:
         answer.close()
         raise InvalidReply(str(error)) from error
@@ -220,7 +223,7 @@ async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | No
         raise RequestRefused(answer.status, error.reply) from error
 
 
-def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> RequestRefused:
+def _refusal(answer: aiohttp.ClientResponse, body: bytes | bytearray) -> RequestRefused:
     try:
         return RequestRefused(answer.status, ErrorReply.model_validate_json(body))
     except ValidationError:

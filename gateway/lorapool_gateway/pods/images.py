@@ -37,6 +37,10 @@ class Image:
             return bytes(self.data)
         return b"".join([binascii.a2b_base64(piece, strict_mode=True) async for piece in _pieces(self.data)])
 
+    async def as_sent(self) -> bytes | memoryview:
+        """Its bytes, without a copy where it came as they are. Raises: ValueError where its base64 is none."""
+        return await self.raw() if self.is_base64 else self.data
+
     async def is_whole(self) -> bool:
         """Whether its base64 has nothing in it that base64 has not, so that it can stand in JSON as it is."""
         if not self.is_base64:
@@ -49,7 +53,7 @@ class Image:
         return True
 
 
-def lift(body: bytes) -> tuple[bytes, tuple[memoryview, ...]]:
+def lift(body: bytes | bytearray) -> tuple[bytes, tuple[memoryview, ...]]:
     """A pod's JSON without its images, and the images in base64 (views, no copies).
 
     A parser would look at each character of them. Within a text of JSON a quotation mark is escaped, so the mark is

@@ -16,6 +16,7 @@ from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT = "hf"
+_EXPOSED = ", ".join(EXPOSED)
 _COMPUTE_TYPES = {Device.CUDA: "gpu", Device.CPU: "cpu"}
 
 
@@ -72,7 +73,7 @@ async def _image(service: ImageService, asked: ImageRequest, served: ServedReply
         "x-compute-time": f"{compute_s:.3f}",
         "x-compute-type": _COMPUTE_TYPES[service.device(served.pool)],
         "x-compute-characters": str(len(asked.generate.prompt)),
-        "access-control-expose-headers": ", ".join(EXPOSED),
+        "access-control-expose-headers": _EXPOSED,
     }
     headers |= served_headers(served, asked.warnings)
-    return Response(await served.images[0].raw(), media_type=served.reply.format.media_type, headers=headers)
+    return Response(await served.images[0].as_sent(), media_type=served.reply.format.media_type, headers=headers)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lorapool_api.kinds.serving import Serving
-from lorapool_api.rules.usual import OF_SDXL, completed
+from lorapool_api.rules.usual import OF_SDXL, completed_defaults
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import AnyTier, ServingCosts
 from lorapool_gateway.cluster.snapshot import RuntimePod
@@ -70,7 +70,7 @@ class PodLoad:
 
 def work_of(request: GenerateRequest, serving: Serving) -> Work:
     """What the request is, by the pool's defaults where it does not say."""
-    defaults = completed(serving, OF_SDXL).defaults
+    defaults = completed_defaults(serving, OF_SDXL)
     steps = defaults.steps if request.steps is None else request.steps
     pixels = (request.width or defaults.width) * (request.height or defaults.height)
     of_steps = float(steps * pixels)

@@ -93,9 +93,8 @@ async def test_without_a_folder_all_of_it_is_in_memory_and_counted(disk: Disk) -
     spool = Spool(Bodies(len(PICTURE)))
     with spool.body() as body:
         assert (await (await fed(body, PICTURE)).parsed(PARSE)).generate.image == BASE64
-        with spool.body() as other:
-            with pytest.raises(Busy):
-                await fed(other, b"a cat")
+        with spool.body() as other, pytest.raises(Busy):
+            await fed(other, b"a cat")
 
 
 async def test_room_on_disk_is_bounded_and_given_back(disk: Disk) -> None:
@@ -110,16 +109,14 @@ async def test_room_on_disk_is_bounded_and_given_back(disk: Disk) -> None:
 
 async def test_a_request_that_is_none_leaves_nothing(disk: Disk) -> None:
     spool = Spool(Bodies(), disk)
-    with pytest.raises(BadRequest):
-        with spool.body() as body:
-            await (await fed(body, b"{" * 2 * MEMORY_BYTES)).parsed(PARSE)
+    with pytest.raises(BadRequest), spool.body() as body:
+        await (await fed(body, b"{" * 2 * MEMORY_BYTES)).parsed(PARSE)
 
 
 async def test_what_is_no_base64_does_not_get_among_the_fields_of_the_request(disk: Disk) -> None:
     sent = json.dumps({"inputs": "a cat", "image": BASE64[: 2 * MEMORY_BYTES] + '","steps":9,"x":"aa'}).encode()
-    with pytest.raises(BadRequest, match="base64"):
-        with Spool(Bodies(), disk).body() as body:
-            await (await fed(body, sent)).parsed(PARSE)
+    with pytest.raises(BadRequest, match="base64"), Spool(Bodies(), disk).body() as body:
+        await (await fed(body, sent)).parsed(PARSE)
 
 
 async def test_a_prompt_that_looks_as_if_it_stood_for_a_picture_stands_for_nothing(disk: Disk) -> None:
