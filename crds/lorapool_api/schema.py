@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -31,6 +32,10 @@ class ApiModel(BaseModel):
         return dumped
 
 
+# Have no parts that are models.
+_PLAIN: Final = frozenset((str, int, float, bool, type(None), datetime))
+
+
 class SharedFields:
     """Lets models share what pydantic keeps with each of them: the set of the fields that were given.
 
@@ -40,20 +45,25 @@ class SharedFields:
 
     def __init__(self) -> None:
         self._sets: dict[frozenset[str], set[str]] = {}
+        self._is_model: dict[type, bool] = {}
 
     def share(self, value: Any) -> None:
         """With all models that were shared before; those within it too."""
-        if isinstance(value, BaseModel):
+        is_model = self._is_model.get(type(value))
+        if is_model is None:
+            # Asked once for each class: that of a model asks all of its bases, for each of dozens of strings.
+            is_model = self._is_model[type(value)] = isinstance(value, BaseModel)
+        if is_model:
             given = self._sets.setdefault(frozenset(value.model_fields_set), value.model_fields_set)
             object.__setattr__(value, "__pydantic_fields_set__", given)
             self._share_parts(value.__dict__.values())
-        elif isinstance(value, tuple):
+        elif type(value) is tuple:
             self._share_parts(value)
 
     def _share_parts(self, parts: Iterable[Any]) -> None:
         for part in parts:
             # Most are strings and numbers, of which there are dozens in each object.
-            if isinstance(part, BaseModel | tuple):
+            if type(part) not in _PLAIN:
                 self.share(part)
 
 

@@ -6,7 +6,6 @@ return None for an object that they created, or refuse to send a Lease.
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
+from pydantic_core import to_json
 
 from lorapool_common.kube.access import ClusterAccess
 from lorapool_common.kube.calls.api_call import ObserveCall, no_observer
@@ -224,7 +224,7 @@ class Kube:
         accept: str = JSON,
     ) -> tuple[int, bytes]:
         """The status of a good answer, and what it holds."""
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else to_json(body)
         async with (
             contextlib.nullcontext() if method == "GET" else self._writes,
             self._transport.open(

@@ -1,9 +1,10 @@
 """What the API server answers: objects, and the `Status` that says why not."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
 
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import Manifest
@@ -20,7 +21,7 @@ class Listing:
 def parse_object(text: bytes) -> Manifest:
     """A JSON object. Raises: ApiError, where it is none."""
     try:
-        parsed = json.loads(text)
+        parsed = from_json(text)
     except ValueError as error:
         raise ApiError(0, "Malformed", f"the API server's answer is no JSON: {error}") from error
     if not isinstance(parsed, dict):

@@ -74,13 +74,13 @@ class Indexer(Generic[T]):
             self._by_pool.setdefault(pool, {})[key] = item
         return concerned
 
-    def refresh(self, body: Body) -> set[str]:
-        """Take over what a write of ours returned, unless the object went in between.
+    def refresh(self, body: Body, known: T | None = None) -> set[str]:
+        """Take over what a write of ours returned, unless the object went in between. `known`: it as it was read.
 
         Concerned are the pools of an object that somebody else edited before our write. What is returned has that edit
         already, so the watch that tells of it later brings nothing new. So are those of one that has other pools now.
         """
-        key, item = _key(body), self._read(body)
+        key, item = _key(body), known or self._read(body)
         old = self._items.get(key)
         if old is None or _uid(old) != _uid(item):
             return set()

@@ -15,7 +15,7 @@ from lorapool_operator.decide.adapters.in_pods.status_input import StatusInput
 from lorapool_operator.decide.adapters.names import Labels
 from lorapool_operator.decide.adapters.pool_pods import PoolPods
 from lorapool_operator.decide.events import adapter_events
-from lorapool_operator.decide.plan import StatusWrite, status_write
+from lorapool_operator.decide.plan import StatusWrite
 from lorapool_operator.placement.place import NO_COPIES
 from lorapool_operator.seen.desired import DesiredPool
 from lorapool_operator.seen.finalizer import has_finalizer
@@ -58,11 +58,11 @@ def decide_without_pool(seen: SeenWithoutPool) -> NoPoolPlan:
     """The plan of the pass. Once the status names a pool, that one goes on."""
     live = tuple(a for a in seen.adapters if not a.metadata.is_terminating)
     wanted = [_status(adapter, seen) for adapter in live]
-    writes = (status_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in wanted if w.is_new)
+    writes = (StatusWrite(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in wanted if w.is_new)
     return NoPoolPlan(
         resolve=tuple(a for a in live if a.spec.source.hub is not None and not a.spec.suspend),
         remove=tuple(a for a in seen.adapters if a.metadata.is_terminating and has_finalizer(a)),
-        writes=tuple(write for write in writes if write.patch),
+        writes=tuple(writes),
         by_reason=Counter(w.status.summary or "" for w in wanted),
     )
 

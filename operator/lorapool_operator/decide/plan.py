@@ -77,18 +77,24 @@ class PassMemory:
 
 @dataclass(frozen=True)
 class StatusWrite:
-    """A status that differs from the object's.
+    """A status that differs from the object's. As JSON it is made when it is written: there may be ten thousand.
 
     Attributes:
-        content: the whole status.
-        patch: the way there, RFC 7396.
         events: what people are told once it is written.
     """
 
     about: Adapter | Pool
-    content: dict[str, Any]
-    patch: dict[str, Any]
+    status: AdapterStatus | PoolStatus
     events: tuple[EventDraft, ...]
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The whole status."""
+        return self.status.manifest()
+
+    def patch(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The way from the object's to that one, RFC 7396; empty where they are the same."""
+        return merge_patch(self.about.status.manifest(), content)
 
 
 @dataclass(frozen=True)
@@ -227,17 +233,10 @@ def _to_scale_down(seen: Observed) -> DeploymentView | None:
 def _report(
     seen: Observed, statuses: AdapterStatuses, due: Iterable[WantedStatus], kept: tuple[KeptName, ...]
 ) -> Report:
-    writes = [status_write(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in due]
+    writes = [StatusWrite(w.adapter, w.status, adapter_events(w.adapter, w.status)) for w in due]
     if seen.pool is not None:
         status = pool_status(seen.pool, seen, statuses.counts, kept)
-        writes.append(status_write(seen.pool, status, pool_events(seen.pool, status)))
+        of_pool = StatusWrite(seen.pool, status, pool_events(seen.pool, status))
+        writes += [of_pool] if of_pool.patch(of_pool.content) else []
     gpus = gpu_use(seen, statuses.counts.ready)
-    return Report(tuple(w for w in writes if w.patch), statuses.by_reason, pods_by_state(seen), gpus)
-
-
-def status_write(
-    about: Adapter | Pool, status: AdapterStatus | PoolStatus, events: tuple[EventDraft, ...]
-) -> StatusWrite:
-    """What takes the object's status to that one."""
-    content = status.manifest()
-    return StatusWrite(about, content, merge_patch(about.status.manifest(), content), events)
+    return Report(tuple(writes), statuses.by_reason, pods_by_state(seen), gpus)

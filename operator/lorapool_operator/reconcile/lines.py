@@ -1,11 +1,13 @@
 """What the log says of a pass: a line for each kind of write and its reason, none where nothing was written."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import structlog
 
-from lorapool_api.kinds.pool import Pool
+from lorapool_api.kinds.adapter import AdapterStatus
+from lorapool_api.kinds.conditions import find
+from lorapool_api.kinds.pool import Pool, PoolStatus
 from lorapool_operator.decide.plan import StatusWrite
 
 log = structlog.get_logger(__name__)
@@ -30,11 +32,12 @@ def _by_reason(written: Iterable[StatusWrite]) -> Iterator[tuple[tuple[str, str]
     found: dict[tuple[str, str], list[str]] = {}
     for write in written:
         kind = "pool" if isinstance(write.about, Pool) else "adapter"
-        found.setdefault((kind, _reason(write.content)), []).append(write.about.key)
+        found.setdefault((kind, _reason(write.status)), []).append(write.about.key)
     return iter(found.items())
 
 
-def _reason(status: Mapping[str, Any]) -> str:
+def _reason(status: AdapterStatus | PoolStatus) -> str:
     """In one word: an adapter's summary, else why it is Ready or not."""
-    ready = (c["reason"] for c in status.get("conditions") or () if c["type"] == "Ready")
-    return str(status.get("summary") or next(ready, ""))
+    ready = find(status.conditions, "Ready")
+    said = status.summary if isinstance(status, AdapterStatus) else None
+    return str(said or (ready.reason if ready else ""))

@@ -6,12 +6,13 @@ from typing import Final
 
 import structlog
 
-from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.adapter import Adapter, AdapterStatus
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import ADAPTER_FINALIZER, DELETION_COST_ANNOTATION
 from lorapool_common.kube.errors import ApiError
 from lorapool_common.kube.resources import ADAPTERS, DEPLOYMENTS, PODS, POOLS, Resource
 from lorapool_operator.cluster.objects import Objects
+from lorapool_operator.cluster.own_writes import with_finalizers, with_status
 from lorapool_operator.decide.plan import StatusWrite
 from lorapool_operator.decide.pools.refused_objects import refused_object
 from lorapool_operator.decide.scaling.removals import DeletionCost
@@ -131,20 +132,41 @@ class Writer:
     async def _set_finalizers(self, adapter: Adapter, finalizers: list[str]) -> Written:
         """Only if nobody changed the object meanwhile: the list is replaced as a whole."""
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
-        return await self._patch(adapter, patch, {"finalizers": finalizers})
+
+        def taken(reply: Manifest) -> set[str]:
+            return self._ctx.cache.adapters.refresh(reply, with_finalizers(adapter, tuple(finalizers), reply))
+
+        return await self._patch(adapter, patch, {"finalizers": finalizers}, taken)
 
     async def write_status(self, wanted: StatusWrite) -> Written:
-        written = await self._patch(wanted.about, {"status": wanted.patch}, wanted.content, "status")
+        content = wanted.content
+        patch = wanted.patch(content)
+        if not patch:
+            return Written(is_done=True)
+        about, status = wanted.about, wanted.status
+
+        def taken(reply: Manifest) -> set[str]:
+            if not isinstance(about, Adapter) or not isinstance(status, AdapterStatus):
+                return self._ctx.cache.pools.refresh(reply)
+            return self._ctx.cache.adapters.refresh(reply, with_status(about, status, content, reply))
+
+        written = await self._patch(about, {"status": patch}, content, taken, "status")
         for draft in wanted.events if written.is_done else ():
             self._ctx.recorder.record(draft)
         return written
 
     async def _patch(
-        self, about: Adapter | Pool, patch: Manifest, content: Manifest, subresource: str | None = None
+        self,
+        about: Adapter | Pool,
+        patch: Manifest,
+        content: Manifest,
+        taken: Callable[[Manifest], set[str]],
+        subresource: str | None = None,
     ) -> Written:
-        """`content` is what the object would have then, `patch` is the way there."""
-        meta, cache = about.metadata, self._ctx.cache
-        resource, indexer = (POOLS, cache.pools) if isinstance(about, Pool) else (ADAPTERS, cache.adapters)
+        """`content` is what the object would have then, `patch` is the way there; `taken` puts the reply into the
+        cache, and says which pools that concerns."""
+        meta = about.metadata
+        resource = POOLS if isinstance(about, Pool) else ADAPTERS
         write = Write(
             _name(resource, about.key, subresource), meta.uid, meta.generation, meta.resource_version, content
         )
@@ -152,7 +174,7 @@ class Writer:
         async def patch_and_take_over() -> None:
             done = await self._ctx.kube.patch(resource, meta.namespace, meta.name, patch, subresource)
             self._ctx.metrics.writes.labels(subresource or "finalizer").inc()
-            cache.wake(indexer.refresh(done))
+            self._ctx.cache.wake(taken(done))
 
         event = "an object could not be written"
         return await self._try(write, event, patch_and_take_over, kind=resource.kind, object=about.key)

@@ -8,6 +8,7 @@ from typing import Self
 from lorapool_api.kinds.adapter import AdapterStatus
 from lorapool_api.kinds.pool import AdapterCounts
 from lorapool_api.names import adapter_of
+from lorapool_api.schema import SharedFields
 from lorapool_api.wire.state import AdapterState
 from lorapool_operator.decide.adapters.adapter_status import WantedStatus, wanted_status
 from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
@@ -104,13 +105,14 @@ class StatusDecisions:
     """The statuses of a pool's adapters: of those alone of which something is new, if that concerns not all."""
 
     def __init__(self) -> None:
-        self._status = Memo(wanted_status, lambda given: given.result.adapter.key)
+        self._status = Memo(self._wanted, lambda given: given.result.adapter.key)
         self._stack = Memo(stack_status, lambda given: given.adapter.key)
         self._before: StatusesInput | None = None
         self._stacks: set[str] = set()
         self._by_key: dict[str, WantedStatus] = {}
         self._new: dict[str, WantedStatus] = {}
         self._tally = Tally()
+        self._fields = SharedFields()
         self._made: AdapterStatuses | None = None
 
     def __call__(self, given: StatusesInput) -> AdapterStatuses:
@@ -144,6 +146,12 @@ class StatusDecisions:
             self._set(key, self._stack(asked), given.pods.pool)
         new = tuple(self._new[key] for key in sorted(self._new))
         return AdapterStatuses(self._by_key, new, self._tally.counts, self._tally.by_reason)
+
+    def _wanted(self, given: StatusInput) -> WantedStatus:
+        wanted = wanted_status(given)
+        if wanted.is_new:
+            self._fields.share(wanted.status)  # there are thousands
+        return wanted
 
     def _set(self, key: str, wanted: WantedStatus | None, pool: str) -> None:
         before = self._by_key.pop(key, None) if wanted is None else self._by_key.get(key)
