@@ -28,6 +28,11 @@ class Memo(Generic[Input, Result]):
         self._kept[key] = (given, result)
         return result
 
+    def last(self, key: str) -> Input | None:
+        """What was asked last under that key."""
+        kept = self._kept.get(key)
+        return None if kept is None else kept[0]
+
     def __contains__(self, key: str) -> bool:
         """Whether a result is kept under that key."""
         return key in self._kept

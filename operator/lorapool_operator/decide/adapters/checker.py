@@ -1,7 +1,7 @@
 """An adapter after the checks: whether pods shall have it, in which versions, and as what."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -69,6 +69,14 @@ class CheckResult:
 
 
 CheckResults = Mapping[str, CheckResult]
+
+
+def about(result: CheckResult, adapter: Adapter) -> CheckResult:
+    """The result as that of a newer object, of which nothing that is checked is new."""
+    if result.adapter is adapter:
+        return result
+    candidate = None if result.candidate is None else replace(result.candidate, adapter=adapter)
+    return replace(result, adapter=adapter, candidate=candidate)
 
 
 def check(given: CheckInput, fit: Fit = misfit) -> CheckResult:

@@ -89,3 +89,10 @@ def test_a_failure_is_not_kept() -> None:
     with pytest.raises(ZeroDivisionError):
         memo(7)
     assert memo(7) == 1
+
+
+def test_what_was_asked_last_is_known(memo: Memo[Sum, int]) -> None:
+    assert memo.last("a") is None
+    given = Sum("a", (1, 2))
+    memo(given)
+    assert memo.last("a") is given

@@ -10,7 +10,7 @@ from lorapool_api.rules.claims import NO_CLAIMS, Claims
 from lorapool_api.schema import SharedFields
 from lorapool_api.wire.catalog import CatalogEntry
 from lorapool_api.wire.state import BaseReport
-from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults
+from lorapool_operator.decide.adapters.checker import CheckResult, CheckResults, about
 from lorapool_operator.decide.adapters.checks import CheckInput, Fit
 from lorapool_operator.decide.adapters.incremental.claimed import NameDecisions
 from lorapool_operator.decide.adapters.names import NamesInput
@@ -20,7 +20,7 @@ from lorapool_operator.decide.adapters.tenants.quotas import NamespaceShare, Quo
 from lorapool_operator.decide.memo import Memo
 from lorapool_operator.seen.changed import changed_keys, differing_keys
 from lorapool_operator.seen.desired import DesiredPool
-from lorapool_operator.seen.finalizer import has_finalizer
+from lorapool_operator.seen.finalizer import has_finalizer, is_same_but_marked
 from lorapool_operator.seen.observed import Observed
 from lorapool_operator.seen.resolution import Outcome, Resolving
 
@@ -119,11 +119,19 @@ class CheckDecisions:
                 results.pop(key, None)
                 self._stacks.discard(key)
                 continue
-            results[key] = self._check(_check_input(given, adapter, claims, self._shares.of(key)))
+            results[key] = self._result(_check_input(given, adapter, claims, self._shares.of(key)))
             (self._stacks.add if adapter.is_stack else self._stacks.discard)(key)
         for key in self._stacks:
             results[key] = _kept(self._made.results.get(key), with_members(results[key], claims, results))
         return self._after(given, keys | self._stacks, results)
+
+    def _result(self, given: CheckInput) -> CheckResult:
+        """The result; it is not made anew because of our own finalizer, which no check reads."""
+        adapter, before = given.adapter, self._check.last(given.adapter.key)
+        is_marked = before is not None and is_same_but_marked(before.adapter, adapter)
+        if before is None or not is_marked:
+            return self._check(given)
+        return about(self._check(replace(given, adapter=before.adapter)), adapter)
 
     def _check_one(self, given: CheckInput) -> CheckResult:
         result = check_versions(given, self._fit)

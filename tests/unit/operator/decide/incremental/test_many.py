@@ -6,6 +6,8 @@ from tests import make
 from tests.unit.operator import make as op
 from tests.unit.operator.context import Bench
 
+from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_operator.cluster.own_writes import with_finalizers
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.placements import PlacementDecisions
 from lorapool_operator.decide.plan import PassMemory, decide
@@ -49,3 +51,22 @@ def test_entries_of_adapters_that_are_alike_share_what_is_the_same_of_all() -> N
     one, two = decide(seen, PassMemory(), AdapterDecisions(), PlacementDecisions()).entries
     assert one.model_fields_set is two.model_fields_set
     assert one.source.model_fields_set is two.source.model_fields_set
+
+
+def test_our_own_finalizer_asks_for_no_other_check_and_any_other_change_does() -> None:
+    adapter = make.adapter("a", metadata={"resourceVersion": "1"})
+    reply = {"metadata": adapter.metadata.manifest() | {"finalizers": [ADAPTER_FINALIZER], "resourceVersion": "2"}}
+    marked = with_finalizers(adapter, (ADAPTER_FINALIZER,), reply)
+    assert marked is not None
+    paused = marked.metadata.model_copy(update={"annotations": {"lorapool.dev/paused": "true"}})
+    edited = marked.model_copy(update={"metadata": paused})
+    decisions, pool = AdapterDecisions(), op.pool()
+    first, second, third = (op.all_checked(op.seen(a, pool=pool), decisions) for a in (adapter, marked, edited))
+
+    assert [list(checked.unmarked) for checked in (first, second)] == [["default/a"], []]
+    one, same, other = (checked.results["default/a"] for checked in (first, second, third))
+    assert same.entry is one.entry
+    assert same.adapter is marked
+    assert other.adapter is edited
+    assert third.paused == {"default/a"}
+    assert other.entry is not one.entry
