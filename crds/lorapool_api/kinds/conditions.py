@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
@@ -197,10 +198,19 @@ def _timed(condition: Condition, before: Condition | None, now: datetime) -> Con
     since = _since(condition, before, now)
     if before is not None and before.last_transition_time == since and _words(before) == _words(condition):
         return before
-    return condition.model_copy(update={"last_transition_time": since})
+    return _shared(condition.type, *_words(condition), since)
 
 
-def _words(condition: Condition) -> tuple[object, ...]:
+@lru_cache(maxsize=1024)
+def _shared(type_: str, status: Status, reason: AnyReason, message: str, generation: int, since: datetime) -> Condition:
+    """Thousands of adapters that come at once say the same: it is kept once."""
+    return Condition(
+        type=type_, status=status, reason=reason, message=message, observed_generation=generation,
+        last_transition_time=since,
+    )  # fmt: skip
+
+
+def _words(condition: Condition) -> tuple[Status, AnyReason, str, int]:
     return condition.status, condition.reason, condition.message, condition.observed_generation
 
 

@@ -42,6 +42,12 @@ class ObjectCache:
         self._fields.share(adapter)  # there are thousands
         return adapter
 
+    def put_own(self, body: Body, known: Adapter | None) -> set[str]:
+        """Take over what a write of ours returned of an adapter, as `Indexer.refresh` does."""
+        if known is not None:
+            self._fields.share(known)
+        return self.adapters.refresh(body, known)
+
     def namespace_labels(self) -> Mapping[str, Mapping[str, str]]:
         """As they are now; what changes later does not change it."""
         if self._labels is None:

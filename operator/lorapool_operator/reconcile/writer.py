@@ -134,7 +134,7 @@ class Writer:
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": adapter.metadata.resource_version}}
 
         def taken(reply: Manifest) -> set[str]:
-            return self._ctx.cache.adapters.refresh(reply, with_finalizers(adapter, tuple(finalizers), reply))
+            return self._ctx.cache.put_own(reply, with_finalizers(adapter, tuple(finalizers), reply))
 
         return await self._patch(adapter, patch, {"finalizers": finalizers}, taken)
 
@@ -148,7 +148,7 @@ class Writer:
         def taken(reply: Manifest) -> set[str]:
             if not isinstance(about, Adapter) or not isinstance(status, AdapterStatus):
                 return self._ctx.cache.pools.refresh(reply)
-            return self._ctx.cache.adapters.refresh(reply, with_status(about, status, content, reply))
+            return self._ctx.cache.put_own(reply, with_status(about, status, content, reply))
 
         written = await self._patch(about, {"status": patch}, content, taken, "status")
         for draft in wanted.events if written.is_done else ():

@@ -66,7 +66,7 @@ def test_the_cache_takes_it_over_and_the_watch_that_tells_of_it_brings_nothing_n
     before = make.adapter(metadata={"resourceVersion": "1"})
     cache.adapters.put(before.key, before)
     now = with_status(before, STATUS, STATUS.manifest(), reply(before))
-    assert cache.adapters.refresh(reply(before), now) == set()
+    assert cache.put_own(reply(before), now) == set()
     assert cache.adapters.get(before.key) is now
     assert cache.adapters.put_manifest(reply(before)) == set()
     assert cache.adapters.get(before.key) is now

@@ -1,7 +1,7 @@
 """The statuses of all adapters of a pool, from pass to pass."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
@@ -148,7 +148,7 @@ class StatusDecisions:
         return AdapterStatuses(self._by_key, new, self._tally.counts, self._tally.by_reason)
 
     def _wanted(self, given: StatusInput) -> WantedStatus:
-        wanted = wanted_status(given)
+        wanted = wanted_status(replace(given))  # what a copy has worked out goes with it: `given` is remembered
         if wanted.is_new:
             self._fields.share(wanted.status)  # there are thousands
         return wanted

@@ -1,12 +1,14 @@
 """A pass over many adapters: the event loop goes on, and what is alike is kept once."""
 
 import asyncio
+from dataclasses import replace
 
 from tests import make
 from tests.unit.operator import make as op
 from tests.unit.operator.context import Bench
 
 from lorapool_api.names import ADAPTER_FINALIZER
+from lorapool_api.wire.state import AdapterPhase
 from lorapool_operator.cluster.own_writes import with_finalizers
 from lorapool_operator.decide.adapters.decisions import AdapterDecisions
 from lorapool_operator.decide.placements import PlacementDecisions
@@ -70,3 +72,13 @@ def test_our_own_finalizer_asks_for_no_other_check_and_any_other_change_does() -
     assert other.adapter is edited
     assert third.paused == {"default/a"}
     assert other.entry is not one.entry
+
+
+def test_what_conditions_say_of_many_adapters_is_kept_once() -> None:
+    names = ("one", "two")
+    said = {"p-1": replace(op.report(), adapters={f"default/{name}": op.state(AdapterPhase.READY) for name in names})}
+    seen = op.seen(*(make.adapter(name) for name in names), pool=op.pool(), reports=said)
+    one, two = (op.statuses(seen)[f"default/{name}"] for name in names)
+    assert one.conditions[3].reason == "Served"
+    shared = [first is second for first, second in zip(one.conditions, two.conditions, strict=True)]
+    assert shared == [True, False, True, True, True], "where each was found is its own"
