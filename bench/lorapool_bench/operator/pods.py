@@ -63,7 +63,10 @@ class LightPod:
     async def _assign(self, request: web.Request) -> web.Response:
         body = json.loads(await request.read())
         before, self._holds, self._assignment = self._holds, frozenset(body["holds"]), body["digest"]
-        self._note(before ^ self._holds)
+        changed = set(before ^ self._holds)
+        if (delta := body.get("delta")) and delta["base"] == self._digest:
+            changed |= self._changed_by(delta)
+        self._note(changed)
         return self._answer(self._news.version - 1)
 
     async def _put(self, request: web.Request) -> web.Response:
@@ -78,12 +81,16 @@ class LightPod:
         if body["base"] != self._digest:
             refusal = {"code": ErrorCode.DIGEST_MISMATCH, "message": f"holds {self._digest}"}
             return web.json_response(refusal, status=409)
-        self._digest = body["digest"]
-        for key in body["remove"]:
-            self._entries.pop(key, None)
-        self._entries |= {row["key"]: row["generation"] for row in body["upsert"]}
-        self._note({*body["remove"], *(row["key"] for row in body["upsert"])})
+        self._note(self._changed_by(body))
         return self._answer(self._news.version - 1)
+
+    def _changed_by(self, delta: Row) -> set[str]:
+        """Keys of what another catalog changes."""
+        self._digest = delta["digest"]
+        for key in delta["remove"]:
+            self._entries.pop(key, None)
+        self._entries |= {row["key"]: row["generation"] for row in delta["upsert"]}
+        return {*delta["remove"], *(row["key"] for row in delta["upsert"])}
 
     def _note(self, keys: set[str] | frozenset[str]) -> None:
         """These have changed, or have gone."""

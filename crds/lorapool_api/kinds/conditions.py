@@ -198,12 +198,14 @@ def _timed(condition: Condition, before: Condition | None, now: datetime) -> Con
     since = _since(condition, before, now)
     if before is not None and before.last_transition_time == since and _words(before) == _words(condition):
         return before
-    return _shared(condition.type, *_words(condition), since)
+    return shared_condition(condition.type, *_words(condition), since)
 
 
-@lru_cache(maxsize=1024)
-def _shared(type_: str, status: Status, reason: AnyReason, message: str, generation: int, since: datetime) -> Condition:
-    """Thousands of adapters that come at once say the same: it is kept once."""
+@lru_cache(maxsize=2048)
+def shared_condition(
+    type_: str, status: Status, reason: AnyReason, message: str, generation: int, since: datetime | None = None
+) -> Condition:
+    """The condition. Thousands of adapters that come at once say the same: it is made and kept once."""
     return Condition(
         type=type_, status=status, reason=reason, message=message, observed_generation=generation,
         last_transition_time=since,

@@ -6,6 +6,7 @@ say is written down here for the files' names, and nothing is guessed: a name th
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from lorapool_api.kinds.serving import FoundDefaults, SchedulerName, TimestepSpacing
@@ -15,8 +16,9 @@ _Make = Callable[[re.Match[str]], FoundDefaults]
 _KEPT_GUIDANCE: Final = 5.0
 
 
+@lru_cache(maxsize=1024)
 def recognised(repo: str | None, file: str | None) -> FoundDefaults | None:
-    """The defaults of the file; None: its names say nothing.
+    """The defaults of the file; None: its names say nothing. Asked several times of each adapter that comes.
 
     Args:
         repo: `owner/name` on the Hub, where it comes from there.

@@ -8,7 +8,7 @@ configuration trusts no operator's key `Authorization: Bearer <control token>`):
 | GET /v1/base | | 200 `BaseReport`; 503 `ErrorReply` (`NotReady`) until the base is loaded |
 | PUT /v1/catalog | `Catalog` | 200 `PodState`, complete |
 | PATCH /v1/catalog | `CatalogDelta` | 200 `PodState` with the adapters it names; 409 `ErrorReply` (`DigestMismatch`) |
-| PUT /v1/assignment | `Assignment` | 200 `PodState`, without adapters |
+| PUT /v1/assignment | `AssignmentAndDelta` | 200 `PodState` with the adapters that its delta names, if it is taken |
 | PUT /v1/credentials | `CredentialsDelivery` | 200 `PodState`, without adapters; what it does not wait for is dropped |
 | GET /v1/state?since=N&instance=I&wait=S | | 200 `PodState`, as soon as its version exceeds N, or after S <= 60 s |
 

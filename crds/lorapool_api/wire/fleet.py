@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import Base64Bytes, Field
 
 from lorapool_api.kinds.sources import Sha256
-from lorapool_api.wire.catalog import CatalogEntry
+from lorapool_api.wire.catalog import CatalogDelta, CatalogEntry
 from lorapool_api.wire.message import Wire
 from lorapool_api.wire.sources.any import FileSource
 from lorapool_api.wire.state import Label, Number
@@ -74,6 +74,26 @@ class Assignment(Wire):
         """The assignment with the token; its digest says of the token no more than whether it is the same."""
         digest = hashlib.sha256(f"{self.digest} {token}".encode()).hexdigest()
         return self.model_copy(update={"digest": digest, "token": token})
+
+
+class AssignmentAndDelta(Assignment):
+    """An assignment, and the change of the catalog that goes with it, in one call.
+
+    A pod of an earlier version takes the assignment alone. So does one that holds another catalog than the change
+    starts from: what it holds then, its answer says.
+    """
+
+    delta: CatalogDelta | None = None
+
+    @property
+    def alone(self) -> Assignment:
+        return Assignment(**{name: getattr(self, name) for name in Assignment.model_fields})
+
+
+def encoded_assignment(assignment: Assignment, delta: CatalogDelta | None = None) -> bytes:
+    """As it is sent; the change of the catalog as it was made for all pods that hold the same."""
+    text = assignment.model_dump_json().encode()
+    return text if delta is None else b'%b,"delta":%b}' % (text[:-1], delta.encoded)
 
 
 class FileQuery(Wire):

@@ -65,18 +65,21 @@ def is_unmoved(known: Resolution, found: Resolution) -> bool:
 def version_of(adapter: Adapter, found: Resolution, key: str | None = None) -> AdapterVersion:
     """The version that the source turned out to be. Its key follows from its content, whoever looks and how often."""
     sha256 = adapter.spec.sha256 or found.sha256
-    content = sha256 or found.revision or found.tag or found.refresh
-    text = json.dumps([_place(adapter.spec.source, found), content], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     known = {name: getattr(found, name) for name in Resolved.model_fields}
     return AdapterVersion(
         **known | {"sha256": sha256},
-        key=version_key(adapter.key, digest) if key is None else key,
+        key=_key_by_content(adapter, found, sha256) if key is None else key,
         source=adapter.spec.source,
         generation=adapter.metadata.generation,
         refresh=found.refresh,
         tag=found.tag,
     )
+
+
+def _key_by_content(adapter: Adapter, found: Resolution, sha256: str | None) -> str:
+    content = sha256 or found.revision or found.tag or found.refresh
+    text = json.dumps([_place(adapter.spec.source, found), content], sort_keys=True)
+    return version_key(adapter.key, hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS])
 
 
 def resolution_of(version: AdapterVersion, last_misfit: Verdict | None = None) -> Resolution:

@@ -13,7 +13,7 @@ from yarl import URL
 from lorapool_api.names import CONTROL_PORT
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
 from lorapool_api.wire.credentials import CredentialsDelivery
-from lorapool_api.wire.fleet import Assignment
+from lorapool_api.wire.fleet import Assignment, encoded_assignment
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_common.http.bodies import TooLarge, read_at_most
@@ -90,10 +90,13 @@ class Control:
         """Raises: NotLoaded, ControlError."""
         return _read(BaseReport, await self._call("GET", ip, "base", token, _BASE_MAX_BYTES))
 
-    async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState:
-        """Raises: NotSupported, ControlError."""
-        body = await self._call("PUT", ip, "assignment", token, STATE_MAX_BYTES, body=assignment)
-        return _read(PodState, body)
+    async def assign(self, ip: str, token: str, assignment: Assignment, delta: CatalogDelta | None = None) -> PodState:
+        """With the change of its catalog, which the pod takes or not: its state says so.
+
+        Raises: NotSupported, ControlError.
+        """
+        data = encoded_assignment(assignment, delta)
+        return _read(PodState, await self._call("PUT", ip, "assignment", token, STATE_MAX_BYTES, body=data))
 
     async def deliver(self, ip: str, token: str, delivery: CredentialsDelivery) -> PodState:
         """Raises: ControlError, which says nothing of what was delivered."""
@@ -115,13 +118,13 @@ class Control:
         token: str,
         max_bytes: int,
         *,
-        body: BaseModel | None = None,
+        body: BaseModel | bytes = b"",
         query: dict[str, str] | None = None,
         answer_s: float = _ANSWER_S,
     ) -> bytes:
         """The body of a good answer, whole within `answer_s`."""
         url = URL(f"http://{host_of(ip)}:{self._port}/v1/{what}").with_query(query)
-        data = b"" if body is None else _encoded(body)
+        data = body if isinstance(body, bytes) else _encoded(body)
         signed = await signature_of(self._signer, method, url, data)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         call = self._session().request(

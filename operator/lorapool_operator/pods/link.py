@@ -7,22 +7,16 @@ from typing import Final, Protocol
 
 import structlog
 
-from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.catalog import Catalog
 from lorapool_api.wire.credentials import CredentialsDelivery
 from lorapool_api.wire.fleet import Assignment
 from lorapool_api.wire.state import BaseReport, PodState
 from lorapool_common.backoff import Backoff
-from lorapool_operator.pods.control import (
-    ControlError,
-    DigestMismatch,
-    NotLoaded,
-    NotSupported,
-    TokenRefused,
-    state_limit,
-)
+from lorapool_operator.pods.control import ControlError, NotLoaded, TokenRefused, state_limit
 from lorapool_operator.pods.credentials import CredentialsSender, ReadGrants
 from lorapool_operator.pods.delta import Deltas
 from lorapool_operator.pods.report import ReportLog
+from lorapool_operator.pods.telling import TakesOrders, TellsPod
 from lorapool_operator.seen.views import PodView
 
 log = structlog.get_logger(__name__)
@@ -33,20 +27,14 @@ _FIRST_PAUSE_S: Final = 0.02
 _MOST_PAUSE_S: Final = 0.25
 
 
-class ControlPorts(Protocol):
+class ControlPorts(TakesOrders, Protocol):
     """The control ports of pods, by their addresses. Raises: ControlError."""
 
     async def state(self, ip: str, token: str, since: int, instance: str | None, max_bytes: int) -> PodState: ...
 
     async def base(self, ip: str, token: str) -> BaseReport: ...
 
-    async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState: ...
-
     async def deliver(self, ip: str, token: str, delivery: CredentialsDelivery) -> PodState: ...
-
-    async def put(self, ip: str, token: str, catalog: Catalog, max_bytes: int) -> PodState: ...
-
-    async def patch(self, ip: str, token: str, delta: CatalogDelta, max_bytes: int) -> PodState: ...
 
 
 @dataclass
@@ -70,11 +58,11 @@ class PodLink:
     _may_listen: asyncio.Event = field(default_factory=asyncio.Event)
     _notified: asyncio.Event = field(default_factory=asyncio.Event)
     _refuses: bool = False
-    _takes_no_assignment: str | None = None
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     def __post_init__(self) -> None:
         self._sender = CredentialsSender(self.pod.key, self.grants, self._deliver)
+        self._told = TellsPod(self._ip, self.token, self.control, self.reported, self.deltas)
 
     def start(self) -> None:
         work = (self._listen, self._push, self._sender.run)
@@ -105,9 +93,7 @@ class PodLink:
     @property
     def _is_assigned(self) -> bool:
         """Whether the pod follows its assignment, or its process knows of no such thing."""
-        wanted, reported = self.assignment, self.reported
-        is_old = self._takes_no_assignment is not None and self._takes_no_assignment == reported.instance
-        return wanted is None or is_old or reported.assignment == wanted.digest
+        return self._told.is_assigned(self.assignment)
 
     def _notify(self) -> None:
         if not self._is_done and self.reported.reachable:
@@ -191,9 +177,7 @@ class PodLink:
                 continue  # the listener stirs again when the pod answers
             try:
                 async with self.pushes:
-                    await self._assign()  # first: what the pod does not hold it shall not begin to fetch
-                    if self.reported.digest != self.wanted.digest:
-                        await self._send(self.wanted)
+                    await self._told.tell(self.wanted, self.assignment, state_limit(self.adapters))
             except ControlError as error:
                 if not self._refuses:
                     log.warning("a pod did not take its catalog", pod=self.pod.key, error=str(error))
@@ -206,43 +190,8 @@ class PodLink:
             self._notify()
             self.on_change()
 
-    async def _assign(self) -> None:
-        wanted = self.assignment
-        if wanted is None or self._is_assigned:
-            return
-        try:
-            state = await self.control.assign(self._ip, self.token, wanted)
-        except NotSupported:
-            self._takes_no_assignment = self.reported.instance
-            return
-        self.reported.apply(state)
-        if state.assignment != wanted.digest:
-            raise ControlError(f"the pod took the assignment, but says that it follows {state.assignment}")
-
     async def _deliver(self, delivery: CredentialsDelivery) -> PodState:
         return await self.control.deliver(self._ip, self.token, delivery)
-
-    async def _send(self, catalog: Catalog) -> None:
-        """A delta where the pod's catalog is known, else all of it."""
-        limit = state_limit(self.adapters)
-        state = await self._send_delta(catalog, limit) or await self.control.put(self._ip, self.token, catalog, limit)
-        self.reported.apply(state)
-        if state.digest != catalog.digest:
-            raise ControlError(f"the pod took the catalog, but says that it holds {state.digest}")
-        self.reported.held = catalog
-
-    async def _send_delta(self, catalog: Catalog, limit: int) -> PodState | None:
-        """None: the pod needs all of it."""
-        held = self.reported.held
-        if held is None or held.digest != self.reported.digest:
-            return None
-        change = self.deltas.between(held, catalog)
-        try:
-            state = await self.control.patch(self._ip, self.token, change, limit)
-        except DigestMismatch:
-            return None
-        self.reported.drop(change.remove)
-        return state
 
     @property
     def _ip(self) -> str:

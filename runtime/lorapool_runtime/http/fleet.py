@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 
 from lorapool_api.wire.credentials import CREDENTIALS_MAX_BYTES, CredentialsDelivery
-from lorapool_api.wire.fleet import Assignment, FileQuery
+from lorapool_api.wire.fleet import AssignmentAndDelta, FileQuery
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.app.runtime import Runtime
 from lorapool_runtime.errors import RequestError
@@ -32,7 +32,15 @@ def add_fleet_routes(app: FastAPI, runtime: Runtime) -> None:
     """The routes, see `lorapool_api.wire`."""
 
     async def assign(request: Request) -> Response:
-        return _json(runtime.assign(await body.read(request, Assignment, _ASSIGNMENT_MAX_BYTES)).model_dump_json())
+        told = await body.read(request, AssignmentAndDelta, _ASSIGNMENT_MAX_BYTES)
+        state = runtime.assign(told.alone)  # first: what the pod does not hold it shall not begin to fetch
+        if told.delta is not None:
+            try:
+                state = await runtime.patch_catalog(told.delta)
+            except RequestError as error:
+                if error.code is not ErrorCode.DIGEST_MISMATCH:
+                    raise
+        return _json(state.model_dump_json())
 
     async def deliver(request: Request) -> Response:
         delivery = await body.read(request, CredentialsDelivery, CREDENTIALS_MAX_BYTES)

@@ -10,6 +10,7 @@ from tests.runtime.pods import Running, config, entry, eventually, settings, sta
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.wire.catalog import Catalog, CatalogDelta
+from lorapool_api.wire.fleet import Assignment, encoded_assignment
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseReport, PodState, Tier
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.stub import StubEngine
@@ -84,6 +85,25 @@ async def test_a_delta_adds_and_removes(tmp_path: Path) -> None:
         await pod.until(two.key, AdapterPhase.READY)
         assert set((await pod.state()).adapters) == {two.key}
         assert (await pod.generate(adapters=[{"key": one.key}])).status_code == 404
+
+
+async def test_a_delta_comes_with_an_assignment_and_does_not_hold_it_up(tmp_path: Path) -> None:
+    root = tmp_path / "adapters"
+    one, two = entry(write_adapter(root, "one", seed=1)), entry(write_adapter(root, "two", seed=2))
+    before, after = Catalog.of([one]), Catalog.of([one, two])
+    async with started(settings(tmp_path, config(root))) as pod:
+        await pod.apply(one)
+        for base, holds, digest, said in (
+            ("0" * 64, (), before.digest, set()),
+            (before.digest, (two.key,), after.digest, {two.key}),
+        ):
+            delta = CatalogDelta(base=base, digest=after.digest, upsert=(two,))
+            given = Assignment.of("default/pod", {}, holds)
+            reply = await pod.control.put("/v1/assignment", content=encoded_assignment(given, delta))
+            state = PodState.model_validate(reply.raise_for_status().json())
+            assert (state.assignment, state.digest, set(state.adapters)) == (given.digest, digest, said)
+        assert type(pod.runtime.fleet.assignment) is Assignment, "the delta is not kept with it"
+        await pod.until(two.key, AdapterPhase.READY)
 
 
 async def _poll(pod: Running, since: int, instance: str | None = None, wait: float = 30) -> PodState:

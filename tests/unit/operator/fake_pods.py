@@ -23,6 +23,7 @@ class FakePod:
         answers_s: how long it takes to answer a poll.
         assign_error: what assignments are answered with.
         forgets_assignments: whether it says yes to them, and follows none.
+        takes_both: whether it takes the change of the catalog that comes with an assignment.
         calls: names of the calls that came.
         awaits: keys of adapters whose credentials it waits for, until they are delivered.
         delivered: what it was given.
@@ -40,6 +41,7 @@ class FakePod:
         self.assign_error: ControlError | None = None
         self.assignment: Assignment | None = None
         self.forgets_assignments = False
+        self.takes_both = True
         self.calls: list[str] = []
         self.tokens: set[str] = set()
         self.awaits: frozenset[str] = frozenset()
@@ -76,10 +78,13 @@ class FakePod:
         self._take("base")
         return self.modules
 
-    def assign(self, assignment: Assignment) -> PodState:
+    def assign(self, assignment: Assignment, delta: CatalogDelta | None = None) -> PodState:
+        """The change of the catalog too, if it is of one that takes both in one call."""
         self._take("assign", self.assign_error)
         if not self.forgets_assignments:
             self.assignment = assignment
+        if delta is not None and self.takes_both and delta.base == self.digest:
+            return self._hold(self._changed(delta), delta.digest)
         self.tell()
         return self._answer()
 
@@ -98,8 +103,11 @@ class FakePod:
         self._take("patch", self.push_error)
         if delta.base != self.digest:
             raise DigestMismatch("another catalog")
+        return self._hold(self._changed(delta), delta.digest)
+
+    def _changed(self, delta: CatalogDelta) -> dict[str, CatalogEntry]:
         rest = {key: e for key, e in self.entries.items() if key not in delta.remove}
-        return self._hold(rest | {e.key: e for e in delta.upsert}, delta.digest)
+        return rest | {e.key: e for e in delta.upsert}
 
     def _hold(self, entries: dict[str, CatalogEntry], digest: str) -> PodState:
         self.entries, self.digest = entries, digest
@@ -149,8 +157,8 @@ class FakePods:
     async def base(self, ip: str, token: str) -> BaseReport:
         return self._at(ip, token).report()
 
-    async def assign(self, ip: str, token: str, assignment: Assignment) -> PodState:
-        return self._at(ip, token).assign(assignment)
+    async def assign(self, ip: str, token: str, assignment: Assignment, delta: CatalogDelta | None = None) -> PodState:
+        return self._at(ip, token).assign(assignment, delta)
 
     async def deliver(self, ip: str, token: str, delivery: CredentialsDelivery) -> PodState:
         return self._at(ip, token).deliver(delivery)

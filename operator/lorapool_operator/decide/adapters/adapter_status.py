@@ -8,7 +8,15 @@ from typing import Final
 import structlog
 
 from lorapool_api.kinds.adapter import Adapter, AdapterStatus, CandidateVersion
-from lorapool_api.kinds.conditions import AdapterCondition, Condition, Reason, Status, traits, with_transition_times
+from lorapool_api.kinds.conditions import (
+    AdapterCondition,
+    Condition,
+    Reason,
+    Status,
+    shared_condition,
+    traits,
+    with_transition_times,
+)
 from lorapool_api.kinds.status.adapter_pods import AdapterPods, PodFailure
 from lorapool_api.kinds.status.names import HeldName
 from lorapool_operator.decide.adapters.checks import Finding
@@ -115,15 +123,7 @@ def conditions_by(
     conditions = []
     for position, type_ in enumerate(order):
         status, verdict = _state(type_, position - held_at, finding) or ("True", when_true(type_))
-        conditions.append(
-            Condition(
-                type=type_,
-                status=status,
-                reason=verdict.reason,
-                message=verdict.message,
-                observed_generation=generation,
-            )
-        )
+        conditions.append(shared_condition(type_, status, verdict.reason, verdict.message, generation))
     return conditions
 
 

@@ -57,9 +57,9 @@ def held_names(
     Args:
         first: since when it has those that no status has recorded yet; None: since now.
     """
-    since = {held.name: held.since for held in before}
+    held = {one.name: one for one in before}
     stamp = first or now.replace(microsecond=0)
-    return tuple(HeldName(name=name, since=since.get(name, stamp)) for name in names)
+    return tuple(held.get(name) or HeldName(name=name, since=stamp) for name in names)
 
 
 def admits(pool: DesiredPool, namespace: str, labels: Labels | None) -> bool:

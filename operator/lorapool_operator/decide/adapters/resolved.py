@@ -1,6 +1,6 @@
 """What a status says of the file behind a source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from lorapool_api.kinds.adapter import Adapter, AdapterVersion, Resolved
@@ -10,6 +10,8 @@ from lorapool_api.rules.few_steps import recognised
 from lorapool_api.wire.state import AdapterFileFacts
 from lorapool_operator.seen.resolution import Resolution
 
+_FIELDS: Final = tuple(Resolved.model_fields)
+_NOTHING: Final = Resolution()
 # Of a file that was looked at anew, none of these is what it was before only because it is not there any more.
 _MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults", "base_models", "alone"})
 
@@ -34,9 +36,9 @@ def resolved(
         version: the one that this is about, of an adapter that was served; what it holds is in the resolution.
     """
     facts = _first(said)
-    found = resolution or Resolution()
-    from_source = _known({name: getattr(found, name) for name in Resolved.model_fields})
-    from_pods = _known(facts.model_dump()) if facts else {}
+    found = resolution or _NOTHING
+    from_source = _known((name, getattr(found, name)) for name in _FIELDS)
+    from_pods = _known(facts) if facts else {}
     was_looked_at = found.facts is not None or facts is not None
     before = {} if version else _before(adapter, was_looked_at=was_looked_at)
     known = before | from_source | from_pods
@@ -44,11 +46,13 @@ def resolved(
         known["merge_loss"] = None  # it was that of another file
     if version and version.sha256:
         known["sha256"] = version.sha256  # it never becomes another file, whatever a pod has
-    if resolution is not None and _known(known):
+    if not _known(known.items()):
+        return None
+    if resolution is not None:
         declared = from_pods.get("declared") or known.get("defaults")
         defaults = first_said(_defaults(declared), recognised_defaults(adapter, resolution))
-        known["defaults"] = _known(defaults.model_dump()) or None
-    return Resolved.model_validate(known) if _known(known) else None
+        known["defaults"] = _known(defaults) or None
+    return Resolved.model_validate(known)
 
 
 def _first(said: Sequence[AdapterFileFacts | None]) -> AdapterFileFacts | None:
@@ -64,17 +68,13 @@ def _first(said: Sequence[AdapterFileFacts | None]) -> AdapterFileFacts | None:
 
 def _before(adapter: Adapter, *, was_looked_at: bool) -> dict[str, Any]:
     same = adapter.status.observed_generation == adapter.metadata.generation
-    before = adapter.status.resolved if same and adapter.status.resolved else Resolved()
-    return before.model_dump(exclude=set(_MAY_GO) if was_looked_at else None)
+    before = adapter.status.resolved if same else None
+    return {} if before is None else before.model_dump(exclude=set(_MAY_GO) if was_looked_at else None)
 
 
 def _defaults(found: Any) -> FoundDefaults | None:
-    return None if found is None else FoundDefaults.model_validate(_plain(found))
+    return found if found is None or isinstance(found, FoundDefaults) else FoundDefaults.model_validate(found)
 
 
-def _plain(found: Any) -> Any:
-    return found.model_dump() if isinstance(found, FoundDefaults) else found
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, ())}
+def _known(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in values if value is not None and value != ()}

@@ -73,3 +73,36 @@ async def test_a_pod_of_an_earlier_version_gets_its_catalog_all_the_same(pool: P
     await pool.distribute(catalog("a", "b"), assignment("a"))
     assert pod.digest == catalog("a", "b").digest
     assert pod.calls.count("assign") == 1
+
+
+async def test_an_assignment_and_a_small_change_of_the_catalog_are_one_call(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    await pool.distribute(catalog("a", "c"), assignment("a"))
+    pod.calls.clear()
+    await pool.distribute(catalog("a", "b"), assignment("a", "b"))
+    assert [call for call in pod.calls if call != "state"] == ["assign"]
+    assert (pod.digest, set(pod.entries)) == (catalog("a", "b").digest, {"default/a", "default/b"})
+    assert set(pool.report().adapters) == {"default/a", "default/b"}
+
+    pod.calls.clear()
+    await pool.distribute(catalog("a"), assignment("a", "b"))
+    assert [call for call in pod.calls if call != "state"] == ["patch"], "from the catalog that it was told so"
+    assert set(pool.report().adapters) == {"default/a"}
+
+
+async def test_a_pod_that_takes_the_assignment_alone_is_sent_the_change_too(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    pod.takes_both = False
+    await pool.distribute(catalog("a"), assignment("a"))
+    await pool.distribute(catalog("a", "b"), assignment("a", "b"))
+    assert [call for call in pod.calls if call in ("assign", "put", "patch")] == ["assign", "put", "assign", "patch"]
+    assert set(pool.report().adapters) == {"default/a", "default/b"}
+
+
+async def test_a_large_change_of_the_catalog_is_sent_by_itself(pool: Pool) -> None:
+    pod = pool.start(FakePod())
+    await pool.distribute(catalog("a"), assignment("a"))
+    pod.calls.clear()
+    await pool.distribute(catalog("a", *(f"b{number}" for number in range(501))), assignment("a", "b7"))
+    assert [call for call in pod.calls if call != "state"] == ["assign", "patch"]
+    assert set(pool.report().adapters) == {"default/a", "default/b7"}
