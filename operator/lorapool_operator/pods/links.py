@@ -10,6 +10,7 @@ from lorapool_api.wire.state import BaseReport
 from lorapool_operator.pods.credentials import ReadGrants
 from lorapool_operator.pods.delta import Deltas
 from lorapool_operator.pods.link import ControlPorts, PodLink
+from lorapool_operator.pods.report import ReportLog, SaidAlike
 from lorapool_operator.seen.observed import PodReport
 from lorapool_operator.seen.views import PodView
 
@@ -30,6 +31,7 @@ class PodLinks:
         self._token: str | None = None
         self._links: dict[str, PodLink] = {}
         self._deltas = Deltas()
+        self._alike = SaidAlike()
         self._catalog_keys: tuple[Catalog | None, frozenset[str]] = (None, frozenset())
         self.bases: dict[str, BaseReport] = {}
 
@@ -53,7 +55,8 @@ class PodLinks:
         news = (self._on_change, self._knows_base, self._keep_base)
         # A call goes over the network as it is. Pods that verify its signature have no use for the token in it.
         shown = token if pod.mounts_token else ""
-        link = PodLink(pod, shown, self._control, self._pushes, *news, self._grants, self._deltas)
+        said = ReportLog(alike=self._alike)
+        link = PodLink(pod, shown, self._control, self._pushes, *news, self._grants, self._deltas, said)
         link.start()
         return link
 
@@ -79,6 +82,7 @@ class PodLinks:
         """
         if self._catalog_keys[0] is not catalog:
             self._catalog_keys = (catalog, frozenset(e.key for e in catalog.entries))
+            self._alike.keep_only(self._catalog_keys[1])
         _, keys = self._catalog_keys
         for pod, link in self._links.items():
             place = assignments.get(pod)

@@ -1,6 +1,6 @@
 """What is remembered of a pod, put together from its replies."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -12,6 +12,28 @@ from lorapool_operator.seen.observed import PodReport
 
 # Adapters that a pod speaks of although nobody told it to serve them: those of an older catalog, or a flood.
 MAX_STRANGERS: Final = 2000
+
+
+class SaidAlike:
+    """What pods say of the adapters of a pool: those that hold one file say the same of it, and that is kept once."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, AdapterState] = {}
+        self._fields = SharedFields()
+
+    def kept(self, key: str, state: AdapterState, *, is_wanted: bool) -> AdapterState:
+        """The state, as another pod has said it if one has. `is_wanted`: it is remembered for others."""
+        last = self._last.get(key)
+        if last is not None and last == state:
+            return last
+        self._fields.share(state)  # each pod speaks of hundreds
+        if is_wanted:
+            self._last[key] = state
+        return state
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Forget all other adapters."""
+        self._last = {key: state for key, state in self._last.items() if key in keys}
 
 
 @dataclass
@@ -29,6 +51,7 @@ class ReportLog:
         awaits: keys of adapters whose credentials it waits for.
         held: the catalog that the pod is known to hold, so that a delta can be sent; None: send all of it.
         wanted: keys of the adapters that the pod shall serve; of others, only some are remembered.
+        alike: of all pods of the pool.
         accepts_token: whether the pod took our control token when it was last asked.
         was_asked: whether it has answered, or failed to.
     """
@@ -48,11 +71,11 @@ class ReportLog:
     accepts_token: bool = True
     was_asked: bool = False
     wanted: frozenset[str] = frozenset()
+    alike: SaidAlike = field(default_factory=SaidAlike)
     _header_version: int = -1
     _versions: dict[str, int] = field(default_factory=dict)
     _view: Mapping[str, AdapterState] | None = None
     _overflowed: bool = False
-    _fields: SharedFields = field(default_factory=SharedFields)
 
     @property
     def answers(self) -> tuple[bool, bool, bool]:
@@ -116,8 +139,7 @@ class ReportLog:
             if state.version >= self._versions.get(key, -1) and self._has_room_for(key):
                 if self.adapters.get(key) != adapter:
                     changed, self._view = True, None
-                    self._fields.share(adapter)  # each pod speaks of hundreds
-                    self.adapters[key] = adapter
+                    self.adapters[key] = self.alike.kept(key, adapter, is_wanted=key in self.wanted)
                 self._versions[key] = state.version
         spoken_of = self._versions if state.complete else self._versions.keys() & set(state.gone)
         gone = [k for k in spoken_of if k not in state.adapters and self._versions[k] <= state.version]

@@ -39,7 +39,7 @@ class Pace:
     coalesce_s: float = 0.05
     quick: int = 4
     sustained_s: float = 0.35
-    gather_s: float = 1.0
+    gather_s: float = 0.5
     pause_s: float = 0.1
     most_pause_s: float = 0.4
     pause_gaps: float = 3.0

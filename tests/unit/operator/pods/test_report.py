@@ -8,7 +8,7 @@ from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.sources.basic import PathFile
 from lorapool_api.wire.state import AdapterPhase, BasePhase, BaseState, PodState
 from lorapool_operator.pods.delta import delta
-from lorapool_operator.pods.report import MAX_STRANGERS, ReportLog
+from lorapool_operator.pods.report import MAX_STRANGERS, ReportLog, SaidAlike
 
 EMPTY = Catalog.of(())
 
@@ -129,3 +129,22 @@ def test_what_is_said_of_adapters_that_are_alike_shares_what_is_the_same_of_all(
     log.apply(said(1, complete=True, one="ready", two="ready"))
     one, two = log.adapters["default/one"], log.adapters["default/two"]
     assert one.model_fields_set is two.model_fields_set
+
+
+def test_what_several_pods_say_alike_is_kept_once_for_as_long_as_the_adapter_is_wanted() -> None:
+    alike = SaidAlike()
+    one, two = ReportLog(alike=alike), ReportLog(alike=alike)
+    for log in (one, two):
+        log.expect(frozenset({"default/a"}))
+        log.apply(said(1, a=AdapterPhase.READY, stranger=AdapterPhase.READY))
+    assert one.adapters["default/a"] is two.adapters["default/a"]
+    assert one.adapters["default/stranger"] is not two.adapters["default/stranger"], "nobody says when it goes"
+    two.apply(said(2, a=AdapterPhase.FAILED))
+    assert phases(one)["a"] == "ready"
+    assert phases(two)["a"] == "failed"
+
+    kept = two.adapters["default/a"]
+    alike.keep_only({"default/b"})
+    one.apply(said(2, a=AdapterPhase.FAILED))
+    assert one.adapters["default/a"] == kept
+    assert one.adapters["default/a"] is not kept

@@ -113,7 +113,7 @@ async def test_a_stream_that_comes_slowly_makes_no_more_passes(bench: Bench) -> 
     passes = Scripted(PassResult())
     async with working(passes, bench) as worker:
         await stream(worker, 10.0, gap_s=0.12)
-        assert len(passes.began_s) == pytest.approx(PACE.quick + 10.0 / PACE.gather_s, abs=2)
+        assert 10.0 < len(passes.began_s) <= PACE.quick + 10.0 / PACE.gather_s
         ended, before = now_s() - 0.12, len(passes.began_s)
         await elapse(PACE.gather_s)
         assert passes.began_s[before] - ended <= PACE.most_pause_s
