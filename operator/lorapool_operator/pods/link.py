@@ -62,7 +62,7 @@ class PodLink:
 
     def __post_init__(self) -> None:
         self._sender = CredentialsSender(self.pod.key, self.grants, self._deliver)
-        self._told = TellsPod(self._ip, self.token, self.control, self.reported, self.deltas)
+        self._pod_calls = TellsPod(self._ip, self.token, self.control, self.reported, self.deltas)
 
     def start(self) -> None:
         work = (self._listen, self._push, self._sender.run)
@@ -93,7 +93,7 @@ class PodLink:
     @property
     def _is_assigned(self) -> bool:
         """Whether the pod follows its assignment, or its process knows of no such thing."""
-        return self._told.is_assigned(self.assignment)
+        return self._pod_calls.is_assigned(self.assignment)
 
     def _notify(self) -> None:
         if not self._is_done and self.reported.reachable:
@@ -177,7 +177,7 @@ class PodLink:
                 continue  # the listener stirs again when the pod answers
             try:
                 async with self.pushes:
-                    await self._told.tell(self.wanted, self.assignment, state_limit(self.adapters))
+                    await self._pod_calls.tell(self.wanted, self.assignment, state_limit(self.adapters))
             except ControlError as error:
                 if not self._refuses:
                     log.warning("a pod did not take its catalog", pod=self.pod.key, error=str(error))

@@ -32,11 +32,11 @@ def add_fleet_routes(app: FastAPI, runtime: Runtime) -> None:
     """The routes, see `lorapool_api.wire`."""
 
     async def assign(request: Request) -> Response:
-        told = await body.read(request, AssignmentAndDelta, _ASSIGNMENT_MAX_BYTES)
-        state = runtime.assign(told.alone)  # first: what the pod does not hold it shall not begin to fetch
-        if told.delta is not None:
+        given = await body.read(request, AssignmentAndDelta, _ASSIGNMENT_MAX_BYTES)
+        state = runtime.assign(given.alone)  # first: what the pod does not hold it shall not begin to fetch
+        if given.delta is not None:
             try:
-                state = await runtime.patch_catalog(told.delta)
+                state = await runtime.patch_catalog(given.delta)
             except RequestError as error:
                 if error.code is not ErrorCode.DIGEST_MISMATCH:
                     raise
