@@ -23,6 +23,7 @@ class FakePod:
         answers_s: how long it takes to answer a poll.
         assign_error: what assignments are answered with.
         forgets_assignments: whether it says yes to them, and follows none.
+        names_all: whether it says that an answer names all adapters that it has.
         takes_both: whether it takes the change of the catalog that comes with an assignment.
         calls: names of the calls that came.
         awaits: keys of adapters whose credentials it waits for, until they are delivered.
@@ -42,6 +43,7 @@ class FakePod:
         self.assignment: Assignment | None = None
         self.forgets_assignments = False
         self.takes_both = True
+        self.names_all = True
         self.calls: list[str] = []
         self.tokens: set[str] = set()
         self.awaits: frozenset[str] = frozenset()
@@ -124,7 +126,7 @@ class FakePod:
             assignment=self.assignment.digest if self.assignment else None,
             base=self.base,
             awaits_credentials=self.awaits,
-            complete=True,
+            complete=self.names_all,
             adapters=said,
         )
 

@@ -77,8 +77,9 @@ async def test_a_pod_of_an_earlier_version_gets_its_catalog_all_the_same(pool: P
 
 async def test_an_assignment_and_a_small_change_of_the_catalog_are_one_call(pool: Pool) -> None:
     pod = pool.start(FakePod())
-    await pool.distribute(catalog("a", "c"), assignment("a"))
+    await pool.distribute(catalog("a", "c"), assignment("a", "c"))
     pod.calls.clear()
+    pod.names_all = False
     await pool.distribute(catalog("a", "b"), assignment("a", "b"))
     assert [call for call in pod.calls if call != "state"] == ["assign"]
     assert (pod.digest, set(pod.entries)) == (catalog("a", "b").digest, {"default/a", "default/b"})
