@@ -36,10 +36,10 @@ class SharingModel(nn.Module):
         return out
 
 
-def written(folder: Path, **options: Any) -> tuple[Path, Any]:
-    """A file for the model, and PEFT's model with it."""
+def written(folder: Path, by: float = 1.0, **options: Any) -> tuple[Path, Any]:
+    """A file for the model, its factors so strong, and PEFT's model with it."""
     made = get_peft_model(SharingModel(), VeraConfig(target_modules=["to_k", "ff"], r=4, **options))
-    return saved(made, folder, "vera_lambda", 1.0)
+    return saved(made, folder, "vera_lambda", by)
 
 
 def loaded(path: Path, dtype: torch.dtype = torch.float32) -> tuple[SharingModel, Switchboard, LoraAdapter]:
@@ -67,6 +67,29 @@ def test_half_of_it_is_half_of_the_float64_change(tmp_path: Path) -> None:
     board.switch(board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 0.5),)))
     x = torch.randn(5, 8)
     torch.testing.assert_close(model(x), plain(x))
+
+
+@torch.no_grad()
+def test_a_change_far_larger_than_the_weight_is_float64_s_to_rounding(tmp_path: Path) -> None:
+    """PEFT's too; what a model makes of two roundings of such weights may be far apart."""
+    path, theirs = written(tmp_path, by=10.0)
+    model, board, adapter = loaded(path)
+    tensors = load_file(path)
+    exact: Any = SharingModel().double()
+    ratios = []
+    for name in ("to_k", "ff"):
+        weight = exact.get_submodule(name).weight.data
+        own = {part: tensors[f"{PREFIX}{name}.{part}"] for part in ("vera_lambda_b", "vera_lambda_d")}
+        moved = change(Part(own | {p: tensors[f"base_model.{p}"] for p in ("vera_A", "vera_B")}), weight)
+        ratios.append(float(moved.norm() / weight.norm()))
+        weight += moved
+    assert min(ratios) > 50
+    board.switch(board.plan((ScaledAdapter(adapter.device_adapter(adapter.flat), 1.0),)))
+    # Small inputs: where tanh is flat, nothing of the first change would be seen.
+    x = 1e-3 * torch.randn(5, 8)
+    wanted = exact(x.double())
+    for made in (model(x), theirs(x)):
+        assert (made.double() - wanted).abs().max() < 1e-5 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
