@@ -31,7 +31,8 @@ class AdaptedLinear(nn.Linear):
     """A Linear that applies what is active in it.
 
     Hundreds of them are in one forward, and a device may wait for the host to launch them: parameters are read past
-    `nn.Module.__getattr__`, what is usual is added here rather than by a call, and to rows as one matrix.
+    `nn.Module.__getattr__`, what is usual is added here rather than by a call, and to rows as one matrix. `len` of a
+    tensor is a function of Python's, its shape is not.
     """
 
     active: Active = None
@@ -50,7 +51,7 @@ class AdaptedLinear(nn.Linear):
             (down, up, scale), others = shared
             rows = input.flatten(0, -2)
             out = functional.linear(rows, weight, bias)
-            low = rows.mm(down).masked_fill_(others.of(len(input), len(rows)), _ZERO)
+            low = rows.mm(down).masked_fill_(others.of(input.shape[0], rows.shape[0]), _ZERO)
         else:
             branches, ratio = active
             if ratio is not None:
@@ -59,7 +60,7 @@ class AdaptedLinear(nn.Linear):
             rows = input.flatten(0, -2)
             out = functional.linear(rows, weight, bias)
             low = rows.mm(down)
-        return out.addmm_(low, up, alpha=scale).view(*input.shape[:-1], out.shape[1])
+        return out.addmm_(low, up, alpha=scale).view(*input.shape[:-1], -1)
 
     def add_branch(
         self, input: torch.Tensor, branch: Branch, out: torch.Tensor, others: OthersRanks | None = None
