@@ -12,6 +12,10 @@ bench-overhead: setup ## Seconds per step: bare, wrapped, with an adapter (SHAPE
 bench-compile: setup ## A step of the small base compiled, with an adapter or not, beside diffusers with PEFT (2 minutes)
 	$(BENCH).compiled.bench $(ARGS)
 
+.PHONY: bench-threads
+bench-threads: setup ## A step of the small base on a CPU, once another thread has computed (3 minutes)
+	$(BENCH).threads.bench $(ARGS)
+
 .PHONY: bench-gpu
 bench-gpu: setup ## Whole pictures: rate, latency, many adapters, beside diffusers; on a GPU, or in small on the CPU (10 minutes)
 	$(BENCH).gpu.bench $(ARGS)

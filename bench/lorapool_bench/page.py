@@ -18,6 +18,7 @@ from lorapool_bench.operator import page as page_operator
 from lorapool_bench.overhead import page as page_overhead
 from lorapool_bench.queue import page as page_queue
 from lorapool_bench.switch import page as page_switch
+from lorapool_bench.threads import page as page_threads
 
 PAGE: Final = Path("docs/performance.md")
 NOTES: Final = "notes.yaml"
@@ -37,6 +38,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     page_switch.section,
     page_overhead.section,
     page_compiled.section,
+    page_threads.section,
     page_gpu.section,
     page_coldstart.section,
     page_queue.section,

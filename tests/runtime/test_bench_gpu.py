@@ -25,7 +25,7 @@ from lorapool_runtime.engine.diffusers.device.accelerator import Cuda
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 REQUESTS = 5
-EAGER = ("batches", "tiers", "traffic", "memory", "diffusers", "diffusers-traffic")
+EAGER = ("batches", "tiers", "traffic", "memory", "sleep", "diffusers", "diffusers-traffic")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,7 @@ def test_what_is_nearer_is_there_sooner(found: GpuResult) -> None:
     assert list(switches) == ["from device", "from host", "from disk", "from device, merged"]
     assert switches["from device"] < switches["from disk"]
     assert list(found.cold_start) == ["import", "files", "load", "warm_up", "first picture"]
+    assert list(found.wake) == ["sleep", "wake", "first picture"]
     assert list(found.memory) == ["base", "an adapter", "merged weights", "the process, at most"]
     assert found.memory["merged weights"] > 0
 
@@ -79,6 +80,22 @@ def test_where_the_device_has_memory_its_peak_is_asked(subject: GpuSubject, tmp_
         scenes.close()
     peaks = [name for name in scenes.found.memory if name.startswith("peak")]
     assert peaks == ["peak of 1, beside the base", "peak of 2, beside the base", "peak of 4, beside the base"]
+
+
+def test_a_base_that_sleeps_has_left_the_device_and_is_timed_back(subject: GpuSubject, tmp_path: Path) -> None:
+    """On a card that is none: its weights really go, and come back for the picture."""
+    card = Cuda(torch.device("cpu"), FakeCuda(taken_bytes=2**30))
+    scenes = LorapoolScenes(
+        subject, ZipfAdapters(subject, tmp_path), FoundFigures(rounds=2), requests=1, accelerator=card
+    )
+    try:
+        weight = next(scenes.pool.engine.parts.pipeline.unet.parameters())
+        scenes.sleep()
+        assert next(scenes.pool.engine.parts.pipeline.unet.parameters()) is not weight
+    finally:
+        scenes.close()
+    assert list(scenes.found.wake) == ["sleep", "wake", "first picture"]
+    assert all(took_s > 0 for took_s in scenes.found.wake.values())
 
 
 def test_adapters_differ_in_one_number(subject: GpuSubject, tmp_path: Path) -> None:

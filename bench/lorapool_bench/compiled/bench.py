@@ -19,6 +19,7 @@ from lorapool_bench.measure.quiet import quiet
 from lorapool_bench.measure.result import RESULTS, today, write
 from lorapool_bench.measure.spread import spread
 from lorapool_bench.subjects.adapters import KINDS, write_adapter
+from lorapool_bench.subjects.small import SMALL_UNET, arguments
 from lorapool_bench.ways.diffusers import pipeline_of
 from lorapool_runtime.adapters.file import AdapterFile, ScaledAdapter
 from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
@@ -26,7 +27,6 @@ from lorapool_runtime.engine.diffusers.compiled.make import graph_compiler, with
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Plan, Switchboard
 from lorapool_runtime.engine.diffusers.weights.read import read_adapter
 
-BASE: Final = Path("models/weights/shapes-xl/unet")
 _KIND: Final = "46 MB"
 _ADAPTERS: Final = 4
 _LIMIT_S: Final = 1200.0
@@ -46,7 +46,7 @@ class _Pooled:
         self.board = Switchboard({"unet": self.unet})
         made = with_twin(self.unet, self.board, graph_compiler())
         if made is None:
-            raise TypeError(f"{BASE} cannot be compiled")
+            raise TypeError(f"{SMALL_UNET} cannot be compiled")
         self.compiled = made
         self.plans = [self._plan(file) for file in self.files]
 
@@ -78,7 +78,7 @@ class _Pooled:
 
 
 def _base() -> Any:
-    return UNet2DConditionModel.from_pretrained(BASE).eval().requires_grad_(False)
+    return UNet2DConditionModel.from_pretrained(SMALL_UNET).eval().requires_grad_(False)
 
 
 def _with_peft(file: AdapterFile) -> Any:
@@ -87,27 +87,11 @@ def _with_peft(file: AdapterFile) -> Any:
     return unet
 
 
-def _arguments(rows: int, side: int) -> dict[str, Any]:
-    generator = torch.Generator().manual_seed(0)
-
-    def random(*size: int) -> torch.Tensor:
-        return torch.randn(size, generator=generator)
-
-    added = {"text_embeds": random(rows, 64), "time_ids": random(rows, 6)}
-    return {
-        "sample": random(rows, 4, side, side),
-        "timestep": torch.tensor(500.0),
-        "encoder_hidden_states": random(rows, 77, 96),
-        "added_cond_kwargs": added,
-        "return_dict": False,
-    }
-
-
 def run(rounds: int, rows: int, side: int) -> CompiledResult:
     """Measure. Nothing is written."""
     start, where = time.monotonic(), machine("cpu")
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        given = _arguments(rows, side)
+        given = arguments(rows, side)
         plain = _base()
         kind = KINDS[_KIND]
         files = [

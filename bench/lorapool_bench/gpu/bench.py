@@ -72,6 +72,7 @@ def run(
         traffic=tuple(found.traffic),
         switches=tuple(found.switches),
         cold_start=found.cold_start,
+        wake=found.wake,
         memory=found.memory,
         left_out=tuple(name for name in plays if name not in played),
     )

@@ -22,6 +22,7 @@ class FoundFigures:
     traffic: list[TrafficWay] = field(default_factory=list)
     switches: list[TierSwitch] = field(default_factory=list)
     cold_start: dict[str, float] = field(default_factory=dict)
+    wake: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
 
     def time(

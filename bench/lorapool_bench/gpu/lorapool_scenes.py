@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 
 from lorapool_api.kinds.serving import ApplyMode
 from lorapool_bench.gpu.found import FoundFigures
@@ -24,6 +25,11 @@ from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 ROWS = (1, 2, MOST_ROWS)
 # Those who ask at once, where the queue may choose.
 _CLIENTS = 4
+
+
+def _go_on() -> bool:
+    """Nobody asks for a picture while the base falls asleep."""
+    return False
 
 
 @dataclass
@@ -145,6 +151,15 @@ class LorapoolScenes:
             made[f"peak of {rows}, beside the base"] = pool.accelerator.peak_bytes(
                 lambda rows=rows, added=added: pool.pictures(added, [None] * rows, 0)  # type: ignore[misc]
             )
+
+    def sleep(self) -> None:
+        """A base that sleeps and is asked for, beside the cold start. On a CPU its weights stay where they are."""
+        pool, stages = self.pool, ("sleep", "wake", "first picture")
+        took: list[tuple[float, ...]] = []
+        for seed in range(self.found.rounds):
+            asleep_s = pool.timed(lambda: pool.engine.sleep(_go_on))
+            took.append((asleep_s, pool.timed(pool.engine.wake), pool.pictures(pool.engine, [None], seed)))
+        self.found.wake = {stage: median(each) for stage, each in zip(stages, zip(*took, strict=True), strict=True)}
 
     def compiled(self) -> None:
         """The denoiser as a graph; the pool's other ways are measured before: it stays one."""

@@ -52,9 +52,19 @@ class BenchedPool:
     def on_thread(self, work: Callable[[], T]) -> T:
         return self._thread.submit(work).result()
 
+    def timed(self, work: Callable[[], object]) -> float:
+        """Seconds of it on the engine's thread, until the device has done it."""
+
+        def done() -> float:
+            began = time.perf_counter()
+            work()
+            self.accelerator.synchronize()
+            return time.perf_counter() - began
+
+        return self.on_thread(done)
+
     def read(self, file: AdapterFile) -> HostAdapter:
-        """On the engine's thread: two threads that compute have helpers each, and on a CPU are slower."""
-        return self.on_thread(lambda: self.engine.read(file))
+        return self.engine.read(file)
 
     def of_mode(self, mode: ApplyMode, *, graphs: bool = False) -> DiffusersEngine:
         """Another engine on the same base, that applies adapters so, and batches as many pictures as it is given.

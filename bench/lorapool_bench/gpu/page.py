@@ -7,7 +7,7 @@ from typing import Final
 from lorapool_bench.gpu.result import GpuResult, PictureWay, TrafficWay
 from lorapool_bench.measure.result import read
 from lorapool_bench.show.page_parts import table, timing, where
-from lorapool_bench.show.words_of import gib, seconds
+from lorapool_bench.show.words_of import gib, seconds, times
 
 ON_CUDA: Final = "gpu"
 ON_CPU: Final = "gpu-cpu"
@@ -22,10 +22,10 @@ picture when it has the last one. The article's flow is `load_lora_weights`, `fu
 takes to have the request's adapter active, from wherever it is: in traffic the first request for an adapter reads
 it from disk.
 """
-_ON_A_CPU: Final = """lorapool's traffic and its compiled pictures take longer than its batches here: other threads
-than the engine's have computed by then (those that read adapters, the one that compiles). The likely reason is that
-each has OpenMP threads of its own, more of them than cores: with adapters read on another thread, the batches took
-twice as long too. diffusers' ways have one thread that computes.
+_ON_A_CPU: Final = """lorapool's traffic and its compiled pictures take longer than its batches
+here: this was measured when threads that read adapters still had
+[helpers of OpenMP](#threads-beside-the-engines), more of them than cores.
+diffusers' ways have one thread that computes.
 """
 
 
@@ -58,6 +58,8 @@ def _measured(result: GpuResult) -> str:
     if result.cold_start:
         stages = result.cold_start
         parts.append(table(list(stages), [[seconds(s) for s in stages.values()]]))
+    if result.wake:
+        parts.append(_wake(result.wake, result.cold_start))
     if result.memory:
         parts.append(table(["memory", ""], [[name, _bytes(size)] for name, size in result.memory.items()]))
     if result.left_out:
@@ -70,6 +72,14 @@ def _picture(way: PictureWay) -> list[str]:
     made = "" if way.compile_s is None else seconds(way.compile_s)
     latency = way.latency
     return [way.words, f"{way.rows}", f"{way.images_per_s:.3g}", seconds(latency.p50_s), seconds(latency.p95_s), made]
+
+
+def _wake(wake: Mapping[str, float], cold_start: Mapping[str, float]) -> str:
+    """An engine that slept, beside one that is started; the way to sleep is nobody's wait."""
+    cold_s = sum(cold_start.values())
+    until_s = sum(took_s for stage, took_s in wake.items() if stage != "sleep")
+    head = ["from sleep", *wake, "to its first picture", "of a cold start"]
+    return table(head, [["", *(seconds(s) for s in wake.values()), seconds(until_s), times(until_s / cold_s)]])
 
 
 def _asked(way: TrafficWay) -> str:

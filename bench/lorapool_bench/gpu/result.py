@@ -76,6 +76,7 @@ class GpuResult(Result):
     subject: the base, in words.
     cold_start: seconds of each stage, the first picture last.
     memory: bytes of each part; of a CPU what the process took at most stands for the pictures.
+    wake: seconds of each stage of a base that slept, medians: its way to sleep, its way back, the first picture.
     left_out: scenes that were not asked for, or for which no time or no room was left.
     """
 
@@ -87,3 +88,4 @@ class GpuResult(Result):
     cold_start: dict[str, float]
     memory: dict[str, int]
     left_out: tuple[str, ...]
+    wake: dict[str, float] = {}

@@ -25,6 +25,7 @@ def scenes(ours: LorapoolScenes, theirs: DiffusersScenes) -> Mapping[str, Callab
         "tiers": ours.tiers,
         "traffic": ours.traffic,
         "memory": ours.memory,
+        "sleep": ours.sleep,
         "compiled": ours.compiled,
         "diffusers": alone(theirs.diffusers),
         "diffusers-traffic": alone(theirs.diffusers_traffic),

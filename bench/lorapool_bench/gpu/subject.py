@@ -18,15 +18,16 @@ from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_bench.subjects.adapters import KINDS, write_adapter
 from lorapool_bench.subjects.random_pipeline import save_pipeline
+from lorapool_bench.subjects.small import SMALL
 from lorapool_bench.subjects.unet import SHAPES
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.diffusers.host_threads import one_thread
 
 ADAPTERS: Final = 130
 PROMPT: Final = "a red circle on a blue background"
 _KIND: Final = "46 MB"
-_SMALL: Final = Path("models/weights/shapes-xl")
 # SDXL's own VAE: three halvings, eight pixels to a latent.
 _VAE: Final = (128, 256, 512, 512)
 _TEXT_LAYERS: Final = (12, 32)
@@ -75,7 +76,7 @@ def sdxl(folder: Path, steps: int | None = None) -> GpuSubject:
 
 def small(steps: int | None = None) -> GpuSubject:
     """The trained small base of this repository, on the CPU."""
-    return GpuSubject("the small base", _SMALL, Device.CPU, Dtype.FLOAT32, 128, steps or 6)
+    return GpuSubject("the small base", SMALL, Device.CPU, Dtype.FLOAT32, 128, steps or 6)
 
 
 class ZipfAdapters:
@@ -94,6 +95,7 @@ class ZipfAdapters:
             self._files[number] = self._write(number)
         return self._files[number]
 
+    @one_thread()
     def _write(self, number: int) -> AdapterFile:
         path = self._folder / f"{number}.safetensors"
         if number == 0:

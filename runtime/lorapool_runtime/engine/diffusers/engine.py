@@ -18,6 +18,7 @@ from lorapool_runtime.engine.diffusers.device.faults import check_alive
 from lorapool_runtime.engine.diffusers.device.out_of_memory import MemoryRetries
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side
+from lorapool_runtime.engine.diffusers.host_threads import one_thread
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.engine.diffusers.regions.apply import Region
@@ -90,6 +91,7 @@ class DiffusersEngine:
                 # Whatever it is, `render` meets it again, and there it is somebody's.
                 log.info("prefetching failed", adapter=adapter.identity[:12], error=first_line(error))
 
+    @one_thread()
     def forget(self, identity: str) -> None:
         self.memory.forget(identity)
         # Idle: its pointers can go now. Else the end of what runs sees to it.
@@ -185,8 +187,7 @@ class DiffusersEngine:
         else:
             applied = self.activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
             watch.lap("switch")
-            recipes = [request.recipe for request in requests]
-            prompts = self._encoded(recipes, stacks[0], merge=applied is Applied.MERGED)
+            prompts = self._encoded([r.recipe for r in requests], stacks[0], merge=applied is Applied.MERGED)
             watch.lap("prompt")
         if not are_alike(prompts):
             # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.

@@ -13,6 +13,7 @@ import torch
 from lorapool_api.lora.header import TensorInfo
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile
+from lorapool_runtime.engine.diffusers.host_threads import one_thread
 from lorapool_runtime.engine.diffusers.packed.packing import Packing
 
 _MOST_THREADS: Final = 8
@@ -65,15 +66,17 @@ def converting(
 
     def convert(source: Source) -> torch.Tensor:
         nonlocal done
-        value = _converted(source, target)
-        if source in packed and target.packing is not None:
-            value = target.packing.pack(value)
+        # Helpers of several threads at once would wait for each other.
+        with one_thread():
+            value = _converted(source, target)
+            if source in packed and target.packing is not None:
+                value = target.packing.pack(value)
         with lock:
             done += source.size_bytes
             progress(done / total)
         return value
 
-    with _one_thread_each() as prepare, ThreadPoolExecutor(_threads(), "convert", initializer=prepare) as pool:
+    with ThreadPoolExecutor(_threads(), "convert") as pool:
         futures = {s: pool.submit(convert, s) for s in sorted(wanted, key=lambda s: -s.size_bytes)}
         try:
             yield lambda source: futures[source].result()
@@ -83,16 +86,6 @@ def converting(
 
 def _threads() -> int:
     return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[Callable[[], None]]:
-    """What each thread of a pool calls first: teams of threads inside of threads would wait for each other."""
-    before = torch.get_num_threads()
-    try:
-        yield lambda: torch.set_num_threads(1)
-    finally:
-        torch.set_num_threads(before)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from lorapool_api.lora.layouts.originals import is_original
 from lorapool_api.lora.networks import Network, WeightShape
 from lorapool_api.lora.peft_config import PeftConfig
 from lorapool_runtime.adapters.file import AdapterFile
+from lorapool_runtime.engine.diffusers.host_threads import one_thread
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Switchboard
 from lorapool_runtime.engine.diffusers.layers.target import TargetModule
@@ -85,6 +86,7 @@ def _view(flat: torch.Tensor, at: tuple[int, tuple[int, ...]]) -> torch.Tensor:
     return flat[first : first + prod(shape)].view(shape)
 
 
+@one_thread()
 def read_adapter(file: AdapterFile, board: Switchboard, dtype: torch.dtype, *, widths: Widths) -> LoraAdapter:
     """Read a file that fits that base, as `lorapool_api.lora.fit.check_fits` says; all of its tensors are used.
 

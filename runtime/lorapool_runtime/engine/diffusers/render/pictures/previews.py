@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from lorapool_runtime.engine.diffusers.host_threads import one_thread
 from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures
 
 
@@ -50,6 +51,7 @@ class LatentPreview:
         colours = torch.linalg.lstsq(_with_one(latents), small.reshape(3, -1).T).solution
         self._fitted = _Fitted(colours, height * width)
 
+    @one_thread()
     def learn(self, pictures: Callable[[], Pictures], latents: Callable[[], torch.Tensor]) -> Pictures:
         """The pictures, once they are there; what the first one's latents mean is learned of it."""
         made = pictures()
@@ -57,6 +59,7 @@ class LatentPreview:
             self.fit(latents(), made.pixels[0] / np.float32(255))
         return made
 
+    @one_thread()
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
         """A rough picture of that (width, height); None before anything was learned."""
         grid, fitted = in_grid(latents, *size), self._fitted.colours

@@ -1,0 +1,1 @@
+"""The engine's thread on a CPU, once another one has computed."""
