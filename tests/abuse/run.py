@@ -30,11 +30,13 @@ def main() -> int:
 
 
 async def _all(seed: int, count: int, examples: int) -> tuple[Outcome, int, str]:
-    def report_progress(number: int) -> None:
-        if number % max(1, count // 20) == 0:
-            print(f"{number} of {count}", flush=True)
-
     async with attacked() as target:
+
+        def report_progress(number: int) -> None:
+            if number % max(1, count // 20) == 0:
+                sizes = (f"{name} {size.resident_bytes >> 20} MiB" for name, size in target.sizes().items())
+                print(f"{number} of {count}: {', '.join(sizes)}", flush=True)
+
         outcome = await attack_with(target, seed, count, report_progress)
         if not examples:
             return outcome, 0, ""
