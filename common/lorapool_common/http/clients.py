@@ -1,7 +1,7 @@
 """Clients that close their connection while their request is worked on."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from lorapool_common.http.server import Receive
@@ -28,7 +28,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Re
 async def unless(end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, Result], error: type[Exception]) -> Result:
     """The result of the work, which is cancelled when the end comes first. Raises: `error`, then."""
     task, ended = asyncio.create_task(work), asyncio.create_task(end)
-    ended.add_done_callback(lambda _: task.cancel())
+    ended.add_done_callback(_cancelling(task))
     try:
         return await task
     except asyncio.CancelledError:
@@ -39,6 +39,13 @@ async def unless(end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, Res
     finally:
         task.cancel()
         ended.cancel()
+        # A task keeps its error, the error this frame, and this frame the task: none of them would go before the
+        # garbage collector comes, with all that a request had in its frames.
+        del task, ended
+
+
+def _cancelling(task: asyncio.Task[Result]) -> Callable[[object], object]:
+    return lambda _: task.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

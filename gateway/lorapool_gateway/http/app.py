@@ -79,6 +79,9 @@ def health_app(metrics: Metrics, synced: asyncio.Event, takes_none: asyncio.Even
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 -- registered for this class
+    # An error that is kept somewhere, by a task above all, keeps the frames that it came through and what it came of,
+    # and in these are the request's body and pictures. They would stay until the garbage collector comes.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
     return JSONResponse(_body(request, error), errors.status(error), errors.headers(error))
 
 

@@ -69,6 +69,9 @@ async def streamed(work: Callable[[OnStep], Awaitable[Response]], events: Events
                 return response
     except BaseException:
         task.cancel()
+        # The task keeps its error, the error this frame, and this frame the task: what the request had in its frames,
+        # its body among it, would stay until the garbage collector comes.
+        del task
         raise
     return StreamingResponse(_pieces(first, steps, task, events), 200, {"cache-control": "no-store"}, MEDIA_TYPE)
 
