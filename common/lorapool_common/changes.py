@@ -17,6 +17,11 @@ class Changes:
         """How many changes there were."""
         return self._version
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether there will be no more changes that matter."""
+        return self._closed
+
     def note(self) -> int:
         """The version of the change that the caller makes; everybody who waits is woken."""
         self._version += 1

@@ -12,6 +12,7 @@ from lorapool_common.observe.collectors import ApiCallMetrics, add_info
 MOST_KEY_NAMES: Final = 100
 OTHER_KEYS: Final = "(others)"
 _SERIES_KEPT: Final = 1024
+_AGES_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
@@ -79,6 +80,14 @@ class Metrics:
         # A request has nine of them.
         self._stage = lru_cache(_SERIES_KEPT)(self._stages.labels)
 
+        self._ages = Histogram(
+            "lorapool_gateway_status_age_seconds",
+            "How old what was known of a pod was when a request was sent there; up to 0.1 it was fresh.",
+            ["pool"],
+            buckets=_AGES_S,
+            registry=self._registry,
+        )
+
     def answered(self, dialect: str, pool: str, outcome: str, images: int = 1) -> None:
         """Count a request that has ended so, and the images that it asked for."""
         self._requests.labels(dialect, pool, outcome).inc()
@@ -94,6 +103,10 @@ class Metrics:
 
     def retried(self, pool: str, cause: str) -> None:
         self._retries.labels(pool, cause).inc()
+
+    def sent(self, pool: str, age_s: float) -> None:
+        """A request goes to a pod of which that old a status is known."""
+        self._ages.labels(pool).observe(age_s)
 
     def took(self, pool: str, stage: str, seconds: float) -> None:
         self._stage(pool, stage).observe(seconds)

@@ -32,6 +32,7 @@ key it is open; a NetworkPolicy keeps it to gateways besides):
 | GET /metrics | Prometheus text |
 | GET /v1/status | 200 `ServingStatus` with the tiers of all adapters |
 | GET /v1/status?since=N&instance=I | 200 `ServingStatus`: what changed since, if it is that process and knows |
+| either, where `Accept` names `application/x-ndjson` first | 200 the same, then what changes: `gateways.stream` |
 | POST /v1/generate | 200 `GenerateReply` to a `GenerateRequest`; the first image itself where `Accept` names an image |
 
 Where `Accept` names `application/vnd.lorapool.images` first, the reply comes with its images as they are (`bundle`).

@@ -197,14 +197,10 @@ class ServingCosts(Wire):
 
 
 class Backlog(Wire):
-    """The work that a pod has, by its own costs.
-
-    A request for the active stack goes before others for a while, so it waits for less.
-    """
+    """The work that a pod has, by its own costs."""
 
     work_s: Seconds = Field(description="Seconds until all that waits and runs is made.")
     active: tuple[Label, ...] = Field(default=(), description="Keys of the active stack.", max_length=64)
-    active_s: Seconds = Field(default=0.0, description="Of the work, what comes before one more for that stack.")
 
 
 class ServingStatus(Wire):

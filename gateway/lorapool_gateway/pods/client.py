@@ -8,6 +8,7 @@ PodError
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any, Final, Self
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from lorapool_api.wire import bundle
+from lorapool_api.wire.gateways import stream
 from lorapool_api.wire.reply import ErrorReply, GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import ServingStatus
@@ -24,17 +26,17 @@ from lorapool_common.http.bodies import TooLarge, gathered
 from lorapool_common.http.request_ids import request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Tracing
 from lorapool_common.signed.calls import Signs
-from lorapool_common.signed.headers import signature_by_sha256
+from lorapool_common.signed.headers import signature, signature_by_sha256
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods import answers, events
 from lorapool_gateway.pods.events import FailedAfterSteps, InvalidEvents, OnStep
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.payload import Payload, payload
+from lorapool_gateway.pods.status_lines import InvalidLines, statuses
 from lorapool_gateway.spool.pictures import StoredPictures
 
 CONNECT_TIMEOUT_S: Final = 3.0
 STATUS_TIMEOUT_S: Final = 2.0
-STATUS_MAX_BYTES: Final = 4 << 20
 # However much a pool allows.
 IMAGES_MAX_BYTES: Final = 256 << 20
 _ERROR_MAX_BYTES: Final = 1 << 20
@@ -113,17 +115,32 @@ class PodClient:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def status(self, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
-        """What the pod says of itself; it is only asked for what changed since what is known. Raises: PodError."""
-        timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
-        url = URL(f"{pod.url}/v1/status")
+    async def follow(
+        self, pod: RuntimePod, known: ServingStatus | None = None
+    ) -> AsyncGenerator[ServingStatus | None, None]:
+        """What the pod says of itself: what changed since what is known, and then each time that it changes.
+
+        None: nothing has, which it says every tick. A pod of an earlier version says it once. Raises: PodError.
+        """
         params = {"since": str(known.version), "instance": known.instance} if known and known.version else {}
-        answer, body = await self._ask(self._kept, "GET", url.with_query(params), STATUS_MAX_BYTES, timeout=timeout)
-        if answer.status != _OK:
-            raise _refusal(answer, body)
+        url = URL(f"{pod.url}/v1/status").with_query(params)
+        headers = {"accept": f"{stream.MEDIA_TYPE}, application/json;q=0.9"}
+        headers |= signature(self._signer, "GET", url)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=STATUS_TIMEOUT_S)
+        about = SimpleNamespace(kept=False)
         try:
-            return ServingStatus.model_validate_json(body).after(known)
-        except ValueError as error:  # a ValidationError is one
+            async with self._kept.get(
+                url, headers=headers, timeout=timeout, trace_request_ctx=about, allow_redirects=False
+            ) as answer:
+                if answer.status != _OK:
+                    raise _refusal(answer, await gathered(answer.content.iter_any(), _ERROR_MAX_BYTES))
+                async for status in statuses(answer.content.iter_any(), known):
+                    yield status
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise Unreachable(str(error)) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ConnectionLost(str(error)) from error
+        except (InvalidLines, TooLarge) as error:
             raise InvalidReply(str(error)) from error
 
     async def generate(

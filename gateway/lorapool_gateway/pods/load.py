@@ -1,5 +1,6 @@
 """The load of each pod: its last status, and the requests that this gateway has sent since."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,11 +99,18 @@ class Loads:
         if before is None or (before.status.ready, before.status.tiers) != (status.ready, status.tiers):
             self.changes.note()
 
-    def unchanged(self, pod: RuntimePod) -> None:
-        """The pod says that its last status holds."""
+    def unchanged(self, pod: RuntimePod) -> bool:
+        """The pod says that its last status holds. False: there is none."""
         last = self._statuses.get(pod.uid)
-        if last:
-            self._statuses[pod.uid] = replace(last, seen_s=self._clock())
+        if last is None:
+            return False
+        self._statuses[pod.uid] = replace(last, seen_s=self._clock(), is_full=False)
+        return True
+
+    def age_s(self, pod: RuntimePod) -> float:
+        """How old what is known of the pod is; infinite where nothing is."""
+        last = self._statuses.get(pod.uid)
+        return math.inf if last is None else self._clock() - last.seen_s
 
     def last_status(self, pod: RuntimePod) -> ServingStatus | None:
         """The pod's last status; None where there is none."""
@@ -152,11 +160,4 @@ def _with_backlog(known: PodLoad, backlog: Backlog, since_s: float, newest: Sequ
     left_s, active = max(0.0, backlog.work_s - since_s), backlog.active
     if left_s <= 0 and newest:
         active = newest[0].adapters
-    active_s = max(0.0, backlog.active_s - since_s)
-    more_s = [(work_s(work, known.costs), work.adapters == active) for work in newest]
-    return replace(
-        known,
-        wait_s=left_s + sum(seconds for seconds, _ in more_s),
-        active=active,
-        active_s=active_s + sum(seconds for seconds, is_active in more_s if is_active),
-    )
+    return replace(known, wait_s=left_s + sum(work_s(work, known.costs) for work in newest), active=active)

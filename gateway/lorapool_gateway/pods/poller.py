@@ -1,6 +1,8 @@
-"""Asks the pods for their status, each of them once a second."""
+"""Listens to what the pods say of themselves, or asks those again that say it once."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final, Protocol
 
 import structlog
@@ -19,13 +21,17 @@ POLL_AT_MOST_EVERY_S: Final = 0.1
 
 
 class Statuses(Protocol):
-    """Asks pods for their status. Raises: PodError."""
+    """Follows the status of pods, see `PodClient.follow`. Raises: PodError."""
 
-    async def status(self, pod: RuntimePod, known: ServingStatus | None) -> ServingStatus: ...
+    def follow(self, pod: RuntimePod, known: ServingStatus | None) -> AsyncGenerator[ServingStatus | None, None]: ...
 
 
 class Poller:
-    """Asks every pod of the directory for its status once a second, and soon after a refresh."""
+    """Follows the status of every pod of the directory, on one connection each.
+
+    A pod of an earlier version ends it after one answer: it is asked once a second, and soon after a refresh; and so is
+    one that is not reached.
+    """
 
     def __init__(self, directory: Directory, loads: Loads, pods: Statuses) -> None:
         self._directory = directory
@@ -62,17 +68,29 @@ class Poller:
     async def _follow(self, pod: RuntimePod, refresh: asyncio.Event) -> None:
         while True:
             refresh.clear()
-            await self._ask(pod)
+            is_stream = await self._listen(pod)
             await asyncio.sleep(POLL_AT_MOST_EVERY_S)
+            if is_stream:
+                continue
             try:
                 async with asyncio.timeout(POLL_S - POLL_AT_MOST_EVERY_S):
                     await refresh.wait()
             except TimeoutError:
                 continue
 
-    async def _ask(self, pod: RuntimePod) -> None:
+    async def _listen(self, pod: RuntimePod) -> bool:
+        """Whether the pod went on to say more, until it ended what it said."""
+        times = 0
         try:
-            self._loads.update(pod, await self._client.status(pod, self._loads.last_status(pod)))
+            async with aclosing(self._client.follow(pod, self._loads.last_status(pod))) as following:
+                async for status in following:
+                    times += 1
+                    if status is not None:
+                        self._loads.update(pod, status)
+                    elif not self._loads.unchanged(pod):
+                        break  # a request did not reach it: what it said is forgotten, and asked for anew
         except PodError as error:
             log.debug("pod does not answer", pod=pod.name, error=str(error))
             self._loads.mark_unreachable(pod)
+            return False
+        return times > 1

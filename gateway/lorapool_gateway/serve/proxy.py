@@ -100,6 +100,7 @@ class Proxy:
             with self._metrics.waiting(flight.pool), self._tracing.span("hold", Role.INTERNAL, pool=flight.pool):
                 pod, ready = await self._hold.pod_for(flight)
             sent = loop.time()
+            self._metrics.sent(pod.pool, self._loads.age_s(pod))
             try:
                 with self._counts.running(pod.pool), self._loads.request(pod, flight.work):
                     reply, images = await self._ask(pod, ready, max_bytes, flight.on_step)

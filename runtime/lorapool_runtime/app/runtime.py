@@ -190,6 +190,11 @@ class Runtime:
         """Return as soon as something has changed since that version, or after the wait."""
         await self._parts.changes.beyond(version, within_s)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more that others should know of."""
+        return self._parts.changes.is_closed
+
     def state(self, since: int | None = None, *, names_gone: bool = False) -> PodState:
         """The state for the operator: complete, or what changed since a version.
 

@@ -1,5 +1,6 @@
 """The serving port: health, metrics, status and images."""
 
+import time
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
@@ -7,7 +8,6 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.state import ServingStatus
 from lorapool_common.http.request_ids import RequestIds
 from lorapool_common.http.server import App
 from lorapool_common.signed.calls import Verifier
@@ -17,6 +17,7 @@ from lorapool_runtime.http import errors
 from lorapool_runtime.http.gates.by_signature import SignatureGate
 from lorapool_runtime.http.generate import GenerateRoute
 from lorapool_runtime.http.requests.records import RequestRecords
+from lorapool_runtime.http.status_stream import StatusStreams
 
 # What the kubelet and Prometheus read.
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -29,6 +30,7 @@ def serving_app(runtime: Runtime) -> FastAPI:
     app.add_middleware(RequestIds)
     settings = runtime.settings
     records = RequestRecords(settings.config.pool, settings.pod_name, runtime.count_request, runtime.tracing)
+    statuses = StatusStreams(runtime, time.monotonic)
     route = GenerateRoute(runtime.images, records)
 
     @app.get("/healthz")
@@ -48,9 +50,9 @@ def serving_app(runtime: Runtime) -> FastAPI:
         return Response(runtime.metrics_text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/status")
-    async def status(since: str = "", instance: str = "") -> ServingStatus:
-        is_known = instance == runtime.instance and since.isdigit()
-        return runtime.status(int(since) if is_known else None)
+    async def status(request: Request, since: str = "", instance: str = "") -> Response:
+        is_known = instance == runtime.instance and since.isdecimal()
+        return statuses.answer(request.headers.get("accept", ""), int(since) if is_known else None)
 
     @app.post("/v1/generate")
     async def generate(request: Request) -> Response:

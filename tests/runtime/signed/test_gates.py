@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,14 @@ async def test_a_gateway_is_served_and_another_one_is_not(tmp_path: Path) -> Non
     async with pod(tmp_path) as it:
         known = RuntimePod("u", "p", "default/shapes", IP, serving_port(it))
         async with PodClient(signer=Signer([GATEWAY])) as client:
-            status = await client.status(known)
-            assert isinstance(await client.status(known, status), ServingStatus)
+            async with aclosing(client.follow(known)) as following:
+                status = await anext(following)
+            async with aclosing(client.follow(known, status)) as following:
+                assert isinstance(await anext(following), ServingStatus)
         for keys in ([OPERATOR], [signing_key(b"x" * 16, "gateway")]):
             async with PodClient(signer=Signer(keys)) as client:
                 with pytest.raises(RequestRefused, match="no known key"):
-                    await client.status(known)
+                    await anext(client.follow(known))
 
 
 async def test_a_request_serves_once_and_only_with_its_own_body(tmp_path: Path) -> None:

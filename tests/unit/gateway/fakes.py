@@ -5,7 +5,7 @@ import base64
 import hashlib
 import io
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,8 +158,10 @@ class Network:
     def __init__(self) -> None:
         self.pods: dict[str, FakePod] = {}
 
-    async def status(self, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
-        return self._at(pod).status
+    async def follow(
+        self, pod: RuntimePod, known: ServingStatus | None = None
+    ) -> AsyncGenerator[ServingStatus | None, None]:
+        yield self._at(pod).status
 
     async def generate(
         self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None = None

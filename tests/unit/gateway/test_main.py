@@ -1,6 +1,7 @@
 """All parts of a gateway, put together, with defects in one of them."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from tests.unit.gateway.api_server import FakeApi
@@ -17,7 +18,7 @@ from lorapool_gateway.settings import Settings
 class BrokenNetwork(Network):
     """A client of pods with a defect."""
 
-    async def status(self, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
+    def follow(self, pod: RuntimePod, known: ServingStatus | None = None) -> AsyncGenerator[ServingStatus | None, None]:
         raise KeyError("status")
 
 

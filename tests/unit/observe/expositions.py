@@ -73,6 +73,7 @@ def gateway() -> str:
     metrics.answered_key("alice", "ok", 2)
     metrics.retried(POOL, "away")
     metrics.took(POOL, "steps", 1.0)
+    metrics.sent(POOL, 0.05)
     with metrics.waiting(POOL), metrics.running(POOL), metrics.demand(POOL):
         return metrics.text().decode()
 

@@ -46,7 +46,6 @@ class PodLoad:
         is_asleep: its base has to come back to the device first.
         wait_s: seconds of work that it has; None: it does not say.
         active: the stack that it works with; None: it does not say.
-        active_s: of the work, what comes before one more request for that stack.
         age_s: how old this is.
     """
 
@@ -58,7 +57,6 @@ class PodLoad:
     is_asleep: bool = False
     wait_s: float | None = None
     active: Stack | None = None
-    active_s: float = 0.0
     costs: ServingCosts = NO_COSTS
     age_s: float = 0.0
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from lorapool_api.wire.state import AnyTier, ServingCosts, Tier
-from lorapool_gateway.routing.costs.load import FRESH_S, USUAL_WORK, PodLoad, Stack, Work
+from lorapool_gateway.routing.costs.load import FRESH_S, USUAL_WORK, PodLoad, Work
 
 _BARE: Final = "none"
 # 8.5 s for 25 steps at 1024 x 1024.
@@ -21,20 +21,21 @@ _WAKE_S: Final = 5.0
 # A tier of a newer pod: it can serve the adapter, from who knows where.
 _UNKNOWN_TIER_S: Final = 5.0
 _LOAD_S: Final[Mapping[str, float]] = {Tier.HOST: 0.05, Tier.DISK: 0.15, Tier.REMOTE: 5.0}
-# A pod that does not know the adapter (yet) is the last resort.
-_UNKNOWN_ADAPTER_S: Final = 120.0
 
 
-def expected_wait_s(load: PodLoad, adapters: Stack = ()) -> float:
-    """Seconds until a request with this stack would begin in the pod, as far as is known."""
+def expected_wait_s(load: PodLoad) -> float:
+    """Seconds until one more request would begin in the pod, as far as is known.
+
+    A request for the active stack may begin before others that wait; what it gains they lose, so it counts the same.
+    """
     if load.wait_s is None:
         return load.queue * work_s(USUAL_WORK, load.costs)
-    return min(load.wait_s, load.active_s) if adapters == load.active else load.wait_s
+    return load.wait_s
 
 
-def shortest_wait_s(loads: Iterable[PodLoad], adapters: Stack = ()) -> float | None:
-    """Seconds until the first of these pods would begin a request with this stack; None without pods."""
-    return min((expected_wait_s(load, adapters) for load in loads), default=None)
+def shortest_wait_s(loads: Iterable[PodLoad]) -> float | None:
+    """Seconds until the first of these pods would begin one more request; None without pods."""
+    return min(map(expected_wait_s, loads), default=None)
 
 
 def work_s(work: Work, costs: ServingCosts) -> float:
@@ -46,7 +47,7 @@ def work_s(work: Work, costs: ServingCosts) -> float:
 def total_s(load: PodLoad, work: Work) -> float:
     """Seconds from now until the pod would have made it, and what that costs others."""
     costs = load.costs
-    ahead_s = max(expected_wait_s(load, work.adapters), sum(_load_s(load, key) for key in work.adapters))
+    ahead_s = max(expected_wait_s(load), sum(_load_s(load, key) for key in work.adapters))
     is_resident = all(load.tiers.get(key) == Tier.DEVICE for key in work.adapters)
     evict_s = 0.0 if is_resident else costs.evict_s or 0.0
     wake_s = (_WAKE_S if costs.wake_s is None else costs.wake_s) if load.is_asleep else 0.0
@@ -75,10 +76,8 @@ def _ways(measured: Mapping[str, float], work: Work) -> Mapping[str, float]:
 
 
 def _load_s(load: PodLoad, key: str) -> float:
-    """From the adapter's tier to the device."""
-    tier: AnyTier | None = load.tiers.get(key)
-    if tier is None:
-        return _UNKNOWN_ADAPTER_S
+    """From the adapter's tier to the device. Of an adapter that it has no file of a pod says nothing."""
+    tier: AnyTier = load.tiers.get(key, Tier.REMOTE)
     if tier == Tier.DEVICE:
         return 0.0
     return load.costs.load_s.get(tier, _LOAD_S.get(tier, _UNKNOWN_TIER_S))

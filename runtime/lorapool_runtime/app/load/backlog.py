@@ -31,7 +31,6 @@ def backlog(load: QueueLoad, costs: ServingCosts, unlisted: int = 0) -> Backlog 
     return Backlog(
         work_s=left_s + sum(seconds for _, seconds in waiting_s) + switches * switch_s + unlisted * mean_s,
         active=load.active,
-        active_s=left_s + sum(seconds for keys, seconds in waiting_s if keys == load.active),
     )
 
 

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
+from lorapool_api.wire.state import ServingStatus
 from lorapool_gateway.cluster.snapshot import RuntimePod
+from lorapool_gateway.pods.client import PodClient
 
 REQUEST = GenerateRequest(prompt="a cat", seed=3)
 MEGABYTE = 1 << 20
@@ -64,3 +66,10 @@ async def pod_that(talk: Talk) -> AsyncIterator[RuntimePod]:
         for task in talks:
             task.cancel()
         await asyncio.gather(*talks)
+
+
+async def status_of(client: PodClient, pod: RuntimePod, known: ServingStatus | None = None) -> ServingStatus:
+    """What a pod says that says it once."""
+    said = [status async for status in client.follow(pod, known)]
+    assert said[-1] is not None
+    return said[-1]

@@ -85,7 +85,7 @@ TEN_S = Work(("default/pixel",), steps=25)
 
 def busy(work_s: float, **known: Any) -> ServingStatus:
     return status(**known).model_copy(
-        update={"costs": COSTS, "backlog": Backlog(work_s=work_s, active=("default/round",), active_s=work_s / 2)}
+        update={"costs": COSTS, "backlog": Backlog(work_s=work_s, active=("default/round",))}
     )
 
 
@@ -98,7 +98,7 @@ def test_a_pod_works_on_while_nothing_is_told_of_it() -> None:
     found = loads.of(POD)
 
     assert found is not None
-    assert (found.wait_s, found.active_s) == (5.0, 1.0)
+    assert found.wait_s == 5.0
     now = 20.0
     assert loads.of(POD).wait_s == 0  # type: ignore[union-attr]
 
@@ -118,7 +118,7 @@ def test_the_first_request_to_an_idle_pod_makes_its_stack_the_active_one() -> No
     with loads.request(POD, TEN_S), loads.request(POD, Work(("default/other",), steps=25)):
         found = loads.of(POD)
         assert found is not None
-        assert (found.wait_s, found.active, found.active_s) == (20.0, ("default/pixel",), 10.0)
+        assert (found.wait_s, found.active) == (20.0, ("default/pixel",))
 
 
 def test_what_a_pod_says_again_is_fresh_and_what_it_does_not_grows_old() -> None:

@@ -36,11 +36,10 @@ def picked(*loads: PodLoad) -> str:
     return found.pod.name
 
 
-def test_the_wait_is_that_of_the_queue_and_for_the_active_stack_only_its_own_part_of_it() -> None:
-    pod = load("a", wait_s=20.0, active=ROUND, active_s=8.0)
-    assert expected_wait_s(pod, PIXEL) == 20.0
-    assert expected_wait_s(pod, ROUND) == 8.0
-    assert shortest_wait_s([pod, load("b", wait_s=12.0)], PIXEL) == 12.0
+def test_the_wait_is_that_of_the_queue() -> None:
+    pod = load("a", wait_s=20.0, active=ROUND)
+    assert expected_wait_s(pod) == 20.0
+    assert shortest_wait_s([pod, load("b", wait_s=12.0)]) == 12.0
     assert shortest_wait_s([]) is None
 
 
@@ -65,8 +64,13 @@ def test_a_stack_is_merged_where_its_steps_save_more_than_the_merge_takes() -> N
 
 def test_an_adapter_that_many_want_spreads_when_its_queue_costs_more_than_one_more_load() -> None:
     far = load("b", tier=Tier.REMOTE, active=ROUND)
-    assert picked(load("a", wait_s=9.0, active=PIXEL, active_s=9.0), far) == "a"
-    assert picked(load("a", wait_s=11.0, active=PIXEL, active_s=11.0), far) == "b"
+    assert picked(load("a", wait_s=9.0, active=PIXEL), far) == "a"
+    assert picked(load("a", wait_s=11.0, active=PIXEL), far) == "b"
+
+
+def test_of_an_adapter_that_a_pod_has_no_file_of_it_says_nothing_and_can_serve_it_all_the_same() -> None:
+    without = load("b", tiers={})
+    assert total_s(without, Work(PIXEL)) == pytest.approx(total_s(load("b", tier=Tier.REMOTE), Work(PIXEL)))
 
 
 def test_a_pod_that_would_drive_out_what_others_want_comes_after_one_with_room() -> None:

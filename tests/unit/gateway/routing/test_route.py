@@ -28,8 +28,9 @@ def test_a_long_queue_outweighs_a_short_way() -> None:
     assert picked(load("a", queue=3, tier=Tier.DEVICE), load("b", tier=Tier.DISK)) == "b"
 
 
-def test_a_pod_that_does_not_know_the_adapter_is_the_last_resort() -> None:
-    assert picked(load("a"), load("b", queue=5, tier=Tier.DISK)) == "b"
+def test_a_pod_that_has_no_file_of_the_adapter_comes_after_a_short_queue_and_before_a_long_one() -> None:
+    assert picked(load("a"), load("b", tier=Tier.DISK)) == "b"
+    assert picked(load("a"), load("b", queue=5, tier=Tier.DISK)) == "a"
     assert picked(load("a")) == "a"
 
 
@@ -62,7 +63,7 @@ def test_without_pods_there_is_no_choice() -> None:
 def test_a_tier_of_a_newer_pod_is_no_reason_to_avoid_it() -> None:
     newer = PodLoad(RuntimePod("a", "a", "p", "a"), {"x": "satellite"}, 0, False)
 
-    assert pick_pod([newer, load("b")], Work(("x",))) is newer
+    assert pick_pod([newer, load("b", queue=1)], Work(("x",))) is newer
 
 
 def test_a_suspect_goes_before_a_full_pod_and_after_a_long_queue() -> None:

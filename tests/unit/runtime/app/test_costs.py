@@ -91,7 +91,6 @@ async def test_the_work_is_what_runs_less_what_is_done_and_what_waits_with_its_s
     found = backlog(load, costs)
     assert found is not None
     assert found.active == PIXEL
-    assert found.active_s == pytest.approx(2.0 + 6.5)
     assert found.work_s == pytest.approx(2.0 + 3.5 + 6.5 + 2.5 + 3 * 0.25)
 
 
