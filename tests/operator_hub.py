@@ -17,6 +17,7 @@ class Repo:
 
     files: dict[str, bytes]
     base_model: str | list[str] | None = None
+    gallery: object = None
     commit: str = COMMIT
     status: int = 200
     error_code: str = ""
@@ -140,5 +141,6 @@ def _described(name: str, repo: Repo) -> dict[str, Any]:
         }
         for file, content in sorted(repo.files.items())
     ]
-    card = {"base_model": repo.base_model, "tags": ["lora"]} if repo.base_model else {"tags": ["lora"]}
+    card: dict[str, Any] = {"base_model": repo.base_model, "tags": ["lora"]} if repo.base_model else {"tags": ["lora"]}
+    card |= {"widget": repo.gallery} if repo.gallery else {}
     return {"_id": "1", "id": name, "sha": repo.commit, "siblings": siblings, "cardData": card, "tags": ["lora"]}

@@ -6,6 +6,8 @@ GatewayError
 ├── Unauthorized        no key, or a wrong one
 ├── OutOfScope          the key is not for that model
 ├── UnknownRoute        nothing is served under that path
+├── UnknownKept         no request in the background, or no picture, has that ID
+├── KeptGone            it had, and is not there any more
 ├── UnknownModel        nothing has that name
 │   └── NotOnTheHub     nor has the Hub, where a pool serves what nobody declared
 ├── AmbiguousModel      more than one has it
@@ -89,6 +91,23 @@ class OutOfScope(GatewayError):
 
 class UnknownRoute(GatewayError):
     """Nothing is served under that path."""
+
+
+class UnknownKept(GatewayError):
+    """Nothing that a gateway keeps for this caller has that ID."""
+
+    def __init__(self, kind: str, id_: str) -> None:
+        super().__init__(f"there is no {kind} {id_[:100]!r}")
+
+
+class KeptGone(GatewayError):
+    """It was kept, and is no longer: its time is over, others needed the room, or its gateway has ended."""
+
+    def __init__(self, kind: str, id_: str) -> None:
+        super().__init__(
+            f"{kind} {id_[:100]!r} is gone: it was ended, its time is over, others needed the room, or the gateway "
+            "that had it has ended"
+        )
 
 
 class UnknownModel(GatewayError):

@@ -1,4 +1,4 @@
-"""How much the gateway holds at once: requests that wait, for each pool, and bytes of their bodies."""
+"""How much the gateway holds at once: requests that wait, for each pool, bytes of their bodies, answers for later."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from typing import Final
 from lorapool_gateway.errors import Busy
 
 MAX_BODIES_BYTES: Final = 256 << 20
+# Answers to requests in the background.
+MAX_KEPT_BYTES: Final = 128 << 20
+KEEP_S: Final = 600.0
 
 
 class WaitingRequests:

@@ -24,7 +24,7 @@ from lorapool_common.observe.tracing import NO_TRACING, Tracing, tracing_for
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
 from lorapool_common.signed.keys import KeyUnusable
-from lorapool_common.signed.renewed import RenewedSigner
+from lorapool_common.signed.renewed import RenewedKeys, RenewedSigner, RenewedVerifier
 from lorapool_common.supervision import Supervisor
 from lorapool_gateway.callers.budgets import KeyBudgets
 from lorapool_gateway.cluster.directory import Directory
@@ -33,8 +33,14 @@ from lorapool_gateway.cluster.watcher import Watcher
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import demand
 from lorapool_gateway.http.app import health_app, inference_app
+from lorapool_gateway.http.background.routes import BackgroundService
 from lorapool_gateway.http.gate import Gate
+from lorapool_gateway.http.kept.passing import peer_routes
 from lorapool_gateway.http.keys import ApiKeys
+from lorapool_gateway.http.openai.files import ImageFiles
+from lorapool_gateway.kept.ids import Ids
+from lorapool_gateway.kept.kept import Kept
+from lorapool_gateway.kept.peers import OtherGateways
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodClient
 from lorapool_gateway.pods.load import Loads
@@ -77,10 +83,14 @@ async def run(settings: Settings, process: Process) -> None:
             raise CannotStart(str(error)) from error
         tracing = tracing_for("lorapool-gateway", settings.otlp_endpoint)
         resources.push_async_callback(asyncio.to_thread, tracing.close)
+        secrets, signer = _secrets(settings)
         stored = StoredPictures()
-        client = PodClient(tracing=tracing, signer=_signer(settings), stored=stored)
+        client = PodClient(tracing=tracing, signer=signer, stored=stored)
         pods = await resources.enter_async_context(client)
-        await Gateway(settings, kube, pods, process, metrics, tracing, stored).run()
+        peers = None
+        if secrets is not None and signer is not None:
+            peers = await resources.enter_async_context(OtherGateways(signer, secrets.current))
+        await Gateway(settings, kube, pods, process, metrics, tracing, stored, secrets, peers).run()
 
 
 def _certificate(settings: Settings) -> ServerCertificate | None:
@@ -92,12 +102,12 @@ def _certificate(settings: Settings) -> ServerCertificate | None:
         raise CannotStart(str(error)) from error
 
 
-def _signer(settings: Settings) -> RenewedSigner | None:
-    """Raises: CannotStart."""
+def _secrets(settings: Settings) -> tuple[RenewedKeys | None, RenewedSigner | None]:
+    """What all gateways have, and what signs with it. Raises: CannotStart."""
     if settings.key_file is None:
-        return None
+        return None, None
     try:
-        return RenewedSigner(settings.key_file, GATEWAY)
+        return RenewedKeys(settings.key_file), RenewedSigner(settings.key_file, GATEWAY)
     except KeyUnusable as error:
         raise CannotStart(f"{error}; see LORAPOOL_KEY_FILE") from error
 
@@ -122,8 +132,14 @@ class Gateway:
         metrics: Metrics | None = None,
         tracing: Tracing = NO_TRACING,
         stored: StoredPictures | None = None,
+        secrets: RenewedKeys | None = None,
+        peers: OtherGateways | None = None,
     ) -> None:
-        """`stored`: pictures in files, where `pods` looks for them."""
+        """
+        Args:
+            stored: pictures in files, where `pods` looks for them.
+            secrets, peers: what all gateways have, and the others, for what these keep; None: no other is known.
+        """
         self._settings = settings
         self._process = process
         self._takes_none = asyncio.Event()
@@ -142,10 +158,16 @@ class Gateway:
         budgets = KeyBudgets(lambda: gateways.count)
         keys = ApiKeys(settings.api_keys_dir)
         gate = Gate(service, keys, metrics, settings.max_body_bytes, spool, tracing, budgets)
-        inference = inference_app(gate, settings.cors_origins)
+        ids = Ids(secrets.current if secrets else None, settings.pod_ip, settings.health_port)
+        self._kept = kept = Kept(ids, keep_s=settings.keep_seconds, max_bytes=settings.max_kept_bytes)
+        inference = inference_app(gate, settings.cors_origins, kept, peers)
         self._inference = self._server(inference, settings.http_port, _certificate(settings))
         health = health_app(metrics, self._watcher.synced, self._takes_none)
         health.include_router(demand.routes(DemandReporter(directory, loads, counts)))
+        if secrets is not None:
+            verifier = RenewedVerifier(secrets.current, GATEWAY, ids.own.place)
+            answers = BackgroundService(kept).answers() | ImageFiles(kept).answers()
+            health.include_router(peer_routes(answers, verifier, secrets.current))
         self._health = self._server(health, settings.health_port)
 
     async def run(self) -> None:
@@ -175,6 +197,8 @@ class Gateway:
         self._takes_none.set()
         self._inference.end(self._settings.grace_seconds)
         await self._process.finish(inference, within_s=self._settings.grace_seconds + _HEALTH_END_S)
+        # Those that somebody follows have had their time; nobody can ask for the others any more.
+        await self._kept.background.close()
 
     @property
     def _host(self) -> str:

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from lorapool_api.names import GATEWAY_HEALTH_PORT
 from lorapool_api.wire.request import GENERATE_MAX_BYTES
 from lorapool_common.settings import CommaList
-from lorapool_gateway.held import MAX_BODIES_BYTES
+from lorapool_gateway.held import KEEP_S, MAX_BODIES_BYTES, MAX_KEPT_BYTES
 from lorapool_gateway.spool.disk import MAX_DISK_BYTES
 
 
@@ -65,6 +65,14 @@ class Settings(BaseSettings):
     )
     max_spooled_bytes: int = Field(
         default=MAX_DISK_BYTES, ge=1, description="Most bytes there; beyond, requests are refused with 429."
+    )
+    keep_seconds: float = Field(
+        default=KEEP_S, gt=0, description="How long the answer to a request in the background is kept."
+    )
+    max_kept_bytes: int = Field(
+        default=MAX_KEPT_BYTES,
+        ge=1 << 20,
+        description="Most bytes of answers that are kept; beyond, the oldest go of the key that has most.",
     )
     drain_seconds: float = Field(
         default=0.0,

@@ -14,6 +14,7 @@ from lorapool_api.kinds.quantities import Copies
 from lorapool_api.kinds.serving import AdapterDefaults, FoundDefaults
 from lorapool_api.kinds.sources import AdapterSource, Sha256
 from lorapool_api.kinds.status.adapter_pods import AdapterPods
+from lorapool_api.kinds.status.card import CardBaseModels, CardPicture
 from lorapool_api.kinds.status.names import HeldNames
 from lorapool_api.kinds.versions.rollout import Rollout
 from lorapool_api.names import full_name
@@ -31,8 +32,6 @@ class AdapterFormat(StrEnum):
 
 # The key of no pool: where adapters belong for which none was found yet.
 NO_POOL: Final = ""
-MOST_BASE_MODELS: Final = 16
-BaseModelName = Annotated[str, Field(min_length=1, max_length=193)]  # the Hub's longest id has so many
 
 AnyFormat = Annotated[AdapterFormat | Word, OPEN, ANY_WORD]
 
@@ -129,12 +128,8 @@ class Resolved(ApiModel):
         description="What requests get that do not say, as the file's metadata declares it or as it is known by its "
         "name; those of the spec go before it.",
     )
-    base_models: tuple[BaseModelName, ...] = Field(
-        default=(),
-        description="What the card says that it was trained for.",
-        max_length=MOST_BASE_MODELS,
-        exclude_if=lambda names: not names,
-    )
+    base_models: CardBaseModels = ()
+    thumbnail: CardPicture = None
     alone: bool | None = Field(
         default=None,
         description="True where nothing that may belong to the file lies beside it: pods need not ask for that.",
@@ -238,6 +233,11 @@ class Adapter(ApiModel):
         """Words that call it: those that the spec says, else those that were found."""
         found = self.status.resolved.trigger_words if self.status.resolved else None
         return self.spec.trigger_words or found or ()
+
+    @property
+    def thumbnail(self) -> str | None:
+        """Address of a picture that the card of what is served shows."""
+        return self.status.resolved.thumbnail if self.status.resolved else None
 
     @property
     def is_ready(self) -> bool:

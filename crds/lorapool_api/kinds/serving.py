@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from lorapool_api.kinds.checks.safety import Safety
+from lorapool_api.kinds.images.urls import ImageUrlsField
 from lorapool_api.kinds.speed.rounding import TorchOptions
 from lorapool_api.kinds.speed.step_cache import StepCache
 from lorapool_api.newer import ANY_WORD
@@ -212,6 +213,7 @@ class Serving(ApiModel):
         "as the library of that name does it. A1111: `(words:1.3)`, `[words]` and `BREAK` of that WebUI. Both are for "
         "bases of SD 1.x, SD 2.x and SDXL.",
     )
+    image_urls: ImageUrlsField = None
     deterministic: bool = Field(
         default=True,
         description="Whether the same request gives the same bytes on the same kind of device. With false, a GPU may "

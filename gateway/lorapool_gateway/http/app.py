@@ -14,34 +14,49 @@ from starlette.exceptions import HTTPException
 from lorapool_common.http import request_ids
 from lorapool_gateway.errors import GatewayError
 from lorapool_gateway.http import errors, unserved
+from lorapool_gateway.http.background import routes as background
+from lorapool_gateway.http.background.routes import BackgroundService
 from lorapool_gateway.http.fields.fields import short
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.hf import routes as hf_routes
+from lorapool_gateway.http.kept.passing import Passing
+from lorapool_gateway.http.openai import files as image_files
 from lorapool_gateway.http.openai import routes as openai_routes
+from lorapool_gateway.http.openai.files import ImageFiles
 from lorapool_gateway.http.paths.direct import DirectPosts
 from lorapool_gateway.http.paths.pools import PoolPaths
 from lorapool_gateway.http.reference import routes as reference
 from lorapool_gateway.http.reply_headers import EXPOSED
 from lorapool_gateway.http.sdapi import alive
 from lorapool_gateway.http.sdapi import routes as sdapi_routes
+from lorapool_gateway.kept.kept import Kept
+from lorapool_gateway.kept.peers import OtherGateways
 from lorapool_gateway.metrics import Metrics
 
 
-def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
+def inference_app(
+    gate: Gate, origins: Sequence[str], kept: Kept | None = None, peers: OtherGateways | None = None
+) -> FastAPI:
     """All dialects; each error in the shape of the dialect whose path was asked.
 
     Args:
         origins: whose pages may call; `*` stands for all. A browser lets no other page than these read an answer.
+        kept: what this gateway keeps.
+        peers: the other gateways; None: none is known.
     """
     app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None)
-    dialects = (openai_routes.routes(gate), sdapi_routes.routes(gate), alive.routes(), hf_routes.routes(gate))
+    kept = kept or Kept()
+    passing, files = Passing(kept.ids, peers), ImageFiles(kept)
+    ours = (background.routes(gate, BackgroundService(kept), passing), image_files.routes(files, passing))
+    dialects = (openai_routes.routes(gate, files), sdapi_routes.routes(gate), alive.routes(), hf_routes.routes(gate))
+    routers = (*ours, *dialects)
     # Added first, so it is within all others.
-    app.add_middleware(DirectPosts, routers=dialects, refuse={GatewayError: _refuse, HTTPException: _refuse_route})
+    app.add_middleware(DirectPosts, routers=routers, refuse={GatewayError: _refuse, HTTPException: _refuse_route})
     if origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "HEAD", "POST"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=EXPOSED,
         )
@@ -51,7 +66,7 @@ def inference_app(gate: Gate, origins: Sequence[str]) -> FastAPI:
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     app.add_exception_handler(Exception, _fail)
-    for router in (*dialects, reference.routes(dialects)):
+    for router in (*routers, reference.routes(routers)):
         app.include_router(router)
     unserved.install(app)
     return app

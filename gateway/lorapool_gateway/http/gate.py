@@ -27,6 +27,7 @@ from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.routing.request import ImageRequest
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import ServedReply
+from lorapool_gateway.serve.watched import WATCHER, watched
 from lorapool_gateway.spool.body import Spool
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,8 @@ class Gate:
                     resolved = await self.service.resolve(asked, pool_of(request), caller)
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
                     self.budgets.spend(caller, call.images)
-                    making = self.service.generate(resolved, caller, steps(asked))
+                    resolved, on_step = watched(getattr(request.state, WATCHER, None), resolved, steps(asked))
+                    making = self.service.generate(resolved, caller, on_step)
                     if interrupted is not None:
                         making = unless(interrupted.wait(), making, Interrupted)
                     served = await unless_gone(request.receive, making)

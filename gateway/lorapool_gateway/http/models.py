@@ -61,6 +61,8 @@ def _describe(model: Model, snapshot: Snapshot) -> dict[str, Any]:
             "defaults": _defaults(adapter, model.pool, snapshot),
             "sha256": served_version(adapter).sha256,
         }
+        if adapter.thumbnail:
+            row["thumbnail"] = adapter.thumbnail
         if adapter.is_stack:
             row["stack"] = _members(adapter, snapshot)
     return row

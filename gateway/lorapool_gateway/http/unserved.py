@@ -11,7 +11,8 @@ from lorapool_gateway.http.openai.routes import PREFIX
 
 _SERVED: Final = (
     f"POST / and POST /models/NAME (Hugging Face inference), POST {PREFIX}/images/generations, "
-    f"edits and variations and GET {PREFIX}/models (OpenAI), POST /sdapi/v1/txt2img and img2img (A1111); "
+    f"edits and variations and GET {PREFIX}/models (OpenAI), POST /sdapi/v1/txt2img and img2img (A1111), "
+    "POST /v1/jobs (in the background); "
     "all of them are at GET /docs and /openapi.json"
 )
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

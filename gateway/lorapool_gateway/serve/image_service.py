@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.kinds.images.urls import ImageUrls
 from lorapool_api.kinds.runtime import Device
 from lorapool_api.wire.headers import stages_of, timeline_of
 from lorapool_gateway.callers.caller import ANYONE, Caller
@@ -111,6 +112,11 @@ class ImageService:
             raise
         self._lookups.served(repos, pool)
         return served
+
+    def image_urls(self, pool: str) -> ImageUrls:
+        """What an image's URL is in the replies of the pool."""
+        known = self._directory.snapshot().pools.get(pool)
+        return (known.spec.serving.image_urls if known else None) or ImageUrls.GATEWAY
 
     def device(self, pool: str) -> Device:
         """Where the base model of the pool lives."""

@@ -81,6 +81,14 @@ class SpooledBody:
         body, self._memory = bytes(self._memory), bytearray()
         return body
 
+    async def whole(self) -> bytes:
+        """All of it, in memory, once it is whole."""
+        if self._file is None:
+            return self.taken()
+        await self._flush(self._file)
+        async with self._parsing:
+            return await asyncio.to_thread(self._file.read, 0, self._file.size_bytes)
+
     async def parsed(self, parse: Callable[[bytes], Parsed]) -> Parsed:
         """What it says, once it is whole; of a body in a file the pictures stay on disk. Raises: what `parse` does."""
         if self._file is None:

@@ -21,6 +21,7 @@ class Resolution:
         merge_loss: as a pod measured it, taken over from the status.
         defaults: what the metadata says of how requests are sampled.
         base_models: what the card says that the adapter was trained for; empty where it says nothing.
+        thumbnail: address of a picture that the card shows.
         alone: whether it is known that nothing that may belong to the file lies beside it.
         last_misfit: what the status said against its fit before a restart; it holds until the file was resolved anew.
         tag: what the source calls the content, where that is not the revision: an ETag.
@@ -40,6 +41,7 @@ class Resolution:
     defaults: FoundDefaults | None = None
     facts: AdapterFacts | None = None
     base_models: tuple[str, ...] = ()
+    thumbnail: str | None = None
     alone: bool | None = None
     last_misfit: Verdict | None = None
     tag: str | None = None

@@ -56,6 +56,7 @@ def _of_generation(adapter: Adapter) -> Outcome:
             trigger_words=known.trigger_words,
             defaults=known.defaults,
             base_models=known.base_models,
+            thumbnail=known.thumbnail,
             alone=known.alone,
             last_misfit=last_misfit(adapter),
             refresh=refresh_of(adapter),

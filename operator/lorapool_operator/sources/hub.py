@@ -1,7 +1,7 @@
 """Repositories on the Hugging Face Hub: commit, file, sha256 and what the card says."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from lorapool_api.fetch.hub_errors import refused_by_answer
 from lorapool_api.fetch.hub_files import choose_file, is_alone
 from lorapool_api.fetch.policy import SourceRefused, UrlFetch, own_hosts
-from lorapool_api.kinds.adapter import MOST_BASE_MODELS
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.sources import HubModel, HubSource
+from lorapool_api.kinds.status.card import MAX_PICTURE_ADDRESS, MOST_BASE_MODELS
 from lorapool_api.lora.declared import words_in
 from lorapool_common.http.bodies import TooLarge, read_at_most
 from lorapool_common.http.tls import trusted
@@ -29,6 +29,9 @@ _TOTAL_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 4 << 20
 # The Hub's longest id.
 _LONGEST_NAME: Final = 193
+# Of a card's gallery so many are looked at.
+_MOST_EXAMPLES: Final = 32
+_PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class HubRepoFile:
         base_models: the card's `base_model`, a string or a list there; empty where it says nothing.
         url: where the file is, at that commit.
         words: the card's `instance_prompt`, which calls what was learned.
+        thumbnail: address of the first picture of the repository that the card shows, at that commit.
         alone: whether nothing that may belong to it lies beside it.
     """
 
@@ -49,6 +53,7 @@ class HubRepoFile:
     base_models: tuple[str, ...]
     url: str
     words: tuple[str, ...] = ()
+    thumbnail: str | None = None
     alone: bool = False
 
 
@@ -94,8 +99,16 @@ class HubClient:
             base_models=base_models(found.card),
             url=hf_hub_url(source.repo, name, revision=found.sha, endpoint=self._endpoint),
             words=instance_words(found.card),
+            thumbnail=self._address(source.repo, found.sha, first_picture(found.card, files.keys())),
             alone=is_alone(name, files.keys()),
         )
+
+    def _address(self, repo: str, commit: str, file: str | None) -> str | None:
+        """Where the file is; None: there is none, or its address is longer than a status takes."""
+        if file is None:
+            return None
+        address = hf_hub_url(repo, file, revision=commit, endpoint=self._endpoint)
+        return address if len(address) <= MAX_PICTURE_ADDRESS else None
 
     async def commit(self, source: HubModel) -> str:
         """The commit that the revision of a base model is at. Raises: SourceRefused."""
@@ -147,6 +160,18 @@ def instance_words(card: object) -> tuple[str, ...]:
     """The words of the card's `instance_prompt`; the trainers of diffusers write it."""
     prompt = card.get("instance_prompt") if isinstance(card, Mapping) else None
     return words_in(prompt) if isinstance(prompt, str) else ()
+
+
+def first_picture(card: object, files: Collection[str]) -> str | None:
+    """The first file of the repository that the card's gallery shows (`widget`); pictures of elsewhere are none: their
+    owners would learn who looks at a menu."""
+    shown = card.get("widget") if isinstance(card, Mapping) else None
+    for example in shown[:_MOST_EXAMPLES] if isinstance(shown, list) else ():
+        output = example.get("output") if isinstance(example, Mapping) else None
+        file = output.get("url") if isinstance(output, Mapping) else None
+        if isinstance(file, str) and file in files and file.lower().endswith(_PICTURES):
+            return file
+    return None
 
 
 def _no_such_file(source: HubSource, files: Sequence[str]) -> str:

@@ -85,7 +85,7 @@ class SourceReader:
                 found = await self._hub.find(hub, token)
                 facts = await self._facts.read(await self._headers.of_hub(found.url, token))
                 known = _resolution(facts, found.revision, found.file, found.sha256, found.base_models, found.words)
-                return replace(known, alone=found.alone or None)
+                return replace(known, alone=found.alone or None, thumbnail=found.thumbnail)
             case UrlSource(url):
                 header = await self._headers.of_url(url, token)
                 found_at = _resolution(await self._facts.read(header), file=source.label.rpartition("/")[2])

@@ -33,7 +33,8 @@ const usual = { model: "shapes", prompt: "a cat", size: "64x64" };
 const made = await client.images.generate({ ...usual, n: 2, response_format: "b64_json", quality: "standard", user: "me", ...ours });
 seen.generate = made.data.map((image) => image.b64_json);
 seen.created = made.created;
-seen.as_url = (await client.images.generate({ ...usual, response_format: "url", seed: 4 })).data[0].url;
+const address = (await client.images.generate({ ...usual, response_format: "url", seed: 4 })).data[0].url;
+seen.as_url = Buffer.from(await (await fetch(address)).arrayBuffer()).toString("base64");
 const raw = await client.images
   .generate({ model: "pixel", prompt: "a cat" }, { headers: { "x-request-id": "mine" } })
   .withResponse();

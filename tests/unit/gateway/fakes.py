@@ -27,6 +27,8 @@ from lorapool_gateway.held import Bodies
 from lorapool_gateway.http.app import inference_app
 from lorapool_gateway.http.gate import Gate
 from lorapool_gateway.http.keys import ApiKeys
+from lorapool_gateway.kept.kept import Kept
+from lorapool_gateway.kept.peers import OtherGateways
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodError, RequestRefused, Unreachable
 from lorapool_gateway.pods.events import OnStep
@@ -190,6 +192,8 @@ class World:
         directory: Directory | None = None,
         tracing: Tracing = NO_TRACING,
         disk: Disk | None = None,
+        kept: Kept | None = None,
+        peers: OtherGateways | None = None,
     ) -> None:
         self.network = Network()
         self.directory = directory or Directory()
@@ -203,7 +207,7 @@ class World:
         self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts, tracing=tracing)
         service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
         gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Spool(Bodies(max_held_bytes), disk), tracing)
-        self.app = inference_app(gate, origins)
+        self.app = inference_app(gate, origins, kept, peers)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:
         self.directory.put(ObjectKind.POOL, read(make.pool(name, **spec)))

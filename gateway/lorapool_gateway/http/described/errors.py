@@ -14,6 +14,7 @@ _SAID: Final[Mapping[int, str]] = {
     403: "The API key is not for that model.",
     404: "Nothing has that name, or nothing is served there.",
     409: "More than one has that name, there is no such version, or its own client ended it.",
+    410: "It was kept, and is no longer.",
     413: "The body is larger than a request may have.",
     422: "The adapter cannot be served, with its condition; or a parameter of the address is none.",
     429: "As many wait as may, or the API key has had what it may: `Retry-After` says when to come again.",

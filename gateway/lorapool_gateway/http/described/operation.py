@@ -4,6 +4,7 @@ https://spec.openapis.org/oas/v3.1.1.html#operation-object
 """
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -32,7 +33,7 @@ _POOL: Final = {
     "schema": TEXT,
 }
 # Where an image is asked for everything can happen; a menu needs a key, a snapshot and names.
-IMAGE_ERRORS: Final = errors.STATUSES
+IMAGE_ERRORS: Final = tuple(code for code in errors.STATUSES if code != HTTPStatus.GONE)
 LOOKUP_ERRORS: Final = (400, 401, 403, 404, 409, 422, 500, 503)
 
 

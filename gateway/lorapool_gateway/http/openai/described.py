@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from lorapool_gateway.http.described.errors import OpenAIErrorBody
-from lorapool_gateway.http.described.operation import JSON, LOOKUP_ERRORS, TEXT, images, operation
+from lorapool_gateway.http.described.operation import BINARY, JSON, LOOKUP_ERRORS, TEXT, images, operation
 from lorapool_gateway.http.fields.forms import MEDIA_TYPE
 from lorapool_gateway.http.openai.replies import OpenAIImages
 
@@ -29,6 +29,13 @@ def make(summary: str, body: type[BaseModel], *, form: bool = False) -> dict[str
         error=OpenAIErrorBody,
         tags=[TAG],
     )
+
+
+def file(summary: str) -> dict[str, Any]:
+    """The route of a picture, which needs no key."""
+    pictures = {f"image/{kind}": BINARY for kind in ("png", "jpeg", "webp")}
+    errors = (404, 410, 500, 502)
+    return operation(summary, answers=pictures, error=OpenAIErrorBody, errors=errors, tags=[TAG], security=[])
 
 
 def models(summary: str, answer: type[BaseModel]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class OpenAIRequest(ImageRequest):
     """A request for one or more images.
 
     Attributes:
-        as_url: each as a `data:` address.
+        as_url: each by its address.
         stream: the client wants events while they are made.
     """
 
@@ -127,18 +127,35 @@ def _size(size: str | None) -> tuple[int | None, int | None]:
     return int(match[1]), int(match[2])
 
 
-def message(reply: GenerateReply, images: Sequence[Image], *, created: int, as_url: bool) -> JsonWithImages:
-    """The reply of `images/generations`. Nothing is stored here, so a `url` holds the image itself."""
+def message(
+    reply: GenerateReply,
+    images: Sequence[Image],
+    *,
+    created: int,
+    as_url: bool,
+    addresses: Sequence[str] | None = None,
+) -> JsonWithImages:
+    """The reply of `images/generations`; as a `url` each is at its address, or, without addresses, in a `data:` one."""
+    if as_url and addresses is not None:
+        return _by_address(reply, addresses, created)
     before = f'{{"url":"data:{reply.format.media_type};base64,' if as_url else '{"b64_json":"'
     parts: list[bytes | Image] = []
     text = f'{{"created":{created},"data":['
     for made, image in zip(reply.images, images, strict=True):
         parts += [f"{text}{before}".encode(), image]
         text = f'","seed":{made.seed}}},'
-    about = {"output_format": reply.format.value, "size": f"{reply.width}x{reply.height}", "usage": usage(reply)}
-    rest = json.dumps(about)
+    rest = json.dumps(_about(reply))
     parts.append(f"{text.removesuffix(',')}],{rest[1:]}".encode())
     return JsonWithImages(tuple(parts))
+
+
+def _by_address(reply: GenerateReply, addresses: Sequence[str], created: int) -> JsonWithImages:
+    data = [{"url": url, "seed": made.seed} for url, made in zip(addresses, reply.images, strict=True)]
+    return JsonWithImages((json.dumps({"created": created, "data": data, **_about(reply)}).encode(),))
+
+
+def _about(reply: GenerateReply) -> dict[str, Any]:
+    return {"output_format": reply.format.value, "size": f"{reply.width}x{reply.height}", "usage": usage(reply)}
 
 
 def usage(reply: GenerateReply) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class OpenAIModel(BaseModel):
     trigger_words: list[str] | None = None
     defaults: dict[str, Any] | None = Field(default=None, description="What a request gets that does not say.")
     sha256: str | None = None
+    thumbnail: str | None = Field(default=None, description="Address of a picture that its card on the Hub shows.")
     stack: list[dict[str, Any]] | None = Field(default=None, description="The members of a stack.")
 
 

@@ -1,13 +1,14 @@
 """The routes of OpenAI: images and models."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
+from lorapool_api.kinds.images.urls import ImageUrls
 from lorapool_gateway.http.fields.fields import model_name
 from lorapool_gateway.http.gate import Gate, lora_header
 from lorapool_gateway.http.models import find_model, served_models
@@ -15,6 +16,7 @@ from lorapool_gateway.http.openai import described
 from lorapool_gateway.http.openai import dialect as openai
 from lorapool_gateway.http.openai.edits import EditBody, VariationBody, parse_edit, parse_variation
 from lorapool_gateway.http.openai.events import EDIT, GENERATION, OpenAIEvents
+from lorapool_gateway.http.openai.files import ImageFiles, address_of
 from lorapool_gateway.http.openai.replies import OpenAIModel, OpenAIModels
 from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.http.streams import streamed
@@ -26,24 +28,24 @@ DIALECT = "openai"
 PREFIX = "/v1"
 
 
-def routes(gate: Gate) -> APIRouter:
+def routes(gate: Gate, files: ImageFiles) -> APIRouter:
     """The router."""
     router = APIRouter(prefix=PREFIX)
 
     @router.post("/images/generations", openapi_extra=described.make("Images by a prompt.", openai.Body))
     async def generate(request: Request) -> Response:
         parse = partial(openai.parse, lora_header=lora_header(request))
-        return await _images(gate, request, parse, GENERATION)
+        return await _images(gate, files, request, parse, GENERATION)
 
     @router.post("/images/edits", openapi_extra=described.make("A picture changed.", EditBody, form=True))
     async def edit(request: Request) -> Response:
-        return await _images(gate, request, _of_form(parse_edit, request), EDIT)
+        return await _images(gate, files, request, _of_form(parse_edit, request), EDIT)
 
     variations = described.make("Pictures like one.", VariationBody, form=True)
 
     @router.post("/images/variations", openapi_extra=variations)
     async def variation(request: Request) -> Response:
-        return await _images(gate, request, _of_form(parse_variation, request), EDIT)
+        return await _images(gate, files, request, _of_form(parse_variation, request), EDIT)
 
     listed = described.models("All bases and adapters that are served.", OpenAIModels)
 
@@ -69,6 +71,7 @@ def _of_form(parse: Callable[..., openai.OpenAIRequest], request: Request) -> Ca
 
 async def _images(
     gate: Gate,
+    files: ImageFiles,
     request: Request,
     parse: Callable[[bytes], openai.OpenAIRequest],
     kind: str,
@@ -82,7 +85,7 @@ async def _images(
 
     async def answer(asked: openai.OpenAIRequest, served: ServedReply) -> Response:
         events.served = served
-        return await _answer(asked, served)
+        return await _answer(asked, served, await _addresses(gate, files, request, asked, served))
 
     async def work(on_step: OnStep) -> Response:
         return await gate.serve(DIALECT, request, noted, answer, partial(_who_sees, on_step))
@@ -95,7 +98,19 @@ def _who_sees(on_step: OnStep, asked: openai.OpenAIRequest) -> OnStep | None:
     return on_step if asked.generate.previews else None
 
 
-async def _answer(asked: openai.OpenAIRequest, served: ServedReply) -> Response:
-    message = openai.message(served.reply, served.images, created=int(time.time()), as_url=asked.as_url)
+async def _addresses(
+    gate: Gate, files: ImageFiles, request: Request, asked: openai.OpenAIRequest, served: ServedReply
+) -> Sequence[str] | None:
+    """Where the images are kept; None: nobody asked for it, the pool wants them in the reply, or there is no way."""
+    base = address_of(request)
+    if not asked.as_url or asked.stream or not base or gate.service.image_urls(served.pool) is ImageUrls.DATA:
+        return None
+    owner = gate.keys.check(request.headers).id
+    return await files.keep(base, owner, served.reply.format, served.images)
+
+
+async def _answer(asked: openai.OpenAIRequest, served: ServedReply, addresses: Sequence[str] | None) -> Response:
+    created = int(time.time())
+    message = openai.message(served.reply, served.images, created=created, as_url=asked.as_url, addresses=addresses)
     headers = served_headers(served, asked.warnings) | {"content-length": str(message.size_bytes)}
     return StreamingResponse(message.pieces(), media_type="application/json", headers=headers)

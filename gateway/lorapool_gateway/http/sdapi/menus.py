@@ -91,7 +91,8 @@ def _checkpoint(row: Mapping[str, Any], snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _lora(row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: row[name] for name in ("trigger_words", "sha256", "scale", "defaults", "pool")}
+    fields = ("trigger_words", "sha256", "scale", "defaults", "pool", "thumbnail")
+    shown = {name: row[name] for name in fields if name in row}
     return {"name": row["id"], "alias": row["id"], "path": row["id"], "metadata": shown}
 
 

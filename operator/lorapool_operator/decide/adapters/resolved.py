@@ -13,7 +13,7 @@ from lorapool_operator.seen.resolution import Resolution
 _FIELDS: Final = tuple(Resolved.model_fields)
 _NOTHING: Final = Resolution()
 # Of a file that was looked at anew, none of these is what it was before only because it is not there any more.
-_MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults", "base_models", "alone"})
+_MAY_GO: Final = frozenset({"networks", "trigger_words", "defaults", "base_models", "thumbnail", "alone"})
 
 
 def recognised_defaults(adapter: Adapter, resolution: Resolution) -> FoundDefaults | None:

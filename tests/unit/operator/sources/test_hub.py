@@ -59,6 +59,28 @@ async def test_cards_name_one_base_or_several(hub: FakeHub) -> None:
     assert base_models(None) == ()
 
 
+@pytest.mark.parametrize(
+    ("gallery", "found"),
+    [
+        ([{"text": "a cat", "output": {"url": "images/a cat.png"}}], "images/a%20cat.png"),
+        ([{"text": "no picture"}, {"output": {"url": "b.JPG"}}], "b.JPG"),
+        ([{"output": {"url": "https://elsewhere.example/a.png"}}], None),
+        ([{"output": {"url": "../../secret.png"}}, {"output": {"url": ["b.JPG"]}}, {"output": "b.JPG"}, 7], None),
+        ([{"output": {"url": NAME}}], None),
+        ([{}] * 100 + [{"output": {"url": "b.JPG"}}], None),
+        ({"output": {"url": "b.JPG"}}, None),
+    ],
+)
+async def test_a_card_shows_a_picture_of_its_own_repository(
+    hub: FakeHub, resolver: Resolver, gallery: Any, found: str | None
+) -> None:
+    hub.repos["a/b"] = Repo({NAME: lora_file(), "images/a cat.png": b"", "b.JPG": b""}, gallery=gallery)
+    adapter = from_hub()
+    known = await resolved(resolver, adapter)
+    assert known.thumbnail == (found and f"{hub.url}/a/b/resolve/{COMMIT}/{found}")
+    assert resolution_of(version_of(adapter, known, "default/a")).thumbnail == known.thumbnail, "also after a restart"
+
+
 async def test_a_description_of_a_repository_is_read_no_further_than_it_may_be_long(hub: FakeHub) -> None:
     hub.repos["a/b"] = Repo({f"{number}.safetensors": b"" for number in range(1000)})
     with pytest.raises(SourceRefused, match="more than 65536 bytes") as error:

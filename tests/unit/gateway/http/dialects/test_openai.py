@@ -35,7 +35,8 @@ async def test_what_is_left_out_is_left_to_the_pool(world: World, pod: FakePod) 
     assert (got.width, got.height, got.steps, got.seed, got.images) == (None, None, None, None, 1)
 
 
-async def test_a_url_is_the_image_itself(world: World, pod: FakePod) -> None:
+async def test_a_url_is_the_image_itself_where_the_pool_says_so(world: World, pod: FakePod) -> None:
+    world.pool(serving={"imageUrls": "Data"})
     reply = await post(world, model="shapes", prompt="a cat", response_format="url", output_format="webp")
     head, _, data = reply.json()["data"][0]["url"].partition(",")
     assert head == "data:image/webp;base64"

@@ -1,5 +1,6 @@
 """What a status says of the file behind a source."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests import make
@@ -70,7 +71,10 @@ def test_what_a_merge_loses_is_what_any_pod_has_measured_and_stays_with_the_file
 
 
 def test_a_restart_forgets_none_of_it() -> None:
-    found = resolved(make.adapter(source=LCM_REPO), OF_HUB, [])
+    of_hub = replace(OF_HUB, thumbnail="https://hub.example/a.png")
+    found = resolved(make.adapter(source=LCM_REPO), of_hub, [])
+    assert found is not None
+    assert found.thumbnail == of_hub.thumbnail
     true = {"type": "Resolved", "status": "True", "reason": "Resolved", "message": "", "observedGeneration": 1}
     status = AdapterStatus.model_validate({"observedGeneration": 1, "resolved": found, "conditions": [true]})
     restarted = make.adapter(source=LCM_REPO).model_copy(update={"status": status})

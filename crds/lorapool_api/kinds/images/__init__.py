@@ -1,0 +1,1 @@
+"""How images come to who asked for them."""

@@ -1,0 +1,1 @@
+"""Requests in the background: their clients ask later."""

@@ -1,0 +1,1 @@
+"""What is kept, over HTTP: by whichever gateway has it."""
