@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from lorapool_api.kinds.models.controls import ControlSpec, WeightsFile
+from lorapool_api.kinds.models.controls import BaseFile, ControlSpec
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_api.schema import ApiModel, Rule, rules
 
@@ -56,7 +56,9 @@ class Quantization(ApiModel):
     )
 
 
-_ONE_FILE: Final = ".safetensors"
+# Of a checkpoint in one file, and of a denoiser alone in blocks of fewer bits.
+_ONE_FILE: Final = (".safetensors", ".gguf")
+_IS_ONE_FILE: Final = " || ".join(f"self.source.path.endsWith('{suffix}')" for suffix in _ONE_FILE)
 
 
 class Offload(StrEnum):
@@ -83,8 +85,7 @@ class BaseModelSpec(ApiModel):
                 "weights in nf4 cannot be offloaded: take int8 or fp8",
             ),
             Rule(
-                "has(self.config) == (has(self.file) || "
-                f"(has(self.source.path) && self.source.path.endsWith('{_ONE_FILE}')))",
+                f"has(self.config) == (has(self.file) || (has(self.source.path) && ({_IS_ONE_FILE})))",
                 "config goes with a source that is one file, and such a source needs it",
             ),
             Rule("!has(self.file) || has(self.source.hub)", "file goes with a source on the Hub: a path names its own"),
@@ -97,17 +98,19 @@ class BaseModelSpec(ApiModel):
 
     source: ModelSource = Field(
         description="Where the diffusers pipeline comes from. A path that ends in .safetensors is a checkpoint in one "
-        "file."
+        "file; one that ends in .gguf is a denoiser in one."
     )
-    file: WeightsFile | None = Field(
+    file: BaseFile | None = Field(
         default=None,
-        description="A checkpoint in one file, in the repository of `source.hub`: this alone is fetched of it.",
+        description="A checkpoint in one file, or a denoiser in a .gguf file, in the repository of `source.hub`: this "
+        "alone is fetched of it.",
         exclude_if=lambda file: file is None,
     )
     config: ModelSource | None = Field(
         default=None,
         description="Of a checkpoint in one file: a diffusers pipeline of the same family, with the configurations and "
-        "tokenizers, and with the components that the file lacks, such as the text encoders of a Flux.",
+        "tokenizers, and with the components that the file lacks, such as the text encoders of a Flux; beside a .gguf "
+        "file all but the denoiser.",
         exclude_if=lambda config: config is None,
     )
     vae: ModelSource | None = Field(

@@ -12,6 +12,7 @@ from lorapool_api.schema import ApiModel, Rule, rules
 # Relative, and no way out of its folder: no part begins with a dot.
 _PART = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
 WeightsFile = Annotated[str, Field(pattern=rf"^({_PART}/)*{_PART}\.safetensors$", max_length=512)]
+BaseFile = Annotated[str, Field(pattern=rf"^({_PART}/)*{_PART}\.(safetensors|gguf)$", max_length=512)]
 Subfolder = Annotated[str, Field(pattern=rf"^({_PART}/)*{_PART}$", max_length=512)]
 
 

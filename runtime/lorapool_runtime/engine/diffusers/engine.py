@@ -13,7 +13,7 @@ from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, RenderRequest, Stop
 from lorapool_runtime.engine.diffusers.activator import Activator, check_stack, lora
-from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.device.faults import check_alive
 from lorapool_runtime.engine.diffusers.device.out_of_memory import MemoryRetries
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory

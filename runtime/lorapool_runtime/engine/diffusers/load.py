@@ -15,8 +15,9 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.serving import ApplyMode, CompileMode, Serving
 from lorapool_api.rules.usual import completed
 from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
+from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.base.offload import offload, serving_of
-from lorapool_runtime.engine.diffusers.base.pipeline import first_line, load_pipeline
+from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.engine.diffusers.device.warm_up import warm_up

@@ -4,7 +4,7 @@ import torch
 
 from lorapool_runtime.engine.contract import Stop
 from lorapool_runtime.engine.diffusers.activator import Activator
-from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.device.host_weights import HostWeights
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
 from lorapool_runtime.errors import CannotSleep, CannotWake, DeviceLost

@@ -11,11 +11,11 @@ from tests.operator_hub import FakeHub, Repo
 ASK = """
 import sys
 from lorapool_api.kinds.sources import HubModel
-from lorapool_runtime.engine.diffusers.base.pipeline import _snapshot
+from lorapool_runtime.engine.diffusers.base.hub import snapshot
 from lorapool_runtime.errors import ModelError
 for repo in sys.argv[1:]:
     try:
-        _snapshot(HubModel(repo=repo))
+        snapshot(HubModel(repo=repo), ())
     except ModelError as error:
         print(error)
 """

@@ -45,15 +45,19 @@ print(json.dumps({
 
 
 def loaded(url: str, file: str, revision: str, config: Path, home: Path) -> dict[str, Any]:
+    answer: dict[str, Any] = run_in_process(LOAD, url, home, file, revision, str(config), str(home))
+    return answer
+
+
+def run_in_process(program: str, url: str, home: Path, *arguments: str) -> Any:
     """In a process of its own: the libraries read the Hub's address when they are imported."""
     environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"}
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("HF_HUB_OFFLINE", None)
-    arguments = [sys.executable, "-c", LOAD, file, revision, str(config), str(home)]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_one_file_of_a_repository_is_a_base(tmp_path: Path) -> None:
@@ -77,3 +81,21 @@ def test_one_file_of_a_repository_is_a_base(tmp_path: Path) -> None:
     assert len(found["at"]) == 40
     assert again == found
     assert missing == {"error": "lorapool/dream at main has no file nothing.safetensors"}
+
+
+CONFIGURED = """
+import json, sys
+from pathlib import Path
+from lorapool_api.kinds.sources import HubModel
+from lorapool_runtime.engine.diffusers.base.hub import snapshot
+folder = snapshot(HubModel(repo="lorapool/sd15", revision="main"), ("transformer", "unet"))
+print(json.dumps(sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if "unet" in str(p) or "vae" in str(p))))
+"""
+
+
+def test_the_weights_of_a_denoiser_that_comes_otherwise_are_not_fetched(tmp_path: Path) -> None:
+    folder = tiny_families.make_sd15(tmp_path / "hub" / "sd15")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    with running(serving(tmp_path / "hub")) as url:
+        found = run_in_process(CONFIGURED, url, tmp_path / "home")
+    assert found == ["unet/config.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]

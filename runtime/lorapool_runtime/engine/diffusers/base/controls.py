@@ -12,7 +12,7 @@ from torch import nn
 
 from lorapool_api.kinds.models.controls import ControlKind, ControlSpec
 from lorapool_runtime.engine.diffusers.base.control_loras import load_control_lora
-from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
+from lorapool_runtime.engine.diffusers.base.hub import hub_trouble
 from lorapool_runtime.engine.diffusers.base.image_prompts import load_image_prompt
 from lorapool_runtime.engine.diffusers.families.traits import ControlNets, FamilyTraits
 from lorapool_runtime.errors import ModelError

@@ -47,7 +47,7 @@ def offload(pipeline: Any, controls: Iterable[nn.Module], device: torch.device) 
     `controls` stay on the device, beside the VAE. Call it when the modules are what they will be: what a module
     computes is fixed here.
 
-    Raises: ModelError for weights of bitsandbytes, whose scales would stay behind.
+    Raises: ModelError for weights of bitsandbytes, whose scales would stay behind, and for those of a GGUF file.
     """
     for control in controls:
         control.to(device)
@@ -58,7 +58,9 @@ def offload(pipeline: Any, controls: Iterable[nn.Module], device: torch.device) 
             module.to(device)
             continue
         if any(has_state(part) for part in module.modules()):
-            raise ModelError(f"{name} is quantized by bitsandbytes, which cannot be offloaded: take int8 or fp8")
+            raise ModelError(
+                f"{name} is quantized by bitsandbytes or in a GGUF file, which cannot be offloaded: take int8 or fp8"
+            )
         is_text = name.startswith("text_encoder")
         streams = device.type == "cuda"
         apply_group_offloading(

@@ -11,7 +11,6 @@ from typing import Any, Final, assert_never
 import structlog
 import torch
 from diffusers import DiffusionPipeline
-from huggingface_hub.errors import HfHubHTTPError
 
 from lorapool_api.kinds.base_model import BaseModelSpec, Offload
 from lorapool_api.kinds.runtime import Device
@@ -28,9 +27,10 @@ from lorapool_runtime.engine.diffusers.base.by_family import (
 )
 from lorapool_runtime.engine.diffusers.base.controls import load_controls, size_bytes_of
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions
-from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
+from lorapool_runtime.engine.diffusers.base.hub import first_line, hub_trouble, snapshot
 from lorapool_runtime.engine.diffusers.base.single_file import (
     configuration,
+    is_denoiser,
     load_single_file,
     revision_of,
     single_file,
@@ -38,8 +38,9 @@ from lorapool_runtime.engine.diffusers.base.single_file import (
 from lorapool_runtime.engine.diffusers.base.streamed.streamer import is_streamed
 from lorapool_runtime.engine.diffusers.families.find import sized
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
+from lorapool_runtime.engine.diffusers.packed.gguf.load import DENOISERS, load_denoiser
 from lorapool_runtime.engine.diffusers.packed.packing import Packing, packing_of
-from lorapool_runtime.engine.diffusers.packed.stored import check_dtypes, check_stored
+from lorapool_runtime.engine.diffusers.packed.stored import check_dtypes, check_skipped, check_stored
 from lorapool_runtime.engine.files.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
@@ -47,7 +48,8 @@ log = structlog.get_logger(__name__)
 
 # SDXL's own VAE overflows in float16 and makes black images.
 _SDXL_FP16_VAE: Final = HubModel(repo="madebyollin/sdxl-vae-fp16-fix")
-_LIBRARIES: Final = {"diffusers", "transformers"}
+# The last is a folder of diffusers.
+_LIBRARIES: Final = {"diffusers", "transformers", "kolors"}
 # What an adapter can change; the names that files use.
 COMPONENTS: Final = ("unet", "transformer", "text_encoder", "text_encoder_2")
 
@@ -82,7 +84,8 @@ def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> Lo
     _quieten()
     began = time.monotonic()
     file = single_file(spec)
-    folder = _folder(spec.source if file is None else configuration(spec))
+    alone = file is not None and is_denoiser(file)
+    folder = _folder(spec.source if file is None else configuration(spec), without=DENOISERS if alone else ())
     files_s = time.monotonic() - began
     index = _index(folder)
     family = family_in(folder, index, spec.label)
@@ -92,13 +95,19 @@ def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> Lo
     if variant:
         options["variant"] = variant
     packing = packing_of(spec.quantization)
-    check_stored(folder, {n: e for n, e in index.items() if n not in options}, spec.quantization)
+    for name in DENOISERS if alone else ():
+        if index.get(name):
+            check_skipped(name, spec.quantization)
+    elsewhere = {*options, *DENOISERS} if alone else options
+    check_stored(folder, {n: e for n, e in index.items() if n not in elsewhere}, spec.quantization)
     # What is offloaded stays in host memory until its modules are what they will be.
     place = torch.device(device.value if spec.offload is Offload.NONE else "cpu")
     target = LoadOptions(dtype, place, variant, packing, streamed=is_streamed(spec))
     assembled: Mapping[str, torch.nn.Module] = {}
     try:
-        if file is not None:
+        if file is not None and alone:
+            options |= load_denoiser(file, folder, index, dtype, place)
+        if file is not None and not alone:
             pipeline = load_single_file(file, folder, index, dtype, options)
         else:
             assembled = assemble(folder, {n: e for n, e in index.items() if n not in options}, target, progress)
@@ -143,10 +152,11 @@ def _quieten() -> None:
     logging.getLogger("accelerate").setLevel(logging.ERROR)
 
 
-def _folder(source: ModelSource) -> Path:
+def _folder(source: ModelSource, without: Collection[str]) -> Path:
+    """The pipeline's; of the Hub, the weights of the components `without` are not fetched."""
     match source.value:
         case HubModel() as hub:
-            return _snapshot(hub)
+            return snapshot(hub, without)
         case PathSource(path):
             if not (folder := Path(path)).is_dir():
                 raise ModelError(f"{folder} does not exist in the pod: mount the model there, or name another path")
@@ -155,24 +165,6 @@ def _folder(source: ModelSource) -> Path:
             raise ModelError("the base model's source is none that this version of the runtime knows")
         case other:
             assert_never(other)
-
-
-def _snapshot(hub: HubModel) -> Path:
-    """The folder of the Hub's cache with the files that the pipeline needs; its name is the commit."""
-    where = f"{hub.repo} at {hub.revision}"
-    try:
-        return Path(
-            DiffusionPipeline.download(
-                hub.repo,
-                revision=hub.revision,
-                variant=hub.variant,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-        )
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        trouble = hub_trouble(hub, error) or f"{where} cannot be had from the Hub: {first_line(error)}"
-        raise ModelError(trouble) from error
 
 
 def _index(folder: Path) -> dict[str, Any]:
@@ -230,8 +222,3 @@ def _settle(pipeline: Any, place: torch.device) -> None:
             component.eval().requires_grad_(False)
     pipeline.to(place)
     pipeline.set_progress_bar_config(disable=True)
-
-
-def first_line(error: BaseException) -> str:
-    """An error of a library in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

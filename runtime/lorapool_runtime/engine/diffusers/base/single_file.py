@@ -12,9 +12,10 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
 from lorapool_api.kinds.base_model import BaseModelSpec
 from lorapool_api.kinds.sources import HubModel, ModelSource
-from lorapool_runtime.engine.diffusers.base.hub_errors import hub_trouble
+from lorapool_runtime.engine.diffusers.base.hub import hub_trouble
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile
-from lorapool_runtime.engine.files.revision import file_revision
+from lorapool_runtime.engine.diffusers.packed.gguf.load import DENOISERS, SUFFIX
+from lorapool_runtime.engine.files.revision import file_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 
 
@@ -26,8 +27,14 @@ def single_file(spec: BaseModelSpec) -> Path | None:
     file = Path(str(spec.source.path)) if hub is None else _of_hub(hub, str(spec.file))
     if not file.is_file():
         raise ModelError(f"{file} does not exist in the pod: mount the model there, or name another path")
-    MappedFile(file)  # its header is looked at before a library is
+    if not is_denoiser(file):
+        MappedFile(file)  # its header is looked at before a library is
     return file
+
+
+def is_denoiser(file: Path) -> bool:
+    """Whether it holds a denoiser alone: all else of the pipeline is that of its configuration."""
+    return file.suffix == SUFFIX
 
 
 def _of_hub(hub: HubModel, name: str) -> Path:
@@ -73,5 +80,9 @@ def load_single_file(
 
 
 def revision_of(file: Path, config: Path) -> tuple[str, int]:
-    """40 hexadecimal digits over the file and its configuration; the size of the file in bytes."""
-    return file_revision(file, config), file.stat().st_size
+    """40 hexadecimal digits over the file and its configuration; the size in bytes of the file, and of the pipeline
+    where the file is its denoiser alone."""
+    size_bytes = file.stat().st_size
+    if is_denoiser(file):
+        size_bytes += folder_size_bytes(config) - sum(folder_size_bytes(config / name) for name in DENOISERS)
+    return file_revision(file, config), size_bytes

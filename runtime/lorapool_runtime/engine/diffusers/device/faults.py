@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 import torch
 
-from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.errors import DeviceLost
 
 log = structlog.get_logger(__name__)

@@ -55,7 +55,9 @@ class HostWeights:
         if self._asleep is not None or self._accelerator.memory() is None:
             return
         if any(has_state(module) for module in self._modules_of_modules()):
-            raise CannotSleep("the base is quantized by bitsandbytes, which cannot sleep: take int8 or fp8")
+            raise CannotSleep(
+                "the base is quantized by bitsandbytes or in a GGUF file, which cannot sleep: take int8 or fp8"
+            )
         found = self._found()
         needed, room = sum(_size_bytes(tensor) for tensor, _ in found.values()), self._room_bytes()
         if needed * _BESIDE > room:

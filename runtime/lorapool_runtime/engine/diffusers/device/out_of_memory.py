@@ -7,7 +7,7 @@ import structlog
 
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.contract import Recipe, RenderRequest
-from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.engine.result import Result
 from lorapool_runtime.errors import OutOfDeviceMemory, RuntimeFailure

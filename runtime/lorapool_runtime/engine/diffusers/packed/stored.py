@@ -27,15 +27,20 @@ def check_stored(folder: Path, components: Mapping[str, Any], wanted: Quantizati
         if method not in _LOADED or (method == "bitsandbytes" and not stored.get("load_in_4bit")):
             raise ModelError(
                 f"{name} comes quantized by {method!r}, which is not loaded: take a base whose {name} is quantized by "
-                "torchao or to 4 bits by bitsandbytes, or a whole one with model.quantization"
+                "torchao, to 4 bits by bitsandbytes or in a .gguf file, or a whole one with model.quantization"
             )
         if find_spec(method) is None:
             raise ModelError(
                 f"{name} comes quantized by {method}, which this image does not have: take one that was built with the "
                 "packages of lorapool[quantized]"
             )
-        if wanted is not None and name not in wanted.skip:
-            raise ModelError(f"{name} comes quantized: model.quantization.skip must name it")
+        check_skipped(name, wanted)
+
+
+def check_skipped(component: str, wanted: Quantization | None) -> None:
+    """Raises: ModelError for a component that comes quantized and is to be quantized again."""
+    if wanted is not None and component not in wanted.skip:
+        raise ModelError(f"{component} comes quantized: model.quantization.skip must name it")
 
 
 def check_dtypes(components: Mapping[str, nn.Module], dtype: torch.dtype) -> None:

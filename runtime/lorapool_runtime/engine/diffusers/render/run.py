@@ -10,7 +10,7 @@ import torch
 
 from lorapool_api.wire.request import Upscaler
 from lorapool_runtime.engine.contract import Recipe
-from lorapool_runtime.engine.diffusers.base.pipeline import first_line
+from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, Moment
 from lorapool_runtime.engine.diffusers.families.traits import Task
 from lorapool_runtime.engine.diffusers.regions.apply import Region, applied

@@ -1,0 +1,1 @@
+"""Denoisers in GGUF files: weights in blocks of few bits, each block with scales of its own."""
