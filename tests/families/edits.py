@@ -1,6 +1,5 @@
 """Families that begin with a picture, and look at it."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +15,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from lorapool_runtime.engine.diffusers.families.processor import PicturesProcessor
 from tests.families import text
 
-_MARKS: Final = {
-    "image_token_id": "<|image_pad|>",
-    "video_token_id": "<|video_pad|>",
-    "vision_start_token_id": "<|vision_start|>",
-    "vision_end_token_id": "<|vision_end|>",
-}
 # The text encoder is shown a few patches.
 _PIXELS: Final = 64 * 28 * 28
 
@@ -29,9 +22,7 @@ _PIXELS: Final = 64 * 28 * 28
 def make_qwen_edit(folder: Path, kind: Any = QwenImageEditPipeline) -> Path:
     """Write a Qwen-Image-Edit. It enlarges pictures to a million pixels: its VAE makes a latent of 16 x 16 of them."""
     torch.manual_seed(0)
-    tokenizer = text.make_tokenizer()
-    tokenizer.add_tokens(list(_MARKS.values()), special_tokens=True)
-    marks = {name: tokenizer.convert_tokens_to_ids(token) for name, token in _MARKS.items()}
+    tokenizer, marks = text.make_marked_tokenizer()
     pipeline = kind(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=AutoencoderKLQwenImage(
@@ -57,7 +48,4 @@ def make_qwen_edit(folder: Path, kind: Any = QwenImageEditPipeline) -> Path:
         ),
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
-    # As repositories name it: those who wrote them had torchvision.
-    index = json.loads((folder / "model_index.json").read_text()) | {"processor": ["transformers", "Qwen2VLProcessor"]}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
+    return text.as_repositories_name_it(folder, processor="Qwen2VLProcessor")

@@ -1,5 +1,6 @@
 """The pipeline of a family as a program that uses diffusers' own class would call it."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lorapool_runtime.engine.diffusers.families.processor import load_processor
+from lorapool_runtime.engine.diffusers.families.processor import PROCESSORS, load_processor
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
 from tests import tiny
 from tests.families.table import TINY
@@ -48,7 +49,9 @@ class OwnPipeline:
         self._tiny, self._task, self._edits = TINY[family.name], task, family.edits
         kind: Any = getattr(diffusers, family.pipelines[task])
         # Its own loader of these asks for torchvision.
-        read = {"processor": load_processor(folder / "processor")} if (folder / "processor").is_dir() else {}
+        index = json.loads((folder / "model_index.json").read_text())
+        kinds = {name: entry[1] for name, entry in index.items() if isinstance(entry, list) and entry[1] in PROCESSORS}
+        read = {name: load_processor(folder / name, kind) for name, kind in kinds.items()}
         self.pipeline: Any = kind.from_pretrained(folder, **read)
         self.pipeline.set_progress_bar_config(disable=True)
         for name, value in self._tiny.attributes.items():
@@ -57,8 +60,8 @@ class OwnPipeline:
             self.pipeline.scheduler = getattr(diffusers, scheduler).from_config(self.pipeline.scheduler.config)
 
     def load(self, adapter: Path, changes: list[Change]) -> None:
-        """By its own loader, or, of a class that has none, by the sum in float64."""
-        if hasattr(self.pipeline, "load_lora_weights"):
+        """By its own loader, or, of a class that has none that works, by the sum in float64."""
+        if hasattr(self.pipeline, "load_lora_weights") and self._task not in self._tiny.without_loader:
             self.pipeline.load_lora_weights(str(adapter.parent), weight_name=adapter.name)
         else:
             tiny.merge(self.pipeline, [(changes, 1.0)])
@@ -74,7 +77,7 @@ class OwnPipeline:
                 **self._tiny.call,
                 **self._begin(beside),
             )
-        return np.asarray(made.images[0])
+        return np.asarray(made.images[0].convert("RGB"))
 
     def _begin(self, beside: tuple[Image.Image, ...]) -> dict[str, Any]:
         side = self._tiny.side

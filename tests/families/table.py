@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from diffusers import FluxFillPipeline, FluxKontextPipeline, QwenImageEditPlusPipeline
 
+from lorapool_runtime.engine.diffusers.families.traits import Task
 from tests import tiny, tiny_families
 from tests.families import edits, older, readers, smaller, transformers, unets
+from tests.families.newer import others, qwen3
 
 ATTENTION: Final = ("to_q", "to_k", "to_v", "to_out.0")
 
@@ -26,7 +28,8 @@ class TinyFamily:
         alpha: how strongly it does so: random weights hear less of it in some families.
         side: of the picture in pixels; pipelines that look at a picture ask for 64.
         scheduler: what the pipeline's own is replaced with, where the family is not sampled by its own.
-        attributes: of diffusers' own pipeline, without which it makes another size.
+        attributes: of diffusers' own pipeline: without them it makes another size, or guides otherwise.
+        without_loader: tasks whose pipeline has a loader of adapters that fails.
     """
 
     make: Callable[[Path], Path]
@@ -38,6 +41,7 @@ class TinyFamily:
     side: int = tiny.SIZE
     scheduler: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    without_loader: tuple[Task, ...] = ()
 
 
 # Stronger, rounding of float32 would grow to what can be seen.
@@ -97,5 +101,24 @@ TINY: Final[Mapping[str, TinyFamily]] = {
     "CogView3 Plus": TinyFamily(older.make_cogview3),
     "HunyuanDiT": TinyFamily(older.make_hunyuan_dit, side=64, call=_exact_size),
     "Bria 3": TinyFamily(older.make_bria),
+    # Its loader asks for a second text encoder.
+    "Kolors": TinyFamily(others.make_kolors, denoiser="unet", alpha=4.0, without_loader=(Task.IMAGE_TO_IMAGE,)),
+    "HunyuanImage 2.1": TinyFamily(others.make_hunyuan_image, guided={}, attributes={"guider": others.guider(3.0)}),
+    "HunyuanImage 2.1 distilled": TinyFamily(
+        partial(others.make_hunyuan_image, is_distilled=True), guided={"distilled_guidance_scale": 3.0}
+    ),
+    "LongCat-Image": TinyFamily(others.make_longcat, call={"enable_prompt_rewrite": False}),
+    "Fibo": TinyFamily(others.make_fibo),
+    "Z-Image Omni": TinyFamily(others.make_z_image_omni),
+    "Qwen-Image 2.1": TinyFamily(
+        qwen3.make_qwen_image_21,
+        guided={"true_cfg_scale": 3.0},
+        call={"negative_prompt": " "},
+        alpha=64.0,
+        side=64,
+    ),
+    "Nucleus-Image": TinyFamily(qwen3.make_nucleus, alpha=64.0),
+    "Fibo 2": TinyFamily(qwen3.make_fibo_2, alpha=64.0),
+    "Ideogram 4": TinyFamily(qwen3.make_ideogram, alpha=64.0, call={"guidance_schedule": None}),
 }
 """By the name in the table of traits."""

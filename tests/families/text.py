@@ -1,6 +1,8 @@
 """Tokenizers and text encoders of the families whose prompts language models read, tiny and with random weights."""
 
+import json
 import string
+from pathlib import Path
 from typing import Any, Final
 
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
@@ -23,6 +25,13 @@ from transformers import (
 )
 
 WIDTH: Final = 16
+MARKS: Final = {
+    "image_token_id": "<|image_pad|>",
+    "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+}
+"""Tokens about pictures, by what the configuration of a text encoder calls them."""
 _PAD, _START, _END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 # Messages hold their text as it is, or in a list of parts.
 _TEMPLATE: Final = (
@@ -53,6 +62,21 @@ def make_tokenizer(side: str = "right", *, begins: bool = False) -> Any:
     tokenizer.chat_template = _TEMPLATE
     assert len(tokenizer) == len(vocabulary) > len(string.printable)
     return tokenizer
+
+
+def make_marked_tokenizer() -> tuple[Any, dict[str, int]]:
+    """A tokenizer that knows the marks of pictures, and their ids."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(list(MARKS.values()), special_tokens=True)
+    return tokenizer, {name: tokenizer.convert_tokens_to_ids(token) for name, token in MARKS.items()}
+
+
+def as_repositories_name_it(folder: Path, **processors: str) -> Path:
+    """The classes of the processors in a pipeline's index: those who write repositories have torchvision."""
+    path = folder / "model_index.json"
+    named = {name: ["transformers", kind] for name, kind in processors.items()}
+    path.write_text(json.dumps(json.loads(path.read_text()) | named))
+    return folder
 
 
 def decoder_options(vocabulary: int, layers: int) -> dict[str, Any]:
@@ -115,8 +139,9 @@ def make_qwen25_vl(vocabulary: int, **marks: int) -> Any:
     return Qwen2_5_VLForConditionalGeneration(config)
 
 
-def make_qwen3_vl(vocabulary: int) -> Any:
-    words = decoder_options(vocabulary, layers=2) | {
+def make_qwen3_vl(vocabulary: int, layers: int = 2, **marks: int) -> Any:
+    """`marks`: ids of the tokens about pictures, where it is shown some."""
+    words = decoder_options(vocabulary, layers) | {
         "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [2, 1, 1]}
     }
     eyes = {
@@ -128,12 +153,6 @@ def make_qwen3_vl(vocabulary: int) -> Any:
         "num_position_embeddings": 16,
         "deepstack_visual_indexes": [0],
     }
-    config = Qwen3VLConfig(
-        text_config=words,
-        vision_config=eyes,
-        image_token_id=1,
-        video_token_id=2,
-        vision_start_token_id=3,
-        vision_end_token_id=4,
-    )
+    ids = {"image_token_id": 1, "video_token_id": 2, "vision_start_token_id": 3, "vision_end_token_id": 4} | marks
+    config = Qwen3VLConfig(text_config=words, vision_config=eyes, **ids)
     return Qwen3VLForConditionalGeneration(config)

@@ -1,4 +1,4 @@
-"""Every pipeline of diffusers that makes pictures from text is served, refused, or tried as any other, by its name."""
+"""Every pipeline of diffusers that makes pictures from text is served or refused, by its name."""
 
 import inspect
 from pathlib import Path
@@ -10,27 +10,6 @@ from lorapool_runtime.engine.diffusers.families.refused import REFUSED
 from lorapool_runtime.engine.diffusers.families.table import FAMILIES, SDXL_REFINER
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "models.md"
-# Nothing known is against them, and nothing here compares them with diffusers: docs/models.md says so.
-TRIED: Final = {
-    "AltDiffusionPipeline",
-    "AmusedPipeline",
-    "BriaFibo2Pipeline",
-    "BriaFiboPipeline",
-    "DreamLiteMobilePipeline",
-    "DreamLitePipeline",
-    "GlmImagePipeline",
-    "HunyuanImagePipeline",
-    "Ideogram4Pipeline",
-    "Kandinsky3Pipeline",
-    "LDMTextToImagePipeline",
-    "LongCatImagePipeline",
-    "NucleusMoEImagePipeline",
-    "OmniGenPipeline",
-    "QwenImage21Pipeline",
-    "UniDiffuserPipeline",
-    "VersatileDiffusionTextToImagePipeline",
-    "ZImageOmniPipeline",
-}
 # Ways to sample a family that is served, or to give it more than a prompt: a repository names the family's own class.
 WAYS: Final = (
     "PAG",
@@ -71,13 +50,11 @@ def served() -> set[str]:
 
 def test_every_pipeline_that_makes_pictures_from_text_is_known() -> None:
     others = from_text() - served()
-    ways = {name for name in others - REFUSED.keys() - TRIED if any(way in name for way in WAYS)}
-    assert others - REFUSED.keys() - TRIED - ways == set(), "a new one: a row of the table, or a reason why not"
+    ways = {name for name in others - REFUSED.keys() if any(way in name for way in WAYS)}
+    assert others - REFUSED.keys() - ways == set(), "a new one: a row of the table, or a reason why not"
     assert not served() & REFUSED.keys()
-    assert not TRIED & REFUSED.keys()
-    assert others >= TRIED, "these are no more in diffusers, or served: take them out"
 
 
-def test_the_page_on_models_names_what_is_refused_and_what_is_only_tried() -> None:
+def test_the_page_on_models_names_what_is_refused() -> None:
     page = PAGE.read_text()
-    assert [name for name in (*REFUSED, *TRIED) if f"`{name}`" not in page] == []
+    assert [name for name in REFUSED if f"`{name}`" not in page] == []

@@ -26,7 +26,7 @@ from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Task
 
 ROUNDING, SEEN = 2, 8
 # They say nothing between two steps.
-SILENT = ("PixArt-Sigma", "PixArt-Alpha")
+SILENT = ("PixArt-Sigma", "PixArt-Alpha", "LongCat-Image")
 
 
 def pool(name: str, folder: Path, adapters: Path) -> RuntimeConfig:

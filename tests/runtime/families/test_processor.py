@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def processor(folder: Path) -> PicturesProcessor:
-    return load_processor(folder / "processor")
+    return load_processor(folder / "processor", "Qwen2VLProcessor")
 
 
 def test_each_picture_of_a_prompt_gets_as_many_tokens_as_it_has_patches(processor: PicturesProcessor) -> None:

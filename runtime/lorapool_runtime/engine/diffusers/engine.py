@@ -18,6 +18,7 @@ from lorapool_runtime.engine.diffusers.device.faults import check_alive
 from lorapool_runtime.engine.diffusers.device.out_of_memory import MemoryRetries
 from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side
+from lorapool_runtime.engine.diffusers.families.traits import Latents
 from lorapool_runtime.engine.diffusers.host_threads import one_thread
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
@@ -53,7 +54,7 @@ class DiffusersEngine:
             parts.board, self.memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
         self._sleeper = EngineSleep(parts, self.activator)
-        self._preview = LatentPreview()
+        self._preview = LatentPreview(square=1 if parts.family.latents is Latents.TOKENS else 2)
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
 

@@ -27,8 +27,8 @@ NEVER_LOADED: Final = "safety_checker"
 # A language model that writes prompts anew: the same request would not give the same picture.
 _WRITERS: Final = frozenset({"pe", "pe_tokenizer"})
 
-# Its own loader asks for torchvision, for videos.
-_PICTURES: Final = ["transformers", "Qwen2VLProcessor"]
+# Their own loaders ask for torchvision, for videos.
+_PICTURES: Final = ("Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor")
 
 
 def family_in(folder: Path, index: Mapping[str, Any], name: str) -> FamilyTraits:
@@ -80,17 +80,19 @@ def load_options(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
     if index["_class_name"].startswith("StableDiffusionXL"):
         options["add_watermarker"] = False
     options |= dict.fromkeys(_WRITERS & index.keys())
-    if index.get("processor") == _PICTURES:
-        options["processor"] = _processor(folder / "processor")
+    for name, entry in index.items():
+        match entry:
+            case ["transformers", str(kind)] if kind in _PICTURES:
+                options[name] = _processor(folder / name, kind)
     return options
 
 
-def _processor(folder: Path) -> Any:
+def _processor(folder: Path, kind: str) -> Any:
     # Where no pipeline needs it, nothing of it is imported.
     from lorapool_runtime.engine.diffusers.families.processor import load_processor
 
     try:
-        return load_processor(folder)
+        return load_processor(folder, kind)
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
         raise ModelError(f"{folder} holds no processor that can be read: {str(error)[:200]}") from error
 

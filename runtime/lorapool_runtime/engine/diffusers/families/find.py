@@ -40,6 +40,8 @@ def _by_class(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> FamilyTr
 def _is_distilled(index: Mapping[str, Any], denoiser: Mapping[str, Any], name: str) -> bool:
     if index.get("_class_name") == "FluxPipeline":
         return denoiser.get("guidance_embeds") is False
+    if index.get("_class_name") == "HunyuanImagePipeline":
+        return bool(denoiser.get("guidance_embeds"))
     return bool(index.get("is_distilled")) or _DISTILLED in name.lower()
 
 

@@ -11,6 +11,14 @@ _SIZES: Final = "it makes pictures of seven sizes and takes every other for one 
 _FTFY: Final = "it cleans prompts with ftfy, a package that the images do not have"
 _GUARDRAIL: Final = "it runs with cosmos_guardrail alone, a package that the images do not have"
 _VIDEO: Final = "it makes videos"
+_TORCHVISION: Final = "it reads prompts with torchvision, a package that the images do not have"
+_WRITES_FIRST: Final = "a language model of it writes a sketch first, token by token, one for all pictures of a batch"
+_ALONE: Final = "its pipeline takes one prompt at a time, and nothing ends it between two steps"
+_NO_LOADER: Final = "diffusers loads no adapter into its UNet"
+_CODEBOOK: Final = "it guesses entries of a codebook, where a sampler would remove noise"
+_DEPRECATED: Final = "diffusers has deprecated it, and mends it no more"
+_OTHER_NAMES: Final = "its text encoder and its VAE have other names than a pool's adapters and settings know"
+_TWO_AT_ONCE: Final = "one denoiser of it makes pictures and texts"
 
 REFUSED: Final[Mapping[str, str]] = {
     name: reason
@@ -33,6 +41,14 @@ REFUSED: Final[Mapping[str, str]] = {
         ),
         _ONE_SIZE: ("QwenImageEditInpaintPipeline",),
         _SIZES: ("Kandinsky5T2IPipeline",),
+        _TORCHVISION: ("OmniGenPipeline",),
+        _WRITES_FIRST: ("GlmImagePipeline",),
+        _ALONE: ("DreamLitePipeline", "DreamLiteMobilePipeline"),
+        _NO_LOADER: ("Kandinsky3Pipeline",),
+        _CODEBOOK: ("AmusedPipeline",),
+        _DEPRECATED: ("AltDiffusionPipeline", "VersatileDiffusionTextToImagePipeline"),
+        _OTHER_NAMES: ("LDMTextToImagePipeline",),
+        _TWO_AT_ONCE: ("UniDiffuserPipeline",),
         _FTFY: ("PRXPipeline", "PRXPixelPipeline"),
         _GUARDRAIL: ("Cosmos2TextToImagePipeline",),
         _VIDEO: (

@@ -7,6 +7,7 @@ from typing import Final
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.wire.request import MAX_IMAGES_BESIDE
+from lorapool_runtime.engine.diffusers.families.newer import NEWER
 from lorapool_runtime.engine.diffusers.families.traits import (
     ControlNets,
     FamilyDefaults,
@@ -93,6 +94,7 @@ _SD3: Final = FamilyTraits(
     },
     defaults=FamilyDefaults(steps=28, guidance_scale=7.0),
     text_encoders=(*_TWO, "text_encoder_3"),
+    places=Places.TEXT_FIRST,
     controlled=_of_transformers("SD3", {_TEXT: "StableDiffusion3ControlNetPipeline"}),
 )
 _FLUX: Final = FamilyTraits(
@@ -125,12 +127,18 @@ _QWEN_IMAGE: Final = FamilyTraits(
     defaults=FamilyDefaults(steps=50, guidance_scale=4.0),
     guidance=Guidance.TRUE_SCALE,
     latents=Latents.PACKED,
+    places=Places.TEXT_FIRST,
     controlled=replace(_of_transformers("QwenImage", {_TEXT: "QwenImageControlNetPipeline"}), several=None),
     cached=(_TEXT, _IMAGE, _MASK),
 )
 # They look at pictures in the text encoder too.
 _QWEN_IMAGE_EDIT: Final = replace(
-    _QWEN_IMAGE, name="Qwen-Image-Edit", pipelines={_IMAGE: "QwenImageEditPipeline"}, edits=True, controlled=None
+    _QWEN_IMAGE,
+    name="Qwen-Image-Edit",
+    pipelines={_IMAGE: "QwenImageEditPipeline"},
+    edits=True,
+    controlled=None,
+    places=None,
 )
 _QWEN_IMAGE_EDIT_PLUS: Final = replace(
     _QWEN_IMAGE_EDIT,
@@ -236,15 +244,6 @@ FAMILIES: Final = (
         side_multiple=32,
         negative_prompts=False,
     ),
-    FamilyTraits("Lumina-Next", {_TEXT: "LuminaPipeline"}, FamilyDefaults(30, 4.0)),
-    FamilyTraits("CogView3 Plus", {_TEXT: "CogView3PlusPipeline"}, FamilyDefaults(50, 5.0)),
-    FamilyTraits(
-        name="HunyuanDiT",
-        pipelines={_TEXT: "HunyuanDiTPipeline"},
-        defaults=FamilyDefaults(steps=50, guidance_scale=5.0),
-        dtype=Dtype.FLOAT16,
-        text_encoders=_TWO,
-    ),
-    FamilyTraits("Bria 3", {_TEXT: "BriaPipeline"}, FamilyDefaults(30, 5.0), latents=Latents.PACKED),
+    *NEWER,
 )
 """By the class that a `model_index.json` names, the first that has it; `find` knows those that share a class."""

@@ -26,6 +26,8 @@ class Guidance(StrEnum):
     reads a negative prompt (arXiv:2210.03142)."""
     TRUE_SCALE = "true scale"
     """Classifier-free; the pipeline calls it `true_cfg_scale`, and takes none without a negative prompt."""
+    GUIDER = "guider"
+    """Classifier-free; components of the pipeline do it, `guider` and `ocr_guider`, and know how strongly."""
 
 
 class Latents(StrEnum):
@@ -35,6 +37,8 @@ class Latents(StrEnum):
     """(pictures, channels, height, width)"""
     PACKED = "packed"
     """(pictures, tokens, 4 channels): each token a square of 2 x 2"""
+    TOKENS = "tokens"
+    """(pictures, tokens, channels)"""
 
 
 class Places(StrEnum):
@@ -43,7 +47,8 @@ class Places(StrEnum):
     GRID = "grid"
     """A UNet's: pictures, and sequences of their cells; each level halves the sides."""
     TEXT_FIRST = "text first"
-    """A sequence of the picture's tokens, or of those of the words and then of the picture's."""
+    """A sequence of the picture's tokens, or of those of the words and then of the picture's; or each of the two has
+    modules of its own."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from lorapool_runtime.errors import RecipeError
 
 # A pipeline that guides by a true scale does so only where there is a negative prompt; its authors' examples give this.
 _NOTHING: Final = " "
-# None takes this away; else it would be the pipeline's own, which is for two steps alone.
-_TAKEN_AWAY: Final = "intermediate_timesteps"
+# None takes these away; else they would be the pipeline's own: for two steps alone, or for 48.
+_FOR_TWO_STEPS: Final = "intermediate_timesteps"
+_GUIDANCE_OF_EACH_STEP: Final = "guidance_schedule"
+_TAKEN_AWAY: Final = (_FOR_TWO_STEPS, _GUIDANCE_OF_EACH_STEP)
 _TWO_STEPS: Final = 2
 
 
@@ -43,7 +45,10 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
         "use_pe": False,
         "enable_prompt_rewrite": False,
         "num_inference_steps": recipe.steps,
-        **({} if recipe.steps == _TWO_STEPS else {_TAKEN_AWAY: None}),
+        **({} if recipe.steps == _TWO_STEPS else {_FOR_TWO_STEPS: None}),
+        _GUIDANCE_OF_EACH_STEP: None,
+        # Texts of a structured prompt would be drawn with fonts that the images do not have.
+        "render_text_images": False,
         **eta(recipe.scheduler),
         **_start(family, recipe.start),
     }
@@ -52,7 +57,7 @@ def arguments(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) 
 def known_to(pipeline: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Those arguments that the pipeline has: others lack for example a negative prompt. None says nothing."""
     known = inspect.signature(pipeline.__call__).parameters
-    said = {name: value for name, value in wanted.items() if value is not None or name == _TAKEN_AWAY}
+    said = {name: value for name, value in wanted.items() if value is not None or name in _TAKEN_AWAY}
     return {name: value for name, value in said.items() if name in known}
 
 
@@ -60,6 +65,17 @@ def keep_size(pipeline: Any, family: FamilyTraits, recipe: Recipe) -> None:
     """A pipeline that scales sizes to an area is told this one; a little more, for it rounds sides down."""
     if family.scales_sizes:
         pipeline.default_sample_size = math.sqrt(recipe.width * recipe.height) * (1 + 1e-9) / pipeline.vae_scale_factor
+
+
+def guide(pipeline: Any, family: FamilyTraits, recipe: Recipe) -> None:
+    """A pipeline whose components guide gets new ones, of the strength that is asked for: they know the steps that they
+    have done."""
+    if family.guidance is not Guidance.GUIDER:
+        return
+    for name in ("guider", "ocr_guider"):
+        if (own := getattr(pipeline, name)) is not None:
+            is_on = recipe.guidance_scale > 1
+            setattr(pipeline, name, own.new(guidance_scale=recipe.guidance_scale, enabled=is_on))
 
 
 def unused(family: FamilyTraits, recipe: Recipe) -> str | None:
@@ -70,6 +86,8 @@ def unused(family: FamilyTraits, recipe: Recipe) -> str | None:
 
 
 def _guidance(family: FamilyTraits, recipe: Recipe, prompts: Mapping[str, Any]) -> dict[str, Any]:
+    if family.guidance is Guidance.EMBEDDED:
+        return dict.fromkeys(("guidance_scale", "distilled_guidance_scale"), recipe.guidance_scale)
     if family.guidance is not Guidance.TRUE_SCALE:
         return {"guidance_scale": recipe.guidance_scale}
     negative = prompts.get("negative_prompt") or _NOTHING

@@ -14,7 +14,7 @@ from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, Moment
 from lorapool_runtime.engine.diffusers.families.traits import Task
 from lorapool_runtime.engine.diffusers.regions.apply import Region, applied
-from lorapool_runtime.engine.diffusers.render.arguments import arguments, keep_size, known_to, unused
+from lorapool_runtime.engine.diffusers.render.arguments import arguments, guide, keep_size, known_to, unused
 from lorapool_runtime.engine.diffusers.render.passes.control import control_arguments, seeded
 from lorapool_runtime.engine.diffusers.render.passes.image_prompts import attending, prompt_arguments
 from lorapool_runtime.engine.diffusers.render.passes.residuals import adding
@@ -25,7 +25,7 @@ from lorapool_runtime.engine.diffusers.render.passes.second import (
     larger_pictures,
 )
 from lorapool_runtime.engine.diffusers.render.passes.step_cache import PassCache
-from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures, are_finite, packed, unpacked
+from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures, are_finite, coloured, packed, unpacked
 from lorapool_runtime.engine.diffusers.render.prompts import Encoded, together
 from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 from lorapool_runtime.engine.diffusers.render.tasks import Tasks, task_of
@@ -118,7 +118,7 @@ class Runner:
         last, finite = passes[-1], passes[0].finite
         for each in passes[1:]:
             finite = finite & each.finite
-        copied = self._accelerator.download(packed(last.made, finite))
+        copied = self._accelerator.download(packed(coloured(last.made), finite))
         return Run(
             pictures=cache(partial(unpacked, copied, last.made.shape[-2:])),
             decode_s=lambda: sum(each.ended.since(each.stepped) for each in passes),
@@ -158,6 +158,7 @@ class Runner:
         caching = self._cache if self._cache is not None and self._cache.is_for(recipe, task) else None
         said = (warning or unused(family, recipe), None if caching is None else caching.warning)
         keep_size(pipeline, family, recipe)
+        guide(pipeline, family, recipe)
         generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
         wanted = {
             **arguments(family, recipe, together([row.prompts for row in rows])),

@@ -26,6 +26,11 @@ def are_finite(made: torch.Tensor) -> torch.Tensor:
     return made.flatten(1).isfinite().all(dim=1)
 
 
+def coloured(pixels: torch.Tensor) -> torch.Tensor:
+    """(pictures, 3, height, width): a fourth channel says how opaque a picture is, which replies do not."""
+    return pixels[:, :3]
+
+
 def packed(made: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
     """All that the host wants to know, in one copy of a quarter of the bytes; the host works on nothing meanwhile.
 

@@ -21,7 +21,9 @@ from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures
 class LatentPreview:
     """A linear map from latents to colours, fitted to pictures of this base, all on the host. Any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, square: int = 2) -> None:
+        """`square`: how many latents wide and high a token is, where latents are tokens."""
+        self._square = square
         # Replaced as a whole: one thread fits while others decode.
         self._fitted = _Fitted(None, 0)
 
@@ -34,10 +36,10 @@ class LatentPreview:
         """Fit to a picture; latents that are in no known order teach nothing.
 
         Args:
-            latents: (channels, h, w), or packed as (h/2 w/2, 4 channels).
+            latents: (channels, h, w), or tokens: of squares of 2 x 2 as (h/2 w/2, 4 channels).
             pixels: (8 h, 8 w, 3) from 0 to 1, or a like multiple.
         """
-        grid = in_grid(latents, pixels.shape[1], pixels.shape[0])
+        grid = in_grid(latents, pixels.shape[1], pixels.shape[0], self._square)
         if grid is None:
             return
         latents = grid
@@ -62,7 +64,7 @@ class LatentPreview:
     @one_thread()
     def decode(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
         """A rough picture of that (width, height); None before anything was learned."""
-        grid, fitted = in_grid(latents, *size), self._fitted.colours
+        grid, fitted = in_grid(latents, *size, self._square), self._fitted.colours
         if fitted is None or grid is None or len(fitted) != len(grid) + 1:
             return None
         colours = (_with_one(grid) @ fitted).reshape(*grid.shape[1:], 3)
@@ -78,22 +80,23 @@ class _Fitted:
     samples: int
 
 
-def in_grid(latents: torch.Tensor, width: int, height: int) -> torch.Tensor | None:
+def in_grid(latents: torch.Tensor, width: int, height: int, square: int = 2) -> torch.Tensor | None:
     """The latents of a picture of that size in pixels as (channels, h, w); None where they are in no known order.
 
     Transformers such as Flux's pack squares of 2 x 2 into one token, (h/2 w/2, 4 channels), the channel slowest
-    (diffusers, `FluxPipeline._pack_latents`).
+    (diffusers, `FluxPipeline._pack_latents`); `square` is 1 where they do not.
     """
     if latents.dim() == 3:
         return latents
-    if latents.dim() != 2 or latents.shape[1] % 4:
+    if latents.dim() != 2 or latents.shape[1] % square**2:
         return None
     tokens, features = latents.shape
     rows = round(math.sqrt(tokens * height / width))
     if rows < 1 or tokens % rows:
         return None
-    squares = latents.reshape(rows, tokens // rows, features // 4, 2, 2)
-    return squares.permute(2, 0, 3, 1, 4).reshape(features // 4, 2 * rows, 2 * (tokens // rows))
+    channels = features // square**2
+    squares = latents.reshape(rows, tokens // rows, channels, square, square)
+    return squares.permute(2, 0, 3, 1, 4).reshape(channels, square * rows, square * (tokens // rows))
 
 
 def _with_one(latents: torch.Tensor) -> torch.Tensor:
