@@ -1,6 +1,6 @@
 """Short words for what the engine's tests do again and again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,8 @@ def _finished(result: Result) -> Rendering | RuntimeFailure:
         return failure
 
 
-def reference_image(pipeline: Any, **changes: Any) -> Pixels:
-    """The picture of diffusers itself, by the same recipe."""
+def reference_image(pipeline: Any, call: Mapping[str, Any] | None = None, **changes: Any) -> Pixels:
+    """The picture of diffusers itself, by the same recipe; `call`: what it is called with besides."""
     from lorapool_runtime.engine.diffusers.render.schedulers import make_scheduler
 
     wanted = recipe(**changes)
@@ -95,6 +95,7 @@ def reference_image(pipeline: Any, **changes: Any) -> Pixels:
             num_inference_steps=wanted.steps,
             guidance_scale=wanted.guidance_scale,
             generator=torch.Generator("cpu").manual_seed(wanted.seed),
+            **call or {},
         )
     return np.asarray(made.images[0])
 

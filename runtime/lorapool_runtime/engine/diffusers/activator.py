@@ -93,6 +93,11 @@ class Activator:
         """Activate it unmerged, for what its text encoders say. Raises: AdapterError."""
         self._put(lambda: self.plans.get(stack, merge=False))
 
+    def for_masked(self, text: Stack, everywhere: Stack) -> None:
+        """Activate, unmerged, one stack in the text encoders, and those of its adapters that have no mask elsewhere: a
+        pipeline may read its prompts while it runs. Raises: AdapterError."""
+        self._put(lambda: self._apart(text, everywhere))
+
     def for_rows(self, stacks: Sequence[tuple[Stack, int]]) -> Applied:
         """Each for so many pictures of a batch. Raises: AdapterError."""
         self._put(lambda: self.plans.of_rows(stacks))
@@ -142,6 +147,19 @@ class Activator:
                 raise
             return Choice(merge=False, why="the device has no room for its merged weights")
         return choice
+
+    def _apart(self, text: Stack, everywhere: Stack) -> Plan:
+        said, shown = self.plans.get(text, merge=False), self.plans.get(everywhere, merge=False)
+        deltas = (delta for scaled in text for delta in scaled.adapter.deltas)
+        words = {id(delta.target.module) for delta in deltas if delta.target.is_text}
+        return Plan(
+            (*(u for u in said.unmerged if id(u[0]) in words), *(u for u in shown.unmerged if id(u[0]) not in words)),
+            (
+                *(m for m in said.merges if id(m.module) in words),
+                *(m for m in shown.merges if id(m.module) not in words),
+            ),
+            said.own_bytes + shown.own_bytes,
+        )
 
     def _put(self, plan: Callable[[], Plan]) -> None:
         """What fails leaves the bare base active. Raises: AdapterError."""

@@ -182,7 +182,7 @@ class DiffusersEngine:
             self.activator.for_text(masks.text)
             prompts = self._encoded([requests[0].recipe], masks.text, merge=False)
             watch.lap("prompt")
-            self.activator.for_all(masks.everywhere, requests[0].recipe, pictures)
+            self.activator.for_masked(masks.text, masks.everywhere)
             applied = Applied.UNMERGED
             watch.lap("switch")
         else:

@@ -59,7 +59,7 @@ def apply_masked(
     apart: dict[str, dict[str, Any]] = {}
     for name, found in uses.items():
         module = denoiser.get_submodule(name)
-        if _WORDS.search(name):
+        if component == "unet" and _WORDS.search(name):
             apart.setdefault(name.rpartition(".")[0], {})[name[-1]] = found
         elif isinstance(module, nn.Conv2d):
             module.forward = _convolution(module, found)  # type: ignore[method-assign]
@@ -96,7 +96,7 @@ def _linear(module: Any, name: str, uses: Any, cells: Sequence[tuple[int, int]])
 
 def _weights(one: MaskedChanges, name: str, out: torch.Tensor, cells: Sequence[tuple[int, int]]) -> torch.Tensor:
     """The mask at each token; the share of what is white for words and for what is no sequence."""
-    if out.dim() < 3 or "add_" in name or "context" in name:
+    if out.dim() < 3 or "add_" in name or "context" in name or "txt_" in name:
         return torch.tensor(one.share).double()
     for height, width in cells:
         words = out.shape[1] - height * width

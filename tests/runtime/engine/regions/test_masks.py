@@ -1,7 +1,7 @@
-"""Adapters that count where a mask is white: pictures by the formula, for UNets and for Flux."""
+"""Adapters that count where a mask is white: pictures by the formula, for UNets, Flux, SD3 and Qwen-Image."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from diffusers import DiffusionPipeline
 from PIL import Image
 from tests import tiny, tiny_families
+from tests.families import transformers
 from tests.runtime.ask import Pixels, distance, image, read, reference_image, rendered, request
 from tests.runtime.conftest import load_reference, make_engine
 from tests.runtime.engine.regions.reference import MaskedChanges, apply_masked
@@ -31,15 +32,39 @@ class Kind:
     component: str
     modules: tuple[str, ...]
     cells: tuple[tuple[int, int], ...]
-    scheduler: Any = None
+    alpha: float = 3.0
+    call: Mapping[str, Any] = field(default_factory=dict)
 
 
 UNET = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.2", "conv1", "conv_shortcut", "time_emb_proj", "q_proj")
 FLUX = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "to_add_out", "net.2", "proj_mlp", "proj_out", "q_proj")
+SD3 = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "to_add_out", "net.2", "proj", "q_proj", "context_embedder")
+QWEN = (
+    "to_q",
+    "to_k",
+    "to_v",
+    "to_out.0",
+    "add_k_proj",
+    "to_add_out",
+    "net.2",
+    "img_in",
+    "txt_in",
+    "proj_out",
+    "mod.1",
+)
 KINDS = {
     "sdxl": Kind(tiny.make_pipeline, "unet", UNET, ((16, 32), (8, 16))),
     "sd15": Kind(tiny_families.make_sd15, "unet", UNET, ((16, 32), (8, 16))),
     "flux": Kind(tiny_families.make_flux_pipeline, "transformer", FLUX, ((8, 16),)),
+    "sd3": Kind(tiny_families.make_sd3_pipeline, "transformer", SD3, ((8, 16),)),
+    "qwen-image": Kind(
+        transformers.make_qwen_image,
+        "transformer",
+        QWEN,
+        ((8, 16),),
+        alpha=32.0,
+        call={"true_cfg_scale": 3.0, "negative_prompt": " "},
+    ),
 }
 
 
@@ -58,7 +83,7 @@ class World:
             for name, module in getattr(pipeline, component).named_modules()
             if name.endswith(kind.modules) and hasattr(module, "weight")
         ]
-        self.changes = [tiny.make_changes(pipeline, modules, seed=seed, alpha=3.0) for seed in (1, 2)]
+        self.changes = [tiny.make_changes(pipeline, modules, seed=seed, alpha=kind.alpha) for seed in (1, 2)]
         files = [tiny.write_diffusers(folder / f"{i}.safetensors", c) for i, c in enumerate(self.changes)]
         self.adapters = [read(self.engine, file) for file in files]
 
@@ -77,7 +102,7 @@ class World:
         tiny.merge(pipeline, [(self.changes[i], scale) for i, scale, mask in uses if mask is None])
         masked = [MaskedChanges(self.changes[i], scale, mask) for i, scale, mask in uses if mask is not None]
         apply_masked(pipeline, self.kind.component, masked, self.kind.cells)
-        return reference_image(pipeline, **SIZE)
+        return reference_image(pipeline, self.kind.call, **SIZE)
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
@@ -147,9 +172,9 @@ def test_what_is_no_plain_lora_cannot_be_masked(model: Path, tmp_path: Path, kin
 
 
 def test_a_family_whose_places_are_not_known_says_so(one_thread: None, tmp_path: Path) -> None:
-    engine = make_engine(tiny_families.make_sd3_pipeline(tmp_path / "sd3"))
+    engine = make_engine(transformers.make_z_image(tmp_path / "z-image"))
     pipeline = engine.parts.pipeline
-    changes = tiny.make_changes(pipeline, [("transformer", "transformer_blocks.0.attn.to_q")])
+    changes = tiny.make_changes(pipeline, [("transformer", "layers.0.attention.to_q")])
     adapter = read(engine, tiny.write_diffusers(tmp_path / "a.safetensors", changes))
-    with pytest.raises(RecipeError, match=r"adapters cannot be masked with SD 3"):
+    with pytest.raises(RecipeError, match=r"adapters cannot be masked with Z-Image"):
         image(engine, (adapter, 1.0), masks=(Image.new("L", (tiny.SIZE, tiny.SIZE), 255),))

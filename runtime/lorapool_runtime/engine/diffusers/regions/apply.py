@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import nn
 
+from lorapool_runtime.engine.diffusers.families.traits import Places
 from lorapool_runtime.engine.diffusers.layers.active import Branch
 from lorapool_runtime.engine.diffusers.layers.adapted import branch_of
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
@@ -26,7 +27,9 @@ from lorapool_runtime.errors import RecipeError
 # A UNet's keys and values of words: the attention, and its part.
 _WORDS: Final = re.compile(r"(.*\.attn2)\.to_[kv]")
 # Modules of joint attention's transformers that read and make words alone.
-_OF_WORDS: Final = re.compile(r"(^|\.)(add_[qkv]_proj|to_add_out|ff_context|norm1_context|context_embedder)(\.|$)")
+_OF_WORDS: Final = re.compile(
+    r"(^|\.)(add_[qkv]_proj|to_add_out|ff_context|norm1_context|context_embedder|txt_(mlp|mod|in))(\.|$)"
+)
 
 
 class Region(NamedTuple):
@@ -66,7 +69,7 @@ def applied(denoiser: Any, regions: Sequence[Region]) -> Iterator[None]:
                 if delta.target.is_text:
                     continue
                 module = delta.target.module
-                found = _WORDS.fullmatch(delta.target.name)
+                found = _WORDS.fullmatch(delta.target.name) if region.mask.places is Places.GRID else None
                 if found is not None:
                     part = own.setdefault(found[1], _Apart(region.mask))
                     hook = _add_if(part, _branch(delta, region.scale))

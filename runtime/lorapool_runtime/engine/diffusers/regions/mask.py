@@ -15,6 +15,7 @@ class Mask:
 
     Attributes:
         share: of the picture that is white: how much what has no place in it counts.
+        places: which numbers are of which part of the picture.
     """
 
     def __init__(self, picture: Image, cell: int, places: Places) -> None:
@@ -27,7 +28,7 @@ class Mask:
         self.share = float(pixels.double().mean())
         self._pixels = pixels[None, None]
         self._size = (pixels.shape[0] // cell, pixels.shape[1] // cell)
-        self._places = places
+        self.places = places
         self._made: dict[tuple[object, ...], torch.Tensor] = {}
 
     def over(self, output: torch.Tensor) -> torch.Tensor:
@@ -49,7 +50,7 @@ class Mask:
         if len(shape) != 1:
             return everywhere
         (tokens,) = shape
-        if self._places is Places.TEXT_FIRST:
+        if self.places is Places.TEXT_FIRST:
             words = tokens - math.prod(self._size)
             if words < 0:
                 return everywhere

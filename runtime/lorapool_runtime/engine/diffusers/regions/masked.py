@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lorapool_runtime.engine.contract import Recipe
-from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Latents
+from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Latents, Places
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.regions.apply import Region, check_masked
 from lorapool_runtime.engine.diffusers.regions.mask import Mask
@@ -35,11 +35,20 @@ def masked(stack: Stack, recipe: Recipe, family: FamilyTraits, pipeline: Any) ->
     places = family.places
     if places is None:
         raise RecipeError(f"adapters cannot be masked with {family.name}")
-    # A packed token is a square of 2 x 2 latents.
-    cell = pipeline.vae_scale_factor * (2 if family.latents is Latents.PACKED else 1)
+    cell = pipeline.vae_scale_factor * _side(family, pipeline)
     masks = [None if picture is None else Mask(picture, cell, places) for picture in recipe.masks]
     pairs = list(zip(stack, masks, strict=True))
     regions = tuple(Region(s.adapter, s.scale, mask) for s, mask in pairs if mask is not None)
     check_masked(regions)
     text = tuple(s if mask is None else replace(s, scale=s.scale * mask.share) for s, mask in pairs)
     return MaskedStack(tuple(s for s, mask in pairs if mask is None), regions, text)
+
+
+def _side(family: FamilyTraits, pipeline: Any) -> int:
+    """How many latents wide and high a token, or a cell of the first level, is."""
+    if family.latents is Latents.PACKED:
+        return 2
+    if family.places is Places.GRID:
+        return 1
+    side: int = pipeline.transformer.config.patch_size  # it makes tokens of latents itself
+    return side
