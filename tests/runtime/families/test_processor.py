@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ from lorapool_api.kinds.runtime import Device
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.contract import no_progress
 from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
-from lorapool_runtime.engine.diffusers.families.processor import PicturesProcessor, load_processor
+from lorapool_runtime.engine.diffusers.families.processor import PROCESSORS, load_processor
 from lorapool_runtime.errors import ModelError
 
 SEEN = "<|vision_start|><|image_pad|><|vision_end|>"
@@ -26,12 +27,12 @@ def folder(tmp_path: Path) -> Path:
     return TINY["Qwen-Image-Edit"].make(tmp_path / "model")
 
 
-@pytest.fixture
-def processor(folder: Path) -> PicturesProcessor:
-    return load_processor(folder / "processor", "Qwen2VLProcessor")
+@pytest.fixture(params=PROCESSORS)
+def processor(folder: Path, request: pytest.FixtureRequest) -> Any:
+    return load_processor(folder / "processor", request.param)
 
 
-def test_each_picture_of_a_prompt_gets_as_many_tokens_as_it_has_patches(processor: PicturesProcessor) -> None:
+def test_each_picture_of_a_prompt_gets_as_many_tokens_as_it_has_patches(processor: Any) -> None:
     sizes = [(4, 2), (3, 3)]
     pictures = [picture(100).resize((width * TOKEN_SIDE, height * TOKEN_SIDE)) for width, height in sizes]
     made = processor(text=[f"{SEEN}{SEEN}a circle"], images=pictures, return_tensors="pt")
@@ -41,7 +42,7 @@ def test_each_picture_of_a_prompt_gets_as_many_tokens_as_it_has_patches(processo
     assert len(made["pixel_values"]) == tokens * PATCHES
 
 
-def test_a_picture_is_told_from_another(processor: PicturesProcessor) -> None:
+def test_a_picture_is_told_from_another(processor: Any) -> None:
     black, white = (Image.new("RGB", (TOKEN_SIDE, TOKEN_SIDE), colour) for colour in ("black", "white"))
     dark, light = (processor(text=[SEEN], images=[p], return_tensors="pt")["pixel_values"] for p in (black, white))
     assert dark.max() < 0 < light.min()
