@@ -55,6 +55,7 @@ REFUSED_POOLS = [
     ("model.source", {"path": "/models/../etc"}, "spec.model.source.path"),
     ("model.source", {"path": "models"}, "spec.model.source.path"),
     ("model", {"source": {"path": "/m/a.safetensors"}}, "config goes with a source that is one file"),
+    ("model", {"source": {"path": "/m/a.gguf"}}, "config goes with a source that is one file"),
     ("model", {"source": {"path": "/m"}, "config": {"path": "/m"}}, "config goes with a source that is one file"),
     ("model", {"source": {"hub": {"repo": "a/b"}}, "file": "x.safetensors"}, "such a source needs it"),
     ("model", {"source": {"path": "/m"}, "file": "x.safetensors", "config": {"path": "/m"}}, "a source on the Hub"),
