@@ -197,7 +197,6 @@ class DiffusersEngine:
         regions = () if masks is None else masks.regions
         runs = [self._run_batch(batch, prompts, regions) for batch in batches]
         watch.lap("inference")
-        most = max(len(batch.rows) for batch in batches)
         # While the device works; whoever finishes a request reads nothing of the engine.
         cut = [self._prompts.warnings(request.recipe) for request in requests]
         loads = [len({s.adapter.identity for s in request.stack}.difference(there)) for request in requests]
@@ -209,7 +208,7 @@ class DiffusersEngine:
                 switch_s=watch.seconds("switch"),
                 inference_s=watch.seconds("inference"),
                 warnings=(*warnings, *cut[index]),
-                rows=most,
+                rows=max(len(batch.rows) for batch in batches),
                 applied=applied,
                 prompt_s=watch.seconds("prompt"),
                 decode_s=sum(run.decode_s() for run in runs),
