@@ -17,6 +17,7 @@ GatewayError
 ├── RateExceeded        the key has asked for as many images as it may in a time
 ├── TooManyAtOnce       the key has as many requests under way as it may
 ├── TooManyLookups      too many repositories that nobody declared were named for the first time
+├── DeadlineTooSoon     no pod would make it before its own deadline
 ├── NoPodReady          no pod became ready in time
 ├── Interrupted         its own client asked for its end
 ├── TimedOut            a pod did not answer in time
@@ -191,6 +192,12 @@ class TooManyLookups(GatewayError):
 
     def __init__(self, repo: str) -> None:
         super().__init__(f"{repo} is declared by nobody, and too many such repositories were asked for this minute")
+
+
+class DeadlineTooSoon(GatewayError):
+    """As far as is known, no pod would make it before its own deadline."""
+
+    transient = True
 
 
 class NoPodReady(GatewayError):

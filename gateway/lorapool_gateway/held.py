@@ -1,9 +1,9 @@
 """How much the gateway holds at once: requests that wait, for each pool, bytes of their bodies, answers for later."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from lorapool_gateway.errors import Busy
 
@@ -11,6 +11,10 @@ MAX_BODIES_BYTES: Final = 256 << 20
 # Answers to requests in the background.
 MAX_KEPT_BYTES: Final = 128 << 20
 KEEP_S: Final = 600.0
+# Of the places of requests that wait for a pool, so many are for one caller.
+_MOST_OF_ONE: Final = 0.75
+
+Counted = TypeVar("Counted", bound=Hashable)
 
 
 class WaitingRequests:
@@ -18,19 +22,35 @@ class WaitingRequests:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._of_callers: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def place(self, pool: str, most: int) -> Iterator[None]:
-        """A place among those that wait for the pool. Raises: Busy, where as many wait as may."""
+    def place(self, pool: str, most: int, caller: str = "") -> Iterator[None]:
+        """A place among those that wait for the pool. One caller leaves others a share of them; empty: unknown, all
+        of them are for it.
+
+        Raises:
+            Busy: as many wait as may.
+        """
         if self._counts[pool] >= most:
             raise Busy(f"pool {pool} is busy: {most} requests wait for it already")
-        self._counts[pool] += 1
-        try:
+        of_one = max(1, int(most * _MOST_OF_ONE))
+        if caller and self._of_callers[pool, caller] >= of_one:
+            raise Busy(f"pool {pool} is busy: {of_one} requests of this API key wait for it already")
+        with _counted(self._counts, pool), _counted(self._of_callers, (pool, caller)):
             yield
-        finally:
-            self._counts[pool] -= 1
-            if not self._counts[pool]:
-                del self._counts[pool]
+
+
+@contextmanager
+def _counted(counts: Counter[Counted], key: Counted) -> Iterator[None]:
+    """One more of these while it lasts."""
+    counts[key] += 1
+    try:
+        yield
+    finally:
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]
 
 
 class Bodies:

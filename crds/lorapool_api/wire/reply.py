@@ -77,6 +77,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"  # 507: the device has no room for a request of that size
     NOT_READY = "NotReady"  # 503: still loading, or stopping
     NOT_CHECKED = "NotChecked"  # 503: the pool's checker gave no verdict, and no picture leaves without
+    DEADLINE_TOO_SOON = "DeadlineTooSoon"  # 503: as far as is known, it would not be made before its deadline
     TIMEOUT = "Timeout"  # 504
 
 

@@ -145,6 +145,18 @@ class GenerateRequest(Wire):
     )
     controls: tuple[ControlUse, ...] = Field(default=(), max_length=MAX_CONTROLS)
     hires: HiresPass | None = Field(default=None, description="A second pass over the picture, made larger.")
+    caller: str = Field(
+        default="", max_length=64, description="Who asks: requests of one caller wait for each other. Empty: unknown."
+    )
+    priority: int = Field(default=0, ge=0, le=MAX_PRIORITY, description="The higher, the sooner its turn.")
+    within_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Seconds from now after which nobody wants the images. One that would not be made by then is "
+        "refused. None: the pool's time.",
+    )
     previews: int = Field(
         default=0,
         ge=0,

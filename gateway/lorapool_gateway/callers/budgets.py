@@ -77,6 +77,13 @@ class KeyBudgets:
         """How many requests with the key have no answer yet."""
         return self._of(caller).under_way
 
+    def has_little(self, caller: Caller) -> bool:
+        """Whether the key has no more requests under way than keys have on average; False where there is no other."""
+        if not caller.name:
+            return False
+        counts = [spent.under_way for spent in self._spent.values() if spent.under_way]
+        return len(counts) > 1 and self.under_way(caller) * len(counts) <= sum(counts)
+
     def _wait_s(self, spent: _Spent, rate: RateLimitItem, images: int, now_s: float) -> float:
         """Seconds until the window has room for so many; 0: it has."""
         window = spent.images.setdefault(rate, deque())

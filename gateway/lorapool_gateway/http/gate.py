@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import structlog
@@ -14,6 +14,7 @@ from lorapool_common.http.request_ids import HEADER, request_id_headers
 from lorapool_common.observe.tracing import NO_TRACING, Role, Span, Tracing
 from lorapool_gateway.callers.budgets import KeyBudgets
 from lorapool_gateway.callers.caller import ANYONE, Caller
+from lorapool_gateway.callers.terms import terms_of
 from lorapool_gateway.errors import GatewayError, Interrupted
 from lorapool_gateway.held import Bodies
 from lorapool_gateway.http import errors
@@ -74,6 +75,7 @@ class Gate:
         with self.tracing.span("images", Role.SERVER, request.headers, dialect=dialect) as span:
             try:
                 caller = self.keys.check(request.headers)
+                terms = terms_of(request.headers, caller)
                 named = bound_contextvars(**_named(caller))
                 with self.budgets.request(caller), named, self.spool.body() as body:
                     await read_body(request, self.max_body_bytes, body)
@@ -81,6 +83,7 @@ class Gate:
                     resolved = await self.service.resolve(asked, pool_of(request), caller)
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
                     self.budgets.spend(caller, call.images)
+                    resolved = replace(resolved, terms=terms, may_displace=self.budgets.has_little(caller))
                     resolved, on_step = watched(getattr(request.state, WATCHER, None), resolved, steps(asked))
                     making = self.service.generate(resolved, caller, on_step)
                     if interrupted is not None:

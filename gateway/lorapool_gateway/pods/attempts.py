@@ -13,6 +13,7 @@ from lorapool_gateway.errors import (
     BadRequest,
     Busy,
     ContentRefused,
+    DeadlineTooSoon,
     GatewayError,
     NoPodReady,
     NotChecked,
@@ -30,6 +31,7 @@ class Cause(Enum):
 
     AWAY = "away"  # not reached, not ready, stopping: it has not worked on the request
     FULL = "full"
+    LATE = "late"  # it would not make it before the request's deadline
     ADAPTER = "adapter"  # not there yet: it is, in a moment
     BROKEN = "broken"  # it worked on the request and failed
     LOST = "lost"  # the connection broke while it worked on it
@@ -75,6 +77,8 @@ def _refusal(reply: ErrorReply, pod: RuntimePod) -> FailedAttempt | GatewayError
             return OutOfMemory(reply.message)
         case ErrorCode.TOO_MANY_PENDING:
             return FailedAttempt(Busy(f"pool {pod.pool} is busy: {reply.message}"), Cause.FULL)
+        case ErrorCode.DEADLINE_TOO_SOON:
+            return FailedAttempt(DeadlineTooSoon(f"pool {pod.pool}: {reply.message}"), Cause.LATE)
         case ErrorCode.UNAUTHORIZED:
             # It may have started with a newer key than this gateway's, or with an older one: others may take it.
             return FailedAttempt(

@@ -6,6 +6,7 @@ from typing import Final
 from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_gateway.callers.caller import EVERYTHING, Scope
+from lorapool_gateway.callers.terms import NO_TERMS, Terms
 
 MAX_SCALE: Final = 10.0
 
@@ -50,6 +51,8 @@ class ResolvedRequest:
         other_pools: to be asked in turn where this one holds another base than the card of an undeclared adapter names.
         draw: decides whether the request is among those that get a canary; None: it is not.
         scope: what the caller's key is for.
+        terms: how urgent it is, and until when anybody wants it.
+        may_displace: whether a pod that is full may be asked: its caller has no more under way than others.
     """
 
     pool: str
@@ -57,6 +60,8 @@ class ResolvedRequest:
     other_pools: tuple[str, ...] = ()
     draw: bytes | None = None
     scope: Scope = EVERYTHING
+    terms: Terms = NO_TERMS
+    may_displace: bool = False
 
     @property
     def adapters(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from lorapool_gateway.pods.attempts import Attempts
 from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.routing.costs.load import USUAL_WORK, Work, work_of
+from lorapool_gateway.routing.costs.model import expected_wait_s
 from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.routing.resolve import with_files
@@ -28,6 +29,10 @@ ADAPTER_HOLD_S: Final = 30.0
 # Before a pod is asked again whether it has the adapter now, unless something changes before.
 FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 2.0
+# Clients that are told more try at their own pace.
+_MOST_RETRY_AFTER_S: Final = 60.0
+# What is known may be that old, and all who were refused come at once.
+_LEAST_RETRY_AFTER_S: Final = 2.0
 
 
 @dataclass
@@ -37,6 +42,7 @@ class InFlight:
     Attributes:
         request: to the pool that serves its adapters now.
         began: when it came, by the clock of the event loop.
+        ends: by the same clock, when its caller wants it no more; None: as the pool has it.
         on_step: is told the steps of each try; None: nobody wants them.
         work: what it is, for the pod that it goes to.
         obstacle: what it is held for; None while it is not held.
@@ -50,6 +56,7 @@ class InFlight:
     obstacle: GatewayError | None = None
     attempts: Attempts = field(default_factory=Attempts)
     backoff: Backoff | None = None
+    ends: float | None = None
 
     @property
     def pool(self) -> str:
@@ -94,7 +101,7 @@ class Hold:
                     if not error.transient:
                         raise
                     if flight.obstacle is None:
-                        place.enter_context(self._place(flight.pool))
+                        place.enter_context(self._place(flight))
                     if not wants_pod and _is_about_pods(error):
                         wants_pod = True
                         place.enter_context(self._counts.waiting(flight.pool))
@@ -112,7 +119,7 @@ class Hold:
         seen = self._directory.changes.version
         flight.backoff = flight.backoff or Backoff(self._first_pause_s, _LONGEST_PAUSE_S)
         pause_s = min(left_s, flight.backoff.next())
-        with self._place(flight.pool):
+        with self._place(flight):
             await self._directory.changes.beyond(seen, pause_s)
         flight.attempts.refused_by.clear()
 
@@ -128,11 +135,12 @@ class Hold:
             raise UnknownModel(key)
         return pool
 
-    def _place(self, key: str) -> AbstractContextManager[None]:
+    def _place(self, flight: InFlight) -> AbstractContextManager[None]:
         """One of as many as the pool's pods would let wait, those that are still to come too. Raises: Busy."""
+        key = flight.pool
         pool = self.pool(key)
         pods = max(1, pool.spec.most_replicas, len(self._directory.snapshot().pods_of(key)))
-        return self._waiting.place(key, pods * pool.spec.serving.max_pending)
+        return self._waiting.place(key, pods * pool.spec.serving.max_pending, flight.request.terms.caller)
 
     async def _next_change(self, seen: int, obstacle: GatewayError, began: float) -> None:
         """Wait; raise the obstacle when the adapter's time is up."""
@@ -156,9 +164,20 @@ class Hold:
         picked = pick_pod(left, flight.work, flight.attempts.refused_by)
         if picked is None:
             raise NoPodReady(f"no pod of pool {flight.pool} is ready{self._why(flight.pool)}")
-        if picked.is_full:
+        if picked.is_full and not flight.request.may_displace:
             raise Busy(f"pool {flight.pool} is busy: as many requests wait as may in each of its {len(left)} pods")
         return picked.pod
+
+    def retry_after_s(self, flight: InFlight) -> float | None:
+        """When another try is worth it: half of what waits in the pool's first pod to be free is made by then; where
+        no pod is ready, a cold start has passed. None: nothing is known."""
+        loads = self._loads.of_pods(self._directory.snapshot().pods_of(flight.pool))
+        # Room comes with whatever is made, so the active stack is no shortcut here.
+        waits_s = (expected_wait_s(load) if load.wait_s is None else load.wait_s for load in loads)
+        wait_s = min(waits_s, default=None)
+        pool = self._directory.snapshot().pools.get(flight.pool)
+        after_s = wait_s / 2 if wait_s is not None else pool.status.last_cold_start_seconds if pool else None
+        return None if after_s is None else min(_MOST_RETRY_AFTER_S, max(_LEAST_RETRY_AFTER_S, after_s))
 
     def _work(self, key: str, ready: GenerateRequest) -> Work:
         pool = self._directory.snapshot().pools.get(key)

@@ -12,8 +12,9 @@ from lorapool_api.names import adapter_of
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_common.observe.tracing import NO_TRACING, Role, Tracing
+from lorapool_gateway.callers.terms import DEADLINE
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.errors import GatewayError, TimedOut
+from lorapool_gateway.errors import Busy, DeadlineTooSoon, GatewayError, NoPodReady, TimedOut
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.attempts import Cause, FailedAttempt, judge
 from lorapool_gateway.pods.client import PodError
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 # Of an encoded image: no format that is served takes more than four bytes for a pixel, base64 a third more.
 _PIXEL_BYTES: Final = 6
 _REPLY_BYTES: Final = 1 << 20
+_SHORTEST_S: Final = 0.001
 
 
 class Renders(Protocol):
@@ -86,12 +88,21 @@ class Proxy:
         serving = self._hold.pool(request.pool).spec.serving
         check(request.generate, serving)
         flight = InFlight(request, asyncio.get_running_loop().time(), on_step)
-        timeout_s = serving.request_timeout_seconds
+        timeout_s: float = serving.request_timeout_seconds
+        whose = f"of pool {request.pool}"
+        if (within_s := request.terms.within_s) is not None and within_s < timeout_s:
+            timeout_s, whose = within_s, f"of {DEADLINE}"
+            flight.ends = flight.began + within_s
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._run(flight, _most_bytes(request.generate, serving))
-        except TimeoutError:
-            raise flight.obstacle or TimedOut(f"no image within the {timeout_s} s of pool {request.pool}") from None
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await self._run(flight, _most_bytes(request.generate, serving))
+            except TimeoutError:
+                raise flight.obstacle or TimedOut(f"no image within the {timeout_s:g} s {whose}") from None
+        except (Busy, DeadlineTooSoon, NoPodReady) as error:
+            if error.retry_after_s is None:
+                error.retry_after_s = self._hold.retry_after_s(flight)
+            raise
 
     async def _run(self, flight: InFlight, max_bytes: int) -> ServedReply:
         """Try until a pod has made the images."""
@@ -101,6 +112,7 @@ class Proxy:
                 pod, ready = await self._hold.pod_for(flight)
             sent = loop.time()
             self._metrics.sent(pod.pool, self._loads.age_s(pod))
+            ready = _on_terms(ready, flight, sent)
             try:
                 with self._counts.running(pod.pool), self._loads.request(pod, flight.work):
                     reply, images = await self._ask(pod, ready, max_bytes, flight.on_step)
@@ -142,6 +154,8 @@ class Proxy:
         match cause:
             case Cause.FULL:
                 self._loads.mark_full(pod)
+            case Cause.LATE:
+                pass  # another request may well be made in time
             case Cause.AWAY:
                 self._loads.mark_unreachable(pod)
             case Cause.LOST:
@@ -149,6 +163,15 @@ class Proxy:
                 self._loads.mark_failed(pod)
             case Cause.BROKEN:
                 self._loads.mark_failed(pod)
+
+
+def _on_terms(request: GenerateRequest, flight: InFlight, now_s: float) -> GenerateRequest:
+    """The request as a pod is told it: whose it is, how urgent, and what is left of its time."""
+    terms = flight.request.terms
+    said: dict[str, object] = {"caller": terms.caller, "priority": terms.priority}
+    if flight.ends is not None:
+        said["within_s"] = max(_SHORTEST_S, flight.ends - now_s)
+    return request.model_copy(update=said)
 
 
 def _by_adapter(reply: GenerateReply) -> GenerateReply:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ from lorapool_runtime.catalog.usage import Usage
 from lorapool_runtime.catalog.weights import Weights
 from lorapool_runtime.engine.contract import BaseInfo, RenderRequest, Step, no_steps
 from lorapool_runtime.queue.dispatcher import Dispatcher
-from lorapool_runtime.queue.entry import Outcome
+from lorapool_runtime.queue.entry import Admitted, Outcome
 from lorapool_runtime.settings import Settings
 from lorapool_runtime.undeclared.adapters import UndeclaredAdapters
 
@@ -70,19 +71,30 @@ class ImageGenerator:
         self._meter = meter
         self._checker = checker
         self._on_made = on_made
+        self._admitting: Counter[str] = Counter()
         self.usage = Usage()
         self._controls = settings.config.model.controls
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
-    async def admit(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:
+    async def admit(self, wanted: GenerateRequest) -> Admitted:
         """What to make, with files that are ready. Raises: RequestError."""
         self._check_ready()
-        self._dispatcher.check_room(self._weights.waiting)
+        terms = self._dispatcher.terms(wanted.caller, wanted.priority, wanted.within_s)
+        self._dispatcher.check_room(self._weights.waiting, wanted.caller, self._admitting[wanted.caller])
+        self._admitting[wanted.caller] += 1
+        try:
+            return Admitted(await self._admitted(wanted), terms)
+        finally:
+            self._admitting[wanted.caller] -= 1
+            if not self._admitting[wanted.caller]:
+                del self._admitting[wanted.caller]
+
+    async def _admitted(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:
         uses = [self._full(use) for use in wanted.adapters]
         for use in uses:
             self._metrics.named(self._weights.tier(use.key))
         await self._undeclared.admit(use.key for use in uses)
-        await self._until_loaded([use.key for use in uses])
+        await self._until_loaded([use.key for use in uses], wanted.within_s)
         stack = self._weights.take(uses)
         defaults = self._weights.defaults(uses, self._config.serving.limits)
         seed = secrets.randbelow(_RANDOM_SEEDS)
@@ -96,7 +108,7 @@ class ImageGenerator:
 
     async def make(
         self,
-        admitted: RenderRequest[AdapterFile],
+        admitted: Admitted,
         format_: ImageFormat,
         on_step: Callable[[Step], None] = no_steps,
         *,
@@ -111,27 +123,29 @@ class ImageGenerator:
             RequestError: see `Dispatcher.render` and `SafetyChecker.check`.
         """
         began = time.monotonic()
-        outcome = await self._dispatcher.render(replace(admitted, on_step=on_step))
+        request = replace(admitted.request, on_step=on_step)
+        outcome = await self._dispatcher.render(request, admitted.terms)
         start, rendering = time.monotonic(), outcome.rendering
-        keys = [scaled.key for scaled in admitted.stack]
+        keys = [scaled.key for scaled in request.stack]
         self.usage.note(keys, rendering.busy_s)
-        self._meter.rendered(admitted.recipe, keys, outcome)
+        self._meter.rendered(request.recipe, keys, outcome)
         images = tuple([await asyncio.to_thread(encode, image, format_) for image in outcome.rendering.images])
         encode_s = time.monotonic() - start
         self._metrics.encoded(encode_s)
         unchecked = await self._checker.check(images, format_.media_type)
-        reply = self._reply(admitted, outcome, format_, encode_s)
+        reply = self._reply(request, outcome, format_, encode_s)
         data = [base64.b64encode(image).decode() if in_json else "" for image in images]
-        made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, admitted.recipe.seeds, strict=True))
+        made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, request.recipe.seeds, strict=True))
         self._on_made(time.monotonic() - began)
         update = {"images": made, "warnings": (*reply.warnings, *unchecked)}
         return EncodedReply(images, reply.model_copy(update=update))
 
-    async def _until_loaded(self, keys: Sequence[str]) -> None:
+    async def _until_loaded(self, keys: Sequence[str], within_s: float | None) -> None:
         """Wait for files that are on their way; how long that took is a cost."""
         is_remote = any(self._weights.tier(key) is Tier.REMOTE for key in keys)
         began = time.monotonic()
-        await self._weights.until_loaded(keys, self._config.serving.request_timeout_seconds)
+        longest_s = float(self._config.serving.request_timeout_seconds)
+        await self._weights.until_loaded(keys, longest_s if within_s is None else min(longest_s, within_s))
         if is_remote and all(self._weights.tier(key) is not Tier.REMOTE for key in keys):
             self._meter.fetched(time.monotonic() - began)
 

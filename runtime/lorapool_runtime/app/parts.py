@@ -13,6 +13,7 @@ from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.app.fleet import Fleet
 from lorapool_runtime.app.health import Health, Watchdog
+from lorapool_runtime.app.load.backlog import request_s
 from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics, PodFigures
 from lorapool_runtime.catalog.fit_check import FitCheck
@@ -113,6 +114,7 @@ class RuntimeParts:
             on_rendered=self._rendered,
             on_lost=self.health.fail,
             on_sleep=self._slept,
+            cost_s=lambda entry: request_s(entry, self.meter.costs) if self.meter.costs.step_s else None,
         )
         self.sleep_timer = SleepTimer(
             self.base.info, self.dispatcher, self._sleep_after_s, lambda: self.registry.weights.waiting

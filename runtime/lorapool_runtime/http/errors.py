@@ -25,6 +25,7 @@ STATUS: Final = {
     ErrorCode.INTERNAL: 500,
     ErrorCode.NOT_READY: 503,
     ErrorCode.NOT_CHECKED: 503,
+    ErrorCode.DEADLINE_TOO_SOON: 503,
     ErrorCode.TIMEOUT: 504,
     ErrorCode.OUT_OF_MEMORY: 507,
 }

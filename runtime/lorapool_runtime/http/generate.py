@@ -11,13 +11,13 @@ from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_api.wire.request import GENERATE_MAX_BYTES, GenerateRequest, ImageFormat
 from lorapool_common.http.clients import ClientGone, unless_gone
-from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.app.images import EncodedReply, ImageGenerator
-from lorapool_runtime.engine.contract import RenderRequest, Step
+from lorapool_runtime.engine.contract import Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http import body, events
 from lorapool_runtime.http.accept import image_wanted
 from lorapool_runtime.http.requests.records import CLIENT_GONE, OK, RequestRecord, RequestRecords
+from lorapool_runtime.queue.entry import Admitted
 
 # nginx's status for logs: the client has gone, and nobody reads it.
 _CLIENT_CLOSED_REQUEST = 499
@@ -60,7 +60,7 @@ class GenerateRoute:
     async def _reply(
         self,
         format_: ImageFormat,
-        admitted: RenderRequest[AdapterFile],
+        admitted: Admitted,
         record: RequestRecord,
         on_step: Callable[[Step], None],
     ) -> GenerateReply:

@@ -29,6 +29,17 @@ def too_late(timeout_s: float) -> RequestError:
     return RequestError(ErrorCode.TIMEOUT, f"no image within {timeout_s:g} s")
 
 
+def full(message: str) -> RequestError:
+    """This pod has no room for it; another one may, or this one later."""
+    return RequestError(ErrorCode.TOO_MANY_PENDING, message, retryable=True)
+
+
+def cannot_make_it(wait_s: float, own_s: float, left_s: float) -> RequestError:
+    """It would not be made before its deadline."""
+    message = f"it would wait {wait_s:.1f} s and take {own_s:.1f} s: no image within {max(0.0, left_s):.1f} s"
+    return RequestError(ErrorCode.DEADLINE_TOO_SOON, message, retryable=True)
+
+
 def not_ready(message: str) -> RequestError:
     """This pod serves nothing now; another one may."""
     return RequestError(ErrorCode.NOT_READY, message, retryable=True)

@@ -7,14 +7,14 @@ from concurrent.futures import Executor
 
 import structlog
 
-from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.contract import RenderRequest
-from lorapool_runtime.errors import CannotWake, DeviceLost, RequestError, Stopped
+from lorapool_runtime.errors import CannotWake, DeviceLost, Stopped
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.endings import Endings
 from lorapool_runtime.queue.engine_thread import Clock, EngineThread
 from lorapool_runtime.queue.entry import Outcome, QueueEntry, QueueLoad
+from lorapool_runtime.queue.fair.terms import NO_TERMS, QueueTerms
 from lorapool_runtime.queue.host_prefetch import LoadWeights, WeightCache
 from lorapool_runtime.queue.policy import DEFAULT_RULES, QueueRules
 from lorapool_runtime.queue.renderer import GetRenderer
@@ -47,12 +47,13 @@ class Dispatcher:
         on_sleep: Callable[[], None] = lambda: None,
         rules: QueueRules = DEFAULT_RULES,
         clock: Clock = time.monotonic,
+        cost_s: Callable[[QueueEntry], float | None] = lambda _: None,
     ) -> None:
-        """`on_lost` is told why this process can make no image any more; `on_sleep` is called when the engine has
-        fallen asleep or woken."""
+        """`cost_s` says how many seconds of work a request is, None before any is measured. `on_lost` is told why this
+        process can make no image any more; `on_sleep` is called when the engine has fallen asleep or woken."""
         self._thread = EngineThread(engine, thread, finish_thread, self._lost, clock)
         self._sleeper = Sleeper(self._thread, on_sleep, clock)
-        self._scheduler = Scheduler(engine, cache, load, prefetch_thread, rules, clock)
+        self._scheduler = Scheduler(engine, cache, load, prefetch_thread, rules, clock, cost_s)
         self._endings = Endings(self._thread, self._scheduler, timeout_s, on_rendered, self._rest, clock)
         self._max_pending = max_pending
         self._timeout_s = timeout_s
@@ -113,30 +114,43 @@ class Dispatcher:
         """For how long the engine has been working on what nobody waits for any more."""
         return self._thread.overdue_s
 
-    def check_room(self, elsewhere: int = 0) -> None:
-        """Raises: RequestError when a request would not be taken now; so many wait elsewhere to be taken."""
+    def check_room(self, elsewhere: int = 0, caller: str = "", own: int = 0) -> QueueEntry | None:
+        """Return where a request of the caller would be taken now; what it would displace, None where nothing. So
+        many wait elsewhere to be taken, and so many of these are its own. Raises: RequestError."""
         if self._closed is not None:
             raise answers.not_ready(self._closed)
-        if (pending := self.pending + elsewhere) >= self._max_pending:
-            message = f"{pending} requests are waiting in this pod, it takes no more"
-            raise RequestError(ErrorCode.TOO_MANY_PENDING, message, retryable=True)
+        if (pending := self.pending + elsewhere) < self._max_pending:
+            return None
+        displaced = self._scheduler.displaced_by(caller, own)
+        if displaced is None or elsewhere >= self._max_pending:
+            raise answers.full(f"{pending} requests are waiting in this pod, it takes no more")
+        return displaced
 
-    async def render(self, request: RenderRequest[AdapterFile]) -> Outcome:
+    def terms(self, caller: str, priority: int, within_s: float | None) -> QueueTerms:
+        """The terms of a request that has come now, and is of use for so long."""
+        return QueueTerms(caller, priority, None if within_s is None else self._clock() + within_s)
+
+    async def render(self, request: RenderRequest[AdapterFile], terms: QueueTerms = NO_TERMS) -> Outcome:
         """Wait for the turn, and for the images. Cancelling it gives the request up, also while it runs.
 
         Raises:
             RequestError: no room, stopping, too late, or what is wrong with the request's adapters.
         """
-        self.check_room()
+        if (displaced := self.check_room(caller=terms.caller)) is not None:
+            answers.refuse(displaced, answers.full("requests of others, who have fewer in this pod, go before it"))
+            self._scheduler.remove(displaced)
         now = self._clock()
+        timeout_s = self._timeout_s if terms.deadline_s is None else min(self._timeout_s, terms.deadline_s - now)
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        entry = QueueEntry(request, now, now + self._timeout_s, answer)
+        entry = QueueEntry(request, now, now + timeout_s, answer, terms=terms)
         self._scheduler.add(entry)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            if terms.deadline_s is not None:
+                self._scheduler.check_deadline(entry, self.load, timeout_s)
+            async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError as error:
-            raise answers.too_late(self._timeout_s) from error
+            raise answers.too_late(timeout_s) from error
         finally:
             entry.abandoned.set()
             self._scheduler.remove(entry)

@@ -9,6 +9,7 @@ from lorapool_api.wire.state import Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.contract import RenderRequest, Step, no_steps
 from lorapool_runtime.engine.result import Applied, Rendering
+from lorapool_runtime.queue.fair.terms import NO_TERMS, QueueTerms
 from lorapool_runtime.queue.policy import StackId
 
 
@@ -44,6 +45,7 @@ class QueueEntry:
         abandoned: set when the client has gone.
         weights: its adapters in host memory, held there from its turn on; empty before.
         read_s: how long they were read from disk for it.
+        terms: on which it waits.
     """
 
     request: RenderRequest[AdapterFile]
@@ -53,6 +55,7 @@ class QueueEntry:
     abandoned: threading.Event = field(default_factory=threading.Event)
     weights: tuple[ScaledAdapter[HostAdapter], ...] = ()
     read_s: float = 0.0
+    terms: QueueTerms = NO_TERMS
 
     @property
     def stack_id(self) -> StackId:
@@ -89,6 +92,14 @@ class QueueEntry:
 
         report = no_steps if request.on_step is no_steps else on_step
         return RenderRequest(request.recipe, self.weights, report, request.previews, lambda: self.is_over(clock))
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A request that may wait for its turn, and on what terms."""
+
+    request: RenderRequest[AdapterFile]
+    terms: QueueTerms = NO_TERMS
 
 
 @dataclass(frozen=True)

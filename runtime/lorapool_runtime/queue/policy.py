@@ -4,6 +4,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from lorapool_runtime.queue.fair.shares import Rank
+
 # What must be active for a request: identities of the files and their scales. Empty: the bare base.
 StackId = tuple[tuple[str, float], ...]
 
@@ -59,8 +61,20 @@ class QueueRules:
 DEFAULT_RULES = QueueRules()
 
 
-def pick(waiting: Sequence[Entry], current: TimeSlice, now_s: float, rules: QueueRules) -> Entry:
-    """The request that comes next; `waiting` is in order of arrival and not empty.
+def _alike(_: object) -> Rank:
+    return Rank()
+
+
+def pick(
+    waiting: Sequence[Entry],
+    current: TimeSlice,
+    now_s: float,
+    rules: QueueRules,
+    rank: Callable[[Entry], Rank] = _alike,
+) -> Entry:
+    """The request that comes next; `waiting` is in the order in which requests are due, and not empty.
+
+    Whoever asks for a higher priority comes first, and whoever has had less of the engine by more than a slice.
 
     Requests for the active stack come first, which saves switches, but only while nobody else has waited longer than
     `patience_s`, or the slice has just begun. Then the oldest of the others comes, also where the active stack has
@@ -70,14 +84,19 @@ def pick(waiting: Sequence[Entry], current: TimeSlice, now_s: float, rules: Queu
     other = next((entry for entry in waiting if entry.stack_id != current.stack_id), None)
     if same is None or other is None:
         return waiting[0]
+    lead_s = rules.length_s(current)
+    if rank(same).is_before(rank(other), lead_s):
+        return same
+    if rank(other).is_before(rank(same), lead_s):
+        return other
     is_patient = now_s - other.arrived_s <= rules.patience_s
-    return same if is_patient or now_s - current.since_s < rules.length_s(current) else other
+    return same if is_patient or now_s - current.since_s < lead_s else other
 
 
 def batch_with(first: Entry, waiting: Sequence[Entry], most_images: int, mixes: Callable[[Entry], bool]) -> list[Entry]:
     """That request and those that share a forward with it: of its shape, up to so many images in all.
 
-    Those for the same stack come first, then, if they mix, those for others, each in order of arrival.
+    Those for the same stack come first, then, if they mix, those for others, each in the order in which they are due.
 
     Args:
         mixes: whether a request may share a forward with requests for other adapters.
@@ -99,7 +118,7 @@ def batch_with(first: Entry, waiting: Sequence[Entry], most_images: int, mixes: 
 def next_stacks(waiting: Sequence[Entry], active: StackId) -> list[Entry]:
     """The first request of each stack, in the order in which the stacks will be wanted, as far as can be told now.
 
-    The active stack goes on, then the others come in order of arrival.
+    The active stack goes on, then the others come as they are due.
     """
     first: dict[StackId, Entry] = {}
     for entry in waiting:

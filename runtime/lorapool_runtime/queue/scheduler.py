@@ -1,9 +1,10 @@
 """The requests that wait: which of them go to the engine next, and their weights near it before their turn."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from itertools import takewhile
 
 import structlog
 
@@ -11,12 +12,15 @@ from lorapool_runtime.errors import RequestError
 from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.device_prefetch import DevicePrefetcher
 from lorapool_runtime.queue.engine_thread import Clock
-from lorapool_runtime.queue.entry import QueueEntry
+from lorapool_runtime.queue.entry import QueueEntry, QueueLoad
+from lorapool_runtime.queue.fair.shares import FairShares, Rank, displaced_by
 from lorapool_runtime.queue.host_prefetch import HostPrefetcher, Identities, LoadWeights, WeightCache
 from lorapool_runtime.queue.policy import QueueRules, StackId, TimeSlice, batch_with, next_stacks, pick
 from lorapool_runtime.queue.renderer import GetRenderer
 
 log = structlog.get_logger(__name__)
+
+CostOf = Callable[[QueueEntry], float | None]
 
 
 class Scheduler:
@@ -33,7 +37,11 @@ class Scheduler:
         prefetch_thread: Executor,
         rules: QueueRules,
         clock: Clock,
+        cost_s: CostOf,
     ) -> None:
+        """`cost_s` says how many seconds of work a request is, None before any is measured."""
+        self._known_cost_s = cost_s
+        self._shares = FairShares()
         self._engine = engine
         self._rules = rules
         self._clock = clock
@@ -52,6 +60,27 @@ class Scheduler:
     def add(self, entry: QueueEntry) -> None:
         self._waiting.append(entry)
         self._notify()
+
+    def displaced_by(self, caller: str, own: int) -> QueueEntry | None:
+        """What makes room in a full queue for one more request of the caller; None: it waits for itself."""
+        return displaced_by(caller, self._ranked(), own)
+
+    def check_deadline(self, entry: QueueEntry, load: QueueLoad, left_s: float) -> None:
+        """Return where one that waits may be made in time, as far as is known: behind what runs and those that are due
+        before it. Raises: RequestError."""
+        own_s = self._known_cost_s(entry)
+        if own_s is None:
+            return
+        running_s = max(0.0, sum(map(self._cost_s, load.running)) - load.running_s)
+        before = takewhile(lambda one: one is not entry, (one for _, one in self._ranked()))
+        wait_s = running_s + sum(map(self._cost_s, before))
+        if wait_s + own_s > left_s:
+            raise answers.cannot_make_it(wait_s, own_s, left_s)
+
+    def _cost_s(self, entry: QueueEntry) -> float:
+        """Before any is measured all images count alike."""
+        known_s = self._known_cost_s(entry)
+        return float(entry.images) if known_s is None else known_s
 
     def remove(self, entry: QueueEntry) -> None:
         """Nobody wants it any more; one that has had its turn is not here."""
@@ -93,16 +122,19 @@ class Scheduler:
 
     def _take_batch(self) -> list[QueueEntry]:
         """Nobody while nobody waits, or the weights of all are still on their way."""
-        waiting = [entry for entry in self._waiting if not entry.answer.done()]
-        if not waiting:
+        ranked = self._ranked()
+        if not ranked:
             return []
-        first = pick(waiting, self._slice, self._clock(), self._rules)
+        ranks = {entry: rank for rank, entry in ranked}
+        waiting = list(ranks)
+        first = pick(waiting, self._slice, self._clock(), self._rules, ranks.__getitem__)
         self._host.prefetch([first, *next_stacks(waiting, self._slice.stack_id)], must=True)
         able = [entry for entry in waiting if self._host.has(entry)]
         if not able:
             return []
-        first = pick(able, self._slice, self._clock(), self._rules)
+        first = pick(able, self._slice, self._clock(), self._rules, ranks.__getitem__)
         batch = self._batch(first, able)
+        self._shares.served(batch, ranked, self._clock(), self._cost_s)
         self._waiting = [entry for entry in self._waiting if entry not in batch]
         if first.stack_id != self._slice.stack_id:
             self._slice = TimeSlice(first.stack_id, self._clock())
@@ -126,6 +158,11 @@ class Scheduler:
         finally:
             self._host.release(weights)
 
+    def _ranked(self) -> list[tuple[Rank, QueueEntry]]:
+        """Those that wait, in the order in which they are due."""
+        waiting = [entry for entry in self._waiting if not entry.answer.done()]
+        return self._shares.ranked(waiting, self._clock(), self._cost_s)
+
     def _notify(self) -> None:
         """Somebody came or went, or weights have come."""
         self._changed.set()
@@ -134,8 +171,7 @@ class Scheduler:
 
     def _prefetch(self) -> None:
         """Load what will be wanted: files to host memory, and the first other stack to the device."""
-        waiting = [entry for entry in self._waiting if not entry.answer.done()]
-        entries = next_stacks(waiting, self._slice.stack_id)
+        entries = next_stacks([entry for _, entry in self._ranked()], self._slice.stack_id)
         self._host.prefetch(entries, must=False)
         other = next((entry for entry in entries if entry.stack_id != self._slice.stack_id), None)
         if other is not None:

@@ -53,6 +53,7 @@ STATUSES = {
     ErrorCode.TOO_MANY_PENDING: 429,
     ErrorCode.INTERNAL: 500,
     ErrorCode.NOT_READY: 503,
+    ErrorCode.DEADLINE_TOO_SOON: 503,
     ErrorCode.TIMEOUT: 504,
     ErrorCode.OUT_OF_MEMORY: 507,
 }

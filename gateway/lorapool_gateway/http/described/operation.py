@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from lorapool_api.wire.request import MAX_PRIORITY
+from lorapool_gateway.callers.terms import DEADLINE, PRIORITY
 from lorapool_gateway.http import errors
 from lorapool_gateway.http.described.errors import DESCRIPTIONS
 from lorapool_gateway.http.reply_headers import DESCRIBED
@@ -31,6 +33,18 @@ _POOL: Final = {
     "in": "header",
     "description": "The pool, as NAMESPACE/NAME, where there are several.",
     "schema": TEXT,
+}
+_PRIORITY: Final = {
+    "name": PRIORITY,
+    "in": "header",
+    "description": "The higher, the sooner its turn; cut to what the API key allows.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY},
+}
+_DEADLINE: Final = {
+    "name": DEADLINE,
+    "in": "header",
+    "description": "Seconds after which nobody wants the images: refused at once where it would take longer.",
+    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400},
 }
 # Where an image is asked for everything can happen; a menu needs a key, a snapshot and names.
 IMAGE_ERRORS: Final = tuple(code for code in errors.STATUSES if code != HTTPStatus.GONE)
@@ -66,7 +80,7 @@ def images(summary: str, *, body: Content, answers: Content, error: Schema, **mo
     said["responses"]["200"]["headers"] = {
         name: {"description": text, "schema": TEXT} for name, text in DESCRIBED.items()
     }
-    about = {"parameters": [_LORA, _POOL, *more.get("parameters", ())]}
+    about = {"parameters": [_LORA, _POOL, _PRIORITY, _DEADLINE, *more.get("parameters", ())]}
     return said | about | {"requestBody": {"required": True, "content": _content(body)}}
 
 
