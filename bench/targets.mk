@@ -28,6 +28,10 @@ bench-coldstart: setup ## A pipeline from files to memory, beside diffusers' fro
 bench-queue: setup ## A day of requests through the queue's order, on a simulated clock (seconds)
 	$(BENCH).queue.bench $(ARGS)
 
+.PHONY: bench-routing
+bench-routing: setup ## Traces of requests through ways to choose a pod, on a simulated clock (a minute)
+	$(BENCH).routing.bench $(ARGS)
+
 .PHONY: bench-gateway
 bench-gateway: setup ## What the gateway adds to a request, beside the pod alone; how fast it refuses (some 3 minutes)
 	$(BENCH).gateway.bench $(ARGS)

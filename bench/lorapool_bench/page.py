@@ -17,6 +17,7 @@ from lorapool_bench.measure.result import RESULTS
 from lorapool_bench.operator import page as page_operator
 from lorapool_bench.overhead import page as page_overhead
 from lorapool_bench.queue import page as page_queue
+from lorapool_bench.routing import page as page_routing
 from lorapool_bench.switch import page as page_switch
 from lorapool_bench.threads import page as page_threads
 
@@ -42,6 +43,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     page_gpu.section,
     page_coldstart.section,
     page_queue.section,
+    page_routing.section,
     page_gateway.section,
     page_fleet.section,
     page_operator.section,

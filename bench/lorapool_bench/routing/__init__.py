@@ -1,0 +1,1 @@
+"""Bench: which pod gets a request, simulated and for real."""
