@@ -16,10 +16,10 @@ _HOW: Final = """A simulation, on a clock that is a number, of two gateways that
 gateways know and choose is their own code (the stream's ticks of 50 ms included), and so are the pods' order, their
 measurements and what they say of their work; the engine is a number of seconds. Inference takes the article's 8.5 s on
 an A10G; a switch, and a load from memory or disk, what `make bench-switch` measured; a file from another pod 0.75 s;
-what is read or fetched before a request's turn counts as its wait, not as switching. Of 130 adapters the n-th is wanted 1/n as often as the first, in bursts; each is on the disks of two pods at first. The
-same traces for all ways. The article's way: one adapter in each pod, the shortest queue, first come first served, 3 s
-for a switch. GPU-hours are those of the article's six hours: 130 adapters, about ten of them in two minutes, 92% of the
-requests for one base.
+what is read or fetched before a request's turn counts as its wait, not as switching. Of 130 adapters the n-th is
+wanted 1/n as often as the first, in bursts; each is on the disks of two pods at first. The same traces for all ways.
+The article's way: one adapter in each pod, the shortest queue, first come first served, 3 s for a switch. GPU-hours are
+those of the article's six hours: 130 adapters, about ten of them in two minutes, 92% of the requests for one base.
 """
 
 
