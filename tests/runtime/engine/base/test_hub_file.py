@@ -89,7 +89,7 @@ from pathlib import Path
 from lorapool_api.kinds.sources import HubModel
 from lorapool_runtime.engine.diffusers.base.hub import snapshot
 folder = snapshot(HubModel(repo="lorapool/sd15", revision="main"), ("transformer", "unet"))
-print(json.dumps(sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if "unet" in str(p) or "vae" in str(p))))
+print(json.dumps(sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.parent.name in ("unet", "vae"))))
 """
 
 
