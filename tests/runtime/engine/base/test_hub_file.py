@@ -89,7 +89,8 @@ from pathlib import Path
 from lorapool_api.kinds.sources import HubModel
 from lorapool_runtime.engine.diffusers.base.hub import snapshot
 folder = snapshot(HubModel(repo="lorapool/sd15", revision="main"), ("transformer", "unet"))
-print(json.dumps(sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.parent.name in ("unet", "vae"))))
+files = [file for part in ("unet", "vae") for file in (folder / part).iterdir() if file.is_file()]
+print(json.dumps(sorted(str(file.relative_to(folder)) for file in files)))
 """
 
 
