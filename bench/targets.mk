@@ -33,8 +33,12 @@ bench-routing: setup ## Traces of requests through ways to choose a pod, on a si
 	$(BENCH).routing.bench $(ARGS)
 
 .PHONY: bench-gateway
-bench-gateway: setup ## What the gateway adds to a request, beside the pod alone; how fast it refuses (some 3 minutes)
+bench-gateway: setup ## What the gateway adds to a request, beside nginx and LiteLLM; what it holds, how fast it refuses (some 4 minutes)
 	$(BENCH).gateway.bench $(ARGS)
+
+.PHONY: bench-gateway-peers
+bench-gateway-peers: setup ## LiteLLM's proxy, and servers and clients for bare.py, for bench-gateway; below the cache (nginx: of the system)
+	bench/peers.sh
 
 .PHONY: bench-fleet
 bench-fleet: setup ## Many pods and adapters: what the source is asked, how long it takes, what a pod needs (some 8 minutes)

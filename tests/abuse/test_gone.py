@@ -19,9 +19,10 @@ FREE_WITHIN_S = 6.0
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_goes_frees_the_pod_long_before_its_steps_are_done(stream: bool) -> None:
     async with place("stub", "--step-milliseconds", str(round(STEP_S * 1000))) as made, httpx.AsyncClient() as http:
-        status = made.straight.replace("/v1/generate", "/v1/status")
+        proxy = made.proxies[0]
+        status = proxy.straight.url.replace("/v1/generate", "/v1/status")
         body = {"prompt": "a cat", "steps": STEPS, "stream": stream, "partial_images": 1}
-        url = f"{made.gateway}v1/images/generations"
+        url = f"{proxy.through.url}v1/images/generations"
         going = asyncio.create_task(http.post(url, json=body, timeout=STEP_S * STEPS))
         await until_read(partial(_said, http, status), lambda said: said["running"] == 1, "the pod works", 30)
         going.cancel()

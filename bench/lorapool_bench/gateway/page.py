@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lorapool_bench.gateway.result import Burst, GatewayResult, Latency, Level
+from lorapool_bench.gateway.result import Burst, GatewayResult, HeldBodies, Latency, Level
 from lorapool_bench.measure.result import read
 from lorapool_bench.show import page_parts
 from lorapool_bench.show.page_parts import plot, table, targets, where
@@ -12,10 +12,16 @@ from lorapool_bench.show.words_of import seconds
 
 _TITLE: Final = "What the gateway adds"
 _COMMAND: Final = "make bench-gateway"
-_HOW: Final = """Client, gateway and pod are processes on one machine and share its cores. The same requests go straight
-at the pod and through the gateway, in turns. The runtime makes one image after the other, so that many requests at
-once would measure its queue; the pod that only waits answers each request after a fixed time, and always a hundred
-begin in a second, so that only the number in flight differs. CPU is the gateway's own, in user and kernel mode.
+_HOW: Final = """Client, pod and what stands between them are processes on one machine and share its cores. The same
+requests go straight at the pod and through the gateway, nginx (`proxy_pass`, one worker) and LiteLLM's proxy (one
+worker, as its documentation starts it). The gateway picks a pod by adapters and queues, nginx only passes on; LiteLLM
+is asked in OpenAI's shape, with the image in base64, and is compared with a pod that answers so. The runtime makes one
+image after the other, so that many requests at once would measure its queue; the pod that only waits answers each
+request with 200 kB after a fixed time. A hundred begin in a second, two hundred with 1,000 in flight, and twenty
+through LiteLLM, which does not take a hundred. CPU is of the program between them, in user and kernel mode.
+"""
+_HELD: Final = """Bodies of 10 MB, all there before the first is answered: a picture for the gateway, JSON for the
+others. Memory is what all processes of the program have (RSS), before and at most.
 """
 _BURSTS: Final = """All at once, on one pod that lets 64 wait and takes 0.18 s for an image; the time is until an
 answer that says 429.
@@ -27,8 +33,21 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
     if result is None:
         return page_parts.not_measured(_TITLE, _COMMAND)
     levels = table(
-        ["pod", "in flight", "straight: p50, p99", "gateway: p50, p99", "added to p50", "ratio", "CPU for a request"],
+        [
+            "pod",
+            "in flight",
+            "through",
+            "straight: p50, p99",
+            "through: p50, p99",
+            "added: p50",
+            "p99",
+            "CPU for a request",
+        ],
         [_level(level) for level in result.levels],
+    )
+    held = table(
+        ["through", "requests", "images", "before", "at most", "grown by"],
+        [_held(one) for one in result.held],
     )
     bursts = table(
         ["way", "requests", "images", "429", "else", "first 429", "p50", "last", "CPU in all"],
@@ -41,6 +60,8 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
             _HOW,
             targets(result, notes),
             levels,
+            _HELD,
+            held,
             _BURSTS,
             bursts,
             where(result, _COMMAND),
@@ -51,13 +72,19 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
 def _level(level: Level) -> list[str]:
     return [
         level.pods,
-        str(level.in_flight),
+        f"{level.in_flight:,}",
+        level.way,
         _both(level.straight),
-        _both(level.gateway),
+        _both(level.through),
         seconds(level.added_s),
-        f"{level.ratio:.3f}",
+        seconds(level.added_p99_s),
         seconds(level.cpu_s),
     ]
+
+
+def _held(one: HeldBodies) -> list[str]:
+    sizes = (f"{size / 1e6:,.0f} MB" for size in (one.before_bytes, one.most_bytes, one.grown_bytes))
+    return [one.way, str(one.requests), str(one.made), *sizes]
 
 
 def _both(latency: Latency) -> str:

@@ -6,8 +6,10 @@ request a hundredth of a second for each step after it came, however many there 
 
 import argparse
 import asyncio
+import base64
 import json
 import random
+import re
 from typing import Final
 
 from lorapool_api import names
@@ -27,6 +29,10 @@ POOL: Final = "default/bench"
 # A JPEG of 1024 x 1024 has about so many.
 _IMAGE_BYTES: Final = 200_000
 _ROOM: Final = 100_000
+_KEPT_BYTES: Final = 8 << 10
+_LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+# Clients of OpenAI can say no steps: theirs are the name of the user.
+_STEPS: Final = re.compile(rb'"(?:steps|user)": *"?(\d+)')
 
 
 def stub(address: str, cache: str, step_milliseconds: int) -> None:
@@ -49,11 +55,14 @@ def stub(address: str, cache: str, step_milliseconds: int) -> None:
 
 
 class Clock(asyncio.Protocol):
-    """One connection: its requests are answered in their turn, each when its time has come."""
+    """One connection: its requests are answered in their turn, each when its time has come. Of a body it keeps as much
+    as says how many steps there are: what a proxy holds of it is measured, not what this holds."""
 
     def __init__(self, answers: dict[bytes, bytes]) -> None:
         self._answers = answers
-        self._received = b""
+        self._received = bytearray()
+        self._head: bytes | None = None
+        self._left = 0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,24 +71,40 @@ class Clock(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        while (request := self._next()) is not None:
-            head, body = request
-            if not head.startswith(b"POST"):
-                self._send(self._answers[b"status"])
-                continue
-            kind = b"bundle" if bundle.MEDIA_TYPE.encode() in head.lower() else b"image"
-            wait_s = STEP_S * (json.loads(body).get("steps") or 1)
-            asyncio.get_running_loop().call_later(wait_s, self._send, self._answers[kind])
+        while self._head is not None or self._begins():
+            if self._head is None or not self._is_whole():
+                return
+            self._answer(self._head.lower(), bytes(self._received[: self._left]))
+            del self._received[: self._left]
+            self._head = None
 
-    def _next(self) -> tuple[bytes, bytes] | None:
-        head, separator, rest = self._received.partition(b"\r\n\r\n")
-        if not separator:
-            return None
-        size = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
-        if len(rest) < size:
-            return None
-        self._received = rest[size:]
-        return head, rest[:size]
+    def _begins(self) -> bool:
+        end = self._received.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        self._head = bytes(self._received[:end])
+        del self._received[: end + 4]
+        found = _LENGTH.search(self._head)
+        self._left = int(found[1]) if found else 0
+        return True
+
+    def _is_whole(self) -> bool:
+        """Whether the rest of the body is there; what is in its middle is dropped."""
+        beyond = min(len(self._received), self._left) - 2 * _KEPT_BYTES
+        if beyond > 0:
+            del self._received[_KEPT_BYTES : _KEPT_BYTES + beyond]
+            self._left -= beyond
+        return len(self._received) >= self._left
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        if not head.startswith(b"post"):
+            self._send(self._answers[b"status"])
+            return
+        is_openai = b"/images/generations" in head.partition(b"\r\n")[0]
+        kind = b"openai" if is_openai else b"bundle" if bundle.MEDIA_TYPE.encode() in head else b"image"
+        found = _STEPS.search(body)
+        wait_s = STEP_S * (int(found[1]) if found else 1)
+        asyncio.get_running_loop().call_later(wait_s, self._send, self._answers[kind])
 
     def _send(self, answer: bytes) -> None:
         if self._transport and not self._transport.is_closing():
@@ -99,11 +124,13 @@ def _answers() -> dict[bytes, bytes]:
         pod="clock",
         timings=Timings(),
     )
+    openai = {"created": 1, "data": [{"b64_json": base64.b64encode(image).decode()}]}
     status = ServingStatus(instance="0", digest="0", ready=True, pending=0, running=0, max_pending=_ROOM)
     headers = b"x-lorapool-pod: clock\r\nx-lorapool-adapters: []\r\nx-lorapool-seed: 0\r\n"
     return {
         b"bundle": _http(bundle.MEDIA_TYPE.encode(), bundle.head(reply, (image,)) + image),
         b"image": _http(b"image/jpeg", image, headers),
+        b"openai": _http(b"application/json", json.dumps(openai).encode()),
         b"status": _http(b"application/json", status.model_dump_json().encode()),
     }
 
