@@ -63,9 +63,12 @@ fuzz: setup ## A hundred thousand hostile adapter files (ARGS: --cases N --seed 
 abuse: setup ## Ten thousand hostile requests over real sockets to a gateway and a pod (ARGS: --requests N --seed N)
 	@python -m tests.abuse $(ARGS)
 
+# By a name: to `or` a comma is the end of a value, and the first seed was all of them.
+CHAOS_SEEDS = 1,2,3,4,5
+
 .PHONY: chaos
 chaos: setup ## Random users and a longer absence of the API server (SEEDS=1,2,3 ACTIONS=200 AWAY=60)
-	LORAPOOL_CHAOS_SEEDS=$(or $(SEEDS),1,2,3,4,5) LORAPOOL_CHAOS_ACTIONS=$(or $(ACTIONS),200) \
+	LORAPOOL_CHAOS_SEEDS=$(or $(SEEDS),$(CHAOS_SEEDS)) LORAPOOL_CHAOS_ACTIONS=$(or $(ACTIONS),200) \
 	LORAPOOL_CHAOS_AWAY_S=$(or $(AWAY),60) pytest tests/cluster/operator/faults $(ARGS)
 
 .PHONY: test-kind
