@@ -4,7 +4,6 @@ All have addresses of the loopback network that nobody else has: a pod is reache
 """
 
 import asyncio
-import json
 import os
 import random
 import sys
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from aiohttp import web
 
 from lorapool_api import names
+from lorapool_bench.gateway.place import api_server, kubeconfig
 from tests import make
 from tests.unit.gateway.fakes import FakePod, read
 from tests.waiting import until_read
@@ -45,10 +44,10 @@ async def processes() -> AsyncIterator[StartedProcesses]:
     api, gateway, address = (f"{network}.{host}" for host in (1, 2, 3))
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        await _api_server(stack, api, _objects(address))
+        await api_server(stack, api, _objects(address))
         pod = await _start(stack, {}, "lorapool_bench.gateway.pod", "stub", address, "--cache", str(folder))
         environment = {
-            "KUBECONFIG": str(_kubeconfig(folder, api)),
+            "KUBECONFIG": str(kubeconfig(folder, api)),
             "LORAPOOL_LISTEN": gateway,
             "LORAPOOL_LOG_LEVEL": "WARNING",
             "LORAPOOL_SPOOL_DIR": str(folder),
@@ -81,33 +80,6 @@ async def _until_served(url: str) -> None:
             return 0
 
         await until_read(status, lambda found: found == httpx.codes.OK, "it serves", _START_S)
-
-
-async def _api_server(stack: AsyncExitStack, address: str, objects: dict[str, list[dict[str, Any]]]) -> None:
-    over = asyncio.Event()
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        if "watch" in request.query:
-            await over.wait()
-        items = objects[request.path.rpartition("/")[2]]
-        return web.json_response({"items": items, "metadata": {"resourceVersion": "1"}})
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    stack.callback(over.set)
-    await web.TCPSite(runner, address, names.SERVING_PORT).start()
-
-
-def _kubeconfig(folder: Path, address: str) -> Path:
-    cluster = {"name": "c", "cluster": {"server": f"http://{address}:{names.SERVING_PORT}"}}
-    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
-    user = {"name": "u", "user": {"token": "none"}}
-    path = folder / "kubeconfig"
-    path.write_text(json.dumps({"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "x"}))
-    return path
 
 
 def _objects(address: str) -> dict[str, list[dict[str, Any]]]:

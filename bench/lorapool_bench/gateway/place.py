@@ -97,11 +97,11 @@ async def place(kind: str, *options: str, peers: bool = False) -> AsyncIterator[
     api, gateway, pod, nginx, litellm = (f"{network}.{host}" for host in range(1, 6))
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        await _api_server(stack, api, _objects(pod))
+        await api_server(stack, api, _objects(pod))
         runtime = ("-m", "lorapool_bench.gateway.pod", kind, pod, "--cache", str(folder), *options)
         await start(stack, runtime, {}, log=folder / "pod.log")
         environment = {
-            "KUBECONFIG": str(_kubeconfig(folder, api)),
+            "KUBECONFIG": str(kubeconfig(folder, api)),
             "LORAPOOL_LISTEN": gateway,
             "LORAPOOL_LOG_LEVEL": "WARNING",
             "LORAPOOL_SPOOL_DIR": str(folder),
@@ -130,7 +130,8 @@ async def asked(target: Endpoint, http: aiohttp.ClientSession) -> int:
         return answer.status
 
 
-async def _api_server(stack: AsyncExitStack, address: str, objects: dict[str, list[dict[str, Any]]]) -> None:
+async def api_server(stack: AsyncExitStack, address: str, objects: dict[str, list[dict[str, Any]]]) -> None:
+    """Serve these objects there, by their plural, as an API server where nothing changes, until the stack ends."""
     over = asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -152,7 +153,8 @@ async def _api_server(stack: AsyncExitStack, address: str, objects: dict[str, li
     await web.TCPSite(runner, address, names.SERVING_PORT).start()
 
 
-def _kubeconfig(folder: Path, address: str) -> Path:
+def kubeconfig(folder: Path, address: str) -> Path:
+    """Write a file by which a client finds the API server at that address."""
     cluster = {"name": "c", "cluster": {"server": f"http://{address}:{names.SERVING_PORT}"}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
     user = {"name": "u", "user": {"token": "none"}}

@@ -17,7 +17,7 @@ from lorapool_gateway.pods.attempts import Attempts
 from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.routing.costs.load import USUAL_WORK, Work, work_of
-from lorapool_gateway.routing.costs.model import expected_wait_s
+from lorapool_gateway.routing.costs.model import shortest_wait_s
 from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.routing.resolve import with_files
@@ -172,9 +172,7 @@ class Hold:
         """When another try is worth it: half of what waits in the pool's first pod to be free is made by then; where
         no pod is ready, a cold start has passed. None: nothing is known."""
         loads = self._loads.of_pods(self._directory.snapshot().pods_of(flight.pool))
-        # Room comes with whatever is made, so the active stack is no shortcut here.
-        waits_s = (expected_wait_s(load) if load.wait_s is None else load.wait_s for load in loads)
-        wait_s = min(waits_s, default=None)
+        wait_s = shortest_wait_s(loads)
         pool = self._directory.snapshot().pools.get(flight.pool)
         after_s = wait_s / 2 if wait_s is not None else pool.status.last_cold_start_seconds if pool else None
         return None if after_s is None else min(_MOST_RETRY_AFTER_S, max(_LEAST_RETRY_AFTER_S, after_s))
