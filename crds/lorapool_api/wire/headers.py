@@ -75,7 +75,7 @@ def word(text: str, limit_bytes: int = MAX_WORD_BYTES) -> str:
 
 def _adapters(used: Sequence[UsedAdapter]) -> str:
     """JSON of the adapters; where that is too long with short sha256, then without what does not fit."""
-    rows = [adapter.model_dump() for adapter in used]
+    rows = [adapter.model_dump(exclude_none=True) for adapter in used]
     text = json.dumps(rows)
     if len(text) > MAX_ADAPTERS_BYTES:
         rows = [row | {"sha256": row["sha256"][:_SHORT_SHA256]} for row in rows]

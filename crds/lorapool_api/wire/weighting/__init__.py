@@ -1,0 +1,1 @@
+"""How strongly an adapter counts where one number does not say it: by step, by block, by part of the base."""
