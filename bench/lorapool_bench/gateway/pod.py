@@ -125,7 +125,9 @@ def _answers() -> dict[bytes, bytes]:
         timings=Timings(),
     )
     openai = {"created": 1, "data": [{"b64_json": base64.b64encode(image).decode()}]}
-    status = ServingStatus(instance="0", digest="0", ready=True, pending=0, running=0, max_pending=_ROOM)
+    status = ServingStatus(
+        instance="0", digest="0", ready=True, pending=0, running=0, max_pending=_ROOM, reads_pictures=True
+    )
     headers = b"x-lorapool-pod: clock\r\nx-lorapool-adapters: []\r\nx-lorapool-seed: 0\r\n"
     return {
         b"bundle": _http(bundle.MEDIA_TYPE.encode(), bundle.head(reply, (image,)) + image),

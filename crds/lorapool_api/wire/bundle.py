@@ -11,7 +11,7 @@ from lorapool_api.wire.message import Wire
 from lorapool_api.wire.reply import GenerateReply
 
 MEDIA_TYPE: Final = "application/vnd.lorapool.images"
-_LENGTH_BYTES: Final = 4
+LENGTH_BYTES: Final = 4
 _MAX_HEAD_BYTES: Final = 1 << 20
 
 
@@ -27,7 +27,23 @@ def head(reply: GenerateReply, images: tuple[bytes, ...]) -> bytes:
     bare = tuple(image.model_copy(update={"data": ""}) for image in reply.images)
     sizes = tuple(len(image) for image in images)
     text = Head(reply=reply.model_copy(update={"images": bare}), sizes=sizes).model_dump_json().encode()
-    return len(text).to_bytes(_LENGTH_BYTES, "big") + text
+    return len(text).to_bytes(LENGTH_BYTES, "big") + text
+
+
+def head_bytes(first: bytes | memoryview) -> int:
+    """How long the JSON is, by the first `LENGTH_BYTES` of a bundle. Raises: ValueError."""
+    length = int.from_bytes(first, "big")
+    if length > _MAX_HEAD_BYTES:
+        raise ValueError("the head is longer than it may be")
+    return length
+
+
+def read_head(text: bytes | memoryview) -> Head:
+    """The JSON before the images. Raises: ValueError."""
+    found = Head.model_validate_json(bytes(text))
+    if len(found.sizes) != len(found.reply.images) or min(found.sizes, default=0) < 0:
+        raise ValueError("the sizes are not those of the images")
+    return found
 
 
 def split(body: bytes | bytearray) -> tuple[GenerateReply, tuple[memoryview, ...]]:
@@ -37,16 +53,11 @@ def split(body: bytes | bytearray) -> tuple[GenerateReply, tuple[memoryview, ...
         ValueError: it is no bundle.
     """
     view = memoryview(body)
-    length = int.from_bytes(view[:_LENGTH_BYTES], "big")
-    start = _LENGTH_BYTES + length
-    if length > _MAX_HEAD_BYTES or start > len(view):
+    start = LENGTH_BYTES + head_bytes(view[:LENGTH_BYTES])
+    if start > len(view):
         raise ValueError("the head is longer than it may be")
-    found = Head.model_validate_json(bytes(view[_LENGTH_BYTES:start]))
-    if (
-        len(found.sizes) != len(found.reply.images)
-        or start + sum(found.sizes) != len(view)
-        or min(found.sizes, default=0) < 0
-    ):
+    found = read_head(view[LENGTH_BYTES:start])
+    if start + sum(found.sizes) != len(view):
         raise ValueError("the sizes are not those of the images")
     images: list[memoryview] = []
     for size in found.sizes:

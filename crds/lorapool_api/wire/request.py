@@ -16,6 +16,8 @@ MAX_PRIORITY = 9
 MAX_IMAGES_BESIDE = 3
 MAX_PROMPT_CHARACTERS = 10_000
 MAX_PICTURE_CHARACTERS = 16 * 1024 * 1024
+# The same of a picture as it is.
+MAX_PICTURE_BYTES = MAX_PICTURE_CHARACTERS // 4 * 3
 # All pictures of a request: one, and others as long together.
 MAX_PICTURES_CHARACTERS = 2 * MAX_PICTURE_CHARACTERS
 # A request's body: its pictures, and a few words.

@@ -215,6 +215,11 @@ class ServingStatus(Wire):
     asleep: bool = Field(default=False, description="It takes requests; the first one waits until the base is back.")
     version: Number = Field(default=0, description="Grows by each change; for `since` of the next question.")
     complete: bool = Field(default=True, description="Whether `tiers` names all, or only what changed since `since`.")
+    reads_pictures: bool = Field(
+        default=False,
+        description="It reads pictures of a request beside it, as they are (`lorapool_api.wire.gateways.pictures`). "
+        "An earlier version reads them in base64 alone.",
+    )
     more: bool = Field(default=False, description="More of the same change follows, not complete.")
     costs: ServingCosts | None = Field(default=None, description="None: not told again, or an earlier version.")
     backlog: Backlog | None = Field(default=None, description="None: nothing measured yet, or an earlier version.")

@@ -23,7 +23,9 @@ async def read_body(request: Request, limit_bytes: int, body: SpooledBody) -> No
         Busy: others hold as much as the gateway has room for.
         ClientGone: the body breaks off or stalls.
     """
-    size = 0
+    size, announced = 0, request.headers.get("content-length", "")
+    if announced.isdecimal():
+        body.announce(int(announced))
     async for chunk in _chunks(request):
         size += len(chunk)
         if size <= limit_bytes:

@@ -61,12 +61,15 @@ class Gate:
         respond: Callable[[Asked, ServedReply], Awaitable[Response]],
         steps: Callable[[Asked], OnStep | None] = lambda _: None,
         interrupted: asyncio.Event | None = None,
+        *,
+        passes_on: bool = False,
     ) -> Response:
         """Have the images made that the body asks for, unless the client goes; count how it ended.
 
         Args:
             steps: who is told the steps of the request as a pod does them; None: nobody.
             interrupted: its client sets it to end the request.
+            passes_on: whether `respond` passes an image on that is still on its way.
 
         Raises:
             GatewayError
@@ -83,13 +86,14 @@ class Gate:
                     resolved = await self.service.resolve(asked, pool_of(request), caller)
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
                     self.budgets.spend(caller, call.images)
-                    resolved = replace(resolved, terms=terms, may_displace=self.budgets.has_little(caller))
+                    may_displace = self.budgets.has_little(caller)
+                    resolved = replace(resolved, terms=terms, may_displace=may_displace, passes_on=passes_on)
                     resolved, on_step = watched(getattr(request.state, WATCHER, None), resolved, steps(asked))
                     making = self.service.generate(resolved, caller, on_step)
                     if interrupted is not None:
                         making = unless(interrupted.wait(), making, Interrupted)
                     served = await unless_gone(request.receive, making)
-                    response = await respond(asked, served)
+                    response = await _responded(respond(asked, served), served)
             except ClientGone:
                 self._ended(call, caller, "client_gone", span)
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -114,6 +118,14 @@ class Gate:
         span.set(request_id=request_id, outcome=outcome, pool=call.pool, images=call.images, adapters=call.adapters)
         if outcome != _OK:
             span.fail(outcome)
+
+
+async def _responded(responding: Awaitable[Response], served: ServedReply) -> Response:
+    try:
+        return await responding
+    except BaseException:
+        served.close()
+        raise
 
 
 def _named(caller: Caller) -> dict[str, str]:

@@ -21,7 +21,7 @@ from lorapool_gateway.errors import (
     PodFailed,
     TimedOut,
 )
-from lorapool_gateway.pods.client import ConnectionLost, PodError, RequestRefused, Unreachable
+from lorapool_gateway.pods.errors import ConnectionLost, PodError, RequestRefused, Unreachable
 
 MAX_ATTEMPTS: Final = 4
 

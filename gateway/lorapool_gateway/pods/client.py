@@ -1,15 +1,9 @@
-"""What the gateway asks of pods over HTTP: answers are bounded and never compressed, and what goes wrong is typed.
-
-PodError
-├── Unreachable     no connection: the pod has not seen the request
-├── ConnectionLost  the connection broke before the answer was whole
-├── RequestRefused  the pod answered that it did not do it
-└── InvalidReply    what it answered is too large, or is no answer
-"""
+"""What the gateway asks of pods over HTTP: answers are bounded and never compressed, and what goes wrong is typed."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
@@ -29,8 +23,10 @@ from lorapool_common.signed.calls import Signs
 from lorapool_common.signed.headers import signature, signature_by_sha256
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods import answers, events
+from lorapool_gateway.pods.errors import ConnectionLost, InvalidReply, RequestRefused, Unreachable
 from lorapool_gateway.pods.events import FailedAfterSteps, InvalidEvents, OnStep
 from lorapool_gateway.pods.images import Image
+from lorapool_gateway.pods.passing import STALL_S, ComingImage, begun
 from lorapool_gateway.pods.payload import Payload, payload
 from lorapool_gateway.pods.status_lines import InvalidLines, statuses
 from lorapool_gateway.spool.pictures import StoredPictures
@@ -49,32 +45,9 @@ _OK: Final = 200
 _ACCEPT: Final = f"{bundle.MEDIA_TYPE}, application/json;q=0.9"
 _FIELD_BYTES: Final = 32 << 10
 _READ_BYTES: Final = 256 << 10
-_NO_BODY: Final = Payload()
 
 
-class PodError(Exception):
-    """A pod did not do what it was asked."""
-
-
-class Unreachable(PodError):
-    """No connection could be made."""
-
-
-class ConnectionLost(PodError):
-    """The connection broke; the pod may have worked on the request."""
-
-
-class RequestRefused(PodError):
-    """The pod answered with an error; `reply` is None where it is none that this version knows."""
-
-    def __init__(self, status: int, reply: ErrorReply | None) -> None:
-        super().__init__(reply.message if reply else f"status {status}")
-        self.status = status
-        self.reply = reply
-
-
-class InvalidReply(PodError):
-    """The answer is too large, or cannot be understood."""
+PodAnswer = tuple[GenerateReply, tuple[Image, ...] | ComingImage]
 
 
 class _Stale(ConnectionLost):
@@ -90,15 +63,18 @@ class PodClient:
         tracing: Tracing = NO_TRACING,
         signer: Signs | None = None,
         stored: StoredPictures | None = None,
+        stall_s: float = STALL_S,
     ) -> None:
         """
         Args:
+            stall_s: how long a pod may send nothing of an image that it has begun to send.
             stale_s: how soon a pod that has closed a kept connection says so.
             signer: of this installation's gateways; None: requests are not signed.
             stored: pictures of requests that lie in files.
         """
         self._stored = stored or StoredPictures()
         self._stale_s = stale_s
+        self._stall_s = stall_s
         self._tracing = tracing
         self._signer = signer
         self._stack = AsyncExitStack()
@@ -144,61 +120,68 @@ class PodClient:
             raise InvalidReply(str(error)) from error
 
     async def generate(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None = None
-    ) -> tuple[GenerateReply, tuple[Image, ...]]:
+        self,
+        pod: RuntimePod,
+        request: GenerateRequest,
+        max_bytes: int,
+        on_step: OnStep | None = None,
+        *,
+        reads_pictures: bool = False,
+        passes_on: bool = False,
+    ) -> PodAnswer:
         """The pod's reply without its images, and those. Raises: PodError.
 
         Args:
             max_bytes: of the answer; never more than `IMAGES_MAX_BYTES`.
             on_step: is told each step as it is done.
+            reads_pictures: whether the pod reads pictures that are not in base64.
+            passes_on: whether an image may still be on its way when this returns; never with `on_step`.
         """
+        sent = payload(request, self._stored, reads_pictures=reads_pictures)
         about = {**request_id_headers(), **self._tracing.headers()}
         call: dict[str, Any] = {
             "headers": {
-                "content-type": "application/json",
+                "content-type": sent.media_type,
                 "accept": events.MEDIA_TYPE if on_step else _ACCEPT,
                 **about,
             },
-            "on_step": on_step,
             "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         }
         url, limit = URL(f"{pod.url}/v1/generate"), min(max_bytes, IMAGES_MAX_BYTES)
-        sent = await payload(request, self._stored)
+        read = partial(_made, limit=limit, on_step=on_step, stall_s=self._stall_s if passes_on else None)
         try:
-            answer, body = await self._ask(self._kept, "POST", url, limit, sent, **call)
+            return await self._ask(self._kept, url, sent, read, **call)
         except _Stale:
-            answer, body = await self._ask(self._fresh, "POST", url, limit, sent, **call)
-        if answer.status != _OK:
-            raise _refusal(answer, body)
-        try:
-            return answers.in_bundle(body) if answer.content_type == bundle.MEDIA_TYPE else await answers.in_json(body)
-        except ValueError as error:  # a ValidationError is one
-            raise InvalidReply(str(error)) from error
+            return await self._ask(self._fresh, url, sent, read, **call)
 
     async def _ask(
         self,
         session: aiohttp.ClientSession,
-        method: str,
         url: URL,
-        limit: int,
-        body: Payload = _NO_BODY,
-        on_step: OnStep | None = None,
+        body: Payload,
+        read: Callable[[aiohttp.ClientResponse], Awaitable[PodAnswer]],
         **call: Any,
-    ) -> tuple[aiohttp.ClientResponse, bytes | bytearray]:
+    ) -> PodAnswer:
         """Each try is signed anew: a pod takes a signature once."""
         loop = asyncio.get_running_loop()
         headers = call.get("headers", {})
         if self._signer is not None:
-            headers |= signature_by_sha256(self._signer, method, url, await body.sha256())
-        if not body.is_in_memory:
+            headers |= signature_by_sha256(self._signer, "POST", url, await body.sha256())
+        if not body.is_sent_at_once:
             headers |= {"content-length": str(body.size_bytes)}
         call |= {"headers": headers, "data": body.data()}
         sent = SimpleNamespace(kept=False)
         began, has_begun = loop.time(), False
         try:
-            async with session.request(method, url, trace_request_ctx=sent, allow_redirects=False, **call) as answer:
-                has_begun = True
-                return answer, await _read(answer, limit if answer.status == _OK else _ERROR_MAX_BYTES, on_step)
+            answer = await session.post(url, trace_request_ctx=sent, allow_redirects=False, **call)
+            has_begun, is_coming = True, False
+            try:
+                made = await read(answer)
+                is_coming = isinstance(made[1], ComingImage)
+                return made
+            finally:
+                if not is_coming:
+                    answer.release()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(str(error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -225,6 +208,26 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 async def _note_kept(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.kept = True
+
+
+async def _made(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | None, stall_s: float | None) -> PodAnswer:
+    """What the pod made; an image may be on its way where `stall_s` says how long nothing of it may come.
+
+    Raises:
+        InvalidReply, RequestRefused, ConnectionLost
+    """
+    if answer.status != _OK:
+        raise _refusal(answer, await _read(answer, _ERROR_MAX_BYTES, None))
+    is_bundle = answer.content_type == bundle.MEDIA_TYPE
+    try:
+        if is_bundle and stall_s is not None and on_step is None:
+            return await begun(answer, limit, stall_s)
+        body = await _read(answer, limit, on_step)
+        return answers.in_bundle(body) if is_bundle else await answers.in_json(body)
+    except asyncio.IncompleteReadError as error:
+        raise ConnectionLost("the answer breaks off") from error
+    except ValueError as error:  # a ValidationError is one
+        raise InvalidReply(str(error)) from error
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | None) -> bytes | bytearray:

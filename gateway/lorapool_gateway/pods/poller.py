@@ -10,7 +10,7 @@ import structlog
 from lorapool_api.wire.state import ServingStatus
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.pods.client import PodError
+from lorapool_gateway.pods.errors import PodError
 from lorapool_gateway.pods.load import Loads
 
 log = structlog.get_logger(__name__)

@@ -52,6 +52,7 @@ class ResolvedRequest:
         draw: decides whether the request is among those that get a canary; None: it is not.
         scope: what the caller's key is for.
         terms: how urgent it is, and until when anybody wants it.
+        passes_on: whether its client takes an image as it is, which may still be on its way when the answer begins.
         may_displace: whether a pod that is full may be asked: its caller has no more under way than others.
     """
 
@@ -62,6 +63,7 @@ class ResolvedRequest:
     scope: Scope = EVERYTHING
     terms: Terms = NO_TERMS
     may_displace: bool = False
+    passes_on: bool = False
 
     @property
     def adapters(self) -> tuple[str, ...]:

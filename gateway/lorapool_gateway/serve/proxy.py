@@ -17,10 +17,11 @@ from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.errors import Busy, DeadlineTooSoon, GatewayError, NoPodReady, TimedOut
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.attempts import Cause, FailedAttempt, judge
-from lorapool_gateway.pods.client import PodError
+from lorapool_gateway.pods.errors import PodError
 from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.pods.passing import ComingImage
 from lorapool_gateway.routing.limits import check
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.serve.demand import RequestCounts
@@ -38,8 +39,15 @@ class Renders(Protocol):
     """Has images made by pods. Raises: PodError."""
 
     async def generate(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None = None
-    ) -> tuple[GenerateReply, tuple[Image, ...]]: ...
+        self,
+        pod: RuntimePod,
+        request: GenerateRequest,
+        max_bytes: int,
+        on_step: OnStep | None = None,
+        *,
+        reads_pictures: bool = False,
+        passes_on: bool = False,
+    ) -> tuple[GenerateReply, tuple[Image, ...] | ComingImage]: ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class ServedReply:
     """A pod's reply, its images apart.
 
     Attributes:
+        coming: the only image, where that is still on its way and `images` is empty; who has the reply closes it.
         wait_s: how long the request was held and passed around before that pod got it.
     """
 
@@ -55,6 +64,12 @@ class ServedReply:
     images: tuple[Image, ...]
     wait_s: float
     total_s: float
+    coming: ComingImage | None = None
+
+    def close(self) -> None:
+        """Let go of an image that nobody will read."""
+        if self.coming is not None:
+            self.coming.close()
 
 
 class Proxy:
@@ -115,24 +130,32 @@ class Proxy:
             ready = _on_terms(ready, flight, sent)
             try:
                 with self._counts.running(pod.pool), self._loads.request(pod, flight.work):
-                    reply, images = await self._ask(pod, ready, max_bytes, flight.on_step)
+                    reply, made = await self._ask(pod, ready, max_bytes, flight)
             except PodError as error:
                 await self._on_failure(judge(error, pod), pod, flight)
             else:
                 self._loads.mark_succeeded(pod)
-                return ServedReply(
-                    pod.pool, _by_adapter(reply), images, sent - flight.began, loop.time() - flight.began
-                )
+                images, coming = ((), made) if isinstance(made, ComingImage) else (made, None)
+                wait_s, total_s = sent - flight.began, loop.time() - flight.began
+                return ServedReply(pod.pool, _by_adapter(reply), images, wait_s, total_s, coming)
             finally:
                 self._refresh(pod)
 
     async def _ask(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None
-    ) -> tuple[GenerateReply, tuple[Image, ...]]:
+        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, flight: InFlight
+    ) -> tuple[GenerateReply, tuple[Image, ...] | ComingImage]:
         """One attempt. Raises: PodError."""
         with self._tracing.span("attempt", Role.CLIENT, pool=pod.pool, pod=pod.name) as span:
             try:
-                return await self._client.generate(pod, request, max_bytes, on_step)
+                status = self._loads.last_status(pod)
+                return await self._client.generate(
+                    pod,
+                    request,
+                    max_bytes,
+                    flight.on_step,
+                    reads_pictures=status is not None and status.reads_pictures,
+                    passes_on=flight.request.passes_on,
+                )
             except PodError as error:
                 span.fail(type(error).__name__)
                 raise

@@ -5,16 +5,33 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final, TypeVar
 
+from lorapool_api.wire.request import MAX_PICTURE_BYTES
+from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.held import Bodies, Share
 from lorapool_gateway.routing.request import ImageRequest
 from lorapool_gateway.spool.disk import Disk, SpoolFile
-from lorapool_gateway.spool.pictures import RequestPictures, Segment, StoredPictures, stored
+from lorapool_gateway.spool.kinds import HEAD_BYTES, is_read
+from lorapool_gateway.spool.pictures import (
+    Keep,
+    Picture,
+    PictureBody,
+    RequestPictures,
+    Segment,
+    StoredPictures,
+    in_file,
+    in_memory,
+    mark,
+    stored,
+)
 
 MEMORY_BYTES: Final = 1 << 20
+# Of a body that goes to a file, so much is in memory at once.
+_WRITTEN_BYTES: Final = 128 << 10
 # A body of that size is read on the event loop; a larger one, of pictures, would hold up all others meanwhile.
 SMALL_BODY_BYTES: Final = 64 << 10
-# A body from a file is in memory while it is read, some three times over.
-PARSED_AT_ONCE: Final = 2
+# A body from a file is in memory while it is read, some three times over. Two at once would be no faster: the
+# interpreter reads one after the other.
+PARSED_AT_ONCE: Final = 1
 
 Parsed = TypeVar("Parsed", bound=ImageRequest)
 
@@ -61,14 +78,21 @@ class SpooledBody:
         self._resources = resources
         self._memory = bytearray()
         self._file: SpoolFile | None = None
+        self._announced_bytes = 0
+
+    def announce(self, size_bytes: int) -> None:
+        """Say how large it will be: a large one does not gather in memory first."""
+        self._announced_bytes = size_bytes
 
     async def add(self, chunk: bytes) -> None:
         """Raises: Busy, where there is no room for it."""
         self._share.grow(len(chunk))
         self._memory += chunk
-        if self._disk is not None and len(self._memory) > MEMORY_BYTES:
-            if self._file is None:
-                self._file = self._resources.enter_context(self._disk.file())
+        if self._disk is None:
+            return
+        if self._file is None and max(self._announced_bytes, len(self._memory)) > MEMORY_BYTES:
+            self._file = self._resources.enter_context(self._disk.file())
+        if self._file is not None and len(self._memory) >= _WRITTEN_BYTES:
             await self._flush(self._file)
 
     def clear(self) -> None:
@@ -90,19 +114,38 @@ class SpooledBody:
             return await asyncio.to_thread(self._file.read, 0, self._file.size_bytes)
 
     async def parsed(self, parse: Callable[[bytes], Parsed]) -> Parsed:
-        """What it says, once it is whole; of a body in a file the pictures stay on disk. Raises: what `parse` does."""
-        if self._file is None:
+        """What it says, once it is whole. Its large pictures stay as they are, on disk where the body is.
+
+        `parse` gets a `PictureBody` where it is one picture. Raises: what `parse` does; BadRequest.
+        """
+        file = self._file
+        if file is not None:
+            await self._flush(file)
+            head = await asyncio.to_thread(file.read, 0, min(HEAD_BYTES, file.size_bytes))
+            if is_read(head):
+                return parse(self._picture(head, Segment(file, 0, file.size_bytes)))
+            assert self._disk is not None  # noqa: S101 -- there is a file
+            target = self._resources.enter_context(self._disk.file())
+            async with self._parsing:
+                asked, pictures = await asyncio.to_thread(_parsed_file, parse, file, in_file(target))
+        elif is_read(head := bytes(self._memory[:HEAD_BYTES])):
+            return parse(self._picture(head, self.taken()))
+        elif len(self._memory) <= SMALL_BODY_BYTES:
+            return parse(self.taken())
+        else:
             # No variable holds it any longer: a held request keeps its pictures and nothing else.
-            if len(self._memory) <= SMALL_BODY_BYTES:
-                return parse(self.taken())
-            return await asyncio.to_thread(parse, self.taken())
-        await self._flush(self._file)
-        assert self._disk is not None  # noqa: S101 -- there is a file
-        target = self._resources.enter_context(self._disk.file())
-        async with self._parsing:
-            asked, segments = await asyncio.to_thread(_parsed, parse, self._file, target)
-        self._pictures.add(segments)
+            asked, pictures = await asyncio.to_thread(_parsed, parse, self.taken(), in_memory)
+        self._pictures.add(pictures)
         return asked
+
+    def _picture(self, head: bytes, picture: Picture) -> PictureBody:
+        """The body as a picture. Raises: BadRequest."""
+        size_bytes = picture.size_bytes if isinstance(picture, Segment) else len(picture)
+        if size_bytes > MAX_PICTURE_BYTES:
+            raise BadRequest(f"the picture has {size_bytes} bytes; at most {MAX_PICTURE_BYTES} are read")
+        stands = mark()
+        self._pictures.add({stands: picture})
+        return PictureBody(head, stands)
 
     async def _flush(self, file: SpoolFile) -> None:
         data, self._memory = self._memory, bytearray()
@@ -110,7 +153,13 @@ class SpooledBody:
         self._share.grow(-len(data))
 
 
-def _parsed(parse: Callable[[bytes], Parsed], whole: SpoolFile, target: SpoolFile) -> tuple[Parsed, dict[str, Segment]]:
+def _parsed(parse: Callable[[bytes], Parsed], body: bytes, keep: Keep) -> tuple[Parsed, dict[str, Picture]]:
+    asked = parse(body)
+    del body
+    return stored(asked, keep)
+
+
+def _parsed_file(parse: Callable[[bytes], Parsed], whole: SpoolFile, keep: Keep) -> tuple[Parsed, dict[str, Picture]]:
     asked = parse(whole.read(0, whole.size_bytes))
     whole.close()
-    return stored(asked, target)
+    return stored(asked, keep)

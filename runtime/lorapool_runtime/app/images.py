@@ -16,6 +16,7 @@ from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.app.encode import encode
 from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics
+from lorapool_runtime.app.pictures import SentPictures
 from lorapool_runtime.app.recipe import complete
 from lorapool_runtime.app.safety.checker import SafetyChecker
 from lorapool_runtime.catalog.usage import Usage
@@ -76,20 +77,24 @@ class ImageGenerator:
         self._controls = settings.config.model.controls
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
-    async def admit(self, wanted: GenerateRequest) -> Admitted:
-        """What to make, with files that are ready. Raises: RequestError."""
+    async def admit(self, wanted: GenerateRequest, beside: Sequence[memoryview] = ()) -> Admitted:
+        """What to make, with files that are ready. `beside`: the pictures that came beside the request.
+
+        Raises:
+            RequestError
+        """
         self._check_ready()
         terms = self._dispatcher.terms(wanted.caller, wanted.priority, wanted.within_s)
         self._dispatcher.check_room(self._weights.waiting, wanted.caller, self._admitting[wanted.caller])
         self._admitting[wanted.caller] += 1
         try:
-            return Admitted(await self._admitted(wanted), terms)
+            return Admitted(await self._admitted(wanted, beside), terms)
         finally:
             self._admitting[wanted.caller] -= 1
             if not self._admitting[wanted.caller]:
                 del self._admitting[wanted.caller]
 
-    async def _admitted(self, wanted: GenerateRequest) -> RenderRequest[AdapterFile]:
+    async def _admitted(self, wanted: GenerateRequest, beside: Sequence[memoryview]) -> RenderRequest[AdapterFile]:
         uses = [self._full(use) for use in wanted.adapters]
         for use in uses:
             self._metrics.named(self._weights.tier(use.key))
@@ -98,10 +103,11 @@ class ImageGenerator:
         stack = self._weights.take(uses)
         defaults = self._weights.defaults(uses, self._config.serving.limits)
         seed = secrets.randbelow(_RANDOM_SEEDS)
-        # Pictures take their time to decode.
+        # SentPictures take their time to decode.
         usual = self._base().usual
         serving = self._config.serving
-        recipe = await asyncio.to_thread(complete, wanted, serving, seed, defaults, usual, self._controls)
+        sent = SentPictures(beside)
+        recipe = await asyncio.to_thread(complete, wanted, serving, seed, defaults, usual, self._controls, sent)
         # Nobody looks at a preview before it leaves.
         previews = 0 if self._checker.has_checker else wanted.previews
         return RenderRequest(recipe, stack, previews=previews)

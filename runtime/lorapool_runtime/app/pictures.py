@@ -7,13 +7,16 @@ import math
 import struct
 import threading
 import warnings
+from collections.abc import Sequence
 from typing import Final
 
 from PIL import ExifTags, Image, ImageOps
 
+from lorapool_api.wire.gateways.pictures import referred
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_runtime.errors import RequestError
 
+Encoded = str | memoryview
 # What a camera makes is larger than what a pool makes, and is scaled down.
 MAX_PIXELS: Final = 25_000_000
 # A picture of that size takes 100 MB while it is decoded, so few are at a time.
@@ -37,7 +40,32 @@ _BROKEN: Final = (OSError, ValueError, SyntaxError, struct.error, KeyError, Type
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def size_of(name: str, encoded: str, max_pixels: int, max_side: int) -> tuple[int, int]:
+class SentPictures:
+    """Those of one request, in base64 within it or as they are beside it."""
+
+    def __init__(self, beside: Sequence[memoryview] = ()) -> None:
+        self._beside = beside
+
+    def size_of(self, name: str, said: str, max_pixels: int, max_side: int) -> tuple[int, int]:
+        """As the function of that name. Raises: RequestError."""
+        return size_of(name, self._found(name, said), max_pixels, max_side)
+
+    def decode(self, name: str, said: str, mode: str, size: tuple[int, int], *, holes: bool = False) -> Image.Image:
+        """As the function of that name. Raises: RequestError."""
+        return decode(name, self._found(name, said), mode, size, holes=holes)
+
+    def _found(self, name: str, said: str) -> str | memoryview:
+        try:
+            found = referred(said, self._beside)
+        except ValueError as error:
+            raise _invalid(name, f"stands for nothing: {error}") from error
+        return said if found is None else found
+
+
+NO_PICTURES: Final = SentPictures()
+
+
+def size_of(name: str, encoded: Encoded, max_pixels: int, max_side: int) -> tuple[int, int]:
     """(width, height) of the picture the right way up, from its header alone, scaled down to what a result may have.
 
     Raises:
@@ -51,14 +79,14 @@ def size_of(name: str, encoded: str, max_pixels: int, max_side: int) -> tuple[in
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def decode(name: str, encoded: str, mode: str, size: tuple[int, int], *, holes: bool = False) -> Image.Image:
+def decode(name: str, encoded: Encoded, mode: str, size: tuple[int, int], *, holes: bool = False) -> Image.Image:
     """The picture the right way up, in that mode and size.
 
     What is transparent becomes white in RGB, as a page would show it, and black in a mask (`L`), where it is kept.
 
     Args:
         name: the request's field, for the error.
-        encoded: base64, bare or as a `data:` address.
+        encoded: its bytes, or base64, bare or as a `data:` address.
         holes: of a mask that has transparency: white where it is transparent, black where it is not.
 
     Raises:
@@ -100,11 +128,9 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _opened(name: str, encoded: str) -> Image.Image:
-    if encoded.startswith("data:"):
-        encoded = encoded.partition(",")[2]
+def _opened(name: str, encoded: Encoded) -> Image.Image:
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=_FORMATS)
+        picture = Image.open(io.BytesIO(_bytes(encoded)), formats=_FORMATS)
     except (binascii.Error, ValueError) as error:
         raise _invalid(name, "is not base64") from error
     except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -112,6 +138,12 @@ def _opened(name: str, encoded: str) -> Image.Image:
     if picture.width * picture.height > MAX_PIXELS:
         raise _invalid(name, f"has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read")
     return picture
+
+
+def _bytes(encoded: Encoded) -> bytes | memoryview:
+    if not isinstance(encoded, str):
+        return encoded
+    return base64.b64decode(encoded.partition(",")[2] if encoded.startswith("data:") else encoded, validate=True)
 
 
 def _invalid(name: str, what: str) -> RequestError:

@@ -16,7 +16,7 @@ from lorapool_api.rules.prompt_syntax.read import read_prompt
 from lorapool_api.rules.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import ControlUse, GenerateRequest, MaskReading
-from lorapool_runtime.app import pictures
+from lorapool_runtime.app.pictures import NO_PICTURES, SentPictures
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.passes import ControlPicture, Hires, Start
 from lorapool_runtime.errors import RequestError
@@ -36,18 +36,20 @@ def complete(
     of_stack: AdapterDefaults = NO_DEFAULTS,
     usual: UsualRequest = OF_SDXL,
     controls: Sequence[ControlSpec] = (),
+    sent: SentPictures = NO_PICTURES,
 ) -> Recipe:
     """The recipe of a request: what it says, else what its adapters say, else the pool, else what suits the base.
 
     Args:
         controls: those that the pool has.
+        sent: the request's pictures.
 
     Raises:
         RequestError: `InvalidRequest`, which names the value and the limit.
     """
     serving = completed(said, usual)
     defaults = serving.defaults
-    width, height = _size(wanted, serving, usual.side_multiple)
+    width, height = _size(wanted, serving, usual.side_multiple, sent)
     recipe = Recipe(
         prompt=wanted.prompt,
         negative_prompt=_first(wanted.negative_prompt, of_stack.negative_prompt, ""),
@@ -64,15 +66,15 @@ def complete(
     _check(wanted, recipe, serving)
     started = replace(
         recipe,
-        start=_start(wanted, recipe, serving.limits),
-        controls=_controls(wanted, recipe, controls, serving.limits),
-        masks=_masks(wanted, recipe),
+        start=_start(wanted, recipe, serving.limits, sent),
+        controls=_controls(wanted, recipe, controls, serving.limits, sent),
+        masks=_masks(wanted, recipe, sent),
     )
     return _in_two_passes(wanted, started, serving, usual.side_multiple)
 
 
 def _controls(
-    wanted: GenerateRequest, recipe: Recipe, known: Sequence[ControlSpec], limits: ServingLimits
+    wanted: GenerateRequest, recipe: Recipe, known: Sequence[ControlSpec], limits: ServingLimits, sent: SentPictures
 ) -> tuple[ControlPicture, ...]:
     """The pictures that control the result. Names are checked first: pictures take their time."""
     kinds = {control.name: control.kind for control in known}
@@ -86,25 +88,27 @@ def _controls(
             raise _invalid(
                 f"control {use.name} is of the kind {kinds[use.name]}, which counts in all steps: no start, no end"
             )
-    return tuple(_control(use, kinds[use.name], recipe, limits) for use in wanted.controls)
+    return tuple(_control(use, kinds[use.name], recipe, limits, sent) for use in wanted.controls)
 
 
-def _control(use: ControlUse, kind: ControlKind, recipe: Recipe, limits: ServingLimits) -> ControlPicture:
+def _control(
+    use: ControlUse, kind: ControlKind, recipe: Recipe, limits: ServingLimits, sent: SentPictures
+) -> ControlPicture:
     """A ControlNet's is laid over the result; an IP-Adapter looks at one of any size, at most as large as a result."""
     size = (recipe.width, recipe.height)
     if kind is ControlKind.IP_ADAPTER:
-        size = pictures.size_of(_CONTROL, use.image, limits.pixels, limits.side)
-    image = pictures.decode(_CONTROL, use.image, "RGB", size)
+        size = sent.size_of(_CONTROL, use.image, limits.pixels, limits.side)
+    image = sent.decode(_CONTROL, use.image, "RGB", size)
     return ControlPicture(use.name, image, use.scale, use.start, use.end)
 
 
-def _masks(wanted: GenerateRequest, recipe: Recipe) -> tuple[Image | None, ...]:
+def _masks(wanted: GenerateRequest, recipe: Recipe, sent: SentPictures) -> tuple[Image | None, ...]:
     """Where each adapter counts; () where all of them do everywhere."""
-    sent = [use.mask for use in wanted.adapters]
-    if not any(mask is not None for mask in sent):
+    said = [use.mask for use in wanted.adapters]
+    if not any(mask is not None for mask in said):
         return ()
     size = (recipe.width, recipe.height)
-    return tuple(None if mask is None else pictures.decode("adapters.mask", mask, "L", size) for mask in sent)
+    return tuple(None if mask is None else sent.decode("adapters.mask", mask, "L", size) for mask in said)
 
 
 def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving, multiple: int) -> Recipe:
@@ -124,16 +128,16 @@ def _in_two_passes(wanted: GenerateRequest, recipe: Recipe, serving: Serving, mu
     return larger
 
 
-def _size(wanted: GenerateRequest, serving: CompleteServing, multiple: int) -> tuple[int, int]:
+def _size(wanted: GenerateRequest, serving: CompleteServing, multiple: int, sent: SentPictures) -> tuple[int, int]:
     """What the request says, or its picture, or the pool."""
     width, height = serving.defaults.width, serving.defaults.height
     if wanted.image is not None:
-        sent = pictures.size_of("image", wanted.image, serving.limits.pixels, serving.limits.side)
-        width, height = (max(multiple, side // multiple * multiple) for side in sent)
+        of_picture = sent.size_of("image", wanted.image, serving.limits.pixels, serving.limits.side)
+        width, height = (max(multiple, side // multiple * multiple) for side in of_picture)
     return _or(wanted.width, width), _or(wanted.height, height)
 
 
-def _start(wanted: GenerateRequest, recipe: Recipe, limits: ServingLimits) -> Start | None:
+def _start(wanted: GenerateRequest, recipe: Recipe, limits: ServingLimits, sent: SentPictures) -> Start | None:
     if wanted.image is None:
         if wanted.mask is not None or wanted.strength is not None or wanted.images_beside:
             raise _invalid(f"mask, strength and {_BESIDE} need an image to begin with")
@@ -141,19 +145,19 @@ def _start(wanted: GenerateRequest, recipe: Recipe, limits: ServingLimits) -> St
     if wanted.mask is not None and wanted.images_beside:
         raise _invalid("a mask goes with one picture, not with several")
     size = (recipe.width, recipe.height)
-    image = pictures.decode("image", wanted.image, "RGB", size)
+    image = sent.decode("image", wanted.image, "RGB", size)
     if wanted.mask is None:
-        beside = tuple(_beside(sent, limits) for sent in wanted.images_beside)
+        beside = tuple(_beside(said, limits, sent) for said in wanted.images_beside)
         return Start(image, None, _strength(wanted, recipe, _IMAGE_STRENGTH), beside)
     holes = wanted.mask_reading is MaskReading.TRANSPARENCY
-    mask = pictures.decode("mask", wanted.mask, "L", size, holes=holes)
+    mask = sent.decode("mask", wanted.mask, "L", size, holes=holes)
     return Start(image, mask, _strength(wanted, recipe, 1.0))
 
 
-def _beside(sent: str, limits: ServingLimits) -> Image:
+def _beside(said: str, limits: ServingLimits, sent: SentPictures) -> Image:
     """In its own size, at most as large as a result."""
-    size = pictures.size_of(_BESIDE, sent, limits.pixels, limits.side)
-    return pictures.decode(_BESIDE, sent, "RGB", size)
+    size = sent.size_of(_BESIDE, said, limits.pixels, limits.side)
+    return sent.decode(_BESIDE, said, "RGB", size)
 
 
 def _strength(wanted: GenerateRequest, recipe: Recipe, default: float) -> float:

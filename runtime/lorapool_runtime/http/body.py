@@ -5,7 +5,9 @@ from typing import Final, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from lorapool_api.wire.gateways import pictures
 from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.request import GENERATE_MAX_BYTES, GenerateRequest
 from lorapool_common.http.bodies import TooLarge, read_at_most
 from lorapool_common.validation import first_error
 from lorapool_runtime.errors import RequestError
@@ -23,6 +25,19 @@ async def read(request: Request, model: type[Model], max_bytes: int) -> Model:
         return model.model_validate_json(await _bytes(request, max_bytes))
     except ValidationError as error:
         raise RequestError(ErrorCode.INVALID_REQUEST, sentence(error)) from error
+
+
+async def read_request(request: Request) -> tuple[GenerateRequest, tuple[memoryview, ...]]:
+    """A request for images, and the pictures beside it. Raises: RequestError (`TooLarge`, `InvalidRequest`)."""
+    if request.headers.get("content-type") != pictures.MEDIA_TYPE:
+        return await read(request, GenerateRequest, GENERATE_MAX_BYTES), ()
+    content = await _bytes(request, GENERATE_MAX_BYTES)
+    try:
+        return pictures.split(content)
+    except ValidationError as error:
+        raise RequestError(ErrorCode.INVALID_REQUEST, sentence(error)) from error
+    except ValueError as error:
+        raise RequestError(ErrorCode.INVALID_REQUEST, f"the body is no request with pictures: {error}") from error
 
 
 async def read_long(request: Request, model: type[Model], rows: str, row: type[BaseModel], max_bytes: int) -> Model:

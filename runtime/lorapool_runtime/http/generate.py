@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from lorapool_api.wire import bundle
 from lorapool_api.wire.headers import reply_headers, stages_of
 from lorapool_api.wire.reply import GenerateReply
-from lorapool_api.wire.request import GENERATE_MAX_BYTES, GenerateRequest, ImageFormat
+from lorapool_api.wire.request import GenerateRequest, ImageFormat
 from lorapool_common.http.clients import ClientGone, unless_gone
 from lorapool_runtime.app.images import EncodedReply, ImageGenerator
 from lorapool_runtime.engine.contract import Step
@@ -21,6 +21,8 @@ from lorapool_runtime.queue.entry import Admitted
 
 # nginx's status for logs: the client has gone, and nobody reads it.
 _CLIENT_CLOSED_REQUEST = 499
+# With the pictures that came beside it.
+Wanted = tuple[GenerateRequest, tuple[memoryview, ...]]
 
 
 class GenerateRoute:
@@ -37,11 +39,11 @@ class GenerateRoute:
         why = ""
         accept = request.headers.get("accept", "")
         try:
-            # Its pictures have some megabytes of text. Whoever decodes them takes the only reference out of the list.
-            wanted = [await body.read(request, GenerateRequest, GENERATE_MAX_BYTES)]
+            # Its pictures have some megabytes. Whoever decodes them takes the only reference out of the list.
+            wanted = [await body.read_request(request)]
             if events.is_wanted(accept):
-                format_ = wanted[0].format
-                admitted = await self._images.admit(wanted.pop())
+                format_ = wanted[0][0].format
+                admitted = await self._images.admit(*wanted.pop())
                 response: Response = events.streamed(partial(self._reply, format_, admitted, record), record.end)
                 outcome = None  # recorded when the stream ends
                 return response
@@ -68,11 +70,11 @@ class GenerateRoute:
         record.made(reply)
         return reply
 
-    async def _respond(self, accept: str, wanted: list[GenerateRequest], record: RequestRecord) -> Response:
-        format_ = wanted[0].format
+    async def _respond(self, accept: str, wanted: list[Wanted], record: RequestRecord) -> Response:
+        format_ = wanted[0][0].format
         is_bundle = accept.startswith(bundle.MEDIA_TYPE)
         image_format = None if is_bundle else image_wanted(accept, format_)
-        admitted = await self._images.admit(wanted.pop())
+        admitted = await self._images.admit(*wanted.pop())
         in_json = image_format is None and not is_bundle
         made = await self._images.make(admitted, image_format or format_, in_json=in_json)
         record.made(made.reply)

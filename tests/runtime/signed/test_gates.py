@@ -19,7 +19,8 @@ from lorapool_common.process import CannotStart
 from lorapool_common.signed.calls import SIGNATURE_HEADER, SignedCall, Signer
 from lorapool_common.signed.keys import public_text, signing_key
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.pods.client import PodClient, RequestRefused
+from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.errors import RequestRefused
 from lorapool_operator.pods.control import Control, TokenRefused
 
 OPERATOR, GATEWAY = signing_key(b"o" * 16, "operator"), signing_key(b"g" * 16, "gateway")

@@ -30,16 +30,18 @@ from lorapool_gateway.http.keys import ApiKeys
 from lorapool_gateway.kept.kept import Kept
 from lorapool_gateway.kept.peers import OtherGateways
 from lorapool_gateway.metrics import Metrics
-from lorapool_gateway.pods.client import PodError, RequestRefused, Unreachable
+from lorapool_gateway.pods.errors import PodError, RequestRefused, Unreachable
 from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.pods.payload import payload
 from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
 from lorapool_gateway.spool.body import Spool
 from lorapool_gateway.spool.disk import Disk
+from lorapool_gateway.spool.pictures import StoredPictures
 
 SHA = "ab" * 32
 PREVIEW = base64.b64encode(b"a small picture").decode()
@@ -156,10 +158,16 @@ def _used(use: AdapterUse) -> UsedAdapter:
 
 
 class Network:
-    """Brings a request to the pod that its address names; nobody is at any other address."""
+    """Brings a request to the pod that its address names, its pictures in it; nobody is at any other address.
 
-    def __init__(self) -> None:
+    Attributes:
+        passed: the requests as the gateway holds them.
+    """
+
+    def __init__(self, pictures: StoredPictures | None = None) -> None:
         self.pods: dict[str, FakePod] = {}
+        self.pictures = pictures or StoredPictures()
+        self.passed: list[GenerateRequest] = []
 
     async def follow(
         self, pod: RuntimePod, known: ServingStatus | None = None
@@ -167,9 +175,20 @@ class Network:
         yield self._at(pod).status
 
     async def generate(
-        self, pod: RuntimePod, request: GenerateRequest, max_bytes: int, on_step: OnStep | None = None
+        self,
+        pod: RuntimePod,
+        request: GenerateRequest,
+        max_bytes: int,
+        on_step: OnStep | None = None,
+        *,
+        reads_pictures: bool = False,
+        passes_on: bool = False,
     ) -> tuple[GenerateReply, tuple[Image, ...]]:
-        reply = await self._at(pod).generate(request, on_step)
+        self.passed.append(request)
+        sent = payload(request, self.pictures, reads_pictures=False)
+        data = sent.data()
+        whole = data if isinstance(data, bytes) else b"".join([piece async for piece in data])
+        reply = await self._at(pod).generate(GenerateRequest.model_validate_json(whole), on_step)
         return reply, tuple(Image(made.data.encode(), is_base64=True) for made in reply.images)
 
     def _at(self, pod: RuntimePod) -> FakePod:
@@ -196,7 +215,8 @@ class World:
         kept: Kept | None = None,
         peers: OtherGateways | None = None,
     ) -> None:
-        self.network = Network()
+        spool = Spool(Bodies(max_held_bytes), disk)
+        self.network = Network(spool.pictures)
         self.directory = directory or Directory()
         self.loads = Loads(self.directory.changes)
         self.metrics = Metrics()
@@ -207,7 +227,7 @@ class World:
         hold = Hold(self.directory, self.loads, counts, adapter_hold_s, first_pause_s=0.0)
         self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts, tracing=tracing)
         service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
-        gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, Spool(Bodies(max_held_bytes), disk), tracing)
+        gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, spool, tracing)
         self.app = inference_app(gate, origins, kept, peers)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:

@@ -14,7 +14,8 @@ from tests.unit.observe.spans import CALLER, TRACE, TRACEPARENT, Recorded, ids, 
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_common.observe.tracing import NO_TRACING, Role, in_turn
-from lorapool_gateway.pods.client import PodClient, RequestRefused
+from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.errors import RequestRefused
 
 IMPORTS = """
 import sys

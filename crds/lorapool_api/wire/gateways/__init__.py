@@ -1,1 +1,1 @@
-"""What gateways say of themselves."""
+"""What gateways say: of themselves, and to pods beside a request."""

@@ -10,6 +10,7 @@ from lorapool_gateway.http.gate import Gate, lora_header
 from lorapool_gateway.http.hf import described
 from lorapool_gateway.http.hf.dialect import Sent, parse
 from lorapool_gateway.http.models import find_model
+from lorapool_gateway.http.passed_on import PassedOnImage
 from lorapool_gateway.http.reply_headers import EXPOSED, served_headers
 from lorapool_gateway.routing.request import ImageRequest
 from lorapool_gateway.serve.image_service import ImageService
@@ -63,7 +64,7 @@ async def _infer(gate: Gate, request: Request, model: str | None = None) -> Resp
         lora=lora_header(request),
         query=request.query_params.multi_items(),
     )
-    return await gate.serve(DIALECT, request, partial(parse, sent=sent), partial(_image, gate.service))
+    return await gate.serve(DIALECT, request, partial(parse, sent=sent), partial(_image, gate.service), passes_on=True)
 
 
 async def _image(service: ImageService, asked: ImageRequest, served: ServedReply) -> Response:
@@ -76,4 +77,6 @@ async def _image(service: ImageService, asked: ImageRequest, served: ServedReply
         "access-control-expose-headers": _EXPOSED,
     }
     headers |= served_headers(served, asked.warnings)
+    if served.coming is not None:
+        return PassedOnImage(served.coming, served.reply.format.media_type, headers)
     return Response(await served.images[0].as_sent(), media_type=served.reply.format.media_type, headers=headers)

@@ -45,6 +45,7 @@ class StatusReporter:
             running=self._dispatcher.running,
             asleep=self._dispatcher.is_asleep,
             max_pending=self._max_pending,
+            reads_pictures=True,
             version=self._changes.version,
             complete=changed is None,
             tiers=there,

@@ -9,7 +9,8 @@ from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
 from lorapool_api.wire.state import ServingStatus
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.client import PodAnswer, PodClient
+from lorapool_gateway.pods.images import Image
 
 REQUEST = GenerateRequest(prompt="a cat", seed=3)
 MEGABYTE = 1 << 20
@@ -40,6 +41,13 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b": 0")
     await reader.readexactly(int(length.partition(b":")[2]))
     return head
+
+
+def all_there(made: PodAnswer) -> tuple[GenerateReply, tuple[Image, ...]]:
+    """A reply whose images are all there."""
+    reply, images = made
+    assert isinstance(images, tuple)
+    return reply, images
 
 
 @asynccontextmanager

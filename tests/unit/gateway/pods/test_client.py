@@ -5,17 +5,21 @@ import gzip
 import socket
 
 import pytest
-from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, http, pod_that, read_request, reply, status_of
+from tests.unit.gateway.pods.connections import (
+    MEGABYTE,
+    REQUEST,
+    all_there,
+    http,
+    pod_that,
+    read_request,
+    reply,
+    status_of,
+)
 
 from lorapool_api.wire.state import ServingStatus, Tier
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.pods.client import (
-    ConnectionLost,
-    InvalidReply,
-    PodClient,
-    RequestRefused,
-    Unreachable,
-)
+from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.errors import ConnectionLost, InvalidReply, RequestRefused, Unreachable
 from lorapool_gateway.pods.status_lines import LINE_MAX_BYTES
 
 
@@ -33,7 +37,7 @@ async def test_a_connection_that_a_pod_had_closed_while_it_idled_costs_the_reque
 
     async with pod_that(talk) as pod:
         await client.generate(pod, REQUEST, MEGABYTE)
-        _, (image,) = await client.generate(pod, REQUEST, MEGABYTE)
+        _, (image,) = all_there(await client.generate(pod, REQUEST, MEGABYTE))
         assert await image.raw() == b"one"
         assert connections == 2
 

@@ -9,7 +9,16 @@ import time
 
 import pytest
 from tests.unit.gateway.fakes import FakePod
-from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, http, pod_that, read_request, reply, status_of
+from tests.unit.gateway.pods.connections import (
+    MEGABYTE,
+    REQUEST,
+    all_there,
+    http,
+    pod_that,
+    read_request,
+    reply,
+    status_of,
+)
 
 from lorapool_api.wire import bundle
 from lorapool_gateway.cluster.snapshot import RuntimePod
@@ -52,7 +61,7 @@ async def test_several_large_images_hold_the_event_loop_for_no_longer_than_a_mom
 
     ticking = asyncio.create_task(tick())
     pod = RuntimePod("u", "p", "d/s", "127.0.0.1", listener.getsockname()[1])
-    made, found = await client.generate(pod, REQUEST.model_copy(update={"images": 4}), 64 * MEGABYTE)
+    made, found = all_there(await client.generate(pod, REQUEST.model_copy(update={"images": 4}), 64 * MEGABYTE))
     message = openai.message(made, found, created=1, as_url=False)
     size = sum([len(piece) async for piece in message.pieces()])
     done = True

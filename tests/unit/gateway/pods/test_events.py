@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, pod_that, read_request, reply
+from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, all_there, pod_that, read_request, reply
 
 from lorapool_api.wire.reply import ErrorCode, ErrorReply, StepReport
-from lorapool_gateway.pods.client import InvalidReply, PodClient, RequestRefused
+from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.errors import InvalidReply, RequestRefused
 from lorapool_gateway.pods.events import InvalidEvents, done_of
 
 
@@ -48,7 +49,7 @@ async def answered(client: PodClient, body: bytes, steps: list[StepReport]) -> b
         await writer.drain()
 
     async with pod_that(talk) as pod:
-        _, (image,) = await client.generate(pod, REQUEST, MEGABYTE, steps.append)
+        _, (image,) = all_there(await client.generate(pod, REQUEST, MEGABYTE, steps.append))
         return await image.raw()
 
 

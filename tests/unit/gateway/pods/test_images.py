@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, http, pod_that, read_request, reply
+from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, all_there, http, pod_that, read_request, reply
 
 from lorapool_api.wire import bundle
 from lorapool_api.wire.request import GenerateRequest
-from lorapool_gateway.pods.client import InvalidReply, PodClient
+from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.errors import InvalidReply
 
 
 @pytest.mark.parametrize("picture", ["aGVsbG8=", 'a","steps":9,"x":"', "é\n", "abc"])
@@ -39,7 +40,7 @@ async def test_what_is_no_base64_is_no_image(client: PodClient, text: str) -> No
 
     async with pod_that(talk) as pod:
         if "AA==" in text:  # JSON as another version might write it
-            _, (image,) = await client.generate(pod, REQUEST, MEGABYTE)
+            _, (image,) = all_there(await client.generate(pod, REQUEST, MEGABYTE))
             assert await image.raw() == b"\0"
         else:
             with pytest.raises(InvalidReply):
@@ -57,7 +58,7 @@ async def test_pods_are_asked_for_images_as_they_are(client: PodClient) -> None:
         writer.write(http(body).replace(b"application/json", bundle.MEDIA_TYPE.encode(), 1))
 
     async with pod_that(talk) as pod:
-        found, images = await client.generate(pod, REQUEST, MEGABYTE)
+        found, images = all_there(await client.generate(pod, REQUEST, MEGABYTE))
     assert f"accept: {bundle.MEDIA_TYPE}".encode() in asked
     assert [await image.raw() for image in images] == [b"one", b"three"]
     assert [image.seed for image in found.images] == [0, 1]

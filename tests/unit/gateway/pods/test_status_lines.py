@@ -10,7 +10,8 @@ from tests.waiting import until
 
 from lorapool_api.wire.gateways.stream import MEDIA_TYPE
 from lorapool_api.wire.state import ServingCosts, ServingStatus, Tier
-from lorapool_gateway.pods.client import ConnectionLost, PodClient
+from lorapool_gateway.pods.client import PodClient
+from lorapool_gateway.pods.errors import ConnectionLost
 from lorapool_gateway.pods.poller import Poller
 from lorapool_gateway.pods.status_lines import LINE_MAX_BYTES, InvalidLines, statuses
 

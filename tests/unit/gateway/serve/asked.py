@@ -3,7 +3,7 @@
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.reply import ErrorCode, ErrorReply
 from lorapool_api.wire.request import AdapterUse, GenerateRequest
-from lorapool_gateway.pods.client import ConnectionLost, Unreachable
+from lorapool_gateway.pods.errors import ConnectionLost, Unreachable
 from lorapool_gateway.routing.request import ResolvedRequest
 
 REQUEST = GenerateRequest(prompt="a cat", seed=3)

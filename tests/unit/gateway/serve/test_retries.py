@@ -20,7 +20,7 @@ from lorapool_gateway.errors import (
     OutOfMemory,
     PodFailed,
 )
-from lorapool_gateway.pods.client import PodError
+from lorapool_gateway.pods.errors import PodError
 from lorapool_gateway.routing.request import ResolvedRequest
 
 

@@ -27,7 +27,7 @@ async def test_its_picture_is_on_disk_while_it_runs_and_no_longer(tmp_path: Path
         id_ = begun.json()["id"]
         await until(lambda: bool(pod.received), "the pod has it")
         assert disk.size_bytes >= 3 * MEMORY_BYTES
-        assert len(pod.received[0].image or "") < 100
+        assert len(world.network.passed[0].image or "") < 100
         assert pod.hold is not None
         pod.hold.set()
         await client.get(f"/v1/jobs/{id_}/events")
