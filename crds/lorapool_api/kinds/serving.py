@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from lorapool_api.kinds.checks.safety import Safety
+from lorapool_api.kinds.images.provenance import ProvenanceField
 from lorapool_api.kinds.images.urls import ImageUrlsField
 from lorapool_api.kinds.speed.rounding import TorchOptions
 from lorapool_api.kinds.speed.step_cache import StepCache
@@ -214,6 +215,7 @@ class Serving(ApiModel):
         "bases of SD 1.x, SD 2.x and SDXL.",
     )
     image_urls: ImageUrlsField = None
+    provenance: ProvenanceField = None
     deterministic: bool = Field(
         default=True,
         description="Whether the same request gives the same bytes on the same kind of device. With false, a GPU may "

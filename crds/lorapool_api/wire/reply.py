@@ -1,14 +1,22 @@
 """What a pod answers: images, steps on the way to them, or an error."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lorapool_api.kinds.conditions import AnyReason
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.wire.message import Message, Wire
-from lorapool_api.wire.request import ImageFormat
+from lorapool_api.wire.request import MAX_PROMPT_CHARACTERS, ImageFormat
+
+# Two prompts, and a line of settings.
+_MAX_RECIPE_CHARACTERS: Final = 4 * MAX_PROMPT_CHARACTERS
+
+
+def _none_if_long(text: Any) -> Any:
+    """Whoever sent it may be broken or hostile."""
+    return None if isinstance(text, str) and len(text) > _MAX_RECIPE_CHARACTERS else text
 
 
 class StepReport(Wire):
@@ -24,6 +32,9 @@ class MadeImage(Wire):
 
     data: str = Field(description="The encoded image in base64.")
     seed: int
+    recipe: Annotated[str | None, BeforeValidator(_none_if_long)] = Field(
+        default=None, description="The text that its file holds of how it was made."
+    )
 
 
 class UsedAdapter(Wire):

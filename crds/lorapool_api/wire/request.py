@@ -147,6 +147,9 @@ class GenerateRequest(Wire):
     )
     controls: tuple[ControlUse, ...] = Field(default=(), max_length=MAX_CONTROLS)
     hires: HiresPass | None = Field(default=None, description="A second pass over the picture, made larger.")
+    metadata: bool | None = Field(
+        default=None, description="Whether the files hold the recipe, as text; None: as the pool says."
+    )
     caller: str = Field(
         default="", max_length=64, description="Who asks: requests of one caller wait for each other. Empty: unknown."
     )

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lorapool_api import names
-from lorapool_api.wire.reply import GenerateReply, MadeImage, Timings, UsedAdapter
+from lorapool_api.rules.recipes.asked import NotAllowedHere, writes_recipe
+from lorapool_api.wire.reply import ErrorCode, GenerateReply, MadeImage, Timings, UsedAdapter
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, ImageFormat
 from lorapool_api.wire.state import Tier
+from lorapool_common.observe.collectors import installed_version
 from lorapool_runtime.adapters.file import AdapterFile
-from lorapool_runtime.app.encode import encode
+from lorapool_runtime.app.encoded.encode import encode
+from lorapool_runtime.app.encoded.recipe_text import RecipeTexts, no_texts, recipe_texts
 from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.app.pictures import SentPictures
@@ -22,6 +25,7 @@ from lorapool_runtime.app.safety.checker import SafetyChecker
 from lorapool_runtime.catalog.usage import Usage
 from lorapool_runtime.catalog.weights import Weights
 from lorapool_runtime.engine.contract import BaseInfo, RenderRequest, Step, no_steps
+from lorapool_runtime.errors import RequestError
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Admitted, Outcome
 from lorapool_runtime.settings import Settings
@@ -75,6 +79,7 @@ class ImageGenerator:
         self._admitting: Counter[str] = Counter()
         self.usage = Usage()
         self._controls = settings.config.model.controls
+        self._version = installed_version()
         self._namespace, _ = names.split_full_name(settings.config.pool)
 
     async def admit(self, wanted: GenerateRequest, beside: Sequence[memoryview] = ()) -> Admitted:
@@ -88,7 +93,8 @@ class ImageGenerator:
         self._dispatcher.check_room(self._weights.waiting, wanted.caller, self._admitting[wanted.caller])
         self._admitting[wanted.caller] += 1
         try:
-            return Admitted(await self._admitted(wanted, beside), terms)
+            writes = self._writes_recipe(wanted)
+            return Admitted(await self._admitted(wanted, beside), terms, writes)
         finally:
             self._admitting[wanted.caller] -= 1
             if not self._admitting[wanted.caller]:
@@ -135,16 +141,31 @@ class ImageGenerator:
         keys = [scaled.key for scaled in request.stack]
         self.usage.note(keys, rendering.busy_s)
         self._meter.rendered(request.recipe, keys, outcome)
-        images = tuple([await asyncio.to_thread(encode, image, format_) for image in outcome.rendering.images])
+        texts = self._texts(admitted, format_)
+        made_images = zip(outcome.rendering.images, texts.in_files, strict=True)
+        images = tuple([await asyncio.to_thread(encode, image, format_, text) for image, text in made_images])
         encode_s = time.monotonic() - start
         self._metrics.encoded(encode_s)
         unchecked = await self._checker.check(images, format_.media_type)
         reply = self._reply(request, outcome, format_, encode_s)
         data = [base64.b64encode(image).decode() if in_json else "" for image in images]
-        made = tuple(MadeImage(data=d, seed=s) for d, s in zip(data, request.recipe.seeds, strict=True))
+        said = zip(data, request.recipe.seeds, texts.in_reply, strict=True)
+        made = tuple(MadeImage(data=base64_, seed=seed, recipe=text) for base64_, seed, text in said)
         self._on_made(time.monotonic() - began)
-        update = {"images": made, "warnings": (*reply.warnings, *unchecked)}
+        update = {"images": made, "warnings": (*reply.warnings, *texts.warnings, *unchecked)}
         return EncodedReply(images, reply.model_copy(update=update))
+
+    def _writes_recipe(self, wanted: GenerateRequest) -> bool:
+        try:
+            return writes_recipe(self._config.serving.provenance, wanted.metadata)
+        except NotAllowedHere as error:
+            raise RequestError(ErrorCode.INVALID_REQUEST, str(error)) from error
+
+    def _texts(self, admitted: Admitted, format_: ImageFormat) -> RecipeTexts:
+        if not admitted.writes_recipe:
+            return no_texts(admitted.request.recipe.images)
+        base, revision = self._config.model.source.label, self._base().revision
+        return recipe_texts(admitted.request, format_, base, revision, self._version)
 
     async def _until_loaded(self, keys: Sequence[str], within_s: float | None) -> None:
         """Wait for files that are on their way; how long that took is a cost."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from lorapool_api.wire.reply import ErrorCode, GenerateReply, StepReport
 from lorapool_api.wire.request import ImageFormat
-from lorapool_runtime.app.encode import encode
+from lorapool_runtime.app.encoded.encode import encode
 from lorapool_runtime.engine.contract import Preview, Step
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.http.errors import body_of, defect

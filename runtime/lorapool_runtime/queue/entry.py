@@ -96,10 +96,15 @@ class QueueEntry:
 
 @dataclass(frozen=True)
 class Admitted:
-    """A request that may wait for its turn, and on what terms."""
+    """A request that may wait for its turn, and on what terms.
+
+    Attributes:
+        writes_recipe: whether the files of its images say how they were made.
+    """
 
     request: RenderRequest[AdapterFile]
     terms: QueueTerms = NO_TERMS
+    writes_recipe: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from lorapool_api.rules.recipes.infotext import HASH_DIGITS, PictureRecipe, RecipeAdapter, infotext
+from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_gateway.http.fields.json_images import JsonWithImages
 from lorapool_gateway.http.sdapi.dialect import WebUIRequest
@@ -59,32 +61,35 @@ def info(asked: WebUIRequest, reply: GenerateReply, made_at: datetime) -> dict[s
         "sd_model_hash": reply.base_revision[:10],
         "lora_hashes": _lora_hashes(reply),
         "extra_generation_params": {"Lora hashes": _listed(_lora_hashes(reply))} if reply.adapters else {},
-        "infotexts": [infotext(asked, reply, seed) for seed in seeds],
+        "infotexts": infotexts(asked, reply),
         "job_timestamp": made_at.strftime(_TIMESTAMP),
         "version": "lorapool",
         **{name: value for name, value in _said(asked).items() if value is not None},
     }
 
 
-def infotext(asked: WebUIRequest, reply: GenerateReply, seed: int) -> str:
-    """The prompt, the negative prompt where there is one, and a line of settings."""
-    said = _said(asked)
-    settings = {
-        "Steps": said["steps"],
-        "Sampler": said["sampler_name"],
-        "CFG scale": said["cfg_scale"],
-        "Seed": seed,
-        "Size": f"{reply.width}x{reply.height}",
-        "Model hash": reply.base_revision[:10] or None,
-        "Model": reply.base,
-        "Denoising strength": asked.generate.strength,
-        "Lora hashes": f'"{_listed(_lora_hashes(reply))}"' if reply.adapters else None,
-    }
-    lines = [_prompt(asked)]
-    if asked.generate.negative_prompt:
-        lines.append(f"Negative prompt: {asked.generate.negative_prompt}")
-    lines.append(", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None))
-    return "\n".join(lines)
+def infotexts(asked: WebUIRequest, reply: GenerateReply) -> list[str]:
+    """For each image the text that its file holds, or what is known here of it."""
+    return [made.recipe or _infotext(asked, reply, made.seed) for made in reply.images]
+
+
+def _infotext(asked: WebUIRequest, reply: GenerateReply, seed: int) -> str:
+    said, generate = _said(asked), asked.generate
+    recipe = PictureRecipe(
+        prompt=_prompt(asked),
+        negative_prompt=generate.negative_prompt or "",
+        seed=seed,
+        width=reply.width,
+        height=reply.height,
+        base=reply.base,
+        revision=reply.base_revision,
+        steps=said["steps"],
+        sampler=said["sampler_name"],
+        guidance_scale=said["cfg_scale"],
+        strength=generate.strength,
+        adapters=[RecipeAdapter(undeclared_repo(use.key) or use.key, use.sha256, None) for use in reply.adapters],
+    )
+    return infotext(recipe, has_tags=False)
 
 
 def _prompt(asked: WebUIRequest) -> str:
@@ -102,7 +107,7 @@ def _said(asked: WebUIRequest) -> dict[str, Any]:
 
 
 def _lora_hashes(reply: GenerateReply) -> dict[str, str]:
-    return {use.key: use.sha256[:12] for use in reply.adapters}
+    return {undeclared_repo(use.key) or use.key: use.sha256[:HASH_DIGITS] for use in reply.adapters}
 
 
 def _listed(hashes: dict[str, str]) -> str:

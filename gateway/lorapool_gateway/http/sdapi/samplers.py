@@ -1,26 +1,14 @@
 """Samplers and schedules by the names that A1111's menus have: pure."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from lorapool_api.kinds.serving import SchedulerName, TimestepSpacing
+from lorapool_api.rules.recipes.infotext import SAMPLERS
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields.fields import short
 from lorapool_gateway.http.fields.schedulers import scheduler as named
 
-_SHOWN: Final[Mapping[SchedulerName, str]] = {
-    SchedulerName.EULER_A: "Euler a",
-    SchedulerName.EULER: "Euler",
-    SchedulerName.DDIM: "DDIM",
-    SchedulerName.DPMPP_2M: "DPM++ 2M",
-    SchedulerName.DPMPP_2M_KARRAS: "DPM++ 2M Karras",
-    SchedulerName.HEUN: "Heun",
-    SchedulerName.LCM: "LCM",
-    SchedulerName.PNDM: "PNDM",
-    SchedulerName.TCD: "TCD",
-    SchedulerName.UNIPC: "UniPC",
-}
-_SAMPLERS: Final = {shown: name for name, shown in _SHOWN.items()}
+_SAMPLERS: Final = {shown: name for name, shown in SAMPLERS.items()}
 _AUTOMATIC, _KARRAS, _TRAILING = "Automatic", "Karras", "SGM Uniform"
 _NORMAL: Final = ("Uniform", "Normal")
 SCHEDULES: Final = (_AUTOMATIC, *_NORMAL, _KARRAS, _TRAILING)

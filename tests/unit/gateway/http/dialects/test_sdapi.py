@@ -62,8 +62,8 @@ async def test_info_has_all_that_the_webui_says_there_and_the_text_of_its_files(
     )
     assert set(webui) - info.keys() == set()
     assert len(info["job_timestamp"]) == 14
-    settings = "Steps: 7, Sampler: Euler a, CFG scale: 4.5, Seed: 9, Size: 64x64, Model hash: r1, Model: shapes-xl"
-    assert info["infotexts"] == [f"a cat\nNegative prompt: dog\n{settings}"]
+    settings = "Steps: 7, Sampler: Euler a, CFG scale: 4.5, Seed: 9, Size: 64x64, Model: shapes-xl"
+    assert info["infotexts"] == [f"a cat\nNegative prompt: dog\n{settings}, Model revision: r1, Version: lorapool"]
 
 
 async def test_img2img_begins_with_the_picture_and_its_mask(world: World, pod: FakePod) -> None:
