@@ -24,7 +24,8 @@ GatewayError
 ├── OutOfMemory         no pod's device has room for it
 ├── ContentRefused      the pool's checker let a picture not leave
 ├── NotChecked          it gave no verdict, and no picture leaves without
-└── PodFailed           pods answered, but with failures
+├── PodFailed           pods answered, but with failures
+└── PictureNotSigned, PictureNotRead: in `provenance/failed.py`
 """
 
 from collections.abc import Sequence

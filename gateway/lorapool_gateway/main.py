@@ -45,10 +45,14 @@ from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.pods.client import PodClient
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.pods.poller import Poller, Statuses
+from lorapool_gateway.provenance.certificates import ContentKeys, SigningKeyUnusable
+from lorapool_gateway.provenance.reader import PictureReader
+from lorapool_gateway.provenance.signer import PictureSigner
 from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy, Renders
+from lorapool_gateway.serve.signing import PictureSigning
 from lorapool_gateway.settings import Settings
 from lorapool_gateway.spool.body import Spool
 from lorapool_gateway.spool.disk import Disk
@@ -90,7 +94,8 @@ async def run(settings: Settings, process: Process) -> None:
         peers = None
         if secrets is not None and signer is not None:
             peers = await resources.enter_async_context(OtherGateways(signer, secrets.current))
-        await Gateway(settings, kube, pods, process, metrics, tracing, stored, secrets, peers).run()
+        pictures = await _pictures(settings, resources)
+        await Gateway(settings, kube, pods, process, metrics, tracing, stored, secrets, peers, pictures).run()
 
 
 def _certificate(settings: Settings) -> ServerCertificate | None:
@@ -110,6 +115,23 @@ def _secrets(settings: Settings) -> tuple[RenewedKeys | None, RenewedSigner | No
         return RenewedKeys(settings.key_file), RenewedSigner(settings.key_file, GATEWAY)
     except KeyUnusable as error:
         raise CannotStart(f"{error}; see LORAPOOL_KEY_FILE") from error
+
+
+async def _pictures(settings: Settings, resources: AsyncExitStack) -> tuple[PictureSigner | None, PictureReader]:
+    """What signs pictures, where there is a key, and what reads them. Raises: CannotStart."""
+    folder = settings.content_credentials_dir
+    try:
+        keys = None if folder is None else ContentKeys(folder)
+    except SigningKeyUnusable as error:
+        raise CannotStart(f"{error}; see LORAPOOL_CONTENT_CREDENTIALS_DIR") from error
+    reader = PictureReader(keys)
+    resources.callback(reader.close)
+    if keys is None:
+        return None, reader
+    signer = PictureSigner(keys)
+    resources.callback(signer.close)
+    await signer.try_out()
+    return signer, reader
 
 
 def _gateways_watch(kube: ListerWatcher, service: str | None, gateways: ReadyGateways) -> Reflector | None:
@@ -134,11 +156,13 @@ class Gateway:
         stored: StoredPictures | None = None,
         secrets: RenewedKeys | None = None,
         peers: OtherGateways | None = None,
+        pictures: tuple[PictureSigner | None, PictureReader | None] = (None, None),
     ) -> None:
         """
         Args:
             stored: pictures in files, where `pods` looks for them.
             secrets, peers: what all gateways have, and the others, for what these keep; None: no other is known.
+            pictures: what signs them, and what reads those that somebody asks about.
         """
         self._settings = settings
         self._process = process
@@ -149,7 +173,10 @@ class Gateway:
         self._watcher = Watcher(kube, directory, settings.namespaces or (None,))
         self._poller = Poller(directory, loads, pods)
         counts = RequestCounts(metrics)
-        proxy = Proxy(Hold(directory, loads, counts), loads, pods, metrics, counts, self._poller.refresh, tracing)
+        self._signer, reader = pictures
+        signing = PictureSigning(self._signer)
+        hold = Hold(directory, loads, counts)
+        proxy = Proxy(hold, loads, pods, metrics, counts, self._poller.refresh, tracing, signing)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
         disk = Disk(settings.spool_dir, settings.max_spooled_bytes) if settings.spool_dir else None
         spool = Spool(Bodies(settings.max_held_bytes), disk, stored)
@@ -160,7 +187,7 @@ class Gateway:
         gate = Gate(service, keys, metrics, settings.max_body_bytes, spool, tracing, budgets)
         ids = Ids(secrets.current if secrets else None, settings.pod_ip, settings.health_port)
         self._kept = kept = Kept(ids, keep_s=settings.keep_seconds, max_bytes=settings.max_kept_bytes)
-        inference = inference_app(gate, settings.cors_origins, kept, peers)
+        inference = inference_app(gate, settings.cors_origins, kept, peers, reader)
         self._inference = self._server(inference, settings.http_port, _certificate(settings))
         health = health_app(metrics, self._watcher.synced, self._takes_none)
         health.include_router(demand.routes(DemandReporter(directory, loads, counts)))

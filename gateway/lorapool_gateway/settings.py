@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     tls_dir: Path | None = Field(
         default=None, description="Folder with `tls.crt` and `tls.key`, as a Secret is mounted; None: plain HTTP."
     )
+    content_credentials_dir: Path | None = Field(
+        default=None,
+        description="Folder with `tls.crt`, `tls.key` and perhaps `previous.crt`, as a Secret is mounted: pictures are "
+        "signed with that key, and told by it. None: none is signed.",
+    )
     key_file: Path | None = Field(
         default=None,
         description="Random bytes from which the key is derived that requests to pods are signed with, the ones before "

@@ -29,13 +29,19 @@ from lorapool_gateway.http.reference import routes as reference
 from lorapool_gateway.http.reply_headers import EXPOSED
 from lorapool_gateway.http.sdapi import alive
 from lorapool_gateway.http.sdapi import routes as sdapi_routes
+from lorapool_gateway.http.verify import routes as verify
 from lorapool_gateway.kept.kept import Kept
 from lorapool_gateway.kept.peers import OtherGateways
 from lorapool_gateway.metrics import Metrics
+from lorapool_gateway.provenance.reader import PictureReader
 
 
 def inference_app(
-    gate: Gate, origins: Sequence[str], kept: Kept | None = None, peers: OtherGateways | None = None
+    gate: Gate,
+    origins: Sequence[str],
+    kept: Kept | None = None,
+    peers: OtherGateways | None = None,
+    reader: PictureReader | None = None,
 ) -> FastAPI:
     """All dialects; each error in the shape of the dialect whose path was asked.
 
@@ -43,12 +49,15 @@ def inference_app(
         origins: whose pages may call; `*` stands for all. A browser lets no other page than these read an answer.
         kept: what this gateway keeps.
         peers: the other gateways; None: none is known.
+        reader: reads pictures that somebody asks about; by default one that knows no key.
     """
     app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None)
     kept = kept or Kept()
     passing, files = Passing(kept.ids, peers), ImageFiles(kept)
     ours = (background.routes(gate, BackgroundService(kept), passing), image_files.routes(files, passing))
-    dialects = (openai_routes.routes(gate, files), sdapi_routes.routes(gate), alive.routes(), hf_routes.routes(gate))
+    reader = reader or PictureReader()
+    webui = (sdapi_routes.routes(gate, reader), alive.routes())
+    dialects = (openai_routes.routes(gate, files), verify.routes(gate, reader), *webui, hf_routes.routes(gate))
     routers = (*ours, *dialects)
     # Added first, so it is within all others.
     app.add_middleware(DirectPosts, routers=routers, refuse={GatewayError: _refuse, HTTPException: _refuse_route})

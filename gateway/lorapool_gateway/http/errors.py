@@ -32,6 +32,7 @@ from lorapool_gateway.errors import (
     UnknownRoute,
     VersionNotServed,
 )
+from lorapool_gateway.provenance.failed import PictureNotRead, PictureNotSigned
 
 # Where nothing is known of when.
 RETRY_AFTER_S = 2
@@ -72,6 +73,8 @@ _MEANINGS: dict[type[GatewayError], _Meaning] = {
     # OpenAI's own name for it: clients know it.
     ContentRefused: _Meaning(HTTPStatus.BAD_REQUEST, _INVALID, "content_policy_violation"),
     NotChecked: _Meaning(HTTPStatus.SERVICE_UNAVAILABLE, _SERVER, "not_checked"),
+    PictureNotSigned: _Meaning(HTTPStatus.SERVICE_UNAVAILABLE, _SERVER, "not_signed"),
+    PictureNotRead: _Meaning(HTTPStatus.SERVICE_UNAVAILABLE, _SERVER, "not_read"),
     PodFailed: _Meaning(HTTPStatus.BAD_GATEWAY, _SERVER, "pod_failed"),
 }
 _INTERNAL = _Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, _SERVER, "internal_error")

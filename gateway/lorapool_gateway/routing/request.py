@@ -34,6 +34,7 @@ class ImageRequest:
         loras: adapters to add; one that `model` names already sets that one's scale.
         prompt_loras: adapters to add that the prompt names, which the pool must allow.
         warnings: what was said and has no effect.
+        content_credentials: whether the pictures shall be signed; None: as the pool says.
     """
 
     generate: GenerateRequest
@@ -41,6 +42,7 @@ class ImageRequest:
     loras: tuple[NamedAdapter, ...] = ()
     prompt_loras: tuple[NamedAdapter, ...] = ()
     warnings: tuple[str, ...] = ()
+    content_credentials: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class ResolvedRequest:
         terms: how urgent it is, and until when anybody wants it.
         passes_on: whether its client takes an image as it is, which may still be on its way when the answer begins.
         may_displace: whether a pod that is full may be asked: its caller has no more under way than others.
+        content_credentials: as `ImageRequest` has it.
     """
 
     pool: str
@@ -64,6 +67,7 @@ class ResolvedRequest:
     terms: Terms = NO_TERMS
     may_displace: bool = False
     passes_on: bool = False
+    content_credentials: bool | None = None
 
     @property
     def adapters(self) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ def resolve(
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
     generate = request.generate.model_copy(update={"adapters": adapters})
-    resolved = ResolvedRequest(chosen, filled(generate, chosen, snapshot), tuple(pools[1:]), scope=scope)
+    filled_in, others = filled(generate, chosen, snapshot), tuple(pools[1:])
+    resolved = ResolvedRequest(chosen, filled_in, others, scope=scope, content_credentials=request.content_credentials)
     check_allowed(resolved, scope)
     return resolved
 

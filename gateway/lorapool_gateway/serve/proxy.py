@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
@@ -26,6 +26,7 @@ from lorapool_gateway.routing.limits import check
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.serve.demand import RequestCounts
 from lorapool_gateway.serve.hold import Hold, InFlight
+from lorapool_gateway.serve.signing import PictureSigning
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +85,14 @@ class Proxy:
         counts: RequestCounts,
         refresh: Callable[[RuntimePod], None] = lambda pod: None,
         tracing: Tracing = NO_TRACING,
+        signing: PictureSigning | None = None,
     ) -> None:
-        """`refresh` is called with each pod that has answered: what is known of its load is old."""
+        """
+        Args:
+            refresh: called with each pod that has answered: what is known of its load is old.
+            signing: signs pictures; by default it has no key.
+        """
+        self._signing = signing or PictureSigning()
         self._tracing = tracing
         self._hold = hold
         self._loads = loads
@@ -102,6 +109,7 @@ class Proxy:
         """
         serving = self._hold.pool(request.pool).spec.serving
         check(request.generate, serving)
+        request = self._signing.checked(request, serving)
         flight = InFlight(request, asyncio.get_running_loop().time(), on_step)
         timeout_s: float = serving.request_timeout_seconds
         whose = f"of pool {request.pool}"
@@ -111,13 +119,14 @@ class Proxy:
         try:
             try:
                 async with asyncio.timeout(timeout_s):
-                    return await self._run(flight, _most_bytes(request.generate, serving))
+                    served = await self._run(flight, _most_bytes(request.generate, serving))
             except TimeoutError:
                 raise flight.obstacle or TimedOut(f"no image within the {timeout_s:g} s {whose}") from None
         except (Busy, DeadlineTooSoon, NoPodReady) as error:
             if error.retry_after_s is None:
                 error.retry_after_s = self._hold.retry_after_s(flight)
             raise
+        return replace(served, images=await self._signing.signed(request, serving, served.reply, served.images))
 
     async def _run(self, flight: InFlight, max_bytes: int) -> ServedReply:
         """Try until a pod has made the images."""

@@ -41,6 +41,8 @@ POSTS: Final = (
     "/sdapi/v1/txt2img",
     "/sdapi/v1/img2img",
     "/sdapi/v1/options",
+    "/sdapi/v1/png-info",
+    "/v1/verify",
     "/pools/default/bench/v1/images/generations",
 )
 

@@ -64,7 +64,7 @@ def _picture(rng: random.Random) -> bytes:
 
 
 def raw(rng: random.Random) -> Attack:
-    target = rng.choice(("/?prompt=a+hat", "/models/bench?strength=0.5", "/"))
+    target = rng.choice(("/?prompt=a+hat", "/models/bench?strength=0.5", "/", "/v1/verify"))
     return post("a picture in bytes", target, _picture(rng), "image/png")
 
 
@@ -78,6 +78,7 @@ def in_json(rng: random.Random) -> Attack:
             ("/v1/images/edits", {"prompt": "a hat", "image": bomb, "mask": other}),
             ("/v1/images/edits", {"prompt": "a hat", "images": [bomb, other, bomb]}),
             ("/v1/images/variations", {"image": bomb}),
+            ("/sdapi/v1/png-info", {"image": bomb}),
             ("/", {"inputs": "a", "loras": [{"name": "bench", "mask": bomb}]}),
         )
     )
@@ -92,7 +93,7 @@ def in_form(rng: random.Random) -> Attack:
         for name in names
     )
     body = parts + b'--b\r\ncontent-disposition: form-data; name="prompt"\r\n\r\na hat\r\n--b--\r\n'
-    target = rng.choice(("/v1/images/edits", "/v1/images/variations"))
+    target = rng.choice(("/v1/images/edits", "/v1/images/variations", "/v1/verify"))
     return post("a picture in a form", target, body, "multipart/form-data; boundary=b")
 
 

@@ -18,6 +18,7 @@ EVERYTHING: dict[str, Any] = {
         "hostnames": ["images.example.org"],
     },
     "gateway__apiKeysSecret": "keys",
+    "gateway__contentCredentials": {"secretName": "pictures"},
     "gateway__nodeSelector": {"disk": "ssd"},
     "gateway__tolerations": [{"key": "gpu", "operator": "Exists"}],
     "gateway__podLabels": {"team": "images"},

@@ -1,6 +1,6 @@
-"""Which Secrets of users the chart lets the operator read."""
+"""Which Secrets of users the chart lets operator and gateway read."""
 
-from tests.unit.chart.helm import NAMESPACE, kinds, one, refusal, render
+from tests.unit.chart.helm import NAMESPACE, container, environment, kinds, one, refusal, render
 
 GRANTS = [{"namespace": "one", "names": ["hub-token", "url-token"]}, {"namespace": "two", "names": ["t"]}]
 NAME = "lorapool-operator-secrets"
@@ -28,3 +28,13 @@ def test_the_operator_alone_has_them() -> None:
 
 def test_a_namespace_without_names_is_refused() -> None:
     assert "names" in refusal(secretReaders=[{"namespace": "one", "names": []}])
+
+
+def test_the_key_for_pictures_is_mounted_in_the_gateway_alone() -> None:
+    objects = render(gateway__contentCredentials={"secretName": "pictures"})
+    gateway = one(objects, "Deployment", "lorapool-gateway")
+    folder = environment(gateway)["LORAPOOL_CONTENT_CREDENTIALS_DIR"]
+    assert {"name": "content-credentials", "mountPath": folder, "readOnly": True} in container(gateway)["volumeMounts"]
+    named = [made["metadata"]["name"] for made in objects if "'secretName': 'pictures'" in str(made)]
+    assert named == ["lorapool-gateway"]
+    assert "LORAPOOL_CONTENT_CREDENTIALS_DIR" not in environment(one(render(), "Deployment", "lorapool-gateway"))

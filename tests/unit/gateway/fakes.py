@@ -35,10 +35,12 @@ from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.images import Image
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.pods.payload import payload
+from lorapool_gateway.provenance.reader import PictureReader
 from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
 from lorapool_gateway.serve.proxy import Proxy
+from lorapool_gateway.serve.signing import PictureSigning
 from lorapool_gateway.spool.body import Spool
 from lorapool_gateway.spool.disk import Disk
 from lorapool_gateway.spool.pictures import StoredPictures
@@ -214,6 +216,8 @@ class World:
         disk: Disk | None = None,
         kept: Kept | None = None,
         peers: OtherGateways | None = None,
+        signing: PictureSigning | None = None,
+        reader: PictureReader | None = None,
     ) -> None:
         spool = Spool(Bodies(max_held_bytes), disk)
         self.network = Network(spool.pictures)
@@ -225,10 +229,10 @@ class World:
         counts = RequestCounts(self.metrics)
         self.demand = DemandReporter(self.directory, self.loads, counts)
         hold = Hold(self.directory, self.loads, counts, adapter_hold_s, first_pause_s=0.0)
-        self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts, tracing=tracing)
+        self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts, tracing=tracing, signing=signing)
         service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
         gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, spool, tracing)
-        self.app = inference_app(gate, origins, kept, peers)
+        self.app = inference_app(gate, origins, kept, peers, reader)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:
         self.directory.put(ObjectKind.POOL, read(make.pool(name, **spec)))

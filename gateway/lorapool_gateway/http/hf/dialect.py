@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lorapool_api.kinds.serving import PromptSyntax, TimestepSpacing
 from lorapool_api.wire.request import HiresPass
@@ -47,6 +47,8 @@ class Parameters(BaseModel):
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     hires: HiresPass | None = None
+    metadata: bool | None = Field(default=None, description="Whether the file holds the recipe, as text.")
+    content_credentials: bool | None = Field(default=None, description="Whether the image is signed (C2PA).")
     controls: Controls = None
     strength: float | None = None
     image: Picture = None
@@ -93,6 +95,7 @@ def parse(body: bytes, sent: Sent) -> ImageRequest:
         timestep_spacing=parameters.timestep_spacing,
         seed=chosen_seed(parameters.seed),
         hires=parameters.hires,
+        metadata=parameters.metadata,
         controls=controls(parameters.controls),
         format=preferred_format(sent.accept),
         image=image,
@@ -101,7 +104,14 @@ def parse(body: bytes, sent: Sent) -> ImageRequest:
     )
     others = {name: value for name, value in message.items() if name not in (*_EXPECTED, *_EITHER)}
     warnings = (*set_aside, *loras.unused(others), *loras.unused(parameters.model_extra or {}))
-    return ImageRequest(generate, _model(sent.model, either["model"]), named, prompt_loras, warnings)
+    return ImageRequest(
+        generate,
+        _model(sent.model, either["model"]),
+        named,
+        prompt_loras,
+        warnings,
+        content_credentials=parameters.content_credentials,
+    )
 
 
 def _message(body: bytes, media_type: str) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class Body(BaseModel):
     timestep_spacing: TimestepSpacing | None = None
     seed: int | None = None
     hires: HiresPass | None = None
+    metadata: bool | None = Field(default=None, description="Whether the files hold the recipe, as text.")
+    content_credentials: bool | None = Field(default=None, description="Whether the images are signed (C2PA).")
     controls: Controls = None
     loras: Loras = None
     lora: Loras = None
@@ -101,6 +103,7 @@ def request(fields: Body, lora_header: str, **picture: Any) -> OpenAIRequest:
         timestep_spacing=fields.timestep_spacing,
         seed=chosen_seed(fields.seed),
         hires=fields.hires,
+        metadata=fields.metadata,
         controls=controls(fields.controls),
         images=1 if fields.n is None else fields.n,
         format=ImageFormat(fields.output_format or ImageFormat.PNG),
@@ -115,6 +118,7 @@ def request(fields: Body, lora_header: str, **picture: Any) -> OpenAIRequest:
         as_url=fields.response_format == "url",
         stream=bool(fields.stream),
         warnings=(*set_aside, *loras.unused(fields.model_extra or {})),
+        content_credentials=fields.content_credentials,
     )
 
 

@@ -19,6 +19,7 @@ class OverrideSettings(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     sd_model_checkpoint: str | None = None
+    enable_pnginfo: bool | None = Field(default=None, description="The same as metadata; that goes first.")
 
 
 class TextToImageBody(BaseModel):
@@ -47,6 +48,8 @@ class TextToImageBody(BaseModel):
     hr_second_pass_steps: int = 0
     hr_resize_x: int = 0
     hr_resize_y: int = 0
+    metadata: bool | None = Field(default=None, description="Whether the files hold the recipe, as text.")
+    content_credentials: bool | None = Field(default=None, description="Whether the images are signed (C2PA).")
     controls: Controls = None
     loras: Loras = None
     lora: Loras = None

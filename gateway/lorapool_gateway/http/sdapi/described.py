@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from lorapool_gateway.http.described.errors import WebUIErrorBody
 from lorapool_gateway.http.described.operation import JSON, LOOKUP_ERRORS, Schema, images, operation
+from lorapool_gateway.http.sdapi.pictures import PictureBody, WebUIPictureInfo
 from lorapool_gateway.http.sdapi.replies import WebUIImages
 
 TAG: Final = "A1111"
@@ -43,6 +44,13 @@ def asked(summary: str, answer: Schema, **more: Any) -> dict[str, Any]:
 def open_to_all(summary: str) -> dict[str, Any]:
     """A route that answers whoever asks."""
     return operation(summary, answers={JSON: _OBJECT}, error=WebUIErrorBody, tags=[TAG], security=[])
+
+
+def picture(summary: str) -> dict[str, Any]:
+    """The route that reads a picture's file."""
+    errors = (400, 401, 413, 429, 500, 503)
+    said = operation(summary, answers={JSON: WebUIPictureInfo}, error=WebUIErrorBody, errors=errors, tags=[TAG])
+    return said | {"requestBody": {"required": True, "content": {JSON: {"schema": PictureBody}}}}
 
 
 def options(summary: str) -> dict[str, Any]:

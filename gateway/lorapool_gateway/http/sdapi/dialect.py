@@ -70,6 +70,7 @@ def _request(fields: TextToImageBody, lora_header: str, **picture: Any) -> WebUI
         timestep_spacing=spacing,
         seed=chosen_seed(fields.seed),
         hires=_hires(fields),
+        metadata=_metadata(fields),
         controls=controls(fields.controls),
         images=fields.batch_size * fields.n_iter,
         format=ImageFormat.PNG,
@@ -84,6 +85,7 @@ def _request(fields: TextToImageBody, lora_header: str, **picture: Any) -> WebUI
         warnings=(*set_aside, *loras.unused(unknown_fields(fields))),
         parameters={**said, **dict.fromkeys(fields.model_fields_set & {"init_images", "mask"})},
         send_images=fields.send_images,
+        content_credentials=fields.content_credentials,
     )
 
 
@@ -97,6 +99,12 @@ def _checkpoint(fields: TextToImageBody) -> str | None:
     settings = fields.override_settings
     name = settings.sd_model_checkpoint if settings else None
     return model_name(untitled(name)) if name else None
+
+
+def _metadata(fields: TextToImageBody) -> bool | None:
+    """Whether the files hold the recipe: by our field, or by the WebUI's option of the same meaning."""
+    settings = fields.override_settings
+    return settings.enable_pnginfo if fields.metadata is None and settings else fields.metadata
 
 
 def untitled(title: str) -> str:

@@ -1,5 +1,6 @@
 """The routes of A1111's WebUI: images, and the menus of its clients."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +20,10 @@ from lorapool_gateway.http.sdapi import described, menus
 from lorapool_gateway.http.sdapi.body import ImageToImageBody, TextToImageBody
 from lorapool_gateway.http.sdapi.dialect import WebUIRequest, parse_image, parse_text
 from lorapool_gateway.http.sdapi.info import message
+from lorapool_gateway.http.sdapi.pictures import picture_info, picture_of
 from lorapool_gateway.http.sdapi.replies import WebUIProgress
 from lorapool_gateway.http.sdapi.running import RunningRequests
+from lorapool_gateway.provenance.reader import PictureReader
 from lorapool_gateway.serve.proxy import ServedReply
 
 DIALECT: Final = "sdapi"
@@ -36,7 +39,7 @@ _DONE_ALREADY: Final = (
 )
 
 
-def routes(gate: Gate) -> APIRouter:
+def routes(gate: Gate, reader: PictureReader) -> APIRouter:
     """The router."""
     router = APIRouter(prefix=PREFIX)
     running = RunningRequests()
@@ -56,6 +59,19 @@ def routes(gate: Gate) -> APIRouter:
             await read_body(request, _OPTIONS_BYTES, body)
             wanted = json_object(body.taken())
         menus.check_options(wanted, await gate.service.snapshot(), await _pool(gate, request, scope), scope)
+
+    said = described.picture("What a picture's file says of how it was made; anybody may have written it.")
+
+    @router.post("/png-info", openapi_extra=said)
+    async def png_info(request: Request) -> dict[str, Any]:
+        caller = gate.keys.check(request.headers)
+        with gate.budgets.request(caller), gate.spool.body() as body:
+            await read_body(request, gate.max_body_bytes, body)
+
+            async def picture() -> bytes:
+                return await asyncio.to_thread(picture_of, await body.whole())
+
+            return picture_info(await reader.texts(picture))
 
     skip = query("skip_current_image", "Leave the picture out.", {"type": "boolean"})
     how_far = described.asked("How far the images are.", WebUIProgress, parameters=[skip])

@@ -15,6 +15,7 @@ from tests.unit.gateway.fakes import World, encoded_image
 
 from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.http.reference.document import document
+from lorapool_gateway.provenance.reader import PictureReader
 
 PICTURE = base64.b64encode(encoded_image(3, ImageFormat.PNG)).decode()
 PROMPT = {"prompt": "a cat", "seed": 7}
@@ -29,8 +30,11 @@ BODIES: dict[str, Any] = {
     "/sdapi/v1/txt2img": PROMPT,
     "/sdapi/v1/img2img": PROMPT | {"init_images": [PICTURE]},
     "/sdapi/v1/options": {},
+    "/sdapi/v1/png-info": {"image": PICTURE},
     "/v1/jobs": {"url": "/v1/images/generations", "body": PROMPT},
 }
+# What is no JSON.
+FILES: dict[str, Any] = {"/v1/verify": {"content": base64.b64decode(PICTURE), "headers": {"content-type": "image/png"}}}
 
 
 def world(**settings: Any) -> World:
@@ -96,13 +100,15 @@ async def test_it_is_openapi() -> None:
 
 @pytest.mark.parametrize(("method", "path"), operations())
 async def test_a_good_answer_is_what_the_page_says(method: str, path: str) -> None:
-    asked = world()
+    reader = PictureReader()
+    asked = world(reader=reader)
     page = await described(asked)
-    sent = {"json": BODIES[path]} if path in BODIES and method == "POST" else {}
+    sent = {"json": BODIES[path]} if path in BODIES and method == "POST" else FILES.get(path, {})
     reply = await ask(asked, method, await kept(asked, path), **sent)
+    reader.close()
     assert reply.status_code in (200, 202), reply.text
     check(page, reply, method, path)
-    if sent and "requestBody" in (said := page["paths"][path]["post"]):
+    if "json" in sent and "requestBody" in (said := page["paths"][path]["post"]):
         schema = said["requestBody"]["content"]["application/json"]["schema"] | {"components": page["components"]}
         Draft202012Validator(schema).validate(sent["json"])
 

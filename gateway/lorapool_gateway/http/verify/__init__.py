@@ -1,0 +1,1 @@
+"""Whose a picture is: `POST /v1/verify`."""
