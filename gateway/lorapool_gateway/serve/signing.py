@@ -39,7 +39,7 @@ class PictureSigning:
         self._version = installed_version()
 
     def checked(self, request: ResolvedRequest, serving: Serving) -> ResolvedRequest:
-        """The request as a pod gets it: of pictures that are to be signed nobody sees anything before.
+        """The request as a pod gets it: nobody sees anything of pictures before they are signed, as wholes.
 
         Raises:
             BadRequest: the pool does not allow what is asked for, or the format holds no signature.
@@ -68,6 +68,8 @@ class PictureSigning:
         signer = self._signer
         if not request.content_credentials or signer is None:
             return images
+        if len(images) != len(reply.images):
+            raise PictureNotSigned("pictures that are to be signed are not there whole")
         pictures = [await image.as_sent() for image in images]
         claims = zip(pictures, self._claims(request, serving, reply), strict=True)
         made = await asyncio.gather(*(signer.sign(picture, reply.format, claim) for picture, claim in claims))

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from lorapool_gateway.http.described.errors import WebUIErrorBody
 from lorapool_gateway.http.described.operation import JSON, LOOKUP_ERRORS, Schema, images, operation
-from lorapool_gateway.http.sdapi.pictures import PictureBody, WebUIPictureInfo
+from lorapool_gateway.http.sdapi.pictures import WebUIPictureBody, WebUIPictureInfo
 from lorapool_gateway.http.sdapi.replies import WebUIImages
 
 TAG: Final = "A1111"
@@ -50,7 +50,7 @@ def picture(summary: str) -> dict[str, Any]:
     """The route that reads a picture's file."""
     errors = (400, 401, 413, 429, 500, 503)
     said = operation(summary, answers={JSON: WebUIPictureInfo}, error=WebUIErrorBody, errors=errors, tags=[TAG])
-    return said | {"requestBody": {"required": True, "content": {JSON: {"schema": PictureBody}}}}
+    return said | {"requestBody": {"required": True, "content": {JSON: {"schema": WebUIPictureBody}}}}
 
 
 def options(summary: str) -> dict[str, Any]:

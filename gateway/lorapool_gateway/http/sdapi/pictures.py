@@ -18,7 +18,7 @@ _NEGATIVE: Final = "Negative prompt:"
 _MOST_SETTINGS: Final = 100
 
 
-class PictureBody(BaseModel):
+class WebUIPictureBody(BaseModel):
     """The picture that is asked about."""
 
     image: str = Field(description="PNG, JPEG or WebP in base64, also as a data: address.")
@@ -35,7 +35,7 @@ class WebUIPictureInfo(BaseModel):
 def picture_of(body: bytes) -> bytes:
     """The picture that a body names: pure. Raises: BadRequest."""
     try:
-        said = PictureBody.model_validate(json_object(body))
+        said = WebUIPictureBody.model_validate(json_object(body))
         return base64.b64decode(pictures.must_be_in("image", said.image), validate=True)
     except ValidationError as error:
         raise sentence(error) from None

@@ -12,7 +12,11 @@ from tests.unit.gateway.fakes import World, encoded_image
 from tests.unit.gateway.provenance import certificates
 from tests.unit.gateway.provenance.installation import SHA, Installation
 
-from lorapool_api.wire.request import ImageFormat
+from lorapool_api.kinds.serving import Serving
+from lorapool_api.wire.request import GenerateRequest, ImageFormat
+from lorapool_gateway.provenance.failed import PictureNotSigned
+from lorapool_gateway.routing.request import ResolvedRequest
+from lorapool_gateway.serve.signing import PictureSigning
 
 SIGN = {"provenance": {"contentCredentials": "Sign"}}
 ASKED = {"prompt": "a cat", "model": "ink", "seed": 5}
@@ -65,6 +69,19 @@ async def test_a_request_may_ask_for_it_and_else_nothing_is_signed(ours: Install
     asked = await post(world, "/v1/images/generations", **ASKED, content_credentials=True, metadata=True)
     report = await verified(world, base64.b64decode(asked.json()["data"][0]["b64_json"]))
     assert (report["ours"], report["made_with"]["prompt"]) == (True, "a cat")
+
+
+async def test_a_large_picture_is_not_passed_on_before_it_is_signed(ours: Installation) -> None:
+    signing = PictureSigning(ours.signer)
+    asked = ResolvedRequest("default/shapes", GenerateRequest(prompt="a cat", previews=3), passes_on=True)
+    ready = signing.checked(asked, Serving.model_validate(SIGN))
+    assert (ready.passes_on, ready.generate.previews) == (False, 0)
+    plain = signing.checked(asked, Serving())
+    assert (plain.passes_on, plain.generate.previews) == (True, 3)
+    world = ours.world()
+    reply = await next(iter(world.network.pods.values())).generate(asked.generate)
+    with pytest.raises(PictureNotSigned):
+        await signing.signed(ready, Serving(), reply, ())
 
 
 async def test_what_cannot_be_signed_is_refused_before_anything_is_made(ours: Installation) -> None:
