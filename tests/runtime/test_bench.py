@@ -1,5 +1,6 @@
 """The benches on a tiny shape: they measure what they say, and say how exact it is."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lorapool_bench.subjects.unet import SHAPES, inputs, make_unet, twin
 from lorapool_bench.switch import bench as switch
 from lorapool_bench.switch import plot as plot_switch
 from lorapool_bench.switch.result import SwitchResult
+from lorapool_bench.ways import launches
 from lorapool_bench.ways.wrapper import call_cost, wrapped_modules
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 
@@ -93,6 +95,32 @@ def test_a_wrapper_s_cost_is_of_all_modules_that_an_adapter_can_change() -> None
     assert cost.count == 20
     # A call of a Linear is some microseconds; what was measured is one, less another.
     assert abs(cost.median) < 1e-3
+
+
+@torch.inference_mode()
+def test_what_is_active_while_the_host_is_timed_is_what_its_name_says() -> None:
+    torch.manual_seed(1)
+    owner = nn.ModuleDict({name: nn.Linear(8, 8) for name in "ab"}).requires_grad_(False)
+    plain = copy.deepcopy(owner)
+    board = Switchboard({"unet": owner})
+    off = {}
+    for name, (plan, rows) in launches.plans(board).items():
+        x = torch.ones(rows, 4, 8)
+        board.switch(plan)
+        off[name] = torch.stack([(owner[module](x) - plain[module](x))[:, 0] for module in owner])
+    assert off.keys() == launches.WORDS.keys()
+    # Alike pictures, and each copy of them for guidance, have the adapter of their row.
+    torch.testing.assert_close(off["mixed"][:, 0], off["one"][:, 0])
+    torch.testing.assert_close(off["mixed"][:, :3].sum(1), off["stack"][:, 0])
+    torch.testing.assert_close(off["mixed"][:, :4], off["mixed"][:, 4:])
+    assert off["mixed"][0, :4].diff(dim=0).abs().amax(dim=-1).min() > 1e-2
+
+
+def test_what_the_host_does_for_active_adapters_is_more_than_for_none() -> None:
+    for cost in launches.forward_costs(rounds=5, modules=40).values():
+        assert cost.count == 5
+        # Two calls of torch at least for each module.
+        assert cost.median > 40 * 1e-7
 
 
 def test_loaders_that_are_compared_load_the_same(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lorapool_bench.overhead import plot as plot_overhead
 from lorapool_bench.overhead.result import OverheadResult, Variant
 from lorapool_bench.subjects.adapters import KINDS, AdapterKind, write_adapter
 from lorapool_bench.subjects.unet import SHAPES, inputs, make_unet, twin
+from lorapool_bench.ways.launches import forward_costs
 from lorapool_bench.ways.lorapool import PooledUNet
 from lorapool_bench.ways.wrapper import call_cost, wrapped_modules
 from lorapool_runtime.adapters.file import AdapterFile
@@ -35,6 +36,7 @@ _MIXED: Final = "46 MB"
 PLAIN: Final = "plain"
 # A call is timed so often for each round of the others.
 _CALLS_A_ROUND: Final = 500
+_FORWARDS_A_ROUND: Final = 40
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def run(shape: str, rounds: int, pixels: int, dtype: str, device: str = "cpu") -
         variants=tuple(_variant(state, times) for state in found),
         modules=modules,
         call=call_cost(_CALLS_A_ROUND * rounds),
+        host=forward_costs(_FORWARDS_A_ROUND * rounds),
     )
 
 

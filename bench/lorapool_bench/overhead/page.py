@@ -9,6 +9,7 @@ from lorapool_bench.overhead.result import OverheadResult, Variant
 from lorapool_bench.show import page_parts
 from lorapool_bench.show.page_parts import plot, table, targets, timing, where
 from lorapool_bench.show.words_of import gib, seconds, share
+from lorapool_bench.ways.launches import MODULES, WORDS
 
 _TITLE: Final = "What a step costs with an adapter"
 _COMMAND: Final = "make bench-overhead"
@@ -33,6 +34,7 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
             what,
             table(["state of the UNet", "a step", "beside the plain UNet"], rows),
             _wrapping(result),
+            _host(result),
             targets(result, notes),
             where(result, _COMMAND),
         )
@@ -47,6 +49,16 @@ def _wrapping(result: OverheadResult) -> str:
         f"plain one: {seconds(result.wrapping_s)} for all {result.modules} wrapped modules,\n"
         f"{share(result.wrapping_s / result.variant('plain').step.median)} of the step.\n"
     )
+
+
+def _host(result: OverheadResult) -> str:
+    what = (
+        "With active adapters the same is a forward of Linears with next to nothing to multiply, as many as the\n"
+        f"largest adapters of SDXL change, {MODULES}: what the host does more than for plain ones. A device that is\n"
+        "quicker than its host waits for it.\n"
+    )
+    rows = [[WORDS[name], timing(cost), seconds(cost.median / MODULES)] for name, cost in result.host.items()]
+    return what + "\n" + table(["active", "a forward longer by", "a module"], rows)
 
 
 def _row(variant: Variant) -> list[str]:

@@ -1,7 +1,13 @@
 """What the bench of steps found."""
 
-from lorapool_bench.measure.result import Frozen, Result
+from typing import Final
+
+from lorapool_bench.measure.result import Frozen, Goal, Result
 from lorapool_bench.measure.spread import Spread
+from lorapool_bench.ways.launches import MIXED, MODULES, ONE, WORDS
+
+# Seconds of the host that a forward may take longer at most, by what is active.
+_MOST_S: Final = {ONE: 3e-3, MIXED: 4e-3}
 
 
 class Variant(Frozen):
@@ -29,6 +35,7 @@ class OverheadResult(Result):
     variants: named `plain` are the UNet as diffusers makes it.
     modules: of the UNet that are wrapped.
     call: what a call of one of them takes longer than of a plain one, no active adapter.
+    host: seconds of the host that a forward of 722 modules takes longer than of plain ones, by what is active.
     """
 
     peak_bytes: int
@@ -36,6 +43,7 @@ class OverheadResult(Result):
     variants: tuple[Variant, ...]
     modules: int
     call: Spread
+    host: dict[str, Spread]
 
     @property
     def wrapping_s(self) -> float:
@@ -44,3 +52,14 @@ class OverheadResult(Result):
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.variants if variant.name == name)
+
+    def targets(self) -> tuple[Goal, ...]:
+        return tuple(
+            Goal(
+                key=f"overhead/host-{name}",
+                what=f"{WORDS[name]}: {most_s * 1e3:.0f} ms of the host for {MODULES} modules at most",
+                at_least=1.0,
+                got=most_s / max(self.host[name].median, 1e-9),
+            )
+            for name, most_s in _MOST_S.items()
+        )

@@ -49,18 +49,21 @@ class AdaptedLinear(nn.Linear):
             if shared is None:
                 return _sum_rows(self, active, input, functional.linear(input, weight, bias))
             (down, up, scale), others = shared
-            rows = input.flatten(0, -2)
+            shape = input.shape
+            rows = input.reshape(-1, shape[-1])
             out = functional.linear(rows, weight, bias)
-            low = rows.mm(down).masked_fill_(others.of(input.shape[0], rows.shape[0]), _ZERO)
+            low = rows.mm(down).masked_fill_(others.of(shape[0], rows.shape[0]), _ZERO)
         else:
             branches, ratio = active
             if ratio is not None:
                 return _sum_dora(self, branches, ratio, input, functional.linear(input, weight))
             ((down, up, scale),) = branches
-            rows = input.flatten(0, -2)
+            shape = input.shape
+            rows = input.reshape(-1, shape[-1])
             out = functional.linear(rows, weight, bias)
             low = rows.mm(down)
-        return out.addmm_(low, up, alpha=scale).view(*input.shape[:-1], -1)
+        out.addmm_(low, up, alpha=scale)
+        return out.view(shape[0], shape[1], -1) if len(shape) == 3 else out.view(*shape[:-1], -1)
 
     def add_branch(
         self, input: torch.Tensor, branch: Branch, out: torch.Tensor, others: OthersRanks | None = None
