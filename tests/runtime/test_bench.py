@@ -153,5 +153,5 @@ def test_results_are_drawn_and_stand_on_the_page(switched: SwitchResult, tmp_pat
     text = page(tmp_path)
     assert "**2.5 s**" in text
     assert "wrapped, no adapter" in text
-    assert f"for all {stepped.modules} wrapped modules" in text
+    assert f"for all {stepped.modules} wrapped" in text
     assert "lorapool: from the device" in text

@@ -49,7 +49,7 @@ def test_each_way_is_timed_with_one_two_and_four_pictures(found: GpuResult) -> N
 
 
 def test_the_same_requests_go_through_the_queue_and_through_diffusers_ways(found: GpuResult) -> None:
-    assert [way.name for way in found.traffic] == ["lorapool 1", "lorapool 4", "article", "hotswap"]
+    assert [way.name for way in found.traffic] == ["lorapool 1", "lorapool 4", "in turn", "article", "hotswap"]
     for way in found.traffic:
         assert (way.requests, way.latency.count, way.switch.count) == (REQUESTS, REQUESTS, REQUESTS)
         assert way.adapters == len(set(by_zipf(REQUESTS)))

@@ -107,27 +107,36 @@ class LorapoolScenes:
     def traffic(self) -> None:
         """A hundred and thirty adapters by Zipf, through the queue, as a pool that says nothing serves them."""
         files = [self.adapters.file(i) for i in by_zipf(self.requests)]
-        for clients in (1, _CLIENTS):
-            began = time.perf_counter()
-            answered = asyncio.run(self._asked(files, clients))
-            words = "lorapool, one after the other" if clients == 1 else f"lorapool, {clients} clients at once"
-            self.found.traffic.append(
-                TrafficWay(
-                    name=f"lorapool {clients}",
-                    words=words,
-                    clients=clients,
-                    requests=len(files),
-                    adapters=len({file.identity for file in files}),
-                    images_per_s=len(files) / (time.perf_counter() - began),
-                    latency=latencies([a.took_s for a in answered]),
-                    tiers=dict(Counter(str(a.outcome.tier) for a in answered)),
-                    switch=spread([a.switch_s for a in answered]),
-                )
-            )
-            self.pool.free()
+        at_once = f"lorapool, {_CLIENTS} clients at once"
+        self._serve("lorapool 1", "lorapool, one after the other", files, 1, self.pool.engine)
+        self._serve(f"lorapool {_CLIENTS}", at_once, files, _CLIENTS, self.pool.engine)
+        in_turn = f"{at_once}, no picture's end beside the next one's steps"
+        self._serve("in turn", in_turn, files, _CLIENTS, self.pool.in_turn())
 
-    async def _asked(self, files: Sequence[AdapterFile], clients: int) -> list[AnsweredRequest]:
-        queue = self.pool.queue(self.pool.engine)
+    def _serve(
+        self, name: str, words: str, files: Sequence[AdapterFile], clients: int, engine: DiffusersEngine
+    ) -> None:
+        began = time.perf_counter()
+        answered = asyncio.run(self._asked(files, clients, engine))
+        self.found.traffic.append(
+            TrafficWay(
+                name=name,
+                words=words,
+                clients=clients,
+                requests=len(files),
+                adapters=len({file.identity for file in files}),
+                images_per_s=len(files) / (time.perf_counter() - began),
+                latency=latencies([a.took_s for a in answered]),
+                tiers=dict(Counter(str(a.outcome.tier) for a in answered)),
+                switch=spread([a.switch_s for a in answered]),
+            )
+        )
+        self.pool.free()
+
+    async def _asked(
+        self, files: Sequence[AdapterFile], clients: int, engine: DiffusersEngine
+    ) -> list[AnsweredRequest]:
+        queue = self.pool.queue(engine)
         try:
             return await queue.all_of(files, clients)
         finally:

@@ -19,7 +19,7 @@ from lorapool_runtime.engine.diffusers.device.batching import Batching
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.load import load_engine
-from lorapool_runtime.engine.result import Unfinished
+from lorapool_runtime.engine.result import Result, Unfinished
 from lorapool_runtime.errors import RuntimeFailure
 from lorapool_runtime.queue.dispatcher import Dispatcher
 from lorapool_runtime.queue.entry import Outcome
@@ -29,6 +29,14 @@ _HOST_BYTES: Final = 16 * 2**30
 _TIMEOUT_S: Final = 600.0
 _GRAPH_S: Final = 600.0
 T = TypeVar("T")
+
+
+class EndsInTurn(DiffusersEngine):
+    """Finishes pictures on its own thread: what the product does beside the next ones' steps waits for its turn."""
+
+    def render(self, requests: Sequence[RenderRequest[HostAdapter]], waiting: int = 0) -> Sequence[Result]:
+        made = super().render(requests, waiting)
+        return [result.finish() if isinstance(result, Unfinished) else result for result in made]
 
 
 class BenchedPool:
@@ -66,6 +74,13 @@ class BenchedPool:
     def read(self, file: AdapterFile) -> HostAdapter:
         return self.engine.read(file)
 
+    def in_turn(self) -> DiffusersEngine:
+        """The engine, but with each picture at its end before the next one is begun."""
+        return EndsInTurn(self.engine.parts, self.engine.info, self._measured(), self.engine.memory.bound_bytes)
+
+    def _measured(self) -> Measured:
+        return Measured(self.engine.activator.costs, Batching(MOST_ROWS, self.subject.side**2))
+
     def of_mode(self, mode: ApplyMode, *, graphs: bool = False) -> DiffusersEngine:
         """Another engine on the same base, that applies adapters so, and batches as many pictures as it is given.
 
@@ -77,10 +92,7 @@ class BenchedPool:
         if graphs:
             made = compiled_denoiser(parts.pipeline, parts.board, CompileMode.DEFAULT)
             parts = replace(parts, compiled=made)
-        batching = Batching(MOST_ROWS, self.subject.side**2)
-        return DiffusersEngine(
-            parts, self.engine.info, Measured(self.engine.activator.costs, batching), memory.bound_bytes
-        )
+        return DiffusersEngine(parts, self.engine.info, self._measured(), memory.bound_bytes)
 
     def pictures(self, engine: DiffusersEngine, adapters: Sequence[HostAdapter | None], seed: int) -> float:
         """Seconds that one batch takes, a picture with each of these; None: of the bare base."""

@@ -42,12 +42,13 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
 
 
 def _wrapping(result: OverheadResult) -> str:
-    call = result.call
+    call, all_s = result.call, result.wrapping_s
+    than = "longer" if call.median > 0 else "shorter"
     return (
         "What the wrappers cost without an adapter is less than a step varies by. By itself, with next to nothing to\n"
-        f"multiply, a call of a wrapped Linear takes {seconds(call.median)} ± {seconds(call.error)} longer than of a\n"
-        f"plain one: {seconds(result.wrapping_s)} for all {result.modules} wrapped modules,\n"
-        f"{share(result.wrapping_s / result.variant('plain').step.median)} of the step.\n"
+        f"multiply, a call of a wrapped Linear takes {seconds(abs(call.median))} ± {seconds(call.error)} {than} than\n"
+        f"of a plain one, which looks parameters up: {seconds(abs(all_s))} {than} for all {result.modules} wrapped\n"
+        f"modules, {share(abs(all_s) / result.variant('plain').step.median)} of the step.\n"
     )
 
 

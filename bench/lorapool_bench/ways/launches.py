@@ -12,6 +12,7 @@ from lorapool_api.lora.networks import Network
 from lorapool_bench.measure.clock import timed
 from lorapool_bench.measure.spread import Spread, spread
 from lorapool_runtime.adapters.file import ScaledAdapter
+from lorapool_runtime.engine.diffusers.host_threads import one_thread
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta
 from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Plan, Switchboard
 
@@ -20,7 +21,7 @@ MODULES: Final = 722
 PICTURES: Final = 4
 _SIZE, _RANK = 8, 4
 # Next to nothing to multiply: (rows, positions, channels).
-_POSITIONS: Final = 4
+_POSITIONS: Final = 1
 ONE, STACK, MIXED = "one", "stack", "mixed"
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -31,8 +32,12 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+@one_thread()
 def forward_costs(rounds: int, modules: int = MODULES) -> dict[str, Spread]:
-    """Seconds of the host that a forward of so many Linears takes longer than the plain ones, by what is active."""
+    """Seconds of the host that a forward of so many Linears takes longer than the plain ones, by what is active.
+
+    On one thread: a host launches kernels on one, and what there is to multiply is no work for several.
+    """
     torch.manual_seed(0)
     owner = nn.ModuleDict({f"m{i}": nn.Linear(_SIZE, _SIZE) for i in range(modules)}).requires_grad_(False)
     plain = [copy.deepcopy(module) for module in owner.values()]

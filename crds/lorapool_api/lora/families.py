@@ -18,6 +18,7 @@ class Family(StrEnum):
     FLUX = "Flux"
     FLUX_2 = "Flux.2"
     QWEN_IMAGE = "Qwen-Image"
+    HUNYUAN_IMAGE = "HunyuanImage"
     HUNYUAN_VIDEO = "HunyuanVideo"
     WAN = "Wan"
     Z_IMAGE = "Z-Image"
@@ -56,6 +57,8 @@ _GATED: Final = (
     (re.compile(r"double_blocks_\d+_(img|txt)_mlp_0$"), 6),
 )
 _LTX_WIDTH: Final = 2048
+# HunyuanImage has HunyuanVideo's names and wider states: what its modules read is a multiple of this.
+_HUNYUAN_IMAGE_WIDTH: Final = 3584
 _FLUX_DOUBLE_BLOCKS: Final = 19
 _BLOCK: Final = re.compile(r"transformer_blocks_(\d{1,4})_")
 
@@ -67,6 +70,7 @@ _HINTS: Final = (
     (re.compile(r"stable-diffusion-3|sd3"), Family.SD3),
     (re.compile(r"flux"), Family.FLUX),
     (re.compile(r"qwen-?_?image"), Family.QWEN_IMAGE),
+    (re.compile(r"hunyuan-?_?image"), Family.HUNYUAN_IMAGE),
     (re.compile(r"hunyuan-?_?video"), Family.HUNYUAN_VIDEO),
     (re.compile(r"\bwan"), Family.WAN),
     (re.compile(r"z-?_?image"), Family.Z_IMAGE),
@@ -111,6 +115,8 @@ def _named(widths: Widths) -> Family | None:
         if component.startswith("text_encoder"):
             continue
         family = next((family for pattern, family in _NAMES if pattern.match(module)), None)
+        if family is Family.HUNYUAN_VIDEO and width and width % _HUNYUAN_IMAGE_WIDTH == 0:
+            return Family.HUNYUAN_IMAGE
         if family is not None and (family is not Family.LTX_VIDEO or width == _LTX_WIDTH):
             return family
     return None

@@ -92,6 +92,11 @@ _FLUX2_OUTSIDE: Final = {
     "double_stream_modulation_txt_lin": Fused(("double_stream_modulation_txt_linear",)),
     "single_stream_modulation_lin": Fused(("single_stream_modulation_linear",)),
 }
+# LongCat-Image and Fibo have no pooled text beside the time.
+_TIME_OUTSIDE: Final = {
+    "time_in_in_layer": Fused(("time_embed_timestep_embedder_linear_1",)),
+    "time_in_out_layer": Fused(("time_embed_timestep_embedder_linear_2",)),
+}
 _OUTSIDE: Final = {
     "img_in": Fused(("x_embedder",)),
     "txt_in": Fused(("context_embedder",)),
@@ -113,12 +118,12 @@ _BLOCK: Final = re.compile(r"^(double_blocks|single_blocks|joint_blocks)_(\d{1,4
 
 
 def mmdit_readings(module: str) -> tuple[Fused, ...]:
-    """What a module, `_` for `.`, is in Flux, Flux.2 or SD3, the likeliest first; (): it is of none of them."""
+    """What a module, `_` for `.`, is in Flux or its like, Flux.2 or SD3, the likeliest first; (): it is of none."""
     if block := _BLOCK.match(module):
         blocks, families = _BLOCKS[block[1]]
         found = (known[block[3]] for known in families if block[3] in known)
         return tuple(Fused(tuple(f"{blocks}_{block[2]}_{m}" for m in fused.modules), fused.cut) for fused in found)
-    return tuple(known[module] for known in (_OUTSIDE, _FLUX2_OUTSIDE) if module in known)
+    return tuple(known[module] for known in (_OUTSIDE, _FLUX2_OUTSIDE, _TIME_OUTSIDE) if module in known)
 
 
 def split_rows(fused: Fused, outputs: int, inputs: int) -> Sequence[RowRanges] | None:

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from lorapool_api.lora.layouts.hunyuan import hunyuan_readings
 from lorapool_api.lora.layouts.mmdit import Fused, mmdit_readings
 from lorapool_api.lora.layouts.single_stream import single_stream_readings
 
@@ -18,11 +19,15 @@ def readings(module: str) -> tuple[Fused, ...]:
     A name that is of no original layout is itself. So may be one that stands outside of the blocks: `img_in` is Flux's,
     and diffusers' own of Qwen-Image.
     """
+    own, hunyuan = Fused((module,)), hunyuan_readings(module)
     found = (*mmdit_readings(module), *single_stream_readings(module))
-    own = Fused((module,))
+    if not found and hunyuan:
+        # Nobody else has these names: they tell the family, whatever the base is.
+        return (own, *hunyuan)
+    found = tuple(dict.fromkeys((*found, *hunyuan)))
     return found if own in found or (found and _OF_A_BLOCK.search(module)) else (*found, own)
 
 
 def is_original(module: str) -> bool:
     """Whether a module is called so in the original code of a transformer, and not by diffusers."""
-    return readings(module)[0] != Fused((module,))
+    return readings(module)[0] != Fused((module,)) or bool(hunyuan_readings(module))

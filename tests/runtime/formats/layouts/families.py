@@ -1,4 +1,4 @@
-"""Transformers of several families at their real widths, without weights, and files for them in trainers' layouts.
+"""Denoisers of several families at their real widths, without weights, and files for them in trainers' layouts.
 
 What a file means to lorapool is compared with what diffusers converts it to, module by module: the low-rank products of
 both with the same random inputs. The models are on the meta device, so that they take no memory.
@@ -13,6 +13,7 @@ from typing import Any
 
 import diffusers
 import torch
+from diffusers.utils import convert_unet_state_dict_to_peft
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tests.runtime.ask import adapter_file
@@ -32,25 +33,29 @@ Outputs = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Family:
-    """A transformer of diffusers and the pipeline whose loader reads adapters for it."""
+    """A denoiser of diffusers and the pipeline whose loader reads adapters for it; "": its pipeline has none."""
 
-    transformer: str
+    denoiser: str
     pipeline: str
     sizes: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def component(self) -> str:
+        return "unet" if self.denoiser.startswith("UNet") else "transformer"
+
     def model(self) -> Any:
         with torch.device("meta"):
-            return getattr(diffusers, self.transformer)(**dict(self.sizes))
+            return getattr(diffusers, self.denoiser)(**dict(self.sizes))
 
 
 @cache
 def board(family: Family) -> Switchboard:
-    return Switchboard({"transformer": family.model()})
+    return Switchboard({family.component: family.model()})
 
 
 def modules_of(family: Family) -> dict[str, Shape]:
     """diffusers' names of its Linears, (outputs, inputs)."""
-    named = board(family).modules()["transformer"]
+    named = board(family).modules()[family.component]
     return {name: (shape[0], shape[1]) for name, shape in named.items() if len(shape) == 2}
 
 
@@ -114,15 +119,15 @@ def by_lorapool(family: Family, path: Path) -> Outputs:
 
 def by_diffusers(family: Family, path: Path) -> Outputs:
     """The same of diffusers' own loader, which takes the converted file for this model."""
-    state, alphas = _converted(family, load_file(path))
     model = family.model()
+    state, alphas = _converted(family, load_file(path), model.config)
     model.load_lora_adapter(
-        state, prefix="transformer", metadata=_metadata(path), network_alphas=alphas, low_cpu_mem_usage=True
+        state, prefix=family.component, metadata=_metadata(path), network_alphas=alphas, low_cpu_mem_usage=True
     )
     made: Outputs = {}
     for name, layer in model.named_modules():
         if hasattr(layer, "lora_A") and len(layer.lora_A):
-            key = f"transformer.{name}"
+            key = f"{family.component}.{name}"
             made[name] = layer.scaling["default_0"] * _product(
                 state[f"{key}.lora_A.weight"], state[f"{key}.lora_B.weight"]
             )
@@ -130,10 +135,18 @@ def by_diffusers(family: Family, path: Path) -> Outputs:
     return made
 
 
-def _converted(family: Family, state: Outputs) -> tuple[Outputs, Outputs]:
+_LEAVING_ALPHAS = {"FluxPipeline", "BriaFiboPipeline"}
+
+
+def _converted(family: Family, state: Outputs, config: Any) -> tuple[Outputs, Outputs]:
     """By the pipeline's own converter: the weights under its names, and the alphas that it leaves to its loader."""
+    if not family.pipeline:
+        return state, {}
     convert = getattr(diffusers, family.pipeline).lora_state_dict
-    if family.pipeline == "FluxPipeline":
+    if family.component == "unet":
+        weights, alphas = convert(state, unet_config=config)
+        return convert_unet_state_dict_to_peft(weights), alphas or {}
+    if family.pipeline in _LEAVING_ALPHAS:
         weights, alphas = convert(state, return_alphas=True)
         return weights, alphas or {}
     return convert(state), {}

@@ -24,6 +24,7 @@ from tests.runtime.formats.layouts.families import (
     by_lorapool,
     modules_of,
 )
+from tests.runtime.formats.layouts.numbered import found_rows, numbered
 from tests.runtime.formats.layouts.test_layouts import (
     FLUX,
     FLUX2,
@@ -40,7 +41,6 @@ from tests.runtime.formats.layouts.test_layouts import (
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.lora.fit import check_fits
 from lorapool_api.lora.header import FactsError
-from lorapool_api.lora.modules import PartInfo, file_module
 from lorapool_runtime.errors import AdapterError
 
 Convert = Callable[[dict[str, torch.Tensor]], dict[str, Any]]
@@ -68,21 +68,8 @@ BASES: dict[str, tuple[Family, Convert, Shapes]] = {
 @pytest.mark.parametrize("base", BASES)
 def test_every_row_is_where_the_conversion_of_the_base_puts_it(base: str) -> None:
     family, convert, shapes = BASES[base]
-    # Each row is a number that no other row has.
-    starts = dict(zip(shapes, torch.tensor([0, *(s[0] for s in shapes.values())]).cumsum(0).tolist(), strict=False))
-    numbered = {f"{n}.weight": (torch.arange(s[0]) + starts[n]).unsqueeze(1) for n, s in shapes.items()}
-    wanted = {name.removesuffix(".weight"): rows.flatten() for name, rows in convert(numbered).items()}
-
-    here = board(family)
-    found: dict[str, torch.Tensor] = {}
-    for name, (outputs, inputs) in shapes.items():
-        parts = (PartInfo("down", "F32", (1, inputs)), PartInfo("up", "F32", (outputs, 1)))
-        module = file_module("transformer", name.replace(".", "_"), parts)
-        for target in module.targets_in(lambda component, flat: here.find(component, flat) is not None):
-            place = here.find("transformer", target.module)
-            assert place is not None
-            ranges = target.rows or ((0, outputs),)
-            found[place.name] = torch.cat([torch.arange(begin, end) for begin, end in ranges]) + starts[name]
+    wanted = {name.removesuffix(".weight"): rows.flatten() for name, rows in convert(numbered(shapes)).items()}
+    found = found_rows(family, shapes)
     assert found.keys() == wanted.keys()
     assert all(torch.equal(rows, wanted[name]) for name, rows in found.items())
 

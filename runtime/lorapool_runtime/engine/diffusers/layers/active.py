@@ -45,31 +45,30 @@ class RowSlice(NamedTuple):
     branches: tuple[Branch, ...]
 
 
-class OthersRanks:
-    """Of the ranks of a `SharedBranch`, those that are not a picture's own."""
+class OthersRanks(dict[tuple[int, int], torch.Tensor]):
+    """Of the ranks of a `SharedBranch`, those that are not a picture's own.
+
+    By the rows of an input and the positions of all of them together: (positions, ranks). Rows are the pictures once,
+    or several times one after the other. What modules see is made for the first of them: a mask that a kernel need not
+    stretch is one call of the host less for each, and a dictionary, unlike a method, is none of Python's.
+
+    Raises: ValueError for rows of another batch.
+    """
 
     def __init__(self, mask: torch.Tensor) -> None:
         """`mask`: bool, (pictures, 1, ranks), true where a rank is another's."""
+        super().__init__()
         self._mask = mask
-        self._for: dict[tuple[int, int], torch.Tensor] = {}
 
-    def of(self, rows: int, positions: int) -> torch.Tensor:
-        """For so many rows, and positions of all of them together: (positions, ranks).
-
-        Rows are the pictures once, or several times one after the other. What modules see is made for the first of
-        them: a mask that a kernel need not stretch is one call of the host less for each.
-
-        Raises: ValueError for rows of another batch.
-        """
-        found = self._for.get((rows, positions))
-        if found is None:
-            pictures, _, ranks = self._mask.shape
-            copies, rest = divmod(rows, pictures)
-            if rest:
-                raise ValueError(f"{rows} rows are no batch of {pictures} pictures")
-            found = self._mask.expand(-1, positions // rows, -1).repeat(copies, 1, 1).view(positions, ranks)
-            self._for[rows, positions] = found
-        return found
+    def __missing__(self, key: tuple[int, int]) -> torch.Tensor:
+        rows, positions = key
+        pictures, _, ranks = self._mask.shape
+        copies, rest = divmod(rows, pictures)
+        if rest:
+            raise ValueError(f"{rows} rows are no batch of {pictures} pictures")
+        made = self._mask.expand(-1, positions // rows, -1).repeat(copies, 1, 1).view(positions, ranks)
+        self[key] = made
+        return made
 
 
 class SharedBranch(NamedTuple):

@@ -52,7 +52,7 @@ class AdaptedLinear(nn.Linear):
             shape = input.shape
             rows = input.reshape(-1, shape[-1])
             out = functional.linear(rows, weight, bias)
-            low = rows.mm(down).masked_fill_(others.of(shape[0], rows.shape[0]), _ZERO)
+            low = rows.mm(down).masked_fill_(others[shape[0], rows.shape[0]], _ZERO)
         else:
             branches, ratio = active
             if ratio is not None:
@@ -76,7 +76,7 @@ class AdaptedLinear(nn.Linear):
         down, up, scale = branch
         low = input.flatten(0, -2).mm(down)
         if others is not None:
-            low.masked_fill_(others.of(len(input), len(low)), _ZERO)
+            low.masked_fill_(others[len(input), len(low)], _ZERO)
         out.view(-1, out.shape[-1]).addmm_(low, up, alpha=scale)
 
     def add_stacked(self, input: torch.Tensor, stacked: Stacked, out: torch.Tensor) -> None:
@@ -136,7 +136,7 @@ class AdaptedConv2d(nn.Conv2d):
         down, up, scale = branch
         low = self._convolve(input, down, None)
         if others is not None:
-            low.masked_fill_(others.of(len(low), len(low))[..., None, None], _ZERO)
+            low.masked_fill_(others[len(low), len(low)][..., None, None], _ZERO)
         if out.is_contiguous():
             out.flatten(2).baddbmm_(up.expand(len(out), -1, -1), low.flatten(2), alpha=scale)
         else:
