@@ -34,7 +34,7 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
             what,
             table(["state of the UNet", "a step", "beside the plain UNet"], rows),
             _wrapping(result),
-            _host(result),
+            _host(result) if result.host else "",
             targets(result, notes),
             where(result, _COMMAND),
         )

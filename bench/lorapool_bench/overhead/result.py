@@ -43,7 +43,7 @@ class OverheadResult(Result):
     variants: tuple[Variant, ...]
     modules: int
     call: Spread
-    host: dict[str, Spread]
+    host: dict[str, Spread] = {}
 
     @property
     def wrapping_s(self) -> float:
@@ -62,4 +62,5 @@ class OverheadResult(Result):
                 got=most_s / max(self.host[name].median, 1e-9),
             )
             for name, most_s in _MOST_S.items()
+            if name in self.host
         )
