@@ -19,7 +19,7 @@ from lorapool_common.http.server import Server
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError
 from lorapool_common.kube.reflector import ListerWatcher, Reflector
-from lorapool_common.malloc import give_back_large_blocks
+from lorapool_common.malloc import give_back_large_blocks, share_one_heap
 from lorapool_common.observe.tracing import NO_TRACING, Tracing, tracing_for
 from lorapool_common.process import CannotStart, Process
 from lorapool_common.process import run as run_process
@@ -74,6 +74,7 @@ def command() -> None:
         sys.exit(f"{_COMMAND}: {error}")
     logs.configure(settings.log_level)
     give_back_large_blocks()
+    share_one_heap()
     run_process(_COMMAND, lambda process: run(settings, process), loop=uvloop.new_event_loop)
 
 

@@ -87,13 +87,14 @@ class SpooledBody:
     async def add(self, chunk: bytes) -> None:
         """Raises: Busy, where there is no room for it."""
         self._share.grow(len(chunk))
-        self._memory += chunk
-        if self._disk is None:
-            return
-        if self._file is None and max(self._announced_bytes, len(self._memory)) > MEMORY_BYTES:
+        gathered_bytes = max(self._announced_bytes, len(self._memory) + len(chunk))
+        if self._disk is not None and self._file is None and gathered_bytes > MEMORY_BYTES:
             self._file = self._resources.enter_context(self._disk.file())
-        if self._file is not None and len(self._memory) >= _WRITTEN_BYTES:
+        if self._file is not None and len(self._memory) + len(chunk) >= _WRITTEN_BYTES:
             await self._flush(self._file)
+            await self._write(self._file, chunk)
+        else:
+            self._memory += chunk
 
     def clear(self) -> None:
         """Forget what is in memory: nobody will read it."""
@@ -149,6 +150,10 @@ class SpooledBody:
 
     async def _flush(self, file: SpoolFile) -> None:
         data, self._memory = self._memory, bytearray()
+        if data:
+            await self._write(file, data)
+
+    async def _write(self, file: SpoolFile, data: bytes | bytearray) -> None:
         await asyncio.to_thread(file.append, memoryview(data))
         self._share.grow(-len(data))
 
