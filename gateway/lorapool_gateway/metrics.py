@@ -77,9 +77,6 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
-        # A request has nine of them.
-        self._stage = lru_cache(_SERIES_KEPT)(self._stages.labels)
-
         self._ages = Histogram(
             "lorapool_gateway_status_age_seconds",
             "How old what was known of a pod was when a request was sent there; up to 0.1 it was fresh.",
@@ -87,11 +84,19 @@ class Metrics:
             buckets=_AGES_S,
             registry=self._registry,
         )
+        # A request has a dozen of them, and a look-up by labels takes longer than to count.
+        self._stage = lru_cache(_SERIES_KEPT)(self._stages.labels)
+        self._age = lru_cache(_SERIES_KEPT)(self._ages.labels)
+        self._held = lru_cache(_SERIES_KEPT)(self._waiting.labels)
+        self._has_pod = lru_cache(_SERIES_KEPT)(self._in_flight.labels)
+        self._wants_pod = lru_cache(_SERIES_KEPT)(self._demand_of)
+        self._answered = lru_cache(_SERIES_KEPT)(self._requests.labels)
+        self._asked_for = lru_cache(_SERIES_KEPT)(self._images.labels)
 
     def answered(self, dialect: str, pool: str, outcome: str, images: int = 1) -> None:
         """Count a request that has ended so, and the images that it asked for."""
-        self._requests.labels(dialect, pool, outcome).inc()
-        self._images.labels(pool, outcome).inc(images)
+        self._answered(dialect, pool, outcome).inc()
+        self._asked_for(pool, outcome).inc(images)
 
     def answered_key(self, name: str, outcome: str, images: int) -> None:
         """The same by the key. Beyond so many names the others share one series: no Secret fills a Prometheus."""
@@ -106,22 +111,25 @@ class Metrics:
 
     def sent(self, pool: str, age_s: float) -> None:
         """A request goes to a pod of which that old a status is known."""
-        self._ages.labels(pool).observe(age_s)
+        self._age(pool).observe(age_s)
 
     def took(self, pool: str, stage: str, seconds: float) -> None:
         self._stage(pool, stage).observe(seconds)
 
     def waiting(self, pool: str) -> AbstractContextManager[None]:
         """Count a request as held while it lasts."""
-        return self._waiting.labels(pool).track_inprogress()
+        return self._held(pool).track_inprogress()
 
     def running(self, pool: str) -> AbstractContextManager[None]:
         """Count a request as running while it lasts."""
-        return self._in_flight.labels(pool).track_inprogress()
+        return self._has_pod(pool).track_inprogress()
 
     def demand(self, pool: str) -> AbstractContextManager[None]:
         """Count a request as one that wants a pod while it lasts."""
-        return self._demand.labels(pool, *split_full_name(pool)).track_inprogress()
+        return self._wants_pod(pool).track_inprogress()
+
+    def _demand_of(self, pool: str) -> Gauge:
+        return self._demand.labels(pool, *split_full_name(pool))
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

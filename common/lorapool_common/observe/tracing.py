@@ -5,8 +5,8 @@ What a span may say is an `Attribute`: names, counts and reasons. Never a prompt
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
@@ -82,9 +82,7 @@ class _NoSpan:
 _NO_SPAN: Final = _NoSpan()
 
 
-@contextmanager
-def _no_span() -> Iterator[Span]:
-    yield _NO_SPAN
+_NO_CONTEXT: Final = nullcontext(_NO_SPAN)
 
 
 class NoTracing:
@@ -93,7 +91,7 @@ class NoTracing:
     def span(
         self, name: str, role: Role, parent: Headers | None = None, **attributes: Attribute
     ) -> AbstractContextManager[Span]:
-        return _no_span()
+        return _NO_CONTEXT
 
     def record(
         self,

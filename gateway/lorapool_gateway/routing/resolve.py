@@ -183,6 +183,8 @@ def with_files(request: GenerateRequest, snapshot: Snapshot, draw: bytes | None 
         VersionNotServed: the version that it pins has gone.
         AdapterUnavailable: an adapter is not served, now (transient) or at all.
     """
+    if not request.adapters:
+        return request
     uses = [one for use in request.adapters for one in _without_stacks(use, snapshot)]
     check_uses(uses)
     return request.model_copy(update={"adapters": tuple(_with_file(use, snapshot, draw) for use in uses)})

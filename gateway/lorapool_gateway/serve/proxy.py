@@ -203,11 +203,15 @@ def _on_terms(request: GenerateRequest, flight: InFlight, now_s: float) -> Gener
     said: dict[str, object] = {"caller": terms.caller, "priority": terms.priority}
     if flight.ends is not None:
         said["within_s"] = max(_SHORTEST_S, flight.ends - now_s)
+    elif (terms.caller, terms.priority) == (request.caller, request.priority):
+        return request
     return request.model_copy(update=said)
 
 
 def _by_adapter(reply: GenerateReply) -> GenerateReply:
     """The reply with the adapters' own keys; which version of one it was is said by its sha256."""
+    if not reply.adapters:
+        return reply
     used = tuple(use.model_copy(update={"key": adapter_of(use.key)}) for use in reply.adapters)
     return reply.model_copy(update={"adapters": used})
 

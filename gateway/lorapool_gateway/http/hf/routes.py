@@ -62,7 +62,7 @@ async def _infer(gate: Gate, request: Request, model: str | None = None) -> Resp
         accept=request.headers.get("accept"),
         model=model,
         lora=lora_header(request),
-        query=request.query_params.multi_items(),
+        query=request.query_params.multi_items() if request.scope["query_string"] else (),
     )
     return await gate.serve(DIALECT, request, partial(parse, sent=sent), partial(_image, gate.service), passes_on=True)
 

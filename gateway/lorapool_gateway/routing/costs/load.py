@@ -68,9 +68,12 @@ class PodLoad:
 
 def work_of(request: GenerateRequest, serving: Serving) -> Work:
     """What the request is, by the pool's defaults where it does not say."""
-    defaults = completed_defaults(serving, OF_SDXL)
-    steps = defaults.steps if request.steps is None else request.steps
-    pixels = (request.width or defaults.width) * (request.height or defaults.height)
+    steps, width, height = request.steps, request.width, request.height
+    if steps is None or not width or not height:
+        defaults = completed_defaults(serving, OF_SDXL)
+        steps = defaults.steps if steps is None else steps
+        width, height = width or defaults.width, height or defaults.height
+    pixels = width * height
     of_steps = float(steps * pixels)
     if (hires := request.hires) is not None:
         of_steps += (hires.steps or steps) * hires.strength * pixels * hires.scale**2
