@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from tests import make
 from tests.unit.gateway.fakes import FakePod, read
+from tests.unit.gateway.provenance import certificates
 from tests.waiting import until_read
 
 from lorapool_api.kinds.pool import Pool
@@ -193,6 +194,27 @@ async def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path, unused
         status, errors = await ended(it)
     assert status == 1
     assert errors == f"lorapool gateway: 127.0.0.1 port {taken}: Address already in use\n"
+
+
+async def test_it_signs_with_the_key_of_its_folder_and_knows_what_it_signed(
+    tmp_path: Path, unused_tcp_port_factory: Any
+) -> None:
+    root = certificates.authority()
+    folder = certificates.write(tmp_path / "pictures", certificates.issued(root), root)
+    mounted: dict[str, Any] = {"LORAPOOL_CONTENT_CREDENTIALS_DIR": str(folder)}
+    async with (
+        gateway(tmp_path, unused_tcp_port_factory, **mounted) as it,
+        httpx.AsyncClient(timeout=DEADLINE_S, base_url=it.url) as client,
+    ):
+        await wait_ready(it)
+        assert it.pod.hold is not None
+        it.pod.hold.set()
+        asked = {"inputs": "a cat", "parameters": {"content_credentials": True}}
+        made = await client.post("/", json=asked, headers={"accept": "image/png"})
+        verdict = (await client.post("/v1/verify", content=made.content)).json()
+        assert (verdict["ours"], verdict["made_with"]["base"]["name"]) == (True, "shapes-xl")
+        it.process.send_signal(signal.SIGTERM)
+        assert (await ended(it))[0] == 0
 
 
 async def nothing(request: web.Request) -> web.StreamResponse:
