@@ -25,6 +25,7 @@ async def test_client_makes_pictures_and_fills_its_menus(client: str, gateway: S
     assert (image.prompt, image.image, image.strength) == ("a hat", seen["sent"][0], 0.5)
     assert ([masked.image, masked.mask], seen["mask"]) == (seen["sent"], 1)
     assert seen["image"] == seen["text"]
+    assert seen["png_info"] == ["a cat\nSteps: 5, Sampler: Euler a, Seed: 4", "a cat", "4"]
     check_menus(seen)
     check_errors(seen)
 

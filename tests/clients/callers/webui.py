@@ -48,6 +48,10 @@ seen["chosen"] = len(api.txt2img(prompt="a cat", override_settings=chosen).image
 seen["image"] = shown(api.img2img(images=[reds], prompt="a hat", seed=4, denoising_strength=0.5, width=64, height=64))
 seen["mask"] = len(api.img2img(images=[reds], mask_image=greens, prompt="a hat", width=64, height=64).images)
 
+greens.info["parameters"] = "a cat\nSteps: 5, Sampler: Euler a, Seed: 4"
+said = api.png_info(greens)
+seen["png_info"] = [said.info, said.parameters.get("Prompt"), said.parameters.get("Seed")]
+
 seen["models"] = api.util_get_model_names()
 seen["samplers"] = [sampler["name"] for sampler in api.get_samplers()]
 seen["loras"] = [lora["name"] for lora in api.get_loras()]

@@ -84,6 +84,7 @@ class FakePod:
     received: list[GenerateRequest] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     base_revision: str = "r1"
+    recipe: str | None = None
     steps: int = 4
     hold: asyncio.Event | None = None
     was_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -141,7 +142,8 @@ class FakePod:
         seeds = [(asked.seed if asked.seed is not None else 7) + i for i in range(asked.images)]
         return GenerateReply(
             images=tuple(
-                MadeImage(data=base64.b64encode(encoded_image(s, asked.format)).decode(), seed=s) for s in seeds
+                MadeImage(data=base64.b64encode(encoded_image(s, asked.format)).decode(), seed=s, recipe=self.recipe)
+                for s in seeds
             ),
             format=asked.format,
             width=asked.width or 64,

@@ -23,6 +23,13 @@ async def get(world: World, path: str) -> Any:
         return (await client.get(f"/sdapi/v1/{path}")).json()
 
 
+async def test_infotexts_are_those_of_the_files_where_these_have_some(world: World, pod: FakePod) -> None:
+    pod.recipe = "a cat\nSteps: 30"
+    info = json.loads((await post(world, "txt2img", prompt="a cat", metadata=True)).json()["info"])
+    assert info["infotexts"] == ["a cat\nSteps: 30"]
+    assert pod.received[0].metadata is True
+
+
 async def test_txt2img_makes_a_batch_of_batches(world: World, pod: FakePod) -> None:
     said = {"steps": 7, "cfg_scale": 4.5, "width": 64, "height": 128, "seed": 9, "sampler_name": "Euler a"}
     reply = await post(world, "txt2img", prompt="a (cat:1.2)", negative_prompt="dog", n_iter=2, batch_size=1, **said)
