@@ -1,18 +1,24 @@
 """The routes that read pictures: their forms, their bounds, and what they say of texts."""
 
+import asyncio
 import base64
+import json
 from io import BytesIO
 from pathlib import Path
 
+import c2pa
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tests.unit.gateway.fakes import World, encoded_image
-from tests.unit.gateway.provenance.installation import Installation
+from tests.unit.gateway.provenance.installation import Installation, claim
 
 from lorapool_api.rules.recipes.infotext import PictureRecipe, RecipeAdapter, infotext
 from lorapool_api.wire.request import ImageFormat
+from lorapool_gateway.errors import Busy
 from lorapool_gateway.http.sdapi.pictures import parsed_infotext
+from lorapool_gateway.provenance.manifest import manifest_of
+from lorapool_gateway.provenance.report import PictureReport
 
 PICTURE = encoded_image(3, ImageFormat.PNG)
 RECIPE = infotext(
@@ -91,7 +97,46 @@ async def test_texts_that_swell_and_files_that_are_none_end_at_their_bounds(ours
         assert none == {"info": "", "items": {}, "parameters": {}}
 
 
-def test_a_recipe_is_parsed_infotext_as_it_was_put_together() -> None:
+async def test_an_address_in_a_picture_is_not_asked(ours: Installation) -> None:
+    """A manifest may lie elsewhere: whoever sends the picture would choose whom the gateway calls."""
+    asked: list[str] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append("somebody came")
+        writer.close()
+
+    server = await asyncio.start_server(note, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    key, target = ours.keys.current(), BytesIO()
+    info = c2pa.C2paSignerInfo(b"es256", key.chain, key.key, None)
+    said = json.dumps(manifest_of(claim()))
+    with c2pa.Signer.from_info(info) as signer, c2pa.Builder(said) as builder:
+        builder.set_no_embed()
+        builder.set_remote_url(f"http://127.0.0.1:{port}/manifest.c2pa")
+        builder.sign(signer, "image/png", BytesIO(PICTURE), target)
+    assert f"127.0.0.1:{port}".encode() in target.getvalue()
+    report = await ours.report(target.getvalue())
+    server.close()
+    await server.wait_closed()
+    assert (report.valid, report.ours, report.made_with, asked) == (False, False, None, [])
+
+
+async def test_only_so_many_pictures_wait_to_be_read(ours: Installation) -> None:
+    held = asyncio.Event()
+
+    async def slow() -> bytes:
+        await held.wait()
+        return PICTURE
+
+    many = asyncio.gather(*(ours.reader.report(slow) for _ in range(17)), return_exceptions=True)
+    asyncio.get_running_loop().call_soon(held.set)
+    *read, last = await many
+    assert isinstance(last, Busy)
+    assert [isinstance(report, PictureReport) for report in read] == [True] * 16
+    assert not (await ours.report(PICTURE)).signed
+
+
+def test_a_recipe_is_parsed_as_it_was_put_together() -> None:
     assert parsed_infotext(RECIPE) == {
         "Prompt": 'a "cat",\nSteps: 3 <lora:ns/ink:0.5> <lora:ns/px:1>',
         "Negative prompt": "a: b, c",
@@ -109,5 +154,5 @@ def test_a_recipe_is_parsed_infotext_as_it_was_put_together() -> None:
 @pytest.mark.parametrize(
     "text", ["a cat", "Negative prompt: a dog", "", ":" * 5000, '"' * 5000, "a: " * 5000, "\n" * 5000]
 )
-def test_any_text_is_parsed_infotext(text: str) -> None:
+def test_any_text_is_parsed(text: str) -> None:
     assert set(parsed_infotext(text)) >= ({"Prompt", "Negative prompt"} if text else set())
