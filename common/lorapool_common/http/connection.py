@@ -1,9 +1,9 @@
 """One connection of a server: HTTP/1.1 read by llhttp, with limits on what a client may send and how slowly."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lorapool_common.http.readers import LetsStalledReadersGo
 
@@ -19,6 +19,9 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
     """A connection that is closed when its client sends nothing at all, or half a request's head, and then nothing.
 
     The parser keeps what it has read of a header until that is whole, and has no limits: they are here.
+
+    A client that ends its side alone looks like one that has gone. An application that waits for its client to go is
+    told so, and the connection ends; requests of other applications that have come whole are answered first.
     """
 
     head_timeout_s: float
@@ -28,6 +31,9 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
     # Of the head, as far as it is parsed; and of all that came since the last part of a body, or the end of a head.
     _head_bytes = 0
     _unparsed_bytes = 0
+    # The one whose application runs; `cycle` is the one that came last.
+    _running: RequestResponseCycle | None = None
+    has_client_ended = False
 
     @property
     def is_serving(self) -> bool:
@@ -53,6 +59,15 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
             self._disarm()
             self._is_head_timed = True
             self._arm(self.head_timeout_s)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return whether the connection stays open: there are answers to send, and no TLS, which has no half end."""
+        self.has_client_ended = True
+        if not self.is_serving or self.transport.get_extra_info("sslcontext") is not None:
+            return False
+        if self._running is not None:
+            self._running.message_event.set()
+        return True
 
     def on_message_begin(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -80,9 +95,28 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
         self._unparsed_bytes = 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.has_client_ended and not self.is_serving:
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        # Requests that wait for their turn hold the connection, and the connection them.
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+            self._running = None
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+
+        async def told_of_the_end(scope: Any, _receive: Any, send: Any) -> None:
+            await app(scope, _Received(self, cycle), send)
+
+        super()._start_asgi_task(cycle, told_of_the_end)
 
     def _unsupported_upgrade_warning(self) -> None:
         """An offer of another protocol is declined by an answer in this one. The parser reads nothing after it."""
@@ -107,3 +141,27 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
     def _give_up(self) -> None:
         if not self.is_serving and not self.transport.is_closing():
             self.transport.close()
+
+
+class _Received:
+    """What an application receives of a request: as the cycle has it, and the end of the client's side as its going."""
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
+        self._cycle = cycle
+        self._is_whole = False
+
+    async def __call__(self) -> Any:
+        if not self._is_over(self._cycle.body):
+            message: Any = await self._cycle.receive()
+            if message["type"] != "http.request" or not self._is_over(message["body"]):
+                self._is_whole = not message.get("more_body", False)
+                return message
+        # What it still sends is for nobody.
+        self._cycle.disconnected = True
+        self._connection.transport.close()
+        return {"type": "http.disconnect"}
+
+    def _is_over(self, body: bytes) -> bool:
+        """Whether nothing is to come after a body that is empty."""
+        return self._connection.has_client_ended and not body and (self._is_whole or self._cycle.more_body)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from asyncio import StreamWriter
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from tests.unit.common.http.test_server import DEADLINE_S, REQUEST, Client, Running, serving
@@ -143,3 +144,51 @@ async def test_requests_that_come_at_once_are_answered_in_their_turn(app: Sizes,
     await client.send(REQUEST * 3)
     assert [(await client.reply())[0] for _ in range(3)] == [200] * 3
     assert len(app.seen) == 3
+
+
+async def test_a_client_that_ends_its_side_gets_the_answers_to_all_that_it_asked(app: Sizes, running: Running) -> None:
+    client = await running.connect()
+    await client.send(REQUEST * 3 + REQUEST[:-2])
+    client.writer.write_eof()
+    assert [(await client.reply())[0] for _ in range(3)] == [200] * 3
+    await client.closed()
+    assert len(app.seen) == 3
+
+
+async def test_a_client_that_ends_its_side_within_a_body_is_gone(app: Sizes, running: Running) -> None:
+    client = await running.connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+    client.writer.write_eof()
+    await client.closed()
+    assert not app.seen
+
+
+class Waits:
+    """An application that waits for its client to go."""
+
+    def __init__(self) -> None:
+        self.asked = self.gone = 0
+        self.changes = asyncio.Event()
+
+    async def __call__(self, _scope: Message, receive: Receive, _send: Send) -> None:
+        self.asked += 1
+        self.changes.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone += 1
+        self.changes.set()
+
+
+@pytest.mark.parametrize("goes", [StreamWriter.write_eof, StreamWriter.close], ids=["its side", "all"])
+async def test_who_waits_for_a_client_to_go_is_told_whatever_the_client_sent_after_it(
+    goes: Callable[[StreamWriter], None],
+) -> None:
+    app = Waits()
+    async with serving(app) as running, asyncio.timeout(DEADLINE_S):
+        client = await running.connect()
+        await client.send(REQUEST * 3)
+        await app.changes.wait()
+        app.changes.clear()
+        goes(client.writer)
+        await app.changes.wait()
+    assert (app.asked, app.gone) == (1, 1)
