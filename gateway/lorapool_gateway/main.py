@@ -187,8 +187,10 @@ class Gateway:
         keys = ApiKeys(settings.api_keys_dir)
         gate = Gate(service, keys, metrics, settings.max_body_bytes, spool, tracing, budgets)
         ids = Ids(secrets.current if secrets else None, settings.pod_ip, settings.health_port)
-        self._kept = kept = Kept(ids, keep_s=settings.keep_seconds, max_bytes=settings.max_kept_bytes)
-        inference = inference_app(gate, settings.cors_origins, kept, peers, reader)
+        self._kept = kept = Kept(
+            ids, keep_s=settings.keep_seconds, max_bytes=settings.max_kept_bytes, metrics=metrics.kept
+        )
+        inference = inference_app(gate, settings.cors_origins, kept, peers, reader, settings.public_url)
         self._inference = self._server(inference, settings.http_port, _certificate(settings))
         health = health_app(metrics, self._watcher.synced, self._takes_none)
         health.include_router(demand.routes(DemandReporter(directory, loads, counts)))

@@ -1,5 +1,6 @@
 """What the gateway counts, for Prometheus. docs/metrics.md lists it."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Final
@@ -14,6 +15,57 @@ OTHER_KEYS: Final = "(others)"
 _SERIES_KEPT: Final = 1024
 _AGES_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+
+
+class KeptMetrics:
+    """What the gateway keeps, and the requests in the background."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self._accepted = Counter(
+            "lorapool_gateway_background_accepted", "Requests that were taken into the background.", registry=registry
+        )
+        self._ended = Counter(
+            "lorapool_gateway_background_requests",
+            "Requests for the background, by how they ended: refused at once, succeeded, failed, cancelled.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._dropped = Counter(
+            "lorapool_gateway_kept_dropped",
+            "Answers and pictures that are kept no longer: expired, for room, deleted, or too large to be kept.",
+            ["cause"],
+            registry=registry,
+        )
+        self._running = Gauge(
+            "lorapool_gateway_background_running_requests",
+            "Requests in the background that have no answer yet.",
+            registry=registry,
+        )
+        self._answers = Gauge(
+            "lorapool_gateway_kept_answers",
+            "Answers to requests in the background, and pictures with an address, that are kept.",
+            registry=registry,
+        )
+        self._bytes = Gauge("lorapool_gateway_kept_bytes", "Memory that they take.", registry=registry)
+
+    def accepted(self) -> None:
+        """A request is taken."""
+        self._accepted.inc()
+
+    def ended(self, outcome: str) -> None:
+        """One has ended so, or was not taken."""
+        self._ended.labels(outcome).inc()
+
+    def dropped(self, cause: str) -> None:
+        """An answer or a picture is not kept, or no longer."""
+        self._dropped.labels(cause).inc()
+
+    def watch(self, running: Callable[[], int], answers: Callable[[], int], size_bytes: Callable[[], int]) -> None:
+        """Read these whenever somebody looks."""
+        self._running.set_function(running)
+        self._answers.set_function(answers)
+        self._bytes.set_function(size_bytes)
 
 
 class Metrics:
@@ -77,6 +129,7 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
+        self.kept = KeptMetrics(self._registry)
         self._ages = Histogram(
             "lorapool_gateway_status_age_seconds",
             "How old what was known of a pod was when a request was sent there; up to 0.1 it was fresh.",

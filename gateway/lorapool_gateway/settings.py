@@ -79,6 +79,12 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="Most bytes of answers that are kept; beyond, the oldest go of the key that has most.",
     )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
+        description="The gateway's address as clients have it, with whatever path stands before its own: what pictures "
+        "with an address are below. None: the one that each request came to.",
+    )
     drain_seconds: float = Field(
         default=0.0,
         ge=0,

@@ -113,10 +113,10 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
 
-        async def told_of_the_end(scope: Any, _receive: Any, send: Any) -> None:
+        async def with_the_end(scope: Any, _receive: Any, send: Any) -> None:
             await app(scope, _Received(self, cycle), send)
 
-        super()._start_asgi_task(cycle, told_of_the_end)
+        super()._start_asgi_task(cycle, with_the_end)
 
     def _unsupported_upgrade_warning(self) -> None:
         """An offer of another protocol is declined by an answer in this one. The parser reads nothing after it."""
@@ -162,6 +162,6 @@ class _Received:
         self._connection.transport.close()
         return {"type": "http.disconnect"}
 
-    def _is_over(self, body: bytes) -> bool:
+    def _is_over(self, body: bytes | bytearray) -> bool:
         """Whether nothing is to come after a body that is empty."""
         return self._connection.has_client_ended and not body and (self._is_whole or self._cycle.more_body)

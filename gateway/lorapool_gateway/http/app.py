@@ -42,6 +42,7 @@ def inference_app(
     kept: Kept | None = None,
     peers: OtherGateways | None = None,
     reader: PictureReader | None = None,
+    public_url: str | None = None,
 ) -> FastAPI:
     """All dialects; each error in the shape of the dialect whose path was asked.
 
@@ -50,10 +51,11 @@ def inference_app(
         kept: what this gateway keeps.
         peers: the other gateways; None: none is known.
         reader: reads pictures that somebody asks about; by default one that knows no key.
+        public_url: what clients reach this one by; None: whatever a request came to.
     """
     app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None)
     kept = kept or Kept()
-    passing, files = Passing(kept.ids, peers), ImageFiles(kept)
+    passing, files = Passing(kept.ids, peers), ImageFiles(kept, public_url)
     ours = (background.routes(gate, BackgroundService(kept), passing), image_files.routes(files, passing))
     reader = reader or PictureReader()
     webui = (sdapi_routes.routes(gate, reader), alive.routes())

@@ -11,13 +11,15 @@ import structlog
 from lorapool_api.wire.reply import StepReport
 from lorapool_common.changes import Changes
 from lorapool_gateway.errors import Busy, KeptGone
-from lorapool_gateway.kept.answers import KeptAnswer, KeptAnswers
+from lorapool_gateway.kept.answers import DropCause, KeptAnswer, KeptAnswers
 from lorapool_gateway.kept.ids import Ids, KeptKind
+from lorapool_gateway.metrics import KeptMetrics
 
 log = structlog.get_logger(__name__)
 
 MOST_RUNNING: Final = 512
 MOST_RUNNING_OF_ONE: Final = 128
+REFUSED: Final = "refused"
 _ERROR: Final = 400
 _FAILED: Final = 500
 
@@ -104,6 +106,7 @@ class BackgroundRequests:
         clock: Callable[[], float],
         most: int = MOST_RUNNING,
         most_of_one: int = MOST_RUNNING_OF_ONE,
+        metrics: KeptMetrics | None = None,
     ) -> None:
         """
         Args:
@@ -115,6 +118,7 @@ class BackgroundRequests:
         self._clock = clock
         self._most = most
         self._most_of_one = most_of_one
+        self._metrics = metrics or KeptMetrics()
         self._all: dict[str, BackgroundRequest] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -123,11 +127,17 @@ class BackgroundRequests:
         """How long it is kept after its end."""
         return self._answers.keep_s
 
+    @property
+    def running(self) -> int:
+        """How many have no answer yet."""
+        return sum(not request.state.is_over for request in self._all.values())
+
     def begin(self, owner: bytes, url: str, custom_id: str | None, previews: int, run: Run) -> BackgroundRequest:
         """Have it run. Raises: Busy, where as many run as may."""
         self._forget()
         running = [request for request in self._all.values() if not request.state.is_over]
         if len(running) >= self._most or sum(r.owner == owner for r in running) >= self._most_of_one:
+            self._metrics.ended(REFUSED)
             raise Busy(f"as many requests are in the background as may: {self._most_of_one} for one key")
         id_ = self._ids.new(KeptKind.REQUEST, owner)
         request = BackgroundRequest(id_, owner, url, custom_id, previews, self._clock())
@@ -135,6 +145,7 @@ class BackgroundRequests:
         task = asyncio.create_task(self._run(request, run))
         self._tasks[id_] = task
         task.add_done_callback(lambda _: self._ended(request))
+        self._metrics.accepted()
         return request
 
     def get(self, id_: str) -> BackgroundRequest:
@@ -195,6 +206,7 @@ class BackgroundRequests:
 
     def _over(self, request: BackgroundRequest, state: BackgroundState) -> None:
         request.state, request.finished = state, self._clock()
+        self._metrics.ended(state.value)
         request.changes.note()
 
     def _forget(self) -> None:
@@ -203,6 +215,7 @@ class BackgroundRequests:
         over = [r for r in self._all.values() if r.finished is not None]
         too_many = len(over) - self._most
         for number, request in enumerate(sorted(over, key=lambda r: r.finished or now)):
-            if number < too_many or (request.finished or now) + self.keep_s <= now:
+            is_old = (request.finished or now) + self.keep_s <= now
+            if is_old or number < too_many:
                 del self._all[request.id]
-                self._answers.drop(request.id)
+                self._answers.drop(request.id, DropCause.EXPIRED if is_old else DropCause.ROOM)

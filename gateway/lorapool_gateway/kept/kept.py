@@ -7,6 +7,7 @@ from lorapool_gateway.held import KEEP_S, MAX_KEPT_BYTES
 from lorapool_gateway.kept.answers import KeptAnswers
 from lorapool_gateway.kept.background import BackgroundRequests
 from lorapool_gateway.kept.ids import Ids
+from lorapool_gateway.metrics import KeptMetrics
 
 
 class Kept:
@@ -18,6 +19,7 @@ class Kept:
         clock: Callable[[], float] = time.time,
         keep_s: float = KEEP_S,
         max_bytes: int = MAX_KEPT_BYTES,
+        metrics: KeptMetrics | None = None,
     ) -> None:
         """
         Args:
@@ -27,5 +29,7 @@ class Kept:
             max_bytes: of all answers together.
         """
         self.ids = ids or Ids()
-        self.answers = KeptAnswers(clock, keep_s, max_bytes)
-        self.background = BackgroundRequests(self.ids, self.answers, clock)
+        metrics = metrics or KeptMetrics()
+        self.answers = answers = KeptAnswers(clock, keep_s, max_bytes, metrics.dropped)
+        self.background = background = BackgroundRequests(self.ids, answers, clock, metrics=metrics)
+        metrics.watch(lambda: background.running, lambda: answers.count, lambda: answers.size_bytes)

@@ -79,3 +79,31 @@ def test_an_http_route_is_what_the_gateway_api_says(route: dict[str, Any]) -> No
 
 def test_a_route_that_joins_nothing_is_refused() -> None:
     assert "parentRefs must name a Gateway" in refusal(gateway__httpRoute={"enabled": True})
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, {"LORAPOOL_KEEP_SECONDS": "600", "LORAPOOL_MAX_KEPT_BYTES": str(128 << 20)}),
+        (
+            {"keepSeconds": 60, "keptMebibytes": 32, "publicUrl": "https://images.example.org/lora"},
+            {
+                "LORAPOOL_KEEP_SECONDS": "60",
+                "LORAPOOL_MAX_KEPT_BYTES": str(32 << 20),
+                "LORAPOOL_PUBLIC_URL": "https://images.example.org/lora",
+            },
+        ),
+        # As a release of an earlier chart has them, with --reuse-values.
+        (dict.fromkeys(("keepSeconds", "keptMebibytes", "publicUrl")), {"LORAPOOL_MAX_KEPT_BYTES": str(128 << 20)}),
+    ],
+    ids=["by default", "said", "not known"],
+)
+def test_the_gateway_is_told_what_to_keep_and_by_which_address(values: dict[str, Any], told: dict[str, str]) -> None:
+    given = {f"gateway__{name}": value for name, value in values.items()}
+    env = environment(one(render(**given), "Deployment", GATEWAY))
+    assert told.items() <= env.items()
+    assert ("LORAPOOL_PUBLIC_URL" in env) == ("LORAPOOL_PUBLIC_URL" in told)
+
+
+def test_a_public_address_that_is_none_is_refused() -> None:
+    assert "publicUrl" in refusal(gateway__publicUrl="images.example.org")

@@ -220,6 +220,7 @@ class World:
         peers: OtherGateways | None = None,
         signing: PictureSigning | None = None,
         reader: PictureReader | None = None,
+        public_url: str | None = None,
     ) -> None:
         spool = Spool(Bodies(max_held_bytes), disk)
         self.network = Network(spool.pictures)
@@ -234,7 +235,7 @@ class World:
         self.proxy = Proxy(hold, self.loads, self.network, self.metrics, counts, tracing=tracing, signing=signing)
         service = ImageService(self.directory, self.synced, self.proxy, self.metrics, sync_s)
         gate = Gate(service, ApiKeys(keys), self.metrics, max_body_bytes, spool, tracing)
-        self.app = inference_app(gate, origins, kept, peers, reader)
+        self.app = inference_app(gate, origins, kept, peers, reader, public_url)
 
     def pool(self, name: str = "shapes", **spec: Any) -> None:
         self.directory.put(ObjectKind.POOL, read(make.pool(name, **spec)))

@@ -74,6 +74,9 @@ def gateway() -> str:
     metrics.retried(POOL, "away")
     metrics.took(POOL, "steps", 1.0)
     metrics.sent(POOL, 0.05)
+    metrics.kept.accepted()
+    metrics.kept.ended("succeeded")
+    metrics.kept.dropped("expired")
     with metrics.waiting(POOL), metrics.running(POOL), metrics.demand(POOL):
         return metrics.text().decode()
 

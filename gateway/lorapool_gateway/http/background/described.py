@@ -5,7 +5,7 @@ from typing import Any, Final
 from lorapool_gateway.http.background.body import BackgroundBody
 from lorapool_gateway.http.background.replies import BackgroundStatus
 from lorapool_gateway.http.described.errors import OpenAIErrorBody
-from lorapool_gateway.http.described.operation import BINARY, JSON, TEXT, Content, operation
+from lorapool_gateway.http.described.operation import BINARY, EVENT, EVENTS, JSON, Content, operation
 
 TAG: Final = "In the background"
 _ERRORS: Final = (401, 404, 410, 500, 502)
@@ -26,7 +26,7 @@ def status(summary: str) -> dict[str, Any]:
 
 def events(summary: str) -> dict[str, Any]:
     """The route that tells what becomes of one."""
-    return _asked(summary, {"text/event-stream": TEXT})
+    return _asked(summary, {EVENTS: EVENT})
 
 
 def result(summary: str) -> dict[str, Any]:

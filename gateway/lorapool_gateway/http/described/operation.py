@@ -21,6 +21,14 @@ Content = Mapping[str, Schema]
 # Bytes are no value of JSON, so nothing can be said of them but their media type.
 BINARY: Final[Schema] = {}
 TEXT: Final[Schema] = {"type": "string"}
+EVENTS: Final = "text/event-stream"
+# OpenAPI has a word for what each event is from 3.2 on; tools take the schema of earlier pages for it.
+EVENT: Final[Schema] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {"event": TEXT, "data": {"type": "string", "description": "JSON."}},
+    "description": "Server-sent events: this is each of them.",
+}
 
 _LORA: Final = {
     "name": "lora",

@@ -5,12 +5,20 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from lorapool_gateway.http.described.errors import OpenAIErrorBody
-from lorapool_gateway.http.described.operation import BINARY, JSON, LOOKUP_ERRORS, TEXT, images, operation
+from lorapool_gateway.http.described.operation import (
+    BINARY,
+    EVENT,
+    EVENTS,
+    JSON,
+    LOOKUP_ERRORS,
+    TEXT,
+    images,
+    operation,
+)
 from lorapool_gateway.http.fields.forms import MEDIA_TYPE
 from lorapool_gateway.http.openai.replies import OpenAIImages
 
 TAG: Final = "OpenAI"
-_EVENTS: Final = "text/event-stream"
 _FORM: Final = {
     "type": "object",
     "required": ["image"],
@@ -25,7 +33,7 @@ def make(summary: str, body: type[BaseModel], *, form: bool = False) -> dict[str
     return images(
         summary,
         body={JSON: body} | ({MEDIA_TYPE: _FORM} if form else {}),
-        answers={JSON: OpenAIImages, _EVENTS: TEXT},
+        answers={JSON: OpenAIImages, EVENTS: EVENT},
         error=OpenAIErrorBody,
         tags=[TAG],
     )

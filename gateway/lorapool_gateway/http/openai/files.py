@@ -24,8 +24,14 @@ _SCHEMES: Final = ("http", "https")
 class ImageFiles:
     """Pictures that are kept; who knows the address of one needs no key."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: Kept, public_url: str | None = None) -> None:
+        """`public_url`: what they are below; None: the address that a request came to."""
         self._kept = kept
+        self._public_url = public_url.rstrip("/") if public_url else None
+
+    def base(self, request: Request) -> str:
+        """The gateway's address as the client has it, to put a path behind; empty where that cannot be said."""
+        return self._public_url or _address_of(request)
 
     async def keep(
         self, base: str, owner: bytes, format_: ImageFormat, images: Sequence[Image]
@@ -71,8 +77,8 @@ def routes(files: ImageFiles, passing: Passing) -> APIRouter:
     return router
 
 
-def address_of(request: Request) -> str:
-    """The gateway's own address as the client has it, without a path; empty where that cannot be said.
+def _address_of(request: Request) -> str:
+    """What the request came to.
 
     Whoever ends TLS before the gateway says so by `x-forwarded-proto`.
     """

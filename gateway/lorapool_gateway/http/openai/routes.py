@@ -16,7 +16,7 @@ from lorapool_gateway.http.openai import described
 from lorapool_gateway.http.openai import dialect as openai
 from lorapool_gateway.http.openai.edits import EditBody, VariationBody, parse_edit, parse_variation
 from lorapool_gateway.http.openai.events import EDIT, GENERATION, OpenAIEvents
-from lorapool_gateway.http.openai.files import ImageFiles, address_of
+from lorapool_gateway.http.openai.files import ImageFiles
 from lorapool_gateway.http.openai.replies import OpenAIModel, OpenAIModels
 from lorapool_gateway.http.reply_headers import served_headers
 from lorapool_gateway.http.streams import streamed
@@ -102,7 +102,7 @@ async def _addresses(
     gate: Gate, files: ImageFiles, request: Request, asked: openai.OpenAIRequest, served: ServedReply
 ) -> Sequence[str] | None:
     """Where the images are kept; None: nobody asked for it, the pool wants them in the reply, or there is no way."""
-    base = address_of(request)
+    base = files.base(request)
     if not asked.as_url or asked.stream or not base or gate.service.image_urls(served.pool) is ImageUrls.DATA:
         return None
     owner = gate.keys.check(request.headers).id

@@ -6,11 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from tests.unit.gateway.fakes import World, encoded_image
 
 from lorapool_api.wire.request import ImageFormat
 from lorapool_gateway.kept.ids import Ids, KeptKind
 from lorapool_gateway.kept.kept import Kept
+from lorapool_gateway.settings import Settings
 
 ASKED = {"prompt": "a cat", "seed": 5, "response_format": "url"}
 
@@ -98,6 +100,25 @@ async def test_the_address_is_the_one_that_the_client_has_used(headers: dict[str
     async with world().client() as client:
         (url,) = await urls(client, headers)
     assert url.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("public", "begins"),
+    [
+        ("https://images.example.org", "https://images.example.org/v1/images/files/"),
+        ("https://example.org:8443/lora/", "https://example.org:8443/lora/v1/images/files/"),
+    ],
+)
+async def test_where_the_gateway_knows_its_address_that_is_the_one(public: str, begins: str) -> None:
+    async with world(public_url=public).client() as client:
+        (url,) = await urls(client, {"host": 'a"b', "x-forwarded-proto": "http"})
+    assert url.startswith(begins)
+
+
+@pytest.mark.parametrize("public", ["images.example.org", "ftp://x", "https://user:pw@x", "https://x/?a=b", "https://"])
+def test_an_address_that_is_none_is_refused_at_the_start(public: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(public_url=public)
 
 
 async def test_a_picture_that_is_too_large_to_keep_is_in_its_url() -> None:

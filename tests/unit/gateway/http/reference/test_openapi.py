@@ -68,6 +68,11 @@ def check(page: dict[str, Any], reply: httpx.Response, method: str, path: str) -
     if media_type == "application/json":
         schema = content[media_type]["schema"] | {"components": page["components"]}
         Draft202012Validator(schema).validate(reply.json())
+    if media_type == "text/event-stream":
+        events = [dict(line.split(": ", 1) for line in event.splitlines()) for event in reply.text.split("\n\n")[:-1]]
+        assert events
+        for event in events:
+            Draft202012Validator(content[media_type]["schema"]).validate(event)
 
 
 async def kept(to: World, path: str) -> str:
