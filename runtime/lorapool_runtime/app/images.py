@@ -146,7 +146,7 @@ class ImageGenerator:
         images = tuple([await asyncio.to_thread(encode, image, format_, text) for image, text in made_images])
         encode_s = time.monotonic() - start
         self._metrics.encoded(encode_s)
-        unchecked = await self._checker.check(images, format_.media_type)
+        unchecked = await self._checker.check(outcome.rendering.images, images, format_.media_type)
         reply = self._reply(request, outcome, format_, encode_s)
         data = [base64.b64encode(image).decode() if in_json else "" for image in images]
         said = zip(data, request.recipe.seeds, texts.in_reply, strict=True)

@@ -16,6 +16,7 @@ from lorapool_runtime.app.health import Health, Watchdog
 from lorapool_runtime.app.load.backlog import request_s
 from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics, PodFigures
+from lorapool_runtime.app.safety.checker import SafetyChecker
 from lorapool_runtime.catalog.fit_check import FitCheck
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.host.readers import Readers
@@ -86,7 +87,10 @@ class RuntimeParts:
         self.host = HostCache(config.budgets.host_bytes, readers)
         reads = f"{config.engine} {config.model.dtype} {config.device}"
         fit = FitCheck(blobs, self.host, self.base.info, reads)
-        self.closing = (files, fit, readers)
+        self.checker = SafetyChecker(
+            config.serving.safety, self.metrics.checked, lambda pictures: self.base.engine().flagged(pictures)
+        )
+        self.closing = (files, fit, readers, self.checker)
         self.catalog_file = CatalogFile(settings.cache, config.pool)
         self.catalog_writer = CatalogWriter(self.catalog_file, lambda: self.registry.saved())
         self.registry = OpenRegistry(

@@ -17,7 +17,6 @@ from lorapool_runtime.app.images import ImageGenerator
 from lorapool_runtime.app.load.status import StatusReporter
 from lorapool_runtime.app.parts import RuntimeParts
 from lorapool_runtime.app.readiness import Readiness
-from lorapool_runtime.app.safety.checker import SafetyChecker
 from lorapool_runtime.engine.contract import LoadEngine
 from lorapool_runtime.errors import RequestError
 from lorapool_runtime.settings import Settings
@@ -60,7 +59,7 @@ class Runtime:
             parts.dispatcher,
             parts.metrics,
             parts.meter,
-            SafetyChecker(settings.config.serving.safety, parts.metrics.checked),
+            parts.checker,
             parts.start_times.note_image,
         )
         self._status = StatusReporter(

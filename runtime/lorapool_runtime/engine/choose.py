@@ -8,7 +8,8 @@ from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.contract import LoadEngine, Progress, WarmEngine
 from lorapool_runtime.engine.files.read_ahead import read_ahead
-from lorapool_runtime.engine.stub import load_stub
+from lorapool_runtime.engine.stub import NO_CHECKER, load_stub
+from lorapool_runtime.errors import ModelError
 from lorapool_runtime.settings import Settings
 
 
@@ -16,7 +17,7 @@ def engine_loader(settings: Settings) -> LoadEngine:
     """What loads the engine. Nothing is loaded yet, not even its libraries: health must answer meanwhile."""
     config = settings.config
     if config.engine is EngineName.STUB:
-        return partial(load_stub, config.model.source.label, config.stub)
+        return partial(_load_stub, settings)
     return partial(_load_diffusers, settings)
 
 
@@ -29,6 +30,13 @@ def _folder_here(source: ModelSource) -> Path | None:
 
     index = try_to_load_from_cache(source.hub.repo, "model_index.json", revision=source.hub.revision)
     return Path(index).parent if isinstance(index, str) else None
+
+
+def _load_stub(settings: Settings, progress: Progress) -> WarmEngine:
+    config = settings.config
+    if config.serving.safety is not None and config.serving.safety.pipeline:
+        raise ModelError(NO_CHECKER)
+    return load_stub(config.model.source.label, config.stub, progress)
 
 
 def _load_diffusers(settings: Settings, progress: Progress) -> WarmEngine:

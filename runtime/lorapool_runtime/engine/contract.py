@@ -173,6 +173,11 @@ class WarmEngine(Protocol):
             Stopped: somebody does.
         """
 
+    def flagged(self, images: Sequence[Image]) -> Sequence[bool]:
+        """Which of these the base's own checker takes for unfit to be shown. Any thread but the engine's, which does
+        not wait for it. For pools with `serving.safety.pipeline`. Raises: whatever keeps it from looking.
+        """
+
     def sleep(self, stop: Stop) -> None:
         """Give the device's memory back: the base waits in host memory, and no adapter is on the device. Until `wake`
         nothing is rendered, checked or measured, and `prefetch` does nothing.

@@ -12,14 +12,17 @@ from functools import partial
 from hashlib import sha256
 from typing import Final
 
+from PIL.Image import Image
+
 from lorapool_api.kinds.runtime import StubTimings
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, RenderRequest, Step, no_progress
 from lorapool_runtime.engine.result import Applied, Rendering, Result, Unfinished
 from lorapool_runtime.engine.stub_image import draw
-from lorapool_runtime.errors import Stopped
+from lorapool_runtime.errors import ModelError, Stopped
 
+NO_CHECKER: Final = "the stub engine has no base, and none that brings a checker along: serving.safety.url names one"
 # As if the device had room for so many adapters.
 _ON_DEVICE: Final = 8
 # A pretended wait looks that often whether it is still wanted.
@@ -107,6 +110,10 @@ class StubEngine:
 
     def check(self) -> None:
         pass
+
+    def flagged(self, images: Sequence[Image]) -> Sequence[bool]:
+        """Raises: ModelError."""
+        raise ModelError(NO_CHECKER)
 
     def sleep(self, stop: Callable[[], bool]) -> None:
         """Raises: Stopped."""

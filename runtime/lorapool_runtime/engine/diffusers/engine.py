@@ -46,22 +46,21 @@ class DiffusersEngine:
         self.info = info
         self.parts = parts
         self._serving = serving = parts.serving
-        self._board = parts.board
         self._prompts = parts.prompts
         self._batching = measured.batching
         self.memory = DeviceMemory(parts.accelerator, bound_bytes, self._applied_bytes)
         self.activator = Activator(
             parts.board, self.memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
-        self._sleeper = EngineSleep(parts, self.activator)
         self._preview = LatentPreview(square=1 if parts.family.latents is Latents.TOKENS else 2)
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
+        self._sleeper = EngineSleep(parts, self.activator, self._rendering)
 
     # ---- adapters ----------------------------------------------------------------------------------------------
 
     def read(self, file: AdapterFile) -> LoraAdapter:
-        return read_adapter(file, self._board, self.parts.dtype, widths=self.parts.embeddings.widths)
+        return read_adapter(file, self.parts.board, self.parts.dtype, widths=self.parts.embeddings.widths)
 
     def on_device(self) -> frozenset[str]:
         return self.memory.identities()
@@ -120,13 +119,14 @@ class DiffusersEngine:
             self.activator.free()
             self._canary()
 
+    def flagged(self, images: Sequence[Image]) -> Sequence[bool]:
+        return self.parts.flagged(images)
+
     def sleep(self, stop: Stop) -> None:
-        with self._rendering:
-            self._sleeper.sleep(stop)
+        self._sleeper.sleep(stop)
 
     def wake(self) -> None:
-        with self._rendering:
-            self._sleeper.wake()
+        self._sleeper.wake()
 
     # ---- images ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from lorapool_runtime.engine.contract import BaseInfo, Progress, no_progress
 from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.base.offload import offload, serving_of
 from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
+from lorapool_runtime.engine.diffusers.checker.load import load_checker
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, accelerator_of
 from lorapool_runtime.engine.diffusers.device.faults import is_full
 from lorapool_runtime.engine.diffusers.device.warm_up import warm_up
@@ -61,11 +62,17 @@ def load_engine(
         start = time.monotonic()
         serving = serving_of(model, serving)
         set_rounding(serving)
-        loaded = load_pipeline(model, device, progress)
+        wants_checker = serving.safety is not None and serving.safety.pipeline
+        loaded = load_pipeline(model, device, progress, with_checker=wants_checker)
         order_channels(loaded.pipeline, serving)
         usual = usual_of(loaded.family)
         complete = completed(serving, usual)
-        parts = PipelineParts.of(loaded, complete, accelerator)
+        variant = model.source.hub.variant if model.source.hub else None
+        # On the device before its memory is measured.
+        checker = (
+            load_checker(loaded.folder, model.label, loaded.dtype, variant, accelerator) if wants_checker else None
+        )
+        parts = PipelineParts.of(loaded, complete, accelerator, checker)
         if model.offload is Offload.GROUP:
             offload(loaded.pipeline, loaded.controls.values(), accelerator.device)
         _check_mode(parts.board, serving.mode)

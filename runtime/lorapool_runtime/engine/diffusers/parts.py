@@ -1,5 +1,6 @@
 """What the engine works with in a pipeline of diffusers: the parts of a base that is on its device."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 from lorapool_api.rules.usual import CompleteServing
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.pipeline import COMPONENTS, LoadedPipeline
+from lorapool_runtime.engine.diffusers.checker.own import OwnChecker
 from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
 from lorapool_runtime.engine.diffusers.compiled.make import compiled_denoiser
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
@@ -35,6 +37,7 @@ class PipelineParts:
 
     Attributes:
         modules: all that have weights on the device, those of controls too.
+        checker: of content, the base's own; None: nobody wants it.
         stays: why they cannot leave the device while nobody asks; None: they can.
     """
 
@@ -51,10 +54,17 @@ class PipelineParts:
     accelerator: Accelerator
     compiled: CompiledDenoiser | None = None
     modules: tuple[torch.nn.Module, ...] = ()
+    checker: OwnChecker | None = None
     stays: str | None = None
 
     @classmethod
-    def of(cls, loaded: LoadedPipeline, serving: CompleteServing, accelerator: Accelerator) -> "PipelineParts":
+    def of(
+        cls,
+        loaded: LoadedPipeline,
+        serving: CompleteServing,
+        accelerator: Accelerator,
+        checker: OwnChecker | None = None,
+    ) -> "PipelineParts":
         """The parts of a pipeline, whose modules are wrapped here. Raises: ModelError."""
         pipeline = loaded.pipeline
         components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
@@ -77,9 +87,10 @@ class PipelineParts:
             compiled=compiled_denoiser(pipeline, board, serving.compile),
             modules=tuple(
                 part
-                for part in (*pipeline.components.values(), *loaded.controls.values())
+                for part in (*pipeline.components.values(), *loaded.controls.values(), checker and checker.model)
                 if isinstance(part, torch.nn.Module)
             ),
+            checker=checker,
         )
 
     def one_run(self, recipe: Recipe) -> AbstractContextManager[None]:
@@ -88,6 +99,12 @@ class PipelineParts:
         if self.compiled is None or recipe.masks or others:
             return nullcontext()
         return self.compiled.one_run()
+
+    def flagged(self, images: Sequence[Image.Image]) -> Sequence[bool]:
+        """See `WarmEngine.flagged`. Raises: ModelError: it was loaded without a checker."""
+        if self.checker is None:
+            raise ModelError("the base was loaded without its checker")
+        return self.checker.flagged(images)
 
     @property
     def pair_bytes(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from diffusers import StableDiffusionPipeline
 from tests import tiny_families
 from tests.families import single_file
+from tests.families.checker import add_checker
 
 from lorapool_hub.app import serving
 from lorapool_hub.server import running
@@ -88,9 +89,25 @@ import json, sys
 from pathlib import Path
 from lorapool_api.kinds.sources import HubModel
 from lorapool_runtime.engine.diffusers.base.hub import snapshot
-folder = snapshot(HubModel(repo="lorapool/sd15", revision="main"), ("transformer", "unet"))
-files = [file for part in ("unet", "vae") for file in (folder / part).iterdir() if file.is_file()]
-print(json.dumps(sorted(str(file.relative_to(folder)) for file in files)))
+from lorapool_api.kinds.base_model import BaseModelSpec, Dtype
+from lorapool_api.kinds.runtime import Device
+from lorapool_api.kinds.sources import ModelSource
+from lorapool_runtime.engine.diffusers.base.pipeline import load_pipeline
+hub = HubModel(repo="lorapool/sd15", revision="main")
+folder = snapshot(hub, ("transformer", "unet", "safety_checker"))
+def there(*parts):
+    files = [file for part in parts for file in (folder / part).iterdir() if file.is_file()]
+    return sorted(str(file.relative_to(folder)) for file in files)
+print(json.dumps(there("unet", "vae")))
+"""
+
+CHECKED = """
+spec = BaseModelSpec(source=ModelSource(hub=hub), dtype=Dtype.FLOAT32)
+found = []
+for wanted in (False, True):
+    folder = load_pipeline(spec, Device.CPU, lambda *_: None, with_checker=wanted).folder
+    found.append(there("safety_checker"))
+print(json.dumps(found))
 """
 
 
@@ -100,3 +117,13 @@ def test_the_weights_of_a_denoiser_that_comes_otherwise_are_not_fetched(tmp_path
     with running(serving(tmp_path / "hub")) as url:
         found = run_in_process(CONFIGURED, url, tmp_path / "home")
     assert found == ["unet/config.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
+
+
+def test_the_weights_of_a_checker_are_fetched_where_it_is_asked(tmp_path: Path) -> None:
+    folder = tiny_families.make_sd15(tmp_path / "hub" / "sd15")
+    add_checker(folder)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    with running(serving(tmp_path / "hub")) as url:
+        without, asked = run_in_process(CONFIGURED + CHECKED, url, tmp_path / "home")
+    assert without == ["safety_checker/config.json"]
+    assert asked == ["safety_checker/config.json", "safety_checker/model.safetensors"]

@@ -22,8 +22,9 @@ DTYPES: Final = {
     Dtype.BFLOAT16: torch.bfloat16,
     Dtype.FLOAT32: torch.float32,
 }
-# Of a module of diffusers' own, which repositories of SD 1.x name by its folder there.
-NEVER_LOADED: Final = "safety_checker"
+# Of a module of diffusers' own, which repositories of SD 1.x name by its folder there. Never part of the pipeline: who
+# wants it has it beside.
+CHECKER: Final = "safety_checker"
 # A language model that writes prompts anew: the same request would not give the same picture.
 _WRITERS: Final = frozenset({"pe", "pe_tokenizer"})
 
@@ -75,8 +76,8 @@ def load_options(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
     Raises: ModelError: the folder's processor of pictures cannot be read.
     """
     options: dict[str, Any] = {}
-    if NEVER_LOADED in index:
-        options |= {NEVER_LOADED: None, "requires_safety_checker": False}
+    if CHECKER in index:
+        options |= {CHECKER: None, "requires_safety_checker": False}
     if index["_class_name"].startswith("StableDiffusionXL"):
         options["add_watermarker"] = False
     options |= dict.fromkeys(_WRITERS & index.keys())

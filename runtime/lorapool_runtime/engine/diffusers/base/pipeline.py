@@ -18,7 +18,7 @@ from lorapool_api.kinds.sources import HubModel, ModelSource, PathSource, Unknow
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.assemble import assemble
 from lorapool_runtime.engine.diffusers.base.by_family import (
-    NEVER_LOADED,
+    CHECKER,
     dtype_of,
     family_in,
     load_options,
@@ -61,6 +61,7 @@ class LoadedPipeline:
     Attributes:
         size_bytes: of its files of weights, and of its controls.
         controls: what pictures of requests control it with, by name.
+        folder: where its `model_index.json` lies.
         files_s: how long it took until its files were on the disk.
     """
 
@@ -69,12 +70,18 @@ class LoadedPipeline:
     dtype: torch.dtype
     revision: str
     size_bytes: int
+    folder: Path
     files_s: float = 0.0
     controls: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> LoadedPipeline:
+def load_pipeline(
+    spec: BaseModelSpec, device: Device, progress: Progress, *, with_checker: bool = False
+) -> LoadedPipeline:
     """Load the base model.
+
+    Args:
+        with_checker: whether the files of its own checker of content are wanted too.
 
     Raises:
         ModelError: says what was found and what was expected.
@@ -85,7 +92,8 @@ def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> Lo
     began = time.monotonic()
     file = single_file(spec)
     alone = file is not None and is_denoiser(file)
-    folder = _folder(spec.source if file is None else configuration(spec), without=DENOISERS if alone else ())
+    without = (*(DENOISERS if alone else ()), *(() if with_checker else (CHECKER,)))
+    folder = _folder(spec.source if file is None else configuration(spec), without)
     files_s = time.monotonic() - began
     index = _index(folder)
     family = family_in(folder, index, spec.label)
@@ -125,7 +133,7 @@ def load_pipeline(spec: BaseModelSpec, device: Device, progress: Progress) -> Lo
         revision, size_bytes = revision_of(file, folder)
     family = sized(family, trained_side(pipeline))
     size_bytes += size_bytes_of(controls)
-    return LoadedPipeline(pipeline, family, dtype, revision, size_bytes, files_s, controls)
+    return LoadedPipeline(pipeline, family, dtype, revision, size_bytes, folder, files_s, controls)
 
 
 def _from_folder(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
@@ -179,7 +187,7 @@ def _index(folder: Path) -> dict[str, Any]:
     if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
         raise ModelError(f"{path} does not name the class of a pipeline of diffusers")
     for name, entry in index.items():
-        if name == NEVER_LOADED:
+        if name == CHECKER:
             continue
         if isinstance(entry, list) and len(entry) == 2 and entry[0] is not None and entry[0] not in _LIBRARIES:
             raise ModelError(f"{path}: {name} comes from {str(entry[0])[:80]!r}; code of a model is never run")

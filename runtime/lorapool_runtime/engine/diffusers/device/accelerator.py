@@ -1,7 +1,8 @@
 """What the engine asks of a device besides tensors: copies beside its kernels, figures of its memory, time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -52,6 +53,12 @@ class Accelerator(Protocol):
     def download(self, tensor: torch.Tensor) -> Download:
         """Begin to copy a tensor to the host, beside the kernels that are launched next. Waits for nothing."""
 
+    def beside(self) -> AbstractContextManager[None]:
+        """What this thread launches within it works beside what the engine launches, and is done at its end.
+
+        Raises: RuntimeError: what has failed on the device.
+        """
+
     def moment(self) -> Moment:
         """The one after what the engine launched so far. Waits for nothing."""
 
@@ -94,6 +101,9 @@ class Cpu:
 
     def download(self, tensor: torch.Tensor) -> Download:
         return lambda: tensor
+
+    def beside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def moment(self) -> _HostMoment:
         return _HostMoment(time.monotonic())
@@ -148,6 +158,7 @@ class Cuda:
         self._stream: Any = None
         self._ring: tuple[_Staging, ...] = ()
         self._down: Any = None
+        self._beside: Any = None
 
     def upload(self, flat: torch.Tensor) -> torch.Tensor:
         size = self._staging_bytes
@@ -194,6 +205,14 @@ class Cuda:
             return target.view(tensor.dtype).view(tensor.shape)
 
         return wait
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        if self._beside is None:
+            self._beside = self._api.stream_of_its_own(self.device)
+        with self._api.in_stream(self._beside):
+            yield
+        self._beside.synchronize()
 
     def moment(self) -> _CudaMoment:
         event = self._api.event(timing=True)

@@ -1,0 +1,1 @@
+"""The checker of content that some bases bring along."""
