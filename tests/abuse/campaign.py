@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 from tests.abuse.attacks.attack import Attack, Make
+from tests.abuse.attacks.background import BACKGROUND
 from tests.abuse.attacks.bodies import BODIES
 from tests.abuse.attacks.fields import FIELDS
 from tests.abuse.attacks.heads import HEADS
@@ -18,7 +19,7 @@ from tests.abuse.attacks.pictures import PICTURES
 from tests.abuse.client import Answered, SlowClients, send
 from tests.abuse.target import AttackedGateway, Size
 
-ATTACKS: Final[tuple[Make, ...]] = (*HEADS, *PICTURES, *BODIES, *FIELDS * 4)
+ATTACKS: Final[tuple[Make, ...]] = (*HEADS, *PICTURES, *BODIES, *BACKGROUND, *FIELDS * 4)
 _AT_ONCE: Final = 8
 _GOOD_EVERY: Final = 25
 _SLOW: Final = 200

@@ -51,6 +51,9 @@ async def processes() -> AsyncIterator[StartedProcesses]:
             "LORAPOOL_LISTEN": gateway,
             "LORAPOOL_LOG_LEVEL": "WARNING",
             "LORAPOOL_SPOOL_DIR": str(folder),
+            # What is kept on purpose shall not look like what is left by mistake.
+            "LORAPOOL_KEEP_SECONDS": "5",
+            "LORAPOOL_MAX_KEPT_BYTES": str(8 << 20),
         }
         served = await _start(stack, environment, "lorapool_common.cli", "gateway")
         await _until_served(f"http://{gateway}:{names.SERVING_PORT}/")

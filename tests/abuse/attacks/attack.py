@@ -43,6 +43,7 @@ POSTS: Final = (
     "/sdapi/v1/options",
     "/sdapi/v1/png-info",
     "/v1/verify",
+    "/v1/jobs",
     "/pools/default/bench/v1/images/generations",
 )
 

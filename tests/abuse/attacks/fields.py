@@ -49,6 +49,7 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
         *("hr_scale", "hr_upscaler", "hr_second_pass_steps", "hr_resize_x", "hr_resize_y", "styles", "script_name"),
     ),
     "/sdapi/v1/img2img": ("prompt", "init_images", "mask", "include_init_images", "resize_mode", "denoising_strength"),
+    "/v1/jobs": ("url", "body", "custom_id", "previews", "method", "prompt"),
     "/sdapi/v1/options": ("sd_model_checkpoint", "anything"),
 }
 _PARAMETERS: Final = (
@@ -114,6 +115,8 @@ def wrong(rng: random.Random) -> Attack:
     """A request that would be good but for a few fields."""
     target = rng.choice(sorted(_FIELDS))
     said: dict[str, Any] = {"prompt": "a cat"} if target != "/" else {"inputs": "a cat"}
+    if target == "/v1/jobs":
+        said = {"url": rng.choice(sorted(_FIELDS)), "body": said}
     for name in rng.choices(_FIELDS[target], k=rng.randrange(1, 5)):
         said[name] = _value(rng)
     if target == "/" and rng.random() < 0.6:

@@ -53,7 +53,8 @@ def bombs() -> tuple[bytes, ...]:
     )
 
 
-def _picture(rng: random.Random) -> bytes:
+def picture(rng: random.Random) -> bytes:
+    """One of the bombs, as it is or spoiled."""
     whole = rng.choice(bombs())
     if rng.random() < 0.3:
         spoiled = bytearray(whole)
@@ -65,11 +66,11 @@ def _picture(rng: random.Random) -> bytes:
 
 def raw(rng: random.Random) -> Attack:
     target = rng.choice(("/?prompt=a+hat", "/models/bench?strength=0.5", "/", "/v1/verify"))
-    return post("a picture in bytes", target, _picture(rng), "image/png")
+    return post("a picture in bytes", target, picture(rng), "image/png")
 
 
 def in_json(rng: random.Random) -> Attack:
-    bomb, other = (base64.b64encode(_picture(rng)).decode() for _ in range(2))
+    bomb, other = (base64.b64encode(picture(rng)).decode() for _ in range(2))
     target, said = rng.choice(
         (
             ("/", {"inputs": bomb, "parameters": {"prompt": "a hat"}}),
@@ -89,7 +90,7 @@ def in_form(rng: random.Random) -> Attack:
     names = rng.choice((("image",), ("image", "mask"), ("image[]",) * 4, ("image[]",) * 40))
     parts = b"".join(
         b'--b\r\ncontent-disposition: form-data; name="%s"; filename="a.png"\r\n\r\n%s\r\n'
-        % (name.encode(), _picture(rng))
+        % (name.encode(), picture(rng))
         for name in names
     )
     body = parts + b'--b\r\ncontent-disposition: form-data; name="prompt"\r\n\r\na hat\r\n--b--\r\n'

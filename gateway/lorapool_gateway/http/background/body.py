@@ -62,9 +62,19 @@ def parse(body: bytes) -> Wanted:
         said = BackgroundBody.model_validate(json_object(body))
     except ValidationError as error:
         raise sentence(error) from None
-    path = unquote(said.url, errors="strict") if said.url.isascii() else said.url
-    if not _PATHS.fullmatch(path) or "?" in said.url or "#" in said.url:
+    path = _decoded(said.url)
+    if path is None or not _PATHS.fullmatch(path) or "?" in said.url or "#" in said.url:
         raise BadRequest("url must be the path of a route that makes images, without a query", param="url")
     if said.body.get("stream"):
         raise BadRequest("body.stream has no place here: events are at the request's own address", param="body.stream")
     return Wanted(said.url, path, to_json(said.body), said.custom_id, said.previews)
+
+
+def _decoded(url: str) -> str | None:
+    """None: its escapes are no text."""
+    if not url.isascii():
+        return url
+    try:
+        return unquote(url, errors="strict")
+    except UnicodeDecodeError:
+        return None

@@ -205,6 +205,7 @@ async def test_what_one_key_has_is_unknown_to_all_others(tmp_path: Path) -> None
         {"url": "//elsewhere", "body": {}},
         {"url": "/?lora=pixel", "body": {}},
         {"url": "/models/a%0d%0ab", "body": {}},
+        {"url": "/models/%ff%fe", "body": {}},
         {"url": "/v1/images/generations", "body": []},
         {"url": "/v1/images/generations", "body": {"prompt": "a", "stream": True}},
         {"url": "/v1/images/generations", "body": {}, "method": "GET"},
