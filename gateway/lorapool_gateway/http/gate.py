@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -79,7 +80,7 @@ class Gate:
             try:
                 caller = self.keys.check(request.headers)
                 terms = terms_of(request.headers, caller)
-                named = bound_contextvars(**_named(caller))
+                named = bound_contextvars(**_named(caller)) if caller.name else nullcontext()
                 with self.budgets.request(caller), named, self.spool.body() as body:
                     await read_body(request, self.max_body_bytes, body)
                     asked = await body.parsed(parse)

@@ -214,6 +214,16 @@ async def test_a_held_request_keeps_its_picture_once_and_no_body(tmp_path: Path,
         held.cancel()
 
 
+async def test_a_large_body_that_says_so_goes_to_disk_as_it_comes(tmp_path: Path) -> None:
+    world = World(max_body_bytes=GENERATE_MAX_BYTES, max_held_bytes=512 << 10, disk=Disk(tmp_path))
+    world.pool()
+    world.pod()
+    sent = PNG + bytes(4 << 20)
+    announced = {"content-length": str(len(sent))}
+    assert (await post(world, content=chunks(sent), headers=announced)).status_code == 200
+    assert (await post(world, content=chunks(sent))).status_code == 429, "it gathers in memory until it is known"
+
+
 @pytest.mark.parametrize("padding", [0, 2 << 20])
 @pytest.mark.parametrize("dialect", ["openai", "hf"])
 async def test_pictures_that_control_reach_the_pod(dialect: str, padding: int) -> None:
