@@ -10,7 +10,11 @@ from lorapool_gateway.settings import Settings as GatewaySettings
 from lorapool_operator.settings import Settings as OperatorSettings
 from lorapool_runtime.settings import Settings as RuntimeSettings
 
-PARTS = [("gateway", GatewaySettings), ("operator", OperatorSettings), ("runtime", RuntimeSettings)]
+PARTS: list[tuple[str, type[BaseSettings]]] = [
+    ("gateway", GatewaySettings),
+    ("operator", OperatorSettings),
+    ("runtime", RuntimeSettings),
+]
 # Libraries read these, not the settings.
 OF_LIBRARIES = {"HF_ENDPOINT", "HF_HOME", "HF_TOKEN"}
 
