@@ -11,6 +11,7 @@ from tests.unit.gateway.fakes import encoded_image
 
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
+from lorapool_api.wire.weighting.scale import Weighting
 
 PYTHON = (
     "huggingface-hub-0.24",
@@ -24,7 +25,7 @@ FOURTH = encoded_image(4, ImageFormat.PNG)
 PIXEL, INK = "default/pixel", "default/ink"
 
 
-def adapters_of(request: GenerateRequest) -> list[tuple[str, float | None]]:
+def adapters_of(request: GenerateRequest) -> list[tuple[str, float | Weighting | None]]:
     return [(use.key, use.scale) for use in request.adapters]
 
 

@@ -8,6 +8,7 @@ from tests.clients.conftest import ServedGateway
 from tests.unit.gateway.fakes import PREVIEW, FakePod, encoded_image
 
 from lorapool_api.wire.request import GenerateRequest, ImageFormat
+from lorapool_api.wire.weighting.scale import Weighting
 
 JAVASCRIPT = ("openai-4", "openai-5", "openai-6", "openai-7")
 PYTHON = ("openai-1.30", "openai-1.109", "openai-2", "openai-3")
@@ -85,5 +86,5 @@ def check_errors(seen: dict[str, Any]) -> None:
     assert error("unserved")[:3] == ("NotFoundError", 404, "unknown_url")
 
 
-def adapters_of(request: GenerateRequest) -> list[tuple[str, float | None]]:
+def adapters_of(request: GenerateRequest) -> list[tuple[str, float | Weighting | None]]:
     return [(use.key.partition("/")[2], use.scale) for use in request.adapters]

@@ -43,7 +43,7 @@ def weight_of(module: Any, stack: Stack) -> torch.Tensor:
     for scaled in stack:
         (delta,) = scaled.adapter.deltas
         up, down = (delta.parts[part].double().cpu().flatten(1) for part in ("up", "down"))
-        weight = weight + scaled.scale * delta.scale * (up @ down).view_as(weight)
+        weight = weight + delta.target.strength(scaled.scale) * delta.scale * (up @ down).view_as(weight)
     return weight  # type: ignore[no-any-return]
 
 

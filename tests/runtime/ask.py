@@ -11,6 +11,7 @@ from tests import tiny
 
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.lora.fit import check_fits
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_runtime.adapters.check import check_file
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter, Sidecars
 from lorapool_runtime.engine.contract import Recipe, RenderRequest, WarmEngine
@@ -50,12 +51,12 @@ def read(engine: WarmEngine, path: Path) -> HostAdapter:
     return engine.read(file)
 
 
-def image(engine: WarmEngine, *stack: tuple[HostAdapter, float], **changes: Any) -> Pixels:
+def image(engine: WarmEngine, *stack: tuple[HostAdapter, float | Weighting], **changes: Any) -> Pixels:
     """The engine's picture with these adapters."""
     return np.asarray(rendered(engine, request(*stack, **changes)).images[0])
 
 
-def request(*stack: tuple[HostAdapter, float], **changes: Any) -> RenderRequest[HostAdapter]:
+def request(*stack: tuple[HostAdapter, float | Weighting], **changes: Any) -> RenderRequest[HostAdapter]:
     """A request for a picture with these adapters."""
     scaled = tuple(ScaledAdapter(adapter, scale, f"test/{i}") for i, (adapter, scale) in enumerate(stack))
     return RenderRequest(recipe(**changes), scaled)

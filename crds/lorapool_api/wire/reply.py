@@ -9,6 +9,7 @@ from lorapool_api.kinds.conditions import AnyReason
 from lorapool_api.newer import ANY_WORD, OPEN, Word
 from lorapool_api.wire.message import Message, Wire
 from lorapool_api.wire.request import MAX_PROMPT_CHARACTERS, ImageFormat
+from lorapool_api.wire.weighting.scale import Scale
 
 # Two prompts, and a line of settings.
 _MAX_RECIPE_CHARACTERS: Final = 4 * MAX_PROMPT_CHARACTERS
@@ -42,7 +43,7 @@ class UsedAdapter(Wire):
 
     key: str
     sha256: str
-    scale: float
+    scale: Scale
 
 
 class Timings(Wire):

@@ -8,6 +8,7 @@ from pydantic import Field
 from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
 from lorapool_api.kinds.stacks import MAX_MEMBERS
 from lorapool_api.wire.message import Wire
+from lorapool_api.wire.weighting.scale import Scale
 
 MAX_STACK = MAX_MEMBERS
 MAX_CONTROLS = 3
@@ -85,7 +86,10 @@ class AdapterUse(Wire):
     """An adapter of a stack."""
 
     key: str = Field(description="namespace/name.", max_length=320)
-    scale: float | None = Field(default=None, ge=-10, le=10, description="None: the adapter's own.")
+    scale: Scale | None = Field(
+        default=None,
+        description="None: the adapter's own. A pod of an earlier version knows numbers, and refuses all else.",
+    )
     sha256: str | None = Field(
         default=None,
         description="The file that must be used; a pod that has another answers 409 `AdapterNotReady`.",

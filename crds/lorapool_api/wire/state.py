@@ -220,6 +220,7 @@ class ServingStatus(Wire):
         description="It reads pictures of a request beside it, as they are (`lorapool_api.wire.gateways.pictures`). "
         "An earlier version reads them in base64 alone.",
     )
+    reads_weightings: bool = Field(default=False, description="Scales that are no number, which earlier ones refuse.")
     more: bool = Field(default=False, description="More of the same change follows, not complete.")
     costs: ServingCosts | None = Field(default=None, description="None: not told again, or an earlier version.")
     backlog: Backlog | None = Field(default=None, description="None: nothing measured yet, or an earlier version.")

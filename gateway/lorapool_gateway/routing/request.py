@@ -1,14 +1,12 @@
 """A request for images: as its client made it, and with what its names stand for."""
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from lorapool_api.rules.undeclared import undeclared_repo
 from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_gateway.callers.caller import EVERYTHING, Scope
 from lorapool_gateway.callers.terms import NO_TERMS, Terms
-
-MAX_SCALE: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class NamedAdapter:
     """
 
     name: str
-    scale: float | None = None
+    scale: float | Weighting | None = None
     mask: str | None = None
 
 

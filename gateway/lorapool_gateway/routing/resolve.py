@@ -62,7 +62,8 @@ def _allows_prompts(pool: Pool) -> bool:
 
 
 def _refused_tags(tags: Sequence[NamedAdapter]) -> BadRequest:
-    shown = {"name": tags[0].name} | ({} if tags[0].scale is None else {"scale": tags[0].scale})
+    scale = tags[0].scale
+    shown = {"name": tags[0].name} | ({"scale": scale} if isinstance(scale, float) else {})
     way = f"loras: [{json.dumps(shown)}]"
     return BadRequest(f"the prompt names adapters, which this pool does not take (promptLoras): use {way}", "prompt")
 

@@ -8,9 +8,9 @@ from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.rules.members import member_key
 from lorapool_api.wire.request import MAX_STACK, AdapterUse
+from lorapool_api.wire.weighting.scale import Weighting, filled, scale_text, times
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, BadRequest
-from lorapool_gateway.routing.request import MAX_SCALE
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,21 @@ def expanded(use: AdapterUse, stack: Adapter, snapshot: Snapshot) -> tuple[Adapt
         AdapterUnavailable: the pool has no such member.
         BadRequest: that is more than the scale of an adapter may be.
     """
-    whole = stack.spec.scale if use.scale is None else use.scale
+    whole = filled(use.scale, stack.spec.scale)
     members = (_use(member, whole, stack) for member in members_of(stack, snapshot))
     return tuple(member.model_copy(update={"mask": use.mask}) for member in members)
 
 
-def _use(member: NamedMember, whole: float, stack: Adapter) -> AdapterUse:
+def _use(member: NamedMember, whole: float | Weighting, stack: Adapter) -> AdapterUse:
     adapter = member.adapter
     if adapter is None or adapter.is_stack:
         why = f"its pool has no adapter {member.name}" if adapter is None else f"{member.name} is a stack itself"
         raise AdapterUnavailable(stack.key, Reason.MEMBER_NOT_FOUND, why)
-    scale = whole * (adapter.spec.scale if member.scale is None else member.scale)
-    if not -MAX_SCALE <= scale <= MAX_SCALE:
-        text = f"stack {stack.key} at {whole:g} makes {scale:g} of {member.name}: at most {MAX_SCALE:g}"
-        raise BadRequest(text, param="loras")
+    try:
+        scale = times(whole, adapter.spec.scale if member.scale is None else member.scale)
+    except ValueError as error:
+        text = f"stack {stack.key} at {scale_text(whole)} makes {member.name} {error}"
+        raise BadRequest(text, param="loras") from None
     return AdapterUse(key=adapter.key, scale=scale)
 
 

@@ -1,6 +1,7 @@
 """Holds a request until it can be tried: its adapters are served, and a pod is ready for it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,15 +9,16 @@ from typing import Final
 from lorapool_api.kinds.conditions import PoolCondition, Subject, find, traits
 from lorapool_api.kinds.pool import Pool
 from lorapool_api.wire.request import GenerateRequest
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_common.backoff import Backoff
 from lorapool_gateway.cluster.directory import Directory
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.errors import AdapterUnavailable, Busy, GatewayError, NoPodReady, UnknownModel
+from lorapool_gateway.errors import AdapterUnavailable, BadRequest, Busy, GatewayError, NoPodReady, UnknownModel
 from lorapool_gateway.held import WaitingRequests
 from lorapool_gateway.pods.attempts import Attempts
 from lorapool_gateway.pods.events import OnStep
 from lorapool_gateway.pods.load import Loads
-from lorapool_gateway.routing.costs.load import USUAL_WORK, Work, work_of
+from lorapool_gateway.routing.costs.load import USUAL_WORK, PodLoad, Work, work_of
 from lorapool_gateway.routing.costs.model import shortest_wait_s
 from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
@@ -157,6 +159,8 @@ class Hold:
         """The best pod for the next try. Raises: NoPodReady, Busy, or why the last try failed where no pod is left."""
         pods = self._directory.snapshot().pods_of(flight.pool)
         loads = self._loads.of_pods(pods)
+        if loads and any(isinstance(use.scale, Weighting) for use in ready.adapters):
+            loads = self._that_weigh(loads, flight.pool)
         left = [load for load in loads if load.pod.uid not in flight.attempts.broken_by]
         if loads and not left and flight.attempts.last:
             raise flight.attempts.last.error
@@ -167,6 +171,15 @@ class Hold:
         if picked.is_full and not flight.request.may_displace:
             raise Busy(f"pool {flight.pool} is busy: as many requests wait as may in each of its {len(left)} pods")
         return picked.pod
+
+    def _that_weigh(self, loads: Sequence[PodLoad], pool: str) -> list[PodLoad]:
+        """Those that know scales by step, block and text encoder. Raises: BadRequest: none of them does."""
+        statuses = ((load, self._loads.last_status(load.pod)) for load in loads)
+        found = [load for load, status in statuses if status is not None and status.reads_weightings]
+        if not found:
+            why = f"the pods of pool {pool} are of an earlier version, which knows scales that are one number alone"
+            raise BadRequest(f"{why}: leave out blocks, text_encoder_scale and scales by step", param="loras")
+        return found
 
     def retry_after_s(self, flight: InFlight) -> float | None:
         """When another try is worth it: half of what waits in the pool's first pod to be free is made by then; where

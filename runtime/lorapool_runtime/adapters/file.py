@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from lorapool_api.lora.facts import AdapterFacts
+from lorapool_api.wire.weighting.scale import Weighting
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,22 @@ class _Identified(Protocol):
 
 Adapter = TypeVar("Adapter", bound=_Identified, covariant=True)
 
+Other = TypeVar("Other", bound=_Identified)
+
 
 @dataclass(frozen=True)
 class ScaledAdapter(Generic[Adapter]):
     """An adapter at a strength: its file while a request waits, then its weights in host memory, then on the device.
 
     Attributes:
+        scale: a number, or what says it of each step and each part of the base; never the adapter's own.
         key: what a request calls it. Two that differ in nothing else do the same to a base, and are equal.
     """
 
     adapter: Adapter
-    scale: float
+    scale: float | Weighting
     key: str = field(default="", compare=False)
+
+    def of(self, adapter: Other) -> "ScaledAdapter[Other]":
+        """The same use of it, in another form."""
+        return ScaledAdapter(adapter, self.scale, self.key)

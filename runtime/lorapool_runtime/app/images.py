@@ -20,7 +20,7 @@ from lorapool_runtime.app.encoded.recipe_text import RecipeTexts, no_texts, reci
 from lorapool_runtime.app.load.meter import CostMeter
 from lorapool_runtime.app.metrics import Metrics
 from lorapool_runtime.app.pictures import SentPictures
-from lorapool_runtime.app.recipe import complete
+from lorapool_runtime.app.recipe import check_blocks, complete
 from lorapool_runtime.app.safety.checker import SafetyChecker
 from lorapool_runtime.catalog.usage import Usage
 from lorapool_runtime.catalog.weights import Weights
@@ -106,14 +106,15 @@ class ImageGenerator:
             self._metrics.named(self._weights.tier(use.key))
         await self._undeclared.admit(use.key for use in uses)
         await self._until_loaded([use.key for use in uses], wanted.within_s)
+        base = self._base()
+        check_blocks(uses, base)
         stack = self._weights.take(uses)
         defaults = self._weights.defaults(uses, self._config.serving.limits)
         seed = secrets.randbelow(_RANDOM_SEEDS)
         # SentPictures take their time to decode.
-        usual = self._base().usual
         serving = self._config.serving
         sent = SentPictures(beside)
-        recipe = await asyncio.to_thread(complete, wanted, serving, seed, defaults, usual, self._controls, sent)
+        recipe = await asyncio.to_thread(complete, wanted, serving, seed, defaults, base.usual, self._controls, sent)
         # Nobody looks at a preview before it leaves.
         previews = 0 if self._checker.has_checker else wanted.previews
         return RenderRequest(recipe, stack, previews=previews)

@@ -15,9 +15,10 @@ from lorapool_api.rules.prompt_syntax.parts import PromptSyntaxError
 from lorapool_api.rules.prompt_syntax.read import read_prompt
 from lorapool_api.rules.usual import OF_SDXL, CompleteServing, UsualRequest, completed
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.request import ControlUse, GenerateRequest, MaskReading
+from lorapool_api.wire.request import AdapterUse, ControlUse, GenerateRequest, MaskReading
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_runtime.app.pictures import NO_PICTURES, SentPictures
-from lorapool_runtime.engine.contract import Recipe
+from lorapool_runtime.engine.contract import BaseInfo, Recipe
 from lorapool_runtime.engine.passes import ControlPicture, Hires, Start
 from lorapool_runtime.errors import RequestError
 
@@ -71,6 +72,19 @@ def complete(
         masks=_masks(wanted, recipe, sent),
     )
     return _in_two_passes(wanted, started, serving, usual.side_multiple)
+
+
+def check_blocks(uses: Sequence[AdapterUse], base: BaseInfo) -> None:
+    """Return where the base has the blocks that scales are said of. Raises: RequestError: `InvalidRequest`."""
+    for use in uses:
+        if not isinstance(use.scale, Weighting) or use.scale.blocks is None:
+            continue
+        if base.blocks is None:
+            raise _invalid(f"blocks of adapter {use.key}: a scale cannot be said block by block with {base.family}")
+        try:
+            base.blocks.weights(use.scale.blocks)
+        except ValueError as error:
+            raise _invalid(f"blocks of adapter {use.key}: {error}") from error
 
 
 def _controls(

@@ -8,6 +8,7 @@ from lorapool_api.rules.defaults import of_stack
 from lorapool_api.wire.reply import ErrorCode
 from lorapool_api.wire.request import AdapterUse
 from lorapool_api.wire.state import AdapterPhase, Tier
+from lorapool_api.wire.weighting.scale import filled
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.catalog.host.cache import HostCache
 from lorapool_runtime.catalog.index import CatalogIndex
@@ -96,7 +97,7 @@ class Weights:
         if use.sha256 not in (None, slot.file.sha256):
             message = f"adapter {use.key} is file {slot.file.sha256[:12]} here, not {str(use.sha256)[:12]}"
             raise RequestError(ErrorCode.ADAPTER_NOT_READY, message, retryable=True)
-        return ScaledAdapter(slot.file, slot.entry.scale if use.scale is None else use.scale, use.key)
+        return ScaledAdapter(slot.file, filled(use.scale, slot.entry.scale), use.key)
 
     def _slot_of(self, wanted: ScaledAdapter[AdapterFile]) -> CatalogSlot | None:
         """The slot that the file was taken from, if the catalog still has it like that."""

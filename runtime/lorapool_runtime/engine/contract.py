@@ -9,6 +9,7 @@ from PIL.Image import Image
 from lorapool_api.kinds.serving import PromptSyntax, SchedulerName, TimestepSpacing
 from lorapool_api.rules.usual import OF_SDXL, UsualRequest
 from lorapool_api.wire.state import LimitShortfall
+from lorapool_api.wire.weighting.blocks import BlockTable
 from lorapool_runtime.adapters.file import Adapter, AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.passes import ControlPicture, Hires, Start
@@ -32,6 +33,8 @@ class BaseInfo:
         stages_s: seconds that each part of it took, in their order.
         shortfall: what of the pool's limits finds no room on the device.
         usual: what a request gets that does not say.
+        family: in words.
+        blocks: None: the scale of an adapter cannot be said block by block.
     """
 
     revision: str
@@ -40,6 +43,8 @@ class BaseInfo:
     stages_s: Mapping[str, float] = field(default_factory=dict)
     shortfall: LimitShortfall | None = None
     usual: UsualRequest = OF_SDXL
+    family: str = "this base model"
+    blocks: BlockTable | None = None
 
 
 @dataclass(frozen=True)

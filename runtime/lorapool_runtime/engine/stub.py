@@ -15,6 +15,8 @@ from typing import Final
 from PIL.Image import Image
 
 from lorapool_api.kinds.runtime import StubTimings
+from lorapool_api.wire.weighting.blocks import SDXL
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import BaseInfo, Progress, Recipe, RenderRequest, Step, no_progress
@@ -59,11 +61,11 @@ class StubEngine:
         stages_s: Mapping[str, float] | None = None,
     ) -> None:
         revision = sha256(label.encode()).hexdigest()[:40]
-        self.info = BaseInfo(revision=revision, size_bytes=0, modules={}, stages_s=stages_s or {})
+        self.info = BaseInfo(revision, 0, {}, stages_s or {}, family=SDXL.family, blocks=SDXL)
         self._label = label
         self._timings = timings
         self._sleep = sleep
-        self._active: tuple[tuple[str, float], ...] = ()
+        self._active: tuple[tuple[str, float | Weighting], ...] = ()
         self._on_device: OrderedDict[str, None] = OrderedDict()
         self.device_evictions = 0
         self.compiled: CompileFigures | None = None

@@ -9,14 +9,16 @@ from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
+from lorapool_api.wire.weighting.scale import Weighting, scale_text
 from lorapool_runtime.engine.contract import Recipe
 
+Scaled = Sequence[tuple[str, float | Weighting]]
 _GRID: Final = 8
 _MARGIN: Final = 8
 _CHARACTER_WIDTH: Final = 6
 
 
-def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed: int) -> Image.Image:
+def draw(label: str, recipe: Recipe, adapters: Scaled, seed: int) -> Image.Image:
     """A mosaic in colours that the whole input decides, a band per adapter, and a text.
 
     Args:
@@ -26,13 +28,18 @@ def draw(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed
     sent: dict[str, Any] = {"start": _start(recipe), "controls": _controls(recipe)}
     if recipe.masks:
         sent["masks"] = [mask and sha256(mask.tobytes()).hexdigest() for mask in recipe.masks]
-    what = {**plain, **sent, "seed": seed, "images": 1, "base": label, "adapters": list(adapters)}
+    what = {**plain, **sent, "seed": seed, "images": 1, "base": label, "adapters": _scaled(adapters)}
     digest = sha256(json.dumps(what, sort_keys=True).encode()).digest()
     picture = _mosaic(digest).resize((recipe.width, recipe.height), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(picture)
     _bands(pen, recipe, adapters)
     _words(pen, recipe, _caption(label, recipe, adapters, seed))
     return picture
+
+
+def _scaled(adapters: Scaled) -> list[tuple[str, Any]]:
+    """In JSON."""
+    return [(key, scale.model_dump() if isinstance(scale, Weighting) else scale) for key, scale in adapters]
 
 
 def _controls(recipe: Recipe) -> list[list[str | float]]:
@@ -54,7 +61,7 @@ def _mosaic(digest: bytes) -> Image.Image:
     return Image.frombytes("RGB", (_GRID, _GRID), bytes(b // 2 for b in tiles))
 
 
-def _bands(pen: ImageDraw.ImageDraw, recipe: Recipe, files: Sequence[tuple[str, float]]) -> None:
+def _bands(pen: ImageDraw.ImageDraw, recipe: Recipe, files: Scaled) -> None:
     height = max(recipe.height // 32, 2)
     for i, (identity, scale) in enumerate(files):
         colour = sha256(f"{identity} {scale}".encode()).digest()[:3]
@@ -71,6 +78,6 @@ def _words(pen: ImageDraw.ImageDraw, recipe: Recipe, lines: Sequence[str]) -> No
         pen.multiline_text((_MARGIN, _MARGIN), text, fill="white")
 
 
-def _caption(label: str, recipe: Recipe, adapters: Sequence[tuple[str, float]], seed: int) -> tuple[str, ...]:
-    stack = [f"+ {identity[:12]} x {scale:g}" for identity, scale in adapters]
+def _caption(label: str, recipe: Recipe, adapters: Scaled, seed: int) -> tuple[str, ...]:
+    stack = [f"+ {identity[:12]} x {scale_text(scale)}" for identity, scale in adapters]
     return (label, *stack, f"seed {seed}, {recipe.steps} steps", "", recipe.prompt[:300])

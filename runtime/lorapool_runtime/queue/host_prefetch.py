@@ -92,7 +92,7 @@ class HostPrefetcher:
         if adapter is None:
             raise LookupError(f"adapter {scaled.key} is not in host memory")
         self._cache.hold(adapter)
-        return ScaledAdapter(adapter, scaled.scale, scaled.key)
+        return scaled.of(adapter)
 
     def _release(self, identities: Iterable[str]) -> None:
         for identity in identities:

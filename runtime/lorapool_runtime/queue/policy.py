@@ -4,10 +4,11 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_runtime.queue.fair.shares import Rank
 
 # What must be active for a request: identities of the files and their scales. Empty: the bare base.
-StackId = tuple[tuple[str, float], ...]
+StackId = tuple[tuple[str, float | Weighting], ...]
 
 
 class Queued(Protocol):

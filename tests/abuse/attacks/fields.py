@@ -124,4 +124,47 @@ def wrong(rng: random.Random) -> Attack:
     return post_json("fields", target, said)
 
 
-FIELDS: tuple[Make, ...] = (wrong,)
+_SCALES: Final[tuple[Any, ...]] = (
+    *(0.5, None, "0.5", [], [[0, 1]], [[0, 1], [0.5, 0.3]], [[0, 1], [0.5, 1e308]], [[0.5, 1]], [[0, 1, 2]], [[[]]]),
+    *([[i / 100, 1] for i in range(100)], [[0, 1]] * 2000, {"steps": [[0, 1]]}, [[0, "x"]], [[-1, 1]], [["0", 1]]),
+)
+_BLOCKS: Final[tuple[Any, ...]] = (
+    "OUTALL",
+    "outall",
+    "",
+    [1] * 12,
+    [1] * 17,
+    [1] * 5000,
+    ["x"] * 12,
+    [1e308] * 12,
+    1,
+    {},
+)
+_ENDS: Final = (
+    "0.8",
+    "te=1",
+    "te=",
+    "unet=x",
+    "lbw=OUTALL",
+    "lbw=" + "1," * 11 + "1",
+    "lbw=,,",
+    "step=1-2",
+    "start=9",
+    "=",
+)
+
+
+def scales(rng: random.Random) -> Attack:
+    """Scales by step, by block and by text encoder, some of which may be."""
+    target = rng.choice(("/", "/v1/images/generations", "/sdapi/v1/txt2img"))
+    item = {"name": "bench", rng.choice(("scale", "weight")): rng.choice(_SCALES)}
+    if rng.random() < 0.5:
+        item[rng.choice(("text_encoder_scale", "textEncoderScale"))] = rng.choice((0.5, None, "loud", [1], 1e308))
+    if rng.random() < 0.5:
+        item["blocks"] = rng.choice(_BLOCKS)
+    tag = ":".join(("bench", *rng.choices(_ENDS, k=rng.randrange(12))))
+    prompt = rng.choice(("a cat", f"a <lora:{tag}>"))
+    return post_json("scales", target, {"inputs" if target == "/" else "prompt": prompt, "loras": [item]})
+
+
+FIELDS: tuple[Make, ...] = (wrong, scales)

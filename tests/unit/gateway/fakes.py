@@ -86,6 +86,7 @@ class FakePod:
     base_revision: str = "r1"
     recipe: str | None = None
     steps: int = 4
+    reads_weightings: bool = True
     hold: asyncio.Event | None = None
     was_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     got_one: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,7 +105,14 @@ class FakePod:
     @property
     def status(self) -> ServingStatus:
         return ServingStatus(
-            instance="i", digest="d", ready=self.ready, pending=self.pending, running=0, max_pending=4, tiers=self.tiers
+            instance="i",
+            digest="d",
+            ready=self.ready,
+            pending=self.pending,
+            running=0,
+            max_pending=4,
+            tiers=self.tiers,
+            reads_weightings=self.reads_weightings,
         )
 
     @property

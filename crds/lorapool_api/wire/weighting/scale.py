@@ -67,17 +67,13 @@ class Weighting(Wire):
         """The scale in the text encoders, without what `blocks` makes of it. Raises: as `first`."""
         return self.first if self.text_encoder is None else self.text_encoder
 
-    @property
-    def text_said(self) -> float | None:
-        """Where it is not that of the first step."""
-        return None if not self.steps or self.text == self.first else self.text_encoder
-
     def __str__(self) -> str:
         """For people: `0->1,0.5->0.3 te=0.5 lbw=OUTALL`."""
         many = len(self.steps) > 1
         scales = ",".join(f"{start:g}->{scale:g}" if many else f"{scale:g}" for start, scale in self.steps)
-        te = self.text_encoder if not self.steps else self.text_said
-        blocks = self.blocks if isinstance(self.blocks, str | None) else ",".join(f"{w:g}" for w in self.blocks)
+        te, blocks = self.text_encoder, self.blocks
+        if isinstance(blocks, tuple):
+            blocks = ",".join(f"{weight:g}" for weight in blocks)
         parts = (scales, None if te is None else f"te={te:g}", None if blocks is None else f"lbw={blocks}")
         return " ".join(part for part in parts if part)
 
@@ -91,9 +87,12 @@ def scale_text(scale: float | Weighting) -> str:
 
 
 def plain(weighting: Weighting) -> float | Weighting:
-    """The same as a number where it is no more than that: who knows nothing else understands it too."""
-    is_number = len(weighting.steps) == 1 and weighting.text_said is None and weighting.blocks is None
-    return weighting.first if is_number else weighting
+    """The same in the shortest way: a number where it is no more, which who knows nothing else understands too."""
+    if weighting.steps and weighting.text == weighting.first:
+        if len(weighting.steps) == 1 and weighting.blocks is None:
+            return weighting.first
+        return weighting.model_copy(update={"text_encoder": None})
+    return weighting
 
 
 def filled(scale: float | Weighting | None, own: float) -> float | Weighting:
@@ -110,14 +109,14 @@ def times(scale: float | Weighting, factor: float) -> float | Weighting:
     if not isinstance(scale, Weighting):
         product = scale * factor
         if not -MAX_SCALE <= product <= MAX_SCALE:
-            raise ValueError(f"a scale of {product:g}: at most {MAX_SCALE:g}")
+            raise ValueError(f"as strong as {product:g}: a scale is at most {MAX_SCALE:g}")
         return product
     text = None if scale.text_encoder is None else scale.text_encoder * factor
     steps = tuple((start, weight * factor) for start, weight in scale.steps)
     try:
         return Weighting(steps=steps, text_encoder=text, blocks=scale.blocks)
     except ValidationError as error:
-        raise ValueError(f"a scale of {scale} times {factor:g}: at most {MAX_SCALE:g}") from error
+        raise ValueError(f"{factor:g} times as strong: a scale is at most {MAX_SCALE:g}") from error
 
 
 def starts(scale: float | Weighting) -> tuple[float, ...]:

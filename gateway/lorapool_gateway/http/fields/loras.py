@@ -2,7 +2,6 @@
 these is refused, for the image would be that of the bare base: pure.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -11,10 +10,19 @@ from lorapool_api.rules.prompt_loras import split_prompt
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.http.fields import pictures
 from lorapool_gateway.http.fields.fields import MAX_WARNINGS, model_name, short
-from lorapool_gateway.routing.request import MAX_SCALE, NamedAdapter
+from lorapool_gateway.http.fields.scales import (
+    BLOCKS,
+    SCALES,
+    TEXT_SCALES,
+    number,
+    one_of,
+    scale_of_item,
+    scale_of_tag,
+)
+from lorapool_gateway.routing.request import NamedAdapter
 
 HEADERS: Final = ("lora", "loras")
-_NAMES, _SCALES, _MASK = ("name", "path"), ("scale", "weight"), "mask"
+_NAMES, _MASK = ("name", "path"), "mask"
 _PIN: Final = "@sha256:"
 # Fields of other services: lora_weights, adapter_id, image_loras, ...; and diffusers' way to set the scale.
 _LOOKS_LIKE_A_NAME: Final = re.compile(r"lora|lyco|adapter|attention_kwargs", re.IGNORECASE)
@@ -42,10 +50,14 @@ def chosen(said: Mapping[str, Any], header: str) -> tuple[tuple[NamedAdapter, ..
     return in_body, ("the header lora was set aside: the body names adapters",) if is_set_aside else ()
 
 
-def taken_from(prompt: str) -> tuple[str, tuple[NamedAdapter, ...]]:
-    """The prompt without `<lora:name:0.8>`, and the adapters that it named so. Raises: BadRequest."""
+def taken_from(prompt: str, steps: int | None = None) -> tuple[str, tuple[NamedAdapter, ...]]:
+    """The prompt without `<lora:name:0.8>`, and the adapters that it named so. Raises: BadRequest.
+
+    Args:
+        steps: that the request asks for, which tags may count; None: it leaves them to others.
+    """
     rest, tags = split_prompt(prompt)
-    return rest, tuple(_lora_in_tag(tag) for tag in tags)
+    return rest, tuple(_lora_in_tag(tag, steps) for tag in tags)
 
 
 def untagged(negative_prompt: str | None) -> str | None:
@@ -67,7 +79,7 @@ def loras_in_text(text: str) -> tuple[NamedAdapter, ...]:
 
 def loras_in_json(value: Any) -> tuple[NamedAdapter, ...]:
     """Adapters as JSON: a string as in the header, or a list of strings and `{"name" | "path", "scale" | "weight",
-    "mask"}`.
+    "text_encoder_scale", "blocks", "mask"}`.
 
     Raises:
         BadRequest
@@ -101,52 +113,31 @@ def _loras_in_item(item: Any) -> Iterable[NamedAdapter]:
         return loras_in_text(item)
     if not isinstance(item, Mapping):
         raise BadRequest(f"an item of loras must be a name or an object, not {short(repr(item))}", param="loras")
-    unknown = [key for key in item if key not in (*_NAMES, *_SCALES, _MASK)]
+    unknown = [key for key in item if key not in (*_NAMES, *SCALES, *TEXT_SCALES, BLOCKS, _MASK)]
     if unknown:
-        known = "name (or path), scale (or weight) and mask"
+        known = "name (or path), scale (or weight), text_encoder_scale, blocks and mask"
         raise BadRequest(f"an item of loras has {known}; {short(unknown[0])!r} means nothing here", param="loras")
-    name = _one_of(item, _NAMES)
+    name = one_of(item, _NAMES)
     if name is None:
         raise BadRequest("an item of loras must have exactly one of name and path", param="loras")
     mask = item.get(_MASK)
     where = None if mask is None else pictures.must_be_in("loras.mask", mask)
-    return (NamedAdapter(_name(name), _scale(_one_of(item, _SCALES)), where),)
+    return (NamedAdapter(_name(name), scale_of_item(item), where),)
 
 
-def _one_of(item: Mapping[str, Any], keys: tuple[str, str]) -> Any:
-    given = [item[key] for key in keys if item.get(key) is not None]
-    if len(given) > 1:
-        raise BadRequest(f"an item of loras must have exactly one of {keys[0]} and {keys[1]}", param="loras")
-    return given[0] if given else None
-
-
-def _lora_in_tag(tag: str) -> NamedAdapter:
-    if tag.replace(_PIN, "").count(":") > 1:
-        raise BadRequest(f"<lora:{short(tag)}>: a tag has one name and one scale", param="prompt")
-    return _lora_in_word(tag)
+def _lora_in_tag(tag: str, steps: int | None = None) -> NamedAdapter:
+    name, scale = scale_of_tag(tag, steps)
+    return NamedAdapter(_name(name), scale)
 
 
 def _lora_in_word(word: str) -> NamedAdapter:
     name, colon, scale = word.rpartition(":")
     # `name@sha256:...` has a colon of its own.
     has_scale = bool(colon) and not f"{name}:".endswith(_PIN)
-    return NamedAdapter(_name(name), _scale(scale)) if has_scale else NamedAdapter(_name(word))
+    return NamedAdapter(_name(name), number(scale)) if has_scale else NamedAdapter(_name(word))
 
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BadRequest("the name of an adapter must be a text that is not empty", param="loras")
     return model_name(value.strip())
-
-
-def _scale(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        scale = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        scale = math.nan
-    if not -MAX_SCALE <= scale <= MAX_SCALE:  # not a number compares as neither
-        limits = f"{-MAX_SCALE:g} to {MAX_SCALE:g}"
-        raise BadRequest(f"the scale of an adapter must be {limits}, not {short(str(value))!r}", param="loras")
-    return scale

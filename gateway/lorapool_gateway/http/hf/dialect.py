@@ -80,7 +80,7 @@ def parse(body: bytes, sent: Sent) -> ImageRequest:
     parameters = _parameters({**dict(sent.query), **_flat(message.get("parameters"))})
     either = {name: _one(name, message.get(name), getattr(parameters, name)) for name in _EITHER}
     prompt, image = _subject(message.get("inputs"), parameters.prompt, either["image"])
-    prompt, prompt_loras = loras.taken_from(prompt)
+    prompt, prompt_loras = loras.taken_from(prompt, parameters.num_inference_steps)
     named, set_aside = loras.chosen({"lora": either["lora"], "loras": either["loras"]}, sent.lora)
     width, height = _size(parameters)
     generate = generate_request(

@@ -89,7 +89,8 @@ def fields_of(said: Mapping[str, Any], kind: type[Fields]) -> Fields:
 def request(fields: Body, lora_header: str, **picture: Any) -> OpenAIRequest:
     """The request that the fields stand for; `picture`: what it begins with. Raises: BadRequest."""
     width, height = _size(fields.size)
-    prompt, prompt_loras = loras.taken_from(fields.prompt)
+    steps = fields.num_inference_steps if fields.num_inference_steps is not None else fields.steps
+    prompt, prompt_loras = loras.taken_from(fields.prompt, steps)
     named, set_aside = loras.chosen({"lora": fields.lora, "loras": fields.loras}, lora_header)
     generate = generate_request(
         prompt=prompt,
@@ -97,7 +98,7 @@ def request(fields: Body, lora_header: str, **picture: Any) -> OpenAIRequest:
         prompt_syntax=fields.prompt_syntax,
         width=width,
         height=height,
-        steps=fields.num_inference_steps if fields.num_inference_steps is not None else fields.steps,
+        steps=steps,
         guidance_scale=fields.guidance_scale,
         scheduler=scheduler(fields.scheduler),
         timestep_spacing=fields.timestep_spacing,

@@ -55,7 +55,7 @@ def parse_image(body: bytes, lora_header: str = "") -> WebUIRequest:
 
 
 def _request(fields: TextToImageBody, lora_header: str, **picture: Any) -> WebUIRequest:
-    prompt, tags = loras.taken_from(fields.prompt)
+    prompt, tags = loras.taken_from(fields.prompt, fields.steps)
     named, set_aside = loras.chosen({"lora": fields.lora, "loras": fields.loras}, lora_header)
     scheduler, spacing = sampler(fields.sampler_name or fields.sampler_index, fields.scheduler)
     generate = generate_request(

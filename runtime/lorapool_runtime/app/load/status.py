@@ -46,6 +46,7 @@ class StatusReporter:
             asleep=self._dispatcher.is_asleep,
             max_pending=self._max_pending,
             reads_pictures=True,
+            reads_weightings=True,
             version=self._changes.version,
             complete=changed is None,
             tiers=there,

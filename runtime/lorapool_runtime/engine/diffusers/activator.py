@@ -9,6 +9,7 @@ from cachetools import LRUCache
 
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.kinds.serving import ApplyMode
+from lorapool_api.wire.weighting.scale import scale_text
 from lorapool_runtime.adapters.file import HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 _LOSSES: Final = 4096
 # Of the budget, what pairs side by side of plans that do not run may take.
 _PAIRS_SHARE: Final = 1 / 8
+_STEPPED: Final = Choice(merge=False, why="its scale changes from step to step")
 
 
 class Activator:
@@ -63,23 +65,21 @@ class Activator:
 
     def load(self, stack: Sequence[ScaledAdapter[HostAdapter]]) -> Stack:
         """The stack on the device. Raises: AdapterError: there is no room."""
-        found = tuple(
-            ScaledAdapter(self._memory.load(lora(scaled.adapter), self._let_go), scaled.scale, scaled.key)
-            for scaled in stack
-        )
+        found = tuple(scaled.of(self._memory.load(lora(scaled.adapter), self._let_go)) for scaled in stack)
         self.plans.keep_only(self._memory.identities())
         return found
 
-    def for_all(self, stack: Stack, recipe: Recipe, pictures: int) -> Applied:
+    def for_all(self, stack: Stack, recipe: Recipe, pictures: int, *, is_steady: bool = True) -> Applied:
         """Activate it for every picture of the next forwards.
 
         Args:
             pictures: that are wanted with this stack in all.
+            is_steady: whether it stays for all their steps.
 
         Raises:
             AdapterError: there is no room for weights that can only be merged.
         """
-        choice = self._choice(stack, recipe, pictures)
+        choice = self._choice(stack, recipe, pictures) if is_steady else _STEPPED
         if choice.merge:
             choice = self._merged(stack, choice)
         if not choice.merge:
@@ -89,8 +89,8 @@ class Activator:
             return Applied.NONE
         return Applied.MERGED if choice.merge else Applied.UNMERGED
 
-    def for_text(self, stack: Stack) -> None:
-        """Activate it unmerged, for what its text encoders say. Raises: AdapterError."""
+    def unmerged(self, stack: Stack) -> None:
+        """Activate it unmerged, for what its text encoders say or for some steps. Raises: AdapterError."""
         self._put(lambda: self.plans.get(stack, merge=False))
 
     def for_masked(self, text: Stack, everywhere: Stack) -> None:
@@ -197,7 +197,7 @@ class Activator:
         self.plans.keep_only(self._memory.identities())
 
     def _log(self, stack: Stack, choice: Choice) -> None:
-        names = [f"{scaled.adapter.identity[:12]} at {scaled.scale:g}" for scaled in stack]
+        names = [f"{scaled.adapter.identity[:12]} at {scale_text(scaled.scale)}" for scaled in stack]
         before, self._logged = self._logged, (names, choice.merge)
         if stack and before != self._logged:
             log.info("adapters active", adapters=names, merged=choice.merge, why=choice.why)

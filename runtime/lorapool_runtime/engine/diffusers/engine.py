@@ -12,6 +12,7 @@ from lorapool_api.kinds.serving import ApplyMode
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter
 from lorapool_runtime.engine.compile_figures import CompileFigures
 from lorapool_runtime.engine.contract import BaseInfo, Recipe, RenderRequest, Stop
+from lorapool_runtime.engine.diffusers.activation import Activation
 from lorapool_runtime.engine.diffusers.activator import Activator, check_stack, lora
 from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.device.faults import check_alive
@@ -20,19 +21,17 @@ from lorapool_runtime.engine.diffusers.device.residents import DeviceMemory
 from lorapool_runtime.engine.diffusers.device.warm_up import Measured, small_side
 from lorapool_runtime.engine.diffusers.families.traits import Latents
 from lorapool_runtime.engine.diffusers.host_threads import one_thread
-from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
 from lorapool_runtime.engine.diffusers.parts import PipelineParts
-from lorapool_runtime.engine.diffusers.regions.apply import Region
 from lorapool_runtime.engine.diffusers.render.batches import ForwardBatch, batches_of, unfinished
+from lorapool_runtime.engine.diffusers.render.passes.scale_changes import ScaleChanges
 from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview
-from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike, same_texts, text_key
+from lorapool_runtime.engine.diffusers.render.prompts import Encoded, are_alike
 from lorapool_runtime.engine.diffusers.render.run import Row, Run
 from lorapool_runtime.engine.diffusers.render.stopwatch import Stopwatch
 from lorapool_runtime.engine.diffusers.sleep import EngineSleep
-from lorapool_runtime.engine.diffusers.weights.embeddings import token
 from lorapool_runtime.engine.diffusers.weights.read import LoraAdapter, read_adapter
 from lorapool_runtime.engine.diffusers.weights.rounding import merge_loss
-from lorapool_runtime.engine.result import Applied, Rendering, Result
+from lorapool_runtime.engine.result import Rendering, Result
 from lorapool_runtime.errors import AdapterError, RuntimeFailure, Stopped
 
 log = structlog.get_logger(__name__)
@@ -52,6 +51,7 @@ class DiffusersEngine:
         self.activator = Activator(
             parts.board, self.memory, parts.accelerator, serving.mode, parts.dtype.itemsize, measured.costs
         )
+        self._activation = Activation(parts, self.activator)
         self._preview = LatentPreview(square=1 if parts.family.latents is Latents.TOKENS else 2)
         self._active: tuple[str, ...] = ()
         self._rendering = threading.Lock()
@@ -171,31 +171,12 @@ class DiffusersEngine:
         watch.lap("load")
         self._active = in_use
         pictures = sum(request.recipe.images for request in requests)
-        masks = self.parts.masked(stacks[0], requests[0].recipe)
-        if any(stack != stacks[0] for stack in stacks):
-            prompts = self._prompts_apart(requests, stacks)
-            watch.lap("prompt")
-            each = [(stack, request.recipe.images) for request, stack in zip(requests, stacks, strict=True)]
-            applied = self.activator.for_rows(each)
-            watch.lap("switch")
-        elif masks is not None:
-            self.activator.for_text(masks.text)
-            prompts = self._encoded([requests[0].recipe], masks.text, merge=False)
-            watch.lap("prompt")
-            self.activator.for_masked(masks.text, masks.everywhere)
-            applied = Applied.UNMERGED
-            watch.lap("switch")
-        else:
-            applied = self.activator.for_all(stacks[0], requests[0].recipe, pictures * (1 + waiting))
-            watch.lap("switch")
-            prompts = self._encoded([r.recipe for r in requests], stacks[0], merge=applied is Applied.MERGED)
-            watch.lap("prompt")
-        if not are_alike(prompts):
+        active = self._activation.of(requests, stacks, pictures * (1 + waiting), watch)
+        if not are_alike(active.prompts):
             # Prompts of more or fewer chunks have no forward in common; padding one would change its picture.
             return [result for request in requests for result in self._render([request], waiting, rows)]
         batches = batches_of(requests, self.batch(requests[0].recipe) if len(requests) == 1 and rows is None else rows)
-        regions = () if masks is None else masks.regions
-        runs = [self._run_batch(batch, prompts, regions) for batch in batches]
+        runs = [self._run_batch(batch, active.prompts, active.changes) for batch in batches]
         watch.lap("inference")
         # While the device works; whoever finishes a request reads nothing of the engine.
         cut = [self._prompts.warnings(request.recipe) for request in requests]
@@ -209,7 +190,7 @@ class DiffusersEngine:
                 inference_s=watch.seconds("inference"),
                 warnings=(*warnings, *cut[index]),
                 rows=max(len(batch.rows) for batch in batches),
-                applied=applied,
+                applied=active.applied,
                 prompt_s=watch.seconds("prompt"),
                 decode_s=sum(run.decode_s() for run in runs),
                 loads=loads[index],
@@ -217,32 +198,14 @@ class DiffusersEngine:
 
         return unfinished(requests, batches, runs, rendering)
 
-    def _prompts_apart(self, requests: Sequence[RenderRequest[HostAdapter]], stacks: Sequence[Stack]) -> list[Encoded]:
-        """What each prompt says with its own text encoders; those with the same ones are encoded together."""
-        prompts: dict[int, Encoded] = {}
-        for text, rows in same_texts(stacks).items():
-            if text:
-                self.activator.for_text(stacks[rows[0]])
-            else:
-                self.activator.bare()
-            made = self._encoded([requests[i].recipe for i in rows], stacks[rows[0]], merge=False)
-            prompts |= dict(zip(rows, made, strict=True))
-        return [prompts[i] for i in range(len(requests))]
-
-    def _encoded(self, recipes: Sequence[Recipe], stack: Stack, *, merge: bool) -> list[Encoded]:
-        rows = next((scaled.adapter.embeddings for scaled in stack if scaled.adapter.embeddings), {})
-        tokens = tuple(token(i) for i in range(len(next(iter(rows.values()), ()))))
-        with self.parts.embeddings.with_tokens(tokens, rows):
-            return self._prompts.all_encoded(recipes, text_key(stack, merge=merge))
-
-    def _run_batch(self, batch: ForwardBatch, prompts: Sequence[Encoded], regions: Sequence[Region] = ()) -> Run:
+    def _run_batch(self, batch: ForwardBatch, prompts: Sequence[Encoded], changes: ScaleChanges) -> Run:
         batch.raise_if_stopped()
         recipe = batch.requests[0].recipe
         self.parts.vae.prepare(recipe.width * recipe.height)
         rows = [Row(prompts[i], seed) for i, seed in batch.rows]
         download = self.parts.accelerator.download
         with self.parts.one_run(recipe):
-            run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview, download), regions)
+            run = self.parts.runner.run(recipe, rows, partial(batch.watch, self._preview, download), changes)
         wanted = any(request.previews for request in batch.requests) or not self._preview.is_fitted
         if run.latents is None or not wanted:
             return run

@@ -85,6 +85,7 @@ def load_engine(
         stages_s = {"files": files_s, "load": loaded_s - files_s, "warm_up": time.monotonic() - start}
     stages_s = stages_s if imported_s is None else {"import": imported_s, **stages_s}
     info = BaseInfo(loaded.revision, loaded.size_bytes, parts.board.modules(), stages_s, measured.shortfall, usual)
+    info = replace(info, family=loaded.family.name, blocks=loaded.family.blocks)
     budget = _budget_bytes(device_bytes, measured.budget_bytes)
     return DiffusersEngine(replace(parts, stays=_stays(model, serving)), info, measured, budget)
 

@@ -70,7 +70,7 @@ class PipelineParts:
         components = {n: c for n in COMPONENTS if isinstance(c := getattr(pipeline, n, None), torch.nn.Module)}
         if not {"unet", "transformer"} & components.keys():
             raise ModelError(f"{type(pipeline).__name__} has neither a unet nor a transformer")
-        board = Switchboard(components)
+        board = Switchboard(components, blocks=loaded.family.blocks)
         tasks = Tasks(pipeline, loaded.family, loaded.controls)
         return cls(
             pipeline=pipeline,

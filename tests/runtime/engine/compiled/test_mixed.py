@@ -82,6 +82,26 @@ def test_a_thousand_switches_among_rows_stacks_and_formats_compile_nothing_and_m
     assert bed.compiled.figures == before
 
 
+def test_strengths_that_change_within_a_run_are_those_of_its_graph(bed: Bed) -> None:
+    given, choice, before = arguments(), random.Random(12), bed.compiled.figures  # noqa: S311 -- the same each time
+    adapters, graphs = [bed.adapter("lora", rank, 200 + rank) for rank in (2, 7)], bed.graphs
+    for rows in (False, True):
+        wanted, made, plans = [], [], []
+        for strength in (1.0, 0.3, 0.0, -0.6, 0.3):
+            stack = (ScaledAdapter(adapters[0], strength), ScaledAdapter(adapters[1], choice.uniform(-1, 1)))
+            plans.append(bed.board.plan_rows([(stack, 1), (stack[:1], 1)]) if rows else bed.board.plan(stack))
+            bed.board.switch(plans[-1])
+            wanted.append(bed.eager(given))
+        with torch.inference_mode(), bed.compiled.one_run():
+            for plan in plans:
+                bed.board.switch(plan)
+                made.append(bed.unet(**given)[0])
+        for one, other in zip(made, wanted, strict=True):
+            assert float((one - other).abs().max()) <= ROUNDING * float(other.abs().max())
+        assert float((made[0] - made[1]).abs().max()) > 100 * ROUNDING * float(made[0].abs().max())
+    assert (bed.graphs, bed.compiled.figures) == (graphs, before)
+
+
 def test_what_a_graph_has_no_room_for_runs_eagerly(bed: Bed) -> None:
     given, before = arguments(), bed.compiled.figures
     bed.board.switch(bed.board.plan((ScaledAdapter(bed.adapter("lora", max(RANKS) + 1, 1), 1.0),)))

@@ -22,6 +22,7 @@ from lorapool_api.kinds.base_model import Offload
 from lorapool_api.kinds.serving import ApplyMode, CompileMode, Serving
 from lorapool_api.kinds.speed.step_cache import StepCache
 from lorapool_api.wire.request import Upscaler
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.families.table import FAMILIES
@@ -195,11 +196,11 @@ def test_each_picture_is_alone_in_its_forwards(base: Path, tmp_path: Path) -> No
         assert (np.asarray(picture_) == image(engine, **ASKED, seed=seed)).all()
 
 
-def exact(base: Path, tmp_path: Path, **more: Any) -> Pixels:
+def exact(base: Path, tmp_path: Path, scale: float | Weighting = 1.0, **more: Any) -> Pixels:
     """What an engine makes that has a cache and does not use it; the same as that of one without."""
     pictures = []
     for engine in (cached(base), make_engine(base)):
-        made = rendered(engine, request((adapter(engine, tmp_path), 1.0), **ASKED, **more))
+        made = rendered(engine, request((adapter(engine, tmp_path), scale), **ASKED, **more))
         assert made.warnings == ()
         pictures.append(np.asarray(made.images[0]))
     assert (pictures[0] == pictures[1]).all()
@@ -209,6 +210,10 @@ def exact(base: Path, tmp_path: Path, **more: Any) -> Pixels:
 def test_masked_adapters_run_exactly(bases: dict[str, Path], tmp_path: Path) -> None:
     half = exact(bases["Flux.1"], tmp_path, masks=(left_half(tiny.SIZE),))
     assert distance(half, exact(bases["Flux.1"], tmp_path, masks=(Image.new("L", (tiny.SIZE, tiny.SIZE), 255),))) > 0
+
+
+def test_scales_by_step_run_exactly(bases: dict[str, Path], tmp_path: Path) -> None:
+    exact(bases["Flux.1"], tmp_path, Weighting(steps=((0, 1.0), (0.5, 0.0))))
 
 
 def test_a_pipeline_that_does_not_name_its_forwards_runs_exactly(bases: dict[str, Path], tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import httpx
 import pytest
 from tests.unit.gateway.fakes import SHA, FakePod, World
 
-Used = list[tuple[str, float | None]]
+from lorapool_api.wire.weighting.scale import Weighting
+
+Used = list[tuple[str, float | Weighting | None]]
 
 
 def used(pod: FakePod) -> Used:
@@ -149,7 +151,7 @@ async def test_tags_are_adapters_where_the_pool_allows_them(path: str) -> None:
     ("prompt", "status", "words"),
     [
         ("a <lora:pixel:0.8> <lora:pixel:0.5>", 400, "named twice"),
-        ("a <lora:pixel:0.8:0.5>", 400, "one name and one scale"),
+        ("a <lora:pixel:0.8:dyn=2>", 400, "a tag has a name, a scale, and te="),
         ("a <lora:pixel:strong>", 400, "scale of an adapter"),
         ("a <lora:nobody:1>", 404, "'nobody'"),
         ("<lora:pixel:1>", 400, "prompt is empty"),

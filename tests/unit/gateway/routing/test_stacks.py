@@ -9,6 +9,7 @@ from tests.unit.gateway.fakes import SHA, ready, snapshot
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_api.kinds.conditions import Reason
 from lorapool_api.wire.request import AdapterUse, GenerateRequest
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_gateway.cluster.snapshot import Snapshot
 from lorapool_gateway.errors import AdapterUnavailable, BadRequest
 from lorapool_gateway.http.models import find_model, served_models
@@ -33,7 +34,7 @@ def sent(known: Snapshot, model: str, *loras: NamedAdapter, **said: Any) -> Gene
     return with_files(resolved.generate, known)
 
 
-def uses(request: GenerateRequest) -> list[tuple[str, float | None]]:
+def uses(request: GenerateRequest) -> list[tuple[str, float | Weighting | None]]:
     return [(use.key, use.scale) for use in request.adapters]
 
 
@@ -80,7 +81,7 @@ def test_the_members_of_a_stack_count_where_its_mask_is_white() -> None:
 
 def test_a_scale_that_no_adapter_may_have_is_refused() -> None:
     known = snapshot(adapters=(*MEMBERS, stack(("pixel", 5))))
-    with pytest.raises(BadRequest, match="makes 15 of pixel"):
+    with pytest.raises(BadRequest, match="makes pixel as strong as 15"):
         sent(known, "comic", NamedAdapter("comic", 3.0))
 
 

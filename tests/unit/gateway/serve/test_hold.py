@@ -1,6 +1,7 @@
 """Requests that are held: for a pod, for an adapter, for a pod to get the adapter."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests import make
@@ -9,8 +10,9 @@ from tests.unit.gateway.serve.asked import BASE, PIXEL, trouble
 from tests.waiting import until
 
 from lorapool_api.wire.reply import ErrorCode
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_gateway.cluster.directory import ObjectKind
-from lorapool_gateway.errors import AdapterUnavailable, Busy, NoPodReady, UnknownModel
+from lorapool_gateway.errors import AdapterUnavailable, BadRequest, Busy, NoPodReady, UnknownModel
 
 
 async def test_a_request_waits_for_the_first_pod(world: World) -> None:
@@ -46,6 +48,19 @@ async def test_a_request_waits_for_an_adapter_that_is_on_its_way(world: World) -
     await until(lambda: b'waiting_requests{pool="default/shapes"} 1.0' in world.metrics.text(), "it is held")
     world.adapter()
     assert (await held).reply.adapters[0].sha256 == SHA
+
+
+async def test_a_scale_that_is_no_number_goes_to_the_pods_that_know_it(world: World) -> None:
+    world.adapter()
+    earlier = world.pod("pod-a", reads_weightings=False)
+    use = PIXEL.generate.adapters[0].model_copy(update={"scale": Weighting(steps=((0, 1), (0.5, 0)))})
+    weighed = replace(PIXEL, generate=PIXEL.generate.model_copy(update={"adapters": (use,)}))
+    with pytest.raises(BadRequest, match="are of an earlier version"):
+        await world.proxy.generate(weighed)
+    await world.proxy.generate(PIXEL)
+    world.pod("pod-b", pending=3)
+    assert (await world.proxy.generate(weighed)).reply.pod == "pod-b"
+    assert [made.adapters[0].scale for made in earlier.received] == [0.5]
 
 
 async def test_an_adapter_that_takes_too_long_is_reported_with_its_condition() -> None:

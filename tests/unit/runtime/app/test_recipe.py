@@ -8,8 +8,11 @@ from PIL import Image
 
 from lorapool_api.kinds.serving import AdapterDefaults, PromptSyntax, SchedulerName, Serving, TimestepSpacing
 from lorapool_api.wire.reply import ErrorCode
-from lorapool_api.wire.request import GenerateRequest, Upscaler
-from lorapool_runtime.app.recipe import complete
+from lorapool_api.wire.request import AdapterUse, GenerateRequest, Upscaler
+from lorapool_api.wire.weighting.blocks import SDXL, Blocks
+from lorapool_api.wire.weighting.scale import Weighting
+from lorapool_runtime.app.recipe import check_blocks, complete
+from lorapool_runtime.engine.contract import BaseInfo
 from lorapool_runtime.engine.passes import Hires
 from lorapool_runtime.errors import RequestError
 
@@ -88,3 +91,21 @@ def test_a_strength_that_leaves_none_of_the_adapters_few_steps_is_refused_with_t
     with pytest.raises(RequestError, match="of 4 steps") as refused:
         sampling(LIGHTNING, image=picture, strength=0.1)
     assert refused.value.code is ErrorCode.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("blocks", "base", "words"),
+    [
+        ("OUTALL", BaseInfo("r", 0, {}, family="Flux.1"), "cannot be said block by block with Flux.1"),
+        ((1.0,) * 17, BaseInfo("r", 0, {}, family="SDXL", blocks=SDXL), "blocks of SDXL are 12 or 20 weights, not 17"),
+    ],
+)
+def test_blocks_that_the_base_has_not_are_refused_before_the_request_waits(
+    blocks: Blocks, base: BaseInfo, words: str
+) -> None:
+    plain = AdapterUse(key="a/plain", scale=Weighting(steps=((0, 1), (0.5, 0))))
+    check_blocks([AdapterUse(key="a/none"), plain], base)
+    with pytest.raises(RequestError, match=words) as refused:
+        check_blocks([plain, AdapterUse(key="a/weighed", scale=Weighting(blocks=blocks))], base)
+    assert refused.value.code is ErrorCode.INVALID_REQUEST
+    assert "a/weighed" in str(refused.value)

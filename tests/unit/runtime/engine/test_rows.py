@@ -41,7 +41,7 @@ def exact(module: Any, x: Tensor, stack: Stack) -> Tensor:
     for scaled in stack:
         (change,) = scaled.adapter.deltas
         product = change.parts["up"].double().flatten(1) @ change.parts["down"].double().flatten(1)
-        weight = weight + scaled.scale * change.scale * product.view_as(weight)
+        weight = weight + change.target.strength(scaled.scale) * change.scale * product.view_as(weight)
     if weight.dim() == 2:
         return nn.functional.linear(x.double(), weight, bias)
     return nn.functional.conv2d(x.double(), weight, bias, padding=1)

@@ -77,7 +77,7 @@ class CompiledDenoiser:
         self._making = threading.Event()
         self._is_run = False
         self._kinds: dict[int, RankedKind | None] = {}  # of so many rows, and what was written, in this run
-        self._written: set[RankedKind] = set()
+        self._written: dict[RankedKind, Additions] = {}
         self._by_graph: bool | None = None
         self._misses = 0
         self._eager_runs = 0
@@ -127,9 +127,10 @@ class CompiledDenoiser:
         if not self._by_graph or key not in self._ready:
             self._request(kind, key, arguments)
             return self._eager(*args, **kwargs)
-        if kind is not None and kind not in self._written:
-            self.ranked[kind].write(self._additions())
-            self._written.add(kind)
+        # Strengths may change from step to step; the pairs stay, and with them the kind.
+        if kind is not None and self._written.get(kind) is not (additions := self._additions()):
+            self.ranked[kind].write(additions)
+            self._written[kind] = additions
         with torch.compiler.set_stance(self._stance):  # type: ignore[arg-type]
             return self._graphs[kind](*args, **kwargs)
 

@@ -7,6 +7,7 @@ from typing import Final
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import SchedulerName
 from lorapool_api.wire.request import MAX_IMAGES_BESIDE
+from lorapool_api.wire.weighting import blocks
 from lorapool_runtime.engine.diffusers.families.newer import NEWER
 from lorapool_runtime.engine.diffusers.families.traits import (
     ControlNets,
@@ -58,6 +59,7 @@ _SD1: Final = FamilyTraits(
     controlled=_of_unets("StableDiffusion"),
     image_prompts=True,
     places=Places.GRID,
+    blocks=blocks.SD,
 )
 SD2: Final = _with_distilled(
     replace(_SD1, name="SD 2.x", defaults=replace(_SD1.defaults, side=768)), "SD turbo", FamilyDefaults(4, 0.0)
@@ -76,6 +78,7 @@ _SDXL: Final = FamilyTraits(
     controlled=_of_unets("StableDiffusionXL"),
     image_prompts=True,
     places=Places.GRID,
+    blocks=blocks.SDXL,
 )
 SDXL_REFINER: Final = replace(
     _SDXL,
@@ -84,6 +87,7 @@ SDXL_REFINER: Final = replace(
     text_encoders=("text_encoder_2",),
     controlled=None,
     image_prompts=False,
+    blocks=None,  # its UNet has levels that no list is for
 )
 _SD3: Final = FamilyTraits(
     name="SD 3.x",
@@ -117,6 +121,7 @@ _FLUX: Final = FamilyTraits(
         },
     ),
 )
+_FLUX_ALONE: Final = replace(_FLUX, image_prompts=False, controlled=None, cached=())
 _QWEN_IMAGE: Final = FamilyTraits(
     name="Qwen-Image",
     pipelines={
@@ -177,24 +182,18 @@ FAMILIES: Final = (
     _with_distilled(_SD3, "SD 3.x turbo", FamilyDefaults(4, 0.0)),
     _with_distilled(_FLUX, "Flux.1 schnell", FamilyDefaults(4, 0.0)),
     replace(
-        _FLUX,
+        _FLUX_ALONE,
         name="Flux.1 Fill",
         pipelines={_MASK: "FluxFillPipeline"},
         defaults=FamilyDefaults(50, 30.0),
-        image_prompts=False,
-        controlled=None,
-        cached=(),
     ),
     replace(
-        _FLUX,
+        _FLUX_ALONE,
         name="Flux.1 Kontext",
         pipelines={_TEXT: "FluxKontextPipeline", _IMAGE: "FluxKontextPipeline", _MASK: "FluxKontextInpaintPipeline"},
         defaults=FamilyDefaults(28, 2.5),
         edits=True,
-        image_prompts=False,
         places=None,
-        controlled=None,
-        cached=(),
     ),
     _QWEN_IMAGE,
     _QWEN_IMAGE_EDIT,

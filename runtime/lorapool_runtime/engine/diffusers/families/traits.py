@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from lorapool_api.kinds.base_model import Dtype
 from lorapool_api.kinds.serving import SchedulerName
+from lorapool_api.wire.weighting.blocks import BlockTable
 
 
 class Task(StrEnum):
@@ -106,6 +107,7 @@ class FamilyTraits:
         image_prompts: whether its denoiser attends to pictures by diffusers' IP-Adapters.
         cached: tasks whose pipeline tells diffusers' step cache which forward of a step it does, with a denoiser whose
             blocks the cache knows.
+        blocks: of its UNet; None: an adapter's scale cannot be said block by block.
     """
 
     name: str
@@ -127,6 +129,7 @@ class FamilyTraits:
     image_prompts: bool = False
     places: Places | None = None
     cached: tuple[Task, ...] = ()
+    blocks: BlockTable | None = None
 
     @property
     def first_task(self) -> Task:

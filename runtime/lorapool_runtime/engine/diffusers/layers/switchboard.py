@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from lorapool_api.lora.layouts.keys import flat_name
+from lorapool_api.wire.weighting.blocks import BlockTable
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.layers.active import Branch, Merged, PerRow, RowSlice, Unmerged
-from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, activate, adapt, branch_of
+from lorapool_runtime.engine.diffusers.layers.adapted import Adapted, activate, branch_of
 from lorapool_runtime.engine.diffusers.layers.delta import ModuleDelta, add_delta, magnitude_ratio, merge_into
 from lorapool_runtime.engine.diffusers.layers.merged import Content, Merge, MergedWeights
 from lorapool_runtime.engine.diffusers.layers.pairs import PairMaker
-from lorapool_runtime.engine.diffusers.layers.target import TargetModule
+from lorapool_runtime.engine.diffusers.layers.target import TargetModule, adapted_modules
 from lorapool_runtime.engine.diffusers.layers.twin import FixedWeights
 from lorapool_runtime.engine.diffusers.packed.weights import dtype_of, plain
 
@@ -64,14 +65,12 @@ class Switchboard:
         is_fixed_whole: whether the fixed weights are all that is active, so that their twin says what the base does.
     """
 
-    def __init__(self, components: Mapping[str, nn.Module], merge: Merge = merge_into) -> None:
-        """`merge` writes merged weights."""
-        self._targets = {
-            (component, flat_name(name)): TargetModule(component, name, adapted)
-            for component, model in components.items()
-            for name, module in list(model.named_modules())
-            if (adapted := adapt(module)) is not None
-        }
+    def __init__(
+        self, components: Mapping[str, nn.Module], merge: Merge = merge_into, blocks: BlockTable | None = None
+    ) -> None:
+        """`merge` writes merged weights; `blocks` are those of the UNet."""
+        found = [target for name, model in components.items() for target in adapted_modules(name, model, blocks)]
+        self._targets = {(target.component, flat_name(target.name)): target for target in found}
         self.components = frozenset(components)
         self._merged_weights = MergedWeights(merge)
         self._active: list[Adapted] = []
@@ -137,7 +136,11 @@ class Switchboard:
         touched: dict[int, list[tuple[ModuleDelta, float, str]]] = {}
         for scaled in stack:
             for delta in scaled.adapter.deltas:
-                touched.setdefault(id(delta.target.module), []).append((delta, scaled.scale, scaled.adapter.identity))
+                # A DoRA's length is that of its weight, even where it counts nothing.
+                if delta.target.is_left_out(scaled.scale) and not delta.has_magnitude:
+                    continue
+                use = (delta, delta.target.strength(scaled.scale), scaled.adapter.identity)
+                touched.setdefault(id(delta.target.module), []).append(use)
         unmerged, merges, maker = [], [], PairMaker()
         for uses in touched.values():
             module = uses[0][0].target.module
@@ -163,7 +166,7 @@ class Switchboard:
             branches: dict[int, list[Branch]] = {}
             for scaled in stack:
                 for delta in scaled.adapter.deltas:
-                    if delta.target.is_text:
+                    if delta.target.is_text or delta.target.is_left_out(scaled.scale):
                         continue
                     if not delta.mixes:
                         raise ValueError(
@@ -171,7 +174,7 @@ class Switchboard:
                         )
                     module = delta.target.module
                     touched.setdefault(id(module), (module, []))
-                    branches.setdefault(id(module), []).append(_branch(delta, scaled.scale))
+                    branches.setdefault(id(module), []).append(_branch(delta, delta.target.strength(scaled.scale)))
             for key, found in branches.items():
                 touched[key][1].append(RowSlice(start, start + count, tuple(found)))
             start += count

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import nn
 
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_runtime.engine.diffusers.families.traits import Places
 from lorapool_runtime.engine.diffusers.layers.active import Branch
 from lorapool_runtime.engine.diffusers.layers.adapted import branch_of
@@ -36,7 +37,7 @@ class Region(NamedTuple):
     """An adapter on the device, its strength in the request, and where it counts."""
 
     adapter: DeviceAdapter
-    scale: float
+    scale: float | Weighting
     mask: Mask
 
 
@@ -66,16 +67,17 @@ def applied(denoiser: Any, regions: Sequence[Region]) -> Iterator[None]:
         for region in regions:
             own: dict[str, _Apart] = {}
             for delta in region.adapter.deltas:
-                if delta.target.is_text:
+                if delta.target.is_text or delta.target.is_left_out(region.scale):
                     continue
+                branch = _branch(delta, delta.target.strength(region.scale))
                 module = delta.target.module
                 found = _WORDS.fullmatch(delta.target.name) if region.mask.places is Places.GRID else None
                 if found is not None:
                     part = own.setdefault(found[1], _Apart(region.mask))
-                    hook = _add_if(part, _branch(delta, region.scale))
+                    hook = _add_if(part, branch)
                 else:
                     mask = _share_of(region.mask) if _OF_WORDS.search(delta.target.name) else region.mask.over
-                    hook = _add_where(mask, _branch(delta, region.scale))
+                    hook = _add_where(mask, branch)
                 undo.callback(module.register_forward_hook(hook).remove)
             for name, part in own.items():
                 apart.setdefault(name, []).append(part)

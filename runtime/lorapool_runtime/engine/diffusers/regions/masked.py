@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lorapool_api.wire.weighting.scale import at, times
 from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits, Latents, Places
 from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
@@ -25,6 +26,10 @@ class MaskedStack:
     regions: tuple[Region, ...]
     text: Stack
 
+    def regions_at(self, share: float) -> tuple[Region, ...]:
+        """The regions as they are when that share of the steps is done."""
+        return tuple(region._replace(scale=at(region.scale, share)) for region in self.regions)
+
 
 def masked(stack: Stack, recipe: Recipe, family: FamilyTraits, pipeline: Any) -> MaskedStack:
     """The stack of a recipe that has masks.
@@ -40,7 +45,7 @@ def masked(stack: Stack, recipe: Recipe, family: FamilyTraits, pipeline: Any) ->
     pairs = list(zip(stack, masks, strict=True))
     regions = tuple(Region(s.adapter, s.scale, mask) for s, mask in pairs if mask is not None)
     check_masked(regions)
-    text = tuple(s if mask is None else replace(s, scale=s.scale * mask.share) for s, mask in pairs)
+    text = tuple(replace(s, scale=times(at(s.scale, 0), 1 if mask is None else mask.share)) for s, mask in pairs)
     return MaskedStack(tuple(s for s, mask in pairs if mask is None), regions, text)
 
 

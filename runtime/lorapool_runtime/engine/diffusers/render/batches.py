@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lorapool_api.kinds.conditions import Reason
+from lorapool_api.wire.weighting.scale import scale_text
 from lorapool_runtime.adapters.file import HostAdapter
 from lorapool_runtime.engine.contract import Preview, RenderRequest, Step, Stop, no_steps
 from lorapool_runtime.engine.diffusers.device.accelerator import Download
@@ -89,7 +90,9 @@ def unfinished(
 ) -> list[Unfinished]:
     """What each request gets, once somebody waits for it: it holds pictures by then, and no weights of adapters."""
     made = [(batch.rows, run) for batch, run in zip(batches, runs, strict=True)]
-    ends = [(request.stop, ", ".join(f"{s.key} at {s.scale:g}" for s in request.stack)) for request in requests]
+    ends = [
+        (request.stop, ", ".join(f"{s.key} at {scale_text(s.scale)}" for s in request.stack)) for request in requests
+    ]
     return [Unfinished(partial(_finish, i, stop, scales, made, rendering)) for i, (stop, scales) in enumerate(ends)]
 
 

@@ -11,8 +11,9 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import T5EncoderModel
 
 from lorapool_api.kinds.serving import PromptSyntax
+from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.contract import Recipe
-from lorapool_runtime.engine.diffusers.layers.switchboard import Stack
+from lorapool_runtime.engine.diffusers.layers.switchboard import DeviceAdapter, Stack
 from lorapool_runtime.engine.diffusers.render import long_prompts, weighted_prompts
 
 # Chunks of 77 tokens, of SDXL's some 0.6 MB each in half precision.
@@ -25,10 +26,16 @@ EncodeTexts = Callable[[Sequence[str]], Sequence[Mapping[str, torch.Tensor]]]
 def text_key(stack: Stack, *, merge: bool) -> Hashable:
     """What decides about the text encoders: the adapters that change them or bring tokens, and how they are applied."""
     return tuple(
-        (scaled.adapter.identity, scaled.scale, merge)
+        (scaled.adapter.identity, _text_strength(scaled), merge)
         for scaled in stack
         if scaled.adapter.embeddings or any(delta.target.is_text for delta in scaled.adapter.deltas)
     )
+
+
+def _text_strength(scaled: ScaledAdapter[DeviceAdapter]) -> float:
+    """How strongly the adapter counts in the text encoders; 1 where it brings tokens alone."""
+    target = next((delta.target for delta in scaled.adapter.deltas if delta.target.is_text), None)
+    return 1.0 if target is None else target.strength(scaled.scale)
 
 
 def same_texts(stacks: Sequence[Stack]) -> Mapping[Hashable, Sequence[int]]:

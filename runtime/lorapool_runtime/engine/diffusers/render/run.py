@@ -13,11 +13,11 @@ from lorapool_runtime.engine.contract import Recipe
 from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator, Moment
 from lorapool_runtime.engine.diffusers.families.traits import Task
-from lorapool_runtime.engine.diffusers.regions.apply import Region, applied
 from lorapool_runtime.engine.diffusers.render.arguments import arguments, guide, keep_size, known_to, unused
 from lorapool_runtime.engine.diffusers.render.passes.control import control_arguments, seeded
 from lorapool_runtime.engine.diffusers.render.passes.image_prompts import attending, prompt_arguments
 from lorapool_runtime.engine.diffusers.render.passes.residuals import adding
+from lorapool_runtime.engine.diffusers.render.passes.scale_changes import BeforeStep, ScaleChanges
 from lorapool_runtime.engine.diffusers.render.passes.second import (
     StepsOfPasses,
     check_hires,
@@ -86,32 +86,31 @@ class Runner:
         self._cache = cache
 
     @torch.inference_mode()
-    def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, regions: Sequence[Region] = ()) -> Run:
+    def run(self, recipe: Recipe, rows: Sequence[Row], watch: Watch, changes: ScaleChanges | None = None) -> Run:
         """Make the pictures; of the recipe all counts but prompts and seed.
 
         Args:
-            regions: adapters that count in parts of the picture; those of one pass.
+            changes: what else is active at later steps; None: nothing.
 
         Raises:
             RecipeError: what the pipeline or the scheduler refuses.
             Whatever `watch` raises.
         """
-        hires = recipe.hires
+        hires, changes = recipe.hires, ScaleChanges() if changes is None else changes
         if hires is None:
-            return self._made(self._pass(recipe, rows, watch, task_of(recipe), {"output_type": "pt"}, regions))
+            return self._made(self._pass(recipe, rows, watch, task_of(recipe), {"output_type": "pt"}, changes))
         check_hires(self._tasks.family, hires)
         steps = StepsOfPasses(watch, hires)
         smaller = replace(recipe, width=hires.width, height=hires.height)
         output = {"output_type": "pt" if hires.upscaler is Upscaler.PIXEL else "latent"}
-        first = self._pass(smaller, rows, steps.first, Task.TEXT_TO_IMAGE, output)
+        first = self._pass(smaller, rows, steps.first, Task.TEXT_TO_IMAGE, output, changes)
         if hires.upscaler is Upscaler.PIXEL:
             image: Any = larger_pictures(self._made(first).pictures().pixels, recipe)
         else:
             image = larger_latents(first.made, recipe, hires)
         given = {"image": image, "strength": hires.strength, "output_type": "pt"}
-        return self._made(
-            first, self._pass(replace(recipe, steps=hires.steps), rows, steps.second, Task.IMAGE_TO_IMAGE, given)
-        )
+        larger = replace(recipe, steps=hires.steps)
+        return self._made(first, self._pass(larger, rows, steps.second, Task.IMAGE_TO_IMAGE, given, changes))
 
     def _made(self, *passes: _Pass) -> Run:
         """The pictures of the last pass, on their way."""
@@ -133,7 +132,7 @@ class Runner:
         watch: Watch,
         task: Task,
         given: Mapping[str, Any],
-        regions: Sequence[Region] = (),
+        changes: ScaleChanges,
     ) -> _Pass:
         """One run of the pipeline; `given`: what it is called with besides."""
         family, pipeline = self._tasks.family, self._tasks.controlled(task, recipe.controls)
@@ -141,6 +140,7 @@ class Runner:
         uses = [(prompt, control.scale) for control, prompt in prompts]
         last: torch.Tensor | None = None
         stepped: Moment | None = None
+        before_step: BeforeStep | None = None
 
         def between_steps(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             nonlocal last, stepped
@@ -149,13 +149,15 @@ class Runner:
             watch(step + 1, of, before, last, pipeline.scheduler)
             if step + 1 >= of:
                 stepped = self._accelerator.moment()
+            elif before_step is not None:
+                before_step(step + 1, of)
             return {}
 
         scheduler, warning = make_scheduler(
             self._own_scheduler, recipe.scheduler, recipe.timestep_spacing, family.defaults.sampler
         )
         pipeline.scheduler = waitless(scheduler, self._accelerator.send)
-        caching = self._cache if self._cache is not None and self._cache.is_for(recipe, task) else None
+        caching = self._cache if changes.is_steady and self._cache and self._cache.is_for(recipe, task) else None
         said = (warning or unused(family, recipe), None if caching is None else caching.warning)
         keep_size(pipeline, family, recipe)
         guide(pipeline, family, recipe)
@@ -171,10 +173,11 @@ class Runner:
         try:
             denoiser = self._tasks.denoiser
             residuals = self._tasks.residuals(recipe.controls)
-            changed = (attending(denoiser, uses), adding(denoiser, residuals), applied(denoiser, regions))
+            changed = (attending(denoiser, uses), adding(denoiser, residuals))
             with ExitStack() as during:
                 for context in (seeded(rows[0].seed, denoiser.device, nets), *changed):
                     during.enter_context(context)
+                before_step = during.enter_context(changes.one_pass(denoiser))
                 if caching is not None:
                     during.enter_context(caching.one_pass(denoiser))
                 made = pipeline(**known_to(pipeline, wanted)).images
