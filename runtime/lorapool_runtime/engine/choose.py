@@ -7,7 +7,7 @@ from pathlib import Path
 from lorapool_api.kinds.runtime import EngineName
 from lorapool_api.kinds.sources import ModelSource
 from lorapool_runtime.engine.contract import LoadEngine, Progress, WarmEngine
-from lorapool_runtime.engine.files.read_ahead import read_ahead
+from lorapool_runtime.engine.files.read_ahead import CHECKER, read_ahead
 from lorapool_runtime.engine.stub import NO_CHECKER, load_stub
 from lorapool_runtime.errors import ModelError
 from lorapool_runtime.settings import Settings
@@ -32,19 +32,24 @@ def _folder_here(source: ModelSource) -> Path | None:
     return Path(index).parent if isinstance(index, str) else None
 
 
+def _asks_its_own(settings: Settings) -> bool:
+    """Whether pictures are looked at by the checker that the base brings along."""
+    safety = settings.config.serving.safety
+    return safety is not None and safety.pipeline
+
+
 def _load_stub(settings: Settings, progress: Progress) -> WarmEngine:
     config = settings.config
-    if config.serving.safety is not None and config.serving.safety.pipeline:
+    if _asks_its_own(settings):
         raise ModelError(NO_CHECKER)
     return load_stub(config.model.source.label, config.stub, progress)
 
 
 def _load_diffusers(settings: Settings, progress: Progress) -> WarmEngine:
     start = time.monotonic()
-    source = settings.model.source
+    config, source = settings.config, settings.model.source
     if (folder := _folder_here(source)) is not None:
-        read_ahead(folder, source.hub.variant if source.hub else None)
-    config = settings.config
+        read_ahead(folder, source.hub.variant if source.hub else None, () if _asks_its_own(settings) else (CHECKER,))
     # torch alone comes first: its context takes as long as the other libraries.
     from lorapool_runtime.engine.diffusers.device.context import begin_context
 

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -12,27 +12,33 @@ from lorapool_runtime.engine.files.host_memory import available_bytes
 # (file, offset, bytes): begin to read them into the page cache. Raises: OSError.
 Advise = Callable[[int, int, int], None]
 
+# Of a module of diffusers' own, which repositories of SD 1.x name by its folder there. Never part of the pipeline: who
+# wants it has it beside.
+CHECKER: Final = "safety_checker"
 _CHUNK_BYTES: Final = 8 * 1024**2
 
 
-def read_ahead(folder: Path, variant: str | None = None) -> None:
+def read_ahead(folder: Path, variant: str | None = None, without: Collection[str] = ()) -> None:
     """Begin to read the weights of a pipeline, on a thread that nobody waits for; what is wrong with them is said by
     whoever loads them. Half of the memory that is available bounds what is read: more would push out its own begin.
+
+    Args:
+        without: components that will not be loaded.
     """
     work = threading.Thread(
-        target=lambda: advise_all(weight_files(folder, variant), available_bytes() // 2, _will_need),
+        target=lambda: advise_all(weight_files(folder, variant, without), available_bytes() // 2, _will_need),
         name="read-ahead",
         daemon=True,
     )
     work.start()
 
 
-def weight_files(folder: Path, variant: str | None) -> list[Path]:
-    """Those of the components that `model_index.json` names: of the variant where a component has it, else without."""
+def weight_files(folder: Path, variant: str | None, without: Collection[str] = ()) -> list[Path]:
+    """Those of the other components of `model_index.json`: of the variant where a component has it, else without."""
     try:
         index = json.loads((folder / "model_index.json").read_text())
         names = [name for name, entry in index.items() if isinstance(entry, list) and Path(name).name == name]
-        return [path for name in names for path in _of(folder / name, variant)]
+        return [path for name in names if name not in without for path in _of(folder / name, variant)]
     except (OSError, ValueError, AttributeError):
         return []
 

@@ -13,6 +13,7 @@ from lorapool_api.kinds.base_model import Dtype
 from lorapool_runtime.engine.diffusers.families.find import family_of, unlisted
 from lorapool_runtime.engine.diffusers.families.refused import REFUSED
 from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
+from lorapool_runtime.engine.files.read_ahead import CHECKER
 from lorapool_runtime.errors import ModelError
 
 log = structlog.get_logger(__name__)
@@ -22,9 +23,6 @@ DTYPES: Final = {
     Dtype.BFLOAT16: torch.bfloat16,
     Dtype.FLOAT32: torch.float32,
 }
-# Of a module of diffusers' own, which repositories of SD 1.x name by its folder there. Never part of the pipeline: who
-# wants it has it beside.
-CHECKER: Final = "safety_checker"
 # A language model that writes prompts anew: the same request would not give the same picture.
 _WRITERS: Final = frozenset({"pe", "pe_tokenizer"})
 

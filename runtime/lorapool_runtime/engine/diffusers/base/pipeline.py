@@ -18,7 +18,6 @@ from lorapool_api.kinds.sources import HubModel, ModelSource, PathSource, Unknow
 from lorapool_runtime.engine.contract import Progress
 from lorapool_runtime.engine.diffusers.base.assemble import assemble
 from lorapool_runtime.engine.diffusers.base.by_family import (
-    CHECKER,
     dtype_of,
     family_in,
     load_options,
@@ -41,6 +40,7 @@ from lorapool_runtime.engine.diffusers.families.traits import FamilyTraits
 from lorapool_runtime.engine.diffusers.packed.gguf.load import DENOISERS, load_denoiser
 from lorapool_runtime.engine.diffusers.packed.packing import Packing, packing_of
 from lorapool_runtime.engine.diffusers.packed.stored import check_dtypes, check_skipped, check_stored
+from lorapool_runtime.engine.files.read_ahead import CHECKER
 from lorapool_runtime.engine.files.revision import folder_revision, folder_size_bytes
 from lorapool_runtime.errors import ModelError
 

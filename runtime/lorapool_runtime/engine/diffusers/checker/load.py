@@ -11,10 +11,10 @@ from PIL import Image
 from torch import nn
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from lorapool_runtime.engine.diffusers.base.by_family import CHECKER
 from lorapool_runtime.engine.diffusers.base.hub import first_line
 from lorapool_runtime.engine.diffusers.checker.own import OwnChecker
 from lorapool_runtime.engine.diffusers.device.accelerator import Accelerator
+from lorapool_runtime.engine.files.read_ahead import CHECKER
 from lorapool_runtime.errors import ModelError
 
 _EXTRACTOR: Final = "feature_extractor"

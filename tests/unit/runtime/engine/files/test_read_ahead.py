@@ -39,6 +39,10 @@ def test_the_files_that_will_be_loaded(folder: Path, variant: str | None, names:
     assert [path.name.removesuffix(".safetensors") for path in weight_files(folder, variant)] == names
 
 
+def test_what_will_not_be_loaded_is_left_out(folder: Path) -> None:
+    assert [path.parent.name for path in weight_files(folder, None, ("text_encoder",))] == ["unet"]
+
+
 def test_all_of_them_is_asked_for_as_far_as_memory_goes(folder: Path) -> None:
     asked: list[tuple[int, int]] = []
     files = weight_files(folder, None)
