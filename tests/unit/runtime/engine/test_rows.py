@@ -19,9 +19,10 @@ TOLERANCE = {torch.float32: 2e-5, torch.float16: 8e-3, torch.bfloat16: 6e-2}
 PLAIN: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(8, 12),
     "linear of one position": lambda: nn.Linear(8, 12),
+    "linear of a grid": lambda: nn.Linear(8, 12),
     "convolution": lambda: nn.Conv2d(8, 12, 3, padding=1),
 }
-SHAPE = {"linear": (5, 8), "linear of one position": (8,), "convolution": (8, 4, 4)}
+SHAPE = {"linear": (5, 8), "linear of one position": (8,), "linear of a grid": (2, 3, 8), "convolution": (8, 4, 4)}
 
 
 def loaded(board: Switchboard, rank: int, scale: float, seed: int) -> DeviceAdapter:
