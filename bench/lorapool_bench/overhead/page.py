@@ -55,8 +55,8 @@ def _wrapping(result: OverheadResult) -> str:
 def _host(result: OverheadResult) -> str:
     what = (
         "With active adapters the same is a forward of Linears with next to nothing to multiply, as many as the\n"
-        f"largest adapters of SDXL change, {MODULES}: what the host does more than for plain ones. A device that is\n"
-        "quicker than its host waits for it.\n"
+        f"largest adapters of SDXL change, {MODULES}: the host's CPU time beyond that of plain ones. A device\n"
+        "that is quicker than its host waits for it.\n"
     )
     rows = [[WORDS[name], timing(cost), seconds(cost.median / MODULES)] for name, cost in result.host.items()]
     return what + "\n" + table(["active", "a forward longer by", "a module"], rows)

@@ -1,6 +1,7 @@
 """What active adapters ask of the host: a device may wait for it, however quickly it computes."""
 
 import copy
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -9,7 +10,6 @@ import torch
 from torch import nn
 
 from lorapool_api.lora.networks import Network
-from lorapool_bench.measure.clock import timed
 from lorapool_bench.measure.spread import Spread, spread
 from lorapool_runtime.adapters.file import ScaledAdapter
 from lorapool_runtime.engine.diffusers.host_threads import one_thread
@@ -36,7 +36,8 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
 def forward_costs(rounds: int, modules: int = MODULES) -> dict[str, Spread]:
     """Seconds of the host that a forward of so many Linears takes longer than the plain ones, by what is active.
 
-    On one thread: a host launches kernels on one, and what there is to multiply is no work for several.
+    On one thread: a host launches kernels on one, and what there is to multiply is no work for several. Its CPU time
+    counts: what else the machine does moves it less.
     """
     torch.manual_seed(0)
     owner = nn.ModuleDict({f"m{i}": nn.Linear(_SIZE, _SIZE) for i in range(modules)}).requires_grad_(False)
@@ -58,9 +59,15 @@ def forward_costs(rounds: int, modules: int = MODULES) -> dict[str, Spread]:
                 x = torch.zeros(rows, _POSITIONS, _SIZE)
                 board.switch(plan)
                 forward(wrapped[:1], x)()  # what all modules share of a batch is made for its first one
-                took_s = timed(forward(wrapped, x)) - timed(forward(plain, x))
+                took_s = _cpu_s(forward(wrapped, x)) - _cpu_s(forward(plain, x))
                 found[name] += [took_s] if i else []
     return {name: spread(samples) for name, samples in found.items()}
+
+
+def _cpu_s(work: Callable[[], None]) -> float:
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
 
 
 def plans(board: Switchboard) -> dict[str, tuple[Plan, int]]:
