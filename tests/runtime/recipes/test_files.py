@@ -51,6 +51,12 @@ async def test_who_asks_for_it_gets_the_recipe_with_what_the_pool_filled_in(tmp_
         assert second == first.replace("Seed: 8,", "Seed: 9,")
         assert [image.recipe for image in reply.images] == [first, second]
 
+        by_step = {"steps": [[0, 0.5], [0.5, 1]], "text_encoder": 0.25}
+        (weighed, _) = texts(await made(running, metadata=True, adapters=[{"key": "default/one", "scale": by_step}]))
+        assert weighed is not None
+        assert weighed.startswith("a (red) circle <lora:default/one:0.5>\n")
+        assert 'Lora weights: "default/one: 0->0.5,0.5->1 te=0.25"' in weighed
+
         plain = await made(running)
         assert texts(plain) == [None, None]
         assert [image.recipe for image in plain.images] == [None, None]

@@ -12,7 +12,9 @@ from tests.unit.gateway.fakes import encoded_image
 from tests.unit.gateway.provenance import certificates
 from tests.unit.gateway.provenance.installation import SHA, Installation
 
+from lorapool_api.wire.reply import UsedAdapter
 from lorapool_api.wire.request import ImageFormat
+from lorapool_api.wire.weighting.scale import Weighting
 from lorapool_gateway.errors import BadRequest
 from lorapool_gateway.provenance.reader import PictureReader
 
@@ -56,6 +58,14 @@ async def test_a_signed_picture_is_ours_and_tells_what_it_was_made_with(
         "software": "lorapool 1.2",
     }
     assert Image.open(BytesIO(signed)).tobytes() == Image.open(BytesIO(before)).tobytes()
+
+
+async def test_a_scale_that_no_number_says_is_said_for_people(ours: Installation) -> None:
+    scale = Weighting(steps=((0.0, 1.0), (0.5, 0.3)), text_encoder=0.5)
+    used = UsedAdapter(key="default/ink", sha256=SHA, scale=scale)
+    report = await ours.report(await ours.signed(PICTURE, adapters=(used,)))
+    assert report.made_with is not None
+    assert [adapter.scale for adapter in report.made_with.adapters] == ["0->1,0.5->0.3 te=0.5"]
 
 
 async def test_the_prompt_is_there_where_it_was_signed(ours: Installation) -> None:
