@@ -1,9 +1,18 @@
 """The scale of an adapter in a request: a number, or a `Weighting` where one number does not say it: pure."""
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from lorapool_api.wire.message import Wire
 from lorapool_api.wire.weighting.blocks import LENGTHS, PRESETS, Blocks
@@ -32,7 +41,7 @@ class Weighting(Wire):
     text_encoder: Number | None = Field(
         default=None, description="The scale in the text encoders. None: that of the first step."
     )
-    blocks: Annotated[str, Field(max_length=32)] | Annotated[tuple[Number, ...], Field(max_length=64)] | None = Field(
+    blocks: str | Annotated[tuple[Number, ...], Field(max_length=max(LENGTHS))] | None = Field(
         default=None, description="What the scale counts in each block of a UNet: a preset, or a list. None: all 1."
     )
 
@@ -50,7 +59,7 @@ class Weighting(Wire):
     @classmethod
     def _known(cls, blocks: Blocks | None) -> Blocks | None:
         if isinstance(blocks, str) and blocks not in PRESETS:
-            raise ValueError(f"there is no preset {blocks!r}: {', '.join(PRESETS)}")
+            raise ValueError(f"there is no preset {blocks[:32]!r}: {', '.join(PRESETS)}")
         if isinstance(blocks, tuple) and len(blocks) not in LENGTHS:
             raise ValueError(f"a list of blocks has {', '.join(map(str, sorted(LENGTHS)))} weights, not {len(blocks)}")
         return blocks
@@ -78,7 +87,17 @@ class Weighting(Wire):
         return " ".join(part for part in parts if part)
 
 
-Scale = Number | Weighting
+_NUMBER: Final[TypeAdapter[float]] = TypeAdapter(Number)
+
+
+def _read(value: Any, _: ValidatorFunctionWrapHandler) -> float | Weighting:
+    """By what it looks like, so that what is wrong with it is said of that alone."""
+    if isinstance(value, Weighting):
+        return value
+    return Weighting.model_validate(value) if isinstance(value, Mapping) else _NUMBER.validate_python(value)
+
+
+Scale = Annotated[float | Weighting, WrapValidator(_read)]
 
 
 def scale_text(scale: float | Weighting) -> str:
