@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.weighting.blocks import PRESETS, SD, SDXL, BlockTable
 from lorapool_api.wire.weighting.scale import Scale, Weighting, at, filled, plain, scale_text, starts, times
 
@@ -127,3 +128,18 @@ def test_what_no_scale_may_be_is_refused_in_json_and_in_python(scale: Any) -> No
         ANY.validate_python(scale)
     with pytest.raises(ValidationError):
         ANY.validate_json(json.dumps(scale))
+
+
+@pytest.mark.parametrize(
+    ("scale", "place"),
+    [
+        (11, "adapters.0.scale"),
+        ({"steps": [[0, 11]]}, "adapters.0.scale.steps.0.1"),
+        ({"blocks": "OUTIES"}, "adapters.0.scale.blocks"),
+        ({"more": 1}, "adapters.0.scale.more"),
+    ],
+)
+def test_what_is_wrong_is_said_of_the_scale_alone(scale: Any, place: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        GenerateRequest.model_validate({"prompt": "a", "adapters": [{"key": "a/b", "scale": scale}]})
+    assert [".".join(map(str, error["loc"])) for error in refused.value.errors()] == [place]
