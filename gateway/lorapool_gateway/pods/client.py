@@ -26,7 +26,7 @@ from lorapool_gateway.pods import answers, events
 from lorapool_gateway.pods.errors import ConnectionLost, InvalidReply, RequestRefused, Unreachable
 from lorapool_gateway.pods.events import FailedAfterSteps, InvalidEvents, OnStep
 from lorapool_gateway.pods.images import Image
-from lorapool_gateway.pods.passing import STALL_S, ComingImage, begun
+from lorapool_gateway.pods.passing import STALL_S, ComingImage, begun, chunks_of
 from lorapool_gateway.pods.payload import Payload, payload
 from lorapool_gateway.pods.status_lines import InvalidLines, statuses
 from lorapool_gateway.spool.pictures import StoredPictures
@@ -109,8 +109,8 @@ class PodClient:
                 url, headers=headers, timeout=timeout, trace_request_ctx=about, allow_redirects=False
             ) as answer:
                 if answer.status != _OK:
-                    raise _refusal(answer, await gathered(answer.content.iter_any(), _ERROR_MAX_BYTES))
-                async for status in statuses(answer.content.iter_any(), known):
+                    raise _refusal(answer, await gathered(chunks_of(answer.content), _ERROR_MAX_BYTES))
+                async for status in statuses(chunks_of(answer.content), known):
                     yield status
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(str(error)) from error
@@ -234,8 +234,8 @@ async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | No
     """The whole body; of events the last. Raises: InvalidReply, where there is more than the limit; RequestRefused."""
     try:
         if on_step and answer.content_type == events.MEDIA_TYPE:
-            return await events.done_of(answer.content.iter_any(), limit, on_step)
-        return await gathered(answer.content.iter_any(), limit)
+            return await events.done_of(chunks_of(answer.content), limit, on_step)
+        return await gathered(chunks_of(answer.content), limit)
     except (TooLarge, InvalidEvents) as error:
         answer.close()
         raise InvalidReply(str(error)) from error

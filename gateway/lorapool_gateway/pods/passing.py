@@ -1,8 +1,8 @@
 """An image that its pod is still sending, on its way to a client that takes it as it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final, Protocol
 
 import aiohttp
 
@@ -15,6 +15,33 @@ from lorapool_gateway.pods.images import Image
 PASSED_BYTES: Final = 256 << 10
 # A pod has encoded an image before it sends the first byte of it.
 STALL_S: Final = 30.0
+
+
+class Content(Protocol):
+    """The body of an answer, as aiohttp reads it."""
+
+    async def readany(self) -> bytes: ...
+
+    async def readexactly(self, n: int) -> bytes: ...
+
+
+async def chunks_of(content: Content) -> AsyncIterator[bytes]:
+    """A body as it comes. Raises: what `content` does; a connection that has ended is an OSError, whenever it did."""
+    while chunk := await _unless_ended(content.readany()):
+        yield chunk
+
+
+async def exactly(content: Content, size_bytes: int) -> bytes:
+    """So many bytes of it. Raises: as `chunks_of`; asyncio.IncompleteReadError."""
+    return await _unless_ended(content.readexactly(size_bytes))
+
+
+async def _unless_ended(reading: Awaitable[bytes]) -> bytes:
+    try:
+        return await reading
+    except RuntimeError as error:
+        # So aiohttp says that the connection has ended between two reads.
+        raise ConnectionResetError(str(error)) from error
 
 
 class ComingImage:
@@ -37,11 +64,11 @@ class ComingImage:
             ConnectionLost: it breaks off or stalls.
             InvalidReply: it is longer.
         """
-        left = self.size_bytes
+        left, chunks = self.size_bytes, chunks_of(self._answer.content)
         while True:
             try:
                 async with asyncio.timeout(self._stall_s):
-                    piece = await self._answer.content.readany()
+                    piece = await anext(chunks, b"")
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise ConnectionLost(str(error)) from error
             if not piece:
@@ -69,15 +96,15 @@ async def begun(
     Raises:
         asyncio.IncompleteReadError, ValueError: it is none.
     """
-    length = bundle.head_bytes(await answer.content.readexactly(bundle.LENGTH_BYTES))
-    head = bundle.read_head(await answer.content.readexactly(length))
+    length = bundle.head_bytes(await exactly(answer.content, bundle.LENGTH_BYTES))
+    head = bundle.read_head(await exactly(answer.content, length))
     total = sum(head.sizes)
     if not head.sizes or total > max_bytes:
         raise ValueError(f"the images have {total} bytes" if head.sizes else "there is no image")
     if len(head.sizes) == 1 and total > PASSED_BYTES:
         return head.reply, ComingImage(answer, total, stall_s)
-    body, images, start = memoryview(await answer.content.readexactly(total)), [], 0
-    if await answer.content.readany():
+    body, images, start = memoryview(await exactly(answer.content, total)), [], 0
+    if await anext(chunks_of(answer.content), b""):
         raise ValueError("the images are longer than the pod said")
     for size in head.sizes:
         images.append(Image(body[start : start + size], is_base64=False))

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.streams import StreamReader
 from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, all_there, http, pod_that, read_request, reply
 from tests.waiting import until
 
@@ -13,7 +15,7 @@ from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.http.passed_on import PassedOnImage
 from lorapool_gateway.pods.client import PodClient
 from lorapool_gateway.pods.errors import ConnectionLost, InvalidReply
-from lorapool_gateway.pods.passing import PASSED_BYTES, ComingImage
+from lorapool_gateway.pods.passing import PASSED_BYTES, ComingImage, chunks_of, exactly
 
 IMAGE = bytes(range(256)) * (MEGABYTE // 128)
 HEAD = bundle.head(reply(b""), (IMAGE,))
@@ -114,6 +116,18 @@ async def test_before_anything_is_passed_on_the_head_was_read(client: PodClient,
     async with pod_sending(send) as pod:
         with pytest.raises((InvalidReply, ConnectionLost)):
             await client.generate(pod, REQUEST, MEGABYTE, passes_on=True)
+
+
+async def test_a_connection_that_ends_between_two_reads_is_one_that_ended() -> None:
+    """Of aiohttp's own reader. The gateway ended of it where it followed a pod's status."""
+    protocol = BaseProtocol(asyncio.get_running_loop())
+    content = StreamReader(protocol, 1 << 16)
+    with pytest.raises(RuntimeError):
+        await content.readany()
+    with pytest.raises(OSError, match="closed"):
+        await anext(chunks_of(content))
+    with pytest.raises(OSError, match="closed"):
+        await exactly(content, 1)
 
 
 async def test_small_images_and_several_are_waited_for(client: PodClient) -> None:
