@@ -32,6 +32,10 @@ bench-queue: setup ## A day of requests through the queue's order, on a simulate
 bench-routing: setup ## Traces of requests through ways to choose a pod, on a simulated clock (a minute)
 	$(BENCH).routing.bench $(ARGS)
 
+.PHONY: bench-routing-real
+bench-routing-real: setup ## Such a trace through gateways and pods that are processes, beside what is simulated (5 minutes)
+	$(BENCH).routing.real.bench $(ARGS)
+
 .PHONY: bench-gateway
 bench-gateway: setup ## What the gateway adds to a request, beside nginx and LiteLLM; what it holds, how fast it refuses (some 4 minutes)
 	$(BENCH).gateway.bench $(ARGS)

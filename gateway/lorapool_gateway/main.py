@@ -48,6 +48,7 @@ from lorapool_gateway.pods.poller import Poller, Statuses
 from lorapool_gateway.provenance.certificates import ContentKeys, SigningKeyUnusable
 from lorapool_gateway.provenance.reader import PictureReader
 from lorapool_gateway.provenance.signer import PictureSigner
+from lorapool_gateway.routing.route import ChoosePod, pick_pod
 from lorapool_gateway.serve.demand import DemandReporter, RequestCounts
 from lorapool_gateway.serve.hold import Hold
 from lorapool_gateway.serve.image_service import ImageService
@@ -68,6 +69,11 @@ _COLLECTED_AT: Final = (50_000, 10, 100)
 
 def command() -> None:
     """Serve images from the pools of this cluster; settings are environment variables LORAPOOL_*."""
+    serve()
+
+
+def serve(choose: ChoosePod = pick_pod) -> None:
+    """The command, with another way to choose a pod where one is compared with it."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -75,10 +81,10 @@ def command() -> None:
     logs.configure(settings.log_level)
     give_back_large_blocks()
     share_one_heap()
-    run_process(_COMMAND, lambda process: run(settings, process), loop=uvloop.new_event_loop)
+    run_process(_COMMAND, lambda process: run(settings, process, choose), loop=uvloop.new_event_loop)
 
 
-async def run(settings: Settings, process: Process) -> None:
+async def run(settings: Settings, process: Process, choose: ChoosePod = pick_pod) -> None:
     """Serve until the process is to stop; then end what runs, within the grace period. Raises: CannotStart."""
     async with AsyncExitStack() as resources:
         try:
@@ -96,7 +102,7 @@ async def run(settings: Settings, process: Process) -> None:
         if secrets is not None and signer is not None:
             peers = await resources.enter_async_context(OtherGateways(signer, secrets.current))
         pictures = await _pictures(settings, resources)
-        await Gateway(settings, kube, pods, process, metrics, tracing, stored, secrets, peers, pictures).run()
+        await Gateway(settings, kube, pods, process, metrics, tracing, stored, secrets, peers, pictures, choose).run()
 
 
 def _certificate(settings: Settings) -> ServerCertificate | None:
@@ -158,6 +164,7 @@ class Gateway:
         secrets: RenewedKeys | None = None,
         peers: OtherGateways | None = None,
         pictures: tuple[PictureSigner | None, PictureReader | None] = (None, None),
+        choose: ChoosePod = pick_pod,
     ) -> None:
         """
         Args:
@@ -176,7 +183,7 @@ class Gateway:
         counts = RequestCounts(metrics)
         self._signer, reader = pictures
         signing = PictureSigning(self._signer)
-        hold = Hold(directory, loads, counts)
+        hold = Hold(directory, loads, counts, choose=choose)
         proxy = Proxy(hold, loads, pods, metrics, counts, self._poller.refresh, tracing, signing)
         service = ImageService(directory, self._watcher.synced, proxy, metrics)
         disk = Disk(settings.spool_dir, settings.max_spooled_bytes) if settings.spool_dir else None
@@ -184,6 +191,7 @@ class Gateway:
         gateways = ReadyGateways()
         self._gateways = _gateways_watch(kube, settings.service, gateways)
         budgets = KeyBudgets(lambda: gateways.count)
+        metrics.share_among(lambda: gateways.count)
         keys = ApiKeys(settings.api_keys_dir)
         gate = Gate(service, keys, metrics, settings.max_body_bytes, spool, tracing, budgets)
         ids = Ids(secrets.current if secrets else None, settings.pod_ip, settings.health_port)
@@ -215,6 +223,7 @@ class Gateway:
         await self._end(inference)
         self._health.end(_HEALTH_END_S)
         await process.finish(health)
+        await process.end()  # what they ask with is closed next
 
     async def _end(self, inference: asyncio.Task[None]) -> None:
         """Go on serving while Services and clients turn to others, then finish what runs.

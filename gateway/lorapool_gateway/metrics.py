@@ -137,6 +137,11 @@ class Metrics:
             buckets=_AGES_S,
             registry=self._registry,
         )
+        self._gateways = Gauge(
+            "lorapool_gateway_sharing_gateways",
+            "Gateways that share what API keys may ask for, this one included.",
+            registry=self._registry,
+        )
         # A request has a dozen of them, and a look-up by labels takes longer than to count.
         self._stage = lru_cache(_SERIES_KEPT)(self._stages.labels)
         self._age = lru_cache(_SERIES_KEPT)(self._ages.labels)
@@ -145,6 +150,10 @@ class Metrics:
         self._wants_pod = lru_cache(_SERIES_KEPT)(self._demand_of)
         self._answered = lru_cache(_SERIES_KEPT)(self._requests.labels)
         self._asked_for = lru_cache(_SERIES_KEPT)(self._images.labels)
+
+    def share_among(self, gateways: Callable[[], int]) -> None:
+        """Tell how many gateways share the budgets of keys, asked for when metrics are."""
+        self._gateways.set_function(gateways)
 
     def answered(self, dialect: str, pool: str, outcome: str, images: int = 1) -> None:
         """Count a request that has ended so, and the images that it asked for."""

@@ -4,7 +4,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, quantiles
+from statistics import median, quantiles
 from typing import Final
 
 from lorapool_bench.measure import command
@@ -15,8 +15,9 @@ from lorapool_bench.routing import choices
 from lorapool_bench.routing import plot as plot_routing
 from lorapool_bench.routing.choices import Choose
 from lorapool_bench.routing.costs import ARTICLE, INFERENCE_S, EngineSeconds, measured
+from lorapool_bench.routing.figures import one_queue, way_run
 from lorapool_bench.routing.pod import PickNext, as_the_runtime, first_come
-from lorapool_bench.routing.result import GpuHours, RoutingResult, TraceRun, WayRun
+from lorapool_bench.routing.result import GpuHours, RoutingResult, TraceRun
 from lorapool_bench.routing.simulation import RoutingSimulation
 from lorapool_bench.routing.trace import ADAPTERS, TracedRequest, bursts, of_base
 
@@ -86,22 +87,16 @@ def _run(name: str, pods: int, trace: Sequence[TracedRequest], costs: EngineSeco
     for way, paid, order, choose in ways(costs, seed=pods):
         simulation = RoutingSimulation(pods, paid, order, choose)
         simulation.run(trace)
-        done.append(_way(way, simulation))
-    load = len(trace) * INFERENCE_S / pods / trace[-1].at_s
-    return TraceRun(name=name, pods=pods, requests=len(trace), load=load, ways=tuple(done))
-
-
-def _way(name: str, simulation: RoutingSimulation) -> WayRun:
-    served = simulation.served
-    totals, shares = quantiles([s.total_s for s in served], n=100), [s.switching_s / INFERENCE_S for s in served]
-    return WayRun(
-        way=name,
-        refused=simulation.refused,
-        switches=sum(s.is_switch for s in served),
-        p50_s=totals[49],
-        p95_s=totals[94],
-        mean_share=fmean(shares),
-        p95_share=quantiles(shares, n=100)[94],
+        done.append(way_run(way, simulation.served, simulation.refused))
+    load, bound_s = len(trace) * INFERENCE_S / pods / trace[-1].at_s, one_queue(trace, pods)
+    return TraceRun(
+        name=name,
+        pods=pods,
+        requests=len(trace),
+        load=load,
+        ways=tuple(done),
+        one_queue_p50_s=median(bound_s),
+        one_queue_p95_s=quantiles(bound_s, n=100)[94],
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from lorapool_bench.measure.result import read
+from lorapool_bench.routing.real import page as page_real
 from lorapool_bench.routing.result import RoutingResult, TraceRun
 from lorapool_bench.show import page_parts
 from lorapool_bench.show.page_parts import plot, table, targets, where
@@ -18,8 +19,10 @@ measurements and what they say of their work; the engine is a number of seconds.
 an A10G; a switch, and a load from memory or disk, what `make bench-switch` measured; a file from another pod 0.75 s;
 what is read or fetched before a request's turn counts as its wait, not as switching. Of 130 adapters the n-th is
 wanted 1/n as often as the first, in bursts; each is on the disks of two pods at first. The same traces for all ways.
-The article's way: one adapter in each pod, the shortest queue, first come first served, 3 s for a switch. GPU-hours are
-those of the article's six hours: 130 adapters, about ten of them in two minutes, 92% of the requests for one base.
+One queue for all is what no choice on arrival can do: pods take from it as they become free, and nothing is loaded or
+switched. The article's way: one adapter in each pod, the shortest queue, first come first served, 3 s for a switch.
+GPU-hours are those of the article's six hours: 130 adapters, about ten of them in two minutes, 92% of the requests for
+one base.
 """
 
 
@@ -38,6 +41,7 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
             f"GPU-hours of the six: {hours.ours:.0f}; a deployment per adapter {hours.each:.0f}, and "
             f"{hours.each_idle:.0f} where each ends after {hours.idle_minutes:.0f} idle minutes.\n",
             where(result, _COMMAND),
+            page_real.section(results, notes),
         )
     )
 
@@ -49,5 +53,6 @@ def _run(run: TraceRun) -> str:
          f"{w.refused}"]
         for w in run.ways
     ]  # fmt: skip
+    rows.append(["one queue for all", "", "", "", seconds(run.one_queue_p50_s), seconds(run.one_queue_p95_s), ""])
     head = ["", "switches", "share of inference", "its p95", "p50 of answers", "p95", "refused"]
     return "\n".join((title, table(head, rows)))

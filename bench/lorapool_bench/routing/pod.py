@@ -22,10 +22,10 @@ from lorapool_runtime.queue.entry import Outcome, QueueEntry, QueueLoad
 from lorapool_runtime.queue.policy import DEFAULT_RULES, TimeSlice, pick
 
 MAX_PENDING: Final = 64
-_RECIPE: Final = Recipe("", "", 1024, 1024, STEPS, 5.0, SchedulerName.EULER, 0, 1)
-_FACTS: Final = AdapterFacts(AdapterFormat.KOHYA, file_layout((), ()), 1)
+RECIPE: Final = Recipe("", "", 1024, 1024, STEPS, 5.0, SchedulerName.EULER, 0, 1)
+FACTS: Final = AdapterFacts(AdapterFormat.KOHYA, file_layout((), ()), 1)
 # Adapters of 46 MB in 4 GiB of the device: the API's default budget.
-_ON_DEVICE: Final = 85
+ON_DEVICE: Final = 85
 PickNext = Callable[[Sequence[QueueEntry], TimeSlice, float], QueueEntry]
 
 
@@ -43,6 +43,7 @@ class SimulatedRequest:
 
     Attributes:
         able_s: when its weights are in host memory.
+        fetch_s: of that, until its file was on the disk; 0: it was there.
         switching_s: what the engine did for it before its first step.
     """
 
@@ -50,6 +51,7 @@ class SimulatedRequest:
     adapter: str
     arrived_s: float
     able_s: float
+    fetch_s: float = 0.0
     began_s: float = 0.0
     switching_s: float = 0.0
     is_switch: bool = False
@@ -73,6 +75,7 @@ class SimulatedPod:
         self._slice = TimeSlice((), 0.0)
         self._active: tuple[str, ...] = ()
         self.waiting: list[SimulatedRequest] = []
+        self._on_the_way: list[SimulatedRequest] = []
         self.running: SimulatedRequest | None = None
 
     def take(self, adapter: str, now_s: float) -> SimulatedRequest | None:
@@ -84,14 +87,19 @@ class SimulatedPod:
         able_s = now_s if tier in (Tier.DEVICE, Tier.HOST) else now_s + load_s[tier] - load_s[Tier.HOST]
         # Whoever else wants it does not read it again.
         able_s = min([able_s, *(other.able_s for other in self.waiting if other.adapter == adapter)])
-        stack = (ScaledAdapter(AdapterFile(Path(adapter), adapter, _FACTS), 1.0, adapter),)
-        entry = QueueEntry(RenderRequest(_RECIPE, stack), now_s, now_s + 1e9, self._answer)
-        request = SimulatedRequest(entry, adapter, now_s, max(now_s, able_s))
+        stack = (ScaledAdapter(AdapterFile(Path(adapter), adapter, FACTS), 1.0, adapter),)
+        entry = QueueEntry(RenderRequest(RECIPE, stack), now_s, now_s + 1e9, self._answer)
+        read_s = load_s[Tier.DISK] - load_s[Tier.HOST]
+        fetch_s = max(0.0, able_s - now_s - read_s) if tier is Tier.REMOTE else 0.0
+        request = SimulatedRequest(entry, adapter, now_s, max(now_s, able_s), fetch_s)
         self.waiting.append(request)
+        if able_s > now_s:
+            self._on_the_way.append(request)
         return request
 
     def begin(self, now_s: float) -> SimulatedRequest | None:
         """The next request, if one can begin now; it ends `next_s` later."""
+        self._arrive(now_s)
         able = [request for request in self.waiting if request.able_s <= now_s]
         if self.running is not None or not able:
             return None
@@ -114,7 +122,7 @@ class SimulatedPod:
         """What ran is made."""
         request, self.running = self.running, None
         assert request is not None  # noqa: S101 -- whoever calls knows that one runs
-        read_s = request.able_s - request.arrived_s
+        read_s = request.able_s - request.arrived_s - request.fetch_s
         loads = request.adapter not in self._on_device
         load_s = self._load_s(request)
         self._place(request.adapter)
@@ -122,9 +130,7 @@ class SimulatedPod:
             (), load_s, self._costs.switch_s if request.is_switch else 0.0, self._costs.inference_s,
             applied=Applied.UNMERGED, loads=int(loads),
         )  # fmt: skip
-        self._meter.rendered(
-            _RECIPE, [request.adapter], Outcome(rendering, request.began_s - request.arrived_s, read_s)
-        )
+        self._meter.rendered(RECIPE, [request.adapter], Outcome(rendering, request.began_s - request.arrived_s, read_s))
         return request
 
     def status(self, version: int, now_s: float) -> ServingStatus:
@@ -138,6 +144,15 @@ class SimulatedPod:
             max_pending=MAX_PENDING, version=version, complete=version == 1, tiers=changed, costs=self._meter.costs,
             backlog=backlog(load, self._meter.costs),
         )  # fmt: skip
+
+    def _arrive(self, now_s: float) -> None:
+        """Weights that are in host memory by now."""
+        for request in [one for one in self._on_the_way if one.able_s <= now_s]:
+            self._on_the_way.remove(request)
+            if request.fetch_s > 0:
+                self._meter.fetched(request.fetch_s)
+            if request.adapter not in self._on_device:
+                self._moved(request.adapter, Tier.HOST)
 
     def _apply(self, request: SimulatedRequest, now_s: float) -> None:
         stack = request.entry.stack_id
@@ -156,7 +171,7 @@ class SimulatedPod:
         self._on_device[adapter] = None
         self._on_device.move_to_end(adapter)
         self._moved(adapter, Tier.DEVICE)
-        while len(self._on_device) > _ON_DEVICE:
+        while len(self._on_device) > ON_DEVICE:
             gone, _ = self._on_device.popitem(last=False)
             self._evicted += 1
             self._moved(gone, Tier.HOST)

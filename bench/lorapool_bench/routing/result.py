@@ -27,6 +27,8 @@ class TraceRun(Frozen):
 
     Attributes:
         load: share of the pods' time that inference alone takes.
+        one_queue_p50_s, one_queue_p95_s: where all pods take from one queue, first come first served, and nothing is
+            loaded or switched.
     """
 
     name: str
@@ -34,6 +36,8 @@ class TraceRun(Frozen):
     requests: int
     load: float
     ways: tuple[WayRun, ...]
+    one_queue_p50_s: float
+    one_queue_p95_s: float
 
 
 class GpuHours(Frozen):

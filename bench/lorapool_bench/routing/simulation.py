@@ -23,7 +23,17 @@ from lorapool_gateway.routing.costs.load import Work
 GATEWAYS: Final = 2
 # Pods that hold an adapter on their disks before anybody asks for it: the API's default.
 _COPIES: Final = 2
-_POOL: Final = "default/sdxl"
+POOL: Final = "default/sdxl"
+
+
+def on_disks(pods: int) -> dict[str, set[str]]:
+    """Pods by name, and the adapters that are on the disk of each before anybody asks."""
+    nodes = Nodes({f"pod-{number}": 1.0 for number in range(pods)})
+    held: dict[str, set[str]] = {f"pod-{number}": set() for number in range(pods)}
+    for key in keys():
+        for name in nodes.ranked(key, _COPIES):
+            held[name].add(key)
+    return held
 
 
 @dataclass(frozen=True)
@@ -55,14 +65,9 @@ class RoutingSimulation:
     def __init__(self, pods: int, costs: EngineSeconds, order: PickNext, choose: Choose) -> None:
         self._clock, self._choose = _SimulatedClock(), choose
         loop = asyncio.new_event_loop()
-        nodes = Nodes({f"pod-{number}": 1.0 for number in range(pods)})
-        held: dict[str, set[str]] = {}
-        for key in keys():
-            for name in nodes.ranked(key, _COPIES):
-                held.setdefault(name, set()).add(key)
         self._pods = {
-            RuntimePod(name, name, _POOL, name): SimulatedPod(name, costs, order, held.get(name, set()), loop)
-            for name in (f"pod-{number}" for number in range(pods))
+            RuntimePod(name, name, POOL, name): SimulatedPod(name, costs, order, held, loop)
+            for name, held in on_disks(pods).items()
         }
         loop.close()
         self._loads = [Loads(Changes(), self._clock) for _ in range(GATEWAYS)]

@@ -21,6 +21,8 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MOST_TIERS: Final = 200_000
 # Adapters whose use a pod tells of: more than one device serves in a minute.
 MOST_BUSY: Final = 256
+# Callers of a pod whose waits are told: as many as have requests in a queue of the usual length.
+MOST_CALLERS: Final = 64
 Label = Annotated[str, Field(max_length=256)]
 
 
@@ -158,9 +160,7 @@ class PodState(Wire):
     )
     base: BaseState
     busy_s: dict[str, Seconds] = Field(
-        default={},
-        description="Seconds of work with an adapter since the process began, by key, of those that were used last.",
-        max_length=MOST_BUSY,
+        default={}, max_length=MOST_BUSY, description="Seconds of work with an adapter, by key, of those used last."
     )
     start_s: dict[Label, Seconds] = Field(
         default={},
@@ -201,6 +201,8 @@ class Backlog(Wire):
 
     work_s: Seconds = Field(description="Seconds until all that waits and runs is made.")
     active: tuple[Label, ...] = Field(default=(), description="Keys of the active stack.", max_length=64)
+    newcomer_s: Seconds | None = Field(default=None, description="Until a request of a caller without any would begin.")
+    callers_s: dict[Label, Seconds] = Field(default={}, max_length=MOST_CALLERS, description="One more of the others'.")
 
 
 class ServingStatus(Wire):

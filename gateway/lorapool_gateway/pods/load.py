@@ -12,7 +12,7 @@ from lorapool_api.wire.state import Backlog, ServingStatus
 from lorapool_common.backoff import Backoff
 from lorapool_common.changes import Changes
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.routing.costs.load import NO_COSTS, USUAL_WORK, PodLoad, Work
+from lorapool_gateway.routing.costs.load import NO_COSTS, USUAL_WORK, PodLoad, PodTurns, Work
 from lorapool_gateway.routing.costs.model import work_s
 from lorapool_gateway.routing.costs.settled import SettledCosts
 
@@ -160,4 +160,9 @@ def _with_backlog(known: PodLoad, backlog: Backlog, since_s: float, newest: Sequ
     left_s, active = max(0.0, backlog.work_s - since_s), backlog.active
     if left_s <= 0 and newest:
         active = newest[0].adapters
-    return replace(known, wait_s=left_s + sum(work_s(work, known.costs) for work in newest), active=active)
+    sent = [(work.caller, work_s(work, known.costs)) for work in newest]
+    turns = None
+    if backlog.newcomer_s is not None:
+        callers_s = {caller: max(0.0, wait_s - since_s) for caller, wait_s in backlog.callers_s.items()}
+        turns = PodTurns(max(0.0, backlog.newcomer_s - since_s), callers_s, sent)
+    return replace(known, wait_s=left_s + sum(seconds for _, seconds in sent), active=active, turns=turns)

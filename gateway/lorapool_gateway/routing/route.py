@@ -1,12 +1,14 @@
 """Which pod gets a request: a pure choice."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Final
 
 from lorapool_gateway.routing.costs.load import PodLoad, Stack, Work
 from lorapool_gateway.routing.costs.model import total_s
 
+# Of pods, for a request; not those with these uids where another is left.
+ChoosePod = Callable[[Sequence[PodLoad], Work, Collection[str]], PodLoad | None]
 # Pods whose costs differ by less are equal: no picture is sooner there.
 _TIE_S: Final = 0.01
 

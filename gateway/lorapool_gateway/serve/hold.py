@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lorapool_api.kinds.conditions import PoolCondition, Subject, find, traits
@@ -23,7 +23,7 @@ from lorapool_gateway.routing.costs.model import shortest_wait_s
 from lorapool_gateway.routing.moved import at_its_pool
 from lorapool_gateway.routing.request import ResolvedRequest
 from lorapool_gateway.routing.resolve import with_files
-from lorapool_gateway.routing.route import pick_pod
+from lorapool_gateway.routing.route import ChoosePod, pick_pod
 from lorapool_gateway.serve.demand import RequestCounts
 
 # How long a request is held for an adapter that is on its way. For pods it is held as long as the pool allows.
@@ -75,8 +75,10 @@ class Hold:
         counts: RequestCounts,
         adapter_hold_s: float = ADAPTER_HOLD_S,
         first_pause_s: float = FIRST_PAUSE_S,
+        choose: ChoosePod = pick_pod,
     ) -> None:
         """`counts` is told of the requests that no pod is ready for."""
+        self._choose = choose
         self._directory = directory
         self._loads = loads
         self._counts = counts
@@ -164,8 +166,8 @@ class Hold:
         left = [load for load in loads if load.pod.uid not in flight.attempts.broken_by]
         if loads and not left and flight.attempts.last:
             raise flight.attempts.last.error
-        flight.work = self._work(flight.pool, ready)
-        picked = pick_pod(left, flight.work, flight.attempts.refused_by)
+        flight.work = replace(self._work(flight.pool, ready), caller=flight.request.terms.caller)
+        picked = self._choose(left, flight.work, flight.attempts.refused_by)
         if picked is None:
             raise NoPodReady(f"no pod of pool {flight.pool} is ready{self._why(flight.pool)}")
         if picked.is_full and not flight.request.may_displace:
@@ -185,7 +187,7 @@ class Hold:
         """When another try is worth it: half of what waits in the pool's first pod to be free is made by then; where
         no pod is ready, a cold start has passed. None: nothing is known."""
         loads = self._loads.of_pods(self._directory.snapshot().pods_of(flight.pool))
-        wait_s = shortest_wait_s(loads)
+        wait_s = shortest_wait_s(loads, flight.request.terms.caller)
         pool = self._directory.snapshot().pools.get(flight.pool)
         after_s = wait_s / 2 if wait_s is not None else pool.status.last_cold_start_seconds if pool else None
         return None if after_s is None else min(_MOST_RETRY_AFTER_S, max(_LEAST_RETRY_AFTER_S, after_s))

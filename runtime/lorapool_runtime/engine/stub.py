@@ -25,7 +25,6 @@ from lorapool_runtime.engine.stub_image import draw
 from lorapool_runtime.errors import ModelError, Stopped
 
 NO_CHECKER: Final = "the stub engine has no base, and none that brings a checker along: serving.safety.url names one"
-# As if the device had room for so many adapters.
 _ON_DEVICE: Final = 8
 # A pretended wait looks that often whether it is still wanted.
 _TICK_S: Final = 0.02
@@ -41,13 +40,17 @@ class StubAdapter:
 
 
 def load_stub(
-    label: str, timings: StubTimings, progress: Progress = no_progress, sleep: Callable[[float], None] = time.sleep
+    label: str,
+    timings: StubTimings,
+    progress: Progress = no_progress,
+    sleep: Callable[[float], None] = time.sleep,
+    on_device: int = _ON_DEVICE,
 ) -> "StubEngine":
-    """The engine, after as long as a base pretends to take."""
+    """The engine, after as long as a base pretends to take. `on_device`: as if it had room for so many adapters."""
     start = time.monotonic()
     sleep(timings.load_milliseconds / 1000)
     progress(1.0)
-    return StubEngine(label, timings, sleep, {"load": time.monotonic() - start})
+    return StubEngine(label, timings, sleep, {"load": time.monotonic() - start}, on_device)
 
 
 class StubEngine:
@@ -59,7 +62,9 @@ class StubEngine:
         timings: StubTimings,
         sleep: Callable[[float], None] = time.sleep,
         stages_s: Mapping[str, float] | None = None,
+        on_device: int = _ON_DEVICE,
     ) -> None:
+        self._most_on_device = on_device
         revision = sha256(label.encode()).hexdigest()[:40]
         self.info = BaseInfo(revision, 0, {}, stages_s or {}, family=SDXL.family, blocks=SDXL)
         self._label = label
@@ -85,8 +90,9 @@ class StubEngine:
     def _made(self, request: RenderRequest[HostAdapter]) -> Result:
         start = time.monotonic()
         loads = len({scaled.adapter.identity for scaled in request.stack} - self._on_device.keys())
-        self._switch(request.stack)
+        is_switch = self._switch(request.stack)
         switched = time.monotonic()
+        switch_s = switched - start if is_switch else 0.0
         recipe = request.recipe
         total = recipe.steps * recipe.images
         # What is drawn later holds no weights: the host's budget is for those of requests that run or come next.
@@ -100,7 +106,7 @@ class StubEngine:
 
         def finish() -> Rendering:
             images = tuple(draw_one() for draw_one in draw_each)
-            return Rendering(images, 0.0, switched - start, inference_s, applied=applied, loads=loads)
+            return Rendering(images, 0.0, switch_s, inference_s, applied=applied, loads=loads)
 
         return Unfinished(finish)
 
@@ -140,17 +146,19 @@ class StubEngine:
     def forget(self, identity: str) -> None:
         self._on_device.pop(identity, None)
 
-    def _switch(self, stack: Sequence[ScaledAdapter[HostAdapter]]) -> None:
+    def _switch(self, stack: Sequence[ScaledAdapter[HostAdapter]]) -> bool:
+        """Whether another stack was active."""
         wanted = tuple((scaled.adapter.identity, scaled.scale) for scaled in stack)
-        if wanted != self._active:
+        if is_switch := wanted != self._active:
             self._sleep(self._timings.switch_milliseconds / 1000)
             self._active = wanted
         for identity, _ in wanted:
             self._on_device[identity] = None
             self._on_device.move_to_end(identity)
-        while len(self._on_device) > _ON_DEVICE:
+        while len(self._on_device) > self._most_on_device:
             self._on_device.popitem(last=False)
             self.device_evictions += 1
+        return is_switch
 
     def _pretend(self, seconds: float, stop: Callable[[], bool]) -> None:
         while True:

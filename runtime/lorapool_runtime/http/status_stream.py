@@ -1,16 +1,16 @@
 """The status of a pod as it changes, for gateways: see `lorapool_api.wire.gateways.stream`."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from lorapool_api.wire.gateways.stream import LIFETIME_S, MEDIA_TYPE, MOST_STREAMS, SLICE, TICK_S
 from lorapool_api.wire.state import Backlog, ServingStatus
-from lorapool_runtime.app.runtime import Runtime
 
 # The end of a pod's work as it expects it moves so far before it is said again.
 _MOVED_S: Final = 0.05
@@ -18,15 +18,29 @@ _SAME: Final = frozenset({"ready", "pending", "running", "asleep", "max_pending"
 Clock = Callable[[], float]
 
 
-class StatusStreams:
-    """The streams of one pod, bounded in number. Lives on the event loop."""
+class SaysStatus(Protocol):
+    """A runtime, as far as its status goes."""
 
-    def __init__(self, runtime: Runtime, clock: Clock, tick_s: float = TICK_S, lifetime_s: float = LIFETIME_S) -> None:
+    @property
+    def is_over(self) -> bool: ...
+    def status(self, since: int | None = None) -> ServingStatus: ...
+
+
+class StatusStreams:
+    """The streams of one pod, bounded in number. Lives on the event loop.
+
+    All look at the same moments, so that what changed since a version is found out once for all of them.
+    """
+
+    def __init__(
+        self, runtime: SaysStatus, clock: Clock, tick_s: float = TICK_S, lifetime_s: float = LIFETIME_S
+    ) -> None:
         self._runtime = runtime
         self._clock = clock
         self._tick_s = tick_s
         self._lifetime_s = lifetime_s
         self._open = 0
+        self._last: tuple[tuple[int, int], ServingStatus] | None = None
 
     def answer(self, accept: str, since: int | None) -> Response:
         """The status, and what becomes of it where that is asked for and there is room."""
@@ -41,9 +55,11 @@ class StatusStreams:
             last, said_s = self._runtime.status(since), self._clock()
             for line in sliced(last):
                 yield line
+            tick = self._tick
             while not self._runtime.is_over and self._clock() < ends_s:
-                await asyncio.sleep(self._tick_s)
-                status, now_s = self._runtime.status(last.version), self._clock()
+                tick = max(tick + 1, self._tick)
+                await asyncio.sleep(max(0.0, tick * self._tick_s - self._clock()))
+                status, now_s = self._at(tick, last.version), self._clock()
                 if is_same(last, status, now_s - said_s):
                     last = last.model_copy(update={"version": status.version})
                     yield b"\n"
@@ -53,6 +69,17 @@ class StatusStreams:
                 last, said_s = status, now_s
         finally:
             self._open -= 1
+
+    @property
+    def _tick(self) -> int:
+        """The last one that was."""
+        return math.floor(self._clock() / self._tick_s)
+
+    def _at(self, tick: int, since: int) -> ServingStatus:
+        """What changed since a version, as it was when the first stream looked at that tick."""
+        if self._last is None or self._last[0] != (tick, since):
+            self._last = (tick, since), self._runtime.status(since)
+        return self._last[1]
 
 
 def is_same(last: ServingStatus, status: ServingStatus, elapsed_s: float) -> bool:

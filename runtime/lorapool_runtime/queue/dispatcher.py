@@ -88,7 +88,8 @@ class Dispatcher:
     def load(self) -> QueueLoad:
         """What waits and what the engine works on."""
         running_s = self._clock() - self._running_since_s if self._running else 0.0
-        return QueueLoad(self._scheduler.waiting, self._running, running_s, self._active)
+        queue = self._scheduler
+        return QueueLoad(queue.waiting, self._running, running_s, self._active, queue.due_before())
 
     @property
     def busy_s(self) -> float:

@@ -9,6 +9,7 @@ from lorapool_api.wire.state import Tier
 from lorapool_runtime.adapters.file import AdapterFile, HostAdapter, ScaledAdapter
 from lorapool_runtime.engine.contract import RenderRequest, Step, no_steps
 from lorapool_runtime.engine.result import Applied, Rendering
+from lorapool_runtime.queue.fair.shares import DueWork
 from lorapool_runtime.queue.fair.terms import NO_TERMS, QueueTerms
 from lorapool_runtime.queue.policy import StackId
 
@@ -115,9 +116,11 @@ class QueueLoad:
         running: those that the engine works on.
         running_s: for how long it has.
         active: keys of the stack that it applied last.
+        due: what would be due before one more request; None: nobody knows.
     """
 
     waiting: Sequence[QueueEntry]
     running: Sequence[QueueEntry]
     running_s: float
     active: tuple[str, ...]
+    due: DueWork | None = None

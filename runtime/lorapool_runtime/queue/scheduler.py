@@ -13,7 +13,7 @@ from lorapool_runtime.queue import answers
 from lorapool_runtime.queue.device_prefetch import DevicePrefetcher
 from lorapool_runtime.queue.engine_thread import Clock
 from lorapool_runtime.queue.entry import QueueEntry, QueueLoad
-from lorapool_runtime.queue.fair.shares import FairShares, Rank, displaced_by
+from lorapool_runtime.queue.fair.shares import DueWork, FairShares, Rank, displaced_by
 from lorapool_runtime.queue.host_prefetch import HostPrefetcher, Identities, LoadWeights, WeightCache
 from lorapool_runtime.queue.policy import QueueRules, StackId, TimeSlice, batch_with, next_stacks, pick
 from lorapool_runtime.queue.renderer import GetRenderer
@@ -64,6 +64,12 @@ class Scheduler:
     def displaced_by(self, caller: str, own: int) -> QueueEntry | None:
         """What makes room in a full queue for one more request of the caller; None: it waits for itself."""
         return displaced_by(caller, self._ranked(), own)
+
+    def due_before(self) -> DueWork:
+        """The work that would be due before one more request, by whose it is."""
+        # Asked for many times in a second: the cost of each is reckoned once.
+        known = {entry: self._cost_s(entry) for entry in self._waiting}
+        return self._shares.due_before(self._ranked(known.__getitem__), known.__getitem__)
 
     def check_deadline(self, entry: QueueEntry, load: QueueLoad, left_s: float) -> None:
         """Return where one that waits may be made in time, as far as is known: behind what runs and those that are due
@@ -158,10 +164,10 @@ class Scheduler:
         finally:
             self._host.release(weights)
 
-    def _ranked(self) -> list[tuple[Rank, QueueEntry]]:
+    def _ranked(self, cost_s: Callable[[QueueEntry], float] | None = None) -> list[tuple[Rank, QueueEntry]]:
         """Those that wait, in the order in which they are due."""
         waiting = [entry for entry in self._waiting if not entry.answer.done()]
-        return self._shares.ranked(waiting, self._clock(), self._cost_s)
+        return self._shares.ranked(waiting, self._clock(), cost_s or self._cost_s)
 
     def _notify(self) -> None:
         """Somebody came or went, or weights have come."""

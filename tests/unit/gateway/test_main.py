@@ -37,3 +37,38 @@ async def test_it_ends_when_a_task_of_it_does_and_says_which(broken: str) -> Non
     assert supervisor.failure is not None
     assert supervisor.failure.task == f"the {broken}"
     assert "KeyError" in supervisor.failure.reason
+
+
+class ListeningNetwork(Network):
+    """A client of pods that say nothing; whether anybody listens to one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listening = asyncio.Event()
+        self.listeners = 0
+
+    async def follow(
+        self, pod: RuntimePod, known: ServingStatus | None = None
+    ) -> AsyncGenerator[ServingStatus | None, None]:
+        self.listeners += 1
+        self.listening.set()
+        try:
+            yield FakePod("a").status
+            await asyncio.Event().wait()
+        finally:
+            self.listeners -= 1
+
+
+async def test_nobody_listens_to_pods_any_more_when_it_has_ended() -> None:
+    """Whoever runs it then closes what it asked them with: to go on listening would be a failure of the process."""
+    kube, pods, supervisor = FakeApi(), ListeningNetwork(), Supervisor()
+    kube.items[ObjectKind.POD] = [FakePod("a").manifest]
+    async with asyncio.timeout(30):
+        gateway = Gateway(Settings(listen="127.0.0.1", http_port=0, health_port=0), kube, pods, supervisor)
+        running = asyncio.create_task(gateway.run())
+        await pods.listening.wait()
+        supervisor.stop()
+        await running
+    assert pods.listeners == 0
+    assert supervisor.failure is None
+    await supervisor.end()

@@ -1,6 +1,6 @@
 """What is known of a pod that takes requests, and what a request is to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,14 +24,37 @@ class Work:
     Attributes:
         adapters: keys of the stack.
         steps: of 2^20 pixels each, over all its images.
+        caller: whose it is.
     """
 
     adapters: Stack = ()
     steps: float = 25.0
     images: int = 1
+    caller: str = ""
 
 
 USUAL_WORK: Final = Work()
+
+
+@dataclass(frozen=True)
+class PodTurns:
+    """When a pod, whose queue is fair by caller, would begin with one more request, by whose that is.
+
+    Attributes:
+        newcomer_s: seconds, of a caller that has none there.
+        callers_s: the same of others.
+        newest: callers and seconds of requests that the pod did not know of.
+    """
+
+    newcomer_s: float
+    callers_s: Mapping[str, float]
+    newest: Sequence[tuple[str, float]] = ()
+
+    def wait_s(self, caller: str) -> float:
+        """Behind all of its own, and one of each other caller."""
+        own_s = sum(seconds for whose, seconds in self.newest if whose == caller)
+        others_s = {whose: seconds for whose, seconds in self.newest if whose != caller}
+        return self.callers_s.get(caller, self.newcomer_s) + own_s + sum(others_s.values())
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,7 @@ class PodLoad:
         is_suspect: it has failed a moment ago. What fails at once has a short queue, and would draw all requests.
         is_asleep: its base has to come back to the device first.
         wait_s: seconds of work that it has; None: it does not say.
+        turns: when it would begin with one more; None: it does not say.
         active: the stack that it works with; None: it does not say.
         age_s: how old this is.
     """
@@ -59,6 +83,7 @@ class PodLoad:
     active: Stack | None = None
     costs: ServingCosts = NO_COSTS
     age_s: float = 0.0
+    turns: PodTurns | None = None
 
     @property
     def is_stale(self) -> bool:

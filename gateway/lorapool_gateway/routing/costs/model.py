@@ -18,24 +18,27 @@ _IMAGE_S: Final = 0.25
 _SWITCH_S: Final = 0.05
 # A base of some gigabytes comes back to the device in about the time of a picture.
 _WAKE_S: Final = 5.0
+# Of two pods where its turn is as soon, the one is better where fewer others have to wait for it.
+_OTHERS: Final = 0.05
 # A tier of a newer pod: it can serve the adapter, from who knows where.
 _UNKNOWN_TIER_S: Final = 5.0
 _LOAD_S: Final[Mapping[str, float]] = {Tier.HOST: 0.05, Tier.DISK: 0.15, Tier.REMOTE: 5.0}
 
 
-def expected_wait_s(load: PodLoad) -> float:
-    """Seconds until one more request would begin in the pod, as far as is known.
+def expected_wait_s(load: PodLoad, caller: str = "") -> float:
+    """Seconds until one more request of the caller would begin in the pod, as far as is known.
 
-    A request for the active stack may begin before others that wait; what it gains they lose, so it counts the same.
+    A request for the active stack may begin before others that wait; what it gains they lose, so it counts the same. A
+    caller whose turn comes before those of others, since they have had more, does not wait for them.
     """
     if load.wait_s is None:
         return load.queue * work_s(USUAL_WORK, load.costs)
-    return load.wait_s
+    return load.wait_s if load.turns is None else min(load.wait_s, load.turns.wait_s(caller))
 
 
-def shortest_wait_s(loads: Iterable[PodLoad]) -> float | None:
-    """Seconds until the first of these pods would begin one more request; None without pods."""
-    return min(map(expected_wait_s, loads), default=None)
+def shortest_wait_s(loads: Iterable[PodLoad], caller: str = "") -> float | None:
+    """Seconds until the first of these pods would begin one more request of the caller; None without pods."""
+    return min((expected_wait_s(load, caller) for load in loads), default=None)
 
 
 def work_s(work: Work, costs: ServingCosts) -> float:
@@ -47,13 +50,15 @@ def work_s(work: Work, costs: ServingCosts) -> float:
 def total_s(load: PodLoad, work: Work) -> float:
     """Seconds from now until the pod would have made it, and what that costs others."""
     costs = load.costs
-    ahead_s = max(expected_wait_s(load), sum(_load_s(load, key) for key in work.adapters))
+    own_s = expected_wait_s(load, work.caller)
+    ahead_s = max(own_s, sum(_load_s(load, key) for key in work.adapters))
     is_resident = all(load.tiers.get(key) == Tier.DEVICE for key in work.adapters)
     evict_s = 0.0 if is_resident else costs.evict_s or 0.0
     wake_s = (_WAKE_S if costs.wake_s is None else costs.wake_s) if load.is_asleep else 0.0
     # As much work as there was time for may have come since.
     unseen_s = load.age_s - FRESH_S if load.is_stale else 0.0
-    return ahead_s + _applied_s(load, work) + evict_s + wake_s + unseen_s
+    others_s = 0.0 if load.wait_s is None else _OTHERS * (load.wait_s - own_s)
+    return ahead_s + _applied_s(load, work) + evict_s + wake_s + unseen_s + others_s
 
 
 def _applied_s(load: PodLoad, work: Work) -> float:

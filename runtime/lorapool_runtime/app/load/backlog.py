@@ -1,9 +1,11 @@
 """How much work waits and runs in a pod: pure."""
 
+from heapq import nlargest
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final
 
-from lorapool_api.wire.state import Backlog, ServingCosts
+from lorapool_api.wire.state import MOST_CALLERS, Backlog, ServingCosts
 from lorapool_runtime.app.load.meter import megapixel_steps
 from lorapool_runtime.engine.result import Applied
 from lorapool_runtime.queue.entry import QueueEntry, QueueLoad
@@ -28,9 +30,16 @@ def backlog(load: QueueLoad, costs: ServingCosts, unlisted: int = 0) -> Backlog 
     all_s = [*running_s, *(seconds for _, seconds in waiting_s)]
     mean_s = sum(all_s) / len(all_s) if all_s else 0.0
     switch_s = min(costs.switch_s.values(), default=_SWITCH_S)
+    before_s = left_s + unlisted * mean_s
+    work_s = before_s + sum(seconds for _, seconds in waiting_s) + switches * switch_s
+    if load.due is None:
+        return Backlog(work_s=work_s, active=load.active)
+    longest = nlargest(MOST_CALLERS, load.due.callers_s.items(), key=itemgetter(1))
     return Backlog(
-        work_s=left_s + sum(seconds for _, seconds in waiting_s) + switches * switch_s + unlisted * mean_s,
+        work_s=work_s,
         active=load.active,
+        newcomer_s=before_s + load.due.newcomer_s,
+        callers_s={caller: before_s + due_s for caller, due_s in longest},
     )
 
 

@@ -6,9 +6,11 @@ requests is due later with each: it waits for itself, and nobody else for it.
 """
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, Protocol, TypeVar
 
 from lorapool_runtime.queue.fair.terms import QueueTerms
@@ -51,6 +53,19 @@ class Rank:
 
 
 Ranks = Mapping[Hashable, Rank]
+
+
+@dataclass(frozen=True)
+class DueWork:
+    """Seconds of waiting work that are due before one more request of no priority.
+
+    Attributes:
+        newcomer_s: of a caller that has none, and has had nothing lately.
+        callers_s: of each of the others.
+    """
+
+    newcomer_s: float = 0.0
+    callers_s: Mapping[str, float] = field(default_factory=dict)
 
 
 class FairShares:
@@ -96,6 +111,24 @@ class FairShares:
         for number, entry in enumerate(own):
             yield Rank(raised if number == 0 else entry.terms.priority, due_s, caller), entry
             due_s += max(0.0, cost_s(entry))
+
+    def due_before(self, ranked: Sequence[tuple[Rank, Entry]], cost_s: Callable[[Entry], float]) -> "DueWork":
+        """The work that would be due before one more request, by whose it is."""
+        own_s: defaultdict[str, float] = defaultdict(float)
+        for rank, entry in ranked:
+            own_s[rank.caller] += max(0.0, cost_s(entry))
+        urgent_s = sum(max(0.0, cost_s(entry)) for rank, entry in ranked if rank.level > 0)
+        usual = [(rank.due_s, max(0.0, cost_s(entry))) for rank, entry in ranked if rank.level <= 0]
+        usual.sort()
+        due_s, sums_s = [due for due, _ in usual], [0.0, *accumulate(seconds for _, seconds in usual)]
+
+        def before(caller: str) -> float:
+            own_due_s = max(self._virtual_s, self._had_s.get(caller, 0.0)) + own_s.get(caller, 0.0)
+            return urgent_s + sums_s[bisect_right(due_s, own_due_s)]
+
+        known = own_s.keys() | self._had_s.keys()
+        newcomer_s = urgent_s + sums_s[bisect_right(due_s, self._virtual_s)]
+        return DueWork(newcomer_s, {caller: before(caller) for caller in known})
 
     def served(
         self,

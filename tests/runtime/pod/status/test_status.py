@@ -1,5 +1,6 @@
 """What a pod says of itself to gateways."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -79,7 +80,7 @@ async def test_a_stream_goes_on_from_what_is_known(pod: Running) -> None:
 
 async def test_streams_are_bounded_in_number_and_end(pod: Running) -> None:
     now = 0.0
-    streams = StatusStreams(pod.runtime, lambda: now, tick_s=0)
+    streams = StatusStreams(pod.runtime, lambda: now, tick_s=0.001)
     made = [streams.answer(MEDIA_TYPE, None) for _ in range(MOST_STREAMS)]
     opened = [answer.body_iterator for answer in made]  # type: ignore[attr-defined]
     for lines in opened:
@@ -94,10 +95,37 @@ async def test_streams_are_bounded_in_number_and_end(pod: Running) -> None:
 
 async def test_a_pod_that_stops_ends_its_streams(tmp_path: Path) -> None:
     async with started(settings(tmp_path, config(tmp_path))) as running:
-        streams = StatusStreams(running.runtime, lambda: 0.0, tick_s=0)
+        streams = StatusStreams(running.runtime, lambda: 0.0, tick_s=0.001)
         lines = streams.answer(MEDIA_TYPE, None).body_iterator  # type: ignore[attr-defined]
         await anext(lines)
     assert len([line async for line in lines]) <= 2
+
+
+class CountedRuntime:
+    """A pod where nothing changes; how often it was asked what did."""
+
+    is_over = False
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def status(self, since: int | None = None) -> ServingStatus:
+        self.asked += 1
+        return IDLE
+
+
+async def test_streams_look_at_the_same_moments_and_what_changed_is_found_out_once() -> None:
+    runtime = CountedRuntime()
+    streams = StatusStreams(runtime, lambda: 0.0, tick_s=0.001)
+    opened = [streams.answer(MEDIA_TYPE, None).body_iterator for _ in range(8)]  # type: ignore[attr-defined]
+    for lines in opened:
+        await anext(lines)
+    assert runtime.asked == len(opened)
+    for _ in range(5):
+        assert await asyncio.gather(*(anext(lines) for lines in opened)) == [b"\n"] * len(opened)
+    assert runtime.asked == len(opened) + 5
+    for lines in opened:
+        await lines.aclose()
 
 
 def test_work_that_goes_on_as_expected_is_no_news() -> None:

@@ -1,6 +1,7 @@
 """What is known of a pod's load, and how it is kept."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from tests.unit.gateway.fakes import World
@@ -13,6 +14,7 @@ from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.load import Loads
 from lorapool_gateway.pods.poller import Poller
 from lorapool_gateway.routing.costs.load import Work
+from lorapool_gateway.routing.costs.model import expected_wait_s
 
 POD = RuntimePod("a", "a", "default/shapes", "a")
 
@@ -154,3 +156,24 @@ async def test_the_poller_finds_new_pods_forgets_lost_ones_and_asks_again_when_t
     await until(lambda: world.loads.of(pod.pod) is None, "the pod is forgotten")
     running.cancel()
     await asyncio.wait([running])
+
+
+def test_a_caller_waits_for_its_turn_in_a_pod_and_not_for_all_that_others_have_there() -> None:
+    now = 0.0
+    loads = Loads(Changes(), clock=lambda: now)
+    backlog = Backlog(work_s=100.0, newcomer_s=8.0, callers_s={"many": 100.0, "some": 30.0})
+    loads.update(POD, busy(0.0, pending=9, running=1).model_copy(update={"backlog": backlog}))
+
+    def wait_s(caller: str) -> float:
+        found = loads.of(POD)
+        assert found is not None
+        return expected_wait_s(found, caller)
+
+    now = 3.0
+    assert [wait_s(caller) for caller in ("many", "some", "nobody yet")] == [97.0, 27.0, 5.0]
+    # Sent since: each waits behind its own, and behind one of somebody else.
+    work = replace(TEN_S, caller="some")
+    with loads.request(POD, work), loads.request(POD, work):
+        assert [wait_s(caller) for caller in ("some", "nobody yet")] == [47.0, 15.0]
+    now = 50.0
+    assert wait_s("nobody yet") == 0.0

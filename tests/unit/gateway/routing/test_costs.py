@@ -10,7 +10,7 @@ from lorapool_api.kinds.serving import Serving
 from lorapool_api.wire.request import AdapterUse, GenerateRequest, HiresPass
 from lorapool_api.wire.state import ServingCosts, Tier
 from lorapool_gateway.cluster.snapshot import RuntimePod
-from lorapool_gateway.routing.costs.load import PodLoad, Work, work_of
+from lorapool_gateway.routing.costs.load import PodLoad, PodTurns, Work, work_of
 from lorapool_gateway.routing.costs.model import expected_wait_s, shortest_wait_s, total_s
 from lorapool_gateway.routing.costs.settled import SettledCosts, settled
 from lorapool_gateway.routing.route import pick_pod
@@ -41,6 +41,24 @@ def test_the_wait_is_that_of_the_queue() -> None:
     assert expected_wait_s(pod) == 20.0
     assert shortest_wait_s([pod, load("b", wait_s=12.0)]) == 12.0
     assert shortest_wait_s([]) is None
+
+
+def test_a_caller_goes_where_its_turn_comes_first_and_who_floods_where_least_waits() -> None:
+    flooded = load("a", wait_s=80.0, turns=PodTurns(2.0, {"many": 80.0}))
+    shared = load("b", wait_s=40.0, turns=PodTurns(16.0, {"many": 40.0}))
+    found = {caller: pick_pod([flooded, shared], Work(PIXEL, caller=caller)) for caller in ("many", "new")}
+    assert (found["many"], found["new"]) == (shared, flooded)
+    assert shortest_wait_s([flooded, shared], "new") == 2.0
+
+
+def test_of_pods_where_a_callers_turn_is_as_soon_the_one_with_less_work_is_better() -> None:
+    turns = PodTurns(0.0, {"many": 80.0})
+    assert picked(load("a", wait_s=80.0, turns=turns), load("b", wait_s=40.0, turns=turns)) == "b"
+    assert picked(load("a", wait_s=40.0, turns=turns), load("b", wait_s=80.0, turns=turns)) == "a"
+
+
+def test_nobodys_turn_is_later_than_the_end_of_all_work() -> None:
+    assert expected_wait_s(load("a", wait_s=5.0, turns=PodTurns(9.0, {})), "new") == 5.0
 
 
 def test_a_pod_that_does_not_say_how_much_work_it_has_is_judged_by_the_number_of_its_requests() -> None:

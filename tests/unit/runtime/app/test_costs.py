@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from tests.unit.runtime.queue.fakes import adapter, recipe
 
+from lorapool_api.kinds.runtime import StubTimings
 from lorapool_api.wire.request import Upscaler
-from lorapool_api.wire.state import ServingCosts
+from lorapool_api.wire.state import MOST_CALLERS, ServingCosts
+from lorapool_runtime.adapters.file import HostAdapter, ScaledAdapter
 from lorapool_runtime.app.load.backlog import backlog
 from lorapool_runtime.app.load.meter import CostMeter, megapixel_steps
 from lorapool_runtime.engine.contract import RenderRequest
 from lorapool_runtime.engine.passes import Hires
-from lorapool_runtime.engine.result import Applied, Rendering
+from lorapool_runtime.engine.result import Applied, Rendering, Unfinished
+from lorapool_runtime.engine.stub import StubAdapter, load_stub
 from lorapool_runtime.queue.entry import Outcome, QueueEntry, QueueLoad
+from lorapool_runtime.queue.fair.shares import DueWork
 
 MEGAPIXEL = replace(recipe("a"), width=1024, height=1024, steps=10)
 PIXEL, ROUND = ("default/pixel",), ("default/round",)
@@ -90,8 +94,20 @@ async def test_the_work_is_what_runs_less_what_is_done_and_what_waits_with_its_s
     load = QueueLoad([entry(10, "round"), entry(20, "pixel"), entry(10)], [entry(10, "pixel")], 1.5, PIXEL)
     found = backlog(load, costs)
     assert found is not None
-    assert found.active == PIXEL
+    assert (found.active, found.newcomer_s) == (PIXEL, None)
     assert found.work_s == pytest.approx(2.0 + 3.5 + 6.5 + 2.5 + 3 * 0.25)
+
+
+async def test_a_caller_waits_for_what_runs_and_for_what_is_due_before_it() -> None:
+    costs = ServingCosts(step_s={"none": 0.2})
+    due = DueWork(2.0, {f"key-{number}": float(number) for number in range(100)})
+    found = backlog(QueueLoad([entry(10)], [entry(10)], 0.5, (), due), costs, unlisted=1)
+    assert found is not None
+    # What runs has 1.5 s left; what waits for its file takes as long as the others.
+    assert found.newcomer_s == pytest.approx(2.0 + 1.5 + 2.0)
+    assert len(found.callers_s) == MOST_CALLERS
+    assert found.callers_s["key-99"] == pytest.approx(99.0 + 1.5 + 2.0)
+    assert "key-0" not in found.callers_s
 
 
 async def test_requests_that_wait_for_files_count_as_the_others_do() -> None:
@@ -99,3 +115,20 @@ async def test_requests_that_wait_for_files_count_as_the_others_do() -> None:
     found = backlog(QueueLoad([], [entry(10)], 0.0, ()), costs, unlisted=2)
     assert found is not None
     assert found.work_s == pytest.approx(6.0)
+
+
+def test_a_stub_tells_a_switch_only_where_another_stack_was_active_and_forgets_what_it_has_no_room_for() -> None:
+    stub = load_stub("a base", StubTimings(switch_milliseconds=5), sleep=lambda _: None, on_device=2)
+
+    def rendered(name: str) -> Rendering:
+        weights: tuple[ScaledAdapter[HostAdapter], ...] = (ScaledAdapter(StubAdapter(name, name, 1), 1.0, name),)
+        (made,) = stub.render([RenderRequest(recipe("a"), weights)])
+        assert isinstance(made, Unfinished)
+        return made.finish()
+
+    assert rendered("a").switch_s > 0
+    assert rendered("a").switch_s == 0
+    for name in "bc":
+        assert rendered(name).switch_s > 0
+    assert stub.on_device() == frozenset("bc")
+    assert stub.device_evictions == 1

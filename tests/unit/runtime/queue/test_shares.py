@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
+from statistics import fmean, median, quantiles
 
 import pytest
 from hypothesis import given
@@ -192,3 +194,57 @@ def test_of_a_full_queue_the_last_of_the_longest_makes_room() -> None:
     assert displaced_by("a", alike) is None
     assert displaced_by("c", alike) is None
     assert displaced_by("", FairShares().ranked([Sent("") for _ in range(9)], 0.0, cost)) is None
+
+
+def test_what_is_due_before_one_more_is_little_for_a_newcomer_and_all_of_it_for_who_floods() -> None:
+    shares, sent = FairShares(), [*(Sent("many") for _ in range(60)), Sent("one"), Sent("one")]
+    ranked = shares.ranked(sent, 0.0, cost)
+    due = shares.due_before(ranked, cost)
+    # The first of each of the two; the second of the other; and all that there is.
+    assert (due.newcomer_s, due.callers_s["one"], due.callers_s["many"]) == (2.0, 5.0, 62.0)
+
+
+def test_who_has_had_more_waits_for_who_has_had_less() -> None:
+    shares = FairShares()
+    first = [Sent("many"), Sent("many"), Sent("one")]
+    for turn in range(2):
+        ranked = shares.ranked(first[turn:], 0.0, cost)
+        shares.served([first[turn]], ranked, 0.0, cost)
+    due = shares.due_before(shares.ranked([Sent("one")], 0.0, cost), cost)
+    assert due.callers_s["many"] == 1.0
+    assert due.newcomer_s <= due.callers_s["many"]
+
+
+def test_what_is_urgent_is_due_before_anybodys_next() -> None:
+    shares, sent = FairShares(), [Sent("one", priority=2, cost_s=7.0), Sent("two")]
+    due = shares.due_before(shares.ranked(sent, 0.0, cost), cost)
+    assert (due.newcomer_s, due.callers_s["two"]) == (8.0, 8.0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.1, 20.0)), max_size=30))
+def test_nobody_waits_for_more_than_there_is_nor_a_newcomer_longer_than_anybody(rows: list[tuple[str, float]]) -> None:
+    shares, sent = FairShares(), [Sent(caller, cost_s=cost_s) for caller, cost_s in rows]
+    due = shares.due_before(shares.ranked(sent, 0.0, cost), cost)
+    whole_s = sum(cost_s for _, cost_s in rows)
+    assert set(due.callers_s) == {caller for caller, _ in rows}
+    assert all(due.newcomer_s <= wait_s <= whole_s + 1e-6 for wait_s in due.callers_s.values())
+
+
+def test_equal_callers_wait_as_long_in_the_mean_as_first_come_first_served_and_most_of_them_less() -> None:
+    """Twenty callers with bursts of three fill the pod; only the end of a burst waits longer for it."""
+    random = Random(1)  # noqa: S311 -- a trace, not a secret
+    times: list[tuple[str, float]] = []
+    for number in range(100):
+        at_s = random.uniform(0.0, 2400.0)
+        times += [(f"key-{number % 20}", at_s + random.uniform(0.0, 3.0)) for _ in range(3)]
+    one_switch = QueueRules(patience_s=0.0, slice_s=0.0)
+    fair, plain = (
+        [at - one.arrived_s for one, at in Pod(one_switch, switch_s=0.0).serve(sent).items()]
+        for sent in (
+            [Sent(caller, arrived_s=at_s, cost_s=8.0) for caller, at_s in times],
+            [Sent("", arrived_s=at_s, cost_s=8.0) for _, at_s in times],
+        )
+    )
+    assert fmean(fair) == pytest.approx(fmean(plain))
+    assert median(fair) < median(plain)
+    assert quantiles(fair, n=20)[-1] > quantiles(plain, n=20)[-1]
