@@ -11,6 +11,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 import typer
 
+from lorapool_common.collector import uncollected
+
 GROUP = "lorapool.commands"
 
 
@@ -40,7 +42,8 @@ def _obey_signals() -> None:
 
 def _load(command: EntryPoint):  # type: ignore[no-untyped-def]  # a typer command has any signature
     try:
-        return command.load()
+        with uncollected():
+            return command.load()
     except ModuleNotFoundError as error:
         sys.exit(f"lorapool {command.name}: this installation lacks {error.name!r}; install the extra that brings it")
 

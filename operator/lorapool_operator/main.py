@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 import uvloop
 
+import lorapool_operator.lean  # noqa: F401 -- before all that import httpx and structlog
 from lorapool_common.collector import spare_the_collector
 from lorapool_common.logs import configure
 from lorapool_common.process import CannotStart, Process, run

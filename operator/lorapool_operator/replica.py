@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, cast
 
@@ -15,6 +15,7 @@ from lorapool_common.backoff import Backoff
 from lorapool_common.http.listening import bound_socket
 from lorapool_common.kube.client import Kube
 from lorapool_common.kube.errors import AccessError, ApiError
+from lorapool_common.kube.reflector import Reflector
 from lorapool_common.kube.resources import ADAPTERS, PODS, POOLS, Selection
 from lorapool_common.process import CannotStart, Process
 from lorapool_operator.cluster.cache import ObjectCache
@@ -22,7 +23,7 @@ from lorapool_operator.cluster.dropped_policies import drop_policies
 from lorapool_operator.cluster.events import Recorder
 from lorapool_operator.cluster.lease import DEFAULT_TIMES, Election, Times
 from lorapool_operator.cluster.secrets import SecretReader
-from lorapool_operator.cluster.watching.adapters import adapter_reflectors
+from lorapool_operator.cluster.watching.adapters import adapter_reflectors, were_just_listed
 from lorapool_operator.cluster.watching.handlers import registry
 from lorapool_operator.cluster.watching.kopf_settings import FAILURES_OF_WATCHES, watch_settings
 from lorapool_operator.cluster.watching.relist import Relister
@@ -161,7 +162,7 @@ class Operator:
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         watch = self._process.start("kopf, which watches the cluster", _first_result(watching, failed))
         leading = self._process.start(
-            "the work of the leader", election.run(lambda: self._clean_and_lead(context, kube))
+            "the work of the leader", election.run(lambda: self._clean_and_lead(context, kube, reflectors))
         )
         stopped = asyncio.create_task(self._process.stopped())
         try:
@@ -202,15 +203,15 @@ class Operator:
         if self._workers is not None:
             self._workers.wake(pool)
 
-    async def _clean_and_lead(self, context: Context, kube: Kube) -> None:
+    async def _clean_and_lead(self, context: Context, kube: Kube, adapters: Sequence[Reflector]) -> None:
         if self._settings.network_peers is None:
             await drop_policies(kube, self._settings.namespaces)
-        await self._lead(context)
+        await self._lead(context, adapters)
 
-    async def _lead(self, context: Context) -> None:
+    async def _lead(self, context: Context, adapters: Sequence[Reflector]) -> None:
         """Act until cancelled."""
         relister = Relister(context.kube, self._cache, self._settings.namespaces, begun_anew=self._begun_anew)
-        await relister.run_until_done()
+        await relister.run_until_done(adapters=not await were_just_listed(adapters))
         workers = self._workers = Workers(context)
         self._metrics.leader.set(1)
         try:

@@ -1,6 +1,7 @@
 """Keeps a consumer in step with the API server: lists, watches until the watch ends, lists again (client-go's name)."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
@@ -69,7 +70,13 @@ class Reflector:
         self._clock = clock
         self._pause = pause
         self._is_away = False
+        self._listed_s = -math.inf
         self.synced = asyncio.Event()
+
+    @property
+    def age_s(self) -> float:
+        """How long ago all objects were listed last."""
+        return self._clock() - self._listed_s
 
     async def run(self) -> None:
         """Never returns."""
@@ -88,7 +95,7 @@ class Reflector:
         listed = await self._source.listing(self._selection)
         for consumer in self._consumers:
             consumer.replace(listed.items)
-        self._is_away = False
+        self._is_away, self._listed_s = False, self._clock()
         self.synced.set()
         async with aclosing(self._source.watch(self._selection, listed.version)) as changes:
             async for change, manifest in changes:

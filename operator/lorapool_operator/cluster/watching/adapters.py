@@ -4,8 +4,9 @@ All other kinds are kopf's to watch. For an event it starts or wakes a task of t
 ask for, which took several times as long as putting the object into the cache, and it remembers each object.
 """
 
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -14,6 +15,9 @@ from lorapool_common.kube.replies import Listing
 from lorapool_common.kube.resources import ADAPTERS, Manifest, Selection
 from lorapool_common.kube.watch_events import WatchEvent
 from lorapool_operator.cluster.cache import ObjectCache
+
+# A watch that was begun longer ago may have fallen silent.
+_JUST_S: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +30,25 @@ class PagesAndWatches(Protocol):
     def watch(self, selection: Selection, version: str) -> AsyncGenerator[WatchEvent, None]: ...
 
 
-def adapter_reflectors(kube: PagesAndWatches, cache: ObjectCache, namespaces: tuple[str, ...]) -> tuple[Reflector, ...]:
+def adapter_reflectors(
+    kube: PagesAndWatches,
+    cache: ObjectCache,
+    namespaces: tuple[str, ...],
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Reflector, ...]:
     """What keeps the cache's adapters in step: one for each namespace, or one for all where none is named."""
     found = []
     for namespace in namespaces or (None,):
         selection = Selection(ADAPTERS, namespace)
-        found.append(Reflector(_Pages(kube, cache), selection, _Changes(cache)))
+        found.append(Reflector(_Pages(kube, cache), selection, _Changes(cache), clock=clock))
     return tuple(found)
+
+
+async def were_just_listed(reflectors: Sequence[Reflector]) -> bool:
+    """Wait until all have listed; whether that was a moment ago, so that another list would bring nothing new."""
+    for each in reflectors:
+        await each.synced.wait()
+    return all(each.age_s < _JUST_S for each in reflectors)
 
 
 class _Pages:

@@ -82,16 +82,21 @@ class Relister:
     async def run(self, *, adapters: bool = True) -> None:
         """Raises: ApiError."""
         cache = self._cache
-        await self._compare(POOLS, None, cache.pools)
-        if adapters:
-            await self._compare(ADAPTERS, None, cache.adapters)
-        await self._compare(PODS, POOL_LABEL, cache.pods)
-        await self._compare(REPLICA_SETS, POOL_LABEL, cache.replica_sets)
-        await self._compare(DEPLOYMENTS, POOL_LABEL, cache.deployments)
-        for kind in OWNED_KINDS:
-            await self._compare(kind, POOL_LABEL, cache.owned[kind.kind])
-        if not self._namespaces:
-            await self._compare_namespaces()
+        lists = [
+            self._compare(POOLS, None, cache.pools),
+            self._compare(PODS, POOL_LABEL, cache.pods),
+            self._compare(REPLICA_SETS, POOL_LABEL, cache.replica_sets),
+            self._compare(DEPLOYMENTS, POOL_LABEL, cache.deployments),
+            *(self._compare(kind, POOL_LABEL, cache.owned[kind.kind]) for kind in OWNED_KINDS),
+        ]
+        lists += [self._compare(ADAPTERS, None, cache.adapters)] if adapters else []
+        lists += [] if self._namespaces else [self._compare_namespaces()]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in lists:
+                    group.create_task(each)
+        except* ApiError as error:
+            raise _first(error) from error
 
     async def _compare(self, resource: Resource, labels: str | None, indexer: Indexer[Any]) -> None:
         before, present = indexer.items(), set[str]()
@@ -111,3 +116,9 @@ class Relister:
                 self._cache.put_namespace(body)
         for name in before - present:
             self._cache.remove_namespace(name)
+
+
+def _first(failed: BaseExceptionGroup[ApiError]) -> ApiError:
+    """One of them: they say the same of one API server."""
+    first = failed.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests import make
-from tests.virtual_time import elapse
+from tests.virtual_time import elapse, now_s
 
 from lorapool_api.kinds.adapter import Adapter
 from lorapool_common.kube.errors import ApiError
@@ -14,7 +14,7 @@ from lorapool_common.kube.replies import Listing
 from lorapool_common.kube.resources import Manifest, Selection
 from lorapool_common.kube.watch_events import WatchEvent
 from lorapool_operator.cluster.cache import ObjectCache
-from lorapool_operator.cluster.watching.adapters import adapter_reflectors
+from lorapool_operator.cluster.watching.adapters import adapter_reflectors, were_just_listed
 
 pytestmark = pytest.mark.virtual_time
 
@@ -116,3 +116,18 @@ async def test_an_object_that_is_none_hides_no_other() -> None:
         await elapse(0.0)
         assert known(cache) == {"default/one": "1"}
         assert server.lists == 1
+
+
+async def test_what_was_just_listed_need_not_be_listed_again_and_an_old_watch_proves_nothing() -> None:
+    cache, server = ObjectCache(lambda _: None), Server(adapter("a", 1))
+    reflectors = adapter_reflectors(server, cache, (), now_s)
+    asking = asyncio.create_task(were_just_listed(reflectors))
+    await elapse(1.0)
+    assert not asking.done()  # nothing is listed yet: whoever leads then would act on no adapters
+
+    running = asyncio.create_task(reflectors[0].run())
+    assert await asking
+    assert cache.adapters.get("default/a") is not None
+    await elapse(60.0)
+    assert not await were_just_listed(reflectors)
+    running.cancel()
