@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Any, Final, cast
 
@@ -90,6 +90,7 @@ class Operator:
         self._cache = ObjectCache(self._wake)
         self._watching = asyncio.Event()
         self._begun_anew = asyncio.Event()
+        self._reflectors: tuple[Reflector, ...] = ()
 
     async def run(self) -> None:
         """Until the process is to stop. Gives up leading first, so that another takes over at once.
@@ -156,13 +157,13 @@ class Operator:
     async def _watch_and_lead(self, context: Context, election: Election, kube: Kube) -> None:
         stop_watching = asyncio.Event()
         others = asyncio.all_tasks()
-        reflectors = adapter_reflectors(kube, self._cache, self._settings.namespaces)
-        adapters = [self._process.start("the watch of the adapters", each.run()) for each in reflectors]
+        self._reflectors = adapter_reflectors(kube, self._cache, self._settings.namespaces)
+        adapters = [self._process.start("the watch of the adapters", each.run()) for each in self._reflectors]
         watching = await self._start_kopf(stop_watching)
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         watch = self._process.start("kopf, which watches the cluster", _first_result(watching, failed))
         leading = self._process.start(
-            "the work of the leader", election.run(lambda: self._clean_and_lead(context, kube, reflectors))
+            "the work of the leader", election.run(lambda: self._clean_and_lead(context, kube))
         )
         stopped = asyncio.create_task(self._process.stopped())
         try:
@@ -203,15 +204,15 @@ class Operator:
         if self._workers is not None:
             self._workers.wake(pool)
 
-    async def _clean_and_lead(self, context: Context, kube: Kube, adapters: Sequence[Reflector]) -> None:
+    async def _clean_and_lead(self, context: Context, kube: Kube) -> None:
         if self._settings.network_peers is None:
             await drop_policies(kube, self._settings.namespaces)
-        await self._lead(context, adapters)
+        await self._lead(context)
 
-    async def _lead(self, context: Context, adapters: Sequence[Reflector]) -> None:
+    async def _lead(self, context: Context) -> None:
         """Act until cancelled."""
         relister = Relister(context.kube, self._cache, self._settings.namespaces, begun_anew=self._begun_anew)
-        await relister.run_until_done(adapters=not await were_just_listed(adapters))
+        await relister.run_until_done(adapters=not await were_just_listed(self._reflectors))
         workers = self._workers = Workers(context)
         self._metrics.leader.set(1)
         try:

@@ -6,7 +6,8 @@ from lorapool_api.kinds.adapter import NO_POOL
 from lorapool_operator.decide.no_pool import NoPoolPlan, SeenWithoutPool, decide_without_pool
 from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.lines import log_statuses
-from lorapool_operator.reconcile.reconciler import PassResult, each, forget_sources, resolve_sources
+from lorapool_operator.reconcile.reconciler import PassResult, forget_sources, resolve_sources
+from lorapool_operator.reconcile.slices import each
 from lorapool_operator.reconcile.writer import Writer
 from lorapool_operator.seen.desired import DesiredPool
 
@@ -26,7 +27,7 @@ class NoPoolReconciler:
     def refresh(self) -> None:
         """Nothing is made here that could be made anew."""
 
-    async def run(self) -> PassResult:
+    async def run(self, has_news: Callable[[], bool] = lambda: False) -> PassResult:
         """One pass. It waits for the API server alone."""
         seen = self._observe()
         plan = decide_without_pool(seen)

@@ -1,13 +1,14 @@
 """A pass over one pool: observe -> decide -> act -> report. Every trigger runs the same pass."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
 from lorapool_api.kinds.adapter import Adapter
+from lorapool_api.kinds.pool import Pool
 from lorapool_api.names import adapter_of
 from lorapool_api.wire.catalog import Catalog, CatalogEntry
 from lorapool_api.wire.credentials import CredentialsGrant
@@ -23,6 +24,7 @@ from lorapool_operator.reconcile.context import Context
 from lorapool_operator.reconcile.grants import grants
 from lorapool_operator.reconcile.lines import log_adapters, log_statuses
 from lorapool_operator.reconcile.observe import Observer
+from lorapool_operator.reconcile.slices import Slices, each
 from lorapool_operator.reconcile.writer import Writer, Written
 from lorapool_operator.seen.changed import changed_keys
 from lorapool_operator.seen.observed import Observed
@@ -31,11 +33,6 @@ log = structlog.get_logger(__name__)
 
 # Adapters that are decided about in one turn of the event loop: less than a second where all are new.
 MOST_AT_ONCE: Final = 1000
-# More than the client sends at once, so that it never waits for the next one.
-WRITES_UNDER_WAY: Final = 32
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,7 @@ class Reconciler:
         self.pods = PodLinks(context.control, context.pushes, wake, self._grants)
         self._observer = Observer(key, context)
         self._writer = Writer(key, context)
+        self._slices = Slices(context.clock)
         self._adapters = AdapterDecisions()
         self._placements = PlacementDecisions()
         self._catalog: Memo[tuple[CatalogEntry, ...], Catalog] = Memo(Catalog.of)
@@ -80,8 +78,12 @@ class Reconciler:
         """Let the next pass assume nothing about the pool's objects."""
         self._writer.refresh()
 
-    async def run(self) -> PassResult:
-        """One pass. It waits for the API server alone."""
+    async def run(self, has_news: Callable[[], bool] = lambda: False) -> PassResult:
+        """One pass. It waits for the API server alone.
+
+        Args:
+            has_news: whether something happened since it began: then writes that take long are left to the next pass.
+        """
         stage = self._ctx.metrics.pass_stage
         with stage("observe"):
             seen = self._observer.look(self.pods, self._writer.refusal)
@@ -89,6 +91,7 @@ class Reconciler:
             plan = await self._decide(seen)
         self._resolve(plan, seen)
         self._memory = plan.memory
+        self._slices.begin(has_news, len(seen.adapters))
         self._ctx.metrics.set_behind(self.key, plan.memory.behind_since_s)
         with stage("apply"):
             written: list[Written] = list(await each(self._writer.set_deletion_cost, plan.deletion_costs))
@@ -103,7 +106,7 @@ class Reconciler:
         if plan.leaving is not None:
             self._ctx.handovers.tell(self.key, plan.leaving)
         self._writer.keep_only(plan.memory.adapters)
-        waits = (plan.again_s, *(w.again_s for w in written))
+        waits = (plan.again_s, 0.0 if self._slices.has_left else None, *(w.again_s for w in written))
         return PassResult(sum(not w.is_done for w in written), min((w for w in waits if w is not None), default=None))
 
     async def _decide(self, seen: Observed) -> PassPlan:
@@ -160,9 +163,10 @@ class Reconciler:
 
     async def _register(self, plan: PassPlan, seen: Observed) -> list[Written]:
         """Tell pods of the adapters that bear our finalizer; those that lack it get it first."""
-        added = await each(self._writer.add_finalizer, plan.finalizers.add)
-        log_adapters("adapters taken on", self.key, _done(plan.finalizers.add, added))
-        unmarked = {a.key for a, done in zip(plan.finalizers.add, added, strict=True) if not done.is_done}
+        add, add_one = plan.finalizers.add, self._writer.add_finalizer
+        added = await self._slices.write("finalizers", add_one, add, lambda adapter: adapter.key)
+        log_adapters("adapters taken on", self.key, marked_now := [a.key for a, done in added if done.is_done])
+        unmarked = {adapter.key for adapter in add}.difference(marked_now)
         marked = plan.entries
         if unmarked:
             marked = tuple(e for e in marked if adapter_of(e.key) not in unmarked)
@@ -176,7 +180,7 @@ class Reconciler:
         scaling = None if seen.pool is None else seen.pool.spec.scaling
         sleep_after_s = None if scaling is None else scaling.sleep_after_s
         self.pods.distribute(catalog, max(len(seen.adapters), len(marked)), plan.assignments, sleep_after_s)
-        return list(added)
+        return [done for _, done in added]
 
     async def _grants(self, keys: frozenset[str]) -> Mapping[str, CredentialsGrant]:
         return await grants(self._ctx.secrets, self._memory.catalog, keys)
@@ -185,9 +189,16 @@ class Reconciler:
         self._ctx.metrics.set_adapters(self.key, report.adapters_by_reason)
         self._ctx.metrics.set_pods(self.key, report.pods_by_state)
         self._ctx.metrics.gpus.set(self.key, report.gpus.pooled, report.gpus.dedicated)
-        written = await each(self._writer.write_status, report.writes)
-        log_statuses(self.key, (w for w, done in zip(report.writes, written, strict=True) if done.is_done))
-        return list(written)
+        of_pool = [write for write in report.writes if isinstance(write.about, Pool)]
+        of_adapters = [write for write in report.writes if not isinstance(write.about, Pool)]
+        write_one = self._writer.write_status
+        written, pools = await asyncio.gather(
+            self._slices.write("statuses", write_one, of_adapters, lambda write: write.about.key),
+            each(write_one, of_pool),
+        )
+        written += zip(of_pool, pools, strict=True)
+        log_statuses(self.key, (write for write, done in written if done.is_done))
+        return [done for _, done in written]
 
 
 def _done(adapters: Iterable[Adapter], written: Iterable[Written]) -> list[str]:
@@ -212,17 +223,3 @@ def forget_sources(context: Context, gone: Mapping[str, str]) -> None:
         elsewhere = context.cache.adapters.get(key)
         if elsewhere is None or elsewhere.metadata.uid != uid:
             context.resolver.forget(uid)
-
-
-async def each(act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
-    """All of them, some at once: a task for each of ten thousand would hold more memory than the adapters do."""
-    rows = list(items)
-    done: dict[int, R] = {}
-    numbers = iter(range(len(rows)))
-
-    async def some() -> None:
-        for number in numbers:
-            done[number] = await act(rows[number])
-
-    await asyncio.gather(*(some() for _ in range(min(WRITES_UNDER_WAY, len(rows)))))
-    return [done[number] for number in range(len(rows))]

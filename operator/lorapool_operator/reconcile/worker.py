@@ -26,9 +26,10 @@ class Pace:
         coalesce_s: what happens within it makes one pass.
         quick: passes that may follow each other at that pace; after them one each `sustained_s`, until there was rest:
             what happens alone is done at once, and what comes without end makes few passes.
-        gather_s: where those are used up, how long a pass may wait for a stream of changes to pause: each pass asks all
-            pods, so thousands of adapters that are applied one after the other make few passes, and the last ones wait
-            no longer for it.
+        gather_s: where those are used up, how long after the last one began a pass may wait for a stream of changes to
+            pause: each pass asks all pods, so thousands of adapters that are applied one after the other make few
+            passes, and the last ones wait no longer for it. After a pass that took so long there is no wait: what came
+            meanwhile would only grow while nothing is written.
         pause_s: without a change it is one; where changes come more slowly, `pause_gaps` times the time between two of
             them lately, up to `most_pause_s`: an API server that is busy lets them come by fits and starts.
         recheck_s: when everything is applied anew although nothing happened.
@@ -57,7 +58,7 @@ _GAPS_REMEMBERED: Final = 8
 class Passes(Protocol):
     """The passes over one pool."""
 
-    async def run(self) -> PassResult: ...
+    async def run(self, has_news: Callable[[], bool]) -> PassResult: ...
 
     def refresh(self) -> None: ...
 
@@ -87,7 +88,9 @@ class Worker:
         self._passes = make(key, context, self._woken.set)
         self._changed_at = -math.inf
         self._gap_s = 0.0
+        self._has_news = False
         self._refresh_at = 0.0
+        self._pass_at = -math.inf
         self._paid_until_s = -math.inf
 
     def wake(self) -> None:
@@ -99,6 +102,7 @@ class Worker:
         gap_s = min(now - self._changed_at, self._pace.most_pause_s)
         self._gap_s += (gap_s - self._gap_s) / _GAPS_REMEMBERED
         self._changed_at = now
+        self._has_news = True
         self._woken.set()
 
     async def run(self) -> None:
@@ -138,7 +142,7 @@ class Worker:
         await asyncio.sleep(max(pace.coalesce_s, owed_s))
         if owed_s <= pace.coalesce_s:
             return
-        most_at = began + pace.gather_s
+        most_at = self._pass_at + pace.gather_s
         while (left_s := min(self._pauses_at, most_at) - clock()) > 0:  # noqa: ASYNC110 -- a time
             await asyncio.sleep(left_s)
         if self._pauses_at > clock():
@@ -156,10 +160,11 @@ class Worker:
 
     async def _pass(self) -> float | None:
         """Run one; seconds until the next is wanted, None where all was done."""
-        began = self._ctx.clock()
+        began = self._pass_at = self._ctx.clock()
+        self._has_news = False
         self._paid_until_s = max(self._paid_until_s, began) + self._pace.sustained_s
         try:
-            done = await self._passes.run()
+            done = await self._passes.run(lambda: self._has_news)
         except Exception:  # whatever goes wrong with a pass must not end its worker
             log.exception("a pass failed", pool=self._key)
             done = PassResult(failures=1, again_s=self._backoff.next())
