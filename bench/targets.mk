@@ -33,7 +33,7 @@ bench-routing: setup ## Traces of requests through ways to choose a pod, on a si
 	$(BENCH).routing.bench $(ARGS)
 
 .PHONY: bench-routing-real
-bench-routing-real: setup ## Such a trace through gateways and pods that are processes, beside what is simulated (5 minutes)
+bench-routing-real: setup ## Such a trace through gateways and pods that are processes, beside what is simulated (6 minutes)
 	$(BENCH).routing.real.bench $(ARGS)
 
 .PHONY: bench-gateway

@@ -155,8 +155,8 @@ def run(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pods", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=80.0, help="of each way, on the clock of the machine")
-    parser.add_argument("--speed", type=float, default=10.0, help="so many times faster than an A10G")
+    parser.add_argument("--seconds", type=float, default=100.0, help="of each way, on the clock of the machine")
+    parser.add_argument("--speed", type=float, default=4.0, help="so many times faster than an A10G")
     parser.add_argument("--ways", nargs="+", choices=list(_WAYS), default=list(_WAYS))
     parser.add_argument("--again", action="store_true", help="simulate anew what was played, and play nothing")
     parser.add_argument("--out", type=Path, default=RESULTS)
