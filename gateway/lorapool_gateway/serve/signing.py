@@ -20,7 +20,7 @@ from lorapool_gateway.routing.request import ResolvedRequest
 
 
 class SignsPictures(Protocol):
-    """SignsPictures a picture. Raises: PictureNotSigned."""
+    """Signs a picture. Raises: PictureNotSigned."""
 
     async def sign(self, picture: bytes | memoryview, format_: ImageFormat, claim: PictureClaim) -> bytes: ...
 
@@ -42,8 +42,9 @@ class PictureSigning:
         """The request as a pod gets it: nobody sees anything of pictures before they are signed, as wholes.
 
         Raises:
-            BadRequest: the pool does not allow what is asked for, or the format holds no signature.
-            PictureNotSigned: there is no key.
+            BadRequest: the pool does not allow what is asked for, the format holds no signature, or the request alone
+                wants one and there is no key.
+            PictureNotSigned: the pool wants one and there is no key.
         """
         wanted = _is_signed(request, serving)
         if not wanted:
@@ -53,11 +54,7 @@ class PictureSigning:
             listed = ", ".join(sorted(SIGNED_FORMATS))
             raise BadRequest(f"a picture in {format_} cannot be signed: ask for {listed}", param="content_credentials")
         if self._signer is None:
-            error = PictureNotSigned(
-                "this gateway has no key to sign pictures with (gateway.contentCredentials.secretName)"
-            )
-            error.should_retry = False
-            raise error
+            raise _without_key(is_of_pool=signs(serving.provenance, None))
         generate = request.generate.model_copy(update={"previews": 0})
         return replace(request, generate=generate, content_credentials=True, passes_on=False)
 
@@ -93,6 +90,16 @@ class PictureSigning:
             )
             for made in reply.images
         ]
+
+
+def _without_key(*, is_of_pool: bool) -> BadRequest | PictureNotSigned:
+    """What a gateway promises for a pool it owes; what a request asks for beyond that is not to be had here."""
+    why = "this gateway has no key to sign pictures with (gateway.contentCredentials.secretName)"
+    if not is_of_pool:
+        return BadRequest(why, param="content_credentials")
+    error = PictureNotSigned(why)
+    error.should_retry = False
+    return error
 
 
 def _is_signed(request: ResolvedRequest, serving: Serving) -> bool:

@@ -101,6 +101,9 @@ async def test_what_cannot_be_signed_is_refused_before_anything_is_made(ours: In
     missing = await post(keyless, "/v1/images/generations", prompt="a cat")
     assert (missing.status_code, missing.json()["error"]["code"]) == (503, "not_signed")
     assert missing.headers["x-should-retry"] == "false"
+    keyless.pool(serving={})
+    asked = await post(keyless, "/v1/images/generations", prompt="a cat", content_credentials=True)
+    assert (asked.status_code, asked.json()["error"]["param"]) == (400, "content_credentials")
     assert not pod.received
     assert not [asked for fake in keyless.network.pods.values() for asked in fake.received]
 
