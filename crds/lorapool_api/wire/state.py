@@ -16,7 +16,9 @@ from lorapool_api.wire.message import Message, Wire
 # What fits a status in the API server: numbers are int64 there.
 _MAX_NUMBER: Final = 2**63 - 1
 Number = Annotated[int, Field(ge=0, le=_MAX_NUMBER)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Thirty years: sums and multiples of what pods say stay finite, whatever one of them says.
+MOST_S: Final = 1e9
+Seconds = Annotated[float, Field(ge=0, le=MOST_S, allow_inf_nan=False)]
 # Far more adapters than any pod holds: a status that comes in parts must not grow without bound.
 MOST_TIERS: Final = 200_000
 # Adapters whose use a pod tells of: more than one device serves in a minute.
@@ -50,9 +52,7 @@ class LimitShortfall(Wire):
     """A limit of the pool that the device has no memory for. Smaller requests are served."""
 
     pixels: Number = Field(description="The pool's `limits.pixels`, which did not fit.")
-    fits: Number = Field(
-        description="Most pixels of one picture that were found to fit; 0: none were tried and fitted."
-    )
+    fits: Number = Field(description="Most pixels of one picture that were found to fit; 0: none that were tried.")
 
 
 class BaseState(Wire):

@@ -2,7 +2,8 @@
 
 The wait behind what the pod has to do, or the way of the adapters to the device, whichever is longer: weights are
 loaded while others are made. Then the switch, what the adapters drive out for others, and the work itself, by the
-cheapest way of applying them. Pods say what these take; where they have not measured it yet, an A10G is assumed.
+cheapest way of applying them. Pods say what these take, each for itself and where it has not measured it the others of
+its pool (`settled`); where none has yet, an A10G is assumed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -85,4 +86,10 @@ def _load_s(load: PodLoad, key: str) -> float:
     tier: AnyTier = load.tiers.get(key, Tier.REMOTE)
     if tier == Tier.DEVICE:
         return 0.0
+    # A pod tells of the fetch alone: what was fetched is on its disk then.
+    read_s = _of_tier(load, Tier.DISK) if tier == Tier.REMOTE else 0.0
+    return _of_tier(load, tier) + read_s
+
+
+def _of_tier(load: PodLoad, tier: AnyTier) -> float:
     return load.costs.load_s.get(tier, _LOAD_S.get(tier, _UNKNOWN_TIER_S))

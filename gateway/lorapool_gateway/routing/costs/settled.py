@@ -1,17 +1,22 @@
-"""Costs of the pods of a pool, without the chance in what each of them happened to measure: pure."""
+"""Costs of the pods of a pool, without the chance in what each of them happened to measure: pure.
+
+What a pod has not measured itself is what the others of its pool have, key by key. The median is that of the pods that
+know it: where three or more do, one that says nonsense moves it no further than to the next honest value.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median_low
 from typing import Final
 
-from lorapool_api.wire.state import ServingCosts
+from lorapool_api.wire.state import ServingCosts, Tier
 from lorapool_gateway.routing.costs.load import NO_COSTS, PodLoad
 
 # Devices of one kind measure the same within so much of the median.
 _ALIKE: Final = 0.25
-
-
+# What pods are told of each other: a name that one of them has made up, at no cost, would be for ever the best way in
+# all of them, since none of the others ever measures it. A newer pod's own names are its own.
+_SHARED: Final = frozenset({"none", "unmerged", "merged", *Tier})
 # More pools than any gateway follows.
 _MOST_POOLS: Final = 20_000
 
@@ -41,7 +46,7 @@ class SettledCosts:
 
 
 def settled(measured: Sequence[ServingCosts]) -> tuple[ServingCosts, ...]:
-    """The costs of each pod, in their order; one that has measured nothing has those of the others."""
+    """The costs of each pod, in their order; what one has not measured it has from the others."""
     known = [costs for costs in measured if costs != NO_COSTS]
     if not known:
         return tuple(measured)
@@ -69,7 +74,8 @@ def _near(own: ServingCosts, usual: ServingCosts) -> ServingCosts:
 
 
 def _each(own: Mapping[str, float], usual: Mapping[str, float]) -> dict[str, float]:
-    return {name: seconds if (one := _one(own.get(name), seconds)) is None else one for name, seconds in usual.items()}
+    others = {name: seconds for name, seconds in usual.items() if name in own or name in _SHARED}
+    return {name: seconds if (one := _one(own.get(name), seconds)) is None else one for name, seconds in others.items()}
 
 
 def _one(own: float | None, usual: float | None) -> float | None:

@@ -51,7 +51,10 @@ async def test_a_pod_that_says_it_once_ends_no_line() -> None:
     assert await read(WHOLE.model_dump_json().encode()) == [WHOLE]
 
 
-@pytest.mark.parametrize("sent", [b"{}\n", b"nothing\n", line(CHANGE), b"x" * (LINE_MAX_BYTES + 1)])
+ENDLESS = WHOLE.model_copy(update={"costs": ServingCosts.model_construct(image_s=1e308)})
+
+
+@pytest.mark.parametrize("sent", [b"{}\n", b"nothing\n", line(CHANGE), line(ENDLESS), b"x" * (LINE_MAX_BYTES + 1)])
 async def test_what_is_no_status_or_too_long_is_refused(sent: bytes) -> None:
     with pytest.raises(InvalidLines):
         await read(sent)

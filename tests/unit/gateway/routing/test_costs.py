@@ -12,7 +12,6 @@ from lorapool_api.wire.state import ServingCosts, Tier
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.routing.costs.load import PodLoad, PodTurns, Work, work_of
 from lorapool_gateway.routing.costs.model import expected_wait_s, shortest_wait_s, total_s
-from lorapool_gateway.routing.costs.settled import SettledCosts, settled
 from lorapool_gateway.routing.route import pick_pod
 
 PIXEL, ROUND = ("default/pixel",), ("default/round",)
@@ -113,22 +112,6 @@ def test_the_work_is_what_a_request_says_or_the_pools_defaults() -> None:
     assert work_of(plain.model_copy(update={"images": 2, "height": 1024}), serving) == Work(PIXEL, 20.0, 2)
     assert work_of(plain.model_copy(update={"image": "a", "strength": 0.5}), serving).steps == 2.5
     assert work_of(plain.model_copy(update={"hires": HiresPass(strength=0.5)}), serving).steps == 5.0 + 10 * 0.5 * 2
-
-
-def test_pods_of_one_kind_of_device_are_equal_whatever_each_has_measured() -> None:
-    noisy = COSTS.model_copy(update={"step_s": {"none": 0.3, "unmerged": 0.41, "merged": 0.31}})
-    slow = COSTS.model_copy(update={"step_s": {"none": 0.9, "unmerged": 1.2, "merged": 0.9}})
-    rows = settled([COSTS, noisy, COSTS, ServingCosts(), slow])
-    assert rows[0] == rows[1] == rows[2] == rows[3] == COSTS
-    assert rows[4].step_s == slow.step_s
-
-
-def test_settled_costs_follow_what_pods_say() -> None:
-    costs = SettledCosts()
-    assert [pod.costs for pod in costs.of([load("a"), load("b", costs=ServingCosts())])] == [COSTS, COSTS]
-    faster = COSTS.model_copy(update={"image_s": 0.1})
-    assert [pod.costs.image_s for pod in costs.of([load("a", costs=faster), load("b", costs=faster)])] == [0.1, 0.1]
-    assert costs.of([]) == []
 
 
 @given(
