@@ -72,6 +72,8 @@ class SimulatedPod:
         self._on_device: OrderedDict[str, None] = OrderedDict()
         self._evicted = 0
         self._meter = CostMeter(lambda: self._evicted)
+        if on_disk:
+            self._meter.file_fetched(costs.load_s[Tier.REMOTE] - costs.load_s[Tier.DISK])
         self._slice = TimeSlice((), 0.0)
         self._active: tuple[str, ...] = ()
         self.waiting: list[SimulatedRequest] = []

@@ -82,6 +82,7 @@ class RuntimeParts:
             find=peers.find,
             credentials=self.credentials.get,
             ahead=ahead,
+            on_fetched=self.meter.file_fetched,
         )
         readers = Readers(self._read)
         self.host = HostCache(config.budgets.host_bytes, readers)

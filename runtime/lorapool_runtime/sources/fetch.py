@@ -53,7 +53,11 @@ class Fetcher:
         """Whether neither the source nor another pod need be asked. A file on a volume is not brought by others."""
         if entry.source.is_local:
             return True
-        return self._known(entry) is not None and self._noted(entry) is not None
+        return not self.lacks(entry) and self._noted(entry) is not None
+
+    def lacks(self, entry: CatalogEntry) -> bool:
+        """Whether the file has to be brought, from wherever it is."""
+        return self._known(entry) is None
 
     def fetch(
         self,

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -53,11 +54,13 @@ class FileLoader:
         find: Callable[[CatalogEntry], Awaitable[PeerFile | None]] = _nobody,
         credentials: Callable[[str, CredentialsRef], Awaitable[Credentials]] = _no_credentials,
         ahead: FilesAhead | None = None,
+        on_fetched: Callable[[float], None] = lambda took_s: None,
     ) -> None:
         """Args:
         find: waits for the pod whose turn it is to ask the source; None: it is this one's. Raises: AdapterError.
         credentials: waits for those of an adapter, by its key. Raises: AdapterError.
         ahead: where files are brought that no request waits for; None: on threads of this process.
+        on_fetched: told how many seconds a file took that was not here, once it was its turn.
         """
         self._fetcher = fetcher
         self._find = find
@@ -69,6 +72,7 @@ class FileLoader:
         self._copies = ThreadPoolExecutor(_COPIES, "copy")
         self._looks = ThreadPoolExecutor(_LOOKS, "look")
         self._lanes = lanes or Lanes()
+        self._on_fetched = on_fetched
 
     async def load(self, entry: CatalogEntry, *, is_ahead: bool = False) -> AdapterFile:
         """The entry's file on disk, checked as far as that goes without a base.
@@ -85,35 +89,60 @@ class FileLoader:
 
     async def _load(self, entry: CatalogEntry, *, is_ahead: bool) -> AdapterFile:
         loop = asyncio.get_running_loop()
-        is_here = await loop.run_in_executor(self._looks, self._fetcher.is_here, entry)
+        is_here, is_known = await loop.run_in_executor(self._looks, self._look, entry)
         given = None if is_here else await self._find(entry)
         try:
-            return await self._run(entry, given, None, is_ahead=is_ahead)
+            return await self._run(entry, given, None, is_ahead=is_ahead, is_known=is_known)
         except CredentialsNeeded:
             ref = entry.source.credentials
             if ref is None:
                 raise
         credentials = await self._credentials(entry.key, ref)
         try:
-            return await self._run(entry, None, credentials, is_ahead=is_ahead)
+            return await self._run(entry, None, credentials, is_ahead=is_ahead, is_known=is_known)
         except AdapterError as error:
             raise _of_credentials(error) from error
 
+    def _look(self, entry: CatalogEntry) -> tuple[bool, bool]:
+        """Whether nobody else need be asked, and whether the file lies in the folder; blocking."""
+        is_here = self._fetcher.is_here(entry)
+        # What lies beside the file may be all that is missing.
+        return is_here, (is_here and not entry.source.is_local) or not self._fetcher.lacks(entry)
+
     async def _run(
-        self, entry: CatalogEntry, given: PeerFile | None, credentials: Credentials | None, *, is_ahead: bool
+        self,
+        entry: CatalogEntry,
+        given: PeerFile | None,
+        credentials: Credentials | None,
+        *,
+        is_ahead: bool,
+        is_known: bool,
     ) -> AdapterFile:
         """When there is room, here or in the other process. Raises: AdapterError, CredentialsNeeded."""
 
         async def work() -> AdapterFile:
             process = await self._ahead.ready() if is_ahead else None
-            if process is not None:
-                try:
-                    return await self._brought(process, entry, given, credentials)
-                except AheadGone:
-                    log.info("bringing a file here that was ordered elsewhere", adapter=entry.key)
-            return await self._here(entry, given, credentials)
+            began_s = time.monotonic()
+            file = await self._fetch(process, entry, given, credentials)
+            if not is_known:
+                self._on_fetched(time.monotonic() - began_s)
+            return file
 
         return await self._lanes.run(entry.source.owner if given is None else "pods", work)
+
+    async def _fetch(
+        self,
+        process: AheadProcess | None,
+        entry: CatalogEntry,
+        given: PeerFile | None,
+        credentials: Credentials | None,
+    ) -> AdapterFile:
+        if process is not None:
+            try:
+                return await self._brought(process, entry, given, credentials)
+            except AheadGone:
+                log.info("bringing a file here that was ordered elsewhere", adapter=entry.key)
+        return await self._here(entry, given, credentials)
 
     async def _brought(
         self, process: AheadProcess, entry: CatalogEntry, given: PeerFile | None, credentials: Credentials | None

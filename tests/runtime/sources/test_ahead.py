@@ -70,6 +70,23 @@ async def test_it_brings_the_same_file_as_a_thread_and_gives_way_to_the_pod(
     assert os.getpriority(os.PRIO_PROCESS, process.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICE
 
 
+@pytest.mark.parametrize("many", [0, 200], ids=["the other process", "a thread"])
+async def test_what_a_file_took_is_told_where_it_was_not_here(setup: AheadSetup, web: Web, many: int) -> None:
+    took_s: list[float] = []
+
+    async def brought(entry: CatalogEntry) -> None:
+        blobs, ahead = BlobFolder(setup.cache), FilesAhead(setup, many)
+        loader = FileLoader(Fetcher(blobs, setup.rules), blobs, 16, ahead=ahead, on_fetched=took_s.append)
+        await loader.load(entry, is_ahead=True)
+        loader.close()
+
+    await brought(an_entry(web))
+    assert len(took_s) == 1
+    assert took_s[0] > 0
+    await brought(an_entry(web))
+    assert len(took_s) == 1
+
+
 async def test_what_cannot_be_served_is_refused_with_its_reason_and_leaves_nothing(
     setup: AheadSetup, process: AheadProcess, web: Web
 ) -> None:

@@ -39,6 +39,7 @@ class CostMeter:
         self._switch_s: defaultdict[str, deque[float]] = _last_by_name()
         self._load_s: defaultdict[str, deque[float]] = _last_by_name()
         self._image_s: deque[float] = deque(maxlen=_LAST)
+        self._files_s: deque[float] = deque(maxlen=_LAST)
         # Of the last loads: whether the adapter had been on the device before, and how many were driven out.
         self._loads: deque[tuple[bool, int]] = deque(maxlen=_LAST)
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -70,9 +71,25 @@ class CostMeter:
         self._load_s[Tier.REMOTE].append(took_s)
         self._measured()
 
+    def file_fetched(self, took_s: float) -> None:
+        """A file has come to the disk from elsewhere, whether a request waits for it or none does."""
+        before = self._fetch_s
+        self._files_s.append(took_s)
+        if self._fetch_s != before:
+            self._measured()
+
     def woke(self, took_s: float) -> None:
         """The base is back on the device."""
         self._costs = self._costs.model_copy(update={"wake_s": took_s})
+
+    @property
+    def _fetch_s(self) -> float | None:
+        """What requests have waited for files. Before any has: the shortest that a file took, for many come at once and
+        share the way, and a guess that is too long is never put right: no request would come here for a fetch.
+        """
+        if waited_s := self._load_s.get(Tier.REMOTE):
+            return median(waited_s)
+        return min(self._files_s, default=None)
 
     def _note_loads(self, keys: Sequence[str], rendering: Rendering) -> None:
         evicted = self._evictions()
@@ -93,11 +110,12 @@ class CostMeter:
             self._seen.popitem(last=False)
 
     def _measured(self) -> None:
+        fetch_s = self._fetch_s
         self._costs = ServingCosts(
             step_s=_medians(self._step_s),
             image_s=median(self._image_s) if self._image_s else None,
             switch_s=_medians(self._switch_s),
-            load_s=_medians(self._load_s),
+            load_s=_medians(self._load_s) | ({} if fetch_s is None else {Tier.REMOTE: fetch_s}),
             evict_s=self._evict_s(),
             wake_s=self._costs.wake_s,
         )

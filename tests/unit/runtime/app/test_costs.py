@@ -72,6 +72,19 @@ def test_the_way_to_the_device_costs_what_it_took_from_each_tier() -> None:
     assert meter.costs.load_s == {"host": 0.1, "disk": 0.6, "remote": 7.0}
 
 
+def test_before_a_request_has_waited_for_a_file_a_fetch_costs_the_least_that_one_took() -> None:
+    meter = CostMeter()
+    meter.file_fetched(3.0)
+    known = meter.costs
+    meter.file_fetched(8.0)
+    assert meter.costs is known
+    meter.file_fetched(1.2)
+    assert meter.costs.load_s == {"remote": 1.2}
+    meter.fetched(4.0)
+    meter.file_fetched(0.5)
+    assert meter.costs.load_s == {"remote": 4.0}
+
+
 def test_a_load_costs_others_as_much_as_it_drives_out_of_what_comes_back() -> None:
     evicted = 0
     meter = CostMeter(lambda: evicted)
