@@ -10,6 +10,7 @@ from torch import nn
 
 from lorapool_api.kinds.serving import CompileMode
 from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser, Compiler, Forward
+from lorapool_runtime.engine.diffusers.compiled.tracing import trace_own_thread_only
 from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.layers.twin import twin_of
 
@@ -35,6 +36,7 @@ def graph_compiler(mode: CompileMode = CompileMode.DEFAULT, backend: Any = "indu
     Raises: KeyError for a mode without graphs.
     """
     options: dict[str, Any] = {**_OPTIONS[mode], "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+    trace_own_thread_only()
     # torch's overloads do not name all that it takes.
     settings: dict[str, Any] = {"backend": backend, "fullgraph": True, "dynamic": False, "isolate_recompiles": True}
 
