@@ -90,8 +90,11 @@ class BenchedPool:
         parts, memory = self.engine.parts, self.engine.memory
         parts = replace(parts, serving=parts.serving.model_copy(update={"mode": mode}))
         if graphs:
-            made = compiled_denoiser(parts.pipeline, parts.board, CompileMode.DEFAULT)
-            parts = replace(parts, compiled=made)
+            # On the engine's thread, as in a pod: it copies weights, and a thread that did keeps OpenMP's helpers.
+            made = self.on_thread(lambda: compiled_denoiser(parts.pipeline, parts.board, CompileMode.DEFAULT))
+            return DiffusersEngine(
+                replace(parts, compiled=made), self.engine.info, self._measured(), memory.bound_bytes
+            )
         return DiffusersEngine(parts, self.engine.info, self._measured(), memory.bound_bytes)
 
     def pictures(self, engine: DiffusersEngine, adapters: Sequence[HostAdapter | None], seed: int) -> float:

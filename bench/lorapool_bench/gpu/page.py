@@ -22,12 +22,6 @@ picture when it has the last one. The article's flow is `load_lora_weights`, `fu
 takes to have the request's adapter active, from wherever it is: in traffic the first request for an adapter reads
 it from disk.
 """
-_ON_A_CPU: Final = """lorapool's compiled pictures take longer here than eager ones, though a
-[compiled step](#a-compiled-denoiser) alone takes less: a graph is made on a thread of its own, and afterwards all
-pictures of the process take longer (165 ms became 344 ms for eager ones, compiled ones took 280 ms, in a run by
-itself), as beside [other threads' helpers](#threads-beside-the-engines). What is left of a compilation that has some is
-not found yet. diffusers' ways are compiled by the thread that draws.
-"""
 
 
 def section(results: Path, notes: Mapping[str, str]) -> str:
@@ -40,7 +34,7 @@ def section(results: Path, notes: Mapping[str, str]) -> str:
     if cpu is None:
         parts += ["### On a CPU, in small\n", f"Not measured yet: `{_COMMAND}` where there is no GPU.\n"]
     else:
-        parts += ["### On a CPU, in small\n", _ON_A_CPU, _measured(cpu)]
+        parts += ["### On a CPU, in small\n", _measured(cpu)]
     return "\n".join(parts)
 
 

@@ -16,8 +16,11 @@ from lorapool_runtime.adapters.file import AdapterFile
 from lorapool_runtime.engine.contract import no_progress
 from lorapool_runtime.engine.diffusers.base.converted import LoadOptions, converting, sources
 from lorapool_runtime.engine.diffusers.base.mapped import MappedFile
+from lorapool_runtime.engine.diffusers.compiled.denoiser import CompiledDenoiser
+from lorapool_runtime.engine.diffusers.compiled.make import graph_compiler, with_twin
 from lorapool_runtime.engine.diffusers.engine import DiffusersEngine
 from lorapool_runtime.engine.diffusers.host_threads import one_thread
+from lorapool_runtime.engine.diffusers.layers.switchboard import Switchboard
 from lorapool_runtime.engine.diffusers.render.pictures.pixels import Pictures
 from lorapool_runtime.engine.diffusers.render.pictures.previews import LatentPreview
 from lorapool_runtime.sources.blobs import hash_file
@@ -89,6 +92,28 @@ def test_previews_need_no_helpers() -> None:
         assert preview.decode(latents, (SIDE, SIDE)) is not None
 
     assert helpers_of(seen) == 0
+
+
+def test_a_graph_s_thread_ends_with_its_helpers() -> None:
+    model, x = torch.nn.Sequential(torch.nn.Linear(SIDE, SIDE)).requires_grad_(False), torch.ones(SIDE, SIDE)
+
+    def drawn() -> CompiledDenoiser:
+        computed()
+        board = Switchboard({"unet": model})
+        made = with_twin(model, board, graph_compiler(backend="eager"))
+        assert made is not None
+        board.switch(board.plan(()))
+        with torch.inference_mode(), made.one_run():
+            model(x)
+        return made
+
+    with ThreadPoolExecutor(1) as engine:
+        engine.submit(computed).result()
+        before = threads()
+        made = engine.submit(drawn).result()
+        wait_until(lambda: made.figures.graphs == 1, "a graph", deadline_s=300)
+        wait_until(lambda: threads() == before, "the end of the thread that made it, and of its helpers")
+    torch.compiler.reset()
 
 
 def test_a_file_s_tensors_are_converted_without_helpers(tmp_path: Path) -> None:
