@@ -26,6 +26,7 @@ from tests.waiting import until, until_read
 from lorapool_api import names
 from lorapool_api.wire.request import GenerateRequest
 from lorapool_api.wire.state import ServingStatus
+from lorapool_common.changes import Changes
 from lorapool_common.kube.resources import ADAPTERS, ENDPOINT_SLICES, PODS, POOLS, REPLICA_SETS
 from lorapool_local.plane import Plane
 from lorapool_runtime.http.status_stream import StatusStreams
@@ -102,6 +103,7 @@ class Spoken:
 
     fake: FakePod
     is_over: bool = False
+    queued: Changes = field(default_factory=Changes)
 
     def status(self, since: int | None = None) -> ServingStatus:
         return self.fake.status

@@ -18,7 +18,9 @@ from lorapool_bench.routing.trace import TracedRequest, keys
 from lorapool_common.changes import Changes
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.load import Loads
+from lorapool_gateway.pods.status_lines import REST_S
 from lorapool_gateway.routing.costs.load import Work
+from lorapool_runtime.http.status_stream import SETTLE_S
 
 GATEWAYS: Final = 2
 # Pods that hold an adapter on their disks before anybody asks for it: the API's default.
@@ -76,6 +78,7 @@ class RoutingSimulation:
         self._order = count()
         self._events: list[tuple[float, int, str, object]] = []
         self._speaking: set[RuntimePod] = set()
+        self._said_s = dict.fromkeys(self._pods, -1.0)
         self.served: list[RoutedRequest] = []
         self.refused = 0
 
@@ -95,6 +98,8 @@ class RoutingSimulation:
                 case "status", RuntimePod() as pod:
                     self._speaking.discard(pod)
                     self._say(pod)
+                case "early", RuntimePod() as pod:
+                    self._say(pod)
 
     def _arrive(self, arrival: TracedRequest, loads: Loads) -> None:
         now_s = self._clock.now_s
@@ -113,7 +118,7 @@ class RoutingSimulation:
         in_flight.__enter__()
         self._in_flight[id(request)] = in_flight
         self._at(max(now_s, request.able_s), "engine", picked.pod)
-        self._changed(picked.pod)
+        self._queued(picked.pod)
 
     def _engine(self, pod: RuntimePod) -> None:
         simulated, now_s = self._pods[pod], self._clock.now_s
@@ -131,6 +136,17 @@ class RoutingSimulation:
         wait_s, total_s = request.began_s - request.arrived_s, self._clock.now_s - request.arrived_s
         self.served.append(RoutedRequest(wait_s, request.switching_s, request.is_switch, total_s))
 
+    def _queued(self, pod: RuntimePod) -> None:
+        """It says so at once where its last tick brought nothing; who listens may rest from that tick's line."""
+        now_s = self._clock.now_s
+        tick = math.floor(now_s / TICK_S)
+        at_s = max(now_s + SETTLE_S, tick * TICK_S + REST_S)
+        if self._said_s[pod] < tick * TICK_S and at_s < (tick + 1) * TICK_S:
+            self._said_s[pod] = at_s
+            self._at(at_s, "early", pod)
+        else:
+            self._changed(pod)
+
     def _changed(self, pod: RuntimePod) -> None:
         """The pod says so at its next tick."""
         if pod not in self._speaking:
@@ -139,6 +155,7 @@ class RoutingSimulation:
 
     def _say(self, pod: RuntimePod) -> None:
         self._versions[pod] += 1
+        self._said_s[pod] = max(self._said_s[pod], self._clock.now_s)
         status = self._pods[pod].status(self._versions[pod], self._clock.now_s)
         for loads in self._loads:
             loads.update(pod, status.after(loads.last_status(pod)))

@@ -9,7 +9,7 @@ from lorapool_api.wire.state import ServingStatus
 # Of a line. One adapter takes some 50 bytes, and a slice has a thousand; a pod of an earlier version sends all in one.
 LINE_MAX_BYTES: Final = 4 << 20
 # What came is read so often at most: a pod that sends without end takes a bounded share of the loop's time.
-_REST_S: Final = 0.02
+REST_S: Final = 0.02
 
 
 class InvalidLines(Exception):
@@ -17,7 +17,7 @@ class InvalidLines(Exception):
 
 
 async def statuses(
-    chunks: AsyncIterable[bytes], known: ServingStatus | None, rest_s: float = _REST_S
+    chunks: AsyncIterable[bytes], known: ServingStatus | None, rest_s: float = REST_S
 ) -> AsyncIterator[ServingStatus | None]:
     """All that the pod says, each time that it changes; None: it says that nothing has.
 

@@ -62,9 +62,10 @@ class ImageGenerator:
         meter: CostMeter,
         checker: SafetyChecker,
         on_made: Callable[[float], None] = lambda took_s: None,
+        on_queued: Callable[[], object] = lambda: None,
     ) -> None:
         """`check_ready` raises RequestError where the pod takes no request now; `base` is the one that is warm;
-        `on_made` is told how long each request took that was answered."""
+        `on_made` is told how long each request took that was answered; `on_queued` is called when one comes to wait."""
         self._settings = settings
         self._config = settings.config
         self._check_ready = check_ready
@@ -76,6 +77,7 @@ class ImageGenerator:
         self._meter = meter
         self._checker = checker
         self._on_made = on_made
+        self._on_queued = on_queued
         self._admitting: Counter[str] = Counter()
         self.usage = Usage()
         self._controls = settings.config.model.controls
@@ -137,6 +139,7 @@ class ImageGenerator:
         """
         began = time.monotonic()
         request = replace(admitted.request, on_step=on_step)
+        self._on_queued()
         outcome = await self._dispatcher.render(request, admitted.terms)
         start, rendering = time.monotonic(), outcome.rendering
         keys = [scaled.key for scaled in request.stack]
@@ -171,6 +174,8 @@ class ImageGenerator:
     async def _until_loaded(self, keys: Sequence[str], within_s: float | None) -> None:
         """Wait for files that are on their way; how long that took is a cost."""
         is_remote = any(self._weights.tier(key) is Tier.REMOTE for key in keys)
+        if is_remote:
+            self._on_queued()
         began = time.monotonic()
         longest_s = float(self._config.serving.request_timeout_seconds)
         await self._weights.until_loaded(keys, longest_s if within_s is None else min(longest_s, within_s))

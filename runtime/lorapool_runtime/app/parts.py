@@ -56,7 +56,7 @@ class RuntimeParts:
         engine_thread, self._prefetch_thread = ThreadPoolExecutor(1, "engine"), ThreadPoolExecutor(1, "prefetch")
         finish_thread = ThreadPoolExecutor(1, "finish")
         self.threads = (engine_thread, self._prefetch_thread, finish_thread)
-        self.changes, self.health = Changes(), Health()
+        self.changes, self.queued, self.health = Changes(), Changes(), Health()
         self.metrics, self.meter = Metrics(config, self._figures), CostMeter(lambda: self.device.evictions)
         self.base = BaseLoader(load, engine_thread, self.changes, started_s)
         self.start_times = StartTimes(lambda: self.base.state, started_s, self.changes.note)

@@ -32,6 +32,7 @@ class Runtime:
         images: what makes images.
         fleet: what gives files to other pods.
         control_token: what the control port asks other pods for.
+        queued: each request that comes is a change of it.
         tracing: makes the spans of requests.
         instance: another one for each process.
     """
@@ -45,7 +46,7 @@ class Runtime:
         self.tracing = tracing or tracing_for("lorapool-runtime", settings.otlp_endpoint)
         self.instance = uuid.uuid4().hex
         self._parts = parts = RuntimeParts(settings, load, started_s)
-        self.fleet, self.control_token = parts.fleet, parts.control_token
+        self.fleet, self.control_token, self.queued = parts.fleet, parts.control_token, parts.queued
         self._readiness = Readiness(settings.ready_deadline_seconds)
         self._is_stopping = False
         # One change of the catalog after the other: each has many turns of the loop.
@@ -61,6 +62,7 @@ class Runtime:
             parts.meter,
             parts.checker,
             parts.start_times.note_image,
+            parts.queued.note,
         )
         self._status = StatusReporter(
             self.instance,

@@ -11,7 +11,10 @@ from fastapi.responses import StreamingResponse
 
 from lorapool_api.wire.gateways.stream import LIFETIME_S, MEDIA_TYPE, MOST_STREAMS, SLICE, TICK_S
 from lorapool_api.wire.state import Backlog, ServingStatus
+from lorapool_common.changes import Changes
 
+# A request that has come begins within a moment, and others may come with it: they are told together.
+SETTLE_S: Final = 0.001
 # The end of a pod's work as it expects it moves so far before it is said again.
 _MOVED_S: Final = 0.05
 _SAME: Final = frozenset({"ready", "pending", "running", "asleep", "max_pending", "digest"})
@@ -19,8 +22,10 @@ Clock = Callable[[], float]
 
 
 class SaysStatus(Protocol):
-    """A runtime, as far as its status goes."""
+    """A runtime, as far as its status goes. `queued` tells of each request that comes."""
 
+    @property
+    def queued(self) -> Changes: ...
     @property
     def is_over(self) -> bool: ...
     def status(self, since: int | None = None) -> ServingStatus: ...
@@ -29,7 +34,9 @@ class SaysStatus(Protocol):
 class StatusStreams:
     """The streams of one pod, bounded in number. Lives on the event loop.
 
-    All look at the same moments, so that what changed since a version is found out once for all of them.
+    All look at the same moments, so that what changed since a version is found out once for all of them: at each tick,
+    and where the last one brought nothing as soon as a request comes. Else several gateways, none of which knows of the
+    others' requests, would send the next ones to the same pod within a tick.
     """
 
     def __init__(
@@ -40,7 +47,7 @@ class StatusStreams:
         self._tick_s = tick_s
         self._lifetime_s = lifetime_s
         self._open = 0
-        self._last: tuple[tuple[int, int], ServingStatus] | None = None
+        self._last: tuple[tuple[int, int, int], ServingStatus] | None = None
 
     def answer(self, accept: str, since: int | None) -> Response:
         """The status, and what becomes of it where that is asked for and there is room."""
@@ -52,33 +59,48 @@ class StatusStreams:
         self._open += 1
         try:
             ends_s = self._clock() + self._lifetime_s
+            queued, is_rested, tick = self._runtime.queued.version, True, self._tick
             last, said_s = self._runtime.status(since), self._clock()
             for line in sliced(last):
                 yield line
-            tick = self._tick
             while not self._runtime.is_over and self._clock() < ends_s:
-                tick = max(tick + 1, self._tick)
-                await asyncio.sleep(max(0.0, tick * self._tick_s - self._clock()))
-                status, now_s = self._at(tick, last.version), self._clock()
+                due = max(tick + 1, self._tick)
+                is_early = is_rested and await self._is_queued(queued, due)
+                if not is_early:
+                    tick = due
+                    await asyncio.sleep(max(0.0, tick * self._tick_s - self._clock()))
+                queued = self._runtime.queued.version
+                status, now_s = self._at(tick, queued, last.version), self._clock()
                 if is_same(last, status, now_s - said_s):
                     last = last.model_copy(update={"version": status.version})
-                    yield b"\n"
+                    if not is_early:
+                        is_rested = True
+                        yield b"\n"
                     continue
                 for line in sliced(_news(status, last)):
                     yield line
-                last, said_s = status, now_s
+                last, said_s, is_rested = status, now_s, False
         finally:
             self._open -= 1
+
+    async def _is_queued(self, seen: int, tick: int) -> bool:
+        """Return when a request has come beyond those that were seen, and has settled, or at that tick: False."""
+        await self._runtime.queued.beyond(seen, max(0.0, tick * self._tick_s - self._clock()))
+        if self._runtime.queued.version == seen:
+            return False
+        await asyncio.sleep(SETTLE_S)
+        return True
 
     @property
     def _tick(self) -> int:
         """The last one that was."""
         return math.floor(self._clock() / self._tick_s)
 
-    def _at(self, tick: int, since: int) -> ServingStatus:
-        """What changed since a version, as it was when the first stream looked at that tick."""
-        if self._last is None or self._last[0] != (tick, since):
-            self._last = (tick, since), self._runtime.status(since)
+    def _at(self, tick: int, queued: int, since: int) -> ServingStatus:
+        """What changed since a version, as it was when the first stream looked at that moment."""
+        moment = (tick, queued, since)
+        if self._last is None or self._last[0] != moment:
+            self._last = moment, self._runtime.status(since)
         return self._last[1]
 
 

@@ -19,9 +19,8 @@ runtime with its stub engine, which waits as long as an A10G works; all are proc
 the pods' state, on one machine with the clients. The clock is {speed:g} times as fast, inference {inference}; what
 gateways and pods have as constants is not: 50 ms between two words of a pod count here as {tick} of the trace, and what
 the machine itself takes for a request counts {speed:g} times too. Simulated is the same trace at the same speed, with
-the costs that these pods have measured; at speed 1 it is simulated with these costs times {speed:g}. What a gateway
-assumes before a pod has measured it, such as 5 s for a file from elsewhere, does not hold up the trace then, and does
-here. One queue for all pods, without any switch, has a p95 of {bound}.
+the costs that these pods have measured; at speed 1 it is simulated with these costs times {speed:g}, which leaves
+the constants small. One queue for all pods, without any switch, has a p95 of {bound}.
 """
 _STREAMS: Final = """The streams of the pods' state, {number} of them: while nobody asks each takes {pod} of the pod's
 CPU and {gateway} of the gateway's in a second. {line}

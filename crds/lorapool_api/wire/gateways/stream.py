@@ -2,9 +2,9 @@
 
 Lines of JSON, a `ServingStatus` each: the first answers as without the stream would be answered, the others say what
 changed since. Every tick brings a line, an empty one while nothing has changed, so that whoever reads knows how old
-what it knows is. Many adapters come in slices, each but the last with `more`. A pod ends a stream now and then, so
-that the key that opened it counts no longer than it should; one with too many streams, or of an earlier version,
-answers in JSON.
+what it knows is; a request that comes after a tick without news is told at once. Many adapters come in slices, each
+but the last with `more`. A pod ends a stream now and then, so that the key that opened it counts no longer than it
+should; one with too many streams, or of an earlier version, answers in JSON.
 """
 
 from typing import Final

@@ -1,6 +1,7 @@
 """What a pod says of itself to gateways."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.runtime.pods import Running, config, entry, settings, started, write_
 
 from lorapool_api.wire.gateways.stream import MEDIA_TYPE, MOST_STREAMS, SLICE
 from lorapool_api.wire.state import AdapterPhase, Backlog, ServingStatus, Tier
+from lorapool_common.changes import Changes
 from lorapool_runtime.http.status_stream import StatusStreams, is_same, sliced
 
 FOLLOW = {"accept": MEDIA_TYPE}
@@ -102,16 +104,23 @@ async def test_a_pod_that_stops_ends_its_streams(tmp_path: Path) -> None:
 
 
 class CountedRuntime:
-    """A pod where nothing changes; how often it was asked what did."""
+    """A pod where nothing changes but requests that come; how often it was asked what did."""
 
     is_over = False
 
     def __init__(self) -> None:
         self.asked = 0
+        self.pending = 0
+        self.queued = Changes()
 
     def status(self, since: int | None = None) -> ServingStatus:
         self.asked += 1
-        return IDLE
+        return IDLE.model_copy(update={"pending": self.pending})
+
+    def queue(self) -> None:
+        """A request comes."""
+        self.pending += 1
+        self.queued.note()
 
 
 async def test_streams_look_at_the_same_moments_and_what_changed_is_found_out_once() -> None:
@@ -126,6 +135,49 @@ async def test_streams_look_at_the_same_moments_and_what_changed_is_found_out_on
     assert runtime.asked == len(opened) + 5
     for lines in opened:
         await lines.aclose()
+
+
+async def pending_of(lines: AsyncIterator[bytes]) -> int:
+    return ServingStatus.model_validate_json(await anext(lines)).pending
+
+
+async def test_a_request_that_comes_after_a_tick_without_news_is_told_at_once_and_found_out_once() -> None:
+    runtime = CountedRuntime()
+    # A tick that none of this waits for.
+    streams = StatusStreams(runtime, lambda: 0.0, tick_s=600.0)
+    opened = [streams.answer(MEDIA_TYPE, None).body_iterator for _ in range(8)]  # type: ignore[attr-defined]
+    for lines in opened:
+        await anext(lines)
+    runtime.queue()
+    async with asyncio.timeout(20.0):
+        assert await asyncio.gather(*map(pending_of, opened)) == [1] * len(opened)
+    assert runtime.asked == len(opened) + 1
+    for lines in opened:
+        await lines.aclose()
+
+
+async def test_requests_that_come_without_end_are_told_once_a_tick() -> None:
+    runtime, tick_s = CountedRuntime(), 0.02
+    lines = StatusStreams(runtime, time.monotonic, tick_s).answer(MEDIA_TYPE, None).body_iterator  # type: ignore[attr-defined]
+    await anext(lines)
+    began_s = time.monotonic()
+    for number in range(10):
+        runtime.queue()
+        assert await pending_of(lines) == number + 1
+    assert time.monotonic() - began_s > 8 * tick_s
+    await lines.aclose()
+
+
+async def test_a_pod_tells_of_a_request_when_it_comes_and_not_when_it_is_made(pod: Running) -> None:
+    streams = StatusStreams(pod.runtime, lambda: 0.0, tick_s=600.0)
+    lines = streams.answer(MEDIA_TYPE, None).body_iterator  # type: ignore[attr-defined]
+    await anext(lines)
+    asked = asyncio.create_task(pod.generate(adapters=[{"key": "default/one"}], steps=3))
+    async with asyncio.timeout(20.0):
+        told = ServingStatus.model_validate_json(await anext(lines))
+    assert told.pending + told.running == 1
+    (await asked).raise_for_status()
+    await lines.aclose()
 
 
 def test_work_that_goes_on_as_expected_is_no_news() -> None:
