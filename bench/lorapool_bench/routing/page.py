@@ -13,16 +13,16 @@ from lorapool_bench.show.words_of import seconds
 
 _TITLE: Final = "Which pod gets a request"
 _COMMAND: Final = "make bench-routing"
-_HOW: Final = """A simulation, on a clock that is a number, of two gateways that take turns and a pool of pods. What gateways know and
-choose is their own code (the stream's ticks of 50 ms included, and what it tells at once), and so are the pods'
-order, their measurements and what they say of their work; the engine is a number of seconds. Inference takes the
-article's 8.5 s on an A10G; a switch, and a load from memory or disk, what `make bench-switch` measured; a file from
-another pod 0.75 s; what is read or fetched before a request's turn counts as its wait, not as switching. Of 130
-adapters the n-th is wanted 1/n as often as the first, in bursts; each is on the disks of two pods at first, which
-know by that what a file from another pod takes. The same traces for all ways. One queue for all is what no choice on
-arrival can do: pods take from it as they become free, and nothing is loaded or switched. The article's way: one
-adapter in each pod, the shortest queue, first come first served, 3 s for a switch. GPU-hours are those of the
-article's six hours: 130 adapters, about ten of them in two minutes, 92% of the requests for one base.
+_HOW: Final = """A simulation, on a clock that is a number, of two gateways that take turns and a pool of pods.
+What gateways know and choose is their own code (the stream's ticks of 50 ms included, and what it tells at once), and
+so are the pods' order, their measurements and what they say of their work; the engine is a number of seconds.
+Inference takes the article's 8.5 s on an A10G; a switch, and a load from memory or disk, what `make bench-switch`
+measured; a file from another pod 0.75 s; what is read or fetched before a request's turn counts as its wait, not as
+switching. Of 130 adapters the n-th is wanted 1/n as often as the first, in bursts; each is on the disks of two pods
+at first, which know by that what a file from another pod takes. The same traces for all ways. One queue for all is
+what no choice on arrival can do: pods take from it as they become free, and nothing is loaded or switched. The
+article's way: one adapter in each pod, the shortest queue, first come first served, 3 s for a switch. GPU-hours are
+those of the article's six hours: 130 adapters, about ten of them in two minutes, 92% of the requests for one base.
 """
 
 
