@@ -10,7 +10,7 @@ from itertools import count
 from typing import Final
 
 from lorapool_api.rules.rendezvous import Nodes
-from lorapool_api.wire.gateways.stream import TICK_S
+from lorapool_api.wire.gateways.stream import REST_S, TICK_S
 from lorapool_bench.routing.choices import Choose
 from lorapool_bench.routing.costs import STEPS, EngineSeconds
 from lorapool_bench.routing.pod import PickNext, SimulatedPod, SimulatedRequest
@@ -18,7 +18,6 @@ from lorapool_bench.routing.trace import TracedRequest, keys
 from lorapool_common.changes import Changes
 from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods.load import Loads
-from lorapool_gateway.pods.status_lines import REST_S
 from lorapool_gateway.routing.costs.load import Work
 from lorapool_runtime.http.status_stream import SETTLE_S
 

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final
 
+from lorapool_api.wire.gateways.stream import REST_S
 from lorapool_api.wire.state import ServingStatus
 
 # Of a line. One adapter takes some 50 bytes, and a slice has a thousand; a pod of an earlier version sends all in one.
 LINE_MAX_BYTES: Final = 4 << 20
-# What came is read so often at most: a pod that sends without end takes a bounded share of the loop's time.
-REST_S: Final = 0.02
 
 
 class InvalidLines(Exception):

@@ -11,6 +11,8 @@ from typing import Final
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 TICK_S: Final = 0.05
+# A gateway reads what came so often at most: a pod that sends without end takes a bounded share of the loop's time.
+REST_S: Final = 0.02
 # Adapters of one line: it takes either side about a millisecond.
 SLICE: Final = 1000
 MOST_STREAMS: Final = 64
