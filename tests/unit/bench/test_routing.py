@@ -45,6 +45,11 @@ def test_a_hot_adapter_spreads_to_a_pod_that_has_no_file_of_it_and_a_cold_one_st
     assert sum(s.is_switch for s in simulated(4, calm).served) == 2
 
 
+def test_two_gateways_do_not_both_take_the_same_pod_for_idle_within_a_tick() -> None:
+    one, other = simulated(2, [TracedRequest(1.031, HOT), TracedRequest(1.04, HOT)]).served
+    assert (one.total_s, other.total_s) == pytest.approx((9.5, 9.5))
+
+
 def test_costs_wait_less_than_hashing_and_switch_less_than_the_shortest_queue() -> None:
     trace = bursts(0.5 * 5 / 8.0, 3600, seed=3)
     ours, sticky, least = (simulated(5, trace, way) for way in (choices.by_cost, choices.by_hash, choices.by_load))
