@@ -1,11 +1,10 @@
 """What the gateway asks of pods over HTTP: answers are bounded and never compressed, and what goes wrong is typed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from types import SimpleNamespace
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 from pydantic import ValidationError
@@ -25,26 +24,27 @@ from lorapool_gateway.cluster.snapshot import RuntimePod
 from lorapool_gateway.pods import answers, events
 from lorapool_gateway.pods.errors import ConnectionLost, InvalidReply, RequestRefused, Unreachable
 from lorapool_gateway.pods.events import FailedAfterSteps, InvalidEvents, OnStep
+from lorapool_gateway.pods.exchange.answer import HttpAnswer
+from lorapool_gateway.pods.exchange.connection import PodConnection
+from lorapool_gateway.pods.exchange.connections import CONNECT_TIMEOUT_S, PodConnections
+from lorapool_gateway.pods.exchange.head import post_head
 from lorapool_gateway.pods.images import Image
-from lorapool_gateway.pods.passing import STALL_S, ComingImage, begun, chunks_of
+from lorapool_gateway.pods.passing import PASSED_BYTES, STALL_S, ComingImage, begun, chunks_of, exactly
 from lorapool_gateway.pods.payload import Payload, payload
 from lorapool_gateway.pods.status_lines import InvalidLines, statuses
 from lorapool_gateway.spool.pictures import StoredPictures
 
-CONNECT_TIMEOUT_S: Final = 3.0
 STATUS_TIMEOUT_S: Final = 2.0
 # However much a pool allows.
 IMAGES_MAX_BYTES: Final = 256 << 20
 _ERROR_MAX_BYTES: Final = 1 << 20
-# The servers of pods close a connection that has idled for 75 s; this side goes first.
-IDLE_S: Final = 30.0
 # A pod that has closed an idle connection says so within a round trip. One that dies of a request takes longer.
 STALE_S: Final = 0.25
 _OK: Final = 200
+_GENERATE: Final = "/v1/generate"
 # Pods of an older version answer in JSON.
 _ACCEPT: Final = f"{bundle.MEDIA_TYPE}, application/json;q=0.9"
 _FIELD_BYTES: Final = 32 << 10
-_READ_BYTES: Final = 256 << 10
 
 
 PodAnswer = tuple[GenerateReply, tuple[Image, ...] | ComingImage]
@@ -80,12 +80,9 @@ class PodClient:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        # Connections are kept, or made for one request: the way to a pod that has closed one that was kept.
-        kept = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
-        fresh = aiohttp.TCPConnector(limit=0, force_close=True)
-        self._kept, self._fresh = [
-            await self._stack.enter_async_context(_session(connector)) for connector in (kept, fresh)
-        ]
+        self._connections = PodConnections()
+        self._stack.callback(self._connections.close)
+        self._following = await self._stack.enter_async_context(_session())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -103,13 +100,10 @@ class PodClient:
         headers = {"accept": f"{stream.MEDIA_TYPE}, application/json;q=0.9"}
         headers |= signature(self._signer, "GET", url)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=STATUS_TIMEOUT_S)
-        about = SimpleNamespace(kept=False)
         try:
-            async with self._kept.get(
-                url, headers=headers, timeout=timeout, trace_request_ctx=about, allow_redirects=False
-            ) as answer:
+            async with self._following.get(url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
                 if answer.status != _OK:
-                    raise _refusal(answer, await gathered(chunks_of(answer.content), _ERROR_MAX_BYTES))
+                    raise _refusal(answer.status, await gathered(chunks_of(answer.content), _ERROR_MAX_BYTES))
                 async for status in statuses(chunks_of(answer.content), known):
                     yield status
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -138,88 +132,86 @@ class PodClient:
             passes_on: whether an image may still be on its way when this returns; never with `on_step`.
         """
         sent = payload(request, self._stored, reads_pictures=reads_pictures)
-        about = {**request_id_headers(), **self._tracing.headers()}
-        call: dict[str, Any] = {
-            "headers": {
-                "content-type": sent.media_type,
-                "accept": events.MEDIA_TYPE if on_step else _ACCEPT,
-                **about,
-            },
-            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        headers = {
+            "content-type": sent.media_type,
+            "accept": events.MEDIA_TYPE if on_step else _ACCEPT,
+            "content-length": str(sent.size_bytes),
+            **request_id_headers(),
+            **self._tracing.headers(),
         }
-        url, limit = URL(f"{pod.url}/v1/generate"), min(max_bytes, IMAGES_MAX_BYTES)
-        read = partial(_made, limit=limit, on_step=on_step, stall_s=self._stall_s if passes_on else None)
+        place = (pod.ip, pod.port)
+        read = partial(
+            _made, limit=min(max_bytes, IMAGES_MAX_BYTES), on_step=on_step, stall_s=self._stall_s if passes_on else None
+        )
+        if (kept := self._connections.kept(place)) is not None:
+            try:
+                return await self._ask(kept, pod, sent, headers, read, is_kept=True)
+            except _Stale:
+                pass
         try:
-            return await self._ask(self._kept, url, sent, read, **call)
-        except _Stale:
-            return await self._ask(self._fresh, url, sent, read, **call)
+            connection = await self._connections.made(place)
+        except OSError as error:
+            raise Unreachable(str(error)) from error
+        return await self._ask(connection, pod, sent, headers, read)
 
     async def _ask(
         self,
-        session: aiohttp.ClientSession,
-        url: URL,
+        connection: PodConnection,
+        pod: RuntimePod,
         body: Payload,
-        read: Callable[[aiohttp.ClientResponse], Awaitable[PodAnswer]],
-        **call: Any,
+        headers: Mapping[str, str],
+        read: Callable[[HttpAnswer], Awaitable[PodAnswer]],
+        *,
+        is_kept: bool = False,
     ) -> PodAnswer:
         """Each try is signed anew: a pod takes a signature once."""
         loop = asyncio.get_running_loop()
-        headers = call.get("headers", {})
-        if self._signer is not None:
-            headers |= signature_by_sha256(self._signer, "POST", url, await body.sha256())
-        if not body.is_sent_at_once:
-            headers |= {"content-length": str(body.size_bytes)}
-        call |= {"headers": headers, "data": body.data()}
-        sent = SimpleNamespace(kept=False)
-        began, has_begun = loop.time(), False
+        began, is_coming = loop.time(), False
+        answer: HttpAnswer | None = None
         try:
-            answer = await session.post(url, trace_request_ctx=sent, allow_redirects=False, **call)
-            has_begun, is_coming = True, False
-            try:
-                made = await read(answer)
-                is_coming = isinstance(made[1], ComingImage)
-                return made
-            finally:
-                if not is_coming:
-                    answer.release()
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise Unreachable(str(error)) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            is_stale = sent.kept and not has_begun and loop.time() - began < self._stale_s
+            if self._signer is not None:
+                url = URL(f"{pod.url}{_GENERATE}")
+                headers = {**headers, **signature_by_sha256(self._signer, "POST", url, await body.sha256())}
+            head = post_head(pod.url.removeprefix("http://"), _GENERATE, headers)
+            answer = await connection.ask(head, body.data())
+            made = await read(answer)
+            is_coming = isinstance(made[1], ComingImage)
+        except OSError as error:
+            is_stale = is_kept and answer is None and loop.time() - began < self._stale_s
             raise (_Stale if is_stale else ConnectionLost)(str(error)) from error
+        else:
+            return made
+        finally:
+            if answer is None:
+                connection.abort()
+            elif not is_coming:
+                answer.release()
 
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_note_kept)
+def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=aiohttp.TCPConnector(limit=0),
         # A pod's answer has no other encoding, so that its size is bounded by what is read.
         headers={"accept-encoding": "identity"},
         auto_decompress=False,
-        # An image of the usual size comes without a pause.
-        read_bufsize=_READ_BYTES,
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[trace],
         max_line_size=_FIELD_BYTES,
         max_field_size=_FIELD_BYTES,
     )
 
 
-async def _note_kept(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.kept = True
-
-
-async def _made(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | None, stall_s: float | None) -> PodAnswer:
+async def _made(answer: HttpAnswer, limit: int, on_step: OnStep | None, stall_s: float | None) -> PodAnswer:
     """What the pod made; an image may be on its way where `stall_s` says how long nothing of it may come.
 
     Raises:
         InvalidReply, RequestRefused, ConnectionLost
     """
     if answer.status != _OK:
-        raise _refusal(answer, await _read(answer, _ERROR_MAX_BYTES, None))
+        raise _refusal(answer.status, await _read(answer, _ERROR_MAX_BYTES, None))
     is_bundle = answer.content_type == bundle.MEDIA_TYPE
     try:
+        if is_bundle and answer.length is not None and answer.length <= min(limit, PASSED_BYTES):
+            return answers.in_bundle(await exactly(answer.content, answer.length))
         if is_bundle and stall_s is not None and on_step is None:
             return await begun(answer, limit, stall_s)
         body = await _read(answer, limit, on_step)
@@ -230,7 +222,7 @@ async def _made(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | No
         raise InvalidReply(str(error)) from error
 
 
-async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | None) -> bytes | bytearray:
+async def _read(answer: HttpAnswer, limit: int, on_step: OnStep | None) -> bytes | bytearray:
     """The whole body; of events the last. Raises: InvalidReply, where there is more than the limit; RequestRefused."""
     try:
         if on_step and answer.content_type == events.MEDIA_TYPE:
@@ -243,8 +235,8 @@ async def _read(answer: aiohttp.ClientResponse, limit: int, on_step: OnStep | No
         raise RequestRefused(answer.status, error.reply) from error
 
 
-def _refusal(answer: aiohttp.ClientResponse, body: bytes | bytearray) -> RequestRefused:
+def _refusal(status: int, body: bytes | bytearray) -> RequestRefused:
     try:
-        return RequestRefused(answer.status, ErrorReply.model_validate_json(body))
+        return RequestRefused(status, ErrorReply.model_validate_json(body))
     except ValidationError:
-        return RequestRefused(answer.status, None)
+        return RequestRefused(status, None)

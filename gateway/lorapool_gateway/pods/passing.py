@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import Final, Protocol
 
-import aiohttp
-
 from lorapool_api.wire import bundle
 from lorapool_api.wire.reply import GenerateReply
 from lorapool_gateway.pods.errors import ConnectionLost, InvalidReply
+from lorapool_gateway.pods.exchange.answer import HttpAnswer
 from lorapool_gateway.pods.images import Image
 
 # A smaller image comes in one piece or two, and until it is whole another pod may still make it.
@@ -51,7 +50,7 @@ class ComingImage:
         size_bytes: as the pod says; it never has more.
     """
 
-    def __init__(self, answer: aiohttp.ClientResponse, size_bytes: int, stall_s: float) -> None:
+    def __init__(self, answer: HttpAnswer, size_bytes: int, stall_s: float) -> None:
         """`stall_s`: how long the pod may send nothing."""
         self._answer = answer
         self._stall_s = stall_s
@@ -69,7 +68,7 @@ class ComingImage:
             try:
                 async with asyncio.timeout(self._stall_s):
                     piece = await anext(chunks, b"")
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            except OSError as error:
                 raise ConnectionLost(str(error)) from error
             if not piece:
                 break
@@ -86,7 +85,7 @@ class ComingImage:
 
 
 async def begun(
-    answer: aiohttp.ClientResponse, max_bytes: int, stall_s: float
+    answer: HttpAnswer, max_bytes: int, stall_s: float
 ) -> tuple[GenerateReply, tuple[Image, ...] | ComingImage]:
     """The head of a bundle, and its images: one that is large comes, others are waited for.
 

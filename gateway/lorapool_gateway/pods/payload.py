@@ -3,7 +3,7 @@
 import asyncio
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +43,8 @@ class Payload:
     def size_bytes(self) -> int:
         return sum(map(_size_of, self.parts))
 
-    def data(self) -> bytes | AsyncIterator[bytes]:
-        """What aiohttp sends; a large one, of pictures, piece by piece, as the pod takes it."""
+    def data(self) -> bytes | AsyncGenerator[bytes, None]:
+        """What is sent; a large one, of pictures, piece by piece, as the pod takes it."""
         return self._whole() if self.is_sent_at_once else self.sent()
 
     @property
@@ -66,7 +66,7 @@ class Payload:
                 digest.update(piece)
         return digest.hexdigest()
 
-    async def sent(self) -> AsyncIterator[bytes]:
+    async def sent(self) -> AsyncGenerator[bytes, None]:
         """All of it, piece by piece."""
         for part in self.parts:
             pieces = _pieces_of(part)
