@@ -9,6 +9,9 @@ from lorapool_common.http.readers import LetsStalledReadersGo
 
 # Of a request's line and headers, and of the trailers of its body.
 MAX_HEAD_BYTES: Final = 64 << 10
+_HEAD: Final = b"HTTP/1."
+# A larger body is not copied for it.
+_JOINED_BYTES: Final = 1 << 20
 
 
 class HeadTooLarge(Exception):
@@ -41,7 +44,7 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(HeadWithBody(transport, self.loop))  # type: ignore[arg-type]
         self._arm(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
@@ -165,3 +168,43 @@ class _Received:
     def _is_over(self, body: bytes | bytearray) -> bool:
         """Whether nothing is to come after a body that is empty."""
         return self._connection.has_client_ended and not body and (self._is_whole or self._cycle.more_body)
+
+
+class HeadWithBody:
+    """A transport that holds the head of a reply back until the event loop has its next turn.
+
+    Written alone it wakes a client for what is of no use to it, which on the same core comes before the body.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            if len(data) <= _JOINED_BYTES:
+                self._transport.write(b"".join((head, data)))
+                return
+            self._transport.write(head)
+        elif data[: len(_HEAD)] == _HEAD:
+            self._head = bytes(data)
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size() + len(self._head)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
