@@ -11,6 +11,7 @@ from lorapool_api.wire.gateways.demand import PodRequests, PoolDemand
 from lorapool_api.wire.reply import ErrorCode
 
 POOL = "default/shapes"
+STAGE_COUNT = "lorapool_gateway_stage_seconds_count"
 NOTHING = PoolDemand(waiting=0, running=0, demand=0)
 
 
@@ -105,3 +106,15 @@ async def test_as_many_are_held_as_the_pods_that_are_to_come_would_let_wait(worl
     for task in held:
         task.cancel()
     await asyncio.gather(*held, return_exceptions=True)
+
+
+async def test_where_the_time_of_a_request_went_is_counted_once_it_is_answered(world: World, pod: FakePod) -> None:
+    async with world.client() as client:
+        assert (await client.post("/", json={"inputs": "a cat"})).status_code == 200
+
+    def is_counted() -> bool:
+        families = text_string_to_metric_families(world.metrics.text().decode())
+        counts = {s.labels["stage"]: s.value for f in families for s in f.samples if s.name == STAGE_COUNT}
+        return {counts.get(stage) for stage in ("wait", "total", "encode")} == {1.0}
+
+    await until(is_counted, "wait, total and the pod's stages")
