@@ -27,7 +27,7 @@ class CountedConnections:
     """A pod that answers each request of each connection with the same bytes."""
 
     def __init__(self, answer: bytes, *, ends: bool = False) -> None:
-        self.count = 0
+        self.count = self.requests = 0
         self._answer = answer
         self._ends = ends
 
@@ -35,6 +35,7 @@ class CountedConnections:
         self.count += 1
         while True:
             await read_request(reader)
+            self.requests += 1
             writer.write(self._answer)
             if self._ends:
                 await writer.drain()
@@ -66,7 +67,7 @@ async def test_a_connection_is_used_again_where_nothing_is_left_on_it(
 ) -> None:
     pod = CountedConnections(answer)
     assert await images_of(client, pod) == [b"one", b"one"]
-    assert pod.count == connections
+    assert (pod.count, pod.requests) == (connections, 2)
 
 
 async def test_a_body_without_a_length_ends_with_its_connection(client: PodClient) -> None:
