@@ -1,7 +1,7 @@
 """Clients that close their connection while their request is worked on."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from lorapool_common.http.server import Receive
@@ -25,27 +25,52 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Re
     return await unless(_disconnected(receive), work, ClientGone)
 
 
-async def unless(end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, Result], error: type[Exception]) -> Result:
-    """The result of the work, which is cancelled when the end comes first. Raises: `error`, then."""
-    task, ended = asyncio.create_task(work), asyncio.create_task(end)
-    ended.add_done_callback(_cancelling(task))
+async def unless(end: Coroutine[Any, Any, object], work: Awaitable[Result], error: type[Exception]) -> Result:
+    """The result of the work, which is cancelled when the end comes first. Raises: `error`, then.
+
+    The work is done in the task of its caller: one of its own would begin and be waited for a turn of the event loop
+    later each.
+    """
+    current = asyncio.current_task()
+    assert current is not None  # noqa: S101 -- this is a coroutine
+    before, watch = current.cancelling(), _Watch(current)
+    ended = asyncio.create_task(end)
+    ended.add_done_callback(watch.end)
     try:
-        return await task
+        return await work
     except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if ended.done() and current is not None and not current.cancelling():
+        # As `asyncio.timeout` has it: who else has cancelled the task means all of it.
+        if watch.stop() <= before and watch.has_ended:
             raise error from None
         raise
     finally:
-        task.cancel()
+        watch.stop()
         ended.cancel()
-        # A task keeps its error, the error this frame, and this frame the task: none of them would go before the
-        # garbage collector comes, with all that a request had in its frames.
-        del task, ended
+        # The task keeps its frames, and an error may keep this one: neither would go before the garbage collector
+        # comes, with all that a request had in its frames.
+        del ended, current, watch
 
 
-def _cancelling(task: asyncio.Task[Result]) -> Callable[[object], object]:
-    return lambda _: task.cancel()
+class _Watch:
+    """Cancels a task when something else ends first; that is taken back once, when the task is told why."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task: asyncio.Task[Any] | None = task
+        self._cancelling = 0
+        self.has_ended = False
+
+    def end(self, _: object) -> None:
+        """The end has come, and nobody has stopped this before."""
+        if self._task is not None:
+            self.has_ended = True
+            self._task.cancel()
+
+    def stop(self) -> int:
+        """Cancel nothing any more; how often the task is cancelled by others."""
+        task, self._task = self._task, None
+        if task is not None:
+            self._cancelling = task.uncancel() if self.has_ended else task.cancelling()
+        return self._cancelling
 
 
 async def _disconnected(receive: Receive) -> None:

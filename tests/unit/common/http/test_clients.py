@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lorapool_common.http.clients import ClientGone, unless_gone
+from lorapool_common.http.clients import ClientGone, unless, unless_gone
 
 
 def connection(gone: asyncio.Event) -> Callable[[], Awaitable[dict[str, Any]]]:
@@ -68,3 +68,74 @@ async def test_who_is_cancelled_meanwhile_cancels_the_work_and_is_not_told_that_
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert ended.is_set()
+
+
+async def test_who_is_told_that_the_client_has_gone_is_not_cancelled_any_more() -> None:
+    gone = asyncio.Event()
+    gone.set()
+    with pytest.raises(ClientGone):
+        await unless_gone(connection(gone), asyncio.Event().wait())
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_a_result_that_is_there_when_the_client_goes_is_the_result() -> None:
+    async def work() -> str:
+        gone.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "done"
+        raise AssertionError
+
+    gone = asyncio.Event()
+    assert await unless_gone(connection(gone), work()) == "done"
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+
+
+async def test_who_is_cancelled_as_the_client_goes_is_cancelled() -> None:
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            waiting.cancel()
+
+    waiting = asyncio.create_task(unless_gone(connection(gone), work()))
+    await begun.wait()
+    gone.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+async def test_of_two_ends_the_one_that_came_is_told(is_interrupted: bool) -> None:
+    gone, interrupted = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        (interrupted if is_interrupted else gone).set()
+        await asyncio.Event().wait()
+
+    with pytest.raises(InterruptedError if is_interrupted else ClientGone):
+        await unless_gone(connection(gone), unless(interrupted.wait(), work(), InterruptedError))
+
+
+async def test_of_two_ends_that_come_at_once_one_is_told() -> None:
+    gone, interrupted = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        gone.set()
+        interrupted.set()
+        await asyncio.Event().wait()
+
+    with pytest.raises((ClientGone, InterruptedError)):
+        await unless_gone(connection(gone), unless(interrupted.wait(), work(), InterruptedError))
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
