@@ -8,7 +8,7 @@ import uuid
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars, get_contextvars
+from structlog.contextvars import bind_contextvars, get_contextvars, reset_contextvars
 
 HEADER: Final = "x-request-id"
 STATE: Final = "request_id"
@@ -29,7 +29,8 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         # As they came: `Headers` and `MutableHeaders` take a twentieth of the CPU of a request that is passed on.
-        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == _NAME), "")
+        found = [value for name, value in scope["headers"] if name == _NAME]
+        given = found[0].decode("latin-1") if found else ""
         request_id = given if _USABLE.fullmatch(given) else uuid.uuid4().hex
 
         async def send_with_id(message: Message) -> None:
@@ -40,8 +41,11 @@ class RequestIds:
 
         # Where the application is left by an exception, another answers, outside of this one.
         scope.setdefault("state", {})[STATE] = request_id
-        with bound_contextvars(request_id=request_id):
+        tokens = bind_contextvars(request_id=request_id)
+        try:
             await self._app(scope, receive, send_with_id)
+        finally:
+            reset_contextvars(**tokens)
 
 
 def request_id_headers() -> dict[str, str]:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from lorapool_common.http import request_ids
@@ -35,6 +36,9 @@ from lorapool_gateway.kept.peers import OtherGateways
 from lorapool_gateway.metrics import Metrics
 from lorapool_gateway.provenance.reader import PictureReader
 
+# Spans are made elsewhere, and say less. FastAPI would look for somebody who wants its own at each request.
+_NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
+
 
 def inference_app(
     gate: Gate,
@@ -53,7 +57,7 @@ def inference_app(
         reader: reads pictures that somebody asks about; by default one that knows no key.
         public_url: what clients reach this one by; None: whatever a request came to.
     """
-    app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="lorapool gateway", docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
     kept = kept or Kept()
     passing, files = Passing(kept.ids, peers), ImageFiles(kept, public_url)
     ours = (background.routes(gate, BackgroundService(kept), passing), image_files.routes(files, passing))
