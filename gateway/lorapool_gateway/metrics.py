@@ -1,20 +1,38 @@
 """What the gateway counts, for Prometheus. docs/metrics.md lists it."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from lorapool_api.names import split_full_name
 from lorapool_common.observe.collectors import ApiCallMetrics, add_info
+from lorapool_common.observe.times import TimesByLabels
 
 MOST_KEY_NAMES: Final = 100
 OTHER_KEYS: Final = "(others)"
 _SERIES_KEPT: Final = 1024
 _AGES_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+
+
+class InProgress:
+    """Counts what there is of something while it lasts; its gauge looks here. Prometheus' own takes a dozen calls.
+
+    Attributes:
+        count: how many there are now.
+    """
+
+    def __init__(self, gauge: Gauge) -> None:
+        self.count = 0
+        gauge.set_function(lambda: self.count)
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
 
 
 class KeptMetrics:
@@ -122,19 +140,19 @@ class Metrics:
             ["pool", "cause"],
             registry=self._registry,
         )
-        self._stages = Histogram(
+        self._stages = TimesByLabels(
             "lorapool_gateway_stage_seconds",
             "Where the time of a request went.",
             ["pool", "stage"],
-            buckets=_BUCKETS_S,
+            _BUCKETS_S,
             registry=self._registry,
         )
         self.kept = KeptMetrics(self._registry)
-        self._ages = Histogram(
+        self._ages = TimesByLabels(
             "lorapool_gateway_status_age_seconds",
             "How old what was known of a pod was when a request was sent there; up to 0.1 it was fresh.",
             ["pool"],
-            buckets=_AGES_S,
+            _AGES_S,
             registry=self._registry,
         )
         self._gateways = Gauge(
@@ -142,12 +160,11 @@ class Metrics:
             "Gateways that share what API keys may ask for, this one included.",
             registry=self._registry,
         )
-        # A request has a dozen of them, and a look-up by labels takes longer than to count.
-        self._stage = lru_cache(_SERIES_KEPT)(self._stages.labels)
-        self._age = lru_cache(_SERIES_KEPT)(self._ages.labels)
-        self._held = lru_cache(_SERIES_KEPT)(self._waiting.labels)
-        self._has_pod = lru_cache(_SERIES_KEPT)(self._in_flight.labels)
-        self._wants_pod = lru_cache(_SERIES_KEPT)(self._demand_of)
+        # A look-up by labels takes longer than to count.
+        # These count themselves, so one of each pool is all that there may be.
+        self._held = cache(lambda pool: InProgress(self._waiting.labels(pool)))
+        self._has_pod = cache(lambda pool: InProgress(self._in_flight.labels(pool)))
+        self._wants_pod = cache(lambda pool: InProgress(self._demand.labels(pool, *split_full_name(pool))))
         self._answered = lru_cache(_SERIES_KEPT)(self._requests.labels)
         self._asked_for = lru_cache(_SERIES_KEPT)(self._images.labels)
 
@@ -173,25 +190,23 @@ class Metrics:
 
     def sent(self, pool: str, age_s: float) -> None:
         """A request goes to a pod of which that old a status is known."""
-        self._age(pool).observe(age_s)
+        self._ages.observe((((pool,), age_s),))
 
-    def took(self, pool: str, stage: str, seconds: float) -> None:
-        self._stage(pool, stage).observe(seconds)
+    def took(self, pool: str, stages: Iterable[tuple[str, float]]) -> None:
+        """A request took so many seconds in each of its stages."""
+        self._stages.observe([((pool, stage), seconds) for stage, seconds in stages])
 
-    def waiting(self, pool: str) -> AbstractContextManager[None]:
-        """Count a request as held while it lasts."""
-        return self._held(pool).track_inprogress()
+    def waiting(self, pool: str) -> InProgress:
+        """Counts a request as held while it lasts."""
+        return self._held(pool)
 
-    def running(self, pool: str) -> AbstractContextManager[None]:
-        """Count a request as running while it lasts."""
-        return self._has_pod(pool).track_inprogress()
+    def running(self, pool: str) -> InProgress:
+        """Counts a request as running while it lasts."""
+        return self._has_pod(pool)
 
-    def demand(self, pool: str) -> AbstractContextManager[None]:
-        """Count a request as one that wants a pod while it lasts."""
-        return self._wants_pod(pool).track_inprogress()
-
-    def _demand_of(self, pool: str) -> Gauge:
-        return self._demand.labels(pool, *split_full_name(pool))
+    def demand(self, pool: str) -> InProgress:
+        """Counts a request as one that wants a pod while it lasts."""
+        return self._wants_pod(pool)
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

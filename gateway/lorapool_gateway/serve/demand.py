@@ -1,12 +1,10 @@
 """How many requests want a pool's pods: what the operator, an autoscaler or KEDA decides its size by."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from lorapool_api.wire.gateways.demand import MOST_PODS, MOST_POOLS, GatewayDemand, PodRequests, PoolDemand
 from lorapool_gateway.cluster.directory import Directory
-from lorapool_gateway.metrics import Metrics
+from lorapool_gateway.metrics import InProgress, Metrics
 from lorapool_gateway.pods.load import Loads
 
 
@@ -15,24 +13,20 @@ class RequestCounts:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._waiting: Counter[str] = Counter()
-        self._running: Counter[str] = Counter()
+        self._waiting: dict[str, int] = {}
+        self._running: dict[str, int] = {}
 
-    @contextmanager
-    def waiting(self, pool: str) -> Iterator[None]:
+    def waiting(self, pool: str) -> AbstractContextManager[None]:
         """Count a request that no pod is ready for, while it lasts."""
-        with self._counted(self._waiting, pool):
-            yield
+        return _Counted(self._waiting, pool, (self._metrics.demand(pool),))
 
-    @contextmanager
-    def running(self, pool: str) -> Iterator[None]:
+    def running(self, pool: str) -> AbstractContextManager[None]:
         """Count a request that a pod has, while it lasts."""
-        with self._metrics.running(pool), self._counted(self._running, pool):
-            yield
+        return _Counted(self._running, pool, (self._metrics.demand(pool), self._metrics.running(pool)))
 
     def of(self, pool: str) -> PoolDemand:
         """The requests for the pool."""
-        waiting, running = self._waiting[pool], self._running[pool]
+        waiting, running = self._waiting.get(pool, 0), self._running.get(pool, 0)
         return PoolDemand(waiting=waiting, running=running, demand=waiting + running)
 
     @property
@@ -40,16 +34,28 @@ class RequestCounts:
         """Keys of the pools that some request is for."""
         return sorted({*self._waiting, *self._running})
 
-    @contextmanager
-    def _counted(self, counts: Counter[str], pool: str) -> Iterator[None]:
-        counts[pool] += 1
-        try:
-            with self._metrics.demand(pool):
-                yield
-        finally:
-            counts[pool] -= 1
-            if not counts[pool]:
-                del counts[pool]
+
+class _Counted:
+    """One more for the pool while it lasts, in the gauges too."""
+
+    def __init__(self, counts: dict[str, int], pool: str, gauges: tuple[InProgress, ...]) -> None:
+        self._counts = counts
+        self._pool = pool
+        self._gauges = gauges
+
+    def __enter__(self) -> None:
+        self._counts[self._pool] = self._counts.get(self._pool, 0) + 1
+        for gauge in self._gauges:
+            gauge.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        left = self._counts[self._pool] - 1
+        if left:
+            self._counts[self._pool] = left
+        else:
+            del self._counts[self._pool]
+        for gauge in self._gauges:
+            gauge.count -= 1
 
 
 class DemandReporter:

@@ -72,7 +72,7 @@ def gateway() -> str:
     metrics.answered("openai", POOL, "ok", 2)
     metrics.answered_key("alice", "ok", 2)
     metrics.retried(POOL, "away")
-    metrics.took(POOL, "steps", 1.0)
+    metrics.took(POOL, [("steps", 1.0)])
     metrics.sent(POOL, 0.05)
     metrics.kept.accepted()
     metrics.kept.ended("succeeded")
