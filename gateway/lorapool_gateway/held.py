@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from lorapool_gateway.errors import Busy
 
@@ -64,14 +64,13 @@ class Bodies:
         self._max_bytes = max_bytes
         self._bytes = 0
 
-    @contextmanager
-    def share(self) -> Iterator["Share"]:
-        """What one request takes, given back at the end."""
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self._bytes -= share.size_bytes
+    def share(self) -> "Share":
+        """What one request takes, given back at the end of a `with`, or when it is closed."""
+        return Share(self)
+
+    def give_back(self, size_bytes: int) -> None:
+        """Count so many less."""
+        self._bytes -= size_bytes
 
     def take(self, size_bytes: int) -> None:
         """Count so many more. Raises: Busy, where that is too much."""
@@ -81,11 +80,21 @@ class Bodies:
 
 
 class Share:
-    """What one request has taken so far."""
+    """What one request has taken so far. Who has it closes it once."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give all of it back."""
+        self._bodies.give_back(self.size_bytes)
 
     def grow(self, by_bytes: int) -> None:
         """Raises: Busy."""

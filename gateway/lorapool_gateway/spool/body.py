@@ -1,9 +1,9 @@
 """The body of one request: in memory while it is small, else in a file, and its pictures with it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Final, TypeVar
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final, Self, TypeVar
 
 from lorapool_api.wire.request import MAX_PICTURE_BYTES
 from lorapool_gateway.errors import BadRequest
@@ -51,13 +51,9 @@ class Spool:
         self._disk = disk
         self._parsing = asyncio.Semaphore(PARSED_AT_ONCE)
 
-    @contextmanager
-    def body(self) -> Iterator["SpooledBody"]:
-        """For one request, until it is answered."""
-        with ExitStack() as resources:
-            share = resources.enter_context(self._bodies.share())
-            pictures = resources.enter_context(self.pictures.of_request())
-            yield SpooledBody(share, pictures, self._disk, self._parsing, resources)
+    def body(self) -> "SpooledBody":
+        """For one request, which has it in a `with` until it is answered."""
+        return SpooledBody(self._bodies.share(), self.pictures.of_request(), self._disk, self._parsing)
 
 
 class SpooledBody:
@@ -69,16 +65,26 @@ class SpooledBody:
         pictures: RequestPictures,
         disk: Disk | None,
         parsing: asyncio.Semaphore,
-        resources: ExitStack,
     ) -> None:
         self._share = share
         self._pictures = pictures
         self._disk = disk
         self._parsing = parsing
-        self._resources = resources
+        self._files: ExitStack | None = None
         self._memory = bytearray()
         self._file: SpoolFile | None = None
         self._announced_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._files is not None:
+                self._files.close()
+        finally:
+            self._pictures.close()
+            self._share.close()
 
     def announce(self, size_bytes: int) -> None:
         """Say how large it will be: a large one does not gather in memory first."""
@@ -89,7 +95,7 @@ class SpooledBody:
         self._share.grow(len(chunk))
         gathered_bytes = max(self._announced_bytes, len(self._memory) + len(chunk))
         if self._disk is not None and self._file is None and gathered_bytes > MEMORY_BYTES:
-            self._file = self._resources.enter_context(self._disk.file())
+            self._file = self._file_on(self._disk)
         if self._file is not None and len(self._memory) + len(chunk) >= _WRITTEN_BYTES:
             await self._flush(self._file)
             await self._write(self._file, chunk)
@@ -126,7 +132,7 @@ class SpooledBody:
             if is_read(head):
                 return parse(self._picture(head, Segment(file, 0, file.size_bytes)))
             assert self._disk is not None  # noqa: S101 -- there is a file
-            target = self._resources.enter_context(self._disk.file())
+            target = self._file_on(self._disk)
             async with self._parsing:
                 asked, pictures = await asyncio.to_thread(_parsed_file, parse, file, in_file(target))
         elif is_read(head := bytes(self._memory[:HEAD_BYTES])):
@@ -147,6 +153,11 @@ class SpooledBody:
         stands = mark()
         self._pictures.add({stands: picture})
         return PictureBody(head, stands)
+
+    def _file_on(self, disk: Disk) -> SpoolFile:
+        """One that goes with this."""
+        self._files = self._files or ExitStack()
+        return self._files.enter_context(disk.file())
 
     async def _flush(self, file: SpoolFile) -> None:
         data, self._memory = self._memory, bytearray()

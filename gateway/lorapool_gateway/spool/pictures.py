@@ -4,7 +4,6 @@ import binascii
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar
 
@@ -64,15 +63,9 @@ class StoredPictures:
     def __init__(self) -> None:
         self._pictures: dict[str, Picture] = {}
 
-    @contextmanager
-    def of_request(self) -> Iterator["RequestPictures"]:
-        """Those of one request, forgotten at its end."""
-        made: dict[str, Picture] = {}
-        try:
-            yield RequestPictures(self._pictures, made)
-        finally:
-            for mark in made:
-                del self._pictures[mark]
+    def of_request(self) -> "RequestPictures":
+        """Those of one request, forgotten when they are closed."""
+        return RequestPictures(self._pictures)
 
     def parts(self, text: bytes) -> Iterator[tuple[bytes, Picture | None]]:
         """A request in JSON in parts: text, and the picture behind it, whose place is between its quotation marks;
@@ -89,12 +82,17 @@ class StoredPictures:
 class RequestPictures:
     """The pictures of one request."""
 
-    def __init__(self, all_pictures: dict[str, Picture], made: dict[str, Picture]) -> None:
+    def __init__(self, all_pictures: dict[str, Picture]) -> None:
         self._all = all_pictures
-        self._made = made
+        self._made: dict[str, Picture] = {}
+
+    def close(self) -> None:
+        """Forget them: the request has its answer."""
+        for stands in self._made:
+            del self._all[stands]
 
     def add(self, pictures: Mapping[str, Picture]) -> None:
-        """Know these, until the request has its answer."""
+        """Know these, until this is closed."""
         self._made.update(pictures)
         self._all.update(pictures)
 
