@@ -1,7 +1,6 @@
 """A request's body, bounded in bytes and in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Final
 
 from fastapi import Request
@@ -26,28 +25,25 @@ async def read_body(request: Request, limit_bytes: int, body: SpooledBody) -> No
     size, announced = 0, request.headers.get("content-length", "")
     if announced.isdecimal():
         body.announce(int(announced))
-    async for chunk in _chunks(request):
+    more = True
+    while more and size <= max(limit_bytes, DISCARD_BYTES):
+        chunk, more = await _chunk(request)
         size += len(chunk)
         if size <= limit_bytes:
             await body.add(chunk)
-            continue
-        body.clear()
-        if size > DISCARD_BYTES:
-            break
+        else:
+            body.clear()
     if size > limit_bytes:
         raise BodyTooLarge(limit_bytes)
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises: ClientGone, when it breaks off or stalls."""
-    more = True
-    while more:
-        try:
-            async with asyncio.timeout(STALL_S):
-                message = await request.receive()
-        except TimeoutError:
-            raise ClientGone from None
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
+async def _chunk(request: Request) -> tuple[bytes, bool]:
+    """What comes next of the body, and whether more does. Raises: ClientGone, when it breaks off or stalls."""
+    try:
+        async with asyncio.timeout(STALL_S):
+            message = await request.receive()
+    except TimeoutError:
+        raise ClientGone from None
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)

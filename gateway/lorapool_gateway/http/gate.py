@@ -1,7 +1,7 @@
 """What every request for images passes, whatever its dialect: key, body, names, service, count."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 CLIENT_CLOSED_REQUEST: Final = 499
 
 _OK: Final = "ok"
+_RAW_HEADERS: Final = frozenset(name.encode() for name in HEADERS)
 
 Asked = TypeVar("Asked", bound=ImageRequest)
 
@@ -78,18 +79,19 @@ class Gate:
         call, caller = _Call(dialect), ANYONE
         with self.tracing.span("images", Role.SERVER, request.headers, dialect=dialect) as span:
             try:
-                caller = self.keys.check(request.headers)
-                terms = terms_of(request.headers, caller)
+                headers = headers_of(request)
+                caller = self.keys.check(headers)
+                terms = terms_of(headers, caller)
                 named = bound_contextvars(**_named(caller)) if caller.name else nullcontext()
                 with self.budgets.request(caller), named, self.spool.body() as body:
                     await read_body(request, self.max_body_bytes, body)
                     asked = await body.parsed(parse)
-                    resolved = await self.service.resolve(asked, pool_of(request), caller)
+                    resolved = await self.service.resolve(asked, pool_of(request, headers), caller)
                     call.pool, call.images, call.adapters = resolved.pool, resolved.generate.images, resolved.adapters
                     self.budgets.spend(caller, call.images)
                     may_displace = self.budgets.has_little(caller)
                     resolved = replace(resolved, terms=terms, may_displace=may_displace, passes_on=passes_on)
-                    resolved, on_step = watched(getattr(request.state, WATCHER, None), resolved, steps(asked))
+                    resolved, on_step = watched(request.scope.get("state", {}).get(WATCHER), resolved, steps(asked))
                     making = self.service.generate(resolved, caller, on_step)
                     if interrupted is not None:
                         making = unless(interrupted.wait(), making, Interrupted)
@@ -144,12 +146,22 @@ class _Call:
     adapters: Sequence[str] = ()
 
 
+def headers_of(request: Request) -> Mapping[str, str]:
+    """Its headers by their names in small letters; of several of one name the first.
+
+    Those of `request.headers` are looked for in the list of all each time.
+    """
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
+
+
 def lora_header(request: Request) -> str:
     """All headers that name adapters, as one."""
+    if _RAW_HEADERS.isdisjoint([name for name, _ in request.scope["headers"]]):
+        return ""
     return ", ".join(value for name in HEADERS for value in request.headers.getlist(name))
 
 
-def pool_of(request: Request) -> str | None:
-    """The pool that the address or a header names."""
-    named: str | None = getattr(request.state, STATE, None)
-    return named or request.headers.get(POOL)
+def pool_of(request: Request, headers: Mapping[str, str]) -> str | None:
+    """The pool that the address or one of its headers names."""
+    named: str | None = request.scope.get("state", {}).get(STATE)
+    return named or headers.get(POOL)

@@ -72,6 +72,8 @@ def untagged(negative_prompt: str | None) -> str | None:
 
 def loras_in_text(text: str) -> tuple[NamedAdapter, ...]:
     """Adapters as a header names them: `a`, or with scales `a:0.8, b:0.5`; empty: the bare base. Raises: BadRequest."""
+    if not text:
+        return ()
     rest, tags = split_prompt(text)
     words = (word.strip() for word in rest.split(","))
     return (*(_lora_in_word(word) for word in words if word), *(_lora_in_tag(tag) for tag in tags))
@@ -93,6 +95,8 @@ def loras_in_json(value: Any) -> tuple[NamedAdapter, ...]:
 
 def unused(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Warnings about fields that have no effect here. Raises: BadRequest, for one that seems to name an adapter."""
+    if not fields:
+        return ()
     _refuse_other_names(fields)
     return tuple(f"{short(name)!r} has no effect here" for name in fields)[:MAX_WARNINGS]
 

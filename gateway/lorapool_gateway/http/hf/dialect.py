@@ -78,7 +78,8 @@ def parse(body: bytes, sent: Sent) -> ImageRequest:
     """
     message = _message(body, sent.content_type.partition(";")[0].strip().lower())
     parameters = _parameters({**dict(sent.query), **_flat(message.get("parameters"))})
-    either = {name: _one(name, message.get(name), getattr(parameters, name)) for name in _EITHER}
+    either = {name: getattr(parameters, name) for name in _EITHER}
+    either |= {name: _one(name, message[name], either[name]) for name in _EITHER if name in message}
     prompt, image = _subject(message.get("inputs"), parameters.prompt, either["image"])
     prompt, prompt_loras = loras.taken_from(prompt, parameters.num_inference_steps)
     named, set_aside = loras.chosen({"lora": either["lora"], "loras": either["loras"]}, sent.lora)
@@ -136,10 +137,10 @@ def _flat(parameters: Any) -> Mapping[str, Any]:
     """The parameters, with those of `extra_body` among them: some huggingface_hub send it as they were given it."""
     if parameters is None:
         return {}
-    if not isinstance(parameters, Mapping):
+    if not isinstance(parameters, dict):
         raise BadRequest("parameters must be an object", param="parameters")
     extra = parameters.get("extra_body")
-    if not isinstance(extra, Mapping):
+    if not isinstance(extra, dict):
         return parameters
     return {**extra, **{name: value for name, value in parameters.items() if name != "extra_body"}}
 
@@ -151,12 +152,13 @@ def _parameters(value: Mapping[str, Any]) -> Parameters:
         raise sentence(error, "parameters") from None
 
 
-def _one(name: str, *values: Any) -> Any:
-    """The value of a field that the body may have in more than one place."""
-    given = [value for value in values if value is not None]
-    if len(given) > 1 and given[0] != given[1]:
+def _one(name: str, first: Any, second: Any) -> Any:
+    """The value of a field that the body may have in two places."""
+    if first is None or second is None:
+        return second if first is None else first
+    if first != second:
         raise BadRequest(f"{name} is set twice, within parameters and beside them: use one", param=name)
-    return given[0] if given else None
+    return first
 
 
 def _subject(inputs: Any, prompt: str | None, image: Any) -> tuple[str, str | None]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from lorapool_api.kinds.runtime import Device
 from lorapool_gateway.http.fields.fields import model_name
-from lorapool_gateway.http.gate import Gate, lora_header
+from lorapool_gateway.http.gate import Gate, headers_of, lora_header
 from lorapool_gateway.http.hf import described
 from lorapool_gateway.http.hf.dialect import Sent, parse
 from lorapool_gateway.http.models import find_model
@@ -57,9 +57,10 @@ def routes(gate: Gate) -> APIRouter:
 
 
 async def _infer(gate: Gate, request: Request, model: str | None = None) -> Response:
+    headers = headers_of(request)
     sent = Sent(
-        content_type=request.headers.get("content-type", ""),
-        accept=request.headers.get("accept"),
+        content_type=headers.get("content-type", ""),
+        accept=headers.get("accept"),
         model=model,
         lora=lora_header(request),
         query=request.query_params.multi_items() if request.scope["query_string"] else (),

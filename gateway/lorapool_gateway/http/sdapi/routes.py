@@ -108,7 +108,7 @@ async def _nothing(gate: Gate, request: Request) -> None:
 
 async def _pool(gate: Gate, request: Request, scope: Scope) -> str | None:
     """The full name of the pool that the address or a header names."""
-    named = pool_of(request)
+    named = pool_of(request, request.headers)
     if named is None:
         return None
     snapshot = await gate.service.snapshot()
