@@ -77,11 +77,17 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        """Raises: HeadTooLarge, which the parser takes for an invalid request."""
+        self._head_bytes += len(url)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        """Raises: HeadTooLarge, as well."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge
         # Trailers come when the application has the headers already: nobody reads them.
         if self._in_head:
             super().on_header(name, value)
@@ -125,12 +131,6 @@ class Connection(LetsStalledReadersGo, HttpToolsProtocol):
         """An offer of another protocol is declined by an answer in this one. The parser reads nothing after it."""
         if self.cycle is not None:
             self.cycle.keep_alive = False
-
-    def _count(self, size_bytes: int) -> None:
-        """Raises: HeadTooLarge, which the parser takes for an invalid request."""
-        self._head_bytes += size_bytes
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise HeadTooLarge
 
     def _arm(self, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._give_up)
@@ -180,6 +180,9 @@ class HeadWithBody:
         self._transport = transport
         self._loop = loop
         self._head = b""
+        # What each request asks for, found without `__getattr__`.
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._head:
