@@ -34,7 +34,7 @@ def reply_headers(
 
     Args:
         reply: what made the images.
-        stages: (name, seconds), in the order in which they passed.
+        stages: (name, seconds), in the order in which they passed; names are those that a part has for its own stages.
         warnings: what is said beside the reply's own.
     """
     headers = {
@@ -42,7 +42,7 @@ def reply_headers(
         ADAPTERS: _adapters(reply.adapters),
         BASE_REVISION: word(reply.base_revision),
         SEED: _fitting([str(image.seed) for image in reply.images], MAX_SEEDS_BYTES),
-        SERVER_TIMING: ", ".join(f"{word(stage, 32)};dur={seconds * 1000:.3f}" for stage, seconds in stages),
+        SERVER_TIMING: ", ".join([f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in stages]),
     }
     said = (*warnings, *reply.warnings)
     return headers | ({WARNINGS: _warnings(said)} if said else {})
@@ -64,7 +64,7 @@ def timeline_of(timings: Timings) -> tuple[tuple[str, float], ...]:
     """The same with `inference` as what it is made of: steps and decoding. For metrics and traces."""
     steps_s = max(0.0, timings.inference_s - timings.decode_s)
     parts = {"inference": (("steps", steps_s), ("decode", timings.decode_s))}
-    return tuple(row for stage, seconds in stages_of(timings) for row in parts.get(stage, ((stage, seconds),)))
+    return tuple([row for stage, seconds in stages_of(timings) for row in parts.get(stage, ((stage, seconds),))])
 
 
 def word(text: str, limit_bytes: int = MAX_WORD_BYTES) -> str:
@@ -75,6 +75,8 @@ def word(text: str, limit_bytes: int = MAX_WORD_BYTES) -> str:
 
 def _adapters(used: Sequence[UsedAdapter]) -> str:
     """JSON of the adapters; where that is too long with short sha256, then without what does not fit."""
+    if not used:
+        return "[]"
     rows = [adapter.model_dump(exclude_none=True) for adapter in used]
     text = json.dumps(rows)
     if len(text) > MAX_ADAPTERS_BYTES:

@@ -12,7 +12,7 @@ def in_bundle(body: bytes | bytearray) -> tuple[GenerateReply, tuple[Image, ...]
     reply, images = bundle.split(body)
     if not images:
         raise ValueError("there is no image")
-    return reply, tuple(Image(data, is_base64=False) for data in images)
+    return reply, tuple([Image(data, is_base64=False) for data in images])
 
 
 async def in_json(body: bytes | bytearray) -> tuple[GenerateReply, tuple[Image, ...]]:

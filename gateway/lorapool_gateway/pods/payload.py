@@ -45,6 +45,9 @@ class Payload:
 
     def data(self) -> bytes | AsyncGenerator[bytes, None]:
         """What is sent; a large one, of pictures, piece by piece, as the pod takes it."""
+        first = self.parts[0]
+        if len(self.parts) == 1 and isinstance(first, bytes) and len(first) <= _SENT_AT_ONCE:
+            return first  # as nearly all of them are
         return self._whole() if self.is_sent_at_once else self.sent()
 
     @property

@@ -38,4 +38,6 @@ def _excess(request: GenerateRequest, serving: Serving, width: int, height: int,
 
 def _first(said: int | None, of_pool: int | None, unknown: int) -> int:
     """`unknown`: what exceeds no limit."""
-    return next(value for value in (said, of_pool, unknown) if value is not None)
+    if said is not None:
+        return said
+    return unknown if of_pool is None else of_pool

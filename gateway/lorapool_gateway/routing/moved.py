@@ -16,6 +16,8 @@ def at_its_pool(request: ResolvedRequest, snapshot: Snapshot) -> ResolvedRequest
         OutOfScope: the caller's key is not for that pool.
         AdapterUnavailable: one of the stack has moved without the others; they may follow (transient).
     """
+    if not request.generate.adapters:
+        return request
     known = [adapter for key in request.adapters if (adapter := snapshot.adapters.get(key))]
     moved = next((adapter for adapter in known if adapter.serving_pool != request.pool), None)
     if moved is None:

@@ -70,7 +70,7 @@ class ResolvedRequest:
     @property
     def adapters(self) -> tuple[str, ...]:
         """Keys of the stack."""
-        return tuple(use.key for use in self.generate.adapters)
+        return tuple([use.key for use in self.generate.adapters])
 
     def drawn(self, caller: bytes, chance: bytes) -> "ResolvedRequest":
         """The request with its draw: the same for the same seed, else for the same caller.
@@ -85,4 +85,4 @@ class ResolvedRequest:
     @property
     def undeclared(self) -> tuple[str, ...]:
         """Repositories of the stack that no LoraAdapter declares."""
-        return tuple(repo for key in self.adapters if (repo := undeclared_repo(key)) is not None)
+        return tuple([repo for key in self.adapters if (repo := undeclared_repo(key)) is not None])

@@ -50,7 +50,7 @@ def resolve(
     pool_asked = snapshot.pools.get(chosen)
     if tags and pool_asked and not _allows_prompts(pool_asked):
         raise _refused_tags(tags)
-    generate = request.generate.model_copy(update={"adapters": adapters})
+    generate = request.generate.model_copy(update={"adapters": adapters}) if adapters else request.generate
     filled_in, others = filled(generate, chosen, snapshot), tuple(pools[1:])
     resolved = ResolvedRequest(chosen, filled_in, others, scope=scope, content_credentials=request.content_credentials)
     check_allowed(resolved, scope)

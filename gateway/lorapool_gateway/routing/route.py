@@ -22,8 +22,8 @@ def pick_pod(loads: Sequence[PodLoad], work: Work, avoid: Collection[str] = ()) 
     Args:
         avoid: uids of pods that have just refused this request: only where no other is left.
     """
-    if not loads:
-        return None
+    if len(loads) < 2:
+        return loads[0] if loads else None
     # A full one is never asked, so one that has refused this request, for another reason, goes before it.
     ranks = [(load.is_full, load.pod.uid in avoid, load.is_suspect) for load in loads]
     best = min(ranks)

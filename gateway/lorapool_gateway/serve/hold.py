@@ -166,7 +166,9 @@ class Hold:
         left = [load for load in loads if load.pod.uid not in flight.attempts.broken_by]
         if loads and not left and flight.attempts.last:
             raise flight.attempts.last.error
-        flight.work = replace(self._work(flight.pool, ready), caller=flight.request.terms.caller)
+        flight.work, caller = self._work(flight.pool, ready), flight.request.terms.caller
+        if caller:
+            flight.work = replace(flight.work, caller=caller)
         picked = self._choose(left, flight.work, flight.attempts.refused_by)
         if picked is None:
             raise NoPodReady(f"no pod of pool {flight.pool} is ready{self._why(flight.pool)}")

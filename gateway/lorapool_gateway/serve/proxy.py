@@ -126,7 +126,8 @@ class Proxy:
             if error.retry_after_s is None:
                 error.retry_after_s = self._hold.retry_after_s(flight)
             raise
-        return replace(served, images=await self._signing.signed(request, serving, served.reply, served.images))
+        images = await self._signing.signed(request, serving, served.reply, served.images)
+        return served if images is served.images else replace(served, images=images)
 
     async def _run(self, flight: InFlight, max_bytes: int) -> ServedReply:
         """Try until a pod has made the images."""

@@ -48,7 +48,7 @@ class PictureSigning:
         """
         wanted = _is_signed(request, serving)
         if not wanted:
-            return replace(request, content_credentials=False)
+            return replace(request, content_credentials=False) if request.content_credentials else request
         format_ = request.generate.format
         if format_ not in SIGNED_FORMATS:
             listed = ", ".join(sorted(SIGNED_FORMATS))

@@ -42,7 +42,8 @@ class SettledCosts:
                 self._last.clear()
             answer = settled(measured)
             self._last[pool] = measured, answer
-        return [replace(load, costs=costs) for load, costs in zip(loads, answer, strict=True)]
+        pairs = zip(loads, answer, strict=True)
+        return [load if load.costs is costs else replace(load, costs=costs) for load, costs in pairs]
 
 
 def settled(measured: Sequence[ServingCosts]) -> tuple[ServingCosts, ...]:
