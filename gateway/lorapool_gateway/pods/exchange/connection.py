@@ -137,10 +137,12 @@ class PodConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closed = True
-        self._parser = None  # each holds the other
         self._may_write.set()
-        if self._answer is not None:
-            self._answer.fail(exc if isinstance(exc, OSError) else ConnectionResetError("the connection has ended"))
+        # Each holds this, and this them: what has come of an answer would stay until the garbage collector comes.
+        self._parser = None
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.fail(exc if isinstance(exc, OSError) else ConnectionResetError("the connection has ended"))
 
     def pause_writing(self) -> None:
         self._may_write.clear()

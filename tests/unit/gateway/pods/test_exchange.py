@@ -236,27 +236,6 @@ async def test_an_answer_that_is_let_go_twice_leaves_the_next_one_alone() -> Non
     connections.close()
 
 
-async def test_connections_that_idle_are_ended() -> None:
-    ended = asyncio.Event()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(ANSWER)
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        ended.set()
-
-    connections = PodConnections(idle_s=0.05)
-    async with pod_that(talk) as pod:
-        connection = await connections.made((pod.ip, pod.port))
-        answer = await connection.ask(post_head("pod", "/", {"content-length": "0"}), b"")
-        assert await answer.readexactly(len(JSON)) == JSON
-        answer.release()
-        await asyncio.wait_for(ended.wait(), 30)
-        assert connections.kept((pod.ip, pod.port)) is None
-    connections.close()
-
-
 def test_a_header_that_would_begin_another_line_is_not_sent() -> None:
     for value in ("a\nb: c", "a\rb", "a\r\nb: c"):
         with pytest.raises(ValueError, match="line end"):
