@@ -211,7 +211,7 @@ async def _made(answer: HttpAnswer, limit: int, on_step: OnStep | None, stall_s:
     is_bundle = answer.content_type == bundle.MEDIA_TYPE
     try:
         if is_bundle and answer.length is not None and answer.length <= min(limit, PASSED_BYTES):
-            return answers.in_bundle(await exactly(answer.content, answer.length))
+            return answers.in_bundle(await exactly(answer, answer.length))
         if is_bundle and stall_s is not None and on_step is None:
             return await begun(answer, limit, stall_s)
         body = await _read(answer, limit, on_step)
@@ -226,8 +226,8 @@ async def _read(answer: HttpAnswer, limit: int, on_step: OnStep | None) -> bytes
     """The whole body; of events the last. Raises: InvalidReply, where there is more than the limit; RequestRefused."""
     try:
         if on_step and answer.content_type == events.MEDIA_TYPE:
-            return await events.done_of(chunks_of(answer.content), limit, on_step)
-        return await gathered(chunks_of(answer.content), limit)
+            return await events.done_of(chunks_of(answer), limit, on_step)
+        return await gathered(chunks_of(answer), limit)
     except (TooLarge, InvalidEvents) as error:
         answer.close()
         raise InvalidReply(str(error)) from error

@@ -63,7 +63,7 @@ class ComingImage:
             ConnectionLost: it breaks off or stalls.
             InvalidReply: it is longer.
         """
-        left, chunks = self.size_bytes, chunks_of(self._answer.content)
+        left, chunks = self.size_bytes, chunks_of(self._answer)
         while True:
             try:
                 async with asyncio.timeout(self._stall_s):
@@ -95,15 +95,15 @@ async def begun(
     Raises:
         asyncio.IncompleteReadError, ValueError: it is none.
     """
-    length = bundle.head_bytes(await exactly(answer.content, bundle.LENGTH_BYTES))
-    head = bundle.read_head(await exactly(answer.content, length))
+    length = bundle.head_bytes(await exactly(answer, bundle.LENGTH_BYTES))
+    head = bundle.read_head(await exactly(answer, length))
     total = sum(head.sizes)
     if not head.sizes or total > max_bytes:
         raise ValueError(f"the images have {total} bytes" if head.sizes else "there is no image")
     if len(head.sizes) == 1 and total > PASSED_BYTES:
         return head.reply, ComingImage(answer, total, stall_s)
-    body, images, start = memoryview(await exactly(answer.content, total)), [], 0
-    if await anext(chunks_of(answer.content), b""):
+    body, images, start = memoryview(await exactly(answer, total)), [], 0
+    if await anext(chunks_of(answer), b""):
         raise ValueError("the images are longer than the pod said")
     for size in head.sizes:
         images.append(Image(body[start : start + size], is_base64=False))

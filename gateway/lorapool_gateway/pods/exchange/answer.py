@@ -50,11 +50,6 @@ class HttpAnswer:
         self._error: OSError | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    @property
-    def content(self) -> "HttpAnswer":
-        """The body."""
-        return self
-
     async def begun(self) -> None:
         """Wait for the head. Raises: OSError."""
         await self._until(lambda: self.status != 0)

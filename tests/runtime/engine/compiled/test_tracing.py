@@ -17,7 +17,7 @@ _CALL = nn.Module.__call__
 
 @contextmanager
 def traced_elsewhere(root: Any, made: list[torch.fx.Graph]) -> Iterator[None]:
-    """While it lasts, another thread is in the middle of a trace of the root, which calls `pause`."""
+    """While it lasts, another thread is in the middle of a trace of the root: all but its output is recorded."""
     trace_own_thread_only()
     begun, go_on = threading.Event(), threading.Event()
 

@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
-from tests.unit.gateway.pods.connections import MEGABYTE, REQUEST, all_there, http, pod_that, read_request, reply
+from tests.unit.gateway.pods.connections import (
+    ANSWER,
+    JSON,
+    MEGABYTE,
+    REQUEST,
+    all_there,
+    http,
+    pod_that,
+    read_request,
+    reply,
+)
 from tests.waiting import until
 
 from lorapool_api.wire import bundle
@@ -18,8 +28,6 @@ from lorapool_gateway.pods.exchange.connections import PodConnections
 from lorapool_gateway.pods.exchange.head import post_head
 from lorapool_gateway.pods.passing import ComingImage
 
-JSON = reply(b"one").model_dump_json().encode()
-ANSWER = http(JSON)
 CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
 
 

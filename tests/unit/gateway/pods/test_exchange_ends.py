@@ -5,14 +5,11 @@ import contextlib
 import gc
 import weakref
 
-from tests.unit.gateway.pods.connections import http, pod_that, read_request, reply
+from tests.unit.gateway.pods.connections import ANSWER, JSON, pod_that, read_request
 from tests.waiting import until
 
 from lorapool_gateway.pods.exchange.connections import PodConnections
 from lorapool_gateway.pods.exchange.head import post_head
-
-JSON = reply(b"one").model_dump_json().encode()
-ANSWER = http(JSON)
 
 
 async def test_what_came_of_an_answer_goes_with_its_connection() -> None:
